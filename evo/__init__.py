@@ -1,0 +1,48 @@
+"""evo finds the hyperparameters of a network on a cluster: asynchronous evolution over MPI, Lightning inside.
+
+    >>> import evo
+    >>> result = evo.minimize(lambda params: params["x"] ** 2, {"x": (-5.0, 5.0)}, evaluations=20)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evo.config import Config
+    from evo.lightning import LightningObjective
+    from evo.limits import Choice, Float, Int
+    from evo.propagators import Propagator, default_propagator
+    from evo.run import minimize
+
+__version__ = "0.1.0"
+
+# Loaded when first used: importing evo takes no time, and brings neither MPI nor torch.
+_HOMES = {
+    "Choice": "evo.limits",
+    "Config": "evo.config",
+    "Float": "evo.limits",
+    "Int": "evo.limits",
+    "LightningObjective": "evo.lightning",
+    "Propagator": "evo.propagators",
+    "default_propagator": "evo.propagators",
+    "minimize": "evo.run",
+}
+
+__all__ = [
+    "Choice",
+    "Config",
+    "Float",
+    "Int",
+    "LightningObjective",
+    "Propagator",
+    "__version__",
+    "default_propagator",
+    "minimize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'evo' has no attribute {name!r}")
+    return getattr(import_module(home), name)

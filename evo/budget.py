@@ -1,0 +1,54 @@
+"""When a search ends: decisions on numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evo.population import Population
+
+# A share of failures says little before this many evaluations have finished.
+_ENOUGH_TO_JUDGE = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The limits of a search; what is None does not limit.
+
+    Args:
+        generations: How many individuals each rank breeds.
+        evaluations: How many individuals are evaluated over all ranks and sessions.
+        target: Stop once some loss is this low.
+        deadline: Stop at this time, seconds since the epoch.
+        max_failed_share: Stop when more than this share of at least 20 evaluations failed.
+    """
+
+    generations: int | None = None
+    evaluations: int | None = None
+    target: float | None = None
+    deadline: float | None = None
+    max_failed_share: float = 0.9
+
+    def is_late(self, now: float) -> bool:
+        """Whether the deadline is past."""
+        return self.deadline is not None and now >= self.deadline
+
+    def why_stop_now(self, population: Population, now: float) -> str:
+        """Why nothing more may start, not even what was interrupted; empty when it may."""
+        if self.is_late(now):
+            return "the walltime is over"
+        best = population.best
+        if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
+            return f"the target loss {self.target:g} is reached"
+        counts = population.counts
+        failed, finished = counts["failed"], counts["failed"] + counts["completed"] + counts["pruned"]
+        if finished >= _ENOUGH_TO_JUDGE and failed > self.max_failed_share * finished:
+            return f"{failed} of {finished} evaluations failed"
+        return ""
+
+    def why_breed_no_more(self, population: Population, generation: int) -> str:
+        """Why this rank may not breed that generation, as far as it knows of the others; empty when it may."""
+        if self.generations is not None and generation >= self.generations:
+            return f"{self.generations} generations are complete"
+        if self.evaluations is not None and population.started >= self.evaluations:
+            return f"{self.evaluations} evaluations are complete"
+        return ""

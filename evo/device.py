@@ -1,0 +1,139 @@
+"""Which GPU and how many CPU threads a rank uses: decided without torch, from the ranks on the node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What launchers tell their processes. A training that saw these would think it is one of many.
+_LAUNCH_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_", "MPIEXEC_", "HYDRA_", "HYDI_", "I_MPI_", "SLURM_")
+_LAUNCH_NAMES = {
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "ROLE_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+}
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a rank trains on.
+
+    Args:
+        device: "cpu", or "cuda:" and the GPU's number or identifier on the node.
+        threads: CPU threads for its training.
+        environment: Variables that make a process use just these.
+    """
+
+    device: str
+    threads: int
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rank is and what it trains on.
+
+    Args:
+        rank: Which rank.
+        host: Name of its machine.
+        device: "cpu", or "cuda:" and the GPU.
+        threads: CPU threads for its training.
+        environment: Variables that make a process use just these.
+    """
+
+    rank: int
+    host: str
+    device: str
+    threads: int
+    environment: dict[str, str]
+
+
+def bind(local_rank: int, environment: Mapping[str, str], gpus_per_node: int | None, gpus_found: int, threads: int) -> Binding:
+    """Bind a rank to a GPU of its node: local rank modulo the number of GPUs.
+
+    Args:
+        local_rank: Its place among the ranks on its node, from 0.
+        environment: Environment variables; CUDA_VISIBLE_DEVICES limits the choice.
+        gpus_per_node: How many GPUs to use, 0 for none; None: all.
+        gpus_found: How many GPUs the node has.
+        threads: CPU threads for it.
+
+    Raises:
+        ValueError: More GPUs are asked for than are visible.
+
+    Example:
+        >>> bind(5, {"CUDA_VISIBLE_DEVICES": "2,3"}, None, 4, 1).device
+        'cuda:3'
+    """
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        # The user may know better than /dev, for example on other makes of GPU.
+        gpus = [str(number) for number in range(gpus_found if gpus_per_node is None else gpus_per_node)]
+    else:
+        gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
+        if gpus_per_node is not None and gpus_per_node > len(gpus):
+            raise ValueError(
+                f"gpus_per_node is {gpus_per_node}, but CUDA_VISIBLE_DEVICES={visible} shows {len(gpus)}: "
+                "ask for no more than are visible"
+            )
+        gpus = gpus[:gpus_per_node]
+    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    if not gpus:
+        return Binding("cpu", threads, {**variables, "CUDA_VISIBLE_DEVICES": ""})
+    gpu = gpus[local_rank % len(gpus)]
+    return Binding(f"cuda:{gpu}", threads, {**variables, "CUDA_VISIBLE_DEVICES": gpu})
+
+
+def share_of_cores(cores: Sequence[Collection[int]], local_rank: int) -> int:
+    """How many threads a rank may run without crowding its neighbours.
+
+    Args:
+        cores: The cores that each rank on the node may run on.
+        local_rank: Which of these ranks.
+
+    Returns:
+        At least 1.
+
+    Example:
+        >>> share_of_cores([{0, 1, 2, 3}, {0, 1, 2, 3}], 0)
+        2
+        >>> share_of_cores([{0, 1}, {2, 3}], 0)
+        2
+    """
+    share = sum(1 / sum(core in others for others in cores) for core in cores[local_rank])
+    return max(1, int(share + 1e-9))
+
+
+def training_environment(environment: Mapping[str, str], device: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that trains: one device, and no trace of MPI or Slurm.
+
+    Args:
+        environment: That of the rank.
+        device: Variables that make it use its device, see `Binding`.
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_LAUNCH_PREFIXES) and name not in _LAUNCH_NAMES
+    }
+    return {**kept, **device}
+
+
+def count_gpus() -> int:
+    """The NVIDIA GPUs of this machine, without loading its driver's libraries."""
+    return sum(path.name.removeprefix("nvidia").isdigit() for path in Path("/dev").glob("nvidia*"))
+
+
+def available_cores() -> list[int]:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

@@ -1,0 +1,166 @@
+"""The child process: evaluates one individual after another, as the rank that started it says.
+
+The two speak JSON over a pipe: the child answers each `Task` with an `Ended`, each `Examination` with an `Examined`,
+and waits for a `Verdict` on each `Progress`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from evo.events import Identity
+from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
+from evo.limits import Params
+from evo.objectives import Reference, optional_method, prepare
+from evo.worker import Outcome
+
+
+class Task(msgspec.Struct, frozen=True, tag=True):
+    """Evaluate an individual in its folder."""
+
+    individual: Identity
+    params: dict[str, str | int | float | bool | None]
+    seed: int
+    folder: str
+
+
+class Examination(Task, frozen=True, tag=True):
+    """Test an individual that has been evaluated."""
+
+
+class Verdict(msgspec.Struct, frozen=True, tag=True):
+    """Whether to stop early."""
+
+    stop: bool
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The objective is loaded and takes the parameters; or else why not."""
+
+    refusal: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """An intermediate loss."""
+
+    step: int
+    loss: float
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """An evaluation ended."""
+
+    outcome: Outcome
+
+
+class Examined(msgspec.Struct, frozen=True, tag=True):
+    """A test ended; or else why it failed."""
+
+    metrics: dict[str, Any]
+    error: str = ""
+
+
+Order: TypeAlias = Task | Examination | Verdict
+News: TypeAlias = Ready | Progress | Ended | Examined
+
+encode = msgspec.json.Encoder().encode
+decode_order = msgspec.json.Decoder(Order).decode
+decode_news = msgspec.json.Decoder(News).decode
+
+_PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
+
+
+def main(
+    connection: Connection, objective: Callable[..., Any] | Reference, names: list[str], threads: int, output: str
+) -> None:
+    """Serve until the rank closes the pipe.
+
+    Args:
+        connection: To the rank.
+        objective: What to evaluate, or where to find it.
+        names: The parameters that it must take.
+        threads: CPU threads that a training may use.
+        output: File for what is printed before the first evaluation.
+    """
+    # A group of its own, so that the rank can end it together with everything that it starts.
+    os.setsid()
+    _end_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    _print_to(Path(output))
+    faulthandler.enable()
+    try:
+        loaded = objective.load() if isinstance(objective, Reference) else objective
+        run = prepare(loaded)
+        check = optional_method(loaded, "check")
+        if check:
+            check(names)
+    except ValueError as error:
+        connection.send_bytes(encode(Ready(refusal=str(error))))
+        return
+    connection.send_bytes(encode(Ready()))
+    while True:
+        try:
+            order = decode_order(connection.recv_bytes())
+        except EOFError:
+            return
+        assert isinstance(order, Task)
+        Path(order.folder).mkdir(parents=True, exist_ok=True)
+        _print_to(Path(order.folder) / "output.log")
+        params: Params = dict(order.params)
+        trial = RunningTrial(order.individual, order.seed, Path(order.folder), threads, _Reporter(connection))
+        if isinstance(order, Examination):
+            news: News = _examine(loaded, params, trial)
+        else:
+            news = Ended(evaluate(run, params, trial))
+        connection.send_bytes(encode(news))
+
+
+class _Reporter:
+    """Sends intermediate losses to the rank and waits for its verdict."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __call__(self, step: int, loss: float) -> bool:
+        self._connection.send_bytes(encode(Progress(step, loss)))
+        verdict = decode_order(self._connection.recv_bytes())
+        assert isinstance(verdict, Verdict)
+        return verdict.stop
+
+
+def _examine(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> Examined:
+    try:
+        return Examined(run_test(objective, params, trial))
+    except RuntimeError as error:
+        return Examined({}, error=one_line(error.__cause__ or error))
+
+
+def _print_to(file: Path) -> None:
+    """Let everything that this process prints, from C code too, go to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _end_with_parent() -> None:
+    """Let the kernel kill this process as soon as the rank is gone, however either of them hangs (Linux)."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,154 @@
+"""Evaluation in this process: no overhead, and no protection either."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evo.events import Identity, json_scalars
+from evo.limits import Params
+from evo.objectives import Trial, check_loss, optional_method, prepare
+from evo.worker import Outcome
+
+Report = Callable[[int, float], bool]
+"""Called with a step and a finite intermediate loss; answers whether to stop early."""
+
+
+class RunningTrial:
+    """What the objective gets of the evaluation that it is in; see `evo.objectives.Trial`.
+
+    Args:
+        individual: Rank and generation of birth.
+        seed: For its training.
+        folder: Its own folder, made when it is asked for.
+        threads: CPU threads that it may use.
+        report: Where intermediate losses go.
+    """
+
+    def __init__(self, individual: Identity, seed: int, folder: Path, threads: int, report: Report) -> None:
+        self.individual = individual
+        self.seed = seed
+        self.threads = threads
+        self.metrics: dict[str, Any] = {}
+        self._folder = folder
+        self._report = report
+        self._should_stop = False
+
+    @property
+    def folder(self) -> Path:
+        """The individual's own folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the evaluation should end early, with the loss so far."""
+        return self._should_stop
+
+    def report(self, step: int, loss: float) -> None:
+        """Report an intermediate loss; one that is not finite is passed over."""
+        if math.isfinite(loss):
+            self._should_stop = self._report(int(step), float(loss)) or self._should_stop
+
+
+def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:
+    """Run an objective; whatever goes wrong in it is a failed outcome.
+
+    Args:
+        run: What `evo.objectives.prepare` returned.
+        params: What it gets; a copy, so that it may change them.
+        trial: What it gets as well.
+    """
+    began = time.perf_counter()
+    try:
+        loss = check_loss(run(dict(params), trial))
+    except (Exception, SystemExit) as error:
+        return Outcome(
+            status="failed",
+            seconds=time.perf_counter() - began,
+            metrics=json_scalars(trial.metrics),
+            error=one_line(error),
+            traceback=traceback.format_exc(),
+        )
+    return Outcome(
+        status="pruned" if trial.should_stop else "completed",
+        loss=loss,
+        seconds=time.perf_counter() - began,
+        metrics=json_scalars(trial.metrics),
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class InlineEvaluator:
+    """Evaluates in this process; see `evo.search.Evaluator`.
+
+    Args:
+        objective: See `evo.objectives.prepare`.
+        folder: The folder of an individual.
+        threads: CPU threads that a training may use.
+    """
+
+    def __init__(self, objective: Callable[..., Any], folder: Callable[[Identity], Path], threads: int = 1) -> None:
+        self._objective = objective
+        self._run = prepare(objective)
+        self._folder = folder
+        self._threads = threads
+        self._outcome: Outcome | None = None
+
+    def open(self, names: Sequence[str]) -> None:
+        """Check that the objective takes the parameters of these names.
+
+        Raises:
+            ValueError: It does not.
+        """
+        check = optional_method(self._objective, "check")
+        if check:
+            check(names)
+
+    def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
+        """Evaluate, to the end."""
+        trial = RunningTrial(identity, seed, self._folder(identity), self._threads, report)
+        self._outcome = evaluate(self._run, params, trial)
+
+    def poll(self) -> Outcome | None:
+        """The outcome."""
+        return self._outcome
+
+    def interrupt(self) -> None:
+        """Too late: it has already ended."""
+
+    def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
+        """Metrics of an evaluated individual on held-out data; empty when the objective has no test.
+
+        Raises:
+            RuntimeError: The test failed.
+        """
+        trial = RunningTrial(identity, seed, self._folder(identity), self._threads, lambda step, loss: False)
+        return run_test(self._objective, params, trial)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:
+    """Call an objective's test, if it has one.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    test = optional_method(objective, "test")
+    if test is None:
+        return {}
+    try:
+        return json_scalars(test(dict(params), trial))
+    except Exception as error:
+        raise RuntimeError(one_line(error)) from error

@@ -1,0 +1,221 @@
+"""Evaluation in a child process, which the rank starts once, keeps, watches and replaces when it dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from evo.evaluation import child
+from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
+from evo.evaluation.inline import Report
+from evo.events import Identity
+from evo.limits import Params
+from evo.objectives import Reference
+from evo.worker import Outcome
+
+_POLL = 0.01  # Seconds to wait for the child before looking after messages again.
+_GRACE = 2.0  # Seconds in which a child ends by itself once the pipe is closed.
+_LAST_WORDS = 2000  # Characters of a dead child's output that are kept.
+
+
+class ProcessEvaluator:
+    """Evaluates in a child process; see `evo.search.Evaluator`.
+
+    Args:
+        objective: An importable function or instance, or a reference to one.
+        folder: The folder of an individual.
+        environment: The environment variables of the child, all of them.
+        threads: CPU threads that a training may use.
+        time_limit: Seconds after which an evaluation fails; None: no limit.
+    """
+
+    def __init__(
+        self,
+        objective: Callable[..., Any] | Reference,
+        folder: Callable[[Identity], Path],
+        environment: Mapping[str, str],
+        threads: int = 1,
+        time_limit: float | None = None,
+    ) -> None:
+        self._objective = objective
+        self._folder = folder
+        self._environment = environment
+        self._threads = threads
+        self._time_limit = time_limit
+        self._names: Sequence[str] = ()
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+        self._ready = False
+        self._output = ""
+        self._task: Task | None = None
+        self._report: Report | None = None
+        self._began = 0.0
+        self._interrupted = False
+
+    def open(self, names: Sequence[str]) -> None:
+        """Start the child and wait until it has loaded the objective.
+
+        Args:
+            names: The parameters that the objective must take.
+
+        Raises:
+            ValueError: The objective cannot be loaded, or does not take the parameters.
+        """
+        self._names = names
+        self._launch()
+        while not self._ready:
+            news = self._next_news()
+            if isinstance(news, Outcome):
+                raise ValueError(f"the evaluation process could not start: {news.error}\n{news.traceback}".strip())
+
+    def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
+        """Hand an individual to the child, a new one when the last one died."""
+        self._begin(Task(identity, params, seed, str(self._folder(identity).resolve())), report)
+
+    def poll(self) -> Outcome | None:
+        """The outcome, or None after a moment's wait for news."""
+        news = self._next_news()
+        if isinstance(news, Progress):
+            assert self._report is not None
+            stop = self._report(news.step, news.loss)
+            with suppress(OSError):  # It may have died meanwhile: the next poll says so.
+                self._channel.send_bytes(child.encode(Verdict(stop)))
+        if isinstance(news, Ended):
+            return news.outcome
+        return news if isinstance(news, Outcome) else None
+
+    def interrupt(self) -> None:
+        """End the evaluation in flight."""
+        self._interrupted = True
+        self._kill()
+
+    def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
+        """Metrics of an evaluated individual on held-out data; empty when the objective has no test.
+
+        Raises:
+            RuntimeError: The test failed.
+        """
+        self._begin(Examination(identity, params, seed, str(self._folder(identity).resolve())), None)
+        while True:
+            news = self._next_news()
+            if isinstance(news, Examined | Outcome) and news.error:
+                raise RuntimeError(news.error)
+            if isinstance(news, Examined):
+                return news.metrics
+
+    def close(self) -> None:
+        """End the child."""
+        if self._process is None:
+            return
+        self._channel.close()
+        if not self._interrupted:
+            self._process.join(_GRACE)
+        self._kill()
+        self._process.join()
+        Path(self._output).unlink(missing_ok=True)
+        self._process = None
+
+    @property
+    def _channel(self) -> Connection:
+        assert self._connection is not None
+        return self._connection
+
+    def _begin(self, task: Task, report: Report | None) -> None:
+        self._task, self._report, self._interrupted = task, report, False
+        if self._process is None or not self._process.is_alive():
+            self._launch()
+        self._began = time.monotonic()
+        with suppress(OSError):
+            self._channel.send_bytes(child.encode(task))
+
+    def _launch(self) -> None:
+        self.close()
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        handle, self._output = tempfile.mkstemp(prefix="evo-", suffix=".log")
+        os.close(handle)
+        arguments = (theirs, self._objective, list(self._names), self._threads, self._output)
+        self._process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
+        self._ready = False
+        with _as_environment(self._environment):
+            self._process.start()
+        theirs.close()  # Or its death could not be seen.
+
+    def _next_news(self) -> News | Outcome | None:
+        """What the child says, or None after a moment; an outcome of our own when it is dead or too slow."""
+        assert self._process is not None
+        try:
+            if not self._channel.poll(_POLL):
+                return self._out_of_time()
+            news = child.decode_news(self._channel.recv_bytes())
+        except (EOFError, OSError):
+            return self._post_mortem()
+        if isinstance(news, Ready):
+            if news.refusal:
+                raise ValueError(news.refusal)
+            self._ready, self._began = True, time.monotonic()
+        return news
+
+    def _out_of_time(self) -> Outcome | None:
+        if not self._ready or self._time_limit is None or time.monotonic() - self._began < self._time_limit:
+            return None
+        self._kill()
+        self._post_mortem()
+        error = f"TimeLimit: it took longer than the time limit of {self._time_limit:g} s"
+        return Outcome(status="failed", seconds=time.monotonic() - self._began, error=error)
+
+    def _post_mortem(self) -> Outcome:
+        assert self._process is not None
+        self._kill()
+        self._process.join()
+        seconds = time.monotonic() - self._began
+        if self._interrupted:
+            return Outcome(status="interrupted", seconds=seconds)
+        return Outcome(
+            status="failed", seconds=seconds, error=_cause_of_death(self._process.exitcode), traceback=self._last_words()
+        )
+
+    def _last_words(self) -> str:
+        file = Path(self._task.folder) / "output.log" if self._task and self._ready else Path(self._output)
+        try:
+            return file.read_text(errors="replace")[-_LAST_WORDS:]
+        except OSError:
+            return ""
+
+    def _kill(self) -> None:
+        """Kill the child and all that it started; its group may outlive it, or not exist yet."""
+        if self._process is None or self._process.pid is None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+
+
+def _cause_of_death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+        return f"ProcessDied: the evaluation process was killed by {name}{hint}"
+    return f"ProcessDied: the evaluation process exited with status {code}"
+
+
+@contextmanager
+def _as_environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let a process that is started inside have these environment variables."""
+    saved = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)

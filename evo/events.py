@@ -1,0 +1,163 @@
+"""What happened, as typed records: the message on the wire, the line in the journal, the only way a replica changes.
+
+Each record is one JSON object on one line, with its type under "type". Decoding validates: a line that is not
+exactly one of these records is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+Identity: TypeAlias = tuple[int, int]
+"""Rank and generation of birth: unique for the life of a study."""
+
+Status: TypeAlias = Literal["completed", "pruned", "failed", "interrupted"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, forbid_unknown_fields=True):
+    """Common to all records.
+
+    Args:
+        time: When it happened, seconds since the epoch.
+    """
+
+    time: float
+
+
+class Joined(Event, frozen=True, kw_only=True):
+    """A rank took part, from here on in its journal.
+
+    Args:
+        rank: Its rank in this run.
+        ranks: How many ranks this run has.
+        host: Name of its machine.
+        device: What it trains on, for example "cuda:0" or "cpu".
+    """
+
+    rank: int
+    ranks: int
+    host: str
+    device: str
+
+
+class Started(Event, frozen=True, kw_only=True):
+    """An individual was bred and its evaluation begins (or begins again, after a restart).
+
+    Args:
+        individual: Its identity.
+        island: Where it belongs.
+        params: The active parameters, exactly as the objective gets them.
+        strategy: What makes its offspring evolve, for algorithms that have such parameters.
+    """
+
+    individual: Identity
+    island: int
+    params: dict[str, str | int | float | bool | None]
+    strategy: dict[str, Any] = {}
+
+
+class Reported(Event, frozen=True, kw_only=True):
+    """An intermediate loss of an individual in evaluation.
+
+    Args:
+        individual: Its identity.
+        step: The training step, usually the epoch, from 0.
+        loss: Finite.
+    """
+
+    individual: Identity
+    step: int
+    loss: float
+
+
+class Finished(Event, frozen=True, kw_only=True):
+    """The evaluation of an individual ended.
+
+    Args:
+        individual: Its identity.
+        status: "interrupted" means that it is to be taken up again.
+        loss: Finite; absent unless completed or pruned.
+        seconds: Time the evaluation took.
+        rank: Who evaluated it.
+        host: Where.
+        device: On what.
+        metrics: JSON scalars that the objective recorded beside the loss.
+        error: Why it failed, in one line.
+        traceback: Where it failed, as Python prints it.
+    """
+
+    individual: Identity
+    status: Status
+    loss: float | None = None
+    seconds: float = 0.0
+    rank: int
+    host: str = ""
+    device: str = ""
+    metrics: dict[str, Any] = {}
+    error: str = ""
+    traceback: str = ""
+
+
+class Retired(Event, frozen=True, kw_only=True):
+    """An individual breeds no longer on an island.
+
+    Args:
+        individual: Its identity.
+        island: Where it is no longer active.
+    """
+
+    individual: Identity
+    island: int
+
+
+class Done(Event, frozen=True, kw_only=True):
+    """A rank has finished: the last record that it emits in this run.
+
+    Args:
+        rank: Which.
+        reason: Why it stopped.
+    """
+
+    rank: int
+    reason: str
+
+
+AnyEvent: TypeAlias = Joined | Started | Reported | Finished | Retired | Done
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: AnyEvent) -> bytes:
+    """The record as one line of JSON, without the line's end.
+
+    Args:
+        event: What happened. Its numbers are finite: JSON has no NaN.
+    """
+    return _encoder.encode(event)
+
+
+def decode(line: bytes | memoryview) -> AnyEvent:
+    """The record in one line of JSON.
+
+    Raises:
+        ValueError: The line is not exactly one record; the message says where and why.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def json_scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as JSON can hold them: what is not finite becomes absent, other types become text."""
+    kept: dict[str, Any] = {}
+    for name, value in metrics.items():
+        scalar = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+        if isinstance(scalar, float) and (scalar != scalar or abs(scalar) == float("inf")):
+            continue
+        kept[str(name)] = scalar if isinstance(scalar, str | int | float | bool | None) else str(scalar)
+    return kept

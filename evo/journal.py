@@ -1,0 +1,246 @@
+"""The run directory: what is searched, and an append-only log of what happened, one file per rank.
+
+    study.json              what is searched; written once
+    journal/RANK.jsonl      the events of one rank, one per line
+    individuals/R-G/        the files of one evaluation
+    summary.json            the completion record
+
+A line that a killed process left unfinished is cut. Any other damage is reported, never passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.events import AnyEvent, Identity, decode
+
+_SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process loses nothing.
+
+
+class Study(msgspec.Struct, frozen=True, kw_only=True):
+    """What is searched, as study.json records it.
+
+    Args:
+        name: Of the study.
+        objective: What is minimised, as a user names it.
+        limits: See `evo.space.Space.describe`.
+        seed: Not negative.
+        propagator: How individuals were bred in the first session.
+        versions: Packages that matter to reproduce it.
+        created: Seconds since the epoch.
+    """
+
+    name: str
+    objective: str
+    limits: dict[str, dict[str, Any]]
+    seed: int
+    propagator: str = ""
+    versions: dict[str, str] = {}
+    created: float = 0.0
+
+
+class RunDirectory:
+    """Where one study keeps its files.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def folder(self, identity: Identity) -> Path:
+        """The folder of one individual; it need not exist."""
+        return self.path / "individuals" / "{}-{}".format(*identity)
+
+    def study(self) -> Study | None:
+        """The study of this directory; None when there is none yet.
+
+        Raises:
+            ValueError: The directory is something else, or study.json is damaged.
+        """
+        file = self.path / "study.json"
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Study)
+        except FileNotFoundError:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise ValueError(
+                    f"run directory {self.path} holds files but no study.json: choose an empty or a new directory"
+                ) from None
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise ValueError(f"run directory {self.path}: study.json cannot be read: {error}") from None
+
+    def create(self, study: Study) -> None:
+        """Make the directory.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        try:
+            for folder in ("journal", "individuals"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+            self.write("study.json", study)
+        except OSError as error:
+            raise ValueError(
+                f"run directory {self.path} cannot be written: {error.strerror}; choose another with --run-dir"
+            ) from None
+
+    def write(self, name: str, content: Any) -> None:
+        """Write a JSON file of the directory, whole or not at all."""
+        file = self.path / name
+        partial = file.with_name(f".{name}.{os.getpid()}")
+        with partial.open("wb") as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+
+    def open_journal(self, rank: int) -> Journal:
+        """The log of one rank, to be written.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        return Journal(self.path / "journal" / f"{rank}.jsonl")
+
+    def remember(self, event: AnyEvent) -> None:
+        """Nothing: the journals hold it."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All events of all ranks, file by file.
+
+        Raises:
+            ValueError: A line is damaged; the message names the file and the line.
+        """
+        for file in sorted((self.path / "journal").glob("*.jsonl")):
+            yield from read_journal(file)
+
+
+def read_journal(file: Path) -> Iterator[AnyEvent]:
+    """The events of one file; a last line without its end counts when it is whole, and is passed over otherwise.
+
+    Args:
+        file: Lines of JSON.
+
+    Raises:
+        ValueError: A line is damaged; the message names the file and the line.
+    """
+    lines = file.read_bytes().split(b"\n")
+    torn = lines.pop()
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield decode(line)
+        except ValueError as error:
+            raise ValueError(f"journal {file}, line {number} is damaged: {error}") from None
+    if _is_whole(torn):
+        yield decode(torn)
+
+
+class Journal:
+    """The log that one rank writes: a line is with the operating system when `append` returns.
+
+    Args:
+        file: Made when absent. A last line that is not whole is cut.
+
+    Raises:
+        ValueError: It cannot be written.
+    """
+
+    def __init__(self, file: Path) -> None:
+        try:
+            self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise ValueError(f"journal {file} cannot be written: {error.strerror}") from None
+        self._end_last_line(file)
+        self._synced = time.monotonic()
+
+    def append(self, line: bytes) -> None:
+        """Write one encoded event."""
+        rest = memoryview(line + b"\n")
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        if time.monotonic() - self._synced > _SYNC_INTERVAL:
+            os.fsync(self._file)
+            self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Make the log durable and close it."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _end_last_line(self, file: Path) -> None:
+        content = file.read_bytes()
+        end = content.rfind(b"\n") + 1
+        torn = content[end:]
+        if _is_whole(torn):
+            os.write(self._file, b"\n")
+        elif torn:
+            os.ftruncate(self._file, end)
+
+
+class Scratch:
+    """Stands for a run directory when no files are to be kept: events are remembered, evaluations get temporary folders."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="evo-"))
+        self._events: list[AnyEvent] = []
+
+    def __str__(self) -> str:
+        return "no files are kept"
+
+    def folder(self, identity: Identity) -> Path:
+        """The folder of one individual; it need not exist."""
+        return self.path / "{}-{}".format(*identity)
+
+    def study(self) -> Study | None:
+        """None: it is always new."""
+        return None
+
+    def create(self, study: Study) -> None:
+        """Nothing is kept."""
+
+    def write(self, name: str, content: Any) -> None:
+        """Nothing is kept."""
+
+    def remember(self, event: AnyEvent) -> None:
+        """Remember an event, of this rank or of another."""
+        self._events.append(event)
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All that was remembered."""
+        return iter(self._events)
+
+    def open_journal(self, rank: int) -> Scratch:
+        """This: it takes lines, and does nothing with them."""
+        return self
+
+    def append(self, line: bytes) -> None:
+        """Nothing: the event itself is remembered."""
+
+    def close(self) -> None:
+        """Remove the folders of evaluations."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _is_whole(line: bytes) -> bool:
+    # An object's closing brace is its last byte, so that no part of a record is itself a record.
+    try:
+        decode(line)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,5 @@
+"""Losses that are Lightning trainings. With evo.problems, the only place that imports torch and lightning."""
+
+from evo.lightning.objective import LightningObjective
+
+__all__ = ["LightningObjective"]

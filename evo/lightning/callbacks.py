@@ -1,0 +1,210 @@
+"""What evo hangs into a Lightning training: reports to the trial, the best weights, and the caller's signal handler."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, final
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from typing_extensions import override
+
+BEST = "best"  # best.ckpt: the weights of the best validation
+
+Mode = Literal["min", "max"]
+
+
+class Trial(Protocol):
+    """What a training knows of the individual that it evaluates, and says to it."""
+
+    @property
+    def individual(self) -> tuple[int, int]:
+        """(rank, generation) of its birth."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of this training, 0 to 2**32 - 1."""
+
+    @property
+    def folder(self) -> Path:
+        """The individual's own folder, which exists."""
+
+    @property
+    def threads(self) -> int:
+        """How many CPU threads the training may use."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """JSON scalars that are recorded beside the loss."""
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the training is to end, with the best it has."""
+
+    def report(self, step: int, loss: float) -> None:
+        """Says that the loss was `loss` at step `step`."""
+
+
+@final
+@dataclass(frozen=True)
+class Best:
+    """The best validation of a training: its epoch (counted from 1), loss (minimised) and finite metrics."""
+
+    epoch: int
+    loss: float
+    metrics: dict[str, float]
+
+
+@final
+class TrialReport(L.Callback):
+    """Reports every validation to the trial, remembers the best one, and ends the training when the trial says so.
+
+    The loss is the monitored metric, with its sign turned for mode "max". A step is one validation, counted from 1;
+    with Lightning's defaults, an epoch. A sanity check, the validation before any training, counts for nothing. Of
+    equal validations the earliest is the best, as for ModelCheckpoint.
+
+    Attributes:
+        epochs: How many epochs were trained, the one that was cut short included.
+        best: The best validation, None before the first one.
+        logged: Names of all metrics that the module logged.
+
+    Raises:
+        ValueError: The monitored metric is not among those that the module logs in its validation.
+        FloatingPointError: The monitored metric was NaN or infinite.
+    """
+
+    def __init__(self, trial: Trial, parameters: Mapping[str, Any], monitor: str, mode: Mode) -> None:
+        super().__init__()
+        self.epochs = 0
+        self.best: Best | None = None
+        self.logged: set[str] = set()
+        self._trial = trial
+        self._parameters = parameters
+        self._monitor = monitor
+        self._sign = 1.0 if mode == "min" else -1.0
+        self._steps = 0
+        self._before: dict[str, Tensor] = {}
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._log_parameters(trainer, {})
+
+    @override
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._before = dict(trainer.callback_metrics)
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        # callback_metrics keeps what training logged, too: this validation's values are the tensors that are new
+        logged = trainer.callback_metrics
+        metrics = {name: float(value) for name, value in logged.items() if value is not self._before.get(name)}
+        self.logged.update(logged)
+        if self._monitor not in metrics:
+            raise ValueError(_not_logged(self._monitor, metrics, during="in its validation"))
+        value = metrics[self._monitor]
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{self._monitor} is {value} in epoch {trainer.current_epoch + 1}: the training diverged. A smaller "
+                "learning rate or gradient_clip_val helps where this happens often."
+            )
+        loss = self._sign * value
+        if self.best is None or loss < self.best.loss:
+            finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
+            self.best = Best(trainer.current_epoch + 1, loss, finite)
+        self._steps += 1
+        self._trial.report(self._steps, loss)
+        if self._trial.should_stop:
+            trainer.should_stop = True
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.epochs += 1
+        self.logged.update(trainer.callback_metrics)
+        if not trainer.enable_validation:
+            self.result()  # says so after one epoch rather than after all
+
+    @override
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.best is not None:
+            self._log_parameters(trainer, {"loss": self.best.loss})
+
+    def _log_parameters(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
+        for logger in trainer.loggers:  # without metrics to hparams.yaml, with them to TensorBoard's table, too
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(dict(self._parameters), metrics)
+
+    def result(self) -> Best:
+        """The best validation of the finished training.
+
+        Raises:
+            ValueError: There was no validation.
+        """
+        if self.best is None:
+            raise ValueError(_not_logged(self._monitor, self.logged, during="(there was no validation)"))
+        return self.best
+
+
+@final
+class BestWeights(ModelCheckpoint):
+    """Keeps the weights of the best validation as best.ckpt: one file, no version suffix, no optimiser state.
+
+    A class of its own, so that a module whose `configure_callbacks` returns a ModelCheckpoint does not replace it.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: Mode) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename=BEST,
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            save_weights_only=True,
+            save_on_train_epoch_end=False,  # at the validation's end, as the report: the same value, the same weights
+            enable_version_counter=False,
+        )
+
+
+@final
+class KeepSigterm(L.Callback):
+    """Puts the caller's SIGTERM handler back, which Lightning replaces while it trains.
+
+    Lightning's own only notes the signal and raises SystemExit, status 0, after the batch: a hung batch would survive
+    it, and a caller that only wants to know of the signal would lose the training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def _put_back(self) -> None:
+        if self._handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
+
+    @override
+    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._put_back()
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._put_back()
+
+    @override
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._put_back()
+
+
+def _not_logged(monitor: str, names: Collection[str], *, during: str) -> str:
+    found = ", ".join(sorted(names)) or "none"
+    return (
+        f"The module does not log {monitor!r} {during}, so there is no loss. It logs: {found}. Set monitor to one of "
+        "them, or log it."
+    )

@@ -1,0 +1,240 @@
+"""The objective: what is minimised, how to name it, and what counts as its loss."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import math
+import sys
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from evo.events import Identity
+from evo.limits import Params
+
+# Modules that belong into the process that trains, never into a rank.
+_HEAVY = {"torch", "lightning", "pytorch_lightning", "torchvision"}
+
+
+class Trial(Protocol):
+    """What an objective with a second parameter gets: where it is, and how to report.
+
+    Args:
+        individual: Rank and generation of birth.
+        seed: For its training; the same whenever this individual is evaluated.
+        threads: CPU threads that it may use.
+        metrics: What is put here is recorded beside the loss: JSON scalars.
+    """
+
+    individual: Identity
+    seed: int
+    threads: int
+    metrics: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The individual's own folder, for logs and checkpoints."""
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the evaluation should end early, with the loss so far."""
+
+    def report(self, step: int, loss: float) -> None:
+        """Report an intermediate loss; one that is not finite is passed over."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An objective by name, to be loaded in the process that evaluates.
+
+    Args:
+        place: Module, or path of a Python file.
+        name: Of the function, class instance or other callable in it.
+    """
+
+    place: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.name}"
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether its module imports torch or lightning; seen in its text, without running it.
+
+        Raises:
+            ValueError: There is no such module or file, or it is not Python.
+        """
+        source = self._file().read_text()
+        try:
+            tree = ast.parse(source)
+        except SyntaxError as error:
+            raise ValueError(f"objective {self}: {self.place} is not valid Python: {error}") from None
+        imported: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+        return bool(imported & _HEAVY)
+
+    def load(self) -> Callable[..., Any]:
+        """Import it.
+
+        Raises:
+            ValueError: It cannot be imported, or is not callable.
+        """
+        module = self._import()
+        target: Any = module
+        for part in self.name.split("."):
+            if not hasattr(target, part):
+                names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
+                raise ValueError(f"objective {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}")
+            target = getattr(target, part)
+        if not callable(target):
+            raise ValueError(f"objective {self} is {target!r}: an objective is a function of the parameters")
+        return target  # type: ignore[no-any-return]
+
+    @property
+    def _is_file(self) -> bool:
+        return self.place.endswith(".py")
+
+    def _file(self) -> Path:
+        if self._is_file:
+            path = Path(self.place)
+            if not path.is_file():
+                raise ValueError(f"objective {self}: there is no file {self.place}")
+            return path
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+        try:
+            spec = importlib.util.find_spec(self.place)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or spec.origin is None:
+            raise ValueError(f"objective {self}: there is no module {self.place!r}, here or installed")
+        return Path(spec.origin)
+
+    def _import(self) -> Any:
+        path = self._file()
+        try:
+            if not self._is_file:
+                return importlib.import_module(self.place)
+            if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", "") == str(path.resolve()):
+                return sys.modules[path.stem]
+            sys.path.insert(0, str(path.resolve().parent))  # Its neighbours, as when it is run as a script.
+            return importlib.import_module(path.stem)
+        except Exception as error:
+            raise ValueError(f"objective {self} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
+    """Give every objective the same form, whether or not it wants the trial.
+
+    Args:
+        objective: `loss(params)` or `loss(params, trial)`; either may be a generator of intermediate losses.
+
+    Returns:
+        A function of both that runs the objective to its end.
+
+    Raises:
+        ValueError: It takes neither one nor two parameters.
+    """
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):
+        return lambda params, trial: objective(params)
+    positional = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    required = [parameter for parameter in positional if parameter.default is parameter.empty]
+    wants_trial = len(required) == 2 or (len(positional) >= 2 and positional[1].name == "trial")
+    variadic = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
+    if len(required) > 2 or not (positional or variadic):
+        raise ValueError(
+            f"objective {getattr(objective, '__name__', objective)!r} has the signature {signature}: "
+            "an objective takes (params) or (params, trial)"
+        )
+
+    def run(params: Params, trial: Trial) -> Any:
+        result = objective(params, trial) if wants_trial else objective(params)
+        return _exhaust(result, trial) if inspect.isgenerator(result) else result
+
+    return run
+
+
+def check_loss(value: Any) -> float:
+    """The loss as a float.
+
+    Args:
+        value: What an objective returned: a number, or an array or tensor of one.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not finite.
+    """
+    kind = type(value).__name__
+    shape = tuple(getattr(value, "shape", ()))
+    if math.prod(shape) != 1:
+        raise TypeError(f"the loss is a {kind} of shape {shape}: it must be one number")
+    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"the loss is {value!r} ({kind}): it must be a number")
+    loss = float(value)
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss is {loss}: it must be finite")
+    return loss
+
+
+def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
+    """Report each loss of a generator; the last one is the loss, unless the generator returns one."""
+    latest: Any = None
+    step = 0
+    while True:
+        try:
+            latest = next(losses)
+        except StopIteration as end:
+            return latest if end.value is None else end.value
+        trial.report(step, float(latest))
+        step += 1
+        if trial.should_stop:
+            losses.close()
+            return latest
+
+
+def describe(objective: Callable[..., Any] | Reference) -> str:
+    """A name for the study's record.
+
+    Args:
+        objective: A function, an instance, or a reference to one.
+    """
+    if isinstance(objective, Reference):
+        return str(objective)
+    named = objective if hasattr(objective, "__qualname__") else type(objective)
+    module = "" if named.__module__ == "__main__" else f"{named.__module__}:"
+    return f"{module}{named.__qualname__}"
+
+
+def parse_reference(text: str) -> Reference:
+    """Read `module:function` or `path/to/file.py:function`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    place, _, name = text.rpartition(":")
+    if not place or not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"objective {text!r} is neither a ready problem, module:function nor path/to/file.py:function")
+    return Reference(place, name)
+
+
+def optional_method(objective: Callable[..., Any], name: str) -> Callable[..., Any] | None:
+    """A method that an objective may have beside being callable: `check(names)` or `test(params, trial)`."""
+    method = getattr(objective, name, None)
+    return method if callable(method) and not inspect.isfunction(objective) else None
+
+

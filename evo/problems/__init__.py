@@ -1,0 +1,1 @@
+"""Ready objectives: test functions, and trainings on real data."""

@@ -1,0 +1,168 @@
+"""What a propagator is, and how small ones make larger ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from evo.population import Active, Individual
+from evo.space import Space
+
+
+class Propagator(ABC):
+    """Breeds individuals from individuals. Your own is a subclass with one method, `breed`.
+
+    Genomes are vectors of normalised genes (see `evo.space`), so a propagator knows nothing of units. It need not
+    respect bounds or conditions either: what it returns is clipped, and missing (NaN) active genes are sampled.
+
+    Example:
+        >>> class Average(Propagator):
+        ...     def breed(self, parents, space, rng):
+        ...         return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
+        >>> propagator = Compose([SelectMin(3), Average()])
+    """
+
+    @property
+    def parents(self) -> int | None:
+        """How many individuals it takes; None: any number."""
+        return None
+
+    @property
+    def offspring(self) -> int | None:
+        """How many individuals it returns; None: depends on what it is given."""
+        return None
+
+    @abstractmethod
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        """Return new individuals, or some of those given. The parents' genomes are read, never written.
+
+        Args:
+            parents: The active population, the best first, or what the propagator before this one returned.
+            space: What is searched.
+            rng: The only source of randomness.
+        """
+
+    @final
+    def __call__(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        """Breed, after a check that there are as many parents as it takes.
+
+        Raises:
+            ValueError: There are fewer or more.
+        """
+        if self.parents is not None and len(parents) != self.parents:
+            raise ValueError(
+                f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
+                "select that many before it, behind a Conditional that waits until there are enough"
+            )
+        return self.breed(parents, space, rng)
+
+
+@final
+@dataclass(frozen=True)
+class Compose(Propagator):
+    """Apply propagators one after another, each to what the one before returned.
+
+    Args:
+        propagators: At least one.
+
+    Raises:
+        ValueError: None is given, or one returns another number than the next one takes.
+    """
+
+    propagators: Sequence[Propagator]
+
+    def __post_init__(self) -> None:
+        if not self.propagators:
+            raise ValueError("Compose is given no propagators: give at least one")
+        for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
+            if None not in (one.offspring, following.parents) and one.offspring != following.parents:
+                raise ValueError(f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}")
+
+    @property
+    def parents(self) -> int | None:
+        return self.propagators[0].parents
+
+    @property
+    def offspring(self) -> int | None:
+        return self.propagators[-1].offspring
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        for propagator in self.propagators:
+            parents = propagator(parents, space, rng)
+        return parents
+
+
+@final
+@dataclass(frozen=True)
+class Conditional(Propagator):
+    """Apply one propagator to a population that is large enough, another to a smaller one.
+
+    Args:
+        population: From this many individuals on, `then` is applied.
+        then: For the larger population.
+        otherwise: For the smaller one.
+    """
+
+    population: int
+    then: Propagator
+    otherwise: Propagator
+
+    def __post_init__(self) -> None:
+        check_count("population", self.population)
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return (self.then if len(parents) >= self.population else self.otherwise)(parents, space, rng)
+
+
+@final
+@dataclass(frozen=True)
+class Stochastic(Propagator):
+    """Apply a propagator with a probability; otherwise pass on the first of the parents, as many as it would return.
+
+    Args:
+        propagator: What may be applied.
+        probability: In [0, 1].
+    """
+
+    propagator: Propagator
+    probability: float
+
+    def __post_init__(self) -> None:
+        check_probability("probability", self.probability)
+
+    @property
+    def parents(self) -> int | None:
+        return self.propagator.parents
+
+    @property
+    def offspring(self) -> int | None:
+        return self.propagator.offspring
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        if rng.random() < self.probability:
+            return self.propagator(parents, space, rng)
+        return parents[: self.offspring]
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse what is not within [0, 1].
+
+    Raises:
+        ValueError: It names the parameter and its value.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value!r}: a probability lies between 0 and 1")
+
+
+def check_count(name: str, value: int) -> None:
+    """Refuse what is not a positive whole number.
+
+    Raises:
+        ValueError: It names the parameter and its value.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")

@@ -1,0 +1,132 @@
+"""Mutation: one individual with some genes changed, and initialisation: one with all genes new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from evo.population import Active, Individual
+from evo.propagators.base import Propagator, check_count
+from evo.propagators.selection import choose
+from evo.space import Genome, Space
+
+
+@final
+@dataclass(frozen=True)
+class PointMutation(Propagator):
+    """Draw some active genes anew, uniformly over their range.
+
+    Args:
+        points: How many genes; all when fewer are active.
+    """
+
+    points: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("points", self.points)
+
+    @property
+    def parents(self) -> int | None:
+        return 1
+
+    @property
+    def offspring(self) -> int | None:
+        return 1
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return [_redrawn(parents[0], self.points, space, rng)]
+
+
+@final
+@dataclass(frozen=True)
+class RandomPointMutation(Propagator):
+    """Draw a random number of active genes anew, uniformly over their range.
+
+    Args:
+        min_points: The least number of genes.
+        max_points: The largest number, at least `min_points`; all when fewer are active.
+    """
+
+    min_points: int = 1
+    max_points: int = 2
+
+    def __post_init__(self) -> None:
+        check_count("min_points", self.min_points)
+        check_count("max_points", self.max_points)
+        if self.min_points > self.max_points:
+            raise ValueError(f"min_points is {self.min_points}: it must not be above max_points = {self.max_points}")
+
+    @property
+    def parents(self) -> int | None:
+        return 1
+
+    @property
+    def offspring(self) -> int | None:
+        return 1
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        points = int(rng.integers(self.min_points, self.max_points + 1))
+        return [_redrawn(parents[0], points, space, rng)]
+
+
+@final
+@dataclass(frozen=True)
+class IntervalMutationNormal(Propagator):
+    """Move some active ordered genes (numbers, not categories) by a normal deviate; bounds clip.
+
+    Args:
+        sigma: Standard deviation as a share of the range (of the logarithm's on a log scale), above 0. On a grid
+            it is at least one grid step, since a smaller one would hardly ever change the value.
+        points: How many genes; all when fewer are active and ordered.
+    """
+
+    sigma: float = 0.05
+    points: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("points", self.points)
+        if not self.sigma > 0:
+            raise ValueError(f"sigma is {self.sigma!r}: it must be above 0")
+
+    @property
+    def parents(self) -> int | None:
+        return 1
+
+    @property
+    def offspring(self) -> int | None:
+        return 1
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        genome = parents[0].genome.copy()
+        candidates = (~np.isnan(genome) & space.ordered).nonzero()[0]
+        for index in _some(candidates, self.points, rng):
+            sigma = max(self.sigma, 1 / space.cells[index])
+            genome[index] = min(max(genome[index] + sigma * rng.standard_normal(), 0.0), 1.0)
+        return [Individual(genome=genome, strategy=parents[0].strategy)]
+
+
+@final
+@dataclass(frozen=True)
+class InitUniform(Propagator):
+    """A new individual, uniform over the space, whatever the parents."""
+
+    @property
+    def offspring(self) -> int | None:
+        return 1
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return [Individual(genome=space.sample(rng))]
+
+
+def _redrawn(parent: Individual, points: int, space: Space, rng: np.random.Generator) -> Individual:
+    genome = parent.genome.copy()
+    for index in _some((~np.isnan(genome)).nonzero()[0], points, rng):
+        genome[index] = space.sample_gene(index, rng)
+    return Individual(genome=genome, strategy=parent.strategy)
+
+
+def _some(candidates: np.ndarray[tuple[int], np.dtype[np.intp]], points: int, rng: np.random.Generator) -> Iterable[int]:
+    return (int(candidates[place]) for place in choose(len(candidates), min(points, len(candidates)), rng))

@@ -1,0 +1,81 @@
+"""Selection: some of the individuals given, unchanged."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from evo.population import Active, Individual
+from evo.propagators.base import Propagator, check_count
+from evo.space import Space
+
+
+@dataclass(frozen=True)
+class _Selection(Propagator):
+    """Selects `count` individuals, or all when there are fewer.
+
+    Args:
+        count: How many.
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        check_count("count", self.count)
+
+    @property
+    def offspring(self) -> int | None:
+        return self.count
+
+    @abstractmethod
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]: ...
+
+
+@final
+class SelectMin(_Selection):
+    """The individuals with the lowest losses.
+
+    Args:
+        count: How many; all when there are fewer.
+    """
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return parents[: self.count]
+
+
+@final
+class SelectMax(_Selection):
+    """The individuals with the highest losses.
+
+    Args:
+        count: How many; all when there are fewer.
+    """
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return parents[max(0, len(parents) - self.count) :]
+
+
+@final
+class SelectUniform(_Selection):
+    """Individuals at random, each at most once, in random order.
+
+    Args:
+        count: How many; all when there are fewer.
+    """
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return [parents[index] for index in choose(len(parents), min(self.count, len(parents)), rng)]
+
+
+def choose(size: int, count: int, rng: np.random.Generator) -> list[int]:
+    """`count` different indices below `size`, in random order; a few draws, whatever the size (Floyd, 1987)."""
+    chosen: list[int] = []
+    for last in range(size - count, size):
+        index = int(rng.random() * (last + 1))
+        # Inserting at a random place makes the order random as well.
+        chosen.insert(int(rng.random() * (len(chosen) + 1)), last if index in chosen else index)
+    return chosen

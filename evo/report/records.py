@@ -1,0 +1,146 @@
+"""What became of every individual, gathered from a study's events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.events import AnyEvent, Finished, Identity, Started
+from evo.limits import Params
+from evo.population import precedence
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """One individual and what became of it.
+
+    Args:
+        individual: Rank and generation of birth.
+        params: What the objective got.
+        status: "running", "completed", "pruned", "failed" or "interrupted".
+        loss: What was minimised; None unless it completed or was pruned.
+        metrics: What the objective recorded beside the loss.
+        seconds: Time the evaluation took.
+        rank: Who evaluated it; None while it runs.
+        host: Where.
+        device: On what.
+        error: Why it failed, in one line.
+        traceback: Where it failed.
+        island: Where it was born.
+        started: When, seconds since the epoch.
+    """
+
+    individual: Identity
+    params: Params
+    status: str = "running"
+    loss: float | None = None
+    metrics: dict[str, Any] = {}
+    seconds: float = 0.0
+    rank: int | None = None
+    host: str = ""
+    device: str = ""
+    error: str = ""
+    traceback: str = ""
+    island: int = 0
+    started: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Its identity as its folder is named: rank-generation."""
+        return "{}-{}".format(*self.individual)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a search found; the same on every rank but for the test, which the first rank makes.
+
+    Args:
+        individuals: All of them, in the order in which they were started.
+        stop_reason: Why it stopped.
+        interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
+        run_dir: Where its files are; None when none were kept.
+        seconds: Time that the search took, in this session.
+        test: Metrics of the best individual on held-out data, if the objective has a test.
+        test_error: Why the test failed.
+        digest: Of the population that all ranks hold, when debugging.
+    """
+
+    individuals: list[Evaluation]
+    stop_reason: str
+    interrupted: bool
+    run_dir: Path | None
+    seconds: float = 0.0
+    test: dict[str, Any] = field(default_factory=dict)
+    test_error: str = ""
+    digest: str = ""
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The completed individual with the lowest loss; None when none completed."""
+        return next(iter(rank_evaluations(self.individuals)), None)
+
+
+def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
+    """What became of every individual.
+
+    Args:
+        events: Of one study, in any order, some perhaps more than once.
+
+    Returns:
+        In the order in which they were started.
+    """
+    started: dict[Identity, Started] = {}
+    finished: dict[Identity, Finished] = {}
+    for event in events:
+        if isinstance(event, Started):
+            first = started.get(event.individual)
+            if first is None or event.time < first.time:
+                started[event.individual] = event
+        elif isinstance(event, Finished):
+            known = finished.get(event.individual)
+            if known is None or precedence(event) < precedence(known):
+                finished[event.individual] = event
+    evaluations = [_evaluation(event, finished.get(identity)) for identity, event in started.items()]
+    return sorted(evaluations, key=lambda evaluation: (evaluation.started, evaluation.individual))
+
+
+def rank_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """The completed ones, the lowest loss first."""
+    completed = [evaluation for evaluation in evaluations if evaluation.status == "completed"]
+    return sorted(completed, key=lambda evaluation: (evaluation.loss, evaluation.individual))
+
+
+def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
+    """How many evaluations have each status; 0 for the ones that do not occur."""
+    return Counter(evaluation.status for evaluation in evaluations)
+
+
+def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[tuple[str, list[Evaluation]]]:
+    """The failed evaluations by their error, the most frequent first."""
+    reasons: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        if evaluation.status == "failed":
+            reasons.setdefault(evaluation.error, []).append(evaluation)
+    return sorted(reasons.items(), key=lambda reason: -len(reason[1]))
+
+
+def _evaluation(start: Started, end: Finished | None) -> Evaluation:
+    known = Evaluation(individual=start.individual, params=start.params, island=start.island, started=start.time)
+    if end is None:
+        return known
+    return msgspec.structs.replace(
+        known,
+        status=end.status,
+        loss=end.loss,
+        metrics=end.metrics,
+        seconds=end.seconds,
+        rank=end.rank,
+        host=end.host,
+        device=end.device,
+        error=end.error,
+        traceback=end.traceback,
+    )

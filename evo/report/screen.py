@@ -1,0 +1,132 @@
+"""What the first rank prints: the beginning, the progress and the end of a search."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from evo.budget import Budget
+from evo.device import Place
+from evo.population import Population
+from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
+from evo.report.records import Result
+from evo.report.tables import count_text, number_text, plain_console, summary_text
+
+
+class Screen:
+    """Prints for a person, on a terminal or into a log file.
+
+    Args:
+        silent: Print nothing at all.
+    """
+
+    def __init__(self, silent: bool) -> None:
+        self._silent = silent
+        self._live = not silent and is_terminal()
+        if self._live:
+            self._console = Console(force_terminal=True, highlight=False)
+        else:
+            self._console = plain_console()
+
+    def begin(
+        self, name: str, directory: str, places: Sequence[Place], population: Population, budget: Budget
+    ) -> None:
+        """Say what is searched, where, and for how long."""
+        self._print(f"evo: study {name} in {directory}; {_budget_text(budget, len(places))}")
+        if population.started:
+            waiting = len(population.running)
+            again = f", {waiting} of them in flight, which are evaluated first" if waiting else ""
+            self._print(f"resumed: {population.started} individuals are known{again}")
+        for line in _map_lines(places):
+            self._print(line)
+
+    def progress(self, population: Population, budget: Budget, ranks: int) -> Progress:
+        """What is to be shown every event."""
+        if self._silent:
+            return Silent()
+        finished = sum(population.counts[status] for status in ("completed", "pruned", "failed"))
+        best = population.best
+        found = None if best is None or best.loss is None or best.identity is None else (best.loss, best.identity)
+        tally = Tally(finished, found)
+        total = budget.evaluations or (budget.generations * ranks if budget.generations else None)
+        return LiveView(tally, total, self._console) if self._live else Lines(tally, total, self._print)
+
+    def end(self, result: Result, names: Sequence[str], ranks: int) -> None:
+        """Show what was found.
+
+        Args:
+            result: Of the search.
+            names: Of the parameters, in their order.
+            ranks: How many took part.
+        """
+        if self._silent:
+            return
+        self._print("")
+        self._console.print(summary_text(result.individuals, names))
+        for note in _closing_notes(result, ranks):
+            self._print(note)
+
+    def _print(self, line: str) -> None:
+        if not self._silent:
+            self._console.print(line, soft_wrap=True, markup=False)
+            sys.stdout.flush()
+
+
+def is_terminal() -> bool:
+    """Whether what this process prints is seen on a terminal, also when mpirun forwards it."""
+    return sys.stdout.isatty()
+
+
+def _closing_notes(result: Result, ranks: int) -> list[str]:
+    """The last lines: how it ended, the test of the best candidate, and where everything is."""
+    best, run_dir = result.best, result.run_dir
+    notes = [f"{count_text(result.individuals)} in {result.seconds:.1f} s: {result.stop_reason}"]
+    if best is None:
+        notes.append("no evaluation completed, so there is no best candidate")
+    elif result.test:
+        figures = ", ".join(f"{name} {number_text(value)}" for name, value in result.test.items())
+        notes.append(f"the best candidate, {best.name}, on the test set, from its saved weights: {figures}")
+    if result.test_error:
+        notes.append(f"the best candidate could not be tested: {result.test_error}")
+    if result.digest:
+        notes.append(f"all {ranks} ranks hold the same population: {result.digest[:16]}")
+    if run_dir is not None:
+        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/, summary.json")
+        folder = run_dir / "individuals" / (best.name if best else "")
+        if best is not None and folder.is_dir():
+            notes.append(f"the best candidate's files are in {folder}")
+        if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
+            notes.append(f"learning curves: tensorboard --logdir {run_dir / 'individuals'}")
+    if result.interrupted:
+        notes.append("not complete" + (": run the same command again to go on" if run_dir else ""))
+    return notes
+
+
+def _budget_text(budget: Budget, ranks: int) -> str:
+    parts = []
+    if budget.generations:
+        each = f"{budget.generations} generations on each of {ranks} ranks" if ranks > 1 else f"{budget.generations} generations"
+        parts.append(each)
+    if budget.evaluations:
+        parts.append(f"{budget.evaluations} evaluations")
+    if budget.target is not None:
+        parts.append(f"until the loss is {budget.target:g}")
+    if budget.deadline is not None:
+        parts.append("until the walltime is over")
+    return " or ".join(parts)
+
+
+def _map_lines(places: Sequence[Place]) -> list[str]:
+    """One line per host: which ranks it has, and what they train on."""
+    hosts: dict[str, list[Place]] = {}
+    for place in places:
+        hosts.setdefault(place.host, []).append(place)
+    lines = []
+    for host, ranks in hosts.items():
+        devices = ", ".join(f"{place.rank} on {place.device}" for place in ranks)
+        threads = sorted({place.threads for place in ranks})
+        many = "-".join(str(count) for count in {threads[0], threads[-1]})
+        lines.append(f"  {host}: {'ranks' if len(ranks) > 1 else 'rank'} {devices}; {many} thread{'s' * (threads[-1] > 1)} each")
+    return lines

@@ -1,0 +1,101 @@
+"""The end of a search as text: the best candidates, what failed, and where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evo.report.records import Evaluation, count_statuses, failure_reasons, rank_evaluations
+
+_MOST_METRICS = 4
+_MOST_REASONS = 5
+_MOST_NAMES = 6
+
+
+def summary_text(evaluations: Sequence[Evaluation], limits: Mapping[str, Any], best: int = 5) -> RenderableType:
+    """What a search found, for a person.
+
+    Args:
+        evaluations: All of a study.
+        limits: Names of the parameters, in their order.
+        best: How many candidates to show.
+
+    Returns:
+        A table of the best candidates, and the reasons of failures.
+    """
+    parts: list[RenderableType] = []
+    ranking = rank_evaluations(evaluations)
+    if ranking:
+        parts.append(_table_of_best(ranking[:best], list(limits)))
+    counts = count_statuses(evaluations)
+    if counts["failed"]:
+        parts.append(Text(f"{counts['failed']} of {len(evaluations)} evaluations failed:"))
+        reasons = failure_reasons(evaluations)
+        for error, failed in reasons[:_MOST_REASONS]:
+            names = ", ".join(evaluation.name for evaluation in failed[:_MOST_NAMES])
+            more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
+            parts.append(Text(f"  {len(failed)} x {error} ({names}{more})"))
+        if len(reasons) > _MOST_REASONS:
+            parts.append(Text(f"  and {len(reasons) - _MOST_REASONS} other reasons"))
+    return Group(*parts)
+
+
+def count_text(evaluations: Sequence[Evaluation]) -> str:
+    """How many evaluations came to what end, as part of a sentence."""
+    counts = count_statuses(evaluations)
+    shown = [f"{counts[status]} {status}" for status in ("completed", "pruned", "failed", "interrupted", "running")]
+    kept = [text for text in shown if not text.startswith("0 ")]
+    return f"{len(evaluations)} evaluations ({', '.join(kept) or 'none finished'})"
+
+
+def best_text(best: Evaluation) -> str:
+    """One individual, a line for each thing that is known of it."""
+    figures = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
+    width = max(map(len, [*figures, *best.params, "individual"])) + 2
+    lines = [f"{'individual':{width}}{best.name}, evaluated by rank {best.rank} on {best.host}, {best.device}"]
+    lines += [f"{name:{width}}{value}" for name, value in figures.items()]
+    lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
+    return "\n".join(lines)
+
+
+def number_text(value: Any) -> str:
+    """A value short enough for a table: four significant digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def plain_console(width: int = 160) -> Console:
+    """A console for a log file: no colours, no escapes, long lines left whole.
+
+    Args:
+        width: Characters.
+    """
+    return Console(width=width, force_terminal=False, no_color=True, highlight=False, soft_wrap=False)
+
+
+def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table:
+    shown = ranking[0].metrics
+    metrics = [name for name, value in shown.items() if isinstance(value, int | float)][:_MOST_METRICS]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="The best candidates", title_justify="left")
+    table.add_column("individual", no_wrap=True)
+    for heading in ("loss", *metrics, "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("where", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for evaluation in ranking:
+        numbers = [evaluation.loss, *(evaluation.metrics.get(name) for name in metrics)]
+        table.add_row(
+            evaluation.name,
+            *map(number_text, numbers),
+            f"{evaluation.seconds:.3g}",
+            f"rank {evaluation.rank}, {evaluation.host}, {evaluation.device}",
+            *(number_text(evaluation.params.get(name)) for name in names),
+        )
+    return table

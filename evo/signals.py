@@ -1,0 +1,56 @@
+"""Signals that ask for a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
+
+
+class StopSignals:
+    """While in force, the first TERM, INT, USR1 or USR2 asks for a clean stop, and a second INT or TERM kills.
+
+    To be put in force before anything heavy is imported, since these signals end a process without a handler.
+
+    Example:
+        >>> with StopSignals() as signals:
+        ...     signals.reason
+        ''
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._listener: Callable[[str], None] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        """Put in force; outside the main thread Python cannot handle signals, and nothing changes."""
+        if threading.current_thread() is threading.main_thread():
+            for name in _ASKING:
+                number = getattr(signal, name)
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Put back what was in force before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call a function with the reason to stop, at once when a signal has arrived already."""
+        self._listener = listener
+        if self.reason:
+            listener(self.reason)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self.reason and name in ("SIGINT", "SIGTERM"):
+            raise KeyboardInterrupt
+        self.reason = self.reason or f"{name} asked to stop"
+        if self._listener:
+            self._listener(self.reason)

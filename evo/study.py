@@ -1,0 +1,313 @@
+"""One study, from its settings to its result: the wiring of everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.budget import Budget
+from evo.config import Config, load_limits, parse_duration
+from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
+from evo.evaluation import InlineEvaluator, ProcessEvaluator
+from evo.events import AnyEvent
+from evo.journal import RunDirectory, Scratch, Study
+from evo.objectives import Reference, describe
+from evo.population import Population
+from evo.propagators import Propagator, default_propagator
+from evo.report.progress import Progress
+from evo.report.records import Result, count_statuses, gather_evaluations
+from evo.report.screen import Screen
+from evo.search import search
+from evo.signals import StopSignals
+from evo.space import Space
+from evo.transport import Transport, together
+from evo.worker import Settings, Worker
+
+_VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the settings amount to, checked.
+
+    Args:
+        space: What is searched.
+        propagator: Breeds.
+        budget: When it ends.
+        separate: Whether the objective runs in a child process.
+        objective: What is minimised.
+    """
+
+    space: Space
+    propagator: Propagator
+    budget: Budget
+    separate: bool
+    objective: Callable[..., Any] | Reference
+
+
+def make_plan(
+    config: Config,
+    objective: Callable[..., Any] | Reference,
+    limits: Mapping[str, Any] | None,
+    propagator: Propagator | None,
+    ranks: int,
+) -> Plan:
+    """Check all settings, and load the objective if it runs in this process.
+
+    Args:
+        config: The settings.
+        objective: What to minimise.
+        limits: What is searched, if the configuration does not say.
+        propagator: Breeds; None: the default one, as the configuration says.
+        ranks: How many there are.
+
+    Raises:
+        ValueError: Something does not fit; the message names it.
+    """
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    space = Space(load_limits(given))
+    if isinstance(objective, Reference):
+        needs_child = objective.is_heavy
+    else:
+        needs_child = bool(getattr(objective, "separate_process", False))
+    separate = config.evaluate == "process" or (
+        config.evaluate == "auto" and (needs_child or config.time_limit is not None)
+    )
+    return Plan(
+        space=space,
+        propagator=propagator
+        or default_propagator(
+            config.population or 2 * max(1, ranks),
+            crossover=config.crossover,
+            mutation=config.mutation,
+            random_init=config.random_init,
+            sigma=config.sigma,
+        ),
+        budget=config.budget(time.time()),
+        separate=separate,
+        objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
+    )
+
+
+def run_study(
+    config: Config,
+    objective: Callable[..., Any] | Reference,
+    transport: Transport,
+    signals: StopSignals,
+    limits: Mapping[str, Any] | None = None,
+    propagator: Propagator | None = None,
+) -> Result:
+    """Search, on all ranks together.
+
+    Args:
+        config: The settings.
+        objective: What to minimise.
+        transport: To the other ranks.
+        signals: May ask for a clean stop.
+        limits: What is searched, if the configuration does not say.
+        propagator: Breeds; None: the default one.
+
+    Raises:
+        SharedError: Something in the settings or the run directory does not fit.
+    """
+    plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size))
+    places = _bind(config, transport)
+    place = places[transport.rank]
+    directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
+    screen = Screen(silent=config.quiet or transport.rank != 0)
+    with closing(directory), closing(_make_evaluator(config, plan, directory, place)) as evaluator:
+        together(transport, lambda: evaluator.open(plan.space.names))
+        study = _open_study(config, plan, describe(objective), directory, transport)
+        population = Population(plan.space)
+        together(transport, lambda: _replay(directory, population))
+        settings = Settings(
+            rank=transport.rank,
+            ranks=transport.size,
+            seed=study.seed,
+            budget=plan.budget,
+            allow_duplicates=config.allow_duplicates,
+            host=place.host,
+            device=place.device,
+        )
+        worker = Worker(settings, plan.space, plan.propagator, population)
+        signals.listen(worker.request_stop)
+        screen.begin(study.name, str(directory), places, population, plan.budget)
+        began = time.monotonic()
+        _search(worker, transport, evaluator, directory, screen.progress(population, plan.budget, transport.size))
+        result = _agree_on_end(worker, transport, directory, config.debug)
+        if transport.rank == 0:
+            result = _conclude(study, result, worker, evaluator, directory, time.monotonic() - began)
+            screen.end(result, plan.space.names, transport.size)
+        transport.gather("")  # Nobody leaves before the completion record is written.
+        return result
+
+
+def _bind(config: Config, transport: Transport) -> list[Place]:
+    """Bind every rank to a device; all ranks learn the places of all."""
+    cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
+    local_rank = transport.node.index(transport.rank)
+    threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
+    binding = together(
+        transport, lambda: bind(local_rank, os.environ, config.gpus_per_node, count_gpus(), threads)
+    )
+    place = Place(transport.rank, socket.gethostname(), binding.device, threads, dict(binding.environment))
+    return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
+
+
+def _make_evaluator(
+    config: Config, plan: Plan, directory: RunDirectory | Scratch, place: Place
+) -> InlineEvaluator | ProcessEvaluator:
+    if not plan.separate:
+        assert not isinstance(plan.objective, Reference)
+        os.environ.update(place.environment)
+        return InlineEvaluator(plan.objective, directory.folder, place.threads)
+    limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
+    environment = training_environment(os.environ, place.environment)
+    return ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit)
+
+
+def _open_study(
+    config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch, transport: Transport
+) -> Study:
+    """The study of the directory, made by the first rank when there is none; the same on all ranks."""
+    study = Study(
+        name=directory.path.name,
+        objective=objective,
+        limits=plan.space.describe(),
+        seed=config.seed or 0,
+        propagator=repr(plan.propagator),
+        versions=_versions(),
+        created=time.time(),
+    )
+
+    def open_or_create() -> Study:
+        if transport.rank != 0:
+            return study
+        found = directory.study()
+        if found is None:
+            directory.create(study)
+            return study
+        _check_same(found, study, directory, config.seed)
+        return found
+
+    opened = together(transport, open_or_create)
+    return msgspec.json.decode(transport.gather(msgspec.json.encode(opened).decode())[0], type=Study)
+
+
+def _check_same(found: Study, asked: Study, directory: RunDirectory | Scratch, seed: int | None) -> None:
+    where = f"run directory {directory} holds another study"
+    advice = "choose another directory with --run-dir, or repeat the same command"
+    if found.objective != asked.objective:
+        raise ValueError(f"{where}: its objective is {found.objective}, not {asked.objective}; {advice}")
+    for name in [*found.limits, *asked.limits]:
+        before, now = found.limits.get(name), asked.limits.get(name)
+        if before != now:
+            raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
+    if list(found.limits) != list(asked.limits):
+        raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
+    if seed is not None and found.seed != seed:
+        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
+
+
+def _replay(directory: RunDirectory | Scratch, population: Population) -> None:
+    for event in directory.events():
+        population.apply(event)
+
+
+def _search(
+    worker: Worker,
+    transport: Transport,
+    evaluator: InlineEvaluator | ProcessEvaluator,
+    directory: RunDirectory | Scratch,
+    progress: Progress,
+) -> None:
+    # Every rank has read all journals before any of them opens its own to write.
+    transport.gather("")
+    with closing(together(transport, lambda: directory.open_journal(worker.settings.rank))) as journal:
+
+        def watch(event: AnyEvent) -> None:
+            directory.remember(event)
+            progress(event)
+
+        with closing(progress):
+            deque(search(worker, transport, evaluator, journal, watch, time.time), maxlen=0)
+
+
+def _agree_on_end(
+    worker: Worker, transport: Transport, directory: RunDirectory | Scratch, debug: bool
+) -> Result:
+    digest = worker.population.digest() if debug else ""
+    ending = msgspec.json.encode([worker.interrupted, worker.stop_reason, digest]).decode()
+    endings = [msgspec.json.decode(text, type=tuple[bool, str, str]) for text in transport.gather(ending)]
+    digests = {digest for _, _, digest in endings}
+    assert len(digests) == 1, f"the populations of the ranks differ: {endings}"
+    interrupted = [reason for stopped, reason, _ in endings if stopped]
+    return Result(
+        stop_reason=(interrupted or [worker.stop_reason])[0],
+        interrupted=bool(interrupted),
+        run_dir=directory.path if isinstance(directory, RunDirectory) else None,
+        digest=digest,
+        individuals=gather_evaluations(directory.events()),
+    )
+
+
+def _conclude(
+    study: Study,
+    result: Result,
+    worker: Worker,
+    evaluator: InlineEvaluator | ProcessEvaluator,
+    directory: RunDirectory | Scratch,
+    seconds: float,
+) -> Result:
+    """Test the best individual and write the completion record; on one rank."""
+    best, test, problem = result.best, {}, ""
+    if best is not None:
+        try:
+            test = evaluator.test(best.individual, best.params, worker.training_seed(best.individual))
+        except RuntimeError as error:
+            problem = str(error)
+    result = dataclasses.replace(result, seconds=seconds, test=test, test_error=problem)
+    if not result.interrupted:
+        counts = count_statuses(result.individuals)
+        directory.write(
+            "summary.json",
+            {
+                "study": study.name,
+                "seed": study.seed,
+                "ranks": worker.settings.ranks,
+                "evaluations": len(result.individuals),
+                **{status: counts[status] for status in ("completed", "pruned", "failed")},
+                "seconds": round(seconds, 3),
+                "stopped": result.stop_reason,
+                "best": best
+                and {
+                    "individual": best.individual,
+                    "loss": best.loss,
+                    "params": best.params,
+                    "metrics": best.metrics,
+                },
+                "test": test,
+            },
+        )
+    return result
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _VERSIONS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
