@@ -1,7 +1,7 @@
 """evo finds the hyperparameters of a network on a cluster: asynchronous evolution over MPI, Lightning inside.
 
-    >>> import evo
-    >>> result = evo.minimize(lambda params: params["x"] ** 2, {"x": (-5.0, 5.0)}, evaluations=20)
+>>> import evo
+>>> result = evo.minimize(lambda params: params["x"] ** 2, {"x": (-5.0, 5.0)}, evaluations=20)
 """
 
 from importlib import import_module

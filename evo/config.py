@@ -92,7 +92,9 @@ class Config:
         if self.target is not None and self.target != self.target:
             raise ValueError("target is nan: give a number")
         if self.evaluate == "inline" and self.time_limit is not None:
-            raise ValueError(f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped")
+            raise ValueError(
+                f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
+            )
 
     def budget(self, now: float) -> Budget:
         """When the search ends.

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # What launchers tell their processes. A training that saw these would think it is one of many.
-_LAUNCH_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "MPI_", "MPIEXEC_", "HYDRA_", "HYDI_", "I_MPI_", "SLURM_")
+_LAUNCH_PREFIXES = (
+    "OMPI_",
+    "OPAL_",
+    "PMIX_",
+    "PMI_",
+    "PRTE_",
+    "MPI_",
+    "MPIEXEC_",
+    "HYDRA_",
+    "HYDI_",
+    "I_MPI_",
+    "SLURM_",
+)
 _LAUNCH_NAMES = {
     "RANK",
     "LOCAL_RANK",
@@ -56,7 +68,9 @@ class Place:
     environment: dict[str, str]
 
 
-def bind(local_rank: int, environment: Mapping[str, str], gpus_per_node: int | None, gpus_found: int, threads: int) -> Binding:
+def bind(
+    local_rank: int, environment: Mapping[str, str], gpus_per_node: int | None, gpus_found: int, threads: int
+) -> Binding:
     """Bind a rank to a GPU of its node: local rank modulo the number of GPUs.
 
     Args:

@@ -128,7 +128,7 @@ class Done(Event, frozen=True, kw_only=True):
 AnyEvent: TypeAlias = Joined | Started | Reported | Finished | Retired | Done
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent)
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 def encode(event: AnyEvent) -> bytes:

@@ -97,6 +97,10 @@ class RunDirectory:
                 f"run directory {self.path} cannot be written: {error.strerror}; choose another with --run-dir"
             ) from None
 
+    def reopen(self) -> None:
+        """Go on with a study: a completion record speaks of a complete one."""
+        (self.path / "summary.json").unlink(missing_ok=True)
+
     def write(self, name: str, content: Any) -> None:
         """Write a JSON file of the directory, whole or not at all."""
         file = self.path / name
@@ -194,7 +198,7 @@ class Journal:
 
 
 class Scratch:
-    """Stands for a run directory when no files are to be kept: events are remembered, evaluations get temporary folders."""
+    """In place of a run directory when no files are kept: remembers events, and gives evaluations temporary folders."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="evo-"))
@@ -213,6 +217,9 @@ class Scratch:
 
     def create(self, study: Study) -> None:
         """Nothing is kept."""
+
+    def reopen(self) -> None:
+        """There is nothing to go on with."""
 
     def write(self, name: str, content: Any) -> None:
         """Nothing is kept."""

@@ -28,6 +28,8 @@ When: TypeAlias = Mapping[str, "Scalar | Sequence[Scalar]"]
 
 # Grid points are addressed through a float in [0, 1]: beyond this many, neighbours could no longer be told apart.
 _MOST_GRID_POINTS = 2**48
+# Larger integers cannot be journalled.
+_BEYOND_JSON = 2**63
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Choice:
         if len(values) == 1 and isinstance(values[0], list | tuple):
             values = tuple(values[0])
         ordered = len(values) > 1 and all(map(_is_number, values))
-        object.__setattr__(self, "values", tuple(sorted(values)) if ordered else values)  # type: ignore[type-var]
+        object.__setattr__(self, "values", tuple(sorted(values)) if ordered else values)
         object.__setattr__(self, "when", when)
 
     @property
@@ -188,7 +190,8 @@ def _parse(name: str, limit: Any) -> Parameter:
     if all(map(_is_number, limit)):
         if len(limit) > 2:
             return Choice(*limit)
-        return Int(*limit) if all(isinstance(bound, int) for bound in limit) else Float(*map(float, limit))
+        low, high = limit
+        return Int(low, high) if isinstance(low, int) and isinstance(high, int) else Float(float(low), float(high))
     if len({type(value) for value in limit}) > 1 or not isinstance(limit[0], str | bool):
         raise ValueError(
             f"limit {name!r} is {limit!r}: a tuple is all numbers, all strings or all booleans; "
@@ -226,14 +229,19 @@ def _checked(name: str, parameter: Parameter) -> Parameter:
         if not math.isfinite(ordered.high - ordered.low):
             raise ValueError(f"limit {name!r} spans {ordered.low!r} to {ordered.high!r}: too wide for a float")
         return ordered
-    return _checked_int(name, dataclasses.replace(parameter, low=min(bounds), high=max(bounds)))
+    low, high = sorted((parameter.low, parameter.high))
+    return _checked_int(name, dataclasses.replace(parameter, low=low, high=high))
 
 
 def _checked_int(name: str, parameter: Int) -> Int:
     for field in ("low", "high", "step"):
         value = getattr(parameter, field)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"limit {name!r} has {field} = {value!r}: an Int takes whole numbers; for others use Float")
+            raise ValueError(
+                f"limit {name!r} has {field} = {value!r}: an Int takes whole numbers; for others use Float"
+            )
+        if abs(value) >= _BEYOND_JSON:
+            raise ValueError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
     if not 1 <= parameter.step <= parameter.high - parameter.low:
         raise ValueError(
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "
@@ -248,7 +256,11 @@ def _checked_choice(name: str, parameter: Choice) -> Choice:
     values = parameter.values
     for value in values:
         if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
-            raise ValueError(f"limit {name!r} has the choice {value!r}: a choice is a string, finite number, bool or None")
+            raise ValueError(
+                f"limit {name!r} has the choice {value!r}: a choice is a string, finite number, bool or None"
+            )
+        if isinstance(value, int) and abs(value) >= _BEYOND_JSON:
+            raise ValueError(f"limit {name!r} has the choice {value!r}: whole numbers go up to 2**63")
     if len(values) < 2:
         raise ValueError(f"limit {name!r} has the choices {values!r}: it needs at least two values")
     for index, value in enumerate(values):
@@ -261,10 +273,14 @@ def _check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter]
     if parameter.when is None:
         return
     if not isinstance(parameter.when, Mapping) or not parameter.when:
-        raise ValueError(f"limit {name!r} has when = {parameter.when!r}: give a dictionary such as {{'optimizer': 'sgd'}}")
+        raise ValueError(
+            f"limit {name!r} has when = {parameter.when!r}: give a dictionary such as {{'optimizer': 'sgd'}}"
+        )
     for parent, wanted in parameter.when.items():
         if parent not in parsed:
-            raise ValueError(f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}")
+            raise ValueError(
+                f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}"
+            )
         for value in allowed_values(wanted):
             if not _may_be(parsed[parent], value):
                 raise ValueError(f"limit {name!r} depends on {parent} = {value!r}, which {parent!r} can never be")

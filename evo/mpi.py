@@ -96,9 +96,10 @@ class MPITransport:
         sys.excepthook = sys.__excepthook__
 
     def _meet(self) -> None:
-        """Wait for all ranks, without spinning."""
+        """Wait for all ranks, without spinning; what was sent before goes on leaving meanwhile."""
         request = self._comm.Ibarrier()
         while not request.Test():
+            self._progress()
             time.sleep(_NAP / 10)
 
     def _progress(self) -> None:

@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import math
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from evo.events import Identity
 from evo.limits import Params
 
 # Modules that belong into the process that trains, never into a rank.
-_HEAVY = {"torch", "lightning", "pytorch_lightning", "torchvision"}
+_HEAVY = ("torch", "lightning", "pytorch_lightning", "torchvision", "evo.lightning", "evo.LightningObjective")
 
 
 class Trial(Protocol):
@@ -74,13 +74,17 @@ class Reference:
             tree = ast.parse(source)
         except SyntaxError as error:
             raise ValueError(f"objective {self}: {self.place} is not valid Python: {error}") from None
-        imported: set[str] = set()
         for node in ast.walk(tree):
+            names: list[str] = []
             if isinstance(node, ast.Import):
-                imported.update(alias.name.split(".")[0] for alias in node.names)
+                names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                imported.add(node.module.split(".")[0])
-        return bool(imported & _HEAVY)
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                names = [f"{node.value.id}.{node.attr}"]
+            if any(name == heavy or name.startswith(f"{heavy}.") for name in names for heavy in _HEAVY):
+                return True
+        return False
 
     def load(self) -> Callable[..., Any]:
         """Import it.
@@ -93,7 +97,9 @@ class Reference:
         for part in self.name.split("."):
             if not hasattr(target, part):
                 names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
-                raise ValueError(f"objective {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}")
+                raise ValueError(
+                    f"objective {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}"
+                )
             target = getattr(target, part)
         if not callable(target):
             raise ValueError(f"objective {self} is {target!r}: an objective is a function of the parameters")
@@ -164,7 +170,7 @@ def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
 
     def run(params: Params, trial: Trial) -> Any:
         result = objective(params, trial) if wants_trial else objective(params)
-        return _exhaust(result, trial) if inspect.isgenerator(result) else result
+        return _exhaust(result, trial) if isinstance(result, Generator) else result
 
     return run
 
@@ -236,5 +242,3 @@ def optional_method(objective: Callable[..., Any], name: str) -> Callable[..., A
     """A method that an objective may have beside being callable: `check(names)` or `test(params, trial)`."""
     method = getattr(objective, name, None)
     return method if callable(method) and not inspect.isfunction(objective) else None
-
-

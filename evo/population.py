@@ -179,7 +179,8 @@ class Population:
 
 
 def _by_loss(individual: Individual) -> tuple[float, Identity]:
-    assert individual.loss is not None and individual.identity is not None
+    assert individual.loss is not None
+    assert individual.identity is not None
     return individual.loss, individual.identity
 
 

@@ -78,7 +78,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
         transport: Transport = Serial()
         try:
             transport = connect() or transport
-            job = together(transport, lambda: _read(sys.argv[1:] if arguments is None else arguments, program, transport))
+            job = together(
+                transport, lambda: _read(sys.argv[1:] if arguments is None else arguments, program, transport)
+            )
             result = run_study(job.config, job.objective, transport, signals, job.limits)
             status = RUN_AGAIN if result.interrupted else COMPLETE if result.best else NOTHING_FOUND
         except ValueError as error:
@@ -106,7 +108,8 @@ def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
         similar = difflib.get_close_matches(text, PROBLEMS, n=1)
         meant = f"; did you mean {similar[0]}?" if similar else ""
         raise ValueError(
-            f"objective {text!r} is no ready problem ({', '.join(PROBLEMS)}), module:function or file.py:function{meant}"
+            f"objective {text!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
+            f"path/to/file.py:function{meant}"
         )
     objective = problem.objective if problem else parse_reference(text)
     name = text if problem else f"{os.path.basename(objective.place).removesuffix('.py')}-{objective.name}"

@@ -2,38 +2,22 @@
 
 A genome is a float64 vector with one gene per parameter, in the order of the limits. Numbers lie in [0, 1] (after
 the logarithm on a log scale; grids in the middle of their cell), categories are indices, and the gene of an inactive
-conditional parameter is NaN. Only this module turns genomes into parameters and back.
+conditional parameter is NaN. Only this module and `evo.genes` turn genomes into parameters and back.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evo.limits import (
-    Choice,
-    Float,
-    Int,
-    Parameter,
-    Params,
-    Scalar,
-    allowed_values,
-    describe_limits,
-    identical,
-    parse_limits,
-)
+from evo.genes import make_gene
+from evo.limits import Parameter, Params, Scalar, describe_limits, identical, parse_limits
 
 Genome: TypeAlias = NDArray[np.float64]
-
-# Floats are kept to so many digits that decoding what was encoded gives the same number, whatever the rounding
-# errors on the way: 11 significant ones on a log scale, 13 of the range (or less, far from zero) on a linear one.
-_LOG_DIGITS = 11
-_LINEAR_SHARE = 1e-13
 
 
 class Space:
@@ -56,7 +40,7 @@ class Space:
     def __init__(self, limits: Mapping[str, Any]) -> None:
         self.parameters: dict[str, Parameter] = parse_limits(limits)
         self.names = tuple(self.parameters)
-        self._genes = [_gene(name, parameter) for name, parameter in self.parameters.items()]
+        self._genes = [make_gene(name, parameter) for name, parameter in self.parameters.items()]
         self._order = _parents_first(self.parameters)
         self._conditional = any(parameter.when for parameter in self.parameters.values())
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
@@ -118,7 +102,9 @@ class Space:
         """
         genes = genome.tolist()
         return {
-            name: gene.decode(value) for name, gene, value in zip(self.names, self._genes, genes, strict=True) if not math.isnan(value)
+            name: gene.decode(value)
+            for name, gene, value in zip(self.names, self._genes, genes, strict=True)
+            if not math.isnan(value)
         }
 
     def encode(self, params: Mapping[str, Any]) -> Genome:
@@ -209,139 +195,6 @@ class Space:
 
         total = count(0, {})
         return total if math.isinf(total) else int(total)
-
-
-class _Gene(ABC):
-    """One place in the genome."""
-
-    cells: float
-    ordered: bool
-
-    def __init__(self, name: str, parameter: Parameter) -> None:
-        self.name = name
-        self.when = [(parent, allowed_values(value)) for parent, value in (parameter.when or {}).items()]
-
-    @abstractmethod
-    def sample(self, rng: np.random.Generator) -> float: ...
-
-    @abstractmethod
-    def decode(self, gene: float) -> Scalar: ...
-
-    @abstractmethod
-    def encode(self, value: Any) -> float: ...
-
-    def of_cell(self, cell: int) -> float:
-        """The gene of the cell-th value, for genes with finitely many."""
-        return (cell + 0.5) / self.cells
-
-    def _refuse(self, value: Any) -> ValueError:
-        return ValueError(f"parameter {self.name!r} = {value!r} is not within its limits")
-
-
-class _FloatGene(_Gene):
-    cells = math.inf
-    ordered = True
-
-    def __init__(self, name: str, parameter: Float) -> None:
-        super().__init__(name, parameter)
-        self.low, self.high, self.log = parameter.low, parameter.high, parameter.log
-        self.origin = math.log(self.low) if self.log else self.low
-        self.width = (math.log(self.high) if self.log else self.high) - self.origin
-        error = 64 * np.finfo(float).eps * max(abs(self.low), abs(self.high))
-        self.decimals = -math.ceil(math.log10(max(self.width * _LINEAR_SHARE, error)))
-
-    def sample(self, rng: np.random.Generator) -> float:
-        return rng.random()
-
-    def decode(self, gene: float) -> float:
-        if gene <= 0.0:
-            return self.low
-        if gene >= 1.0:
-            return self.high
-        exact = self.origin + gene * self.width
-        value = float(f"{math.exp(exact):.{_LOG_DIGITS}g}") if self.log else round(exact, self.decimals)
-        # A bound may lie off the grid of rounded numbers; a grid point within the rounding error of it is that bound.
-        margin = value * 1e-12 if self.log else 0.25 * 10.0**-self.decimals
-        if value <= self.low + margin:
-            return self.low
-        return self.high if value >= self.high - margin else value
-
-    def encode(self, value: Any) -> float:
-        if not isinstance(value, float) or not self.low <= value <= self.high:
-            raise self._refuse(value)
-        if value == self.low or value == self.high:
-            return float(value == self.high)
-        return ((math.log(value) if self.log else value) - self.origin) / self.width
-
-
-class _IntGene(_Gene):
-    ordered = True
-
-    def __init__(self, name: str, parameter: Int) -> None:
-        super().__init__(name, parameter)
-        self.low, self.step, self.log = parameter.low, parameter.step, parameter.log
-        self.cells = float((parameter.high - parameter.low) // parameter.step + 1)
-        self.last = int(self.cells) - 1
-        # On a log scale, the ends reach half a step beyond the outermost values, but never to zero.
-        highest = self.low + self.last * self.step
-        self.origin = math.log(self.low - min(self.step, self.low) / 2) if self.log else 0.0
-        self.width = math.log(highest + self.step / 2) - self.origin if self.log else self.cells
-
-    def sample(self, rng: np.random.Generator) -> float:
-        return rng.random() if self.log else self.of_cell(int(rng.integers(self.last + 1)))
-
-    def decode(self, gene: float) -> int:
-        gene = min(max(gene, 0.0), 1.0)
-        if self.log:
-            cell = round((math.exp(self.origin + gene * self.width) - self.low) / self.step)
-        else:
-            cell = int(gene * self.cells)
-        return self.low + min(max(cell, 0), self.last) * self.step
-
-    def encode(self, value: Any) -> float:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._refuse(value)
-        cell, off_grid = divmod(value - self.low, self.step)
-        if off_grid or not 0 <= cell <= self.last:
-            raise self._refuse(value)
-        return self.of_cell(cell)
-
-    def of_cell(self, cell: int) -> float:
-        if self.log:
-            return (math.log(self.low + cell * self.step) - self.origin) / self.width
-        return (cell + 0.5) / self.cells
-
-
-class _ChoiceGene(_Gene):
-    def __init__(self, name: str, parameter: Choice) -> None:
-        super().__init__(name, parameter)
-        self.values = parameter.values
-        self.ordered = parameter.ordered
-        self.last = len(self.values) - 1
-        self.cells = float(len(self.values))
-        self.index = {(type(value), value): cell for cell, value in enumerate(self.values)}
-
-    def sample(self, rng: np.random.Generator) -> float:
-        return self.of_cell(int(rng.integers(self.last + 1)))
-
-    def decode(self, gene: float) -> Scalar:
-        cell = gene * self.cells if self.ordered else gene + 0.5
-        return self.values[int(min(max(cell, 0.0), self.last))]
-
-    def encode(self, value: Any) -> float:
-        cell = self.index.get((type(value), value))
-        if cell is None:
-            raise self._refuse(value)
-        return self.of_cell(cell)
-
-    def of_cell(self, cell: int) -> float:
-        return (cell + 0.5) / self.cells if self.ordered else float(cell)
-
-
-def _gene(name: str, parameter: Parameter) -> _Gene:
-    if isinstance(parameter, Float):
-        return _FloatGene(name, parameter)
-    return _IntGene(name, parameter) if isinstance(parameter, Int) else _ChoiceGene(name, parameter)
 
 
 def _parents_first(parameters: Mapping[str, Parameter]) -> list[int]:

@@ -160,9 +160,7 @@ def _bind(config: Config, transport: Transport) -> list[Place]:
     cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
     local_rank = transport.node.index(transport.rank)
     threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
-    binding = together(
-        transport, lambda: bind(local_rank, os.environ, config.gpus_per_node, count_gpus(), threads)
-    )
+    binding = together(transport, lambda: bind(local_rank, os.environ, config.gpus_per_node, count_gpus(), threads))
     place = Place(transport.rank, socket.gethostname(), binding.device, threads, dict(binding.environment))
     return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
 
@@ -201,6 +199,7 @@ def _open_study(
             directory.create(study)
             return study
         _check_same(found, study, directory, config.seed)
+        directory.reopen()
         return found
 
     opened = together(transport, open_or_create)
@@ -246,9 +245,7 @@ def _search(
             deque(search(worker, transport, evaluator, journal, watch, time.time), maxlen=0)
 
 
-def _agree_on_end(
-    worker: Worker, transport: Transport, directory: RunDirectory | Scratch, debug: bool
-) -> Result:
+def _agree_on_end(worker: Worker, transport: Transport, directory: RunDirectory | Scratch, debug: bool) -> Result:
     digest = worker.population.digest() if debug else ""
     ending = msgspec.json.encode([worker.interrupted, worker.stop_reason, digest]).decode()
     endings = [msgspec.json.decode(text, type=tuple[bool, str, str]) for text in transport.gather(ending)]

@@ -8,7 +8,6 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-
 T = TypeVar("T")
 
 

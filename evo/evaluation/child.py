@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from evo.events import Identity
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
+from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Reference, optional_method, prepare
 from evo.worker import Outcome
@@ -74,8 +74,10 @@ Order: TypeAlias = Task | Examination | Verdict
 News: TypeAlias = Ready | Progress | Ended | Examined
 
 encode = msgspec.json.Encoder().encode
-decode_order = msgspec.json.Decoder(Order).decode
-decode_news = msgspec.json.Decoder(News).decode
+_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+_news: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
+decode_order = _orders.decode
+decode_news = _news.decode
 
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 

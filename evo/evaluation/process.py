@@ -181,7 +181,10 @@ class ProcessEvaluator:
         if self._interrupted:
             return Outcome(status="interrupted", seconds=seconds)
         return Outcome(
-            status="failed", seconds=seconds, error=_cause_of_death(self._process.exitcode), traceback=self._last_words()
+            status="failed",
+            seconds=seconds,
+            error=_cause_of_death(self._process.exitcode),
+            traceback=self._last_words(),
         )
 
     def _last_words(self) -> str:

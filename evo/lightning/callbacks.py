@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, final
+from typing import Any, Literal, final
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -16,40 +16,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from typing_extensions import override
 
-BEST = "best"  # best.ckpt: the weights of the best validation
+from evo.objectives import Trial
+
+CHECKPOINT = "best.ckpt"  # the weights of the best validation
 
 Mode = Literal["min", "max"]
-
-
-class Trial(Protocol):
-    """What a training knows of the individual that it evaluates, and says to it."""
-
-    @property
-    def individual(self) -> tuple[int, int]:
-        """(rank, generation) of its birth."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of this training, 0 to 2**32 - 1."""
-
-    @property
-    def folder(self) -> Path:
-        """The individual's own folder, which exists."""
-
-    @property
-    def threads(self) -> int:
-        """How many CPU threads the training may use."""
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """JSON scalars that are recorded beside the loss."""
-
-    @property
-    def should_stop(self) -> bool:
-        """True once the training is to end, with the best it has."""
-
-    def report(self, step: int, loss: float) -> None:
-        """Says that the loss was `loss` at step `step`."""
 
 
 @final
@@ -66,7 +37,7 @@ class Best:
 class TrialReport(L.Callback):
     """Reports every validation to the trial, remembers the best one, and ends the training when the trial says so.
 
-    The loss is the monitored metric, with its sign turned for mode "max". A step is one validation, counted from 1;
+    The loss is the monitored metric, with its sign turned for mode "max". A step is one validation, counted from 0;
     with Lightning's defaults, an epoch. A sanity check, the validation before any training, counts for nothing. Of
     equal validations the earliest is the best, as for ModelCheckpoint.
 
@@ -89,7 +60,7 @@ class TrialReport(L.Callback):
         self._parameters = parameters
         self._monitor = monitor
         self._sign = 1.0 if mode == "min" else -1.0
-        self._steps = 0
+        self._step = 0
         self._before: dict[str, Tensor] = {}
 
     @override
@@ -120,8 +91,8 @@ class TrialReport(L.Callback):
         if self.best is None or loss < self.best.loss:
             finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
             self.best = Best(trainer.current_epoch + 1, loss, finite)
-        self._steps += 1
-        self._trial.report(self._steps, loss)
+        self._trial.report(self._step, loss)
+        self._step += 1
         if self._trial.should_stop:
             trainer.should_stop = True
 
@@ -163,7 +134,7 @@ class BestWeights(ModelCheckpoint):
     def __init__(self, folder: Path, monitor: str, mode: Mode) -> None:
         super().__init__(
             dirpath=folder,
-            filename=BEST,
+            filename=Path(CHECKPOINT).stem,
             monitor=monitor,
             mode=mode,
             save_top_k=1,

@@ -9,15 +9,16 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final, get_args
+from typing import Any, ClassVar, Literal, final, get_args
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from evo.lightning.callbacks import BestWeights, KeepSigterm, Mode, Trial, TrialReport
+from evo.lightning.callbacks import CHECKPOINT, BestWeights, KeepSigterm, Mode, TrialReport
 from evo.lightning.environment import Alone, alone
+from evo.objectives import Trial
 
 OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "max_epochs")
 DEFAULT_SETTINGS: dict[str, Any] = {
@@ -67,6 +68,8 @@ class LightningObjective:
             ...
         ValueError: No constructor takes 'learning_rate'. DigitsNet takes: conv_layers, channels, ...
     """
+
+    separate_process: ClassVar[bool] = True  # A rank neither imports torch nor dies with a training.
 
     model: Callable[..., L.LightningModule]
     data: Callable[..., L.LightningDataModule]
@@ -121,7 +124,7 @@ class LightningObjective:
         Raises:
             FileNotFoundError: The folder has no best.ckpt.
         """
-        checkpoint = trial.folder / "best.ckpt"
+        checkpoint = trial.folder / CHECKPOINT
         if not checkpoint.is_file():
             raise FileNotFoundError(
                 f"Individual {trial.individual} has no weights: {checkpoint} does not exist. Only the best individuals "

@@ -35,7 +35,7 @@ PROBLEMS: dict[str, Problem] = {
     "digits": Problem(
         Reference("evo.problems.digits", "objective"),
         {
-            "conv_layers": Int(1, 3),
+            "conv_layers": Int(1, 4),
             "channels": Int(4, 32, log=True),
             "activation": Choice("relu", "sigmoid", "tanh"),
             "optimizer": Choice("sgd", "adam"),

@@ -5,6 +5,7 @@ Each takes a dictionary of coordinates, whatever their names, and returns the va
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def sphere(params: Mapping[str, float]) -> float:
 def rosenbrock(params: Mapping[str, float]) -> float:
     """A narrow curved valley; minimum 0 at (1, …, 1) (Rosenbrock 1960, doi:10.1093/comjnl/3.3.175)."""
     x = list(params.values())
-    return math.fsum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(x[:-1], x[1:], strict=True))
+    return math.fsum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(x))
 
 
 def step(params: Mapping[str, float]) -> float:

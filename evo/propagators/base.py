@@ -20,6 +20,7 @@ class Propagator(ABC):
     respect bounds or conditions either: what it returns is clipped, and missing (NaN) active genes are sampled.
 
     Example:
+        >>> from evo.propagators import SelectMin
         >>> class Average(Propagator):
         ...     def breed(self, parents, space, rng):
         ...         return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
@@ -80,7 +81,9 @@ class Compose(Propagator):
             raise ValueError("Compose is given no propagators: give at least one")
         for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
             if None not in (one.offspring, following.parents) and one.offspring != following.parents:
-                raise ValueError(f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}")
+                raise ValueError(
+                    f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}"
+                )
 
     @property
     def parents(self) -> int | None:

@@ -19,7 +19,7 @@ def default_propagator(
     """Random initialisation until the population is large enough, then crossover and mutation among the best.
 
     Args:
-        population: At least 2. Size of the breeding population: the best so many breed. Usually twice the number of workers.
+        population: How many of the best breed, at least 2; usually twice the number of workers.
         crossover: Probability of uniform crossover of two parents; otherwise the offspring is a copy of one.
         mutation: Probability that one gene is drawn anew.
         random_init: Probability that the whole individual is drawn anew.

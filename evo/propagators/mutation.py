@@ -11,7 +11,7 @@ import numpy as np
 from evo.population import Active, Individual
 from evo.propagators.base import Propagator, check_count
 from evo.propagators.selection import choose
-from evo.space import Genome, Space
+from evo.space import Space
 
 
 @final
@@ -128,5 +128,7 @@ def _redrawn(parent: Individual, points: int, space: Space, rng: np.random.Gener
     return Individual(genome=genome, strategy=parent.strategy)
 
 
-def _some(candidates: np.ndarray[tuple[int], np.dtype[np.intp]], points: int, rng: np.random.Generator) -> Iterable[int]:
+def _some(
+    candidates: np.ndarray[tuple[int], np.dtype[np.intp]], points: int, rng: np.random.Generator
+) -> Iterable[int]:
     return (int(candidates[place]) for place in choose(len(candidates), min(points, len(candidates)), rng))

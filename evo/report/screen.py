@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -24,15 +25,11 @@ class Screen:
 
     def __init__(self, silent: bool) -> None:
         self._silent = silent
-        self._live = not silent and is_terminal()
-        if self._live:
-            self._console = Console(force_terminal=True, highlight=False)
-        else:
-            self._console = plain_console()
+        width = terminal_width()
+        self._live = not silent and width > 0
+        self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
 
-    def begin(
-        self, name: str, directory: str, places: Sequence[Place], population: Population, budget: Budget
-    ) -> None:
+    def begin(self, name: str, directory: str, places: Sequence[Place], population: Population, budget: Budget) -> None:
         """Say what is searched, where, and for how long."""
         self._print(f"evo: study {name} in {directory}; {_budget_text(budget, len(places))}")
         if population.started:
@@ -74,9 +71,15 @@ class Screen:
             sys.stdout.flush()
 
 
-def is_terminal() -> bool:
-    """Whether what this process prints is seen on a terminal, also when mpirun forwards it."""
-    return sys.stdout.isatty()
+def terminal_width() -> int:
+    """Columns of the terminal on which people see what this process prints; 0 when it goes elsewhere.
+
+    mpirun gives its ranks a terminal of their own whatever becomes of their output, but only a real one has a width.
+    """
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _closing_notes(result: Result, ranks: int) -> list[str]:
@@ -107,7 +110,11 @@ def _closing_notes(result: Result, ranks: int) -> list[str]:
 def _budget_text(budget: Budget, ranks: int) -> str:
     parts = []
     if budget.generations:
-        each = f"{budget.generations} generations on each of {ranks} ranks" if ranks > 1 else f"{budget.generations} generations"
+        each = (
+            f"{budget.generations} generations on each of {ranks} ranks"
+            if ranks > 1
+            else f"{budget.generations} generations"
+        )
         parts.append(each)
     if budget.evaluations:
         parts.append(f"{budget.evaluations} evaluations")
@@ -128,5 +135,7 @@ def _map_lines(places: Sequence[Place]) -> list[str]:
         devices = ", ".join(f"{place.rank} on {place.device}" for place in ranks)
         threads = sorted({place.threads for place in ranks})
         many = "-".join(str(count) for count in {threads[0], threads[-1]})
-        lines.append(f"  {host}: {'ranks' if len(ranks) > 1 else 'rank'} {devices}; {many} thread{'s' * (threads[-1] > 1)} each")
+        lines.append(
+            f"  {host}: {'ranks' if len(ranks) > 1 else 'rank'} {devices}; {many} thread{'s' * (threads[-1] > 1)} each"
+        )
     return lines

