@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from evo.population import Population
@@ -45,10 +46,14 @@ class Budget:
             return f"{failed} of {finished} evaluations failed"
         return ""
 
+    def evaluations_left(self, population: Population) -> float:
+        """How many evaluations may still start, as far as this rank knows; inf when nothing limits them."""
+        return math.inf if self.evaluations is None else self.evaluations - population.started
+
     def why_breed_no_more(self, population: Population, generation: int) -> str:
         """Why this rank may not breed that generation, as far as it knows of the others; empty when it may."""
         if self.generations is not None and generation >= self.generations:
             return f"{self.generations} generations are complete"
-        if self.evaluations is not None and population.started >= self.evaluations:
+        if self.evaluations_left(population) <= 0:
             return f"{self.evaluations} evaluations are complete"
         return ""

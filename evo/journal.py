@@ -74,7 +74,9 @@ class RunDirectory:
         try:
             return msgspec.json.decode(file.read_bytes(), type=Study)
         except FileNotFoundError:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            # Of an attempt that was killed before it had written study.json, there may be folders and a part of that.
+            others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
+            if any(path.is_file() for path in others):
                 raise ValueError(
                     f"run directory {self.path} holds files but no study.json: choose an empty or a new directory"
                 ) from None

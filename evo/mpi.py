@@ -18,6 +18,7 @@ import numpy as np
 from evo.transport import SharedError
 
 _TAG = 1
+_PATIENCE = 0.05  # Seconds that a rank waits for its messages to leave, near the end of a budget.
 _NAP = 0.01  # Seconds; a rank that waits costs nothing measurable, and evaluations take longer.
 # So many messages to a rank that does not call MPI complete at once; further ones are put together into one.
 _MOST_OUTSTANDING = 8
@@ -66,11 +67,19 @@ class MPITransport:
         """All records that have arrived."""
         self._progress()
         arrived: list[bytes] = []
-        while self._comm.iprobe(self._mpi.ANY_SOURCE, _TAG, self._status):
+        while self._probe() or self._probe():  # The first may only fetch what the second finds.
             buffer = bytearray(self._status.Get_count(self._mpi.BYTE))
             self._comm.Recv([buffer, self._mpi.BYTE], self._status.Get_source(), _TAG)
             arrived += bytes(buffer).split(b"\n")
         return arrived
+
+    def settle(self) -> None:
+        """Wait until what was sent has left, but not long: a rank that trains inline takes little."""
+        patience = time.monotonic() + _PATIENCE
+        self._progress()
+        while (any(self._outstanding) or any(self._held_back)) and time.monotonic() < patience:
+            time.sleep(_NAP / 100)
+            self._progress()
 
     def wait(self) -> None:
         """Sleep a moment."""
@@ -101,6 +110,9 @@ class MPITransport:
         while not request.Test():
             self._progress()
             time.sleep(_NAP / 10)
+
+    def _probe(self) -> bool:
+        return self._comm.iprobe(self._mpi.ANY_SOURCE, _TAG, self._status)
 
     def _progress(self) -> None:
         for rank, outstanding in enumerate(self._outstanding):

@@ -75,6 +75,8 @@ def search(
 
     publish(worker.join(clock()))
     while True:
+        if worker.is_near_end:
+            transport.settle()
         catch_up()
         started, events = worker.ask(clock())
         publish(events)

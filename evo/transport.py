@@ -34,6 +34,9 @@ class Transport(Protocol):
     def receive(self) -> list[bytes]:
         """All records that have arrived."""
 
+    def settle(self) -> None:
+        """Wait until what was sent has left, but not long."""
+
     def wait(self) -> None:
         """Sleep a moment while nothing is to be done; never spins."""
 
@@ -80,6 +83,9 @@ class Serial:
 
     def receive(self) -> list[bytes]:
         return []
+
+    def settle(self) -> None:
+        pass
 
     def wait(self) -> None:
         pass
@@ -156,6 +162,9 @@ class LoopbackEndpoint:
             while inbox and inbox[0][0] <= self._network.now:
                 arrived.append(inbox.popleft()[1])
         return arrived
+
+    def settle(self) -> None:
+        pass
 
     def wait(self) -> None:
         pass

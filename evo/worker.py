@@ -24,6 +24,10 @@ from evo.space import Space
 _BREEDING_ATTEMPTS = 10
 _SAMPLING_ATTEMPTS = 30
 
+# Evaluations left for each rank from which on no rank starts another before the others can know of its last one.
+# A rank that started without knowing would exceed the budget: so each does at most once, and all but one of them.
+_ENDGAME = 64
+
 # What the generators derived from a study's seed are for.
 _BREEDING, _TRAINING = 0, 1
 
@@ -96,6 +100,11 @@ class Worker:
         self._stop_request = ""
         self._resumed = deque(population.running[settings.rank :: settings.ranks])
         self._done: set[int] = set()
+
+    @property
+    def is_near_end(self) -> bool:
+        """Whether the evaluations left are so few that all ranks should know of all that have started."""
+        return self.settings.budget.evaluations_left(self.population) <= _ENDGAME * self.settings.ranks
 
     @property
     def all_done(self) -> bool:
