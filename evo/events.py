@@ -6,6 +6,7 @@ exactly one of these records is an error, never a guess.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -72,6 +73,9 @@ class Reported(Event, frozen=True, kw_only=True):
     step: int
     loss: float
 
+    def __post_init__(self) -> None:
+        _check_finite(self.loss)
+
 
 class Finished(Event, frozen=True, kw_only=True):
     """The evaluation of an individual ended.
@@ -100,6 +104,12 @@ class Finished(Event, frozen=True, kw_only=True):
     error: str = ""
     traceback: str = ""
 
+    def __post_init__(self) -> None:
+        if self.loss is not None:
+            _check_finite(self.loss)
+        elif self.status == "completed":
+            raise ValueError("a completed evaluation has no loss")
+
 
 class Retired(Event, frozen=True, kw_only=True):
     """An individual breeds no longer on an island.
@@ -123,6 +133,11 @@ class Done(Event, frozen=True, kw_only=True):
 
     rank: int
     reason: str
+
+
+def _check_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss is {loss}: a record holds finite numbers only")
 
 
 AnyEvent: TypeAlias = Joined | Started | Reported | Finished | Retired | Done
@@ -152,12 +167,23 @@ def decode(line: bytes | memoryview) -> AnyEvent:
         raise ValueError(str(error)) from None
 
 
+def plain(value: Any) -> Any:
+    """An array or tensor of one number as that number; anything else as it is."""
+    is_one = hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1
+    return value.item() if is_one else value
+
+
 def json_scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics as JSON can hold them: what is not finite becomes absent, other types become text."""
     kept: dict[str, Any] = {}
     for name, value in metrics.items():
-        scalar = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
-        if isinstance(scalar, float) and (scalar != scalar or abs(scalar) == float("inf")):
+        scalar = plain(value)
+        if isinstance(scalar, float) and not math.isfinite(scalar):
             continue
-        kept[str(name)] = scalar if isinstance(scalar, str | int | float | bool | None) else str(scalar)
+        kept[json_text(name)] = scalar if type(scalar) in (int, float, bool, type(None)) else json_text(scalar)
     return kept
+
+
+def json_text(value: object) -> str:
+    """A value as text that JSON can hold: undecodable bytes, as file names may have, are written as escapes."""
+    return str(value).encode(errors="backslashreplace").decode()

@@ -64,7 +64,8 @@ class _FloatGene(Gene):
         if gene >= 1.0:
             return self.high
         exact = self.origin + gene * self.width
-        value = float(f"{math.exp(exact):.{_LOG_DIGITS}g}") if self.log else round(exact, self.decimals)
+        # Adding zero turns -0.0 into 0.0: one point, one value.
+        value = float(f"{math.exp(exact):.{_LOG_DIGITS}g}") if self.log else round(exact, self.decimals) + 0.0
         # A bound may lie off the grid of rounded numbers; a grid point within the rounding error of it is that bound.
         margin = value * 1e-12 if self.log else 0.25 * 10.0**-self.decimals
         if value <= self.low + margin:

@@ -26,8 +26,12 @@ Scalar: TypeAlias = str | int | float | bool | None
 Params: TypeAlias = dict[str, Scalar]
 When: TypeAlias = Mapping[str, "Scalar | Sequence[Scalar]"]
 
-# Grid points are addressed through a float in [0, 1]: beyond this many, neighbours could no longer be told apart.
-_MOST_GRID_POINTS = 2**48
+# Grid points are addressed through a float in [0, 1], on a log scale through its exponential: further from zero than
+# so many steps, neighbours could no longer be told apart.
+_MOST_STEPS = 2**40
+# A smaller share of a float's own size leaves it too few digits to be searched.
+_NARROWEST, _NARROWEST_SHARE = 1e-300, 1e-9
+_LARGEST_FLOAT = 1.7976931348623157e308
 # Larger integers cannot be journalled.
 _BEYOND_JSON = 2**63
 
@@ -112,6 +116,8 @@ class Choice:
 
 Parameter: TypeAlias = Float | Int | Choice
 
+# A subclass of these, numpy's for one, would not come back from the journal as what it was.
+_SCALARS = (str, int, float, bool, type(None))
 _TYPES: dict[str, type[Float] | type[Int] | type[Choice]] = {"float": Float, "int": Int, "choice": Choice}
 
 
@@ -191,7 +197,7 @@ def _parse(name: str, limit: Any) -> Parameter:
         if len(limit) > 2:
             return Choice(*limit)
         low, high = limit
-        return Int(low, high) if isinstance(low, int) and isinstance(high, int) else Float(float(low), float(high))
+        return Int(low, high) if isinstance(low, int) and isinstance(high, int) else Float(low, high)
     if len({type(value) for value in limit}) > 1 or not isinstance(limit[0], str | bool):
         raise ValueError(
             f"limit {name!r} is {limit!r}: a tuple is all numbers, all strings or all booleans; "
@@ -203,14 +209,14 @@ def _parse(name: str, limit: Any) -> Parameter:
 
 def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
     fields = dict(limit)
-    kind = _TYPES.get(fields.pop("type", None))
+    kind = _TYPES.get(str(fields.pop("type", None)))
     if kind is None:
         raise ValueError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of float, int, choice")
     try:
-        return Choice(*fields.pop("values"), **fields) if kind is Choice else kind(**fields)
+        return Choice(fields.pop("values"), **fields) if kind is Choice else kind(**fields)
     except (TypeError, KeyError):
         known = ", ".join(field.name for field in dataclasses.fields(kind))
-        raise ValueError(f"limit {name!r} is {dict(limit)!r}: a {kind.__name__.lower()} takes {known}") from None
+        raise ValueError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
 
 
 def _checked(name: str, parameter: Parameter) -> Parameter:
@@ -218,19 +224,27 @@ def _checked(name: str, parameter: Parameter) -> Parameter:
         return _checked_choice(name, parameter)
     bounds = (parameter.low, parameter.high)
     for bound in bounds:
-        if not _is_number(bound) or not math.isfinite(bound):
-            raise ValueError(f"limit {name!r} has the bound {bound!r}: a bound is a finite number")
+        if not _is_number(bound) or not abs(bound) <= _LARGEST_FLOAT:
+            raise ValueError(f"limit {name!r} has the bound {bound!r}: a bound is a finite number, at most 1.8e308")
+    if not isinstance(parameter.log, bool):
+        raise ValueError(f"limit {name!r} has log = {parameter.log!r}: give true or false")
     if parameter.low == parameter.high:
         raise ValueError(f"limit {name!r} has low = high = {parameter.low!r}: a constant is no parameter, leave it out")
     if parameter.log and min(bounds) <= 0:
         raise ValueError(f"limit {name!r} has the bound {min(bounds)!r}: on a log scale both must be above 0")
     if isinstance(parameter, Float):
-        ordered = dataclasses.replace(parameter, low=float(min(bounds)), high=float(max(bounds)))
-        if not math.isfinite(ordered.high - ordered.low):
-            raise ValueError(f"limit {name!r} spans {ordered.low!r} to {ordered.high!r}: too wide for a float")
-        return ordered
+        return _checked_float(name, dataclasses.replace(parameter, low=float(min(bounds)), high=float(max(bounds))))
     low, high = sorted((parameter.low, parameter.high))
     return _checked_int(name, dataclasses.replace(parameter, low=low, high=high))
+
+
+def _checked_float(name: str, parameter: Float) -> Float:
+    low, high = parameter.low, parameter.high
+    if not math.isfinite(high - low):
+        raise ValueError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
+    if high - low < max(_NARROWEST, _NARROWEST_SHARE * max(abs(low), abs(high))):
+        raise ValueError(f"limit {name!r} spans {low!r} to {high!r}: too narrow for a float, search the difference")
+    return parameter
 
 
 def _checked_int(name: str, parameter: Int) -> Int:
@@ -247,17 +261,21 @@ def _checked_int(name: str, parameter: Int) -> Int:
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "
             f"{parameter.high - parameter.low}"
         )
-    if (parameter.high - parameter.low) // parameter.step >= _MOST_GRID_POINTS:
-        raise ValueError(f"limit {name!r} has more than 2**48 values: use Float, or a larger step")
+    if (parameter.high - (0 if parameter.log else parameter.low)) // parameter.step >= _MOST_STEPS:
+        raise ValueError(
+            f"limit {name!r} goes from {parameter.low} to {parameter.high} in steps of {parameter.step}: "
+            "too fine for whole numbers beyond 2**40 steps; use Float, or a larger step"
+        )
     return parameter
 
 
 def _checked_choice(name: str, parameter: Choice) -> Choice:
     values = parameter.values
     for value in values:
-        if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+        if type(value) not in _SCALARS or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(
-                f"limit {name!r} has the choice {value!r}: a choice is a string, finite number, bool or None"
+                f"limit {name!r} has the choice {value!r}: a choice is a string, finite number, bool or None, "
+                "each of Python's own types"
             )
         if isinstance(value, int) and abs(value) >= _BEYOND_JSON:
             raise ValueError(f"limit {name!r} has the choice {value!r}: whole numbers go up to 2**63")
@@ -281,6 +299,8 @@ def _check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter]
             raise ValueError(
                 f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}"
             )
+        if not allowed_values(wanted):
+            raise ValueError(f"limit {name!r} depends on {parent} = {wanted!r}: name at least one value")
         for value in allowed_values(wanted):
             if not _may_be(parsed[parent], value):
                 raise ValueError(f"limit {name!r} depends on {parent} = {value!r}, which {parent!r} can never be")

@@ -34,6 +34,10 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     return any(variable in environment for variable in _LAUNCH_VARIABLES)
 
 
+class NotOneWorldError(ValueError):
+    """The ranks that a launcher started are each alone."""
+
+
 class MPITransport:
     """All ranks of this MPI job; see `evo.transport.Transport`.
 
@@ -102,6 +106,7 @@ class MPITransport:
         while any(self._outstanding) or any(self._held_back):
             self.wait()
         self._meet()
+        self._comm.Free()
         sys.excepthook = sys.__excepthook__
 
     def _meet(self) -> None:
@@ -155,10 +160,10 @@ def connect() -> MPITransport | None:
     """Connect to the other ranks, if this process is one of an MPI job; None when it runs alone.
 
     Raises:
-        ValueError: srun started several ranks that do not form one MPI job.
+        NotOneWorldError: srun started several ranks that do not form one MPI job.
     """
     transport = MPITransport() if is_launched(os.environ) else None
     problem = why_not_one_world(transport.size if transport else 1, os.environ)
     if problem:
-        raise ValueError(problem)
+        raise NotOneWorldError(problem)
     return transport

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
-from evo.events import Identity
+from evo.events import Identity, plain
 from evo.limits import Params
 
 # Modules that belong into the process that trains, never into a rank.
@@ -69,10 +70,12 @@ class Reference:
         Raises:
             ValueError: There is no such module or file, or it is not Python.
         """
-        source = self._file().read_text()
+        file = self._file()
+        if file.suffix != ".py":
+            return False  # Built in or compiled.
         try:
-            tree = ast.parse(source)
-        except SyntaxError as error:
+            tree = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError) as error:
             raise ValueError(f"objective {self}: {self.place} is not valid Python: {error}") from None
         for node in ast.walk(tree):
             names: list[str] = []
@@ -80,8 +83,8 @@ class Reference:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                names = [f"{node.value.id}.{node.attr}"]
+            elif isinstance(node, ast.Attribute) and node.attr == "LightningObjective":
+                return True  # Of evo, whatever that is called there.
             if any(name == heavy or name.startswith(f"{heavy}.") for name in names for heavy in _HEAVY):
                 return True
         return False
@@ -128,14 +131,29 @@ class Reference:
     def _import(self) -> Any:
         path = self._file()
         try:
-            if not self._is_file:
-                return importlib.import_module(self.place)
-            if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", "") == str(path.resolve()):
-                return sys.modules[path.stem]
-            sys.path.insert(0, str(path.resolve().parent))  # Its neighbours, as when it is run as a script.
-            return importlib.import_module(path.stem)
-        except Exception as error:
+            return _run_file(path.resolve()) if self._is_file else importlib.import_module(self.place)
+        except (Exception, SystemExit) as error:
             raise ValueError(f"objective {self} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _run_file(file: Path) -> ModuleType:
+    """The module of a file, once; under the name of the file unless another module has that name."""
+    sys.path.insert(0, str(file.parent))  # Its neighbours, as when it is run as a script.
+    name = file.stem
+    if name in sys.stdlib_module_names or getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
+        name = str(file)
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
@@ -185,13 +203,13 @@ def check_loss(value: Any) -> float:
         TypeError: It is not a number.
         ValueError: It is not finite.
     """
-    kind = type(value).__name__
     shape = tuple(getattr(value, "shape", ()))
     if math.prod(shape) != 1:
-        raise TypeError(f"the loss is a {kind} of shape {shape}: it must be one number")
-    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"the loss is {value!r} ({kind}): it must be a number")
-    loss = float(value)
+        raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
+    number = plain(value)
+    if isinstance(number, str | bytes | bool) or not hasattr(number, "__float__"):
+        raise TypeError(f"the loss is {number!r} ({type(number).__name__}): it must be a number")
+    loss = float(number)
     if not math.isfinite(loss):
         raise ValueError(f"the loss is {loss}: it must be finite")
     return loss

@@ -68,7 +68,8 @@ class Population:
         self._individuals: dict[Identity, Individual] = {}
         self._running: dict[Identity, Individual] = {}
         self._active: SortedKeyList = SortedKeyList(key=_by_loss)
-        self._tried: set[bytes] = set()
+        # The genomes, as bytes, of all points that were ever started.
+        self.tried: set[bytes] = set()
         self._generations: dict[int, int] = {}
         # What arrived before the individual that it is about.
         self._early: dict[Identity, Finished] = {}
@@ -94,18 +95,13 @@ class Population:
         """How many individuals were ever started."""
         return len(self._individuals)
 
-    @property
-    def tried(self) -> int:
-        """How many different points were ever started."""
-        return len(self._tried)
-
     def next_generation(self, rank: int) -> int:
         """The generation that a rank breeds next."""
         return self._generations.get(rank, -1) + 1
 
     def has_tried(self, params: Params) -> bool:
         """Whether some individual was started with these parameters."""
-        return self.space.encode(params).tobytes() in self._tried
+        return self.space.encode(params).tobytes() in self.tried
 
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account; a second time, or in another order, changes nothing.
@@ -152,7 +148,7 @@ class Population:
         )
         rank, generation = event.individual
         self._generations[rank] = max(generation, self._generations.get(rank, -1))
-        self._tried.add(individual.genome.tobytes())
+        self.tried.add(individual.genome.tobytes())
         self.counts["running"] += 1
         self._individuals[event.individual] = self._running[event.individual] = individual
         early = self._early.pop(event.individual, None)

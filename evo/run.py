@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evo.config import Config, parse_arguments
-from evo.mpi import connect
+from evo.mpi import NotOneWorldError, connect
 from evo.objectives import Reference, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
 from evo.report.records import Result
 from evo.signals import StopSignals
 from evo.study import run_study
-from evo.transport import Serial, Transport, together
+from evo.transport import Serial, SharedError, Transport, together
 
 COMPLETE, NOTHING_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
 """Exit statuses; 85 asks a batch script to requeue the job."""
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
             )
             result = run_study(job.config, job.objective, transport, signals, job.limits)
             status = RUN_AGAIN if result.interrupted else COMPLETE if result.best else NOTHING_FOUND
-        except ValueError as error:
+        except (SharedError, NotOneWorldError) as error:
             if transport.rank == 0:
                 print(f"evo: error: {error}", file=sys.stderr, flush=True)
             status = MISTAKEN

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from evo.breeding import training_seed
 from evo.events import AnyEvent, Identity, decode, encode
 from evo.limits import Params
 from evo.transport import Transport
@@ -78,10 +79,14 @@ def search(
         if worker.is_near_end:
             transport.settle()
         catch_up()
-        started, events = worker.ask(clock())
+        started, events = worker.ask(clock(), catch_up)
         publish(events)
-        if started is None:
+        if worker.is_done:
             break
+        if started is None:
+            yield
+            transport.wait()
+            continue
         identity = started.individual
 
         def report(step: int, loss: float, identity: Identity = identity) -> bool:
@@ -89,7 +94,7 @@ def search(
             catch_up()
             return False
 
-        evaluator.start(identity, started.params, worker.training_seed(identity), report)
+        evaluator.start(identity, started.params, training_seed(worker.settings.seed, identity), report)
         while (outcome := evaluator.poll()) is None:
             yield
             catch_up()

@@ -8,13 +8,13 @@ conditional parameter is NaN. Only this module and `evo.genes` turn genomes into
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evo.genes import make_gene
+from evo.genes import Gene, make_gene
 from evo.limits import Parameter, Params, Scalar, describe_limits, identical, parse_limits
 
 Genome: TypeAlias = NDArray[np.float64]
@@ -46,7 +46,9 @@ class Space:
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
         self.cells: NDArray[np.float64] = np.array([gene.cells for gene in self._genes])
         self.ordered: NDArray[np.bool_] = np.array([gene.ordered for gene in self._genes])
-        self.size = self._count()
+        self._named = _named_values(self._genes)
+        total = self._count(self._order, {})
+        self.size: float = total if math.isinf(total) else int(total)
 
     def __len__(self) -> int:
         """The number of genes."""
@@ -136,34 +138,30 @@ class Space:
         return genome
 
     def points(self, start: int = 0) -> Iterator[Params]:
-        """All points of a finite space, once each, from the start-th on and around.
+        """All points of a finite space, once each.
 
         Args:
-            start: Where to begin, any integer.
+            start: Which one is the first, not negative.
 
         Yields:
             Parameters; nothing at all when the space has a float.
         """
-        if math.isinf(self.size):
+        if not math.isinf(self.size):
+            yield from self._points(0, {}, start)
+
+    def _points(self, position: int, values: Params, start: int) -> Iterator[Params]:
+        if position == len(self._order):
+            yield {name: values[name] for name in self.names if name in values}
             return
-        cells = [int(cells) for cells in self.cells]
-        combinations = math.prod(cells)
-        seen: set[bytes] = set()
-        unused = np.random.default_rng(0)  # No gene is missing, so nothing is drawn.
-        for offset in range(combinations):
-            rest = (start + offset) % combinations
-            genes = []
-            for gene, count in zip(self._genes, cells, strict=True):
-                rest, cell = divmod(rest, count)
-                genes.append(gene.of_cell(cell))
-            params = self.complete(np.array(genes), unused)
-            if self._conditional:
-                # Combinations that differ in inactive parameters only are one point.
-                key = self.encode(params).tobytes()
-                if key in seen:
-                    continue
-                seen.add(key)
-            yield params
+        index = self._order[position]
+        if not self._active(index, values):
+            yield from self._points(position + 1, values, start)
+            return
+        gene = self._genes[index]
+        cells = int(gene.cells)
+        for offset in range(cells):
+            value = gene.decode(gene.of_cell((start + offset) % cells))
+            yield from self._points(position + 1, {**values, gene.name: value}, start // cells)
 
     def _active(self, index: int, values: Mapping[str, Any]) -> bool:
         return all(
@@ -171,30 +169,37 @@ class Space:
             for parent, allowed in self._genes[index].when
         )
 
-    def _count(self) -> float:
-        """The number of distinct points; inf with a float."""
+    def _count(self, order: Sequence[int], values: Params) -> float:
+        """The number of distinct points of these genes, given what they depend on; inf with a float."""
+        return math.prod(self._count_linked(group, values) for group in self._independent(order))
+
+    def _count_linked(self, group: Sequence[int], values: Params) -> float:
+        index, *rest = group
+        gene = self._genes[index]
+        if not self._active(index, values):
+            return self._count(rest, values)
         # Only the values that some `when` names are told apart; all the others of a parameter count alike.
-        named: dict[str, list[Scalar]] = {}
-        for gene in self._genes:
-            for parent, allowed in gene.when:
-                known = named.setdefault(parent, [])
-                known += [value for value in allowed if not any(identical(value, other) for other in known)]
+        total = sum(self._count(rest, {**values, gene.name: value}) for value in self._named[index])
+        others = gene.cells - len(self._named[index])
+        return total + others * self._count(rest, values) if others else total
 
-        def count(position: int, values: Mapping[str, Any]) -> float:
-            if position == len(self._order):
-                return 1
-            index = self._order[position]
-            if not self._active(index, values):
-                return count(position + 1, values)
-            name, cells = self.names[index], self._genes[index].cells
-            alternatives = named.get(name, [])
-            total = sum(count(position + 1, {**values, name: value}) for value in alternatives)
-            if cells > len(alternatives):
-                total += (cells - len(alternatives)) * count(position + 1, {**values, name: object()})
-            return total
+    def _independent(self, order: Sequence[int]) -> list[list[int]]:
+        """Groups of genes that do not depend on each other, each in the same order."""
+        groups: list[list[int]] = []
+        for index in order:
+            parents = {self.names.index(parent) for parent, _ in self._genes[index].when}
+            linked = [group for group in groups if not parents.isdisjoint(group)]
+            groups = [group for group in groups if group not in linked]
+            groups.append([*(member for group in linked for member in group), index])
+        return groups
 
-        total = count(0, {})
-        return total if math.isinf(total) else int(total)
+
+def _named_values(genes: Sequence[Gene]) -> list[list[Scalar]]:
+    """For each gene, its values that some `when` names."""
+    named: dict[str, dict[tuple[type, Scalar], Scalar]] = {gene.name: {} for gene in genes}
+    for parent, allowed in (condition for gene in genes for condition in gene.when):
+        named[parent] |= {(type(value), value): value for value in allowed}
+    return [list(named[gene.name].values()) for gene in genes]
 
 
 def _parents_first(parameters: Mapping[str, Parameter]) -> list[int]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from evo.breeding import training_seed
 from evo.budget import Budget
 from evo.config import Config, load_limits, parse_duration
 from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
@@ -128,6 +129,7 @@ def run_study(
     place = places[transport.rank]
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet or transport.rank != 0)
+    screen.begin(directory.path.name, str(directory), places, plan.budget)
     with closing(directory), closing(_make_evaluator(config, plan, directory, place)) as evaluator:
         together(transport, lambda: evaluator.open(plan.space.names))
         study = _open_study(config, plan, describe(objective), directory, transport)
@@ -142,9 +144,8 @@ def run_study(
             host=place.host,
             device=place.device,
         )
-        worker = Worker(settings, plan.space, plan.propagator, population)
+        worker = Worker(settings, plan.propagator, population)
         signals.listen(worker.request_stop)
-        screen.begin(study.name, str(directory), places, population, plan.budget)
         began = time.monotonic()
         _search(worker, transport, evaluator, directory, screen.progress(population, plan.budget, transport.size))
         result = _agree_on_end(worker, transport, directory, config.debug)
@@ -273,7 +274,7 @@ def _conclude(
     best, test, problem = result.best, {}, ""
     if best is not None:
         try:
-            test = evaluator.test(best.individual, best.params, worker.training_seed(best.individual))
+            test = evaluator.test(best.individual, best.params, training_seed(study.seed, best.individual))
         except RuntimeError as error:
             problem = str(error)
     result = dataclasses.replace(result, seconds=seconds, test=test, test_error=problem)

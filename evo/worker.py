@@ -7,29 +7,23 @@ already been applied to its own population: the caller writes it to the journal 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from evo.breeding import Bred, Breeder
 from evo.budget import Budget
 from evo.events import AnyEvent, Done, Finished, Identity, Joined, Reported, Started, Status
-from evo.limits import Params
 from evo.population import Individual, Population
 from evo.propagators import Propagator
-from evo.space import Space
-
-# How often a point that was tried before is bred again, before one is drawn at random, before all are gone through.
-_BREEDING_ATTEMPTS = 10
-_SAMPLING_ATTEMPTS = 30
 
 # Evaluations left for each rank from which on no rank starts another before the others can know of its last one.
 # A rank that started without knowing would exceed the budget: so each does at most once, and all but one of them.
 _ENDGAME = 64
-
-# What the generators derived from a study's seed are for.
-_BREEDING, _TRAINING = 0, 1
+# Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
+_QUIET_ENOUGH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,23 +75,30 @@ class Worker:
 
     Args:
         settings: What does not change.
-        space: What is searched.
         propagator: Breeds individuals from the active population.
         population: What is known at the start: empty, or replayed from the journal. Individuals in flight there are
             shared out among the ranks and evaluated first.
     """
 
-    def __init__(self, settings: Settings, space: Space, propagator: Propagator, population: Population) -> None:
+    def __init__(self, settings: Settings, propagator: Propagator, population: Population) -> None:
         self.settings = settings
-        self.space = space
-        self.propagator = propagator
         self.population = population
         self.stop_reason = ""
         # Whether it stopped before its budget was spent, so that the same command would go on.
         self.interrupted = False
         # The ranks to send events to.
         self.peers: Sequence[int] = [rank for rank in range(settings.ranks) if rank != settings.rank]
+        self._breeder = Breeder(
+            propagator,
+            population,
+            rank=settings.rank,
+            ranks=settings.ranks,
+            seed=settings.seed,
+            allow_duplicates=settings.allow_duplicates,
+        )
         self._stop_request = ""
+        # For how many turns nobody has tried anything new.
+        self._quiet = self._tried_before = 0
         self._resumed = deque(population.running[settings.rank :: settings.ranks])
         self._done: set[int] = set()
 
@@ -105,6 +106,11 @@ class Worker:
     def is_near_end(self) -> bool:
         """Whether the evaluations left are so few that all ranks should know of all that have started."""
         return self.settings.budget.evaluations_left(self.population) <= _ENDGAME * self.settings.ranks
+
+    @property
+    def is_done(self) -> bool:
+        """Whether this worker has said its last word, for `stop_reason`."""
+        return self.settings.rank in self._done
 
     @property
     def all_done(self) -> bool:
@@ -125,33 +131,36 @@ class Worker:
             Joined(time=now, rank=settings.rank, ranks=settings.ranks, host=settings.host, device=settings.device)
         )
 
-    def ask(self, now: float) -> tuple[Started | None, list[AnyEvent]]:
+    def ask(self, now: float, refresh: Callable[[], None]) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate.
 
         Args:
             now: Seconds since the epoch.
+            refresh: Takes in what has arrived meanwhile; called just before the decision, which takes a while.
 
         Returns:
-            What to evaluate and the events to publish; nothing to evaluate when this worker stops, for `stop_reason`.
+            What to evaluate and the events to publish; nothing to evaluate when this worker stops, which is done then,
+            or when it is to ask again after a moment.
         """
-        assert self.settings.rank not in self._done, "a worker that is done was asked for an individual"
-        population, rank = self.population, self.settings.rank
-        reason = self.why_stop_now(now)
-        if not reason and self._resumed:
+        assert not self.is_done, "a worker that is done was asked for an individual"
+        if not self.why_stop_now(now) and self._resumed:
             return self._start(self._resumed.popleft(), now)
-        generation = population.next_generation(rank)
-        reason = reason or self.settings.budget.why_breed_no_more(population, generation)
-        bred = None if reason else self._breed(generation)
-        if bred is None:
-            self.interrupted = bool(self._stop_request) or self.settings.budget.is_late(now)
-            self.stop_reason = reason or f"all {self.space.size} points of the space have been tried"
-            done = Done(time=now, rank=rank, reason=self.stop_reason)
-            return None, self._emit(done)
-        params, strategy = bred
-        started = Started(
-            time=now, individual=(rank, generation), island=population.island, params=params, strategy=strategy
-        )
-        return started, self._emit(started)
+        identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
+        rng = self._breeder.generator(identity[1])
+        while not (reason := self._why_stop(now)):
+            bred = self._breeder.breed(rng, share_only=True) or self._breed_for_others(rng)
+            if bred is None:
+                return None, []
+            refresh()
+            params, strategy = bred
+            if self._breeder.is_new(params) and not self._why_stop(now):
+                started = Started(
+                    time=now, individual=identity, island=self.population.island, params=params, strategy=strategy
+                )
+                return started, self._emit(started)
+        self.stop_reason = reason
+        self.interrupted = bool(self._stop_request) or self.settings.budget.is_late(now)
+        return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason))
 
     def why_stop_now(self, now: float) -> str:
         """Why nothing more may start and what is in flight should be interrupted; empty when all may go on.
@@ -214,9 +223,23 @@ class Worker:
         else:
             self.population.apply(event)
 
-    def training_seed(self, identity: Identity) -> int:
-        """The seed of an individual's training: the same whoever evaluates it, and however often."""
-        return int(_sequence(self.settings.seed, identity, _TRAINING).generate_state(1)[0])
+    def _why_stop(self, now: float) -> str:
+        if reason := self.why_stop_now(now):
+            return reason
+        generation = self.population.next_generation(self.settings.rank)
+        if reason := self.settings.budget.why_breed_no_more(self.population, generation):
+            return reason
+        return f"all {self.population.space.size} points of the space have been tried" * self._breeder.is_exhausted
+
+    def _breed_for_others(self, rng: np.random.Generator) -> Bred | None:
+        """With no points left in its share, a rank takes one of another's, once the others were quiet for a moment.
+
+        Sooner, both might take the same: a rank that tries points quickly is left to finish its share.
+        """
+        tried = len(self.population.tried)
+        self._quiet = self._quiet + 1 if tried == self._tried_before else 0
+        self._tried_before = tried
+        return self._breeder.breed(rng, share_only=False) if self._quiet >= _QUIET_ENOUGH else None
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:
@@ -229,41 +252,7 @@ class Worker:
             time=now,
             individual=individual.identity,
             island=individual.island,
-            params=self.space.decode(individual.genome),
+            params=self.population.space.decode(individual.genome),
             strategy=individual.strategy,
         )
         return started, self._emit(started)
-
-    def _breed(self, generation: int) -> tuple[Params, dict[str, Any]] | None:
-        """Parameters that nobody has tried, as far as this rank knows, and the strategy that comes with them.
-
-        None when no others are left.
-        """
-        identity = (self.settings.rank, generation)
-        rng = np.random.Generator(np.random.PCG64(_sequence(self.settings.seed, identity, _BREEDING)))
-        for _ in range(_BREEDING_ATTEMPTS):
-            bred = self._offspring(rng)
-            params = self.space.complete(bred.genome, rng)
-            if self.settings.allow_duplicates or not self.population.has_tried(params):
-                return params, bred.strategy
-        for _ in range(_SAMPLING_ATTEMPTS):
-            params = self.space.complete(self.space.sample(rng), rng)
-            if not self.population.has_tried(params):
-                return params, {}
-        if self.population.tried >= self.space.size:
-            return None
-        points = self.space.points(start=int(rng.integers(2**32)))
-        return next(((params, {}) for params in points if not self.population.has_tried(params)), None)
-
-    def _offspring(self, rng: np.random.Generator) -> Individual:
-        bred = self.propagator(self.population.active, self.space, rng)
-        if len(bred) != 1 or bred[0].genome.shape != (len(self.space),):
-            raise ValueError(
-                f"{self.propagator!r} returned {[individual.genome.shape for individual in bred]}: "
-                f"a search needs one individual with a genome of shape ({len(self.space)},)"
-            )
-        return bred[0]
-
-
-def _sequence(seed: int, identity: Identity, purpose: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence([seed, *identity, purpose])

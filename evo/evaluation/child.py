@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable
@@ -82,14 +83,12 @@ decode_news = _news.decode
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 
 
-def main(
-    connection: Connection, objective: Callable[..., Any] | Reference, names: list[str], threads: int, output: str
-) -> None:
+def main(connection: Connection, pickled: bytes, names: list[str], threads: int, output: str) -> None:
     """Serve until the rank closes the pipe.
 
     Args:
         connection: To the rank.
-        objective: What to evaluate, or where to find it.
+        pickled: What to evaluate, or a reference to it.
         names: The parameters that it must take.
         threads: CPU threads that a training may use.
         output: File for what is printed before the first evaluation.
@@ -102,7 +101,7 @@ def main(
     _print_to(Path(output))
     faulthandler.enable()
     try:
-        loaded = objective.load() if isinstance(objective, Reference) else objective
+        loaded = _load(pickled)
         run = prepare(loaded)
         check = optional_method(loaded, "check")
         if check:
@@ -126,6 +125,17 @@ def main(
         else:
             news = Ended(evaluate(run, params, trial))
         connection.send_bytes(encode(news))
+
+
+def _load(pickled: bytes) -> Callable[..., Any]:
+    try:
+        objective = pickle.loads(pickled)
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
+            "define it at the top level of a module that can be imported"
+        ) from None
+    return objective.load() if isinstance(objective, Reference) else objective  # type: ignore[no-any-return]
 
 
 class _Reporter:

@@ -6,10 +6,11 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from evo.events import Identity, json_scalars
+from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
 from evo.objectives import Trial, check_loss, optional_method, prepare
 from evo.worker import Outcome
@@ -64,27 +65,33 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
         trial: What it gets as well.
     """
     began = time.perf_counter()
+    metrics: dict[str, Any] = {}
     try:
         loss = check_loss(run(dict(params), trial))
-    except (Exception, SystemExit) as error:
+        metrics = json_scalars(trial.metrics)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        with suppress(Exception):  # They may be what went wrong.
+            metrics = json_scalars(trial.metrics)
         return Outcome(
             status="failed",
             seconds=time.perf_counter() - began,
-            metrics=json_scalars(trial.metrics),
+            metrics=metrics,
             error=one_line(error),
-            traceback=traceback.format_exc(),
+            traceback=json_text(traceback.format_exc()),
         )
     return Outcome(
         status="pruned" if trial.should_stop else "completed",
         loss=loss,
         seconds=time.perf_counter() - began,
-        metrics=json_scalars(trial.metrics),
+        metrics=metrics,
     )
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line."""
-    text = " ".join(str(error).split())
+    """An exception as one line, also one that cannot say what it is."""
+    text = json_text(" ".join(str(traceback.TracebackException.from_exception(error)).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -150,5 +157,5 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
         return {}
     try:
         return json_scalars(test(dict(params), trial))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RuntimeError(one_line(error)) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
+import pickle
 import signal
 import tempfile
 import time
@@ -16,14 +18,14 @@ from typing import Any
 
 from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
-from evo.evaluation.inline import Report
+from evo.evaluation.inline import Report, one_line
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Reference
 from evo.worker import Outcome
 
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.
-_GRACE = 2.0  # Seconds in which a child ends by itself once the pipe is closed.
+_GRACE = 2.0  # Seconds in which a child ends by itself once the pipe is closed, from either side.
 _LAST_WORDS = 2000  # Characters of a dead child's output that are kept.
 
 
@@ -52,6 +54,7 @@ class ProcessEvaluator:
         self._threads = threads
         self._time_limit = time_limit
         self._names: Sequence[str] = ()
+        self._pickled = b""
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
@@ -70,12 +73,12 @@ class ProcessEvaluator:
         Raises:
             ValueError: The objective cannot be loaded, or does not take the parameters.
         """
-        self._names = names
+        self._names, self._pickled = names, _pickle(self._objective)
         self._launch()
         while not self._ready:
             news = self._next_news()
             if isinstance(news, Outcome):
-                raise ValueError(f"the evaluation process could not start: {news.error}\n{news.traceback}".strip())
+                raise ValueError(f"{news.error}\n{news.traceback}".strip())
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -143,7 +146,7 @@ class ProcessEvaluator:
         self._connection, theirs = context.Pipe()
         handle, self._output = tempfile.mkstemp(prefix="evo-", suffix=".log")
         os.close(handle)
-        arguments = (theirs, self._objective, list(self._names), self._threads, self._output)
+        arguments = (theirs, self._pickled, list(self._names), self._threads, self._output)
         self._process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
         self._ready = False
         with _as_environment(self._environment):
@@ -161,7 +164,7 @@ class ProcessEvaluator:
             return self._post_mortem()
         if isinstance(news, Ready):
             if news.refusal:
-                raise ValueError(news.refusal)
+                return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
             self._ready, self._began = True, time.monotonic()
         return news
 
@@ -175,6 +178,7 @@ class ProcessEvaluator:
 
     def _post_mortem(self) -> Outcome:
         assert self._process is not None
+        self._process.join(_GRACE)  # It may be on its way out, and its status says why.
         self._kill()
         self._process.join()
         seconds = time.monotonic() - self._began
@@ -201,6 +205,16 @@ class ProcessEvaluator:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
+
+
+def _pickle(objective: Callable[..., Any] | Reference) -> bytes:
+    try:
+        return pickle.dumps(objective)
+    except Exception as error:
+        raise ValueError(
+            f"the objective cannot be sent to a child process ({one_line(error)}): "
+            "define it at the top level of a module, or evaluate inline"
+        ) from None
 
 
 def _cause_of_death(code: int | None) -> str:

@@ -65,6 +65,8 @@ class CrossoverMultiple(Propagator):
         return 1
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        if not parents:
+            raise ValueError(f"{self!r} was given no parents: put it behind a Conditional that waits until there are")
         genomes = np.stack([parent.genome for parent in parents])
         chosen = rng.integers(len(parents), size=len(space))
         genome = genomes[chosen, np.arange(len(space))]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from sortedcontainers import SortedKeyList
 
 from evo.population import Active, Individual
 from evo.propagators.base import Propagator, check_count
@@ -44,7 +46,7 @@ class SelectMin(_Selection):
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
-        return parents[: self.count]
+        return _best_first(parents)[: self.count]
 
 
 @final
@@ -56,7 +58,7 @@ class SelectMax(_Selection):
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
-        return parents[max(0, len(parents) - self.count) :]
+        return _best_first(parents)[max(0, len(parents) - self.count) :]
 
 
 @final
@@ -69,6 +71,15 @@ class SelectUniform(_Selection):
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         return [parents[index] for index in choose(len(parents), min(self.count, len(parents)), rng)]
+
+
+def _best_first(parents: Active) -> Active:
+    # The active population is in this order, and large.
+    return parents if isinstance(parents, SortedKeyList) else sorted(parents, key=_loss)
+
+
+def _loss(individual: Individual) -> float:
+    return math.inf if individual.loss is None else individual.loss
 
 
 def choose(size: int, count: int, rng: np.random.Generator) -> list[int]:

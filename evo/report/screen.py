@@ -29,20 +29,20 @@ class Screen:
         self._live = not silent and width > 0
         self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
 
-    def begin(self, name: str, directory: str, places: Sequence[Place], population: Population, budget: Budget) -> None:
+    def begin(self, name: str, directory: str, places: Sequence[Place], budget: Budget) -> None:
         """Say what is searched, where, and for how long."""
         self._print(f"evo: study {name} in {directory}; {_budget_text(budget, len(places))}")
-        if population.started:
-            waiting = len(population.running)
-            again = f", {waiting} of them in flight, which are evaluated first" if waiting else ""
-            self._print(f"resumed: {population.started} individuals are known{again}")
         for line in _map_lines(places):
             self._print(line)
 
     def progress(self, population: Population, budget: Budget, ranks: int) -> Progress:
-        """What is to be shown every event."""
+        """Say what is known already, if anything is; returns what is to be shown every event from now on."""
         if self._silent:
             return Silent()
+        if population.started:
+            waiting = len(population.running)
+            again = f", {waiting} of them in flight, which are evaluated first" if waiting else ""
+            self._print(f"resumed: {population.started} individuals are known{again}")
         finished = sum(population.counts[status] for status in ("completed", "pruned", "failed"))
         best = population.best
         found = None if best is None or best.loss is None or best.identity is None else (best.loss, best.identity)

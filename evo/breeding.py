@@ -1,0 +1,143 @@
+"""Which point a rank tries next: bred from the population, new as far as the rank knows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from evo.events import Identity
+from evo.limits import Params
+from evo.population import Individual, Population
+from evo.propagators import Propagator
+
+Bred: TypeAlias = tuple[Params, dict[str, Any]]
+"""Parameters, and the strategy parameters that come with them."""
+
+# How often a point is bred, and then drawn at random, before a finite space is gone through; times the shares.
+_BREEDING_ATTEMPTS = 10
+_SAMPLING_ATTEMPTS = 30
+# With more ranks, several have the same share: a small share would leave breeding little choice.
+_MOST_SHARES = 16
+
+# What the generators derived from a study's seed are for.
+_BREEDING, _TRAINING = 0, 1
+
+
+class Breeder:
+    """Breeds for one rank.
+
+    In a finite space no point is tried twice. Ranks that breed in the same instant know nothing of each other's choice,
+    so such a space is shared out among them, by a checksum of the point.
+
+    Args:
+        propagator: Breeds individuals from the active population.
+        population: What this rank knows.
+        rank: This rank.
+        ranks: How many there are.
+        seed: The study's seed, not negative.
+        allow_duplicates: Whether a point may be tried twice, for noisy losses.
+    """
+
+    def __init__(
+        self,
+        propagator: Propagator,
+        population: Population,
+        *,
+        rank: int,
+        ranks: int,
+        seed: int,
+        allow_duplicates: bool = False,
+    ) -> None:
+        self.propagator = propagator
+        self.population = population
+        self.space = population.space
+        self.rank = rank
+        self.seed = seed
+        self.allow_duplicates = allow_duplicates
+        self._shares = min(ranks, _MOST_SHARES) if math.isfinite(self.space.size) else 1
+        self._share_is_exhausted = False
+
+    def generator(self, generation: int) -> np.random.Generator:
+        """The randomness of one generation: the same whenever it is bred, so that nothing needs saving."""
+        return np.random.Generator(np.random.PCG64(_sequence(self.seed, (self.rank, generation), _BREEDING)))
+
+    def breed(self, rng: np.random.Generator, *, share_only: bool) -> Bred | None:
+        """A point that nobody has tried, as far as this rank knows.
+
+        Args:
+            rng: From `generator`.
+            share_only: Whether it must be of this rank's share of a finite space.
+
+        Returns:
+            None when all such points have been tried.
+
+        Raises:
+            ValueError: The propagator returned something else than one individual.
+        """
+        if self.allow_duplicates:
+            return next(self._bred(rng))
+        if share_only and self._share_is_exhausted:
+            return None
+        candidates = itertools.chain(self._bred(rng), self._drawn(rng), self._all(rng))
+        found = next((bred for bred in candidates if self._suits(bred, share_only)), None)
+        self._share_is_exhausted = self._share_is_exhausted or (share_only and found is None)
+        return found
+
+    def is_new(self, params: Params) -> bool:
+        """Whether a point may be tried."""
+        return self.allow_duplicates or not self.population.has_tried(params)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all points of the space have been tried."""
+        return not self.allow_duplicates and len(self.population.tried) >= self.space.size
+
+    def _suits(self, bred: Bred, share_only: bool) -> bool:
+        genome = self.space.encode(bred[0]).tobytes()
+        if genome in self.population.tried:
+            return False
+        return not share_only or self._shares == 1 or (zlib.crc32(genome) - self.rank) % self._shares == 0
+
+    def _bred(self, rng: np.random.Generator) -> Iterator[Bred]:
+        for _ in range(_BREEDING_ATTEMPTS * self._shares):
+            bred = self._offspring(rng)
+            yield self.space.complete(bred.genome, rng), bred.strategy
+
+    def _drawn(self, rng: np.random.Generator) -> Iterator[Bred]:
+        for _ in range(_SAMPLING_ATTEMPTS * self._shares):
+            yield self.space.complete(self.space.sample(rng), rng), {}
+
+    def _all(self, rng: np.random.Generator) -> Iterator[Bred]:
+        for params in self.space.points(start=int(rng.integers(2**32))):
+            yield params, {}
+
+    def _offspring(self, rng: np.random.Generator) -> Individual:
+        bred = self.propagator(self.population.active, self.space, rng)
+        if len(bred) != 1 or bred[0].genome.shape != (len(self.space),):
+            raise ValueError(
+                f"{self.propagator!r} returned {[individual.genome.shape for individual in bred]}: "
+                f"a search needs one individual with a genome of shape ({len(self.space)},)"
+            )
+        return bred[0]
+
+
+def training_seed(seed: int, identity: Identity) -> int:
+    """The seed of an individual's training: the same whoever evaluates it, and however often.
+
+    Args:
+        seed: The study's.
+        identity: The individual's.
+
+    Returns:
+        Below 2**32.
+    """
+    return int(_sequence(seed, identity, _TRAINING).generate_state(1)[0])
+
+
+def _sequence(seed: int, identity: Identity, purpose: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence([seed, *identity, purpose])

