@@ -109,7 +109,9 @@ class Breeder:
             yield self.space.complete(bred.genome, rng), bred.strategy
 
     def _drawn(self, rng: np.random.Generator) -> Iterator[Bred]:
-        for _ in range(_SAMPLING_ATTEMPTS * self._shares):
+        # There is always something new to draw from a space with a float, however rarely that exists.
+        endless = math.isinf(self.space.size)
+        for _ in itertools.count() if endless else range(_SAMPLING_ATTEMPTS * self._shares):
             yield self.space.complete(self.space.sample(rng), rng), {}
 
     def _all(self, rng: np.random.Generator) -> Iterator[Bred]:

@@ -40,11 +40,14 @@ class Budget:
         best = population.best
         if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
             return f"the target loss {self.target:g} is reached"
-        counts = population.counts
-        failed, finished = counts["failed"], counts["failed"] + counts["completed"] + counts["pruned"]
-        if finished >= _ENOUGH_TO_JUDGE and failed > self.max_failed_share * finished:
-            return f"{failed} of {finished} evaluations failed"
+        if self.too_many_failed(population):
+            return f"{population.counts['failed']} of {population.finished} evaluations failed, see the reasons"
         return ""
+
+    def too_many_failed(self, population: Population) -> bool:
+        """Whether so many evaluations failed that the search is given up."""
+        finished = population.finished
+        return finished >= _ENOUGH_TO_JUDGE and population.counts["failed"] > self.max_failed_share * finished
 
     def evaluations_left(self, population: Population) -> float:
         """How many evaluations may still start, as far as this rank knows; inf when nothing limits them."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
+_PLACES = ("auto", "inline", "process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,24 +74,29 @@ class Config:
         Raises:
             ValueError: It names the field, its value and the rule.
         """
-        for name in ("generations", "evaluations"):
+        for name, least in (
+            ("generations", 1),
+            ("evaluations", 1),
+            ("population", 2),
+            ("seed", 0),
+            ("gpus_per_node", 0),
+        ):
             if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+                check_count(name, getattr(self, name), least)
         for name in ("crossover", "mutation", "random_init", "max_failed_share"):
             check_probability(name, getattr(self, name))
-        for name in ("seed", "gpus_per_node"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} is {value}: it must not be negative")
+        for name in ("allow_duplicates", "quiet", "debug"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")
         for name in ("walltime", "time_limit"):
             if getattr(self, name) is not None:
                 parse_duration(name, getattr(self, name))
-        if self.population is not None and self.population < 2:
-            raise ValueError(f"population is {self.population}: crossover needs at least 2 individuals to breed from")
-        if not self.sigma > 0:
-            raise ValueError(f"sigma is {self.sigma}: it must be above 0")
-        if self.target is not None and self.target != self.target:
-            raise ValueError("target is nan: give a number")
+        if not isinstance(self.sigma, int | float) or not 0 < self.sigma < float("inf"):
+            raise ValueError(f"sigma is {self.sigma!r}: give a number above 0")
+        if self.target is not None and (not isinstance(self.target, int | float) or self.target != self.target):
+            raise ValueError(f"target is {self.target!r}: give a number")
+        if self.evaluate not in _PLACES:
+            raise ValueError(f"evaluate is {self.evaluate!r}: it must be one of {', '.join(_PLACES)}")
         if self.evaluate == "inline" and self.time_limit is not None:
             raise ValueError(
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
@@ -164,7 +170,7 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
     except Exception as error:
         raise ValueError(f"limits file {limits} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, Mapping):
-        raise ValueError(f"limits file {limits} holds {loaded!r}: it must be a mapping of names to limits")
+        raise ValueError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
 
 
@@ -182,17 +188,18 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str, Config
         ValueError: An option is unknown or has a wrong value.
         SystemExit: Help was asked for.
     """
-    parser = _parser(program)
+    parser, source = _parser(program), ""
     try:
         namespace = parser.parse_args(list(arguments))
         what = namespace.what
         if what is not None and what.endswith((".yaml", ".yml")):
+            source = f"study file {what}: "  # The rest has just been read without a mistake.
             namespace = parser.parse_args(["--config", what, *arguments])
             what = namespace.objective
-    except (argparse.ArgumentError, TypeError, OSError) as error:
-        raise ValueError(_readable(str(error))) from None
-    values = {field.name: namespace[field.name] for field in dataclasses.fields(Config)}
-    return what or namespace.objective or "digits", Config(**values)
+        values = {field.name: namespace[field.name] for field in dataclasses.fields(Config)}
+        return what or namespace.objective or "digits", Config(**values)
+    except (argparse.ArgumentError, TypeError, OSError, ValueError) as error:
+        raise ValueError(source + _readable(str(error))) from None
 
 
 def _parser(program: str) -> ArgumentParser:
@@ -232,9 +239,9 @@ def _field_texts() -> dict[str, str]:
 def _readable(message: str) -> str:
     """One line for a person from what the parser says."""
     line = " ".join(message.split())
-    given = re.match(r'Parser key "(\w+)": Does not validate.*Subtypes: \[(.*?)\].*Given value: (.*)', line)
+    given = re.match(r'Parser key "(\w+)": Does not validate.*Subtypes: \[(.*)\] Errors:.*Given value: (.*)', line)
     if given:
-        kinds = given[2].replace("<class 'NoneType'>", "null").replace("<class '", "").replace("'>", "")
+        kinds = re.sub(r"<class '(.*?)'>|typing\.", r"\1", given[2]).replace("NoneType", "null")
         return f"{given[1]} is {given[3]!r}: it must be one of the types {kinds}"
     literal = re.match(r'Parser key "(\w+)": Expected a typing.Literal\[(.*?)\]. Got value: (.*)', line)
     if literal:
@@ -242,4 +249,4 @@ def _readable(message: str) -> str:
     plain = re.match(r"Parser key \"(\w+)\": Expected a <class '(\w+)'>. Got value: (.*)", line)
     if plain:
         return f"{plain[1]} is {plain[3]!r}: it must be of type {plain[2]}"
-    return line
+    return f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line

@@ -73,7 +73,7 @@ class RunDirectory:
         file = self.path / "study.json"
         try:
             return msgspec.json.decode(file.read_bytes(), type=Study)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             # Of an attempt that was killed before it had written study.json, there may be folders and a part of that.
             others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
             if any(path.is_file() for path in others):
@@ -98,6 +98,17 @@ class RunDirectory:
             raise ValueError(
                 f"run directory {self.path} cannot be written: {error.strerror}; choose another with --run-dir"
             ) from None
+
+    def check_writable(self) -> None:
+        """Make sure, without making anything, that the directory can be made.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        existing = next(path for path in [self.path, *self.path.absolute().parents] if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            why = "cannot be written" if existing.is_dir() else "is a file"
+            raise ValueError(f"run directory {self.path}: {existing} {why}; choose another with --run-dir")
 
     def reopen(self) -> None:
         """Go on with a study: a completion record speaks of a complete one."""
@@ -219,6 +230,9 @@ class Scratch:
 
     def create(self, study: Study) -> None:
         """Nothing is kept."""
+
+    def check_writable(self) -> None:
+        """There is nothing to write."""
 
     def reopen(self) -> None:
         """There is nothing to go on with."""

@@ -30,7 +30,7 @@ When: TypeAlias = Mapping[str, "Scalar | Sequence[Scalar]"]
 # so many steps, neighbours could no longer be told apart.
 _MOST_STEPS = 2**40
 # A smaller share of a float's own size leaves it too few digits to be searched.
-_NARROWEST, _NARROWEST_SHARE = 1e-300, 1e-9
+_NARROWEST, _NARROWEST_SHARE = 1e-300, 1e-6
 _LARGEST_FLOAT = 1.7976931348623157e308
 # Larger integers cannot be journalled.
 _BEYOND_JSON = 2**63

@@ -95,6 +95,11 @@ class Population:
         """How many individuals were ever started."""
         return len(self._individuals)
 
+    @property
+    def finished(self) -> int:
+        """How many evaluations have ended, and were not interrupted."""
+        return self.counts["completed"] + self.counts["pruned"] + self.counts["failed"]
+
     def next_generation(self, rank: int) -> int:
         """The generation that a rank breeds next."""
         return self._generations.get(rank, -1) + 1
@@ -162,7 +167,8 @@ class Population:
             return
         if before.status == "completed":
             self._active.discard(before)
-        after = msgspec.structs.replace(before, status=event.status, loss=event.loss)
+        loss = None if event.loss is None else event.loss + 0.0  # There is one zero.
+        after = msgspec.structs.replace(before, status=event.status, loss=loss)
         self._individuals[event.individual] = after
         self.counts[before.status] -= 1
         self.counts[after.status] += 1

@@ -22,7 +22,7 @@ from evo.signals import StopSignals
 from evo.study import run_study
 from evo.transport import Serial, SharedError, Transport, together
 
-COMPLETE, NOTHING_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
+COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
 """Exit statuses; 85 asks a batch script to requeue the job."""
 
 
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
         program: Its name, for the help.
 
     Returns:
-        The exit status: 0 complete, 1 nothing found, 2 mistaken input, 85 to be run again to go on.
+        The exit status: 0 complete, 1 nothing found or given up, 2 mistaken input, 85 to be run again to go on.
     """
     with StopSignals() as signals:
         transport: Transport = Serial()
@@ -82,7 +82,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
                 transport, lambda: _read(sys.argv[1:] if arguments is None else arguments, program, transport)
             )
             result = run_study(job.config, job.objective, transport, signals, job.limits)
-            status = RUN_AGAIN if result.interrupted else COMPLETE if result.best else NOTHING_FOUND
+            status = RUN_AGAIN if result.interrupted else COMPLETE
+            if transport.rank == 0 and (result.gave_up or result.best is None):
+                status = status or NOT_FOUND
         except (SharedError, NotOneWorldError) as error:
             if transport.rank == 0:
                 print(f"evo: error: {error}", file=sys.stderr, flush=True)

@@ -27,7 +27,7 @@ from evo.objectives import Reference, describe
 from evo.population import Population
 from evo.propagators import Propagator, default_propagator
 from evo.report.progress import Progress
-from evo.report.records import Result, count_statuses, gather_evaluations
+from evo.report.records import Result, count_statuses
 from evo.report.screen import Screen
 from evo.search import search
 from evo.signals import StopSignals
@@ -129,10 +129,12 @@ def run_study(
     place = places[transport.rank]
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet or transport.rank != 0)
-    screen.begin(directory.path.name, str(directory), places, plan.budget)
+    asked = _make_study(config, plan, describe(objective), directory)
+    together(transport, lambda: _check_directory(directory, asked, config.seed) if transport.rank == 0 else None)
+    screen.begin(asked.name, str(directory), places, plan.budget)
     with closing(directory), closing(_make_evaluator(config, plan, directory, place)) as evaluator:
         together(transport, lambda: evaluator.open(plan.space.names))
-        study = _open_study(config, plan, describe(objective), directory, transport)
+        study = _open_study(asked, directory, transport)
         population = Population(plan.space)
         together(transport, lambda: _replay(directory, population))
         settings = Settings(
@@ -178,11 +180,8 @@ def _make_evaluator(
     return ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit)
 
 
-def _open_study(
-    config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch, transport: Transport
-) -> Study:
-    """The study of the directory, made by the first rank when there is none; the same on all ranks."""
-    study = Study(
+def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
+    return Study(
         name=directory.path.name,
         objective=objective,
         limits=plan.space.describe(),
@@ -192,14 +191,17 @@ def _open_study(
         created=time.time(),
     )
 
+
+def _open_study(asked: Study, directory: RunDirectory | Scratch, transport: Transport) -> Study:
+    """The study of the directory, made by the first rank when there is none; the same on all ranks."""
+
     def open_or_create() -> Study:
         if transport.rank != 0:
-            return study
+            return asked
         found = directory.study()
         if found is None:
-            directory.create(study)
-            return study
-        _check_same(found, study, directory, config.seed)
+            directory.create(asked)
+            return asked
         directory.reopen()
         return found
 
@@ -207,7 +209,12 @@ def _open_study(
     return msgspec.json.decode(transport.gather(msgspec.json.encode(opened).decode())[0], type=Study)
 
 
-def _check_same(found: Study, asked: Study, directory: RunDirectory | Scratch, seed: int | None) -> None:
+def _check_directory(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> None:
+    """Make sure that a search may go on in a directory, or begin there, without touching it."""
+    found = directory.study()
+    if found is None:
+        directory.check_writable()
+        return
     where = f"run directory {directory} holds another study"
     advice = "choose another directory with --run-dir, or repeat the same command"
     if found.objective != asked.objective:
@@ -256,9 +263,10 @@ def _agree_on_end(worker: Worker, transport: Transport, directory: RunDirectory 
     return Result(
         stop_reason=(interrupted or [worker.stop_reason])[0],
         interrupted=bool(interrupted),
+        gave_up=worker.settings.budget.too_many_failed(worker.population),
         run_dir=directory.path if isinstance(directory, RunDirectory) else None,
         digest=digest,
-        individuals=gather_evaluations(directory.events()),
+        events=directory.events,
     )
 
 
@@ -278,7 +286,7 @@ def _conclude(
         except RuntimeError as error:
             problem = str(error)
     result = dataclasses.replace(result, seconds=seconds, test=test, test_error=problem)
-    if not result.interrupted:
+    if not (result.interrupted or result.gave_up):
         counts = count_statuses(result.individuals)
         directory.write(
             "summary.json",

@@ -31,7 +31,7 @@ def _floats(draw: st.DrawFn) -> Float:
 
 def _is_wide(ends: tuple[float, float]) -> bool:
     width = abs(ends[0] - ends[1])
-    return math.isfinite(width) and width >= max(1e-300, 1e-9 * max(map(abs, ends)))
+    return math.isfinite(width) and width >= max(1e-300, 1e-6 * max(map(abs, ends)))
 
 
 @st.composite

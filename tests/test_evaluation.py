@@ -274,6 +274,22 @@ def test_a_child_that_died_between_two_evaluations_is_replaced(child: ProcessEva
     assert evaluate(child, kind="good", x=3.0).loss == 9.0
 
 
+def test_an_objective_that_can_no_longer_be_loaded_is_a_failed_outcome_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "changing.py"
+    file.write_text("import os\ndef loss(params): os._exit(1) if params['dies'] else None; return 0.0\n")
+    with closing(make("process", Reference(str(file), "loss"), tmp_path)) as evaluator:
+        evaluator.open(["dies"])
+        good = file.read_text()
+        file.write_text("1 / 0\n")
+        assert evaluate(evaluator, dies=True).error == "ProcessDied: the evaluation process exited with status 1"
+        for _ in range(2):
+            outcome = evaluate(evaluator, dies=False)
+            assert outcome.status == "failed"
+            assert outcome.error.endswith("cannot be imported: ZeroDivisionError: division by zero")
+        file.write_text(good)
+        assert evaluate(evaluator, dies=False).loss == 0.0
+
+
 def test_one_child_evaluates_many_individuals(child: ProcessEvaluator) -> None:
     losses = {evaluate(child, kind="tells_its_process").loss for _ in range(20)}
     assert losses == {float(child_process(child))}

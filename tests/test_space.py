@@ -162,7 +162,7 @@ def test_a_missing_an_unknown_an_inactive_and_a_wrong_parameter_are_named() -> N
         Float(5e-324, 1.0, log=True),
         Float(1e-7, 1e-6),
         Float(-1e-6, 1e9),
-        Float(1e9, 1e9 + 7),
+        Float(1e9, 1e9 + 7e3),
         Int(-(2**62), 2**62, step=2**30),
         Int(1, 2**40 - 1, log=True),
         Int(10**6, 10**6 + 100, log=True),

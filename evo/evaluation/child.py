@@ -98,6 +98,8 @@ def main(connection: Connection, pickled: bytes, names: list[str], threads: int,
     _end_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # Slurm sends them to all processes of a job; the rank decides.
     _print_to(Path(output))
     faulthandler.enable()
     try:
@@ -135,7 +137,7 @@ def _load(pickled: bytes) -> Callable[..., Any]:
             f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
             "define it at the top level of a module that can be imported"
         ) from None
-    return objective.load() if isinstance(objective, Reference) else objective  # type: ignore[no-any-return]
+    return objective.load() if isinstance(objective, Reference) else objective
 
 
 class _Reporter:

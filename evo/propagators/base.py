@@ -157,15 +157,15 @@ def check_probability(name: str, value: float) -> None:
     Raises:
         ValueError: It names the parameter and its value.
     """
-    if not 0 <= value <= 1:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{name} is {value!r}: a probability lies between 0 and 1")
 
 
-def check_count(name: str, value: int) -> None:
-    """Refuse what is not a positive whole number.
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Refuse what is not a whole number, or too small.
 
     Raises:
         ValueError: It names the parameter and its value.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} is {value!r}: give a whole number of at least {least}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ class Result:
     """What a search found; the same on every rank but for the test, which the first rank makes.
 
     Args:
-        individuals: All of them, in the order in which they were started.
+        events: Where the records come from.
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
+        gave_up: Whether it stopped because too many evaluations failed.
         run_dir: Where its files are; None when none were kept.
         seconds: Time that the search took, in this session.
         test: Metrics of the best individual on held-out data, if the objective has a test.
@@ -69,14 +71,20 @@ class Result:
         digest: Of the population that all ranks hold, when debugging.
     """
 
-    individuals: list[Evaluation]
+    events: Callable[[], Iterable[AnyEvent]] = field(repr=False)
     stop_reason: str
     interrupted: bool
+    gave_up: bool
     run_dir: Path | None
     seconds: float = 0.0
     test: dict[str, Any] = field(default_factory=dict)
     test_error: str = ""
     digest: str = ""
+
+    @functools.cached_property
+    def individuals(self) -> list[Evaluation]:
+        """All individuals, in the order in which they were started; read when first asked for."""
+        return gather_evaluations(self.events())
 
     @property
     def best(self) -> Evaluation | None:

@@ -43,11 +43,13 @@ class Screen:
             waiting = len(population.running)
             again = f", {waiting} of them in flight, which are evaluated first" if waiting else ""
             self._print(f"resumed: {population.started} individuals are known{again}")
-        finished = sum(population.counts[status] for status in ("completed", "pruned", "failed"))
         best = population.best
         found = None if best is None or best.loss is None or best.identity is None else (best.loss, best.identity)
-        tally = Tally(finished, found)
-        total = budget.evaluations or (budget.generations * ranks if budget.generations else None)
+        tally = Tally(population.finished, found)
+        total = budget.evaluations
+        if budget.generations is not None:
+            missing = (max(0, budget.generations - population.next_generation(rank)) for rank in range(ranks))
+            total = min(total or sys.maxsize, population.started + sum(missing))
         return LiveView(tally, total, self._console) if self._live else Lines(tally, total, self._print)
 
     def end(self, result: Result, names: Sequence[str], ranks: int) -> None:
@@ -96,7 +98,8 @@ def _closing_notes(result: Result, ranks: int) -> list[str]:
     if result.digest:
         notes.append(f"all {ranks} ranks hold the same population: {result.digest[:16]}")
     if run_dir is not None:
-        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/, summary.json")
+        record = ", summary.json" if (run_dir / "summary.json").exists() else ""
+        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
         if best is not None and folder.is_dir():
             notes.append(f"the best candidate's files are in {folder}")
@@ -134,7 +137,7 @@ def _map_lines(places: Sequence[Place]) -> list[str]:
     for host, ranks in hosts.items():
         devices = ", ".join(f"{place.rank} on {place.device}" for place in ranks)
         threads = sorted({place.threads for place in ranks})
-        many = "-".join(str(count) for count in {threads[0], threads[-1]})
+        many = "-".join(str(count) for count in dict.fromkeys((threads[0], threads[-1])))
         lines.append(
             f"  {host}: {'ranks' if len(ranks) > 1 else 'rank'} {devices}; {many} thread{'s' * (threads[-1] > 1)} each"
         )

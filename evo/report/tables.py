@@ -87,7 +87,8 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
         table.add_column(evaluation.name, justify="right", overflow="fold")
 
     def add(name: str, values: Iterable[Any], last: bool = False) -> None:
-        table.add_row(name, *map(number_text, values), end_section=last)
+        # As text: a string would be read as markup.
+        table.add_row(Text(name), *(Text(number_text(value)) for value in values), end_section=last)
 
     add("loss", (evaluation.loss for evaluation in ranking))
     for metric in _telling_metrics(ranking):

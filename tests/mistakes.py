@@ -1,0 +1,85 @@
+"""Mistakes that users make on the command line, with words that the one line they get must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from evo.journal import RunDirectory, Study
+from evo.space import Space
+
+_LIMITS = {
+    "empty": "{}",
+    "nothing": "",
+    "one": "x: [3]",
+    "equal": "x: [1.5, 1.5]",
+    "mixed": "x: [relu, 3]",
+    "nan": "x: [.nan, 1.0]",
+    "log": "x: {type: float, low: 0, high: 1, log: true}",
+    "scalar": "x: 3",
+    "kind": "x: {type: flaot, low: 0, high: 1}",
+    "parent": "x: {type: float, low: 0, high: 1, when: {optimizer: sgd}}",
+    "broken": "x: [1",
+}
+
+MISTAKES: dict[str, tuple[str, list[str]]] = {
+    "unknown_function": ("spere", ["objective 'spere'", "did you mean sphere?"]),
+    "unknown_module": ("no_such_module:loss", ["no_such_module:loss", "there is no module"]),
+    "unknown_file": ("no_such_file.py:loss", ["no_such_file.py:loss", "there is no file"]),
+    "unknown_name": ("nasty:loss", ["nasty:loss", "nasty has no 'loss'"]),
+    "builtin_without_limits": ("time:sleep", ["time:sleep", "has no limits", "--limits"]),
+    "empty_limits": ("sphere --limits empty.yaml", ["limits are {}"]),
+    "empty_limits_file": ("sphere --limits nothing.yaml", ["nothing.yaml", "no mapping"]),
+    "absent_limits_file": ("sphere --limits absent.yaml", ["absent.yaml", "No such file"]),
+    "broken_limits_file": ("sphere --limits broken.yaml", ["broken.yaml", "not valid YAML"]),
+    "one_value": ("sphere --limits one.yaml", ["'x'", "[3]", "two values"]),
+    "low_is_high": ("sphere --limits equal.yaml", ["'x'", "1.5"]),
+    "mixed_values": ("sphere --limits mixed.yaml", ["'x'", "['relu', 3]"]),
+    "nan_bounds": ("sphere --limits nan.yaml", ["'x'", "nan"]),
+    "log_of_zero": ("sphere --limits log.yaml", ["'x'", "log", "above 0"]),
+    "scalar_limit": ("sphere --limits scalar.yaml", ["'x'", "3"]),
+    "unknown_kind": ("sphere --limits kind.yaml", ["'x'", "flaot", "float, int, choice"]),
+    "unknown_parent": ("sphere --limits parent.yaml", ["'x'", "'optimizer'"]),
+    "unknown_option": ("sphere --generatons 3", ["--generatons"]),
+    "negative_generations": ("sphere --generations -1", ["generations", "-1", "at least 1"]),
+    "words_for_numbers": ("sphere --evaluations many", ["evaluations", "'many'", "int"]),
+    "unknown_study_file": ("study.yaml", ["study.yaml"]),
+    "run_dir_below_a_file": ("sphere --run-dir one.yaml/runs", ["one.yaml/runs", "Not a directory"]),
+    "run_dir_of_something_else": ("sphere --run-dir thesis", ["thesis", "no study.json"]),
+    "run_dir_that_is_damaged": ("sphere --run-dir damaged", ["damaged", "study.json cannot be read"]),
+    "run_dir_with_a_damaged_journal": ("sphere --run-dir rotten", ["rotten/journal/0.jsonl, line 1 is damaged"]),
+    "other_objective": ("rosenbrock --run-dir other", ["other", "evo.problems.functions:sphere", "not"]),
+    "other_limits": ("sphere --run-dir other --limits {x0:[0,1]}", ["other", "'x0'", "5.12", "--run-dir"]),
+    "other_seed": ("sphere --run-dir other --seed 4", ["other", "seed is 3, not 4"]),
+    "unfit_settings": ("sphere --evaluate inline --time-limit 5", ["time_limit is 5", "inline"]),
+}
+"""Name to the arguments of `evo.run` and the words; `prepare` writes the files that they speak of."""
+
+
+def prepare(folder: Path) -> None:
+    """Write the files that the mistakes need, and traps for whoever imports torch."""
+    for name, text in _LIMITS.items():
+        (folder / f"{name}.yaml").write_text(text)
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "thesis.tex").touch()
+    bounds = {f"x{index}": (-5.12, 5.12) for index in range(2)}
+    study = Study(
+        name="other", objective="evo.problems.functions:sphere", limits=Space(bounds).describe(), seed=3, created=1.0
+    )
+    for name in ("other", "damaged", "rotten"):
+        RunDirectory(folder / name).create(study)
+    (folder / "damaged" / "study.json").write_bytes(msgspec.json.encode(study)[:40])
+    (folder / "rotten" / "journal" / "0.jsonl").write_text("{}\n")
+    (folder / "traps").mkdir()
+    for name in ("torch", "lightning", "torchvision", "matplotlib"):
+        (folder / "traps" / f"{name}.py").write_text("import os\nos._exit(99)\n")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, and all folders."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }

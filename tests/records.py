@@ -1,0 +1,94 @@
+"""Short ways to say what happened, and to make what bred from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from evo.budget import Budget
+from evo.events import AnyEvent, Finished, Identity, Retired, Started, Status
+from evo.population import Individual, Population
+from evo.propagators import Propagator
+from evo.space import Space
+from evo.worker import Outcome, Settings, Worker
+
+NOW = 1e9
+
+
+def started(identity: Identity, params: Mapping[str, Any], island: int = 0, **strategy: Any) -> Started:
+    """An individual was bred."""
+    return Started(time=NOW, individual=identity, island=island, params=dict(params), strategy=strategy)
+
+
+def finished(identity: Identity, loss: float | None, status: Status | None = None) -> Finished:
+    """Its evaluation ended; completed if there is a loss and nothing else is said."""
+    how = status or ("failed" if loss is None else "completed")
+    return Finished(time=NOW, individual=identity, status=how, loss=loss, rank=identity[0])
+
+
+def retired(identity: Identity, island: int = 0) -> Retired:
+    """It breeds no longer."""
+    return Retired(time=NOW, individual=identity, island=island)
+
+
+def replayed(space: Space, events: Iterable[AnyEvent], island: int = 0) -> Population:
+    """The replica of a rank that knows these events."""
+    population = Population(space, island)
+    for event in events:
+        population.apply(event)
+    return population
+
+
+def evaluated(space: Space, evaluations: Iterable[tuple[Mapping[str, Any], float]]) -> Population:
+    """A population of parameters with their losses."""
+    population = Population(space)
+    for generation, (params, loss) in enumerate(evaluations):
+        population.apply(started((0, generation), params))
+        population.apply(finished((0, generation), loss))
+    return population
+
+
+def random_population(space: Space, size: int, seed: int = 0) -> Population:
+    """A population drawn at random, with losses at random."""
+    rng = np.random.default_rng(seed)
+    return evaluated(space, [(space.complete(space.sample(rng), rng), float(rng.random())) for _ in range(size)])
+
+
+def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Individual:
+    """One to breed from."""
+    status: Any = "running" if loss is None else "completed"
+    return Individual(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
+
+
+def make_worker(
+    space: Space,
+    propagator: Propagator,
+    budget: Budget | None = None,
+    rank: int = 0,
+    ranks: int = 1,
+    seed: int = 0,
+    population: Population | None = None,
+    allow_duplicates: bool = False,
+) -> Worker:
+    """A worker that knows nothing yet, or what it is given."""
+    settings = Settings(rank=rank, ranks=ranks, seed=seed, budget=budget or Budget(), allow_duplicates=allow_duplicates)
+    return Worker(settings, propagator, Population(space) if population is None else population)
+
+
+def ask(worker: Worker) -> Started | None:
+    """The next individual of a worker that hears of nothing meanwhile."""
+    return worker.ask(NOW, lambda: None)[0]
+
+
+def evaluate(worker: Worker, loss: Any, count: int | None = None) -> list[tuple[dict[str, Any], float]]:
+    """Let a worker search alone, `count` times or to its end: parameters and losses in their order."""
+    found: list[tuple[dict[str, Any], float]] = []
+    while count is None or len(found) < count:
+        individual = ask(worker)
+        if individual is None:
+            break
+        found.append((individual.params, loss(individual.params)))
+        worker.tell(individual.individual, Outcome(status="completed", loss=found[-1][1]), NOW)
+    return found

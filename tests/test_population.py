@@ -1,0 +1,199 @@
+"""A replica is the set of the events applied to it: their order and their repetition change nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import NOW, finished, individual, replayed, retired, started
+
+from evo.events import AnyEvent, Done, Finished, Identity, Joined, Reported, Retired, Started
+from evo.limits import Float
+from evo.population import Individual, Population
+from evo.space import Space
+
+SPACE = Space({"layers": (1, 9), "optimizer": ("sgd", "adam"), "momentum": Float(0, 1, when={"optimizer": "sgd"})})
+ISLANDS = (0, 1)
+
+
+def params_of(identity: Identity) -> dict[str, Any]:
+    rng = np.random.default_rng(identity)
+    return SPACE.complete(SPACE.sample(rng), rng)
+
+
+def home(identity: Identity) -> int:
+    return sum(identity) % 2
+
+
+def start(identity: Identity) -> Started:
+    return started(identity, params_of(identity), island=home(identity), velocity=list(identity))
+
+
+_identities = st.tuples(st.integers(0, 1), st.integers(0, 1))
+_losses = st.sampled_from([0.0, -0.0, 1.0, -1e300])
+_finished = st.one_of(
+    st.builds(finished, _identities, _losses, st.sampled_from(["completed", "completed", "pruned"])),
+    st.builds(finished, _identities, st.none(), st.sampled_from(["failed", "interrupted", "pruned"])),
+)
+_others = st.sampled_from(
+    [
+        Joined(time=NOW, rank=0, ranks=3, host="", device=""),
+        Reported(time=NOW, individual=(0, 0), step=0, loss=-9.0),
+        Done(time=NOW, rank=0, reason=""),
+    ]
+)
+_histories = st.lists(
+    st.builds(start, _identities) | _finished | st.builds(retired, _identities, st.sampled_from(ISLANDS)) | _others,
+    max_size=30,
+)
+
+
+def seen(population: Population) -> dict[str, Any]:
+    """All that can be asked of a population."""
+    return {
+        "digest": population.digest(),
+        "active": [(one.identity, one.loss, one.status, one.island, one.strategy) for one in population.active],
+        "running": [(one.identity, one.status) for one in population.running],
+        "counts": +population.counts,
+        "best": population.best,
+        "started": population.started,
+        "tried": population.tried,
+        "generations": [population.next_generation(rank) for rank in range(4)],
+    }
+
+
+@given(history=_histories, data=st.data())
+def test_a_replica_does_not_depend_on_the_order_or_the_repetition_of_events(
+    history: list[AnyEvent], data: st.DataObject
+) -> None:
+    repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=10) if history else st.just([]))
+    shuffled = data.draw(st.permutations(repeated))
+    for island in ISLANDS:
+        assert seen(replayed(SPACE, shuffled, island)) == seen(replayed(SPACE, history, island))
+
+
+@given(history=_histories)
+def test_the_active_are_the_completed_that_are_not_retired_the_best_first(history: list[AnyEvent]) -> None:
+    born = {event.individual for event in history if isinstance(event, Started)}
+    completed: dict[Identity, float] = {}
+    for event in history:
+        if isinstance(event, Finished) and event.loss is not None and event.status == "completed":
+            completed[event.individual] = min(event.loss, completed.get(event.individual, math.inf))
+    for island in ISLANDS:
+        gone = {event.individual for event in history if isinstance(event, Retired) and event.island == island}
+        active = replayed(SPACE, history, island).active
+        assert [(one.loss, one.identity) for one in active] == sorted(
+            (loss, identity)
+            for identity, loss in completed.items()
+            if identity in born - gone and home(identity) == island
+        )
+
+
+@given(history=_histories)
+def test_every_individual_is_counted_once(history: list[AnyEvent]) -> None:
+    population = replayed(SPACE, history)
+    born = {event.individual for event in history if isinstance(event, Started)}
+    assert population.counts.total() == population.started == len(born)
+    assert population.counts["running"] + population.counts["interrupted"] == len(population.running)
+    assert len(population.tried) == len({SPACE.encode(params_of(identity)).tobytes() for identity in born})
+
+
+def test_what_was_interrupted_runs_until_it_completes() -> None:
+    events: list[AnyEvent] = [start((0, 0)), finished((0, 0), None, "interrupted")]
+    population = replayed(SPACE, events)
+    assert [one.identity for one in population.running] == [(0, 0)]
+    assert not population.active
+    for event in (start((0, 0)), finished((0, 0), 0.5), finished((0, 0), None, "interrupted"), start((0, 0))):
+        population.apply(event)
+    assert not population.running
+    assert [one.loss for one in population.active] == [0.5]
+    assert +population.counts == {"completed": 1}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kept"),
+    [
+        ([("completed", 0.5), ("completed", 0.25)], ("completed", 0.25)),
+        ([("completed", 0.5), ("failed", None)], ("completed", 0.5)),
+        ([("completed", 0.5), ("pruned", 0.1)], ("completed", 0.5)),
+        ([("pruned", 0.5), ("failed", None)], ("pruned", 0.5)),
+        ([("failed", None), ("interrupted", None)], ("failed", None)),
+        ([("completed", 0.0), ("completed", -0.0)], ("completed", 0.0)),
+    ],
+)
+def test_of_two_evaluations_of_one_individual_all_replicas_keep_the_same(
+    outcomes: list[tuple[Any, Any]], kept: tuple[str, float | None]
+) -> None:
+    events = [finished((0, 0), loss, status) for status, loss in outcomes]
+    one, other = (replayed(SPACE, [start((0, 0)), *order]) for order in (events, events[::-1]))
+    assert one.digest() == other.digest()
+    for population in (one, other):
+        assert +population.counts == {kept[0]: 1}
+        assert [one.loss for one in population.active] == ([kept[1]] if kept[0] == "completed" else [])
+
+
+def test_a_retirement_may_arrive_before_the_individual_that_it_retires() -> None:
+    population = replayed(SPACE, [retired((0, 0)), start((0, 0)), finished((0, 0), 0.5)])
+    assert not population.active
+    assert population.counts["completed"] == 1
+
+
+def test_a_retirement_from_another_island_changes_nothing_here() -> None:
+    population = replayed(SPACE, [start((0, 0)), finished((0, 0), 0.5), retired((0, 0), island=1)])
+    assert [one.identity for one in population.active] == [(0, 0)]
+
+
+def test_the_active_view_follows_the_population() -> None:
+    population = Population(SPACE)
+    active = population.active
+    for generation, loss in ((0, 3.0), (2, 1.0), (4, 2.0), (6, 1.0)):
+        population.apply(start((0, generation)))
+        population.apply(finished((0, generation), loss))
+    assert [(one.loss, one.identity) for one in active] == [(1.0, (0, 2)), (1.0, (0, 6)), (2.0, (0, 4)), (3.0, (0, 0))]
+
+
+def test_the_next_generation_of_a_rank_follows_its_latest() -> None:
+    population = replayed(SPACE, [start((1, 4)), start((1, 2)), start((0, 0))])
+    assert [population.next_generation(rank) for rank in range(3)] == [1, 5, 0]
+
+
+def test_a_point_is_tried_as_soon_as_it_is_started() -> None:
+    population = replayed(SPACE, [start((0, 0))])
+    assert population.has_tried(params_of((0, 0)))
+    assert not population.has_tried(params_of((0, 1)))
+
+
+def test_an_individual_outside_the_space_is_refused_and_leaves_no_trace() -> None:
+    population = replayed(SPACE, [start((0, 0))])
+    before = seen(population)
+    with pytest.raises(ValueError, match="parameter 'layers' = 10 is not within its limits"):
+        population.apply(started((0, 1), {"layers": 10, "optimizer": "adam"}))
+    assert seen(population) == before
+
+
+def test_replicas_that_differ_have_different_digests() -> None:
+    history: list[AnyEvent] = [start((0, 0)), start((1, 1)), finished((0, 0), 0.5), finished((1, 1), 0.25)]
+    histories = [
+        history,
+        history[:-1],
+        history[:-2],
+        [*history, start((0, 2))],
+        [*history, retired((0, 0))],
+        [*history[:-1], finished((1, 1), 0.125)],
+        [*history[:-1], finished((1, 1), None)],
+        [started((0, 0), params_of((2, 2))), *history[1:]],
+    ]
+    assert len({replayed(SPACE, events).digest() for events in histories}) == len(histories)
+
+
+def test_individuals_are_equal_when_their_identities_are() -> None:
+    one, other = params_of((0, 0)), params_of((0, 1))
+    assert individual(SPACE, one) == individual(SPACE, other, loss=1.0)
+    assert len({individual(SPACE, one), individual(SPACE, other)}) == 1
+    assert individual(SPACE, one, generation=0) != individual(SPACE, one, generation=1)
+    newborn = Individual(genome=SPACE.encode(one))
+    assert newborn != Individual(genome=SPACE.encode(one))

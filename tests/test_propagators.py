@@ -1,0 +1,583 @@
+"""One contract that every propagator keeps, and for each what the textbook says of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from records import ask, evaluate, evaluated, individual, make_worker, random_population
+
+import evo.propagators
+from evo.limits import Choice, Float, Int
+from evo.population import Active, Individual
+from evo.propagators import (
+    Compose,
+    Conditional,
+    CrossoverMultiple,
+    CrossoverSigmoid,
+    CrossoverUniform,
+    InitUniform,
+    IntervalMutationNormal,
+    PointMutation,
+    Propagator,
+    RandomPointMutation,
+    SelectMax,
+    SelectMin,
+    SelectUniform,
+    Stochastic,
+    default_propagator,
+)
+from evo.propagators.selection import choose
+from evo.space import Genome, Space
+
+
+class Average(Propagator):
+    """What a user may write: one method."""
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
+
+
+# Each, made to breed one individual from a whole population.
+CONTRACT: dict[str, Propagator] = {
+    "Compose": Compose([SelectMin(1), Compose([PointMutation(), IntervalMutationNormal()])]),
+    "Conditional": Conditional(5, then=Compose([SelectMin(1), PointMutation()]), otherwise=InitUniform()),
+    "CrossoverMultiple": Compose([SelectUniform(4), CrossoverMultiple()]),
+    "CrossoverSigmoid": Compose([SelectUniform(2), CrossoverSigmoid()]),
+    "CrossoverUniform": Compose([SelectUniform(2), CrossoverUniform()]),
+    "InitUniform": InitUniform(),
+    "IntervalMutationNormal": Compose([SelectUniform(1), IntervalMutationNormal(points=2)]),
+    "PointMutation": Compose([SelectUniform(1), PointMutation(2)]),
+    "Propagator": Compose([SelectUniform(2), Average()]),
+    "RandomPointMutation": Compose([SelectUniform(1), RandomPointMutation(1, 3)]),
+    "SelectMax": SelectMax(1),
+    "SelectMin": SelectMin(1),
+    "SelectUniform": SelectUniform(1),
+    "Stochastic": Compose([SelectMin(1), Stochastic(PointMutation(), 0.5)]),
+    "default_propagator": default_propagator(6),
+}
+
+SPACES = {
+    "floats": Space({"x": (-1.0, 1.0), "y": Float(1e-5, 1e-1, log=True), "z": (5.0, 0.5)}),
+    "integers": Space({"x": (1, 30), "y": Int(1, 512, log=True), "z": Int(0, 100, step=5)}),
+    "categories": Space({"x": ("a", "b", "c"), "y": (False, True), "z": Choice("a", None, 1)}),
+    "mixed": Space({"x": (-1.0, 1.0), "y": (1, 30), "z": ("a", "b", "c"), "w": (8, 16, 64)}),
+    "conditional": Space(
+        {
+            "momentum": Float(0, 1, when={"optimizer": "sgd"}),
+            "optimizer": ("sgd", "adam"),
+            "layers": (1, 3),
+            "width": Int(1, 512, log=True, when={"layers": [2, 3]}),
+            "nesterov": Choice(False, True, when={"momentum_kind": "fixed"}),
+            "momentum_kind": Choice("fixed", "free", when={"optimizer": "sgd"}),
+        }
+    ),
+}
+
+FLOATS = Space({f"x{i}": (0.0, 1.0) for i in range(40)})
+CATEGORIES = Space({f"c{i}": Choice([f"v{j}" for j in range(100)]) for i in range(12)})
+
+
+def genome_of(space: Space, value: float) -> Genome:
+    return np.full(len(space), value)
+
+
+def one_value(space: Space, value: float, loss: float | None = None, **strategy: Any) -> Individual:
+    """An individual all of whose genes are the same."""
+    return Individual(genome=genome_of(space, value), identity=(0, 0), loss=loss, strategy=strategy)
+
+
+def offspring_of(propagator: Propagator, parents: Active, space: Space, count: int, seed: int = 1) -> list[Individual]:
+    rng = np.random.default_rng(seed)
+    return [child for _ in range(count) for child in propagator(parents, space, rng)]
+
+
+def share(of: Callable[[Individual], bool], among: Sequence[Individual]) -> float:
+    return sum(map(of, among)) / len(among)
+
+
+def near(probability: float, count: int) -> Any:
+    """Within four standard deviations of a share of so many trials."""
+    return pytest.approx(probability, abs=4 * math.sqrt(probability * (1 - probability) / count) + 1e-12)
+
+
+def changed(child: Individual, parent: Individual) -> int:
+    return int((child.genome != parent.genome).sum())
+
+
+# The contract
+
+
+def test_every_propagator_of_the_package_is_under_contract() -> None:
+    assert sorted(CONTRACT) == sorted(evo.propagators.__all__)
+
+
+@pytest.mark.parametrize("kind", SPACES)
+@pytest.mark.parametrize("name", CONTRACT)
+class TestEveryPropagator:
+    def test_breeds_one_individual_within_the_limits(self, name: str, kind: str) -> None:
+        space, rng = SPACES[kind], np.random.default_rng(0)
+        children = offspring_of(CONTRACT[name], random_population(space, 12).active, space, 50)
+        assert len(children) == 50
+        for child in children:
+            params = space.complete(child.genome, rng)
+            assert space.decode(space.encode(params)) == params
+
+    def test_gives_the_same_for_the_same_generator(self, name: str, kind: str) -> None:
+        space, population = SPACES[kind], random_population(SPACES[kind], 12)
+        one, other = (
+            [
+                (child.genome.tobytes(), child.strategy)
+                for child in offspring_of(CONTRACT[name], population.active, space, 20)
+            ]
+            for _ in range(2)
+        )
+        assert one == other
+
+    def test_never_writes_what_it_was_given(self, name: str, kind: str) -> None:
+        space = SPACES[kind]
+        parents = [
+            Individual(genome=parent.genome.copy(), identity=parent.identity, loss=parent.loss, strategy={"f": 0.5})
+            for parent in random_population(space, 12).active
+        ]
+        before = [(parent.genome.tobytes(), dict(parent.strategy)) for parent in parents]
+        offspring_of(CONTRACT[name], parents, space, 50)
+        assert [(parent.genome.tobytes(), parent.strategy) for parent in parents] == before
+
+    def test_puts_no_mass_on_bounds_or_between_categories(self, name: str, kind: str) -> None:
+        space, rng = SPACES[kind], np.random.default_rng(0)
+        middle = np.where(np.isinf(space.cells), 0.5, space.sample(rng))
+        parents = [Individual(genome=middle, identity=(0, place), loss=float(place)) for place in range(12)]
+        for child in offspring_of(CONTRACT[name], parents, space, 200):
+            floats = child.genome[np.isinf(space.cells)]
+            categories = child.genome[~space.ordered]
+            assert not np.isin(floats, [0.0, 1.0]).any()
+            assert np.array_equal(categories, np.round(categories))
+            assert ((categories >= 0) & (categories < space.cells[~space.ordered])).all()
+
+    def test_searches(self, name: str, kind: str) -> None:
+        worker = make_worker(SPACES[kind], Conditional(4, CONTRACT[name], InitUniform()), allow_duplicates=True)
+        assert len(evaluate(worker, lambda params: float(len(params)), 20)) == 20
+
+
+# Better than chance
+
+
+def sphere(params: dict[str, Any]) -> float:
+    return sum(value * value for value in params.values())
+
+
+def training(params: dict[str, Any]) -> float:
+    """As a network's loss may depend on its hyperparameters."""
+    loss = (math.log10(params["lr"]) + 3) ** 2 + 0.2 * abs(params["layers"] - 6)
+    loss += {"relu": 0.0, "tanh": 0.5, "sigmoid": 1.0}[params["activation"]]
+    return loss + (10 * (params["momentum"] - 0.9) ** 2 if params["optimizer"] == "sgd" else 0.4)
+
+
+PROBLEMS: dict[str, tuple[Callable[[dict[str, Any]], float], Space]] = {
+    "sphere": (sphere, Space({f"x{i}": (-5.12, 5.12) for i in range(4)})),
+    "training": (
+        training,
+        Space(
+            {
+                "lr": Float(1e-6, 1.0, log=True),
+                "layers": (1, 12),
+                "activation": ("relu", "tanh", "sigmoid"),
+                "optimizer": ("sgd", "adam"),
+                "momentum": Float(0, 1, when={"optimizer": "sgd"}),
+            }
+        ),
+    ),
+}
+
+OPTIMIZERS = {
+    "default": default_propagator(8),
+    "without crossover": default_propagator(8, crossover=0.0),
+    "sigmoid crossover": Conditional(
+        8,
+        Compose(
+            [
+                SelectMin(8),
+                SelectUniform(2),
+                CrossoverSigmoid(0.1),
+                RandomPointMutation(1, 1),
+                IntervalMutationNormal(0.1),
+            ]
+        ),
+        InitUniform(),
+    ),
+    "tournament": Conditional(
+        8,
+        Compose([SelectUniform(6), SelectMin(2), CrossoverMultiple(2), IntervalMutationNormal(0.1, points=2)]),
+        InitUniform(),
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_beats_random_search(name: str, problem: str) -> None:
+    loss, space = PROBLEMS[problem]
+
+    def median_best(propagator: Propagator) -> float:
+        runs = [evaluate(make_worker(space, propagator, seed=seed), loss, 150) for seed in range(9)]
+        return float(np.median([min(found for _, found in run) for run in runs]))
+
+    assert median_best(OPTIMIZERS[name]) < 0.7 * median_best(InitUniform())
+
+
+# Selection
+
+
+def test_selections_take_the_best_the_worst_or_any() -> None:
+    active = random_population(FLOATS, 10).active
+    rng = np.random.default_rng(0)
+    assert list(SelectMin(3)(active, FLOATS, rng)) == list(active[:3])
+    assert list(SelectMax(3)(active, FLOATS, rng)) == list(active[7:])
+    assert set(SelectUniform(10)(active, FLOATS, rng)) == set(active)
+    for selection in (SelectMin(20), SelectMax(20), SelectUniform(20)):
+        assert len(selection(active, FLOATS, rng)) == 10
+        assert not selection([], FLOATS, rng)
+
+
+def test_selections_know_the_best_and_the_worst_in_any_order() -> None:
+    losses = [3.0, 1.0, None, 2.0, 0.5]
+    given = [one_value(FLOATS, 0.5, loss) for loss in losses]
+    rng = np.random.default_rng(0)
+    assert [one.loss for one in SelectMin(2)(given, FLOATS, rng)] == [0.5, 1.0]
+    assert [one.loss for one in SelectMax(2)(given, FLOATS, rng)] == [3.0, None]
+
+
+def test_random_selections_are_equally_likely_in_every_order() -> None:
+    rng = np.random.default_rng(0)
+    counts = Counter(tuple(choose(4, 2, rng)) for _ in range(6000))
+    assert set(counts) == set(permutations(range(4), 2))
+    assert sum((count - 500) ** 2 / 500 for count in counts.values()) < 31.3  # 0.1 % at 11 degrees.
+
+
+# Crossover
+
+
+@pytest.mark.parametrize("contribution", [0.0, 0.3, 0.5, 1.0])
+def test_uniform_crossover_takes_genes_of_the_first_with_its_probability(contribution: float) -> None:
+    parents = [one_value(FLOATS, 0.25), one_value(FLOATS, 0.75)]
+    genes = np.stack([child.genome for child in offspring_of(CrossoverUniform(contribution), parents, FLOATS, 200)])
+    assert set(np.unique(genes)) <= {0.25, 0.75}
+    assert (genes == 0.25).mean() == near(contribution, genes.size)
+    if 0 < contribution < 1:  # Each gene for itself.
+        assert (genes == 0.25).mean(axis=1).std() == pytest.approx(
+            math.sqrt(contribution * (1 - contribution) / 40), rel=0.2
+        )
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_multiple_crossover_takes_genes_of_all_parents_alike(count: int | None) -> None:
+    parents = [one_value(FLOATS, value) for value in (0.2, 0.5, 0.8)]
+    genes = np.stack([child.genome for child in offspring_of(CrossoverMultiple(count), parents, FLOATS, 200)])
+    for value in (0.2, 0.5, 0.8):
+        assert (genes == value).mean() == near(1 / 3, genes.size)
+
+
+@pytest.mark.parametrize(
+    ("losses", "temperature", "favour"),
+    [
+        ((1.0, 1.0), 1.0, 1 / 2),
+        ((0.0, math.log(3)), 1.0, 3 / 4),
+        ((2.0, 2.0 + 0.5 * math.log(3)), 0.5, 3 / 4),
+        ((-1.0, 1.0), 2.0, 1 / (1 + math.exp(-1))),
+        ((0.0, 1.0), 1e6, 1 / 2),
+        ((0.0, 1.0), 1e-300, 1.0),
+        ((-1e308, 1e308), 1.0, 1.0),
+        ((5.0, None), 1.0, 1.0),
+        ((None, None), 1.0, 1 / 2),
+    ],
+)
+def test_sigmoid_crossover_favours_the_better_by_boltzmanns_sigmoid(
+    losses: tuple[float | None, float | None], temperature: float, favour: float
+) -> None:
+    better, worse = one_value(FLOATS, 0.25, losses[0]), one_value(FLOATS, 0.75, losses[1])
+    for parents in ([better, worse], [worse, better]):
+        children = offspring_of(CrossoverSigmoid(temperature), parents, FLOATS, 200)
+        genes = np.stack([child.genome for child in children])
+        assert (genes == 0.25).mean() == near(favour, genes.size)
+
+
+@pytest.mark.parametrize("crossover", [CrossoverUniform(), CrossoverSigmoid(), CrossoverMultiple(2)])
+def test_crossover_takes_a_conditional_gene_from_the_parent_that_has_it(crossover: Propagator) -> None:
+    space = Space({"optimizer": ("sgd", "adam"), "momentum": Float(0, 1, when={"optimizer": "sgd"})})
+    parents = [
+        individual(space, {"optimizer": "adam"}, 0.1),
+        individual(space, {"optimizer": "sgd", "momentum": 0.75}, 0.1),
+    ]
+    rng = np.random.default_rng(0)
+    bred = [space.complete(child.genome, rng) for child in offspring_of(crossover, parents, space, 100)]
+    assert {repr(params) for params in bred} == {"{'optimizer': 'adam'}", "{'optimizer': 'sgd', 'momentum': 0.75}"}
+
+
+def test_crossover_of_no_parents_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match="was given no parents: put it behind a Conditional"):
+        offspring_of(CrossoverMultiple(), [], FLOATS, 1)
+
+
+# Mutation
+
+
+@pytest.mark.parametrize("points", [1, 3, 40, 99])
+def test_point_mutation_draws_so_many_genes_anew(points: int) -> None:
+    parent = one_value(FLOATS, 0.5)
+    children = offspring_of(PointMutation(points), [parent], FLOATS, 100)
+    assert {changed(child, parent) for child in children} == {min(points, 40)}
+    drawn = np.concatenate([child.genome[child.genome != 0.5] for child in children])
+    assert drawn.mean() == pytest.approx(0.5, abs=4 / math.sqrt(12 * drawn.size))
+    touched = np.sum([child.genome != 0.5 for child in children], axis=0)
+    assert touched.sum() == 100 * min(points, 40)
+    assert touched.max() < 100 * min(points, 40) / 40 + 5 * math.sqrt(100 * min(points, 40) / 40)
+
+
+def test_point_mutation_leaves_what_is_inactive_alone() -> None:
+    space = SPACES["conditional"]
+    parent = individual(space, {"optimizer": "adam", "layers": 1})
+    for child in offspring_of(PointMutation(6), [parent], space, 50):
+        assert np.array_equal(np.isnan(child.genome), np.isnan(parent.genome))
+
+
+def test_random_point_mutation_draws_any_number_in_its_range() -> None:
+    parent = one_value(FLOATS, 0.5)
+    counts = Counter(
+        changed(child, parent) for child in offspring_of(RandomPointMutation(2, 5), [parent], FLOATS, 2000)
+    )
+    assert set(counts) == {2, 3, 4, 5}
+    for count in counts.values():
+        assert count / 2000 == near(1 / 4, 2000)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1])
+def test_normal_mutation_moves_a_gene_by_sigma(sigma: float) -> None:
+    space = Space({"x": (-10.0, 30.0)})
+    moves = [
+        child.genome[0] - 0.5
+        for child in offspring_of(IntervalMutationNormal(sigma), [one_value(space, 0.5)], space, 4000)
+    ]
+    assert np.mean(moves) == pytest.approx(0.0, abs=4 * sigma / math.sqrt(4000))
+    assert np.std(moves) == pytest.approx(sigma, rel=4 / math.sqrt(8000))
+    assert np.mean(np.abs(moves) < sigma) == near(0.6827, 4000)
+
+
+def test_normal_mutation_works_in_the_logarithm_of_a_log_scale() -> None:
+    space = Space({"lr": Float(1e-6, 1.0, log=True)})
+    parent = individual(space, {"lr": 1e-3})
+    children = offspring_of(IntervalMutationNormal(0.05), [parent], space, 4000)
+    decades = [math.log10(space.complete(child.genome, np.random.default_rng(0))["lr"]) for child in children]
+    assert np.mean(decades) == pytest.approx(-3, abs=4 * 0.3 / math.sqrt(4000))
+    assert np.std(decades) == pytest.approx(0.05 * 6, rel=4 / math.sqrt(8000))
+
+
+def test_normal_mutation_moves_by_at_least_a_step_of_the_grid() -> None:
+    space = Space({"layers": (1, 5)})
+    parent = individual(space, {"layers": 3})
+    children = offspring_of(IntervalMutationNormal(1e-6), [parent], space, 4000)
+    assert np.std([child.genome[0] for child in children]) == pytest.approx(
+        0.2 * 0.985, rel=0.05
+    )  # Clipped at 2.5 sigma.
+
+
+def test_normal_mutation_leaves_categories_and_what_is_inactive_alone() -> None:
+    space = SPACES["conditional"]
+    parent = individual(space, {"optimizer": "sgd", "momentum": 0.5, "momentum_kind": "free", "layers": 1})
+    for child in offspring_of(IntervalMutationNormal(0.5, points=9), [parent], space, 50):
+        differ = {space.names[place] for place in np.flatnonzero(child.genome != parent.genome)}
+        assert differ == {"momentum", "layers", "width", "nesterov"}  # NaN differs from itself.
+        assert np.isnan(child.genome[[3, 4]]).all()
+    only_categories = one_value(CATEGORIES, 3.0)
+    assert changed(offspring_of(IntervalMutationNormal(0.5), [only_categories], CATEGORIES, 1)[0], only_categories) == 0
+
+
+@pytest.mark.parametrize("points", [1, 2, 40, 99])
+def test_normal_mutation_moves_so_many_genes_and_stays_within_bounds(points: int) -> None:
+    parent = one_value(FLOATS, 0.95)
+    for child in offspring_of(IntervalMutationNormal(0.3, points), [parent], FLOATS, 100):
+        assert changed(child, parent) == min(points, 40)
+        assert ((child.genome >= 0) & (child.genome <= 1)).all()
+
+
+def test_a_new_individual_is_uniform_whatever_its_parents() -> None:
+    parents = [one_value(FLOATS, 0.5, 0.0, velocity=1)]
+    children = offspring_of(InitUniform(), parents, FLOATS, 100)
+    genes = np.stack([child.genome for child in children]).ravel()
+    assert ((np.histogram(genes, bins=16, range=(0, 1))[0] - 250) ** 2 / 250).sum() < 37.7  # 0.1 % at 15 degrees.
+    assert not any(child.strategy for child in children)
+    assert len(offspring_of(InitUniform(), [], FLOATS, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "propagator",
+    [PointMutation(), IntervalMutationNormal(), CrossoverUniform(0.0), CrossoverMultiple(2), CrossoverSigmoid()],
+)
+def test_offspring_inherit_the_strategy_of_the_first_or_better_parent(propagator: Propagator) -> None:
+    parents = [one_value(FLOATS, 0.25, 1.0, step=0.1), one_value(FLOATS, 0.75, 2.0, step=0.2)]
+    child = propagator(parents[: propagator.parents], FLOATS, np.random.default_rng(0))[0]
+    assert child.strategy == {"step": 0.1}
+
+
+# How small ones make larger ones
+
+
+def test_stochastic_applies_a_propagator_with_its_probability() -> None:
+    parent = one_value(FLOATS, 0.5)
+    for probability in (0.0, 0.3, 1.0):
+        children = offspring_of(Stochastic(PointMutation(), probability), [parent], FLOATS, 2000)
+        assert share(lambda child: changed(child, parent) > 0, children) == near(probability, 2000)
+
+
+def test_stochastic_passes_on_as_many_as_it_would_return() -> None:
+    parents = [one_value(FLOATS, 0.25), one_value(FLOATS, 0.75)]
+    (child,) = Stochastic(CrossoverUniform(), 0.0)(parents, FLOATS, np.random.default_rng(0))
+    assert child is parents[0]
+
+
+@pytest.mark.parametrize(("size", "new"), [(0, True), (4, True), (5, False), (6, False)])
+def test_conditional_waits_until_the_population_is_large_enough(size: int, new: bool) -> None:
+    parents = [one_value(FLOATS, 0.5, float(loss)) for loss in range(size)]
+    (child,) = Conditional(5, then=SelectMin(1), otherwise=InitUniform())(parents, FLOATS, np.random.default_rng(0))
+    assert (child not in parents) == new
+
+
+def test_compose_applies_one_after_another() -> None:
+    space = Space({"x": (0.0, 1.0)})
+    parents = [one_value(space, value, loss) for value, loss in ((0.1, 3.0), (0.2, 2.0), (0.4, 1.0))]
+    (child,) = Compose([SelectMin(2), Average()])(parents, space, np.random.default_rng(0))
+    assert child.genome == pytest.approx([0.3])
+    nested = Compose([Compose([SelectMin(2)]), Compose([CrossoverUniform()])])
+    assert (nested.parents, nested.offspring) == (None, 1)
+
+
+def test_compose_refuses_what_does_not_fit_together() -> None:
+    with pytest.raises(ValueError, match="Compose is given no propagators: give at least one"):
+        Compose([])
+    with pytest.raises(ValueError, match=r"SelectMin\(count=3\) returns 3 individuals, but CrossoverUniform.* takes 2"):
+        Compose([SelectMin(3), CrossoverUniform()])
+    with pytest.raises(ValueError, match=r"PointMutation.* returns 1 individuals, but Compose.* takes 2"):
+        Compose([SelectMin(1), PointMutation(), Compose([CrossoverSigmoid(), PointMutation()])])
+
+
+def test_too_few_parents_are_an_error_that_says_what_to_do() -> None:
+    mate = Compose([SelectMin(2), CrossoverUniform()])
+    with pytest.raises(ValueError, match="takes 2 parents and was given 1: select that many before it, behind a Cond"):
+        mate([one_value(FLOATS, 0.5, 0.0)], FLOATS, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CrossoverUniform(1.5), "contribution is 1.5: a probability"),
+        (lambda: CrossoverUniform(math.nan), "contribution is nan: a probability"),
+        (lambda: CrossoverSigmoid(0.0), "temperature is 0.0: it must be above 0"),
+        (lambda: CrossoverSigmoid(math.nan), "temperature is nan"),
+        (lambda: CrossoverMultiple(0), "count is 0: give a whole number of at least 1"),
+        (lambda: PointMutation(0), "points is 0"),
+        (lambda: PointMutation(1.5), "points is 1.5"),
+        (lambda: RandomPointMutation(0, 2), "min_points is 0"),
+        (lambda: RandomPointMutation(3, 2), "min_points is 3: it must not be above max_points = 2"),
+        (lambda: IntervalMutationNormal(0.0), "sigma is 0.0: it must be above 0"),
+        (lambda: IntervalMutationNormal(math.nan), "sigma is nan"),
+        (lambda: IntervalMutationNormal(0.1, 0), "points is 0"),
+        (lambda: SelectMin(0), "count is 0"),
+        (lambda: SelectMax(-1), "count is -1"),
+        (lambda: SelectUniform(True), "count is True"),
+        (lambda: Conditional(0, InitUniform(), InitUniform()), "population is 0"),
+        (lambda: Stochastic(InitUniform(), -0.1), "probability is -0.1"),
+        (lambda: default_propagator(1), "population is 1: crossover needs at least 2"),
+        (lambda: default_propagator(4, crossover=2), "probability is 2"),
+        (lambda: default_propagator(4, sigma=0), "sigma is 0"),
+    ],
+)
+def test_an_argument_out_of_range_is_named(make: Callable[[], Propagator], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# The default
+
+
+def marked_population(size: int) -> Active:
+    """Individuals whose genes say whose they are: all of the best one's are v0, of the next one's v1, …"""
+    return evaluated(CATEGORIES, [({name: f"v{i}" for name in CATEGORIES.names}, float(i)) for i in range(size)]).active
+
+
+def genes_of(propagator: Propagator, size: int, count: int = 2000) -> list[Counter[float]]:
+    return [
+        Counter(child.genome.tolist()) for child in offspring_of(propagator, marked_population(size), CATEGORIES, count)
+    ]
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 0.7, 1.0])
+def test_the_probability_of_crossover_means_what_it_says(probability: float) -> None:
+    children = genes_of(default_propagator(10, crossover=probability, mutation=0.0, random_init=0.0), 10)
+    assert max(map(len, children)) == (2 if probability else 1)
+    mixed = sum(len(genes) == 2 for genes in children) / len(children)
+    assert mixed == near(probability * (1 - 2**-11), 2000)  # Twelve genes of one parent are no crossover to the eye.
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
+def test_the_probability_of_mutation_means_what_it_says(probability: float) -> None:
+    children = genes_of(default_propagator(10, crossover=0.0, mutation=probability, random_init=0.0), 10)
+    assert {max(genes.values()) for genes in children} <= {11, 12}
+    mutated = sum(max(genes.values()) == 11 for genes in children) / len(children)
+    assert mutated == near(probability * 0.99, 2000)  # One value in a hundred is drawn again.
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.1, 1.0])
+def test_the_probability_of_a_random_individual_means_what_it_says(probability: float) -> None:
+    children = genes_of(default_propagator(10, crossover=0.7, mutation=0.4, random_init=probability), 10)
+    assert sum(len(genes) > 3 for genes in children) / len(children) == near(probability, 2000)
+
+
+def test_only_the_best_breed_and_all_of_them_alike() -> None:
+    children = genes_of(default_propagator(5, crossover=0.0, mutation=0.0, random_init=0.0), 20)
+    parents = Counter(next(iter(genes)) for genes in children)
+    assert set(parents) == {0, 1, 2, 3, 4}
+    for count in parents.values():
+        assert count / 2000 == near(1 / 5, 2000)
+
+
+def test_individuals_are_random_until_the_population_is_large_enough() -> None:
+    quiet = default_propagator(5, crossover=0.0, mutation=0.0, random_init=0.0)
+    assert min(len(genes) for genes in genes_of(quiet, 4, 50)) > 3
+    assert max(len(genes) for genes in genes_of(quiet, 5, 50)) == 1
+
+
+# Written by users
+
+
+def test_a_propagator_with_one_method_searches() -> None:
+    space = Space({"x": (-5.0, 5.0), "y": (-5.0, 5.0)})
+    propagator = Conditional(4, Compose([SelectUniform(3), Average(), IntervalMutationNormal(0.2)]), InitUniform())
+    found = evaluate(make_worker(space, propagator), sphere, 100)
+    assert min(loss for _, loss in found) < 1.0
+
+
+class Wrong(Propagator):
+    def __init__(self, bred: Sequence[Individual]) -> None:
+        self.bred = bred
+
+    def __repr__(self) -> str:
+        return "Wrong()"
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return self.bred
+
+
+@pytest.mark.parametrize(
+    ("shapes", "shown"),
+    [([], r"\[\]"), ([(2,), (2,)], r"\[\(2,\), \(2,\)\]"), ([(3,)], r"\[\(3,\)\]"), ([(1, 2)], r"\[\(1, 2\)\]")],
+)
+def test_a_propagator_that_returns_something_else_is_named(shapes: list[tuple[int, ...]], shown: str) -> None:
+    propagator = Wrong([Individual(genome=np.zeros(shape)) for shape in shapes])
+    worker = make_worker(Space({"x": (0.0, 1.0), "y": (0.0, 1.0)}), propagator)
+    with pytest.raises(ValueError, match=rf"Wrong\(\) returned {shown}: a search needs one individual .* shape \(2,\)"):
+        ask(worker)
