@@ -56,7 +56,7 @@ class Budget:
     def why_breed_no_more(self, population: Population, generation: int) -> str:
         """Why this rank may not breed that generation, as far as it knows of the others; empty when it may."""
         if self.generations is not None and generation >= self.generations:
-            return f"{self.generations} generations are complete"
+            return f"{self.generations} generation{' is' if self.generations == 1 else 's are'} complete"
         if self.evaluations_left(population) <= 0:
-            return f"{self.evaluations} evaluations are complete"
+            return f"{self.evaluations} evaluation{' is' if self.evaluations == 1 else 's are'} complete"
         return ""

@@ -55,10 +55,11 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._name = str(path)
+        self.path = path.absolute()  # An objective may change the working directory.
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self._name
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
@@ -78,11 +79,11 @@ class RunDirectory:
             others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
             if any(path.is_file() for path in others):
                 raise ValueError(
-                    f"run directory {self.path} holds files but no study.json: choose an empty or a new directory"
+                    f"run directory {self} holds files but no study.json: choose an empty or a new directory"
                 ) from None
             return None
         except (OSError, msgspec.DecodeError) as error:
-            raise ValueError(f"run directory {self.path}: study.json cannot be read: {error}") from None
+            raise ValueError(f"run directory {self}: study.json cannot be read: {error}") from None
 
     def create(self, study: Study) -> None:
         """Make the directory.
@@ -96,7 +97,7 @@ class RunDirectory:
             self.write("study.json", study)
         except OSError as error:
             raise ValueError(
-                f"run directory {self.path} cannot be written: {error.strerror}; choose another with --run-dir"
+                f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
             ) from None
 
     def check_writable(self) -> None:
@@ -108,7 +109,7 @@ class RunDirectory:
         existing = next(path for path in [self.path, *self.path.absolute().parents] if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             why = "cannot be written" if existing.is_dir() else "is a file"
-            raise ValueError(f"run directory {self.path}: {existing} {why}; choose another with --run-dir")
+            raise ValueError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
 
     def reopen(self) -> None:
         """Go on with a study: a completion record speaks of a complete one."""
@@ -155,9 +156,12 @@ def read_journal(file: Path) -> Iterator[AnyEvent]:
         file: Lines of JSON.
 
     Raises:
-        ValueError: A line is damaged; the message names the file and the line.
+        ValueError: It cannot be read, or a line is damaged; the message names the file and the line.
     """
-    lines = file.read_bytes().split(b"\n")
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"journal {file} cannot be read: {error.strerror}") from None
     torn = lines.pop()
     for number, line in enumerate(lines, start=1):
         try:
@@ -248,16 +252,23 @@ class Scratch:
         """All that was remembered."""
         return iter(self._events)
 
-    def open_journal(self, rank: int) -> Scratch:
-        """This: it takes lines, and does nothing with them."""
-        return self
-
-    def append(self, line: bytes) -> None:
-        """Nothing: the event itself is remembered."""
+    def open_journal(self, rank: int) -> NoJournal:
+        """None: the events themselves are remembered."""
+        return NoJournal()
 
     def close(self) -> None:
         """Remove the folders of evaluations."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+class NoJournal:
+    """Takes lines, and does nothing with them."""
+
+    def append(self, line: bytes) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def _is_whole(line: bytes) -> bool:

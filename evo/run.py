@@ -54,7 +54,8 @@ def minimize(
         >>> result.best.loss < 0.1
         True
     """
-    if multiprocessing.parent_process() is not None:
+    # As multiprocessing itself recognises that a child is importing the main module.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise ValueError('minimize was called in a child process: put the call under `if __name__ == "__main__":`')
     with StopSignals() as signals:
         transport = connect() or Serial()

@@ -76,14 +76,14 @@ def make_plan(
     Raises:
         ValueError: Something does not fit; the message names it.
     """
-    given = config.limits if config.limits is not None else limits
-    if given is None:
-        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
-    space = Space(load_limits(given))
     if isinstance(objective, Reference):
         needs_child = objective.is_heavy
     else:
         needs_child = bool(getattr(objective, "separate_process", False))
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    space = Space(load_limits(given))
     separate = config.evaluate == "process" or (
         config.evaluate == "auto" and (needs_child or config.time_limit is not None)
     )
@@ -151,8 +151,10 @@ def run_study(
         began = time.monotonic()
         _search(worker, transport, evaluator, directory, screen.progress(population, plan.budget, transport.size))
         result = _agree_on_end(worker, transport, directory, config.debug)
+        test, problem = _test_best(study, result, evaluator, directory, transport)
+        result = dataclasses.replace(result, seconds=time.monotonic() - began, test=test, test_error=problem)
         if transport.rank == 0:
-            result = _conclude(study, result, worker, evaluator, directory, time.monotonic() - began)
+            _conclude(study, result, worker, directory)
             screen.end(result, plan.space.names, transport.size)
         transport.gather("")  # Nobody leaves before the completion record is written.
         return result
@@ -173,8 +175,7 @@ def _make_evaluator(
 ) -> InlineEvaluator | ProcessEvaluator:
     if not plan.separate:
         assert not isinstance(plan.objective, Reference)
-        os.environ.update(place.environment)
-        return InlineEvaluator(plan.objective, directory.folder, place.threads)
+        return InlineEvaluator(plan.objective, directory.folder, place.environment, place.threads)
     limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
     environment = training_environment(os.environ, place.environment)
     return ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit)
@@ -264,28 +265,37 @@ def _agree_on_end(worker: Worker, transport: Transport, directory: RunDirectory 
         stop_reason=(interrupted or [worker.stop_reason])[0],
         interrupted=bool(interrupted),
         gave_up=worker.settings.budget.too_many_failed(worker.population),
-        run_dir=directory.path if isinstance(directory, RunDirectory) else None,
+        run_dir=Path(str(directory)) if isinstance(directory, RunDirectory) else None,
         digest=digest,
         events=directory.events,
     )
 
 
-def _conclude(
+def _test_best(
     study: Study,
     result: Result,
-    worker: Worker,
     evaluator: InlineEvaluator | ProcessEvaluator,
     directory: RunDirectory | Scratch,
-    seconds: float,
-) -> Result:
-    """Test the best individual and write the completion record; on one rank."""
-    best, test, problem = result.best, {}, ""
-    if best is not None:
+    transport: Transport,
+) -> tuple[dict[str, Any], str]:
+    """Test the best individual where its files are, for all ranks; or say why it could not be tested."""
+    scratch = isinstance(directory, Scratch)  # Each rank has its own.
+    best = result.best if scratch or transport.rank == 0 else None
+    rank = best.rank if scratch and best is not None and best.rank is not None else 0
+    found: dict[str, Any] = {}
+    problem = ""
+    if best is not None and transport.rank == rank:
         try:
-            test = evaluator.test(best.individual, best.params, training_seed(study.seed, best.individual))
+            found = evaluator.test(best.individual, best.params, training_seed(study.seed, best.individual))
         except RuntimeError as error:
             problem = str(error)
-    result = dataclasses.replace(result, seconds=seconds, test=test, test_error=problem)
+    said = transport.gather(msgspec.json.encode([found, problem]).decode())[rank]
+    return msgspec.json.decode(said, type=tuple[dict[str, Any], str])
+
+
+def _conclude(study: Study, result: Result, worker: Worker, directory: RunDirectory | Scratch) -> None:
+    """Write the completion record, if the study is complete; on one rank."""
+    best = result.best
     if not (result.interrupted or result.gave_up):
         counts = count_statuses(result.individuals)
         directory.write(
@@ -296,7 +306,7 @@ def _conclude(
                 "ranks": worker.settings.ranks,
                 "evaluations": len(result.individuals),
                 **{status: counts[status] for status in ("completed", "pruned", "failed")},
-                "seconds": round(seconds, 3),
+                "seconds": round(result.seconds, 3),
                 "stopped": result.stop_reason,
                 "best": best
                 and {
@@ -305,10 +315,9 @@ def _conclude(
                     "params": best.params,
                     "metrics": best.metrics,
                 },
-                "test": test,
+                "test": result.test,
             },
         )
-    return result
 
 
 def _versions() -> dict[str, str]:

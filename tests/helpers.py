@@ -65,9 +65,7 @@ class Launcher:
         path = os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]))
         return kept | {"PYTHONPATH": path, name: value}
 
-    def start(
-        self, *command: str | Path, stdout: int = subprocess.PIPE, **variables: str
-    ) -> subprocess.Popen[str]:
+    def start(self, *command: str | Path, stdout: int = subprocess.PIPE, **variables: str) -> subprocess.Popen[str]:
         """Start a process; its output goes to pipes, or where it is told."""
         process = subprocess.Popen(
             [str(word) for word in command],

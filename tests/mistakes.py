@@ -10,6 +10,7 @@ from evo.journal import RunDirectory, Study
 from evo.space import Space
 
 _LIMITS = {
+    "good": "x: [0.0, 1.0]",
     "empty": "{}",
     "nothing": "",
     "one": "x: [3]",
@@ -27,7 +28,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "unknown_function": ("spere", ["objective 'spere'", "did you mean sphere?"]),
     "unknown_module": ("no_such_module:loss", ["no_such_module:loss", "there is no module"]),
     "unknown_file": ("no_such_file.py:loss", ["no_such_file.py:loss", "there is no file"]),
-    "unknown_name": ("nasty:loss", ["nasty:loss", "nasty has no 'loss'"]),
+    "unknown_name": ("nasty:loss --limits good.yaml", ["nasty:loss", "nasty has no 'loss'"]),
     "builtin_without_limits": ("time:sleep", ["time:sleep", "has no limits", "--limits"]),
     "empty_limits": ("sphere --limits empty.yaml", ["limits are {}"]),
     "empty_limits_file": ("sphere --limits nothing.yaml", ["nothing.yaml", "no mapping"]),
@@ -45,12 +46,12 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "negative_generations": ("sphere --generations -1", ["generations", "-1", "at least 1"]),
     "words_for_numbers": ("sphere --evaluations many", ["evaluations", "'many'", "int"]),
     "unknown_study_file": ("study.yaml", ["study.yaml"]),
-    "run_dir_below_a_file": ("sphere --run-dir one.yaml/runs", ["one.yaml/runs", "Not a directory"]),
+    "run_dir_below_a_file": ("sphere --run-dir one.yaml/runs", ["run directory one.yaml/runs", "one.yaml is a file"]),
     "run_dir_of_something_else": ("sphere --run-dir thesis", ["thesis", "no study.json"]),
     "run_dir_that_is_damaged": ("sphere --run-dir damaged", ["damaged", "study.json cannot be read"]),
     "run_dir_with_a_damaged_journal": ("sphere --run-dir rotten", ["rotten/journal/0.jsonl, line 1 is damaged"]),
     "other_objective": ("rosenbrock --run-dir other", ["other", "evo.problems.functions:sphere", "not"]),
-    "other_limits": ("sphere --run-dir other --limits {x0:[0,1]}", ["other", "'x0'", "5.12", "--run-dir"]),
+    "other_limits": ("sphere --run-dir other --limits '{x0: [0, 1]}'", ["other", "'x0'", "5.12", "--run-dir"]),
     "other_seed": ("sphere --run-dir other --seed 4", ["other", "seed is 3, not 4"]),
     "unfit_settings": ("sphere --evaluate inline --time-limit 5", ["time_limit is 5", "inline"]),
 }

@@ -73,7 +73,15 @@ def make_worker(
     allow_duplicates: bool = False,
 ) -> Worker:
     """A worker that knows nothing yet, or what it is given."""
-    settings = Settings(rank=rank, ranks=ranks, seed=seed, budget=budget or Budget(), allow_duplicates=allow_duplicates)
+    settings = Settings(
+        rank=rank,
+        ranks=ranks,
+        seed=seed,
+        budget=budget or Budget(),
+        allow_duplicates=allow_duplicates,
+        host="here",
+        device="cpu",
+    )
     return Worker(settings, propagator, Population(space) if population is None else population)
 
 

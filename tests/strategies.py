@@ -62,7 +62,8 @@ def _plain(parameter: Float | Int | Choice) -> Any:
     return (parameter.low, parameter.high) if plain and not parameter.log else parameter
 
 
-parameters = _floats() | _ints() | _choices(scalars) | _choices(whole | finite) | _choices(texts)
+_alike = st.sampled_from([0, 1, 0.0, 1.0, False, True, "0", "1", None])  # Of which Python finds several equal.
+parameters = _floats() | _ints() | _choices(scalars) | _choices(_alike) | _choices(whole | finite) | _choices(texts)
 finite_parameters = _choices(scalars) | st.builds(Int, st.integers(1, 2), st.integers(3, 6), log=st.booleans())
 
 

@@ -64,7 +64,7 @@ def test_a_rank_without_a_gpu_uses_the_cpu_and_hides_all_gpus(
 
 @pytest.mark.parametrize(("visible", "asked", "shown"), [("0,1", 3, 2), ("", 1, 0), ("-1", 1, 0)])
 def test_more_gpus_than_are_visible_are_an_error_that_counts_them(visible: str, asked: int, shown: int) -> None:
-    with pytest.raises(ValueError, match=rf"gpus_per_node is {asked}, but CUDA_VISIBLE_DEVICES={visible} shows {shown}:"):
+    with pytest.raises(ValueError, match=f"gpus_per_node is {asked}, but {GPUS}={visible} shows {shown}:"):
         bind(0, {GPUS: visible}, asked, 8, threads=1)
 
 

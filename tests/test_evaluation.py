@@ -50,15 +50,15 @@ class Folders:
 def make(kind: str, objective: Any, root: Path, **options: Any) -> Evaluator:
     if kind == "inline":
         loaded = objective.load() if isinstance(objective, Reference) else objective
-        return InlineEvaluator(loaded, Folders(root), **options)
+        return InlineEvaluator(loaded, Folders(root), {}, **options)
     return ProcessEvaluator(objective, Folders(root), dict(os.environ), **options)
 
 
 def evaluate(
-    evaluator: Evaluator, told: Told | None = None, identity: tuple[int, int] = (0, 1), seconds: float = 60, **params: Any
+    evaluator: Evaluator, told: Told | None = None, identity: tuple[int, int] = (0, 1), **params: Any
 ) -> Outcome:
     evaluator.start(identity, params, 5, Told() if told is None else told)
-    return wait_until(evaluator.poll, seconds)
+    return wait_until(evaluator.poll, 60)
 
 
 @pytest.fixture(scope="module", params=["inline", "process"])
@@ -82,6 +82,13 @@ def child_process(evaluator: ProcessEvaluator) -> int:
     assert process is not None
     assert process.pid is not None
     return process.pid
+
+
+def kill_child(evaluator: ProcessEvaluator) -> None:
+    process = evaluator._process
+    assert process is not None
+    process.kill()
+    wait_until(lambda: not process.is_alive())
 
 
 @pytest.mark.parametrize("kind", nasty.FAILS)
@@ -213,7 +220,9 @@ def prints_megabytes(params: dict[str, Any]) -> float:
     return 0.0
 
 
-def test_what_the_child_prints_goes_to_the_individuals_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_the_child_prints_goes_to_the_individuals_own_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with closing(make("process", prints_megabytes, tmp_path)) as evaluator:
         evaluator.open(["dies"])
         assert evaluate(evaluator, identity=(0, 1), dies=False).loss == 0.0
@@ -247,8 +256,7 @@ def test_an_evaluation_over_its_time_limit_fails_and_the_next_one_is_evaluated(t
 def test_the_time_limit_counts_the_evaluation_and_not_the_start_of_the_child(tmp_path: Path) -> None:
     with closing(make("process", Reference("slow_to_load", "loss"), tmp_path, time_limit=0.5)) as evaluator:
         evaluator.open([])
-        os.kill(child_process(evaluator), signal.SIGKILL)
-        wait_until(lambda: not is_alive(child_process(evaluator)))
+        kill_child(evaluator)
         assert evaluate(evaluator).loss == 0.0
 
 
@@ -268,9 +276,7 @@ def test_a_child_that_someone_else_kills_is_a_failed_outcome(child: ProcessEvalu
 
 
 def test_a_child_that_died_between_two_evaluations_is_replaced(child: ProcessEvaluator) -> None:
-    before = child_process(child)
-    os.kill(before, signal.SIGKILL)
-    wait_until(lambda: not is_alive(before))
+    kill_child(child)
     assert evaluate(child, kind="good", x=3.0).loss == 9.0
 
 
@@ -421,6 +427,21 @@ def test_the_child_sees_one_gpu_its_threads_and_no_trace_of_a_launcher(tmp_path:
     assert seen["HOME"] == "/home/me"
 
 
+@pytest.mark.parametrize("before", [None, "7"])
+def test_an_evaluation_in_this_process_has_its_environment_and_the_process_its_own_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", before)
+    variables = dict(os.environ)
+    evaluator = InlineEvaluator(shows_environment, Folders(tmp_path), {"OMP_NUM_THREADS": "3"})
+    evaluator.open([])
+    assert evaluate(evaluator).metrics["OMP_NUM_THREADS"] == "3"
+    evaluator.close()
+    assert dict(os.environ) == variables
+
+
 class Unpicklable:
     def __call__(self, params: dict[str, Any]) -> float:
         return 0.0
@@ -488,9 +509,9 @@ class Checked:
 
 @pytest.mark.parametrize("kind", ["inline", "process"])
 def test_an_objective_may_refuse_the_names_of_the_parameters(kind: str, tmp_path: Path) -> None:
-    with closing(make(kind, Checked(), tmp_path)) as evaluator:
-        with pytest.raises(ValueError, match="^Checked takes x, not x, y$"):
-            evaluator.open(["x", "y"])
+    refusal = pytest.raises(ValueError, match=r"^Checked takes x, not x, y$")
+    with closing(make(kind, Checked(), tmp_path)) as evaluator, refusal:
+        evaluator.open(["x", "y"])
 
 
 @pytest.mark.parametrize("kind", ["inline", "process"])
@@ -520,7 +541,7 @@ class Dies(Checked):
 def test_a_test_that_ends_its_process_is_an_error(tmp_path: Path) -> None:
     with closing(make("process", Dies(), tmp_path)) as evaluator:
         evaluator.open(["x"])
-        with pytest.raises(RuntimeError, match="^ProcessDied: the evaluation process exited with status 3$"):
+        with pytest.raises(RuntimeError, match=r"^ProcessDied: the evaluation process exited with status 3$"):
             evaluator.test((0, 1), {"x": 1.0}, 9)
         assert evaluate(evaluator, x=3.0).loss == 3.0
 

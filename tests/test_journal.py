@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_journals_whose_study_is_missing_are_not_taken_for_a_new_study(directory
     directory.create(STUDY)
     directory.open_journal(0).close()
     (directory.path / "study.json").unlink()
-    with pytest.raises(ValueError, match="holds files but no study.json"):
+    with pytest.raises(ValueError, match=r"holds files but no study\.json"):
         directory.study()
 
 
@@ -241,10 +242,8 @@ def test_a_study_that_was_killed_while_its_directory_was_made_can_be_started_aga
     owner: Any = os if place == "fsync" else Path
     with monkeypatch.context() as patch:
         patch.setattr(owner, place, kill(getattr(owner, place)))
-        try:
+        with contextlib.suppress(Killed):
             directory.create(STUDY)
-        except Killed:
-            pass
     again = RunDirectory(directory.path)
     if again.study() is None:
         again.create(STUDY)
@@ -256,9 +255,11 @@ def test_a_study_that_was_killed_while_its_directory_was_made_can_be_started_aga
 def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").touch()
     directory = RunDirectory(tmp_path / below)
-    with pytest.raises(ValueError, match=f"run directory {directory}.*cannot be"):
-        directory.study()
+    with pytest.raises(ValueError, match=f"^run directory {directory}: {tmp_path}/file is a file; choose another"):
+        directory.check_writable()
+    with pytest.raises(ValueError, match=f"^run directory {directory} cannot be written: "):
         directory.create(STUDY)
+    assert directory.study() is None
 
 
 def test_scratch_remembers_events_and_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

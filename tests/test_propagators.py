@@ -149,16 +149,16 @@ class TestEveryPropagator:
         offspring_of(CONTRACT[name], parents, space, 50)
         assert [(parent.genome.tobytes(), parent.strategy) for parent in parents] == before
 
-    def test_puts_no_mass_on_bounds_or_between_categories(self, name: str, kind: str) -> None:
+    def test_puts_hardly_any_mass_on_bounds_and_none_between_categories(self, name: str, kind: str) -> None:
         space, rng = SPACES[kind], np.random.default_rng(0)
         middle = np.where(np.isinf(space.cells), 0.5, space.sample(rng))
         parents = [Individual(genome=middle, identity=(0, place), loss=float(place)) for place in range(12)]
-        for child in offspring_of(CONTRACT[name], parents, space, 200):
-            floats = child.genome[np.isinf(space.cells)]
-            categories = child.genome[~space.ordered]
-            assert not np.isin(floats, [0.0, 1.0]).any()
-            assert np.array_equal(categories, np.round(categories))
-            assert ((categories >= 0) & (categories < space.cells[~space.ordered])).all()
+        genomes = np.stack([child.genome for child in offspring_of(CONTRACT[name], parents, space, 400)])
+        # A gene that is drawn anew and then moved may be clipped.
+        assert np.isin(genomes[:, np.isinf(space.cells)], [0.0, 1.0]).any(axis=1).mean() < 0.05
+        categories = genomes[:, ~space.ordered]
+        assert np.array_equal(categories, np.round(categories))
+        assert ((categories >= 0) & (categories < space.cells[~space.ordered])).all()
 
     def test_searches(self, name: str, kind: str) -> None:
         worker = make_worker(SPACES[kind], Conditional(4, CONTRACT[name], InitUniform()), allow_duplicates=True)
@@ -213,7 +213,15 @@ OPTIMIZERS = {
     ),
     "tournament": Conditional(
         8,
-        Compose([SelectUniform(6), SelectMin(2), CrossoverMultiple(2), IntervalMutationNormal(0.1, points=2)]),
+        Compose(
+            [
+                SelectUniform(6),
+                SelectMin(2),
+                CrossoverMultiple(2),
+                Stochastic(PointMutation(), 0.5),
+                IntervalMutationNormal(0.1, points=2),
+            ]
+        ),
         InitUniform(),
     ),
 }

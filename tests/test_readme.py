@@ -1,7 +1,7 @@
 """The README's examples: every file in it is written, every command in it is run, and its output is what is shown.
 
 A code block is ``python`` or ``yaml`` (a file, named in its first line), ``bash`` (commands, run in the order of their
-section, in a folder that holds all files) or ``text`` (not run; after commands on one rank, it is their output).
+section, in a folder that holds all files) or ``text`` (not run; after commands, lines that they print).
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import evo
 import pytest
+from helpers import Launcher, mpi_variables
+
+import evo
 from evo.config import load_limits
 from evo.limits import describe_limits, parse_limits
-from helpers import Launcher, mpi_variables
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 FILE_KINDS = {"python": ".py", "yaml": ".yaml"}
 
-# The main job takes too long for a test: it is run with the same ranks, but fewer generations.
-SHORTER = {"mpirun -N 4 python -m evo.run\n": "mpirun -N 4 python -m evo.run --generations 1\n"}
+# The main job takes too long for a test: it is run with fewer ranks and generations.
+SHORTER = {"mpirun -N 4 python -m evo.run\n": "mpirun -N 2 python -m evo.run --generations 1\n"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,6 @@ class Block:
     @property
     def is_shortened(self) -> bool:
         return any(command in self.text for command in SHORTER)
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether the commands print the same each time: several ranks do not."""
-        return "mpirun" not in self.text
 
     def script(self) -> str:
         text = self.text
@@ -109,9 +105,9 @@ def test_every_file_has_a_name_of_its_own_in_its_first_line() -> None:
 
 
 @pytest.mark.parametrize("name", files())
-def test_every_file_is_used_by_a_command(name: str) -> None:
-    commands = "".join(block.text for block in BLOCKS if block.kind == "bash")
-    assert name in commands
+def test_every_file_is_used_by_a_command_or_another_file(name: str) -> None:
+    others = "".join(block.text for block in BLOCKS if block.kind != "text" and file_name(block) != name)
+    assert name in others
 
 
 def test_every_shortened_command_is_in_the_readme() -> None:
@@ -128,7 +124,7 @@ def test_the_commands_of_a_section_run_and_print_what_is_shown(section: str, she
             continue
         ended = shell.run("bash", "-euo", "pipefail", "-c", block.script(), timeout=120, **mpi_variables())
         assert ended.status == 0, f"{block.script()}\n{ended.out}\n{ended.err}"
-        if following and following.kind == "text" and block.is_repeatable and not block.is_shortened:
+        if following and following.kind == "text" and not block.is_shortened:
             missing = missing_lines(following.text, ended.out)
             assert not missing, f"{block.text}\nprints\n{ended.out}\nwithout\n" + "\n".join(missing)
 

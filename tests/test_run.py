@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -49,7 +50,17 @@ def summary(directory: Path) -> dict[str, Any]:
     return json.loads((directory / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
-def journal(directory: Path, *also_masked: str) -> str:
+def check_json(file: Path) -> None:
+    """Every line is JSON as the standard has it, without NaN."""
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} in {file}")
+
+    for line in file.read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+
+
+def journal(directory: Path) -> str:
     text = (directory / "journal" / "0.jsonl").read_text()
     return re.sub(r'"(time|seconds)":[-+.e0-9]+', r'"\1":0', text)
 
@@ -261,7 +272,7 @@ def test_a_loss_that_always_fails_ends_the_search_with_its_reason(launcher: Laun
     assert "20 of 20 evaluations failed:\n  20 x ArithmeticError: the learning rate exploded (0-0, 0-1, " in ended.out
     assert "20 evaluations (20 failed) in" in ended.out
     assert "no evaluation completed, so there is no best candidate\n" in ended.out
-    assert summary(folder / "here")["best"] is None
+    assert not (folder / "here" / "summary.json").exists()
     assert "Traceback" in finished(folder / "here")[0].traceback
 
 
@@ -322,12 +333,8 @@ def check_nasty_search(folder: Path, ended: Ended, expected: dict[str, str]) -> 
     assert found["best"]["params"] == {"kind": "good", "x": 0}
     assert found["failed"] == 2 * len(expected)
     assert f"{2 * len(expected)} of {2 * len(expected) + 2} evaluations failed:\n" in ended.out
-    assert re.search(r"^  2 x \w+: .* \(0-\d+, 0-\d+\)$", ended.out, re.M)
-    assert "nan" not in (folder / "here" / "journal" / "0.jsonl").read_text().replace("loss is nan", "").replace(
-        '"kind":"nan', ""
-    ).replace('"kind":"numpy_nan', "").replace("returns_nan", "").replace("yields_nan_at_last", "").lower().split(
-        '"traceback"'
-    )[0]
+    assert re.search(r"^  \d x \w+: .* \(0-\d+, 0-\d+.*\)$", ended.out, re.M)
+    check_json(folder / "here" / "journal" / "0.jsonl")
 
 
 def test_a_search_goes_on_after_every_kind_of_nasty_loss(launcher: Launcher, folder: Path) -> None:
@@ -351,7 +358,7 @@ def test_a_mistake_gives_one_line_and_leaves_everything_as_it_was(launcher: Laun
     before = mistakes.contents(folder)
     arguments, words = mistakes.MISTAKES[name]
     traps = f"{folder / 'traps'}{os.pathsep}{launcher.environment()['PYTHONPATH']}"
-    ended = launcher.evo(*arguments.split(), PYTHONPATH=traps)
+    ended = launcher.evo(*shlex.split(arguments), PYTHONPATH=traps)
     assert ended.status == 2, ended
     assert re.fullmatch(r"evo: error: [^\n]+\n", ended.err), ended.err
     assert all(word in ended.err for word in words), ended.err
@@ -415,7 +422,7 @@ def test_the_best_individual_is_shown_as_text_and_as_json(launcher: Launcher, fo
         ("absent", "absent is no run directory: it has no study.json"),
         ("thesis", "run directory thesis holds files but no study.json"),
         ("damaged", "run directory damaged: study.json cannot be read"),
-        ("rotten", "journal rotten/journal/0.jsonl, line 1 is damaged"),
+        ("rotten", r"journal \S*rotten/journal/0.jsonl, line 1 is damaged"),
         ("other", "no individual in other has completed yet"),
     ],
 )
@@ -458,6 +465,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path / "work"
 
 
@@ -501,7 +510,8 @@ def test_minimize_prints_when_it_is_told_to(here: Path, capfd: pytest.CaptureFix
 def test_minimize_changes_nothing_in_its_process(here: Path) -> None:
     def state() -> list[Any]:
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
-        return [dict(os.environ), handlers, sys.excepthook, os.getcwd(), list(sys.path), sorted(os.listdir("/proc/self/fd"))]
+        files = sorted(os.listdir("/proc/self/fd"))
+        return [dict(os.environ), handlers, sys.excepthook, os.getcwd(), list(sys.path), files]
 
     before = state()
     evo.minimize(nasty.good, LIMITS, evaluations=10)
@@ -565,8 +575,7 @@ def test_losses_of_nan_are_never_the_best_and_never_on_disk(here: Path) -> None:
     assert all(one.params["x"] < 0 and one.loss is None for one in failed)  # type: ignore[operator]
     assert found.best is not None
     assert found.best.params["x"] == found.best.loss
-    for line in (here / "here" / "journal" / "0.jsonl").read_text().splitlines():
-        json.loads(line, parse_constant=lambda constant: pytest.fail(f"{constant} in {line}"))
+    check_json(here / "here" / "journal" / "0.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,10 @@ def test_a_missing_an_unknown_an_inactive_and_a_wrong_parameter_are_named() -> N
         Float(1e-7, 1e-6),
         Float(-1e-6, 1e9),
         Float(1e9, 1e9 + 7e3),
+        Float(1 / 3, 2 / 3),
+        Float(-1e5 / 3, 7e5 / 3),
+        Float(1 / 3, 7 / 3, log=True),
+        Choice(True, 1, 1.0, False, 0, 0.0, "1", None),
         Int(-(2**62), 2**62, step=2**30),
         Int(1, 2**40 - 1, log=True),
         Int(10**6, 10**6 + 100, log=True),
@@ -206,6 +210,11 @@ def test_out_of_bounds_is_clipped() -> None:
         assert space.complete(np.full(4, low), rng) == {"x": 0.5, "n": 1, "c": "a", "o": 8}
     for high in (2.1, 50.0, math.inf):
         assert space.complete(np.full(4, high), rng) == {"x": 2.0, "n": 9, "c": "c", "o": 64}
+
+
+def test_between_two_categories_the_nearer_one_is_meant() -> None:
+    space, rng = Space({"c": ("a", "b", "c")}), np.random.default_rng(0)
+    assert [space.complete(np.array([gene]), rng)["c"] for gene in (0.4, 0.6, 1.4, 1.6)] == ["a", "b", "b", "c"]
 
 
 def test_reversed_floats_are_sampled_over_their_whole_range() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,22 @@ class InlineEvaluator:
     Args:
         objective: See `evo.objectives.prepare`.
         folder: The folder of an individual.
+        environment: Variables to set from `open` to `close`.
         threads: CPU threads that a training may use.
     """
 
-    def __init__(self, objective: Callable[..., Any], folder: Callable[[Identity], Path], threads: int = 1) -> None:
+    def __init__(
+        self,
+        objective: Callable[..., Any],
+        folder: Callable[[Identity], Path],
+        environment: Mapping[str, str],
+        threads: int = 1,
+    ) -> None:
         self._objective = objective
         self._run = prepare(objective)
         self._folder = folder
+        self._environment = environment
+        self._before: dict[str, str | None] = {}
         self._threads = threads
         self._outcome: Outcome | None = None
 
@@ -117,6 +127,8 @@ class InlineEvaluator:
         Raises:
             ValueError: It does not.
         """
+        self._before = {name: os.environ.get(name) for name in self._environment}
+        os.environ.update(self._environment)
         check = optional_method(self._objective, "check")
         if check:
             check(names)
@@ -143,7 +155,13 @@ class InlineEvaluator:
         return run_test(self._objective, params, trial)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Put back the environment variables."""
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
 
 
 def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:

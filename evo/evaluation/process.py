@@ -147,10 +147,10 @@ class ProcessEvaluator:
         handle, self._output = tempfile.mkstemp(prefix="evo-", suffix=".log")
         os.close(handle)
         arguments = (theirs, self._pickled, list(self._names), self._threads, self._output)
-        self._process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        self._ready = False
+        process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
         with _as_environment(self._environment):
-            self._process.start()
+            process.start()
+        self._process, self._ready = process, False
         theirs.close()  # Or its death could not be seen.
 
     def _next_news(self) -> News | Outcome | None:

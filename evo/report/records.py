@@ -57,7 +57,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a search found; the same on every rank but for the test, which the first rank makes.
+    """What a search found; the same on every rank.
 
     Args:
         events: Where the records come from.

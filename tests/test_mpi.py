@@ -1,0 +1,471 @@
+"""Searches on several ranks, under a real mpirun."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mistakes
+import pytest
+from helpers import Ended, Launcher, mpi_variables, wait_until
+
+from evo.events import AnyEvent, Finished, Started
+from evo.journal import RunDirectory
+from evo.mpi import is_launched, why_not_one_world
+
+pytestmark = pytest.mark.mpi
+
+MpiRun = Callable[..., Ended]
+
+SLOW = """
+import time
+def loss(params):
+    time.sleep(0.003)
+    return params["x"] ** 2 + params["n"]
+"""
+SLOW_SEARCH = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0], n: [0, 9]}", "--run-dir", "here"]
+
+
+@pytest.fixture
+def folder(launcher: Launcher) -> Path:
+    (launcher.folder / "slow.py").write_text(SLOW)
+    return launcher.folder
+
+
+def events(directory: Path) -> list[AnyEvent]:
+    return list(RunDirectory(directory).events()) if (directory / "journal").exists() else []
+
+
+def finished(directory: Path) -> dict[tuple[int, int], Finished]:
+    """The outcome of every individual that has one, which must be only one."""
+    ends: dict[tuple[int, int], list[Finished]] = defaultdict(list)
+    for event in events(directory):
+        if isinstance(event, Finished) and event.status != "interrupted":
+            ends[event.individual].append(event)
+    assert all(len(several) == 1 for several in ends.values())
+    return {identity: end for identity, (end,) in ends.items()}
+
+
+def started(directory: Path) -> dict[tuple[int, int], dict[str, Any]]:
+    """The parameters of every individual, which never change."""
+    params: dict[tuple[int, int], dict[str, Any]] = {}
+    for event in events(directory):
+        if isinstance(event, Started):
+            assert params.setdefault(event.individual, event.params) == event.params
+    return params
+
+
+# The transport alone.
+
+TORTURE = """
+import sys, time
+from evo.mpi import MPITransport
+transport = MPITransport()
+rank, size = transport.rank, transport.size
+others = [other for other in range(size) if other != rank]
+got = {other: [] for other in others}
+COUNT = 10_000
+
+def length(number):
+    return 300_000 if number % 2500 == 77 else number % 300
+
+def take():
+    for message in transport.receive():
+        sender, number, filling = message.decode().split(" ")
+        assert len(filling) == length(int(number)), message[:50]
+        got[int(sender)].append(int(number))
+
+began = time.monotonic()
+if rank != 0:  # which looks after nothing meanwhile
+    for number in range(COUNT):
+        transport.send(f"{rank} {number} {'x' * length(number)}".encode(), others)
+        if number % 50 == 0:
+            take()
+    assert time.monotonic() - began < 10, "sending waited for the rank that receives nothing"
+else:
+    time.sleep(1)
+words = [f"\\u00e9{other}" * (1 + 100_000 * other) for other in range(size)]
+assert transport.gather(words[rank]) == words
+assert transport.gather("") == [""] * size
+deadline = time.monotonic() + 30
+while any(len(got[other]) < COUNT for other in others if other):
+    take()
+    transport.wait()
+    assert time.monotonic() < deadline, {other: len(numbers) for other, numbers in got.items()}
+for other in others:
+    assert got[other] == (list(range(COUNT)) if other else [])
+transport.close()
+print(f"rank {rank} of {size} on a node of {len(transport.node)}", flush=True)
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_all_messages_arrive_in_order_also_at_a_rank_that_receives_none_for_a_while(
+    mpirun: MpiRun, folder: Path, ranks: int
+) -> None:
+    (folder / "torture.py").write_text(TORTURE)
+    ended = mpirun(ranks, "torture.py")
+    assert (ended.status, ended.err) == (0, "")
+    expected = [f"rank {rank} of {ranks} on a node of {ranks}" for rank in range(ranks)]
+    assert sorted(ended.out.splitlines()) == expected
+
+
+def test_a_process_is_one_of_several_only_when_a_launcher_says_so() -> None:
+    assert not is_launched({"PATH": "/bin", "SLURM_NTASKS": "4"})
+    for variable in ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"):
+        assert is_launched({variable: "1"})
+
+
+def test_ranks_that_srun_started_alone_are_told_how_to_start_them() -> None:
+    slurm = {"SLURM_STEP_NUM_TASKS": "4"}
+    assert why_not_one_world(1, slurm).startswith("srun started 4 tasks, but each is alone: start them with srun --mpi")
+    assert why_not_one_world(4, slurm) == ""
+    assert why_not_one_world(1, {"SLURM_STEP_NUM_TASKS": "1"}) == ""
+    assert why_not_one_world(1, {}) == ""
+    assert why_not_one_world(1, {**slurm, "OMPI_COMM_WORLD_SIZE": "1"}) == ""  # mpirun -n 1 in a larger job.
+
+
+# Whole searches.
+
+
+def test_four_ranks_find_the_minimum_and_hold_the_same_population(mpirun: MpiRun, folder: Path) -> None:
+    ended = mpirun(4, "-m", "evo.run", "sphere", "--generations", "250", "--debug")
+    assert (ended.status, ended.err) == (0, "")
+    assert "evo: study sphere in runs/sphere; 250 generations on each of 4 ranks\n" in ended.out
+    assert ended.out.count("The best candidates") == 1
+    assert re.search(r"^all 4 ranks hold the same population: [0-9a-f]{16}$", ended.out, re.M)
+    summary = json.loads((folder / "runs" / "sphere" / "summary.json").read_text())
+    assert summary["best"]["loss"] < 1e-3
+    assert (summary["ranks"], summary["evaluations"], summary["completed"]) == (4, 1000, 1000)
+    ends = finished(folder / "runs" / "sphere")
+    assert set(ends) == {(rank, generation) for rank in range(4) for generation in range(250)}
+    assert all(end.rank == rank for (rank, _), end in ends.items())
+
+
+def test_one_rank_under_mpirun_searches_as_without_it(mpirun: MpiRun, launcher: Launcher, folder: Path) -> None:
+    assert mpirun(1, "-m", "evo.run", "sphere", "--evaluations", "30", "--run-dir", "one").status == 0
+    assert launcher.evo("sphere", "--evaluations", "30", "--run-dir", "two").status == 0
+    assert started(folder / "one") == started(folder / "two")
+
+
+@pytest.mark.parametrize(("ranks", "seed"), [(4, 1), (4, 2), (4, 3), (6, 1), (6, 2), (6, 3)])
+def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(
+    mpirun: MpiRun, folder: Path, ranks: int, seed: int
+) -> None:
+    budget = 100 * seed
+    command = ["-m", "evo.run", "sphere", "--evaluations", str(budget), "--seed", str(seed), "--run-dir", "here"]
+    assert mpirun(ranks, *command, "--debug").status == 0
+    assert budget <= len(finished(folder / "here")) <= budget + ranks - 1
+    assert set(started(folder / "here")) == set(finished(folder / "here"))
+
+
+def test_a_finite_space_is_shared_out_without_trying_a_point_twice(mpirun: MpiRun, folder: Path) -> None:
+    limits = "{n: [1, 20], x: [a, b, c]}"
+    (folder / "free.py").write_text("def loss(params): return params['n']\n")
+    ended = mpirun(4, "-m", "evo.run", "free.py:loss", "--limits", limits, "--generations", "500", "--run-dir", "here")
+    assert ended.status == 0
+    points = sorted(tuple(params.values()) for params in started(folder / "here").values())
+    assert points == sorted((n, x) for n in range(1, 21) for x in "abc")
+
+
+def test_a_target_that_one_rank_reaches_ends_the_search_of_all(mpirun: MpiRun, folder: Path) -> None:
+    ended = mpirun(4, *SLOW_SEARCH, "--target", "0.05", "--debug")
+    assert ended.status == 0
+    assert ": the target loss 0.05 is reached\n" in ended.out
+    assert min(end.loss for end in finished(folder / "here").values() if end.loss is not None) <= 0.05
+
+
+MISTAKES = [
+    "unknown_function",
+    "unknown_name",
+    "empty_limits",
+    "one_value",
+    "low_is_high",
+    "mixed_values",
+    "nan_bounds",
+    "log_of_zero",
+    "unknown_option",
+    "negative_generations",
+    "run_dir_below_a_file",
+    "run_dir_with_a_damaged_journal",
+    "other_objective",
+]
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_on_four_ranks_gives_one_line(mpirun: MpiRun, launcher: Launcher, folder: Path, name: str) -> None:
+    mistakes.prepare(folder)
+    before = mistakes.contents(folder)
+    arguments, words = mistakes.MISTAKES[name]
+    traps = f"{folder / 'traps'}{os.pathsep}{launcher.environment()['PYTHONPATH']}"
+    ended = mpirun(4, "-m", "evo.run", *shlex.split(arguments), PYTHONPATH=traps)
+    assert ended.status == 2, ended
+    (line,) = re.findall(r"^.*evo: error: .*$", ended.err, re.M)
+    assert all(word in line for word in words), line
+    assert "Traceback" not in ended.err + ended.out
+    assert mistakes.contents(folder) == before
+
+
+def test_a_journal_that_one_rank_cannot_write_is_one_line(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "here" / "journal" / "3.jsonl").mkdir(parents=True)
+    ended = mpirun(4, "-m", "evo.run", "sphere", "--run-dir", "here")
+    assert ended.status == 2, ended
+    (line,) = re.findall(r"^.*evo: error: .*$", ended.err, re.M)
+    assert "journal/3.jsonl" in line
+    assert "Traceback" not in ended.err + ended.out
+
+
+def test_the_help_is_printed_once(mpirun: MpiRun) -> None:
+    ended = mpirun(3, "-m", "evo.run", "--help")
+    assert (ended.status, ended.out.count("usage: ")) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+def test_a_signal_to_mpirun_stops_all_ranks_and_the_same_command_goes_on(
+    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path, name: str
+) -> None:
+    command = [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, *SLOW_SEARCH]
+    process = launcher.start(*command, "--evaluations", "100000", **mpi_variables())
+    wait_until(lambda: len(finished(folder / "here")) > 20)
+    process.send_signal(getattr(signal, name))
+    ended = launcher.finish(process, timeout=20)
+    assert ended.status == 85, ended
+    assert f": {name} asked to stop\n" in ended.out
+    assert "not complete: run the same command again to go on\n" in ended.out
+    before = finished(folder / "here")
+    assert set(before) == set(started(folder / "here"))
+    assert mpirun(4, *SLOW_SEARCH, "--evaluations", str(len(before) + 40), "--debug").status == 0
+    after = finished(folder / "here")
+    assert after.items() >= before.items()
+    assert len(before) + 40 <= len(after) <= len(before) + 43
+
+
+def kill_in_the_middle(launcher: Launcher, command: list[str], folder: Path, enough: int) -> None:
+    """Kill mpirun without a warning once so many evaluations have finished, and wait for all ranks to be gone."""
+    process = launcher.start(*command, **mpi_variables())
+    journals = folder / "here" / "journal"
+    wait_until(lambda: sum(file.read_bytes().count(b'"Finished"') for file in journals.glob("*.jsonl")) >= enough)
+    process.kill()
+    process.wait(10)
+    wait_until(lambda: not launcher.survivors(), 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_nothing(
+    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path, moment: int
+) -> None:
+    budget = 300
+    search = [*SLOW_SEARCH, "--evaluations", str(budget)]
+    kill_in_the_middle(
+        launcher,
+        [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, *search],
+        folder,
+        enough=random.Random(moment).randrange(10, 200),
+    )
+    before, in_flight = finished(folder / "here"), started(folder / "here")
+    assert 10 <= len(before) < budget
+    shutil.copytree(folder / "here", folder / "saved")
+    for ranks in (2, 4, 6):
+        shutil.rmtree(folder / "here")
+        shutil.copytree(folder / "saved", folder / "here")
+        ended = mpirun(ranks, *search, "--debug")
+        assert (ended.status, ended.err) == (0, "")
+        assert f"all {ranks} ranks hold the same population: " in ended.out
+        after, params = finished(folder / "here"), started(folder / "here")
+        assert after.items() >= before.items()
+        assert params.items() >= in_flight.items()
+        assert set(after) == set(params)
+        assert budget <= len(after) <= budget + ranks - 1
+        summary = json.loads((folder / "here" / "summary.json").read_text())
+        assert (summary["evaluations"], summary["ranks"]) == (len(after), ranks)
+
+
+def test_a_search_survives_being_killed_again_and_again(
+    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path
+) -> None:
+    budget = 200
+    search = [*SLOW_SEARCH, "--evaluations", str(budget)]
+    known: dict[tuple[int, int], Finished] = {}
+    for ranks, enough in ((4, 20), (6, 60), (2, 100)):
+        command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", sys.executable, *search]
+        kill_in_the_middle(launcher, command, folder, enough)
+        after = finished(folder / "here")
+        assert after.items() >= known.items()
+        known = after
+    assert mpirun(4, *search, "--debug").status == 0
+    after = finished(folder / "here")
+    assert after.items() >= known.items()
+    assert set(after) == set(started(folder / "here"))
+    assert budget <= len(after) <= budget + 6
+
+
+BUG = """
+import os, sys, time
+import evo
+
+class Broken(evo.Propagator):
+    def __init__(self):
+        self.parents = self.offspring = None
+        self.calls = 0
+    def __repr__(self):
+        return "Broken()"
+    def breed(self, parents, space, rng):
+        self.calls += 1
+        if os.environ.get("{variable}") == "1" and self.calls == 5:
+            open("raised", "w").close()
+            raise {error}("a bug of ours")
+        return [evo.default_propagator(8)(parents, space, rng)[0]]
+
+def loss(params):
+    time.sleep(0.01)
+    return params["x"] ** 2
+
+evo.minimize(loss, {{"x": (-1.0, 1.0)}}, propagator=Broken(), generations=100000)
+"""
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "ValueError", "AssertionError"])
+def test_a_bug_on_one_rank_ends_all_ranks_at_once(
+    mpirun_command: str, launcher: Launcher, folder: Path, error: str
+) -> None:
+    (folder / "bug.py").write_text(BUG.format(error=error, variable="OMPI_COMM_WORLD_RANK"))
+    command = [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, "bug.py"]
+    process = launcher.start(*command, **mpi_variables(), PMIX_MCA_pmix_client_event_verbose="0")
+    wait_until((folder / "raised").exists)
+    began = time.monotonic()
+    ended = launcher.finish(process, timeout=20)
+    assert time.monotonic() - began < 10
+    assert ended.status not in (0, 2, 85)
+    assert ended.err.count(f"{error}: a bug of ours") == 1
+    wait_until(lambda: not launcher.survivors(), 10)
+
+
+DYING = """
+import os
+from pathlib import Path
+if Path("broken").exists():
+    raise ImportError("it was changed")
+def loss(params, trial):
+    if trial.individual[1] == 2:
+        Path("broken").touch()
+        os._exit(1)
+    return params["x"] ** 2
+"""
+
+
+def test_an_objective_that_breaks_in_the_middle_of_a_search_is_given_up_by_all(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "dying.py").write_text(DYING)
+    command = ["-m", "evo.run", "dying.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here"]
+    ended = mpirun(2, *command, "--evaluate", "process", "--max-failed-share", "0.5", "--evaluations", "200")
+    assert ended.status == 1
+    assert " evaluations failed" in ended.out
+    assert "ImportError: it was changed" in ended.out
+    assert "Traceback" not in ended.err
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import evo
+
+class Loss:
+    def __call__(self, params, trial):
+        (trial.folder / "weights").write_text(str(params["x"]))
+        return params["x"] ** 2 + (trial.individual[0] == 0)  # The best one is born on another rank than the first.
+    def test(self, params, trial):
+        return {"weight": float((trial.folder / "weights").read_text())}
+
+if __name__ == "__main__":
+    from mpi4py import MPI
+
+    rank = MPI.COMM_WORLD.rank
+    run_dir = sys.argv[1] if len(sys.argv) > 1 else None
+    result = evo.minimize(Loss(), {"x": (-1.0, 1.0)}, generations=20, run_dir=run_dir)
+    best = result.best
+    said = [best.individual, best.loss, best.params["x"], len(result.individuals), result.stop_reason]
+    Path(f"best-{rank}.json").write_text(json.dumps(said))
+    if rank == 0:
+        print(json.dumps([result.test, result.test_error, best.params["x"]]))
+"""
+
+
+@pytest.mark.parametrize("run_dir", [[], ["here"]], ids=["without", "with"])
+def test_minimize_returns_the_same_best_on_all_ranks(mpirun: MpiRun, folder: Path, run_dir: list[str]) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+    ended = mpirun(4, "script.py", *run_dir)
+    assert (ended.status, ended.err) == (0, "")
+    said = [json.loads((folder / f"best-{rank}.json").read_text()) for rank in range(4)]
+    assert said == [said[0]] * 4
+    assert said[0][3:] == [80, "20 generations are complete"]
+    assert said[0][0][0] != 0
+
+
+@pytest.mark.parametrize("run_dir", [[], ["here"]], ids=["without", "with"])
+def test_the_best_individual_is_tested_wherever_it_was_evaluated(
+    mpirun: MpiRun, folder: Path, run_dir: list[str]
+) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+    ended = mpirun(2, "script.py", *run_dir)
+    test, problem, x = json.loads(ended.out)
+    assert (test, problem) == ({"weight": x}, "")
+
+
+def test_minimize_can_be_called_twice_and_its_errors_caught(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "twice.py").write_text(
+        "import evo\n"
+        "best = []\n"
+        "for high in (1.0, 0.0, 2.0):\n"
+        "    try:\n"
+        "        found = evo.minimize(lambda params: params['x'], {'x': (0.0, high)}, evaluations=20)\n"
+        "        best.append(found.best.loss)\n"
+        "    except ValueError as error:\n"
+        "        best.append(str(error)[:9])\n"
+        "print(best[1], len(best), best[0] < 1, best[2] < 2)\n"
+    )
+    ended = mpirun(3, "twice.py")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == "limit 'x' 3 True True\n" * 3
+
+
+@pytest.mark.slow
+def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(mpirun: MpiRun, folder: Path) -> None:
+    ended = mpirun(2, "-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug", timeout=200)
+    assert (ended.status, ended.err) == (0, "")
+    tested = r"^the best candidate, ([01])-0, on the test set, from its saved weights: .*test_acc ([.0-9]+)"
+    ((rank, accuracy),) = re.findall(tested, ended.out, re.M)
+    assert 0.05 < float(accuracy) <= 1
+    directory = folder / "runs" / "digits"
+    assert (directory / "individuals" / f"{rank}-0" / "best.ckpt").is_file()
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["completed"] + summary["failed"] == 2
+    assert summary["test"]["test_acc"] == pytest.approx(float(accuracy), abs=1e-3)
+    assert not launcher_left(folder)
+
+
+def launcher_left(folder: Path) -> list[Path]:
+    """Files of Lightning outside the run directory."""
+    return [path for path in folder.iterdir() if path.name not in ("runs", "slow.py", "__pycache__")]
+
+
+@pytest.mark.slow
+def test_digits_runs_inline_under_mpirun_too(mpirun: MpiRun, folder: Path) -> None:
+    limits = "{conv_layers: [1, 2], lr: [1e-3, 1e-2]}"
+    command = ["-m", "evo.run", "digits", "--limits", limits, "--evaluations", "1", "--evaluate", "inline"]
+    ended = mpirun(2, *command, timeout=200)
+    assert ended.status == 0, ended
+    statuses = [end.status for end in finished(folder / "runs" / "digits").values()]
+    assert set(statuses) == {"completed"}
+    assert 1 <= len(statuses) <= 2
+    assert "test_acc" in ended.out

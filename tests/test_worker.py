@@ -1,0 +1,279 @@
+"""What one worker decides on what it knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from records import NOW, ask, evaluate, finished, make_worker, replayed, started
+
+from evo.breeding import training_seed
+from evo.budget import Budget
+from evo.events import AnyEvent, Done, Finished, Joined, Reported, Started
+from evo.limits import Float
+from evo.population import Active, Individual
+from evo.propagators import InitUniform, Propagator, default_propagator
+from evo.space import Space
+from evo.worker import Outcome, Worker
+
+SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
+GRID = Space({"x": (1, 4), "y": ("a", "b", "c")})
+GENETIC = default_propagator(4)
+COMPLETED = Outcome(status="completed", loss=0.5)
+
+
+def run_together(workers: Sequence[Worker], rng: np.random.Generator) -> list[Started]:
+    """Let workers search that hear of each other at once, in random turns, to their ends."""
+    tried: list[Started] = []
+    searching = list(workers)
+    for _ in range(10_000):
+        if not searching:
+            return tried
+        worker = searching[int(rng.integers(len(searching)))]
+        individual, events = worker.ask(NOW, lambda: None)
+        if individual is not None:
+            tried.append(individual)
+            events = [*events, *worker.tell(individual.individual, COMPLETED, NOW)]
+        for other in workers:
+            for event in events if other is not worker else []:
+                other.receive(event)
+        searching = [one for one in searching if not one.is_done]
+    raise AssertionError("the workers do not come to an end")
+
+
+def test_a_worker_asks_for_the_evaluation_of_an_individual_that_it_has_recorded() -> None:
+    worker = make_worker(SPACE, GENETIC, rank=2, ranks=3)
+    individual, events = worker.ask(NOW, lambda: None)
+    assert individual is not None
+    assert events == [individual]
+    assert individual.individual == (2, 0)
+    SPACE.encode(individual.params)
+    assert [one.identity for one in worker.population.running] == [(2, 0)]
+
+
+def test_a_worker_records_how_an_evaluation_ended_and_who_did_it() -> None:
+    worker = make_worker(SPACE, GENETIC, rank=2, ranks=3)
+    assert ask(worker) is not None
+    outcome = Outcome(
+        status="completed", loss=0.25, seconds=3.0, metrics={"accuracy": 0.9}, error="no", traceback="none"
+    )
+    (event,) = worker.tell((2, 0), outcome, NOW)
+    assert event == Finished(
+        time=NOW,
+        individual=(2, 0),
+        status="completed",
+        loss=0.25,
+        seconds=3.0,
+        rank=2,
+        host="here",
+        device="cpu",
+        metrics={"accuracy": 0.9},
+        error="no",
+        traceback="none",
+    )
+    assert [one.loss for one in worker.population.active] == [0.25]
+
+
+def test_a_worker_says_that_it_takes_part_and_reports_intermediate_losses() -> None:
+    worker = make_worker(SPACE, GENETIC, rank=2, ranks=3)
+    assert worker.join(NOW) == [Joined(time=NOW, rank=2, ranks=3, host="here", device="cpu")]
+    assert worker.report((2, 0), 4, 0.5, NOW) == [Reported(time=NOW, individual=(2, 0), step=4, loss=0.5)]
+    assert list(worker.peers) == [0, 1]
+
+
+def test_the_same_seed_gives_the_same_individuals_and_another_seed_or_rank_gives_others() -> None:
+    def individuals(propagator: Propagator, seed: int, rank: int = 0) -> list[Any]:
+        return evaluate(make_worker(SPACE, propagator, seed=seed, rank=rank, ranks=2), lambda params: params["x"], 30)
+
+    assert individuals(GENETIC, 7) == individuals(GENETIC, 7)
+    drawn = individuals(InitUniform(), 7)
+    for other in (individuals(InitUniform(), 8), individuals(InitUniform(), 7, rank=1)):
+        assert not [found for found in other if found in drawn]
+
+
+def test_a_resumed_worker_breeds_what_it_would_have_bred() -> None:
+    whole = evaluate(make_worker(SPACE, GENETIC), lambda params: params["x"], 20)
+    first = make_worker(SPACE, GENETIC)
+    half = evaluate(first, lambda params: params["x"], 10)
+    resumed = make_worker(SPACE, GENETIC, population=first.population)
+    assert half + evaluate(resumed, lambda params: params["x"], 10) == whole
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5, 9])
+def test_individuals_in_flight_are_shared_out_exactly_once_and_keep_their_identity(ranks: int) -> None:
+    flying = {(rank, 7 + rank): {"x": rank / 10, "layers": 1 + rank} for rank in range(6)}
+    events: list[AnyEvent] = [started((0, 0), {"x": 0.9, "layers": 9}), finished((0, 0), 1.0)]
+    events += [started(identity, params, velocity=[0.5]) for identity, params in flying.items()]
+    events += [finished((2, 9), None, "interrupted")]
+    resumed: list[Started] = []
+    for rank in range(ranks):
+        worker = make_worker(SPACE, GENETIC, rank=rank, ranks=ranks, population=replayed(SPACE, events))
+        mine = len(flying) // ranks + (rank < len(flying) % ranks)
+        for _ in range(mine):
+            individual = ask(worker)
+            assert individual is not None
+            resumed.append(individual)
+        bred = ask(worker)
+        assert bred is not None
+        assert bred.individual not in flying
+    assert {one.individual: one.params for one in resumed} == flying
+    assert len(resumed) == len(flying)
+    assert all(one.strategy == {"velocity": [0.5]} for one in resumed)
+
+
+def test_generations_go_on_where_a_rank_left_off_and_new_ranks_begin_at_zero() -> None:
+    events: list[AnyEvent] = []
+    for identity in [(0, 0), (0, 1), (1, 0), (1, 5)]:
+        events += [started(identity, {"x": 0.5, "layers": 1}), finished(identity, 1.0)]
+    asked = [
+        ask(make_worker(SPACE, GENETIC, rank=rank, ranks=3, population=replayed(SPACE, events))) for rank in range(3)
+    ]
+    assert [one.individual for one in asked if one] == [(0, 2), (1, 6), (2, 0)]
+
+
+def test_in_flight_individuals_do_not_count_as_generations_of_who_takes_them_up() -> None:
+    population = replayed(SPACE, [started((1, 0), {"x": 0.5, "layers": 1}), started((1, 1), {"x": 0.1, "layers": 1})])
+    worker = make_worker(SPACE, GENETIC, Budget(generations=2), population=population)
+    found = [ask(worker) for _ in range(4)]
+    assert [one.individual for one in found if one] == [(1, 0), (1, 1), (0, 0), (0, 1)]
+    assert ask(worker) is None
+    assert worker.stop_reason == "2 generations are complete"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("ranks", [1, 2, 3, 6, 20])
+def test_a_finite_space_is_tried_point_by_point_and_then_the_workers_say_so(ranks: int, seed: int) -> None:
+    workers = [make_worker(GRID, GENETIC, rank=rank, ranks=ranks, seed=seed) for rank in range(ranks)]
+    tried = run_together(workers, np.random.default_rng(seed))
+    assert Counter(repr(one.params) for one in tried) == Counter(repr(params) for params in GRID.points())
+    assert {worker.stop_reason for worker in workers} == {"all 12 points of the space have been tried"}
+    assert not any(worker.interrupted for worker in workers)
+
+
+def test_one_worker_never_waits_for_others() -> None:
+    worker = make_worker(GRID, GENETIC)
+    for _ in range(12):
+        assert ask(worker) is not None
+
+
+def test_a_point_may_be_tried_again_when_duplicates_are_allowed() -> None:
+    worker = make_worker(GRID, GENETIC, Budget(generations=50), allow_duplicates=True)
+    found = evaluate(worker, lambda params: float(params["x"]))
+    assert len(found) == 50
+    assert worker.stop_reason == "50 generations are complete"
+
+
+def test_a_space_whose_only_float_is_rarely_there_never_ends() -> None:
+    space = Space({"x": (1, 40), "rare": Float(0, 1, when={"x": 7})})
+    found = evaluate(make_worker(space, GENETIC), lambda params: float(params["x"]), 120)
+    assert len({repr(params) for params, _ in found}) == 120
+
+
+class Fixed(Propagator):
+    """Breeds the same points in every generation, one after another, the last one for ever."""
+
+    def __init__(self, points: Sequence[dict[str, Any]]) -> None:
+        self.points = list(points)
+        self.bred = 0
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        params = self.points[min(self.bred, len(self.points) - 1)]
+        self.bred += 1
+        return [Individual(genome=space.encode(params), strategy={"number": self.bred})]
+
+
+def test_a_point_that_another_rank_starts_while_this_one_breeds_is_bred_again() -> None:
+    one, other = {"x": 0.5, "layers": 1}, {"x": 0.25, "layers": 2}
+    worker = make_worker(SPACE, Fixed([one, other]), ranks=2)
+    individual, _ = worker.ask(NOW, lambda: worker.receive(started((1, 0), one)))
+    assert individual is not None
+    assert individual.params == other
+    assert individual.strategy == {"number": 2}
+
+
+def test_a_budget_that_is_spent_while_a_rank_breeds_is_not_exceeded() -> None:
+    worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=2)
+    individual, events = worker.ask(NOW, lambda: worker.receive(started((1, 0), {"x": 0.5, "layers": 1})))
+    assert individual is None
+    assert events == [Done(time=NOW, rank=0, reason="1 evaluation is complete")]
+
+
+def test_a_point_that_was_tried_is_bred_again_and_then_drawn_at_random() -> None:
+    worker = make_worker(SPACE, Fixed([{"x": 0.5, "layers": 1}]))
+    found = evaluate(worker, lambda params: 1.0, 3)
+    assert found[0][0] == {"x": 0.5, "layers": 1}
+    assert len({repr(params) for params, _ in found}) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget", "now", "requested", "reason", "interrupted"),
+    [
+        (Budget(generations=0), NOW, "", "0 generations are complete", False),
+        (Budget(evaluations=0), NOW, "", "0 evaluations are complete", False),
+        (Budget(target=1.0), NOW, "", "the target loss 1 is reached", False),
+        (Budget(deadline=NOW), NOW, "", "the walltime is over", True),
+        (Budget(), NOW, "SIGTERM", "SIGTERM", True),
+        (Budget(generations=0, target=1.0), NOW, "SIGTERM", "SIGTERM", True),
+    ],
+)
+def test_a_worker_that_stops_says_why_and_is_done(
+    budget: Budget, now: float, requested: str, reason: str, interrupted: bool
+) -> None:
+    population = replayed(SPACE, [started((1, 0), {"x": 0.5, "layers": 1}), finished((1, 0), 1.0)])
+    worker = make_worker(SPACE, GENETIC, budget, ranks=2, population=population)
+    if requested:
+        worker.request_stop(requested)
+        worker.request_stop("and again")
+    assert worker.ask(now, lambda: None) == (None, [Done(time=now, rank=0, reason=reason)])
+    assert (worker.stop_reason, worker.interrupted) == (reason, interrupted)
+    assert worker.is_done
+    with pytest.raises(AssertionError, match="a worker that is done was asked"):
+        ask(worker)
+
+
+@pytest.mark.parametrize("requested", [True, False])
+def test_what_was_in_flight_is_taken_up_unless_the_search_stops(requested: bool) -> None:
+    population = replayed(SPACE, [started((1, 0), {"x": 0.5, "layers": 1})])
+    worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), population=population)
+    if requested:
+        worker.request_stop("SIGTERM")
+    individual = ask(worker)
+    assert (individual is None) == requested
+    assert worker.is_done == requested
+
+
+def test_all_are_done_when_every_rank_has_said_so() -> None:
+    worker = make_worker(SPACE, InitUniform(), Budget(generations=0), ranks=3)
+    for rank in (1, 1, 2):
+        assert not worker.all_done
+        worker.receive(Done(time=NOW, rank=rank, reason=""))
+    assert not worker.all_done
+    assert ask(worker) is None
+    assert worker.all_done
+
+
+def test_what_a_worker_emits_is_all_that_another_needs_to_know() -> None:
+    worker, other = make_worker(SPACE, GENETIC, ranks=2), make_worker(SPACE, GENETIC, rank=1, ranks=2)
+    outcomes = [COMPLETED, Outcome(status="failed"), Outcome(status="pruned", loss=2.0), Outcome(status="interrupted")]
+    events = worker.join(NOW)
+    for outcome in outcomes * 3:
+        individual, emitted = worker.ask(NOW, lambda: None)
+        assert individual is not None
+        events += [*emitted, *worker.report(individual.individual, 0, 1.0, NOW)]
+        events += worker.tell(individual.individual, outcome, NOW)
+    for event in events:
+        other.receive(event)
+    assert other.population.digest() == worker.population.digest()
+    assert +other.population.counts == {"completed": 3, "failed": 3, "pruned": 3, "interrupted": 3}
+
+
+def test_the_seed_of_a_training_depends_on_the_study_and_the_individual_alone() -> None:
+    seeds = [
+        training_seed(seed, (rank, generation)) for seed in (0, 1) for rank in (0, 1, 2) for generation in (0, 1, 2)
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**32 for seed in seeds)
+    assert training_seed(0, (1, 2)) == training_seed(0, (1, 2))
