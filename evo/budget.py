@@ -41,7 +41,7 @@ class Budget:
         if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
             return f"the target loss {self.target:g} is reached"
         if self.too_many_failed(population):
-            return f"{population.counts['failed']} of {population.finished} evaluations failed, see the reasons"
+            return f"{population.counts['failed']} of {population.finished} evaluations failed"
         return ""
 
     def too_many_failed(self, population: Population) -> bool:

@@ -210,6 +210,7 @@ def _parser(program: str) -> ArgumentParser:
         usage=f"{program} [OBJECTIVE | STUDY.yaml] [options]",
         description="Search for the parameters with the lowest loss. Start it under mpirun or srun to use many ranks.",
         exit_on_error=False,
+        print_config=None,
     )
     parser.add_argument(
         "what",

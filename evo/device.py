@@ -99,7 +99,9 @@ def bind(
                 "ask for no more than are visible"
             )
         gpus = gpus[:gpus_per_node]
-    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    # Threads that spin while they wait for each other take the cores of other trainings, which then wait in turn.
+    waiting = environment.get("OMP_WAIT_POLICY", "PASSIVE")
+    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": waiting}
     if not gpus:
         return Binding("cpu", threads, {**variables, "CUDA_VISIBLE_DEVICES": ""})
     gpu = gpus[local_rank % len(gpus)]

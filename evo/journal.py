@@ -111,9 +111,28 @@ class RunDirectory:
             why = "cannot be written" if existing.is_dir() else "is a file"
             raise ValueError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
 
-    def reopen(self) -> None:
-        """Go on with a study: a completion record speaks of a complete one."""
-        (self.path / "summary.json").unlink(missing_ok=True)
+    def begin(self, study: Study) -> None:
+        """Make the directory, or go on in it: a completion record speaks of a complete study.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        if self.study() is None:
+            self.create(study)
+        self._summary.unlink(missing_ok=True)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has a completion record."""
+        return self._summary.exists()
+
+    def tested(self) -> dict[str, Any]:
+        """The test of the best individual in the completion record."""
+        return dict(msgspec.json.decode(self._summary.read_bytes())["test"])
+
+    @property
+    def _summary(self) -> Path:
+        return self.path / "summary.json"
 
     def write(self, name: str, content: Any) -> None:
         """Write a JSON file of the directory, whole or not at all."""
@@ -232,14 +251,20 @@ class Scratch:
         """None: it is always new."""
         return None
 
-    def create(self, study: Study) -> None:
-        """Nothing is kept."""
-
     def check_writable(self) -> None:
         """There is nothing to write."""
 
-    def reopen(self) -> None:
-        """There is nothing to go on with."""
+    def begin(self, study: Study) -> None:
+        """Nothing is kept."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Never: it is always new."""
+        return False
+
+    def tested(self) -> dict[str, Any]:
+        """Nothing, since it is never complete."""
+        return {}
 
     def write(self, name: str, content: Any) -> None:
         """Nothing is kept."""

@@ -18,6 +18,7 @@ from evo.objectives import Reference, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
 from evo.report.records import Result
+from evo.report.tables import nothing_found_text
 from evo.signals import StopSignals
 from evo.study import run_study
 from evo.transport import Serial, SharedError, Transport, together
@@ -84,8 +85,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
             )
             result = run_study(job.config, job.objective, transport, signals, job.limits)
             status = RUN_AGAIN if result.interrupted else COMPLETE
-            if transport.rank == 0 and (result.gave_up or result.best is None):
-                status = status or NOT_FOUND
+            if transport.rank == 0 and not status and (result.gave_up or result.best is None):
+                status = NOT_FOUND
+                print(f"evo: error: {nothing_found_text(result)}", file=sys.stderr, flush=True)
         except (SharedError, NotOneWorldError) as error:
             if transport.rank == 0:
                 print(f"evo: error: {error}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import os
 import socket
 import time
@@ -129,12 +130,11 @@ def run_study(
     place = places[transport.rank]
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet or transport.rank != 0)
-    asked = _make_study(config, plan, describe(objective), directory)
-    together(transport, lambda: _check_directory(directory, asked, config.seed) if transport.rank == 0 else None)
-    screen.begin(asked.name, str(directory), places, plan.budget)
-    with closing(directory), closing(_make_evaluator(config, plan, directory, place)) as evaluator:
-        together(transport, lambda: evaluator.open(plan.space.names))
-        study = _open_study(asked, directory, transport)
+    study = _agree_on_study(
+        _make_study(config, plan, describe(objective), directory), config.seed, directory, transport
+    )
+    screen.begin(study.name, str(directory), places, plan.budget)
+    with closing(directory):
         population = Population(plan.space)
         together(transport, lambda: _replay(directory, population))
         settings = Settings(
@@ -148,13 +148,15 @@ def run_study(
         )
         worker = Worker(settings, plan.propagator, population)
         signals.listen(worker.request_stop)
-        began = time.monotonic()
-        _search(worker, transport, evaluator, directory, screen.progress(population, plan.budget, transport.size))
-        result = _agree_on_end(worker, transport, directory, config.debug)
-        test, problem = _test_best(study, result, evaluator, directory, transport)
-        result = dataclasses.replace(result, seconds=time.monotonic() - began, test=test, test_error=problem)
+        if _is_complete(worker, directory, transport):
+            result = _agree_on_end(worker, worker.why_idle(time.time()), transport, directory, config.debug)
+            result = dataclasses.replace(result, test=directory.tested())
+        else:
+            progress = screen.progress(population, plan.budget, transport.size)
+            with closing(_make_evaluator(config, plan, directory, place)) as evaluator:
+                together(transport, lambda: evaluator.open(plan.space.names))
+                result = _search(study, worker, transport, evaluator, directory, progress, config.debug)
         if transport.rank == 0:
-            _conclude(study, result, worker, directory)
             screen.end(result, plan.space.names, transport.size)
         transport.gather("")  # Nobody leaves before the completion record is written.
         return result
@@ -193,29 +195,19 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
     )
 
 
-def _open_study(asked: Study, directory: RunDirectory | Scratch, transport: Transport) -> Study:
-    """The study of the directory, made by the first rank when there is none; the same on all ranks."""
-
-    def open_or_create() -> Study:
-        if transport.rank != 0:
-            return asked
-        found = directory.study()
-        if found is None:
-            directory.create(asked)
-            return asked
-        directory.reopen()
-        return found
-
-    opened = together(transport, open_or_create)
-    return msgspec.json.decode(transport.gather(msgspec.json.encode(opened).decode())[0], type=Study)
+def _agree_on_study(asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport) -> Study:
+    """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks."""
+    found = together(transport, lambda: _find_study(directory, asked, seed) if transport.rank == 0 else None)
+    said = transport.gather(msgspec.json.encode(found or asked).decode())
+    return msgspec.json.decode(said[0], type=Study)
 
 
-def _check_directory(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> None:
-    """Make sure that a search may go on in a directory, or begin there, without touching it."""
+def _find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> Study | None:
+    """The study of a directory, after a check that it may go on, or begin, there; touches nothing."""
     found = directory.study()
     if found is None:
         directory.check_writable()
-        return
+        return None
     where = f"run directory {directory} holds another study"
     advice = "choose another directory with --run-dir, or repeat the same command"
     if found.objective != asked.objective:
@@ -228,6 +220,7 @@ def _check_directory(directory: RunDirectory | Scratch, asked: Study, seed: int 
         raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
     if seed is not None and found.seed != seed:
         raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
+    return found
 
 
 def _replay(directory: RunDirectory | Scratch, population: Population) -> None:
@@ -235,15 +228,24 @@ def _replay(directory: RunDirectory | Scratch, population: Population) -> None:
         population.apply(event)
 
 
+def _is_complete(worker: Worker, directory: RunDirectory | Scratch, transport: Transport) -> bool:
+    """Whether no rank has anything left to do, and the completion record is there."""
+    idle = bool(worker.why_idle(time.time())) and directory.is_complete
+    return all(msgspec.json.decode(text, type=bool) for text in transport.gather(json.dumps(idle)))
+
+
 def _search(
+    study: Study,
     worker: Worker,
     transport: Transport,
     evaluator: InlineEvaluator | ProcessEvaluator,
     directory: RunDirectory | Scratch,
     progress: Progress,
-) -> None:
-    # Every rank has read all journals before any of them opens its own to write.
-    transport.gather("")
+    debug: bool,
+) -> Result:
+    """Search, test the best individual and write the completion record; every rank has read all journals before."""
+    began = time.monotonic()
+    together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
     with closing(together(transport, lambda: directory.open_journal(worker.settings.rank))) as journal:
 
         def watch(event: AnyEvent) -> None:
@@ -252,17 +254,26 @@ def _search(
 
         with closing(progress):
             deque(search(worker, transport, evaluator, journal, watch, time.time), maxlen=0)
+    result = _agree_on_end(worker, worker.stop_reason, transport, directory, debug)
+    test, problem = _test_best(study, result, evaluator, directory, transport)
+    result = dataclasses.replace(result, seconds=time.monotonic() - began, test=test, test_error=problem)
+    if transport.rank == 0 and not (result.interrupted or result.gave_up):
+        directory.write("summary.json", _summary(study, result, worker.settings.ranks))
+    return result
 
 
-def _agree_on_end(worker: Worker, transport: Transport, directory: RunDirectory | Scratch, debug: bool) -> Result:
+def _agree_on_end(
+    worker: Worker, reason: str, transport: Transport, directory: RunDirectory | Scratch, debug: bool
+) -> Result:
     digest = worker.population.digest() if debug else ""
-    ending = msgspec.json.encode([worker.interrupted, worker.stop_reason, digest]).decode()
+    ending = msgspec.json.encode([worker.interrupted, reason, digest]).decode()
     endings = [msgspec.json.decode(text, type=tuple[bool, str, str]) for text in transport.gather(ending)]
     digests = {digest for _, _, digest in endings}
     assert len(digests) == 1, f"the populations of the ranks differ: {endings}"
     interrupted = [reason for stopped, reason, _ in endings if stopped]
     return Result(
-        stop_reason=(interrupted or [worker.stop_reason])[0],
+        rank=transport.rank,
+        stop_reason=(interrupted or [reason])[0],
         interrupted=bool(interrupted),
         gave_up=worker.settings.budget.too_many_failed(worker.population),
         run_dir=Path(str(directory)) if isinstance(directory, RunDirectory) else None,
@@ -293,31 +304,21 @@ def _test_best(
     return msgspec.json.decode(said, type=tuple[dict[str, Any], str])
 
 
-def _conclude(study: Study, result: Result, worker: Worker, directory: RunDirectory | Scratch) -> None:
-    """Write the completion record, if the study is complete; on one rank."""
-    best = result.best
-    if not (result.interrupted or result.gave_up):
-        counts = count_statuses(result.individuals)
-        directory.write(
-            "summary.json",
-            {
-                "study": study.name,
-                "seed": study.seed,
-                "ranks": worker.settings.ranks,
-                "evaluations": len(result.individuals),
-                **{status: counts[status] for status in ("completed", "pruned", "failed")},
-                "seconds": round(result.seconds, 3),
-                "stopped": result.stop_reason,
-                "best": best
-                and {
-                    "individual": best.individual,
-                    "loss": best.loss,
-                    "params": best.params,
-                    "metrics": best.metrics,
-                },
-                "test": result.test,
-            },
-        )
+def _summary(study: Study, result: Result, ranks: int) -> dict[str, Any]:
+    """The completion record."""
+    best, counts = result.best, count_statuses(result.individuals)
+    found = best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")}
+    return {
+        "study": study.name,
+        "seed": study.seed,
+        "ranks": ranks,
+        "evaluations": len(result.individuals),
+        **{status: counts[status] for status in ("completed", "pruned", "failed")},
+        "seconds": round(result.seconds, 3),
+        "stopped": result.stop_reason,
+        "best": found,
+        "test": result.test,
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -107,6 +107,14 @@ class Worker:
         """Whether the evaluations left are so few that all ranks should know of all that have started."""
         return self.settings.budget.evaluations_left(self.population) <= _ENDGAME * self.settings.ranks
 
+    def why_idle(self, now: float) -> str:
+        """Why there is nothing to do for this worker, neither anew nor again; empty when there is.
+
+        Args:
+            now: Seconds since the epoch.
+        """
+        return self.why_stop_now(now) if self._resumed else self._why_stop(now)
+
     @property
     def is_done(self) -> bool:
         """Whether this worker has said its last word, for `stop_reason`."""

@@ -38,7 +38,8 @@ def test_a_rank_is_bound_to_the_gpu_of_its_place_on_the_node(
     environment = {} if visible is None else {GPUS: visible}
     binding = bind(local_rank, environment, gpus_per_node, found, threads=3)
     assert binding.device == f"cuda:{gpu}"
-    assert binding.environment == {GPUS: gpu, "OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3"}
+    threads = {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert binding.environment == {GPUS: gpu, **threads}
     assert binding.threads == 3
 
 

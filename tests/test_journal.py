@@ -171,11 +171,14 @@ def test_the_names_in_a_run_directory_are_fixed(directory: RunDirectory) -> None
 
 
 def test_the_completion_record_goes_when_a_study_goes_on(directory: RunDirectory) -> None:
-    directory.create(STUDY)
-    directory.reopen()
-    directory.write("summary.json", {})
-    directory.reopen()
-    assert not (directory.path / "summary.json").exists()
+    directory.begin(STUDY)
+    assert not directory.is_complete
+    directory.write("summary.json", {"test": {"accuracy": 0.5}})
+    assert directory.is_complete
+    assert directory.tested() == {"accuracy": 0.5}
+    directory.begin(STUDY)
+    assert not directory.is_complete
+    assert directory.study() == STUDY
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(directory: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,13 +268,14 @@ def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Pat
 def test_scratch_remembers_events_and_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     scratch = Scratch()
-    scratch.create(STUDY)
+    scratch.begin(STUDY)
     assert scratch.study() is None
     journal = scratch.open_journal(0)
     for event in EVENTS:
         journal.append(encode(event))
         scratch.remember(event)
     scratch.write("summary.json", {})
+    assert (scratch.is_complete, scratch.tested()) == (False, {})
     folder = scratch.folder((0, 1))
     folder.mkdir(parents=True)
     (folder / "best.ckpt").touch()

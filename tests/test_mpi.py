@@ -31,7 +31,7 @@ MpiRun = Callable[..., Ended]
 SLOW = """
 import time
 def loss(params):
-    time.sleep(0.003)
+    time.sleep(0.01)
     return params["x"] ** 2 + params["n"]
 """
 SLOW_SEARCH = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0], n: [0, 9]}", "--run-dir", "here"]
@@ -251,28 +251,33 @@ def test_a_signal_to_mpirun_stops_all_ranks_and_the_same_command_goes_on(
     assert len(before) + 40 <= len(after) <= len(before) + 43
 
 
-def kill_in_the_middle(launcher: Launcher, command: list[str], folder: Path, enough: int) -> None:
-    """Kill mpirun without a warning once so many evaluations have finished, and wait for all ranks to be gone."""
+def kill_in_the_middle(launcher: Launcher, command: list[str], folder: Path, enough: int, what: str) -> None:
+    """Kill mpirun, or all ranks with it, once so many evaluations have finished, and wait for all to be gone."""
     process = launcher.start(*command, **mpi_variables())
     journals = folder / "here" / "journal"
     wait_until(lambda: sum(file.read_bytes().count(b'"Finished"') for file in journals.glob("*.jsonl")) >= enough)
-    process.kill()
+    assert process.poll() is None, "it had ended before it could be killed"
+    if what == "mpirun":
+        process.kill()  # Its ranks notice, and end within a second or so.
+    else:
+        launcher.kill()
     process.wait(10)
     wait_until(lambda: not launcher.survivors(), 20)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize(("what", "moment"), [("mpirun", 1), ("everything", 2)])
 def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_nothing(
-    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path, moment: int
+    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path, what: str, moment: int
 ) -> None:
-    budget = 300
+    budget = 800 if what == "mpirun" else 400
     search = [*SLOW_SEARCH, "--evaluations", str(budget)]
     kill_in_the_middle(
         launcher,
         [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, *search],
         folder,
         enough=random.Random(moment).randrange(10, 200),
+        what=what,
     )
     before, in_flight = finished(folder / "here"), started(folder / "here")
     assert 10 <= len(before) < budget
@@ -295,12 +300,12 @@ def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_
 def test_a_search_survives_being_killed_again_and_again(
     mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path
 ) -> None:
-    budget = 200
+    budget = 250
     search = [*SLOW_SEARCH, "--evaluations", str(budget)]
     known: dict[tuple[int, int], Finished] = {}
-    for ranks, enough in ((4, 20), (6, 60), (2, 100)):
+    for ranks, enough in ((4, 20), (6, 80), (2, 130)):
         command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", sys.executable, *search]
-        kill_in_the_middle(launcher, command, folder, enough)
+        kill_in_the_middle(launcher, command, folder, enough, "everything")
         after = finished(folder / "here")
         assert after.items() >= known.items()
         known = after
@@ -312,21 +317,19 @@ def test_a_search_survives_being_killed_again_and_again(
 
 
 BUG = """
-import os, sys, time
+import time
+from pathlib import Path
+from mpi4py import MPI
 import evo
 
 class Broken(evo.Propagator):
-    def __init__(self):
-        self.parents = self.offspring = None
-        self.calls = 0
-    def __repr__(self):
-        return "Broken()"
+    calls = 0
     def breed(self, parents, space, rng):
         self.calls += 1
-        if os.environ.get("{variable}") == "1" and self.calls == 5:
-            open("raised", "w").close()
+        if MPI.COMM_WORLD.rank == 1 and self.calls == 5:
+            Path("raised").touch()
             raise {error}("a bug of ours")
-        return [evo.default_propagator(8)(parents, space, rng)[0]]
+        return evo.default_propagator(8)(parents, space, rng)
 
 def loss(params):
     time.sleep(0.01)
@@ -340,10 +343,10 @@ evo.minimize(loss, {{"x": (-1.0, 1.0)}}, propagator=Broken(), generations=100000
 def test_a_bug_on_one_rank_ends_all_ranks_at_once(
     mpirun_command: str, launcher: Launcher, folder: Path, error: str
 ) -> None:
-    (folder / "bug.py").write_text(BUG.format(error=error, variable="OMPI_COMM_WORLD_RANK"))
+    (folder / "bug.py").write_text(BUG.format(error=error))
     command = [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, "bug.py"]
-    process = launcher.start(*command, **mpi_variables(), PMIX_MCA_pmix_client_event_verbose="0")
-    wait_until((folder / "raised").exists)
+    process = launcher.start(*command, **mpi_variables())
+    wait_until(lambda: (folder / "raised").exists() or process.poll() is not None)
     began = time.monotonic()
     ended = launcher.finish(process, timeout=20)
     assert time.monotonic() - began < 10
@@ -451,12 +454,7 @@ def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(mpirun
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["completed"] + summary["failed"] == 2
     assert summary["test"]["test_acc"] == pytest.approx(float(accuracy), abs=1e-3)
-    assert not launcher_left(folder)
-
-
-def launcher_left(folder: Path) -> list[Path]:
-    """Files of Lightning outside the run directory."""
-    return [path for path in folder.iterdir() if path.name not in ("runs", "slow.py", "__pycache__")]
+    assert {path.name for path in folder.iterdir()} <= {"runs", "slow.py", "__pycache__"}
 
 
 @pytest.mark.slow

@@ -148,7 +148,12 @@ def test_statuses_and_reasons_are_counted() -> None:
 
 
 def result(events: Callable[[], list[AnyEvent]] = study, **more: Any) -> Result:
-    settings: dict[str, Any] = {"stop_reason": "9 generations are complete", "interrupted": False, "run_dir": None}
+    settings: dict[str, Any] = {
+        "stop_reason": "9 generations are complete",
+        "interrupted": False,
+        "run_dir": None,
+        "rank": 0,
+    }
     return Result(**{"events": events, "gave_up": False, **settings, "seconds": 12.345, **more})
 
 

@@ -109,9 +109,11 @@ def test_the_same_command_extends_a_search(launcher: Launcher, folder: Path) -> 
     before = (folder / "here" / "journal" / "0.jsonl").read_bytes()
     again = launcher.evo("sphere", "--evaluations", "8", "--run-dir", "here")
     assert (first.status, again.status) == (0, 0)
-    assert "resumed: 8 individuals are known\n" in again.out
+    assert "8 evaluations (8 completed) in earlier sessions: 8 evaluations are complete\n" in again.out
     assert len(finished(folder / "here")) == 8
+    assert (folder / "here" / "journal" / "0.jsonl").read_bytes() == before
     more = launcher.evo("sphere", "--evaluations", "20", "--run-dir", "here")
+    assert "resumed: 8 individuals are known\n" in more.out
     assert more.status == 0
     assert len(finished(folder / "here")) == 20
     assert (folder / "here" / "journal" / "0.jsonl").read_bytes().startswith(before)

@@ -116,11 +116,13 @@ def test_kills_hit_before_and_after_a_line_is_sent_and_in_every_phase() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_ranks_that_are_asked_to_stop_do_so_at_once_and_leave_what_they_had_for_later(block: int) -> None:
+    cut_short = 0
     for session in sessions(block, 30, budget=Budget(evaluations=40), polls=(30, 60)):
         result = simulate(replace(session, stop=(session.seed % 100, 20)))
         assert result.survived
         assert len(digests(result)) == 1, session
         interrupted = [event.individual for event in result.of(Finished) if event.status == "interrupted"]
+        cut_short += len(interrupted) == session.ranks
         assert sorted(interrupted + result.evaluated) == sorted(result.started), session
         assert len(result.started) < 40, session
         assert all(worker.interrupted for worker in result.workers)
@@ -130,6 +132,7 @@ def test_ranks_that_are_asked_to_stop_do_so_at_once_and_leave_what_they_had_for_
         assert set(later.evaluated) == set(later.started) >= set(result.started), session
         assert len(later.evaluated) >= 40, session
         check_outcomes(later, session)
+    assert cut_short > 20  # A rank is hardly ever between two evaluations.
 
 
 def test_each_rank_breeds_its_generations_however_long_the_others_take() -> None:
@@ -152,9 +155,11 @@ def test_a_study_is_extended_by_a_larger_budget() -> None:
 
 def test_all_ranks_stop_when_one_has_reached_the_target() -> None:
     budget = Budget(evaluations=300, target=1.5)
+    cut_short = 0
     for session in sessions(0, 100, budget=budget):
         result = simulate(session)
         assert len(digests(result)) == 1, session
+        cut_short += any(event.status == "interrupted" for event in result.of(Finished))
         best = result.workers[0].population.best
         assert best is not None
         assert best.loss is not None
@@ -162,6 +167,7 @@ def test_all_ranks_stop_when_one_has_reached_the_target() -> None:
         assert len(result.started) < 300
         assert "the target loss 1.5 is reached" in {event.reason for event in result.last_words}
         assert not any(worker.interrupted for worker in result.workers)
+    assert cut_short > 50
 
 
 @pytest.mark.parametrize("max_delay", [0, 20])

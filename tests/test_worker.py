@@ -153,6 +153,20 @@ def test_a_finite_space_is_tried_point_by_point_and_then_the_workers_say_so(rank
     assert not any(worker.interrupted for worker in workers)
 
 
+def test_ranks_that_breed_in_the_same_instant_choose_different_points() -> None:
+    space = Space({"x": (1, 20), "y": ("a", "b", "c")})
+    for seed in range(40):
+        asked = [ask(make_worker(space, GENETIC, rank=rank, ranks=8, seed=seed)) for rank in range(8)]
+        assert len({repr(one.params) for one in asked if one}) == 8
+
+
+def test_a_rank_takes_over_the_points_of_ranks_that_are_busy() -> None:
+    worker = make_worker(GRID, GENETIC, ranks=3)
+    asked = [ask(worker) for _ in range(40) if not worker.is_done]
+    assert Counter(repr(one.params) for one in asked if one) == Counter(repr(params) for params in GRID.points())
+    assert None in asked[:-1]  # It waits a moment for them.
+
+
 def test_one_worker_never_waits_for_others() -> None:
     worker = make_worker(GRID, GENETIC)
     for _ in range(12):

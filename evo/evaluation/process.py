@@ -166,6 +166,7 @@ class ProcessEvaluator:
             if news.refusal:
                 return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
             self._ready, self._began = True, time.monotonic()
+            Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 
     def _out_of_time(self) -> Outcome | None:

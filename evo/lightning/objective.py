@@ -127,8 +127,8 @@ class LightningObjective:
         checkpoint = trial.folder / CHECKPOINT
         if not checkpoint.is_file():
             raise FileNotFoundError(
-                f"Individual {trial.individual} has no weights: {checkpoint} does not exist. Only the best individuals "
-                "of a study keep theirs: test one of those, or train this one again."
+                f"Individual {trial.individual} has no weights: {checkpoint} does not exist. With several "
+                "nodes, give a run directory that all of them see; or train this one again."
             )
         with alone():
             module, data = self._build(params, trial)

@@ -60,6 +60,7 @@ class Result:
     """What a search found; the same on every rank.
 
     Args:
+        rank: The rank that got it; 0 is the one to print.
         events: Where the records come from.
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
@@ -71,6 +72,7 @@ class Result:
         digest: Of the population that all ranks hold, when debugging.
     """
 
+    rank: int
     events: Callable[[], Iterable[AnyEvent]] = field(repr=False)
     stop_reason: str
     interrupted: bool

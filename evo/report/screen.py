@@ -87,7 +87,8 @@ def terminal_width() -> int:
 def _closing_notes(result: Result, ranks: int) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
     best, run_dir = result.best, result.run_dir
-    notes = [f"{count_text(result.individuals)} in {result.seconds:.1f} s: {result.stop_reason}"]
+    when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
+    notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
     elif result.test:

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evo.report.records import Evaluation, count_statuses, failure_reasons, rank_evaluations
+from evo.report.records import Evaluation, Result, count_statuses, failure_reasons, rank_evaluations
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
@@ -56,11 +56,19 @@ def count_text(evaluations: Sequence[Evaluation]) -> str:
 def best_text(best: Evaluation) -> str:
     """One individual, a line for each thing that is known of it."""
     figures = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
-    width = max(map(len, [*figures, *best.params, "individual"])) + 2
+    width = max(map(len, [*figures, *(f"  {name}" for name in best.params), "individual"])) + 2
     lines = [f"{'individual':{width}}{best.name}, evaluated by rank {best.rank} on {best.host}, {best.device}"]
     lines += [f"{name:{width}}{value}" for name, value in figures.items()]
     lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
     return "\n".join(lines)
+
+
+def nothing_found_text(result: Result) -> str:
+    """Why a search ended without a result, in one line."""
+    ended = "the search gave up" if result.gave_up else "no evaluation completed"
+    reasons = failure_reasons(result.individuals)
+    often = f"; the most frequent error, {len(reasons[0][1])} times: {reasons[0][0]}" if reasons else ""
+    return f"{ended}: {result.stop_reason}{often}"
 
 
 def number_text(value: Any) -> str:
