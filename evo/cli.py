@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _best(arguments: Sequence[str]) -> int:
     import msgspec
 
-    from evo.journal import RunDirectory
     from evo.report.records import gather_evaluations, rank_evaluations
     from evo.report.tables import best_text
+    from evo.rundir import RunDirectory
 
     parser = argparse.ArgumentParser(prog="evo best", description="Show the best individual of a run directory.")
     parser.add_argument("run", type=Path, metavar="RUN", help="A run directory, complete or not.")

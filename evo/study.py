@@ -23,13 +23,13 @@ from evo.config import Config, load_limits, parse_duration
 from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
 from evo.events import AnyEvent
-from evo.journal import RunDirectory, Scratch, Study
 from evo.objectives import Reference, describe
 from evo.population import Population
 from evo.propagators import Propagator, default_propagator
 from evo.report.progress import Progress
 from evo.report.records import Result, count_statuses
 from evo.report.screen import Screen
+from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
 from evo.space import Space
@@ -197,30 +197,9 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
 
 def _agree_on_study(asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport) -> Study:
     """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks."""
-    found = together(transport, lambda: _find_study(directory, asked, seed) if transport.rank == 0 else None)
+    found = together(transport, lambda: find_study(directory, asked, seed) if transport.rank == 0 else None)
     said = transport.gather(msgspec.json.encode(found or asked).decode())
     return msgspec.json.decode(said[0], type=Study)
-
-
-def _find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> Study | None:
-    """The study of a directory, after a check that it may go on, or begin, there; touches nothing."""
-    found = directory.study()
-    if found is None:
-        directory.check_writable()
-        return None
-    where = f"run directory {directory} holds another study"
-    advice = "choose another directory with --run-dir, or repeat the same command"
-    if found.objective != asked.objective:
-        raise ValueError(f"{where}: its objective is {found.objective}, not {asked.objective}; {advice}")
-    for name in [*found.limits, *asked.limits]:
-        before, now = found.limits.get(name), asked.limits.get(name)
-        if before != now:
-            raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
-    if list(found.limits) != list(asked.limits):
-        raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
-    if seed is not None and found.seed != seed:
-        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
-    return found
 
 
 def _replay(directory: RunDirectory | Scratch, population: Population) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from evo.journal import RunDirectory, Study
+from evo.rundir import RunDirectory, Study
 from evo.space import Space
 
 _LIMITS = {

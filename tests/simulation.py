@@ -45,9 +45,10 @@ class Journal:
 class Evaluator:
     """Takes a random number of polls, and ends in a way that depends on the parameters alone."""
 
-    def __init__(self, polls: tuple[int, int], rng: np.random.Generator) -> None:
+    def __init__(self, polls: tuple[int, int], rng: np.random.Generator, reports: float = 0.1) -> None:
         self.seeds: dict[Identity, int] = {}
         self._polls = polls
+        self._reports = reports
         self._rng = rng
 
     def start(
@@ -61,7 +62,7 @@ class Evaluator:
     def poll(self) -> Outcome | None:
         if self._left > 0:
             self._left -= 1
-            if self._rng.random() < 0.1:
+            if self._rng.random() < self._reports:
                 self._report(self._left, 0.5)
             return None
         return self._outcome
@@ -90,6 +91,7 @@ class Session:
         max_delay: Of a message, in steps of all ranks.
         duplicates: Probability that a message arrives twice.
         polls: An evaluation takes at least and at most so many steps of its rank.
+        reports: Probability that it reports an intermediate loss in a step.
         stop: From which step on the ranks are asked to stop, each within so many.
         kill: From which step on the ranks die, each within so many; about half of them while writing.
         propagator: Breeds.
@@ -102,6 +104,7 @@ class Session:
     max_delay: int = 5
     duplicates: float = 0.0
     polls: tuple[int, int] = (5, 20)
+    reports: float = 0.1
     stop: tuple[int, int] | None = None
     kill: tuple[int, int] | None = None
     propagator: Propagator = RANDOM
@@ -190,7 +193,7 @@ def simulate(session: Session, before: Sequence[bytes] = ()) -> Result:
 
     def life(worker: Worker, stop: float, death: float) -> Iterator[None]:
         rank = worker.settings.rank
-        evaluator = Evaluator(session.polls, rng)
+        evaluator = Evaluator(session.polls, rng, session.reports)
         steps = search(
             worker,
             network.endpoints[rank],

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from evo.events import AnyEvent, Done, Finished, Joined, Reported, Retired, Started, encode
-from evo.journal import Journal, RunDirectory, Scratch, Study, read_journal
+from evo.journal import Journal, read_journal
+from evo.rundir import RunDirectory, Scratch, Study
 
 EVENTS: list[AnyEvent] = [
     Joined(time=1.5, rank=0, ranks=2, host="näme", device="cuda:0"),

@@ -29,6 +29,7 @@ LAYERS = [
     "evo.transport",
     "evo.mpi",
     "evo.journal",
+    "evo.rundir",
     "evo.objectives",
     "evo.search",
     "evo.evaluation",

@@ -21,8 +21,8 @@ import pytest
 from helpers import Ended, Launcher, mpi_variables, wait_until
 
 from evo.events import AnyEvent, Finished, Started
-from evo.journal import RunDirectory
 from evo.mpi import is_launched, why_not_one_world
+from evo.rundir import RunDirectory
 
 pytestmark = pytest.mark.mpi
 

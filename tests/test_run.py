@@ -25,8 +25,8 @@ from helpers import Ended, Launcher, wait_until
 import evo
 import evo.run
 from evo.events import AnyEvent, Finished, Started
-from evo.journal import RunDirectory
 from evo.report.records import gather_evaluations
+from evo.rundir import RunDirectory
 
 EVO = [sys.executable, "-c", "import sys; from evo.cli import main; sys.exit(main())"]
 

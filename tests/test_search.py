@@ -156,7 +156,7 @@ def test_a_study_is_extended_by_a_larger_budget() -> None:
 def test_all_ranks_stop_when_one_has_reached_the_target() -> None:
     budget = Budget(evaluations=300, target=1.5)
     cut_short = 0
-    for session in sessions(0, 100, budget=budget):
+    for session in sessions(0, 100, budget=budget, reports=0.0):
         result = simulate(session)
         assert len(digests(result)) == 1, session
         cut_short += any(event.status == "interrupted" for event in result.of(Finished))

@@ -1,0 +1,238 @@
+"""The run directory: what is searched, what happened, and the files of every evaluation.
+
+study.json              what is searched; written once
+journal/RANK.jsonl      the events of one rank, one per line
+individuals/R-G/        the files of one evaluation
+summary.json            the completion record
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.events import AnyEvent, Identity
+from evo.journal import Journal, NoJournal, read_journal
+
+
+class Study(msgspec.Struct, frozen=True, kw_only=True):
+    """What is searched, as study.json records it.
+
+    Args:
+        name: Of the study.
+        objective: What is minimised, as a user names it.
+        limits: See `evo.space.Space.describe`.
+        seed: Not negative.
+        propagator: How individuals were bred in the first session.
+        versions: Packages that matter to reproduce it.
+        created: Seconds since the epoch.
+    """
+
+    name: str
+    objective: str
+    limits: dict[str, dict[str, Any]]
+    seed: int
+    propagator: str = ""
+    versions: dict[str, str] = {}
+    created: float = 0.0
+
+
+class RunDirectory:
+    """Where one study keeps its files.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._name = str(path)
+        self.path = path.absolute()  # An objective may change the working directory.
+
+    def __str__(self) -> str:
+        return self._name
+
+    def folder(self, identity: Identity) -> Path:
+        """The folder of one individual; it need not exist."""
+        return self.path / "individuals" / "{}-{}".format(*identity)
+
+    def study(self) -> Study | None:
+        """The study of this directory; None when there is none yet.
+
+        Raises:
+            ValueError: The directory is something else, or study.json is damaged.
+        """
+        file = self.path / "study.json"
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Study)
+        except (FileNotFoundError, NotADirectoryError):
+            # Of an attempt that was killed before it had written study.json, there may be folders and a part of that.
+            others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
+            if any(path.is_file() for path in others):
+                raise ValueError(
+                    f"run directory {self} holds files but no study.json: choose an empty or a new directory"
+                ) from None
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise ValueError(f"run directory {self}: study.json cannot be read: {error}") from None
+
+    def create(self, study: Study) -> None:
+        """Make the directory.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        try:
+            for folder in ("journal", "individuals"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+            self.write("study.json", study)
+        except OSError as error:
+            raise ValueError(
+                f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
+            ) from None
+
+    def check_writable(self) -> None:
+        """Make sure, without making anything, that the directory can be made.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        existing = next(path for path in [self.path, *self.path.absolute().parents] if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            why = "cannot be written" if existing.is_dir() else "is a file"
+            raise ValueError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
+
+    def begin(self, study: Study) -> None:
+        """Make the directory, or go on in it: a completion record speaks of a complete study.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        if self.study() is None:
+            self.create(study)
+        self._summary.unlink(missing_ok=True)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has a completion record."""
+        return self._summary.exists()
+
+    def tested(self) -> dict[str, Any]:
+        """The test of the best individual in the completion record."""
+        return dict(msgspec.json.decode(self._summary.read_bytes())["test"])
+
+    @property
+    def _summary(self) -> Path:
+        return self.path / "summary.json"
+
+    def write(self, name: str, content: Any) -> None:
+        """Write a JSON file of the directory, whole or not at all."""
+        file = self.path / name
+        partial = file.with_name(f".{name}.{os.getpid()}")
+        with partial.open("wb") as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+
+    def open_journal(self, rank: int) -> Journal:
+        """The log of one rank, to be written.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        return Journal(self.path / "journal" / f"{rank}.jsonl")
+
+    def remember(self, event: AnyEvent) -> None:
+        """Nothing: the journals hold it."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All events of all ranks, file by file.
+
+        Raises:
+            ValueError: A line is damaged; the message names the file and the line.
+        """
+        for file in sorted((self.path / "journal").glob("*.jsonl")):
+            yield from read_journal(file)
+
+
+class Scratch:
+    """In place of a run directory when no files are kept: remembers events, and gives evaluations temporary folders."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="evo-"))
+        self._events: list[AnyEvent] = []
+
+    def __str__(self) -> str:
+        return "no files are kept"
+
+    def folder(self, identity: Identity) -> Path:
+        """The folder of one individual; it need not exist."""
+        return self.path / "{}-{}".format(*identity)
+
+    def study(self) -> Study | None:
+        """None: it is always new."""
+        return None
+
+    def check_writable(self) -> None:
+        """There is nothing to write."""
+
+    def begin(self, study: Study) -> None:
+        """Nothing is kept."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Never: it is always new."""
+        return False
+
+    def tested(self) -> dict[str, Any]:
+        """Nothing, since it is never complete."""
+        return {}
+
+    def write(self, name: str, content: Any) -> None:
+        """Nothing is kept."""
+
+    def remember(self, event: AnyEvent) -> None:
+        """Remember an event, of this rank or of another."""
+        self._events.append(event)
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All that was remembered."""
+        return iter(self._events)
+
+    def open_journal(self, rank: int) -> NoJournal:
+        """None: the events themselves are remembered."""
+        return NoJournal()
+
+    def close(self) -> None:
+        """Remove the folders of evaluations."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> Study | None:
+    """The study of a directory, after a check that it may go on, or begin, there; touches nothing."""
+    found = directory.study()
+    if found is None:
+        directory.check_writable()
+        return None
+    where = f"run directory {directory} holds another study"
+    advice = "choose another directory with --run-dir, or repeat the same command"
+    if found.objective != asked.objective:
+        raise ValueError(f"{where}: its objective is {found.objective}, not {asked.objective}; {advice}")
+    for name in [*found.limits, *asked.limits]:
+        before, now = found.limits.get(name), asked.limits.get(name)
+        if before != now:
+            raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
+    if list(found.limits) != list(asked.limits):
+        raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
+    if seed is not None and found.seed != seed:
+        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
+    return found

@@ -1,0 +1,52 @@
+"""Parents and their offspring, and what a share of many trials may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evo.limits import Choice
+from evo.population import Active, Individual
+from evo.propagators import Propagator
+from evo.space import Genome, Space
+
+FLOATS = Space({f"x{i}": (0.0, 1.0) for i in range(40)})
+CATEGORIES = Space({f"c{i}": Choice([f"v{j}" for j in range(100)]) for i in range(12)})
+
+
+def genome_of(space: Space, value: float) -> Genome:
+    return np.full(len(space), value)
+
+
+def one_value(space: Space, value: float, loss: float | None = None, **strategy: Any) -> Individual:
+    """An individual all of whose genes are the same."""
+    return Individual(genome=genome_of(space, value), identity=(0, 0), loss=loss, strategy=strategy)
+
+
+def offspring_of(propagator: Propagator, parents: Active, space: Space, count: int, seed: int = 1) -> list[Individual]:
+    rng = np.random.default_rng(seed)
+    return [child for _ in range(count) for child in propagator(parents, space, rng)]
+
+
+def share(of: Callable[[Individual], bool], among: Sequence[Individual]) -> float:
+    return sum(map(of, among)) / len(among)
+
+
+def near(probability: float, count: int) -> Any:
+    """Within four standard deviations of a share of so many trials."""
+    return pytest.approx(probability, abs=4 * math.sqrt(probability * (1 - probability) / count) + 1e-12)
+
+
+def changed(child: Individual, parent: Individual) -> int:
+    return int((child.genome != parent.genome).sum())
+
+
+class Average(Propagator):
+    """What a user may write: one method."""
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
