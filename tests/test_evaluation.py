@@ -318,6 +318,7 @@ def test_a_child_answers_polls_while_it_evaluates(child: ProcessEvaluator) -> No
     began = time.monotonic()
     assert [child.poll() for _ in range(5)] == [None] * 5
     assert time.monotonic() - began < 1
+    child.interrupt()
 
 
 def starts_others(params: dict[str, Any], trial: Any) -> float:

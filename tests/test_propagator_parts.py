@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import pytest
-from records import ask, evaluate, evaluated, individual, make_worker, random_population
+from offspring import CATEGORIES, FLOATS, SPACES, Average, changed, near, offspring_of, one_value, share
+from records import individual, random_population
 
-import evo.propagators
-from evo.limits import Choice, Float, Int
-from evo.population import Active, Individual
+from evo.limits import Float
 from evo.propagators import (
     Compose,
     Conditional,
@@ -33,10 +31,7 @@ from evo.propagators import (
     default_propagator,
 )
 from evo.propagators.selection import choose
-from evo.space import Genome, Space
-
-
-from test_propagators import SPACES
+from evo.space import Space
 
 # Selection
 
@@ -306,5 +301,3 @@ def test_too_few_parents_are_an_error_that_says_what_to_do() -> None:
 def test_an_argument_out_of_range_is_named(make: Callable[[], Propagator], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
-
-

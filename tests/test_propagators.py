@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
-from records import ask, evaluate, evaluated, individual, make_worker, random_population
+from offspring import CATEGORIES, SPACES, Average, near, offspring_of
+from records import ask, evaluate, evaluated, make_worker, random_population
 
 import evo.propagators
-from evo.limits import Choice, Float, Int
+from evo.limits import Float
 from evo.population import Active, Individual
 from evo.propagators import (
     Compose,
@@ -32,9 +32,7 @@ from evo.propagators import (
     Stochastic,
     default_propagator,
 )
-from evo.propagators.selection import choose
-from evo.space import Genome, Space
-
+from evo.space import Space
 
 # Each, made to breed one individual from a whole population.
 CONTRACT: dict[str, Propagator] = {
@@ -53,23 +51,6 @@ CONTRACT: dict[str, Propagator] = {
     "SelectUniform": SelectUniform(1),
     "Stochastic": Compose([SelectMin(1), Stochastic(PointMutation(), 0.5)]),
     "default_propagator": default_propagator(6),
-}
-
-SPACES = {
-    "floats": Space({"x": (-1.0, 1.0), "y": Float(1e-5, 1e-1, log=True), "z": (5.0, 0.5)}),
-    "integers": Space({"x": (1, 30), "y": Int(1, 512, log=True), "z": Int(0, 100, step=5)}),
-    "categories": Space({"x": ("a", "b", "c"), "y": (False, True), "z": Choice("a", None, 1)}),
-    "mixed": Space({"x": (-1.0, 1.0), "y": (1, 30), "z": ("a", "b", "c"), "w": (8, 16, 64)}),
-    "conditional": Space(
-        {
-            "momentum": Float(0, 1, when={"optimizer": "sgd"}),
-            "optimizer": ("sgd", "adam"),
-            "layers": (1, 3),
-            "width": Int(1, 512, log=True, when={"layers": [2, 3]}),
-            "nesterov": Choice(False, True, when={"momentum_kind": "fixed"}),
-            "momentum_kind": Choice("fixed", "free", when={"optimizer": "sgd"}),
-        }
-    ),
 }
 
 # The contract

@@ -14,9 +14,21 @@ from evo.propagators.base import Propagator, check_count, check_probability
 from evo.space import Genome, Space
 
 
+class _Crossover(Propagator):
+    """One individual from two."""
+
+    @property
+    def parents(self) -> int | None:
+        return 2
+
+    @property
+    def offspring(self) -> int | None:
+        return 1
+
+
 @final
 @dataclass(frozen=True)
-class CrossoverUniform(Propagator):
+class CrossoverUniform(_Crossover):
     """Each gene comes from the first of two parents with a fixed probability, else from the second.
 
     Args:
@@ -27,14 +39,6 @@ class CrossoverUniform(Propagator):
 
     def __post_init__(self) -> None:
         check_probability("contribution", self.contribution)
-
-    @property
-    def parents(self) -> int | None:
-        return 2
-
-    @property
-    def offspring(self) -> int | None:
-        return 1
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         first, second = parents
@@ -75,7 +79,7 @@ class CrossoverMultiple(Propagator):
 
 @final
 @dataclass(frozen=True)
-class CrossoverSigmoid(Propagator):
+class CrossoverSigmoid(_Crossover):
     """Each gene comes from the better of two parents with a probability that grows with their difference in loss.
 
     The better one's probability is 1 / (1 + exp(-d / T)), d the difference of the losses: one half for equal
@@ -90,14 +94,6 @@ class CrossoverSigmoid(Propagator):
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature!r}: it must be above 0")
-
-    @property
-    def parents(self) -> int | None:
-        return 2
-
-    @property
-    def offspring(self) -> int | None:
-        return 1
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         losses = [math.inf if parent.loss is None else parent.loss for parent in parents]

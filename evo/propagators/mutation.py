@@ -14,9 +14,21 @@ from evo.propagators.selection import choose
 from evo.space import Space
 
 
+class _Mutation(Propagator):
+    """One individual from one."""
+
+    @property
+    def parents(self) -> int | None:
+        return 1
+
+    @property
+    def offspring(self) -> int | None:
+        return 1
+
+
 @final
 @dataclass(frozen=True)
-class PointMutation(Propagator):
+class PointMutation(_Mutation):
     """Draw some active genes anew, uniformly over their range.
 
     Args:
@@ -28,21 +40,13 @@ class PointMutation(Propagator):
     def __post_init__(self) -> None:
         check_count("points", self.points)
 
-    @property
-    def parents(self) -> int | None:
-        return 1
-
-    @property
-    def offspring(self) -> int | None:
-        return 1
-
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         return [_redrawn(parents[0], self.points, space, rng)]
 
 
 @final
 @dataclass(frozen=True)
-class RandomPointMutation(Propagator):
+class RandomPointMutation(_Mutation):
     """Draw a random number of active genes anew, uniformly over their range.
 
     Args:
@@ -59,14 +63,6 @@ class RandomPointMutation(Propagator):
         if self.min_points > self.max_points:
             raise ValueError(f"min_points is {self.min_points}: it must not be above max_points = {self.max_points}")
 
-    @property
-    def parents(self) -> int | None:
-        return 1
-
-    @property
-    def offspring(self) -> int | None:
-        return 1
-
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         points = int(rng.integers(self.min_points, self.max_points + 1))
         return [_redrawn(parents[0], points, space, rng)]
@@ -74,7 +70,7 @@ class RandomPointMutation(Propagator):
 
 @final
 @dataclass(frozen=True)
-class IntervalMutationNormal(Propagator):
+class IntervalMutationNormal(_Mutation):
     """Move some active ordered genes (numbers, not categories) by a normal deviate; bounds clip.
 
     Args:
@@ -90,14 +86,6 @@ class IntervalMutationNormal(Propagator):
         check_count("points", self.points)
         if not self.sigma > 0:
             raise ValueError(f"sigma is {self.sigma!r}: it must be above 0")
-
-    @property
-    def parents(self) -> int | None:
-        return 1
-
-    @property
-    def offspring(self) -> int | None:
-        return 1
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         genome = parents[0].genome.copy()
