@@ -31,8 +31,8 @@ _BREEDING, _TRAINING = 0, 1
 class Breeder:
     """Breeds for one rank.
 
-    No point is tried twice, as far as this rank knows. Ranks that breed in the same instant know nothing of each other's
-    choice, so a finite space is shared out among them, by a checksum of the point; only a message that is under way for
+    No point is tried twice, as far as this rank knows. Ranks that breed in the same instant know nothing of each
+    other's choice, so a finite space is shared out among them, by a checksum of the point; only a message under way for
     longer than a whole evaluation can then make two of them try the same.
 
     Args:

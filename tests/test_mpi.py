@@ -162,8 +162,8 @@ def test_one_rank_under_mpirun_searches_as_without_it(mpirun: MpiRun, launcher: 
 BUDGETS = """
 import sys
 from evo.run import main
-for seed in range(6):
-    budget = 20 + 60 * seed
+for seed in range(16):
+    budget = 20 + 15 * seed
     arguments = f"sphere --evaluations {budget} --seed {seed} --run-dir {budget} --quiet --debug"
     assert main(arguments.split()) == 0
 """
@@ -175,7 +175,7 @@ def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(
 ) -> None:
     (folder / "budgets.py").write_text(BUDGETS)
     assert mpirun(ranks, "budgets.py") == Ended(0, "", "")
-    for budget in range(20, 321, 60):
+    for budget in range(20, 260, 15):
         assert budget <= len(finished(folder / str(budget))) <= budget + ranks - 1
         assert set(started(folder / str(budget))) == set(finished(folder / str(budget)))
 
@@ -239,6 +239,15 @@ def test_each_of_all_mistakes_on_four_ranks_gives_one_line(mpirun: MpiRun, launc
     for line, name in zip(said, mistakes.MISTAKES, strict=True):
         check_mistake(folder, line, name)
     assert mistakes.contents(folder) == before
+
+
+def test_a_mistake_in_a_script_on_four_ranks_gives_one_line_as_well(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "script.py").write_text("import evo\nevo.minimize(abs, {'x': (1.0, 1.0)})\n")
+    ended = mpirun(4, "script.py")
+    assert ended.status == 2, ended
+    (line,) = re.findall(r"^.*evo: error: .*$", ended.err, re.M)
+    assert "limit 'x'" in line
+    assert "Traceback" not in ended.err
 
 
 def test_a_journal_that_one_rank_cannot_write_is_one_line(mpirun: MpiRun, folder: Path) -> None:
