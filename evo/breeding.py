@@ -21,7 +21,9 @@ Bred: TypeAlias = tuple[Params, dict[str, Any]]
 # How often a point is bred, and then drawn at random, before a finite space is gone through; times the shares.
 _BREEDING_ATTEMPTS = 10
 _SAMPLING_ATTEMPTS = 30
-# With more ranks, several have the same share: a small share would leave breeding little choice.
+# So few points for each rank are likely to be tried all.
+_EXHAUSTIBLE = 100
+# In a larger space with more ranks, several have the same share: a small share would leave breeding little choice.
 _MOST_SHARES = 16
 
 # What the generators derived from a study's seed are for.
@@ -32,8 +34,8 @@ class Breeder:
     """Breeds for one rank.
 
     No point is tried twice, as far as this rank knows. Ranks that breed in the same instant know nothing of each
-    other's choice, so a finite space is shared out among them, by a checksum of the point; only a message under way for
-    longer than a whole evaluation can then make two of them try the same.
+    other's choice, so a finite space is shared out among them, by a checksum of the point. Two of them may still try
+    the same one when a message is under way for longer than an evaluation, or one takes a point of another's share.
 
     Args:
         propagator: Breeds individuals from the active population.
@@ -60,7 +62,9 @@ class Breeder:
         self.rank = rank
         self.seed = seed
         self.allow_duplicates = allow_duplicates
-        self._shares = min(ranks, _MOST_SHARES) if math.isfinite(self.space.size) else 1
+        # A small space will be exhausted: there each rank has a share of its own.
+        shares = ranks if self.space.size <= _EXHAUSTIBLE * ranks else min(ranks, _MOST_SHARES)
+        self._shares = shares if math.isfinite(self.space.size) else 1
         self._share_is_exhausted = False
 
     def generator(self, generation: int) -> np.random.Generator:
@@ -105,14 +109,14 @@ class Breeder:
         return not share_only or self._shares == 1 or (zlib.crc32(genome) - self.rank) % self._shares == 0
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Bred]:
-        for _ in range(_BREEDING_ATTEMPTS * self._shares):
+        for _ in range(_BREEDING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
             bred = self._offspring(rng)
             yield self.space.complete(bred.genome, rng), bred.strategy
 
     def _drawn(self, rng: np.random.Generator) -> Iterator[Bred]:
         # There is always something new to draw from a space with a float, however rarely that exists.
         endless = math.isinf(self.space.size)
-        for _ in itertools.count() if endless else range(_SAMPLING_ATTEMPTS * self._shares):
+        for _ in itertools.count() if endless else range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
             yield self.space.complete(self.space.sample(rng), rng), {}
 
     def _all(self, rng: np.random.Generator) -> Iterator[Bred]:

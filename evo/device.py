@@ -103,7 +103,9 @@ def bind(
     waiting = environment.get("OMP_WAIT_POLICY", "PASSIVE")
     variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": waiting}
     if not gpus:
-        return Binding("cpu", threads, {**variables, "CUDA_VISIBLE_DEVICES": ""})
+        # Where none was found, one may be that does not show in /dev; where none is wanted, none is shown.
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if gpus_per_node == 0 or visible is not None else {}
+        return Binding("cpu", threads, {**variables, **hidden})
     gpu = gpus[local_rank % len(gpus)]
     return Binding(f"cuda:{gpu}", threads, {**variables, "CUDA_VISIBLE_DEVICES": gpu})
 

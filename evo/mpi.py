@@ -11,10 +11,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from evo.signals import end_with_parent
 from evo.transport import SharedError
 
 _TAG = 1
@@ -22,6 +24,8 @@ _PATIENCE = 0.05  # Seconds that a rank waits for its messages to leave, near th
 _NAP = 0.01  # Seconds; a rank that waits costs nothing measurable, and evaluations take longer.
 # So many messages to a rank that does not call MPI complete at once; further ones are put together into one.
 _MOST_OUTSTANDING = 8
+# These live exactly as long as their job.
+_LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
 
 
@@ -34,8 +38,8 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     return any(variable in environment for variable in _LAUNCH_VARIABLES)
 
 
-class NotOneWorldError(ValueError):
-    """The ranks that a launcher started are each alone."""
+class NoMPIError(ValueError):
+    """A launcher started several ranks that cannot reach each other."""
 
 
 class MPITransport:
@@ -156,14 +160,29 @@ def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
     return ""
 
 
+def _parent_name() -> str:
+    try:
+        return Path(f"/proc/{os.getppid()}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def connect() -> MPITransport | None:
     """Connect to the other ranks, if this process is one of an MPI job; None when it runs alone.
 
     Raises:
-        NotOneWorldError: srun started several ranks that do not form one MPI job.
+        NoMPIError: srun started several ranks that do not form one MPI job.
     """
-    transport = MPITransport() if is_launched(os.environ) else None
+    try:
+        transport = MPITransport() if is_launched(os.environ) else None
+    except ImportError as error:
+        raise NoMPIError(
+            f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
+        ) from None
+    if transport and _parent_name() in _LAUNCHERS:
+        # Or a rank in the middle of a long loss would go on after the others, and write where the next session does.
+        end_with_parent()
     problem = why_not_one_world(transport.size if transport else 1, os.environ)
     if problem:
-        raise NotOneWorldError(problem)
+        raise NoMPIError(problem)
     return transport

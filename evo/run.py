@@ -8,12 +8,12 @@ import io
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from evo.config import Config, parse_arguments
-from evo.mpi import NotOneWorldError, connect
+from evo.mpi import NoMPIError, connect
 from evo.objectives import Reference, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
@@ -61,7 +61,8 @@ def minimize(
     with StopSignals() as signals:
         transport = connect() or Serial()
         config = together(transport, lambda: Config(**{"quiet": True, **settings}))
-        result = run_study(config, loss, transport, signals, limits, propagator)
+        with _no_silent_exit():
+            result = run_study(config, loss, transport, signals, limits, propagator)
         transport.close()
         return result
 
@@ -83,17 +84,27 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
             job = together(
                 transport, lambda: _read(sys.argv[1:] if arguments is None else arguments, program, transport)
             )
-            result = run_study(job.config, job.objective, transport, signals, job.limits)
+            with _no_silent_exit():
+                result = run_study(job.config, job.objective, transport, signals, job.limits)
             status = RUN_AGAIN if result.interrupted else COMPLETE
             if transport.rank == 0 and not status and (result.gave_up or result.best is None):
                 status = NOT_FOUND
                 print(f"evo: error: {nothing_found_text(result)}", file=sys.stderr, flush=True)
-        except (SharedError, NotOneWorldError) as error:
+        except (SharedError, NoMPIError) as error:
             if transport.rank == 0:
                 print(f"evo: error: {error}", file=sys.stderr, flush=True)
             status = MISTAKEN
         transport.close()
         return status
+
+
+@contextlib.contextmanager
+def _no_silent_exit() -> Iterator[None]:
+    """Make an error of what would end this rank alone and leave the others waiting."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"something in the search called sys.exit({error.code!r})") from error
 
 
 @dataclass(frozen=True)

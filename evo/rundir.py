@@ -43,6 +43,12 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     created: float = 0.0
 
 
+class _Tested(msgspec.Struct):
+    """The part of summary.json that cannot be had from the journals."""
+
+    test: dict[str, Any]
+
+
 class RunDirectory:
     """Where one study keeps its files.
 
@@ -115,16 +121,23 @@ class RunDirectory:
         """
         if self.study() is None:
             self.create(study)
-        self._summary.unlink(missing_ok=True)
+        try:
+            self._summary.unlink(missing_ok=True)
+        except OSError as error:
+            raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has a completion record."""
-        return self._summary.exists()
+        """Whether it has a completion record, and a sound one."""
+        try:
+            self.tested()
+        except (OSError, msgspec.DecodeError):
+            return False
+        return True
 
     def tested(self) -> dict[str, Any]:
         """The test of the best individual in the completion record."""
-        return dict(msgspec.json.decode(self._summary.read_bytes())["test"])
+        return msgspec.json.decode(self._summary.read_bytes(), type=_Tested).test
 
     @property
     def _summary(self) -> Path:
@@ -220,8 +233,8 @@ class Scratch:
 def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> Study | None:
     """The study of a directory, after a check that it may go on, or begin, there; touches nothing."""
     found = directory.study()
+    directory.check_writable()
     if found is None:
-        directory.check_writable()
         return None
     where = f"run directory {directory} holds another study"
     advice = "choose another directory with --run-dir, or repeat the same command"

@@ -1,13 +1,17 @@
-"""Signals that ask for a clean stop."""
+"""Signals: those that ask for a clean stop, and the one that ends a process with its parent."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+_PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 _ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
 
 
@@ -54,3 +58,13 @@ class StopSignals:
         self.reason = self.reason or f"{name} asked to stop"
         if self._listener:
             self._listener(self.reason)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process as soon as its parent is gone, whatever it is doing then (Linux)."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

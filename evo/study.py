@@ -77,6 +77,11 @@ def make_plan(
     Raises:
         ValueError: Something does not fit; the message names it.
     """
+    if config.run_dir and describe(objective).endswith("<lambda>"):
+        raise ValueError(
+            f"objective {describe(objective)} has no name by which run directory {config.run_dir} could know it again: "
+            "define a function, or keep no files"
+        )
     if isinstance(objective, Reference):
         needs_child = objective.is_heavy
     else:
@@ -234,7 +239,10 @@ def _search(
         with closing(progress):
             deque(search(worker, transport, evaluator, journal, watch, time.time), maxlen=0)
     result = _agree_on_end(worker, worker.stop_reason, transport, directory, debug)
-    test, problem = _test_best(study, result, evaluator, directory, transport)
+    test: dict[str, Any] = {}
+    problem = ""
+    if not (result.interrupted or result.gave_up):
+        test, problem = _test_best(study, result, evaluator, directory, transport)
     result = dataclasses.replace(result, seconds=time.monotonic() - began, test=test, test_error=problem)
     if transport.rank == 0 and not (result.interrupted or result.gave_up):
         directory.write("summary.json", _summary(study, result, worker.settings.ranks))

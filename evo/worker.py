@@ -24,6 +24,7 @@ from evo.propagators import Propagator
 _ENDGAME = 64
 # Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
 _QUIET_ENOUGH = 3
+_TURNS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +248,9 @@ class Worker:
         tried = len(self.population.tried)
         self._quiet = self._quiet + 1 if tried == self._tried_before else 0
         self._tried_before = tried
-        return self._breeder.breed(rng, share_only=False) if self._quiet >= _QUIET_ENOUGH else None
+        # One rank after another, or all that have run out would choose from the same few points at once.
+        patience = _QUIET_ENOUGH * (1 + self.settings.rank % _TURNS)
+        return self._breeder.breed(rng, share_only=False) if self._quiet >= patience else None
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:

@@ -46,7 +46,6 @@ def test_a_rank_is_bound_to_the_gpu_of_its_place_on_the_node(
 @pytest.mark.parametrize(
     ("visible", "gpus_per_node", "found"),
     [
-        (None, None, 0),
         (None, 0, 4),
         ("", None, 4),
         ("-1", None, 4),
@@ -61,6 +60,12 @@ def test_a_rank_without_a_gpu_uses_the_cpu_and_hides_all_gpus(
     binding = bind(1, {} if visible is None else {GPUS: visible}, gpus_per_node, found, threads=1)
     assert binding.device == "cpu"
     assert binding.environment[GPUS] == ""
+
+
+def test_where_no_gpu_was_found_none_is_hidden_since_not_all_makes_show_in_dev() -> None:
+    binding = bind(1, {}, None, 0, threads=1)
+    assert binding.device == "cpu"
+    assert GPUS not in binding.environment
 
 
 @pytest.mark.parametrize(("visible", "asked", "shown"), [("0,1", 3, 2), ("", 1, 0), ("-1", 1, 0)])

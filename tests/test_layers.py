@@ -27,6 +27,7 @@ LAYERS = [
     "evo.worker",
     # Pure above, effects below.
     "evo.transport",
+    "evo.signals",
     "evo.mpi",
     "evo.journal",
     "evo.rundir",
@@ -38,7 +39,6 @@ LAYERS = [
     "evo.problems",
     "evo.report",
     "evo.config",
-    "evo.signals",
     "evo.study",
     "evo.run",
     "evo.cli",

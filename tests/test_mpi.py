@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ if rank != 0:  # which looks after nothing meanwhile
             take()
     assert time.monotonic() - began < 10, "sending waited for the rank that receives nothing"
 else:
-    time.sleep(1)
+    time.sleep(0.5)
 words = [f"\\u00e9{other}" * (1 + 100_000 * other) for other in range(size)]
 assert transport.gather(words[rank]) == words
 assert transport.gather("") == [""] * size
@@ -202,7 +202,7 @@ def check_mistake(folder: Path, err: str, name: str) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("name", ["unknown_function", "low_is_high", "other_objective"])
+@pytest.mark.parametrize("name", ["unknown_function", "other_objective"])
 def test_a_mistake_on_four_ranks_gives_one_line_and_the_status_2(
     mpirun: MpiRun, launcher: Launcher, folder: Path, name: str
 ) -> None:
@@ -298,11 +298,11 @@ def kill_in_the_middle(launcher: Launcher, command: list[str], folder: Path, eno
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "moment"), [("mpirun", 1), ("everything", 2)])
+@pytest.mark.parametrize(("what", "moment", "sizes"), [("mpirun", 1, (4,)), ("everything", 2, (2, 6))])
 def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_nothing(
-    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path, what: str, moment: int
+    mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path, what: str, moment: int, sizes: Sequence[int]
 ) -> None:
-    budget = 800 if what == "mpirun" else 400
+    budget = 800 if what == "mpirun" else 300
     search = [*SLOW_SEARCH, "--evaluations", str(budget)]
     kill_in_the_middle(
         launcher,
@@ -314,7 +314,7 @@ def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_
     before, in_flight = finished(folder / "here"), started(folder / "here")
     assert 10 <= len(before) < budget
     shutil.copytree(folder / "here", folder / "saved")
-    for ranks in (2, 4, 6):
+    for ranks in sizes:
         shutil.rmtree(folder / "here")
         shutil.copytree(folder / "saved", folder / "here")
         ended = mpirun(ranks, *search, "--debug")
@@ -371,7 +371,7 @@ evo.minimize(loss, {{"x": (-1.0, 1.0)}}, propagator=Broken(), generations=100000
 """
 
 
-@pytest.mark.parametrize("error", ["RuntimeError", "ValueError", "AssertionError"])
+@pytest.mark.parametrize("error", ["RuntimeError", "ValueError"])
 def test_a_bug_on_one_rank_ends_all_ranks_at_once(
     mpirun_command: str, launcher: Launcher, folder: Path, error: str
 ) -> None:

@@ -136,12 +136,17 @@ def test_what_a_generator_returns_is_its_loss(trial: RunningTrial, reports: Repo
 
 def test_a_generator_that_is_to_stop_is_closed_with_the_loss_so_far(tmp_path: Path) -> None:
     closed = []
+    kept = []  # Or it would be closed anyway, since nobody needs it any more.
 
-    def loss(params: dict[str, Any]) -> Iterator[float]:
+    def losses() -> Iterator[float]:
         try:
             yield from (3.0, 1.0, 2.0)
         finally:
             closed.append(True)
+
+    def loss(params: dict[str, Any]) -> Iterator[float]:
+        kept.append(losses())
+        return kept[0]
 
     trial = RunningTrial((0, 0), 0, tmp_path, 1, Reports(stop_after=2))
     assert prepare(loss)({}, trial) == 1.0

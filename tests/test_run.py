@@ -160,13 +160,13 @@ def test_the_target_loss_ends_a_search(launcher: Launcher, folder: Path) -> None
 def test_the_walltime_ends_a_search_that_goes_on_with_the_same_command(launcher: Launcher, folder: Path) -> None:
     (folder / "slow.py").write_text(SLOW)
     command = ["slow.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here"]
-    ended = launcher.evo(*command, "--walltime", "0.3s")
+    ended = launcher.evo(*command, "--walltime", "1s")
     assert ended.status == 85
     assert ": the walltime is over\n" in ended.out
     assert ended.out.endswith("not complete: run the same command again to go on\n")
     assert not (folder / "here" / "summary.json").exists()
     known = len(finished(folder / "here"))
-    assert 1 <= known <= 60
+    assert 1 <= known <= 200
     ended = launcher.evo(*command, "--walltime", "1h", "--evaluations", str(known + 3))
     assert ended.status == 0
     assert len(finished(folder / "here")) == known + 3
@@ -347,8 +347,8 @@ def test_a_search_goes_on_after_every_kind_of_nasty_loss(launcher: Launcher, fol
 @pytest.mark.slow
 def test_a_search_goes_on_after_every_kind_of_nasty_loss_in_a_child(launcher: Launcher, folder: Path) -> None:
     every = nasty.FAILS | nasty.DIES
-    ended = nasty_search(launcher, [*every, "sleeps", "hangs_in_c", "good"], "--time-limit", "0.5s")
-    over = "TimeLimit: it took longer than the time limit of 0.5 s"
+    ended = nasty_search(launcher, [*every, "sleeps", "hangs_in_c", "good"], "--time-limit", "1s")
+    over = "TimeLimit: it took longer than the time limit of 1 s"
     expected = {kind: error for kind, (_, error) in every.items()} | {"sleeps": over, "hangs_in_c": over}
     check_nasty_search(folder, ended, expected)
     assert not launcher.survivors()

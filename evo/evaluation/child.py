@@ -6,7 +6,6 @@ and waits for a `Verdict` on each `Progress`.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import pickle
@@ -23,6 +22,7 @@ from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Reference, optional_method, prepare
+from evo.signals import end_with_parent
 from evo.worker import Outcome
 
 
@@ -80,8 +80,6 @@ _news: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
 decode_order = _orders.decode
 decode_news = _news.decode
 
-_PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
-
 
 def main(connection: Connection, pickled: bytes, names: list[str], threads: int, output: str) -> None:
     """Serve until the rank closes the pipe.
@@ -95,7 +93,7 @@ def main(connection: Connection, pickled: bytes, names: list[str], threads: int,
     """
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
-    _end_with_parent()
+    end_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
@@ -168,13 +166,3 @@ def _print_to(file: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _end_with_parent() -> None:
-    """Let the kernel kill this process as soon as the rank is gone, however either of them hangs (Linux)."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -123,7 +123,6 @@ class ProcessEvaluator:
         if not self._interrupted:
             self._process.join(_GRACE)
         self._kill()
-        self._process.join()
         Path(self._output).unlink(missing_ok=True)
         self._process = None
 
@@ -156,9 +155,13 @@ class ProcessEvaluator:
     def _next_news(self) -> News | Outcome | None:
         """What the child says, or None after a moment; an outcome of our own when it is dead or too slow."""
         assert self._process is not None
+        # Before the pipe is looked at: a child that keeps on reporting has no more time than another.
+        if self._is_late():
+            return self._out_of_time()
         try:
             if not self._channel.poll(_POLL):
-                return self._out_of_time()
+                # Of a dead child, what it started may live on and keep the pipe open.
+                return None if self._process.is_alive() else self._post_mortem()
             news = child.decode_news(self._channel.recv_bytes())
         except (EOFError, OSError):
             return self._post_mortem()
@@ -169,11 +172,12 @@ class ProcessEvaluator:
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 
-    def _out_of_time(self) -> Outcome | None:
-        if not self._ready or self._time_limit is None or time.monotonic() - self._began < self._time_limit:
-            return None
+    def _is_late(self) -> bool:
+        limit = self._time_limit
+        return self._ready and limit is not None and time.monotonic() - self._began >= limit
+
+    def _out_of_time(self) -> Outcome:
         self._kill()
-        self._post_mortem()
         error = f"TimeLimit: it took longer than the time limit of {self._time_limit:g} s"
         return Outcome(status="failed", seconds=time.monotonic() - self._began, error=error)
 
@@ -181,7 +185,6 @@ class ProcessEvaluator:
         assert self._process is not None
         self._process.join(_GRACE)  # It may be on its way out, and its status says why.
         self._kill()
-        self._process.join()
         seconds = time.monotonic() - self._began
         if self._interrupted:
             return Outcome(status="interrupted", seconds=seconds)
@@ -200,12 +203,13 @@ class ProcessEvaluator:
             return ""
 
     def _kill(self) -> None:
-        """Kill the child and all that it started; its group may outlive it, or not exist yet."""
+        """Kill the child and all that it started, and wait for it; its group may outlive it, or not exist yet."""
         if self._process is None or self._process.pid is None:
             return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
+        self._process.join()
 
 
 def _pickle(objective: Callable[..., Any] | Reference) -> bytes:

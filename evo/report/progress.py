@@ -45,11 +45,12 @@ class Tally:
     Args:
         finished: Evaluations that had finished before.
         best: The lowest loss so far, with its individual.
+        failed: How many of these evaluations had failed.
     """
 
-    def __init__(self, finished: int, best: tuple[float, Identity] | None) -> None:
+    def __init__(self, finished: int, best: tuple[float, Identity] | None, failed: int = 0) -> None:
         self.finished = finished
-        self.failed = 0
+        self.failed = failed
         self.best = best
         self.improved = False
         # Individual to what is known of its evaluation: the last step and loss.

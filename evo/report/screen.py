@@ -45,7 +45,7 @@ class Screen:
             self._print(f"resumed: {population.started} individuals are known{again}")
         best = population.best
         found = None if best is None or best.loss is None or best.identity is None else (best.loss, best.identity)
-        tally = Tally(population.finished, found)
+        tally = Tally(population.finished, found, population.counts["failed"])
         total = budget.evaluations
         if budget.generations is not None:
             missing = (max(0, budget.generations - population.next_generation(rank)) for rank in range(ranks))

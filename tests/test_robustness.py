@@ -1,0 +1,121 @@
+"""What once hung, went on or was lost, in whole searches."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import Ended, Launcher, is_alive, mpi_variables, wait_until
+
+LOSSES = """
+import multiprocessing, os, pathlib, time
+
+def flood(params):
+    while True:
+        yield 1.0
+
+def leaves_a_child(params):
+    if params["n"] == 3:
+        multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,)).start()
+        os._exit(3)
+    return float(params["n"])
+
+def long(params):
+    pathlib.Path(f"{os.getpid()}.pid").touch()
+    time.sleep(1000)
+
+def total(params):
+    return float(params["n"])
+"""
+LIMITS = "{n: [0, 9]}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "losses.py").write_text(LOSSES)
+    return tmp_path
+
+
+def test_the_time_limit_holds_for_a_loss_that_reports_without_end(launcher: Launcher, folder: Path) -> None:
+    options = ["--evaluations", "1", "--time-limit", "1", "--run-dir", "here"]
+    ended = launcher.evo("losses.py:flood", "--limits", LIMITS, *options, timeout=30)
+    assert ended.status == 1
+    assert "TimeLimit: it took longer than the time limit of 1 s" in ended.err
+
+
+def test_a_child_that_dies_and_leaves_a_process_behind_is_a_failed_individual(launcher: Launcher, folder: Path) -> None:
+    options = ["--evaluate", "process", "--run-dir", "here"]
+    ended = launcher.evo("losses.py:leaves_a_child", "--limits", LIMITS, *options, timeout=60)
+    assert ended.status == 0
+    assert "1 x ProcessDied: the evaluation process exited with status 3" in ended.out
+    assert json.loads((folder / "here" / "summary.json").read_text())["evaluations"] == 10
+
+
+@pytest.mark.mpi
+def test_no_rank_outlives_a_killed_mpirun_however_long_its_loss(
+    launcher: Launcher, folder: Path, mpirun_command: str
+) -> None:
+    search = ["-m", "evo.run", "losses.py:long", "--limits", LIMITS, "--run-dir", "here"]
+    command = [mpirun_command, "-n", "2", "--bind-to", "none", sys.executable, *search]
+    mpirun = launcher.start(*command, **mpi_variables())
+    ranks = wait_until(lambda: len(list(folder.glob("*.pid"))) == 2 and list(folder.glob("*.pid")))
+    mpirun.kill()
+    wait_until(lambda: not any(is_alive(int(rank.stem)) for rank in ranks), seconds=5)
+
+
+@pytest.mark.mpi
+def test_a_rank_that_is_told_to_exit_ends_all_ranks(folder: Path, mpirun: Callable[..., Ended]) -> None:
+    (folder / "exits.py").write_text("""
+import sys
+import evo
+
+class Exits(evo.Propagator):
+    def breed(self, parents, space, rng):
+        if len(parents) > 5:
+            sys.exit(3)
+        return evo.propagators.InitUniform().breed(parents, space, rng)
+
+if __name__ == "__main__":
+    import evo.propagators
+    evo.minimize(lambda params: params["x"], {"x": (0.0, 1.0)}, propagator=Exits(), evaluations=1000)
+""")
+    ended = mpirun(2, "exits.py", timeout=30)
+    assert ended.status != 0
+    assert "something in the search called sys.exit(3)" in ended.err
+
+
+@pytest.mark.parametrize("damage", ["{}", "", '{"test": 3}'])
+def test_a_damaged_completion_record_is_made_again(launcher: Launcher, folder: Path, damage: str) -> None:
+    search = ["losses.py:total", "--limits", LIMITS, "--run-dir", "here"]
+    assert launcher.evo(*search).status == 0
+    record = folder / "here" / "summary.json"
+    whole = json.loads(record.read_text())
+    record.write_text(damage)
+    assert launcher.evo(*search).status == 0
+    assert json.loads(record.read_text())["best"] == whole["best"]
+
+
+def test_failures_of_an_earlier_session_are_counted_in_the_progress(launcher: Launcher, folder: Path) -> None:
+    search = ["losses.py:leaves_a_child", "--limits", LIMITS, "--run-dir", "here", "--evaluate", "process"]
+    assert launcher.evo(*search, "--evaluations", "9").status == 0
+    ended = launcher.evo(*search, "--evaluations", "10")
+    assert "10/10 evaluations (1 failed)" in ended.out
+
+
+def test_a_lambda_has_no_run_directory(launcher: Launcher, folder: Path) -> None:
+    program = 'import evo; evo.minimize(lambda p: p["x"], {"x": (0.0, 1.0)}, run_dir="here")'
+    ended = launcher.python("-c", program)
+    assert "has no name by which run directory here could know it again" in ended.err
+    assert not (folder / "here").exists()
+
+
+def test_a_launcher_without_mpi4py_is_named(launcher: Launcher, folder: Path) -> None:
+    (folder / "mpi4py").mkdir()
+    (folder / "mpi4py" / "__init__.py").write_text("raise ImportError('no MPI library')")
+    ended = launcher.evo("sphere", PYTHONPATH=f"{folder}:{launcher.environment()['PYTHONPATH']}", PMIX_RANK="0")
+    assert ended.status == 2
+    assert ended.err.count("\n") == 1
+    assert "there is no MPI (no MPI library)" in ended.err
