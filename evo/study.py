@@ -157,9 +157,9 @@ def run_study(
             result = _agree_on_end(worker, worker.why_idle(time.time()), transport, directory, config.debug)
             result = dataclasses.replace(result, test=directory.tested())
         else:
-            progress = screen.progress(population, plan.budget, transport.size)
             with closing(_make_evaluator(config, plan, directory, place)) as evaluator:
                 together(transport, lambda: evaluator.open(plan.space.names))
+                progress = screen.progress(population, plan.budget, transport.size)
                 result = _search(study, worker, transport, evaluator, directory, progress, config.debug)
         if transport.rank == 0:
             screen.end(result, plan.space.names, transport.size)

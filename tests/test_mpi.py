@@ -329,6 +329,7 @@ def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_
         assert (summary["evaluations"], summary["ranks"]) == (len(after), ranks)
 
 
+@pytest.mark.slow
 def test_a_search_survives_being_killed_again_and_again(
     mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path
 ) -> None:
