@@ -27,7 +27,7 @@ _EXHAUSTIBLE = 100
 _MOST_SHARES = 16
 
 # What the generators derived from a study's seed are for.
-_BREEDING, _TRAINING = 0, 1
+_BREEDING, _TRAINING, _MIGRATING = 0, 1, 2
 
 
 class Breeder:
@@ -144,6 +144,16 @@ def training_seed(seed: int, identity: Identity) -> int:
         Below 2**32.
     """
     return int(_sequence(seed, identity, _TRAINING).generate_state(1)[0])
+
+
+def migration_generator(seed: int, identity: Identity) -> np.random.Generator:
+    """The randomness of the travels that an individual brings about.
+
+    Args:
+        seed: The study's.
+        identity: The individual's.
+    """
+    return np.random.Generator(np.random.PCG64(_sequence(seed, identity, _MIGRATING)))
 
 
 def _sequence(seed: int, identity: Identity, purpose: int) -> np.random.SeedSequence:

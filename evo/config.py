@@ -1,24 +1,23 @@
-"""Configuration: one frozen dataclass, filled from the command line, a YAML study file or keyword arguments."""
+"""Configuration: one frozen dataclass, whose field texts are the help of the command line."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import Any, Literal
 
 from evo.budget import Budget
 from evo.propagators.base import check_count, check_probability
 
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
-_PLACES = ("auto", "inline", "process")
+_ALTERNATIVES = {
+    "evaluate": ("auto", "inline", "process"),
+    "migration": ("copy", "move"),
+    "exchange": ("auto", "flat", "tree"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +32,30 @@ class Config:
         target: Stop once some loss is this low.
         seed: Of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and its name.
+        islands: How many islands, or a list with one mapping for each: workers, and its own propagator if it has one.
+        island_sizes: Workers of each island, if these differ.
+        migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
+            own (pollination). move: the individual itself.
+        migration_probability: That an island sends individuals, for each generation of all its workers together.
+        topology: Who sends to whom: full, ring, torus, star, random, or a matrix whose entry (i, j) is the number of
+            individuals sent from island i to island j at a time.
+        migrants: How many individuals travel on each edge of a topology with a name.
+        degree: How many islands each island sends to in the random topology. Default 2, if there are so many.
+        emigration: Which individuals leave: SelectMin (the best), SelectMax, SelectUniform, or module.Class.
+        immigration: Which individuals make room for copies: SelectMax (the worst), SelectMin, SelectUniform, or
+            module.Class.
+        ranks_per_worker: How many ranks evaluate each individual together.
+        exchange: How events reach all ranks. flat: each rank sends to all others. tree: to a few, which pass on. auto:
+            flat, but a tree for many ranks whose objective runs in child processes.
         evaluate: Where the objective runs: inline in the rank, or in a child process that may crash or hang. auto: in
             a child process when its module imports torch or lightning.
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.
         max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
         allow_duplicates: Try the same point again, for noisy losses.
         gpus_per_node: How many GPUs of each node to use. Default: all that are visible.
-        population: Size of the breeding population, at least 2. Default: twice the number of workers.
+        propagator: What breeds: genetic, random, or a mapping: name and options of one of these, or class_path and
+            init_args of any other. Islands may have their own.
+        population: Size of the breeding population, at least 2. Default: twice the number of workers on the island.
         crossover: Probability of crossover.
         mutation: Probability that one parameter is drawn anew.
         random_init: Probability that all parameters are drawn anew.
@@ -55,11 +71,23 @@ class Config:
     target: float | None = None
     seed: int | None = None
     run_dir: str | None = None
+    islands: int | list[dict] = 1  # type: ignore[type-arg]
+    island_sizes: list[int] | None = None
+    migration: Literal["copy", "move"] = "copy"
+    migration_probability: float = 0.9
+    topology: str | list[list[int]] = "full"
+    migrants: int = 1
+    degree: int | None = None
+    emigration: str = "SelectMin"
+    immigration: str = "SelectMax"
+    ranks_per_worker: int = 1
+    exchange: Literal["auto", "flat", "tree"] = "auto"
     evaluate: Literal["auto", "inline", "process"] = "auto"
     time_limit: str | float | None = None
     max_failed_share: float = 0.9
     allow_duplicates: bool = False
     gpus_per_node: int | None = None
+    propagator: str | dict = "genetic"  # type: ignore[type-arg]
     population: int | None = None
     crossover: float = 0.7
     mutation: float = 0.4
@@ -80,10 +108,13 @@ class Config:
             ("population", 2),
             ("seed", 0),
             ("gpus_per_node", 0),
+            ("migrants", 1),
+            ("degree", 1),
+            ("ranks_per_worker", 1),
         ):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least)
-        for name in ("crossover", "mutation", "random_init", "max_failed_share"):
+        for name in ("crossover", "mutation", "random_init", "max_failed_share", "migration_probability"):
             check_probability(name, getattr(self, name))
         for name in ("allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
@@ -95,8 +126,9 @@ class Config:
             raise ValueError(f"sigma is {self.sigma!r}: give a number above 0")
         if self.target is not None and (not isinstance(self.target, int | float) or self.target != self.target):
             raise ValueError(f"target is {self.target!r}: give a number")
-        if self.evaluate not in _PLACES:
-            raise ValueError(f"evaluate is {self.evaluate!r}: it must be one of {', '.join(_PLACES)}")
+        for name, allowed in _ALTERNATIVES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
         if self.evaluate == "inline" and self.time_limit is not None:
             raise ValueError(
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
@@ -172,82 +204,3 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(loaded, Mapping):
         raise ValueError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
-
-
-def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str, Config]:
-    """Read a command line.
-
-    Args:
-        arguments: Without the program's name.
-        program: Its name, for the help.
-
-    Returns:
-        The objective, as the user names it, and the settings.
-
-    Raises:
-        ValueError: An option is unknown or has a wrong value.
-        SystemExit: Help was asked for.
-    """
-    parser, source = _parser(program), ""
-    try:
-        namespace = parser.parse_args(list(arguments))
-        what = namespace.what
-        if what is not None and what.endswith((".yaml", ".yml")):
-            source = f"study file {what}: "  # The rest has just been read without a mistake.
-            namespace = parser.parse_args(["--config", what, *arguments])
-            what = namespace.objective
-        values = {field.name: namespace[field.name] for field in dataclasses.fields(Config)}
-        return what or namespace.objective or "digits", Config(**values)
-    except (argparse.ArgumentError, TypeError, OSError, ValueError) as error:
-        raise ValueError(source + _readable(str(error))) from None
-
-
-def _parser(program: str) -> ArgumentParser:
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(
-        prog=program,
-        usage=f"{program} [OBJECTIVE | STUDY.yaml] [options]",
-        description="Search for the parameters with the lowest loss. Start it under mpirun or srun to use many ranks.",
-        exit_on_error=False,
-        print_config=None,
-    )
-    parser.add_argument(
-        "what",
-        nargs="?",
-        metavar="OBJECTIVE",
-        help="A ready problem (digits by default, sphere, rastrigin, …), module:function, path/to/file.py:function, or "
-        "a YAML study file with any of the options below, and objective.",
-    )
-    parser.add_argument("--config", action="config", help="The same as a study file as first argument.")
-    parser.add_argument("--objective", type=str, default=None, help="The same as the first argument.")
-    hints, texts = get_type_hints(Config), _field_texts()
-    for field in dataclasses.fields(Config):
-        option = "--" + field.name.replace("_", "-")
-        if field.type == "bool":
-            parser.add_argument(option, action="store_true", help=texts[field.name])
-        else:
-            parser.add_argument(option, type=hints[field.name], default=field.default, help=texts[field.name])
-    return parser
-
-
-def _field_texts() -> dict[str, str]:
-    from docstring_parser import parse
-
-    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(Config.__doc__ or "").params}
-
-
-def _readable(message: str) -> str:
-    """One line for a person from what the parser says."""
-    line = " ".join(message.split())
-    given = re.match(r'Parser key "(\w+)": Does not validate.*Subtypes: \[(.*)\] Errors:.*Given value: (.*)', line)
-    if given:
-        kinds = re.sub(r"<class '(.*?)'>|typing\.", r"\1", given[2]).replace("NoneType", "null")
-        return f"{given[1]} is {given[3]!r}: it must be one of the types {kinds}"
-    literal = re.match(r'Parser key "(\w+)": Expected a typing.Literal\[(.*?)\]. Got value: (.*)', line)
-    if literal:
-        return f"{literal[1]} is {literal[3]!r}: it must be one of {literal[2]}"
-    plain = re.match(r"Parser key \"(\w+)\": Expected a <class '(\w+)'>. Got value: (.*)", line)
-    if plain:
-        return f"{plain[1]} is {plain[3]!r}: it must be of type {plain[2]}"
-    return f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line

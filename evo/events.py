@@ -51,12 +51,14 @@ class Started(Event, frozen=True, kw_only=True):
         individual: Its identity.
         island: Where it belongs.
         params: The active parameters, exactly as the objective gets them.
+        rank: Who evaluates it; None: the rank of its birth.
         strategy: What makes its offspring evolve, for algorithms that have such parameters.
     """
 
     individual: Identity
     island: int
     params: dict[str, str | int | float | bool | None]
+    rank: int | None = None
     strategy: dict[str, Any] = {}
 
 
@@ -112,15 +114,53 @@ class Finished(Event, frozen=True, kw_only=True):
 
 
 class Retired(Event, frozen=True, kw_only=True):
-    """An individual breeds no longer on an island.
+    """An individual made room for a copy from elsewhere: on this island it breeds no longer.
 
     Args:
         individual: Its identity.
-        island: Where it is no longer active.
+        island: Where it is no longer active, whatever arrives later.
     """
 
     individual: Identity
     island: int
+
+
+class Migrated(Event, frozen=True, kw_only=True):
+    """An individual moved: its home is this island, and no other any more.
+
+    Args:
+        individual: Its identity.
+        island: Its new home.
+        move: How often it has moved, this time included; the latest move counts.
+    """
+
+    individual: Identity
+    island: int
+    move: int
+
+
+class Pollinated(Event, frozen=True, kw_only=True):
+    """A copy of an individual travelled: it is active on this island as well.
+
+    Args:
+        individual: Its identity.
+        island: Where the copy breeds.
+    """
+
+    individual: Identity
+    island: int
+
+
+class Died(Event, frozen=True, kw_only=True):
+    """A rank died, and another took over what it had left.
+
+    Args:
+        rank: Which died.
+        heir: Which took over.
+    """
+
+    rank: int
+    heir: int
 
 
 class Done(Event, frozen=True, kw_only=True):
@@ -140,7 +180,7 @@ def _check_finite(loss: float) -> None:
         raise ValueError(f"the loss is {loss}: a record holds finite numbers only")
 
 
-AnyEvent: TypeAlias = Joined | Started | Reported | Finished | Retired | Done
+AnyEvent: TypeAlias = Joined | Started | Reported | Finished | Retired | Migrated | Pollinated | Died | Done
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evo.events import AnyEvent, decode
@@ -49,11 +49,13 @@ class Journal:
     """
 
     def __init__(self, file: Path) -> None:
+        self._path = file
         try:
             self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise ValueError(f"journal {file} cannot be written: {error.strerror}") from None
         self._end_last_line(file)
+        self._begin = os.fstat(self._file).st_size  # Of this session.
         self._synced = time.monotonic()
 
     def append(self, line: bytes) -> None:
@@ -64,6 +66,17 @@ class Journal:
         if time.monotonic() - self._synced > _SYNC_INTERVAL:
             os.fsync(self._file)
             self._synced = time.monotonic()
+
+    def recall(self) -> Iterator[AnyEvent]:
+        """What was appended in this session."""
+        size = os.fstat(self._file).st_size - self._begin
+        for line in os.pread(self._file, size, self._begin).splitlines():
+            yield decode(line)
+
+    def left_by(self, rank: int) -> Iterator[AnyEvent]:
+        """What a rank that died had written, in all sessions."""
+        file = self._path.with_name(f"{rank}.jsonl")
+        return read_journal(file) if file.exists() else iter(())
 
     def close(self) -> None:
         """Make the log durable and close it."""
@@ -80,11 +93,26 @@ class Journal:
             os.ftruncate(self._file, end)
 
 
-class NoJournal:
-    """Takes lines, and does nothing with them."""
+class Memory:
+    """In place of a log when no files are kept: the events themselves are remembered.
+
+    Args:
+        events: All that are known, those of others too; whoever applies these adds to them.
+    """
+
+    def __init__(self, events: Sequence[AnyEvent]) -> None:
+        self._events = events
 
     def append(self, line: bytes) -> None:
-        """Nothing."""
+        """Nothing: the event is remembered."""
+
+    def recall(self) -> Iterator[AnyEvent]:
+        """All events: those of a rank that died are known to its survivors only."""
+        return iter(list(self._events))
+
+    def left_by(self, rank: int) -> Iterator[AnyEvent]:
+        """Nothing: there is no file."""
+        return iter(())
 
     def close(self) -> None:
         """Nothing."""

@@ -2,30 +2,43 @@
 
 Nothing here blocks while a search runs: sends are asynchronous, receives are probed for, and waiting is sleeping,
 because waiting inside MPI spins and takes the core from a training.
+
+Under `mpirun --with-ft ulfm`, and with other launchers that leave the survivors alone, MPI tells which ranks have
+died; without, the launcher ends all of them.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import math
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evo.signals import end_with_parent
-from evo.transport import SharedError
+from evo.transport import CutOff, SharedError, Traffic
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 _TAG = 1
 _PATIENCE = 0.05  # Seconds that a rank waits for its messages to leave, near the end of a budget.
+_LAST_PATIENCE = 5.0  # Seconds that it waits at the very end, when others have died and may not take them.
 _NAP = 0.01  # Seconds; a rank that waits costs nothing measurable, and evaluations take longer.
 # So many messages to a rank that does not call MPI complete at once; further ones are put together into one.
 _MOST_OUTSTANDING = 8
 # These live exactly as long as their job.
 _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
+_FAILED = object()
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
 
 
@@ -38,56 +51,69 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     return any(variable in environment for variable in _LAUNCH_VARIABLES)
 
 
+@dataclass
+class _Process:
+    """What this process as a whole knows of MPI."""
+
+    finalizes: bool = False
+    someone_died: bool = False
+
+
+_process = _Process()
+
+
 class NoMPIError(ValueError):
     """A launcher started several ranks that cannot reach each other."""
 
 
 class MPITransport:
-    """All ranks of this MPI job; see `evo.transport.Transport`.
+    """The ranks of this MPI job, or a part of them; see `evo.transport.Transport`.
 
-    From here on an uncaught exception in any rank ends all of them at once, instead of leaving the others waiting.
+    Args:
+        communicator: Of these ranks, its own one; its errors are returned, as mpi4py has it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, communicator: MPI.Intracomm) -> None:
         from mpi4py import MPI
 
         self._mpi = MPI
-        self._comm = MPI.COMM_WORLD.Dup()
-        self.rank: int = self._comm.Get_rank()
-        self.size: int = self._comm.Get_size()
-        node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.communicator = communicator
+        self.rank: int = communicator.Get_rank()
+        self.size: int = communicator.Get_size()
+        node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
         ranks = np.empty(node.Get_size(), dtype="i")
         node.Allgather(np.array([self.rank], dtype="i"), ranks)
         node.Free()
         self.node: Sequence[int] = ranks.tolist()
+        self.dead: frozenset[int] = frozenset()
+        self.traffic = Traffic()
         self._outstanding: list[deque[tuple[MPI.Request, bytes]]] = [deque() for _ in range(self.size)]
         self._held_back: list[list[bytes]] = [[] for _ in range(self.size)]
+        # Those with something outstanding or held back.
+        self._busy: set[int] = set()
         self._status = MPI.Status()
-        sys.excepthook = self._abort
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
         """Send one record, a line without its end, to some ranks; returns at once."""
         for rank in ranks:
             self._held_back[rank].append(message)
+        self._busy.update(ranks)
         self._progress()
 
-    def receive(self) -> list[bytes]:
-        """All records that have arrived."""
+    def receive(self) -> list[tuple[int, bytes]]:
+        """All records that have arrived, each with the rank that sent it."""
         self._progress()
-        arrived: list[bytes] = []
+        arrived: list[tuple[int, bytes]] = []
         while self._probe() or self._probe():  # The first may only fetch what the second finds.
+            sender = self._status.Get_source()
             buffer = bytearray(self._status.Get_count(self._mpi.BYTE))
-            self._comm.Recv([buffer, self._mpi.BYTE], self._status.Get_source(), _TAG)
-            arrived += bytes(buffer).split(b"\n")
+            if self._attempt(self.communicator.Recv, [buffer, self._mpi.BYTE], sender, _TAG) is not _FAILED:
+                arrived += ((sender, line) for line in bytes(buffer).split(b"\n"))
         return arrived
 
     def settle(self) -> None:
         """Wait until what was sent has left, but not long: a rank that trains inline takes little."""
-        patience = time.monotonic() + _PATIENCE
-        self._progress()
-        while (any(self._outstanding) or any(self._held_back)) and time.monotonic() < patience:
-            time.sleep(_NAP / 100)
-            self._progress()
+        self._flush(_PATIENCE)
 
     def wait(self) -> None:
         """Sleep a moment."""
@@ -99,52 +125,78 @@ class MPITransport:
         self._meet()
         said = np.frombuffer(text.encode(), dtype="u1")
         lengths = np.empty(self.size, dtype="i")
-        self._comm.Allgather(np.array([said.size], dtype="i"), lengths)
+        self.communicator.Allgather(np.array([said.size], dtype="i"), lengths)
         everything = np.empty(int(lengths.sum()), dtype="u1")
-        self._comm.Allgatherv(said, [everything, lengths.tolist()])
+        self.communicator.Allgatherv(said, [everything, lengths.tolist()])
         parts = np.split(everything, np.cumsum(lengths)[:-1])
         return [part.tobytes().decode() for part in parts]
 
+    def part(self, ranks: Sequence[int]) -> MPITransport:
+        """A connection of some ranks only, numbered from 0 in their order; all of these must call it."""
+        group = self.communicator.Get_group().Incl(list(ranks))
+        return MPITransport(self.communicator.Create_group(group, _TAG))
+
     def close(self) -> None:
         """End the connection once all that was sent has left."""
-        while any(self._outstanding) or any(self._held_back):
-            self.wait()
-        self._meet()
-        self._comm.Free()
-        sys.excepthook = sys.__excepthook__
+        self._flush(math.inf)
+        if not self.dead and self._attempt(self._meet) is not _FAILED:
+            self.communicator.Free()
+        else:
+            self._flush(_LAST_PATIENCE)
+
+    def _flush(self, patience: float) -> None:
+        """Wait until what was sent has left: so many seconds, and only a few when others have died."""
+        began = time.monotonic()
+        self._progress()
+        while self._busy and time.monotonic() - began < min(patience, _LAST_PATIENCE if self.dead else math.inf):
+            time.sleep(_NAP / 100)
+            self._progress()
 
     def _meet(self) -> None:
         """Wait for all ranks, without spinning; what was sent before goes on leaving meanwhile."""
-        request = self._comm.Ibarrier()
+        request = self.communicator.Ibarrier()
         while not request.Test():
             self._progress()
             time.sleep(_NAP / 10)
 
     def _probe(self) -> bool:
-        return self._comm.iprobe(self._mpi.ANY_SOURCE, _TAG, self._status)
+        return self._attempt(self.communicator.iprobe, self._mpi.ANY_SOURCE, _TAG, self._status) is True
 
     def _progress(self) -> None:
-        for rank, outstanding in enumerate(self._outstanding):
-            while outstanding and outstanding[0][0].Test():
+        for rank in sorted(self._busy):
+            outstanding, held_back = self._outstanding[rank], self._held_back[rank]
+            while outstanding and self._attempt(outstanding[0][0].Test) is True:
                 outstanding.popleft()
-            if self._held_back[rank] and len(outstanding) < _MOST_OUTSTANDING:
-                # The buffer must live as long as the request.
-                message = b"\n".join(self._held_back[rank])
-                self._held_back[rank].clear()
-                outstanding.append((self._comm.Isend([message, self._mpi.BYTE], rank, _TAG), message))
+            if rank in self.dead:
+                outstanding.clear()
+                held_back.clear()
+            if held_back and len(outstanding) < _MOST_OUTSTANDING:
+                self._post(b"\n".join(held_back), rank)
+                held_back.clear()
+            if not outstanding and not held_back:
+                self._busy.discard(rank)
 
-    def _abort(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, SharedError):
-            # All ranks are here: one speaks, and all end in good order.
-            if self.rank == 0:
-                print(f"evo: error: {error}", file=sys.stderr, flush=True)
-            self._meet()
-            self._mpi.Finalize()
-            os._exit(2)
-        sys.__excepthook__(kind, error, traceback)
-        sys.stderr.flush()
-        sys.stdout.flush()
-        self._comm.Abort(1)
+    def _post(self, message: bytes, rank: int) -> None:
+        request = self._attempt(self.communicator.Isend, [message, self._mpi.BYTE], rank, _TAG)
+        if request is not _FAILED:
+            # The buffer must live as long as the request.
+            self._outstanding[rank].append((request, message))
+            self.traffic.messages += 1
+            self.traffic.bytes += len(message)
+
+    def _attempt(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        """What some MPI call returns; `_FAILED` when it fails because a rank has died, which is noted then."""
+        try:
+            return act(*arguments)
+        except self._mpi.Exception as error:
+            if error.Get_error_class() not in (self._mpi.ERR_PROC_FAILED, self._mpi.ERR_PROC_FAILED_PENDING):
+                raise
+        failed = self.communicator.Get_failed()
+        found = self._mpi.Group.Translate_ranks(failed, range(failed.Get_size()), self.communicator.Get_group())
+        self.communicator.Ack_failed()
+        self.dead = self.dead.union(found)
+        _process.someone_died = True
+        return _FAILED
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
@@ -170,11 +222,13 @@ def _parent_name() -> str:
 def connect() -> MPITransport | None:
     """Connect to the other ranks, if this process is one of an MPI job; None when it runs alone.
 
+    From here on an uncaught exception in any rank ends all of them at once, instead of leaving the others waiting.
+
     Raises:
         NoMPIError: srun started several ranks that do not form one MPI job.
     """
     try:
-        transport = MPITransport() if is_launched(os.environ) else None
+        transport = _join_world() if is_launched(os.environ) else None
     except ImportError as error:
         raise NoMPIError(
             f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
@@ -186,3 +240,52 @@ def connect() -> MPITransport | None:
     if problem:
         raise NoMPIError(problem)
     return transport
+
+
+def _join_world() -> MPITransport:
+    import mpi4py
+
+    if "mpi4py.MPI" not in sys.modules:
+        mpi4py.rc.finalize = False  # Or Python's end could hang, see below.
+    from mpi4py import MPI
+
+    if not mpi4py.rc.finalize and not _process.finalizes:
+        atexit.register(_finalize)
+        _process.finalizes = True
+    transport = MPITransport(MPI.COMM_WORLD.Dup())
+    sys.excepthook = functools.partial(_end_all, transport)
+    return transport
+
+
+def communicator_alone() -> MPI.Intracomm:
+    """A communicator of this process alone."""
+    from mpi4py import MPI
+
+    return MPI.COMM_SELF
+
+
+def _finalize() -> None:
+    from mpi4py import MPI
+
+    # With Open MPI 5, finalizing hangs now and then after the death of a rank; leaving without does not.
+    if not _process.someone_died and not MPI.Is_finalized():
+        MPI.Finalize()
+
+
+def _end_all(
+    transport: MPITransport, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """What becomes of an exception that nobody has caught."""
+    if isinstance(error, SharedError):
+        # All ranks are here: one speaks, and all end in good order.
+        if transport.rank == 0:
+            print(f"evo: error: {error}", file=sys.stderr, flush=True)
+        transport.gather("")
+        _finalize()
+        os._exit(2)
+    sys.__excepthook__(kind, error, traceback)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    if isinstance(error, CutOff):
+        os._exit(1)  # Alone: the others go on.
+    transport.communicator.Abort(1)

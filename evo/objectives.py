@@ -29,12 +29,20 @@ class Trial(Protocol):
         seed: For its training; the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
+        rank: Place of this process among those that evaluate the individual together, from 0.
+        size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
     """
 
     individual: Identity
     seed: int
     threads: int
     metrics: dict[str, Any]
+    rank: int
+    size: int
+
+    @property
+    def communicator(self) -> Any:
+        """An mpi4py communicator of these ranks; only where the objective runs inline."""
 
     @property
     def folder(self) -> Path:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from sortedcontainers import SortedKeyList
 
-from evo.events import AnyEvent, Finished, Identity, Retired, Started, Status
+from evo.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
 from evo.limits import Params
 from evo.space import Genome, Space
 
@@ -51,44 +52,75 @@ class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 Active: TypeAlias = Sequence[Individual]
 
 
+@dataclass
+class _Travels:
+    """Where an individual went; each part only grows, so that the order of arrival does not matter."""
+
+    home: tuple[int, int] | None = None  # Number of the latest move, and where to.
+    copies: set[int] = field(default_factory=set)
+    retired: set[int] = field(default_factory=set)
+
+
 class Population:
-    """What one rank knows of a study: every individual, and which of them breed.
+    """What one rank knows of a study: every individual, and on which islands it breeds.
 
     Adding costs O(log n), whatever the history.
 
     Args:
         space: What is searched.
         island: Whose active individuals `active` shows.
+        islands: How many islands there are. Individuals of a session with more belong to island modulo this number.
     """
 
-    def __init__(self, space: Space, island: int = 0) -> None:
+    def __init__(self, space: Space, island: int = 0, islands: int = 1) -> None:
         self.space = space
         self.island = island
+        self.islands = islands
+        # The completed individual with the lowest loss, wherever it breeds.
+        self.best: Individual | None = None
         self.counts: Counter[str] = Counter()
         self._individuals: dict[Identity, Individual] = {}
         self._running: dict[Identity, Individual] = {}
-        self._active: SortedKeyList = SortedKeyList(key=_by_loss)
+        self._views: list[tuple[SortedKeyList, Callable[[Individual], bool]]] = []
+        self._active = self.view(lambda individual: True)
         # The genomes, as bytes, of all points that were ever started.
         self.tried: set[bytes] = set()
         self._generations: dict[int, int] = {}
         # What arrived before the individual that it is about.
         self._early: dict[Identity, Finished] = {}
-        self._retired: set[Identity] = set()
+        # Only of those that have travelled or made room.
+        self._travels: dict[Identity, _Travels] = {}
 
     @property
     def active(self) -> Active:
         """The completed individuals of this island that breed, the best first; a view that follows the population."""
-        return self._active  # type: ignore[no-any-return]
+        return self._active
+
+    def view(self, belongs: Callable[[Individual], bool]) -> Active:
+        """Some of the active individuals, the best first; a view that follows the population.
+
+        Args:
+            belongs: Which; what it answers for an individual may change only with an event about that individual.
+        """
+        members: SortedKeyList = SortedKeyList(key=_by_loss)
+        self._views.append((members, belongs))
+        members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
+        return members  # type: ignore[no-any-return]
+
+    def refresh(self) -> None:
+        """Look at all individuals again, after views have changed their mind."""
+        for members, belongs in self._views:
+            members.clear()
+            members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
 
     @property
     def running(self) -> Sequence[Individual]:
         """Individuals that were started and have not finished, in the order of their identities."""
         return [self._running[identity] for identity in sorted(self._running)]
 
-    @property
-    def best(self) -> Individual | None:
-        """The active individual with the lowest loss."""
-        return self._active[0] if self._active else None
+    def is_running(self, individual: Individual) -> bool:
+        """Whether an individual has not finished."""
+        return individual.identity in self._running
 
     @property
     def started(self) -> int:
@@ -108,6 +140,31 @@ class Population:
         """Whether some individual was started with these parameters."""
         return self.space.encode(params).tobytes() in self.tried
 
+    def is_on(self, individual: Individual, island: int) -> bool:
+        """Whether an individual belongs to an island: breeds there once it has completed."""
+        assert individual.identity is not None
+        travels = self._travels.get(individual.identity)
+        if travels is None:
+            return individual.island % self.islands == island
+        return any(place % self.islands == island for place in _places(individual, travels))
+
+    def has_been_on(self, identity: Identity, island: int) -> bool:
+        """Whether an individual lives on an island, or a copy of it was sent there before."""
+        individual, travels = self._individuals.get(identity), self._travels.get(identity)
+        if travels is not None and island in travels.copies | travels.retired:
+            return True
+        return individual is not None and self.is_on(individual, island)
+
+    def has_retired(self, identity: Identity, island: int) -> bool:
+        """Whether an individual has made room on an island, where it will breed no more."""
+        travels = self._travels.get(identity)
+        return travels is not None and island in travels.retired
+
+    def moves(self, identity: Identity) -> int:
+        """How often an individual has moved."""
+        travels = self._travels.get(identity)
+        return 0 if travels is None or travels.home is None else travels.home[0]
+
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account; a second time, or in another order, changes nothing.
 
@@ -126,20 +183,17 @@ class Population:
                 known = self._early.get(event.individual)
                 if known is None or precedence(event) < precedence(known):
                     self._early[event.individual] = event
-        elif isinstance(event, Retired) and event.island == self.island and event.individual not in self._retired:
-            self._retired.add(event.individual)
-            individual = self._individuals.get(event.individual)
-            if individual is not None and individual.status == "completed":
-                self._active.discard(individual)
+        elif isinstance(event, Retired | Migrated | Pollinated):
+            self._travel(event)
 
     def digest(self) -> str:
-        """A fingerprint that two replicas share exactly when they hold the same individuals, losses and active view."""
+        """A fingerprint that two replicas share exactly when they hold the same individuals, losses and homes."""
         digest = hashlib.sha256()
         for identity in sorted(self._individuals):
             individual = self._individuals[identity]
             params = self.space.decode(individual.genome)
-            digest.update(repr((identity, individual.status, individual.loss, params)).encode())
-        digest.update(repr([individual.identity for individual in self._active]).encode())
+            islands = [island for island in range(self.islands) if self.is_on(individual, island)]
+            digest.update(repr((identity, individual.status, individual.loss, params, islands)).encode())
         return digest.hexdigest()
 
     def _start(self, event: Started) -> None:
@@ -165,8 +219,6 @@ class Population:
         # Two ranks may have evaluated one individual, after a restart: all replicas keep the same one of the two.
         if before.status != "running" and precedence(event) >= precedence(before):
             return
-        if before.status == "completed":
-            self._active.discard(before)
         loss = None if event.loss is None else event.loss + 0.0  # There is one zero.
         after = msgspec.structs.replace(before, status=event.status, loss=loss)
         self._individuals[event.individual] = after
@@ -176,8 +228,35 @@ class Population:
             self._running[event.individual] = after
             return
         self._running.pop(event.individual, None)
-        if event.status == "completed" and event.individual not in self._retired and after.island == self.island:
-            self._active.add(after)
+        if event.status == "completed":
+            self._update_views(before, after)
+            self.best = after if self.best is None else min(self.best, after, key=_by_loss)
+
+    def _travel(self, event: Retired | Migrated | Pollinated) -> None:
+        travels = self._travels.setdefault(event.individual, _Travels())
+        if isinstance(event, Migrated):
+            # Two ranks may have moved it at once, while one of them was taken for dead: the same one of them counts.
+            travels.home = max(travels.home or (0, 0), (event.move, event.island))
+        else:
+            (travels.retired if isinstance(event, Retired) else travels.copies).add(event.island)
+        individual = self._individuals.get(event.individual)
+        if individual is not None:
+            self._update_views(individual, individual)
+
+    def _update_views(self, before: Individual, after: Individual) -> None:
+        for members, belongs in self._views:
+            if before.status == "completed":
+                members.discard(before)
+            if self._is_in(belongs, after):
+                members.add(after)
+
+    def _is_in(self, belongs: Callable[[Individual], bool], individual: Individual) -> bool:
+        return individual.status == "completed" and self.is_on(individual, self.island) and belongs(individual)
+
+
+def _places(individual: Individual, travels: _Travels) -> set[int]:
+    home = individual.island if travels.home is None else travels.home[1]
+    return (travels.copies | {home}) - travels.retired
 
 
 def _by_loss(individual: Individual) -> tuple[float, Identity]:

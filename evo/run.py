@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evo.config import Config, parse_arguments
+from evo.arguments import parse_arguments
+from evo.config import Config
 from evo.mpi import NoMPIError, connect
 from evo.objectives import Reference, parse_reference
 from evo.problems.catalogue import PROBLEMS
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
             with _no_silent_exit():
                 result = run_study(job.config, job.objective, transport, signals, job.limits)
             status = RUN_AGAIN if result.interrupted else COMPLETE
-            if transport.rank == 0 and not status and (result.gave_up or result.best is None):
+            if result.is_first and not status and (result.gave_up or result.best is None):
                 status = NOT_FOUND
                 print(f"evo: error: {nothing_found_text(result)}", file=sys.stderr, flush=True)
         except (SharedError, NoMPIError) as error:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from evo.events import AnyEvent, Identity
-from evo.journal import Journal, NoJournal, read_journal
+from evo.journal import Journal, Memory, read_journal
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         limits: See `evo.space.Space.describe`.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
+        islands: How many workers each island had in the first session.
+        topology: How many individuals went from island to island then.
         versions: Packages that matter to reproduce it.
         created: Seconds since the epoch.
     """
@@ -39,6 +41,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, dict[str, Any]]
     seed: int
     propagator: str = ""
+    islands: list[int] = []
+    topology: tuple[tuple[int, ...], ...] = ()
     versions: dict[str, str] = {}
     created: float = 0.0
 
@@ -221,9 +225,9 @@ class Scratch:
         """All that was remembered."""
         return iter(self._events)
 
-    def open_journal(self, rank: int) -> NoJournal:
+    def open_journal(self, rank: int) -> Memory:
         """None: the events themselves are remembered."""
-        return NoJournal()
+        return Memory(self._events)
 
     def close(self) -> None:
         """Remove the folders of evaluations."""

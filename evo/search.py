@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Protocol
 
 from evo.breeding import training_seed
-from evo.events import AnyEvent, Identity, decode, encode
+from evo.events import AnyEvent, Done, Identity, encode
+from evo.exchange import Exchange
 from evo.limits import Params
-from evo.transport import Transport
 from evo.worker import Outcome, Worker
 
 
@@ -38,71 +39,114 @@ class Record(Protocol):
     def append(self, line: bytes) -> None:
         """Keep one encoded event, safe from the end of this process when it returns."""
 
+    def recall(self) -> Iterable[AnyEvent]:
+        """What this rank has published in this session, or more."""
+
+    def left_by(self, rank: int) -> Iterable[AnyEvent]:
+        """What a rank that died had recorded."""
+
+
+class Ending(Protocol):
+    """What is left to do once a rank knows everything."""
+
+    def last_words(self) -> str:
+        """What this rank has to say when all evaluations have ended."""
+
+    def conclude(self, last_words: Mapping[int, str]) -> str:
+        """The first live rank's last act, given what all live ranks had to say; what it returns is told to all."""
+
 
 def search(
     worker: Worker,
-    transport: Transport,
+    exchange: Exchange,
     evaluator: Evaluator,
     journal: Record,
+    ending: Ending,
     watch: Callable[[AnyEvent], None],
     clock: Callable[[], float],
-) -> Iterator[None]:
-    """Search until the worker's budget is spent and every rank is done.
+) -> Generator[None, None, str]:
+    """Search until the worker's budget is spent and every live rank is ready to leave.
 
     Args:
         worker: Decides.
-        transport: To the other ranks.
+        exchange: With the other ranks.
         evaluator: Runs the objective.
         journal: Gets every event of this rank, before it is sent.
-        watch: Is shown every event, of this rank and of others.
+        ending: What is done when the search is over.
+        watch: Is shown every event, of this rank and of others; some of them again after a death.
         clock: Seconds since the epoch.
 
     Yields:
         Where another virtual rank may run; a real one just goes on.
+
+    Returns:
+        What the first live rank concluded.
     """
 
     def publish(events: Iterable[AnyEvent]) -> None:
         for event in events:
             line = encode(event)
             journal.append(line)
-            transport.send(line, worker.peers)
+            exchange.publish(line)
             watch(event)
+
+    def take(event: AnyEvent) -> None:
+        publish(worker.receive(event, clock()))
+        watch(event)
 
     def catch_up() -> None:
-        for line in transport.receive():
-            event = decode(line)
-            worker.receive(event)
-            watch(event)
+        while True:
+            for event in exchange.receive():
+                take(event)
+            if exchange.dead == worker.dead:
+                break
+            recover()
 
+    def recover() -> None:
+        """Publish again what the dead may have taken with them; take up what they were evaluating."""
+        again = list(journal.recall())
+        for rank in sorted(exchange.dead):
+            if worker.is_heir(rank, exchange.dead):
+                left = list(journal.left_by(rank))
+                again += left
+                for event in left:
+                    take(event)
+        for event in again:
+            if not isinstance(event, Done):  # Nobody is done in a new epoch.
+                exchange.publish(encode(event))
+        publish(worker.lose(exchange.dead, clock()))
+
+    def report(identity: Identity, step: int, loss: float) -> bool:
+        publish(worker.report(identity, step, loss, clock()))
+        catch_up()
+        return False
+
+    ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
     publish(worker.join(clock()))
-    while True:
+    while exchange.closed is None:
         if worker.is_near_end:
-            transport.settle()
+            exchange.settle()
         catch_up()
-        started, events = worker.ask(clock(), catch_up)
-        publish(events)
-        if worker.is_done:
-            break
-        if started is None:
-            yield
-            transport.wait()
-            continue
-        identity = started.individual
-
-        def report(step: int, loss: float, identity: Identity = identity) -> bool:
-            publish(worker.report(identity, step, loss, clock()))
-            catch_up()
-            return False
-
-        evaluator.start(identity, started.params, training_seed(worker.settings.seed, identity), report)
-        while (outcome := evaluator.poll()) is None:
-            yield
-            catch_up()
-            if worker.why_stop_now(clock()):
-                evaluator.interrupt()
-        publish(worker.tell(identity, outcome, clock()))
+        if not worker.is_done:
+            started, events = worker.ask(clock(), catch_up)
+            publish(events)
+            if started is not None:
+                identity = started.individual
+                seed = training_seed(worker.settings.seed, identity)
+                evaluator.start(identity, started.params, seed, functools.partial(report, identity))
+                while (outcome := evaluator.poll()) is None:
+                    yield
+                    catch_up()
+                    if worker.why_stop_now(clock()):
+                        evaluator.interrupt()
+                publish(worker.tell(identity, outcome, clock()))
+                yield
+                continue
+        if worker.all_done and ready != exchange.dead:
+            ready = exchange.dead
+            exchange.be_ready(ending.last_words())
+        if (last_words := exchange.all_ready) is not None:
+            exchange.close(ending.conclude(last_words))
         yield
-    while not worker.all_done:
-        yield
-        transport.wait()
-        catch_up()
+        exchange.wait()
+    return exchange.closed

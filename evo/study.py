@@ -2,111 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import json
 import os
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from evo.breeding import training_seed
-from evo.budget import Budget
-from evo.config import Config, load_limits, parse_duration
+from evo.config import Config, parse_duration
 from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
-from evo.evaluation import InlineEvaluator, ProcessEvaluator
+from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
+from evo.evaluation import Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
 from evo.events import AnyEvent
+from evo.exchange import Exchange
 from evo.objectives import Reference, describe
+from evo.plan import Plan, make_plan
 from evo.population import Population
-from evo.propagators import Propagator, default_propagator
-from evo.report.progress import Progress
-from evo.report.records import Result, count_statuses
+from evo.propagators import Propagator
+from evo.report.records import Result
 from evo.report.screen import Screen
 from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
-from evo.space import Space
 from evo.transport import Transport, together
 from evo.worker import Settings, Worker
 
 _VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the settings amount to, checked.
-
-    Args:
-        space: What is searched.
-        propagator: Breeds.
-        budget: When it ends.
-        separate: Whether the objective runs in a child process.
-        objective: What is minimised.
-    """
-
-    space: Space
-    propagator: Propagator
-    budget: Budget
-    separate: bool
-    objective: Callable[..., Any] | Reference
-
-
-def make_plan(
-    config: Config,
-    objective: Callable[..., Any] | Reference,
-    limits: Mapping[str, Any] | None,
-    propagator: Propagator | None,
-    ranks: int,
-) -> Plan:
-    """Check all settings, and load the objective if it runs in this process.
-
-    Args:
-        config: The settings.
-        objective: What to minimise.
-        limits: What is searched, if the configuration does not say.
-        propagator: Breeds; None: the default one, as the configuration says.
-        ranks: How many there are.
-
-    Raises:
-        ValueError: Something does not fit; the message names it.
-    """
-    if config.run_dir and describe(objective).endswith("<lambda>"):
-        raise ValueError(
-            f"objective {describe(objective)} has no name by which run directory {config.run_dir} could know it again: "
-            "define a function, or keep no files"
-        )
-    if isinstance(objective, Reference):
-        needs_child = objective.is_heavy
-    else:
-        needs_child = bool(getattr(objective, "separate_process", False))
-    given = config.limits if config.limits is not None else limits
-    if given is None:
-        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
-    space = Space(load_limits(given))
-    separate = config.evaluate == "process" or (
-        config.evaluate == "auto" and (needs_child or config.time_limit is not None)
-    )
-    return Plan(
-        space=space,
-        propagator=propagator
-        or default_propagator(
-            config.population or 2 * max(1, ranks),
-            crossover=config.crossover,
-            mutation=config.mutation,
-            random_init=config.random_init,
-            sigma=config.sigma,
-        ),
-        budget=config.budget(time.time()),
-        separate=separate,
-        objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
-    )
 
 
 def run_study(
@@ -125,45 +51,34 @@ def run_study(
         transport: To the other ranks.
         signals: May ask for a clean stop.
         limits: What is searched, if the configuration does not say.
-        propagator: Breeds; None: the default one.
+        propagator: Breeds; None: what the configuration says.
 
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
     """
     plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size))
     places = _bind(config, transport)
-    place = places[transport.rank]
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
-    screen = Screen(silent=config.quiet or transport.rank != 0)
+    screen = Screen(silent=config.quiet)
     study = _agree_on_study(
         _make_study(config, plan, describe(objective), directory), config.seed, directory, transport
     )
-    screen.begin(study.name, str(directory), places, plan.budget)
+    if transport.rank == 0:
+        screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
     with closing(directory):
-        population = Population(plan.space)
-        together(transport, lambda: _replay(directory, population))
-        settings = Settings(
-            rank=transport.rank,
-            ranks=transport.size,
-            seed=study.seed,
-            budget=plan.budget,
-            allow_duplicates=config.allow_duplicates,
-            host=place.host,
-            device=place.device,
-        )
-        worker = Worker(settings, plan.propagator, population)
+        worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
         signals.listen(worker.request_stop)
-        if _is_complete(worker, directory, transport):
-            result = _agree_on_end(worker, worker.why_idle(time.time()), transport, directory, config.debug)
-            result = dataclasses.replace(result, test=directory.tested())
-        else:
-            with closing(_make_evaluator(config, plan, directory, place)) as evaluator:
-                together(transport, lambda: evaluator.open(plan.space.names))
-                progress = screen.progress(population, plan.budget, transport.size)
-                result = _search(study, worker, transport, evaluator, directory, progress, config.debug)
-        if transport.rank == 0:
-            screen.end(result, plan.space.names, transport.size)
-        transport.gather("")  # Nobody leaves before the completion record is written.
+        conclusion = _concluded_earlier(worker, directory, transport, config.debug)
+        if conclusion is None:
+            conclusion = _search(config, plan, study, worker, directory, transport, places[transport.rank], screen)
+        result = Result(
+            rank=transport.rank,
+            events=directory.events,
+            run_dir=Path(str(directory)) if isinstance(directory, RunDirectory) else None,
+            **msgspec.structs.asdict(conclusion),
+        )
+        if result.is_first:
+            screen.end(result, plan.space.names, plan.archipelago.workers)
         return result
 
 
@@ -177,24 +92,15 @@ def _bind(config: Config, transport: Transport) -> list[Place]:
     return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
 
 
-def _make_evaluator(
-    config: Config, plan: Plan, directory: RunDirectory | Scratch, place: Place
-) -> InlineEvaluator | ProcessEvaluator:
-    if not plan.separate:
-        assert not isinstance(plan.objective, Reference)
-        return InlineEvaluator(plan.objective, directory.folder, place.environment, place.threads)
-    limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
-    environment = training_environment(os.environ, place.environment)
-    return ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit)
-
-
 def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
     return Study(
         name=directory.path.name,
         objective=objective,
         limits=plan.space.describe(),
         seed=config.seed or 0,
-        propagator=repr(plan.propagator),
+        propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
+        islands=[len(members) for members in plan.archipelago.members],
+        topology=plan.migration.topology if plan.migration else (),
         versions=_versions(),
         created=time.time(),
     )
@@ -207,105 +113,99 @@ def _agree_on_study(asked: Study, seed: int | None, directory: RunDirectory | Sc
     return msgspec.json.decode(said[0], type=Study)
 
 
-def _replay(directory: RunDirectory | Scratch, population: Population) -> None:
+def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
+    """The worker that this rank belongs to, which knows what happened in earlier sessions."""
+    number = place.rank // config.ranks_per_worker
+    island = plan.archipelago.island_of(number)
+    population = Population(plan.space, island, plan.archipelago.islands)
     for event in directory.events():
         population.apply(event)
+    settings = Settings(
+        rank=number,
+        ranks=plan.archipelago.workers,
+        seed=study.seed,
+        budget=plan.budget,
+        allow_duplicates=config.allow_duplicates,
+        host=place.host,
+        device=place.device,
+        archipelago=plan.archipelago,
+        migration=plan.migration,
+    )
+    return Worker(settings, plan.propagators[island], population)
 
 
-def _is_complete(worker: Worker, directory: RunDirectory | Scratch, transport: Transport) -> bool:
-    """Whether no rank has anything left to do, and the completion record is there."""
-    idle = bool(worker.why_idle(time.time())) and directory.is_complete
-    return all(msgspec.json.decode(text, type=bool) for text in transport.gather(json.dumps(idle)))
+def _concluded_earlier(
+    worker: Worker, directory: RunDirectory | Scratch, transport: Transport, debug: bool
+) -> Conclusion | None:
+    """What earlier sessions concluded, if no rank has anything left to do and the completion record is there."""
+    reason = worker.why_idle(time.time())
+    digest = worker.population.digest() if debug else ""
+    said = transport.gather(json.dumps([bool(reason) and directory.is_complete, digest]))
+    answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
+    if not all(is_complete for is_complete, _ in answers):
+        return None
+    digest = same_digest(digest for _, digest in answers)
+    gave_up = worker.settings.budget.too_many_failed(worker.population)
+    return Conclusion(stop_reason=reason, gave_up=gave_up, digest=digest, test=directory.tested())
 
 
 def _search(
+    config: Config,
+    plan: Plan,
     study: Study,
     worker: Worker,
-    transport: Transport,
-    evaluator: InlineEvaluator | ProcessEvaluator,
     directory: RunDirectory | Scratch,
-    progress: Progress,
-    debug: bool,
-) -> Result:
+    transport: Transport,
+    place: Place,
+    screen: Screen,
+) -> Conclusion:
     """Search, test the best individual and write the completion record; every rank has read all journals before."""
-    began = time.monotonic()
-    together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
-    with closing(together(transport, lambda: directory.open_journal(worker.settings.rank))) as journal:
+    team = Team(transport, config.ranks_per_worker)
+    with closing(team), closing(_make_evaluator(config, plan, directory, place, team)) as evaluator:
+        together(transport, lambda: evaluator.open(plan.space.names))
+        together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
+        number = worker.settings.rank
+        journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
+        if team.leaders is None or journal is None:
+            words, events = assist(team, evaluator)
+            for event in events:
+                directory.remember(event)
+            return decode_conclusion(words)
+        exchange = Exchange(team.leaders, plan.fan_out)
+        progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
+        ending = Ending(study, worker, exchange, evaluator, directory, debug=config.debug, ranks=transport.size)
 
         def watch(event: AnyEvent) -> None:
             directory.remember(event)
             progress(event)
 
-        with closing(progress):
-            deque(search(worker, transport, evaluator, journal, watch, time.time), maxlen=0)
-    result = _agree_on_end(worker, worker.stop_reason, transport, directory, debug)
-    test: dict[str, Any] = {}
-    problem = ""
-    if not (result.interrupted or result.gave_up):
-        test, problem = _test_best(study, result, evaluator, directory, transport)
-    result = dataclasses.replace(result, seconds=time.monotonic() - began, test=test, test_error=problem)
-    if transport.rank == 0 and not (result.interrupted or result.gave_up):
-        directory.write("summary.json", _summary(study, result, worker.settings.ranks))
-    return result
+        with closing(journal), closing(progress):
+            words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
+        team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
+        return decode_conclusion(words)
 
 
-def _agree_on_end(
-    worker: Worker, reason: str, transport: Transport, directory: RunDirectory | Scratch, debug: bool
-) -> Result:
-    digest = worker.population.digest() if debug else ""
-    ending = msgspec.json.encode([worker.interrupted, reason, digest]).decode()
-    endings = [msgspec.json.decode(text, type=tuple[bool, str, str]) for text in transport.gather(ending)]
-    digests = {digest for _, _, digest in endings}
-    assert len(digests) == 1, f"the populations of the ranks differ: {endings}"
-    interrupted = [reason for stopped, reason, _ in endings if stopped]
-    return Result(
-        rank=transport.rank,
-        stop_reason=(interrupted or [reason])[0],
-        interrupted=bool(interrupted),
-        gave_up=worker.settings.budget.too_many_failed(worker.population),
-        run_dir=Path(str(directory)) if isinstance(directory, RunDirectory) else None,
-        digest=digest,
-        events=directory.events,
-    )
-
-
-def _test_best(
-    study: Study,
-    result: Result,
-    evaluator: InlineEvaluator | ProcessEvaluator,
-    directory: RunDirectory | Scratch,
-    transport: Transport,
-) -> tuple[dict[str, Any], str]:
-    """Test the best individual where its files are, for all ranks; or say why it could not be tested."""
-    scratch = isinstance(directory, Scratch)  # Each rank has its own.
-    best = result.best if scratch or transport.rank == 0 else None
-    rank = best.rank if scratch and best is not None and best.rank is not None else 0
-    found: dict[str, Any] = {}
-    problem = ""
-    if best is not None and transport.rank == rank:
+def _run(steps: Generator[None, None, str]) -> str:
+    """Go through all steps; what the last one returns."""
+    while True:
         try:
-            found = evaluator.test(best.individual, best.params, training_seed(study.seed, best.individual))
-        except RuntimeError as error:
-            problem = str(error)
-    said = transport.gather(msgspec.json.encode([found, problem]).decode())[rank]
-    return msgspec.json.decode(said, type=tuple[dict[str, Any], str])
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
-def _summary(study: Study, result: Result, ranks: int) -> dict[str, Any]:
-    """The completion record."""
-    best, counts = result.best, count_statuses(result.individuals)
-    found = best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")}
-    return {
-        "study": study.name,
-        "seed": study.seed,
-        "ranks": ranks,
-        "evaluations": len(result.individuals),
-        **{status: counts[status] for status in ("completed", "pruned", "failed")},
-        "seconds": round(result.seconds, 3),
-        "stopped": result.stop_reason,
-        "best": found,
-        "test": result.test,
-    }
+def _make_evaluator(
+    config: Config, plan: Plan, directory: RunDirectory | Scratch, place: Place, team: Team
+) -> Evaluator:
+    evaluator: Evaluator
+    if plan.separate:
+        limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
+        environment = training_environment(os.environ, place.environment)
+        evaluator = ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit, team=team)
+    else:
+        assert not isinstance(plan.objective, Reference)
+        evaluator = InlineEvaluator(plan.objective, directory.folder, place.environment, place.threads, team=team)
+    return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 
 
 def _versions() -> dict[str, str]:

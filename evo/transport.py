@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +16,23 @@ class SharedError(ValueError):
     """An error of the user that every rank knows of: to be shown by one of them."""
 
 
+class CutOff(RuntimeError):
+    """This rank cannot take part any more, but the others can go on without it."""
+
+
+@dataclass
+class Traffic:
+    """What a rank has sent.
+
+    Args:
+        messages: How many; several records may share one.
+        bytes: Of all of them.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+
+
 class Transport(Protocol):
     """What a rank needs of a network. Messages between two ranks arrive in the order in which they were sent.
 
@@ -22,17 +40,21 @@ class Transport(Protocol):
         rank: This rank, from 0.
         size: How many ranks there are.
         node: The ranks on this machine, this one included, in order.
+        dead: The ranks that are known to have died; only grows.
+        traffic: What this rank has sent.
     """
 
     rank: int
     size: int
     node: Sequence[int]
+    dead: frozenset[int]
+    traffic: Traffic
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
         """Send one record to some ranks; returns at once, whatever they do."""
 
-    def receive(self) -> list[bytes]:
-        """All records that have arrived."""
+    def receive(self) -> list[tuple[int, bytes]]:
+        """All records that have arrived, each with the rank that sent it."""
 
     def settle(self) -> None:
         """Wait until what was sent has left, but not long."""
@@ -43,8 +65,15 @@ class Transport(Protocol):
     def gather(self, text: str) -> list[str]:
         """What every rank says, by rank. All ranks must call it, and wait for the last one: not for use in a search."""
 
+    def part(self, ranks: Sequence[int]) -> Transport:
+        """A connection of some ranks only, numbered from 0 in their order. All of these must call it.
+
+        Args:
+            ranks: In ascending order; this one is among them.
+        """
+
     def close(self) -> None:
-        """End the connection once all that was sent has left. All ranks must call it."""
+        """End the connection once all that was sent has left. All live ranks must call it."""
 
 
 def together(transport: Transport, act: Callable[[], T]) -> T:
@@ -77,11 +106,15 @@ class Serial:
     rank = 0
     size = 1
     node: Sequence[int] = (0,)
+    dead: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
         assert not ranks, "a rank alone has nobody to send to"
 
-    def receive(self) -> list[bytes]:
+    def receive(self) -> list[tuple[int, bytes]]:
         return []
 
     def settle(self) -> None:
@@ -92,6 +125,9 @@ class Serial:
 
     def gather(self, text: str) -> list[str]:
         return [text]
+
+    def part(self, ranks: Sequence[int]) -> Serial:
+        return Serial()
 
     def close(self) -> None:
         pass
@@ -110,7 +146,7 @@ class Loopback:
         >>> network = Loopback(2, np.random.default_rng(0), max_delay=0)
         >>> network.endpoints[0].send(b"hello", [1])
         >>> network.endpoints[1].receive()
-        [b'hello']
+        [(0, b'hello')]
     """
 
     def __init__(self, size: int, rng: np.random.Generator, max_delay: int = 20, duplicates: float = 0.0) -> None:
@@ -135,6 +171,15 @@ class Loopback:
             except StopIteration:
                 del alive[chosen]
 
+    def kill(self, rank: int) -> None:
+        """Let a rank die: each other one gets some of what was under way from it, and notices sooner or later."""
+        for endpoint in self.endpoints:
+            endpoint.lose(rank)
+
+    def arrival(self) -> int:
+        """When something that is sent now arrives."""
+        return self.now + int(self.rng.integers(self.max_delay + 1))
+
 
 class LoopbackEndpoint:
     """One virtual rank's connection; see `Loopback`."""
@@ -143,25 +188,41 @@ class LoopbackEndpoint:
         self.rank = rank
         self.size = size
         self.node: Sequence[int] = range(size)
+        self.traffic = Traffic()
         self._network = network
         # From each rank, in order: when a message arrives, and the message.
-        self._inbox: list[deque[tuple[int, bytes]]] = [deque() for _ in range(size)]
+        self._inbox: dict[int, deque[tuple[int, bytes]]] = defaultdict(deque)
+        # When this rank notices the death of others.
+        self._deaths: dict[int, int] = {}
+
+    @property
+    def dead(self) -> frozenset[int]:
+        return frozenset(rank for rank, moment in self._deaths.items() if moment <= self._network.now)
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
         network = self._network
         for rank in ranks:
+            self.traffic.messages += 1
+            self.traffic.bytes += len(message)
             inbox = network.endpoints[rank]._inbox[self.rank]
             for _ in range(1 + int(network.rng.random() < network.duplicates)):
-                arrival = network.now + int(network.rng.integers(network.max_delay + 1))
+                arrival = network.arrival()
                 # Not before what was sent earlier on the same way.
                 inbox.append((max(arrival, inbox[-1][0]) if inbox else arrival, message))
 
-    def receive(self) -> list[bytes]:
+    def receive(self) -> list[tuple[int, bytes]]:
         arrived = []
-        for inbox in self._inbox:
+        for sender, inbox in self._inbox.items():
             while inbox and inbox[0][0] <= self._network.now:
-                arrived.append(inbox.popleft()[1])
+                arrived.append((sender, inbox.popleft()[1]))
         return arrived
+
+    def lose(self, rank: int) -> None:
+        """Another rank has died."""
+        inbox = self._inbox[rank]
+        for _ in range(int(self._network.rng.integers(len(inbox) + 1))):
+            inbox.pop()
+        self._deaths[rank] = self._network.arrival()
 
     def settle(self) -> None:
         pass
@@ -171,6 +232,9 @@ class LoopbackEndpoint:
 
     def gather(self, text: str) -> list[str]:
         raise AssertionError("virtual ranks run one after another and cannot meet")
+
+    def part(self, ranks: Sequence[int]) -> Transport:
+        raise AssertionError("virtual ranks form one group")
 
     def close(self) -> None:
         pass

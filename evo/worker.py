@@ -7,7 +7,7 @@ already been applied to its own population: the caller writes it to the journal 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 
 from evo.breeding import Bred, Breeder
 from evo.budget import Budget
-from evo.events import AnyEvent, Done, Finished, Identity, Joined, Reported, Started, Status
+from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Pollinated, Reported, Started, Status
+from evo.migration import Migration, Migrator
 from evo.population import Individual, Population
 from evo.propagators import Propagator
+from evo.topology import Archipelago, make_archipelago
 
 # Evaluations left for each rank from which on no rank starts another before the others can know of its last one.
 # A rank that started without knowing would exceed the budget: so each does at most once, and all but one of them.
@@ -60,6 +62,8 @@ class Settings:
         allow_duplicates: Whether a point may be tried twice, for noisy losses.
         host: Name of the machine, for the record.
         device: What it evaluates on, for the record.
+        archipelago: Who lives on which island; None: all on one.
+        migration: How individuals travel; None: they stay.
     """
 
     rank: int
@@ -69,6 +73,8 @@ class Settings:
     allow_duplicates: bool = False
     host: str = ""
     device: str = ""
+    archipelago: Archipelago | None = None
+    migration: Migration | None = None
 
 
 class Worker:
@@ -87,8 +93,12 @@ class Worker:
         self.stop_reason = ""
         # Whether it stopped before its budget was spent, so that the same command would go on.
         self.interrupted = False
-        # The ranks to send events to.
-        self.peers: Sequence[int] = [rank for rank in range(settings.ranks) if rank != settings.rank]
+        # The ranks that have died.
+        self.dead: frozenset[int] = frozenset()
+        self._archipelago = settings.archipelago or make_archipelago(settings.ranks)
+        self._migrator = settings.migration and Migrator(
+            settings.migration, self._archipelago, population, settings.rank, settings.seed
+        )
         self._breeder = Breeder(
             propagator,
             population,
@@ -101,6 +111,10 @@ class Worker:
         # For how many turns nobody has tried anything new.
         self._quiet = self._tried_before = 0
         self._resumed = deque(population.running[settings.rank :: settings.ranks])
+        # Who is to evaluate each individual that has not finished.
+        self._evaluators = {
+            individual.identity: number % settings.ranks for number, individual in enumerate(population.running)
+        }
         self._done: set[int] = set()
 
     @property
@@ -114,7 +128,7 @@ class Worker:
         Args:
             now: Seconds since the epoch.
         """
-        return self.why_stop_now(now) if self._resumed else self._why_stop(now)
+        return self.why_stop_now(now) if self._has_resumed else self._why_stop(now)
 
     @property
     def is_done(self) -> bool:
@@ -123,8 +137,8 @@ class Worker:
 
     @property
     def all_done(self) -> bool:
-        """Whether every rank has said its last word, so that nothing more can arrive."""
-        return len(self._done) == self.settings.ranks
+        """Whether every live rank has said its last word, so that nothing more can arrive."""
+        return len(self._done | self.dead) == self.settings.ranks
 
     def join(self, now: float) -> list[AnyEvent]:
         """Take part, from now on.
@@ -152,7 +166,7 @@ class Worker:
             or when it is to ask again after a moment.
         """
         assert not self.is_done, "a worker that is done was asked for an individual"
-        if not self.why_stop_now(now) and self._resumed:
+        if not self.why_stop_now(now) and self._has_resumed:
             return self._start(self._resumed.popleft(), now)
         identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
         rng = self._breeder.generator(identity[1])
@@ -184,7 +198,7 @@ class Worker:
         self._stop_request = self._stop_request or reason
 
     def tell(self, identity: Identity, outcome: Outcome, now: float) -> list[AnyEvent]:
-        """Record how the evaluation of an individual ended.
+        """Record how the evaluation of an individual ended, and which individuals travel then.
 
         Args:
             identity: Which individual.
@@ -195,7 +209,7 @@ class Worker:
             The events to publish.
         """
         settings = self.settings
-        return self._emit(
+        events = self._emit(
             Finished(
                 time=now,
                 individual=identity,
@@ -210,6 +224,10 @@ class Worker:
                 device=settings.device,
             )
         )
+        if self._migrator and outcome.status != "interrupted":
+            for event in self._migrator.depart(identity, now):
+                events += self._emit(event)
+        return events
 
     def report(self, identity: Identity, step: int, loss: float, now: float) -> list[AnyEvent]:
         """Record an intermediate loss.
@@ -225,12 +243,64 @@ class Worker:
         """
         return self._emit(Reported(time=now, individual=identity, step=step, loss=loss))
 
-    def receive(self, event: AnyEvent) -> None:
-        """Take in what another rank sent."""
-        if isinstance(event, Done):
-            self._done.add(event.rank)
-        else:
-            self.population.apply(event)
+    def receive(self, event: AnyEvent, now: float) -> list[AnyEvent]:
+        """Take in what another rank sent.
+
+        Args:
+            event: What happened.
+            now: Seconds since the epoch.
+
+        Returns:
+            The events to publish in return.
+        """
+        answers: list[AnyEvent] = []
+        # Who makes room for a copy is decided while it is not yet there itself; and a rank that is done emits nothing.
+        if self._migrator and isinstance(event, Pollinated) and not self.is_done:
+            answers = self._emit(*self._migrator.make_room(event, now))
+        self._take(event)
+        return answers
+
+    def is_heir(self, rank: int, dead: Collection[int]) -> bool:
+        """Whether this worker takes over what a dead one left.
+
+        Args:
+            rank: Which.
+            dead: All that have died.
+        """
+        return self._archipelago.heir(rank, dead) == self.settings.rank
+
+    def lose(self, dead: Collection[int], now: float) -> list[AnyEvent]:
+        """Go on without ranks that have died, when all that they had published is known here.
+
+        What they were evaluating is taken up again by their heirs, so nobody is done any more.
+
+        Args:
+            dead: All that have died.
+            now: Seconds since the epoch.
+
+        Returns:
+            The events to publish.
+        """
+        newly = sorted(set(dead) - self.dead)
+        self.dead = frozenset(dead)
+        self._done.clear()
+        if self._migrator:
+            self._migrator.lose(dead)
+        waiting = {individual.identity for individual in self._resumed}
+        for individual in self.population.running:
+            assert individual.identity is not None
+            evaluator = self._evaluators.get(individual.identity, self.settings.rank)
+            if evaluator in dead and self.is_heir(evaluator, dead) and individual.identity not in waiting:
+                self._resumed.append(individual)
+        heir = self.settings.rank
+        return self._emit(*(Died(time=now, rank=rank, heir=heir) for rank in newly if self.is_heir(rank, dead)))
+
+    @property
+    def _has_resumed(self) -> bool:
+        """Whether an individual waits to be taken up again, which nobody else has finished meanwhile."""
+        while self._resumed and not self.population.is_running(self._resumed[0]):
+            self._resumed.popleft()
+        return bool(self._resumed)
 
     def _why_stop(self, now: float) -> str:
         if reason := self.why_stop_now(now):
@@ -252,9 +322,18 @@ class Worker:
         patience = _QUIET_ENOUGH * (1 + self.settings.rank % _TURNS)
         return self._breeder.breed(rng, share_only=False) if self._quiet >= patience else None
 
+    def _take(self, event: AnyEvent) -> None:
+        if isinstance(event, Done):
+            self._done.add(event.rank)
+        elif isinstance(event, Started):
+            self._evaluators[event.individual] = event.individual[0] if event.rank is None else event.rank
+        elif isinstance(event, Finished) and event.status != "interrupted":
+            self._evaluators.pop(event.individual, None)
+        self.population.apply(event)
+
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:
-            self.receive(event)
+            self._take(event)
         return list(events)
 
     def _start(self, individual: Individual, now: float) -> tuple[Started, list[AnyEvent]]:
@@ -264,6 +343,7 @@ class Worker:
             individual=individual.identity,
             island=individual.island,
             params=self.population.space.decode(individual.genome),
+            rank=None if individual.identity[0] == self.settings.rank else self.settings.rank,
             strategy=individual.strategy,
         )
         return started, self._emit(started)

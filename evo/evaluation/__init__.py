@@ -1,6 +1,7 @@
-"""Evaluate one individual: in this process, or in a child process that may crash, hang or be killed."""
+"""Evaluate one individual: in this process, in a child process that may crash, or with the other ranks of a worker."""
 
 from evo.evaluation.inline import InlineEvaluator
 from evo.evaluation.process import ProcessEvaluator
+from evo.evaluation.team import Evaluator, Team, TeamEvaluator, assist
 
-__all__ = ["InlineEvaluator", "ProcessEvaluator"]
+__all__ = ["Evaluator", "InlineEvaluator", "ProcessEvaluator", "Team", "TeamEvaluator", "assist"]

@@ -81,7 +81,9 @@ decode_order = _orders.decode
 decode_news = _news.decode
 
 
-def main(connection: Connection, pickled: bytes, names: list[str], threads: int, output: str) -> None:
+def main(
+    connection: Connection, pickled: bytes, names: list[str], threads: int, output: str, place: tuple[int, int]
+) -> None:
     """Serve until the rank closes the pipe.
 
     Args:
@@ -90,6 +92,7 @@ def main(connection: Connection, pickled: bytes, names: list[str], threads: int,
         names: The parameters that it must take.
         threads: CPU threads that a training may use.
         output: File for what is printed before the first evaluation.
+        place: This process's among those that evaluate an individual together, and how many these are.
     """
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
@@ -117,9 +120,12 @@ def main(connection: Connection, pickled: bytes, names: list[str], threads: int,
             return
         assert isinstance(order, Task)
         Path(order.folder).mkdir(parents=True, exist_ok=True)
-        _print_to(Path(order.folder) / "output.log")
+        rank, size = (0, 1) if isinstance(order, Examination) else place
+        _print_to(Path(order.folder) / (f"output-{rank}.log" if rank else "output.log"))
         params: Params = dict(order.params)
-        trial = RunningTrial(order.individual, order.seed, Path(order.folder), threads, _Reporter(connection))
+        trial = RunningTrial(
+            order.individual, order.seed, Path(order.folder), threads, _Reporter(connection), rank=rank, size=size
+        )
         if isinstance(order, Examination):
             news: News = _examine(loaded, params, trial)
         else:

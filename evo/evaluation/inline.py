@@ -11,13 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from evo.evaluation.team import Report, Team
 from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
 from evo.objectives import Trial, check_loss, optional_method, prepare
+from evo.transport import Serial
 from evo.worker import Outcome
-
-Report = Callable[[int, float], bool]
-"""Called with a step and a finite intermediate loss; answers whether to stop early."""
 
 
 class RunningTrial:
@@ -29,12 +28,29 @@ class RunningTrial:
         folder: Its own folder, made when it is asked for.
         threads: CPU threads that it may use.
         report: Where intermediate losses go.
+        rank: Place among the ranks that evaluate it together.
+        size: How many these are.
+        communicator: Answers with a communicator of these.
     """
 
-    def __init__(self, individual: Identity, seed: int, folder: Path, threads: int, report: Report) -> None:
+    def __init__(
+        self,
+        individual: Identity,
+        seed: int,
+        folder: Path,
+        threads: int,
+        report: Report,
+        *,
+        rank: int = 0,
+        size: int = 1,
+        communicator: Callable[[], Any] | None = None,
+    ) -> None:
         self.individual = individual
         self.seed = seed
         self.threads = threads
+        self.rank = rank
+        self.size = size
+        self._communicator = communicator
         self.metrics: dict[str, Any] = {}
         self._folder = folder
         self._report = report
@@ -45,6 +61,17 @@ class RunningTrial:
         """The individual's own folder."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder
+
+    @property
+    def communicator(self) -> Any:
+        """An mpi4py communicator of the ranks that evaluate this individual.
+
+        Raises:
+            RuntimeError: The objective runs in a child process, which has no MPI.
+        """
+        if self._communicator is None:
+            raise RuntimeError("a child process has no MPI communicator: use trial.rank and trial.size, or run inline")
+        return self._communicator()
 
     @property
     def should_stop(self) -> bool:
@@ -104,6 +131,7 @@ class InlineEvaluator:
         folder: The folder of an individual.
         environment: Variables to set from `open` to `close`.
         threads: CPU threads that a training may use.
+        team: The ranks that evaluate together with this one; None: it is alone.
     """
 
     def __init__(
@@ -112,7 +140,9 @@ class InlineEvaluator:
         folder: Callable[[Identity], Path],
         environment: Mapping[str, str],
         threads: int = 1,
+        team: Team | None = None,
     ) -> None:
+        self._team = team or Team(Serial(), 1)
         self._objective = objective
         self._run = prepare(objective)
         self._folder = folder
@@ -135,8 +165,9 @@ class InlineEvaluator:
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""
-        trial = RunningTrial(identity, seed, self._folder(identity), self._threads, report)
-        self._outcome = evaluate(self._run, params, trial)
+        self._outcome = evaluate(self._run, params, self._trial(identity, seed, report))
+        if self._outcome.status == "failed":
+            self._team.break_off()
 
     def poll(self) -> Outcome | None:
         """The outcome."""
@@ -151,8 +182,20 @@ class InlineEvaluator:
         Raises:
             RuntimeError: The test failed.
         """
-        trial = RunningTrial(identity, seed, self._folder(identity), self._threads, lambda step, loss: False)
-        return run_test(self._objective, params, trial)
+        return run_test(self._objective, params, self._trial(identity, seed, lambda step, loss: False, alone=True))
+
+    def _trial(self, identity: Identity, seed: int, report: Report, alone: bool = False) -> RunningTrial:
+        team = Team(Serial(), 1) if alone else self._team
+        return RunningTrial(
+            identity,
+            seed,
+            self._folder(identity),
+            self._threads,
+            report,
+            rank=team.place,
+            size=team.size,
+            communicator=team.lend,
+        )
 
     def close(self) -> None:
         """Put back the environment variables."""

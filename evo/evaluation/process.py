@@ -18,7 +18,8 @@ from typing import Any
 
 from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
-from evo.evaluation.inline import Report, one_line
+from evo.evaluation.inline import one_line
+from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Reference
@@ -38,6 +39,7 @@ class ProcessEvaluator:
         environment: The environment variables of the child, all of them.
         threads: CPU threads that a training may use.
         time_limit: Seconds after which an evaluation fails; None: no limit.
+        team: The ranks that evaluate together with this one; None: it is alone.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class ProcessEvaluator:
         environment: Mapping[str, str],
         threads: int = 1,
         time_limit: float | None = None,
+        team: Team | None = None,
     ) -> None:
+        self._place = (team.place, team.size) if team else (0, 1)
         self._objective = objective
         self._folder = folder
         self._environment = environment
@@ -145,7 +149,7 @@ class ProcessEvaluator:
         self._connection, theirs = context.Pipe()
         handle, self._output = tempfile.mkstemp(prefix="evo-", suffix=".log")
         os.close(handle)
-        arguments = (theirs, self._pickled, list(self._names), self._threads, self._output)
+        arguments = (theirs, self._pickled, list(self._names), self._threads, self._output, self._place)
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
         with _as_environment(self._environment):
             process.start()

@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evo.events import AnyEvent, Finished, Identity, Reported, Started
+from evo.events import AnyEvent, Finished, Identity, Reported
+from evo.population import Population
 from evo.report.tables import number_text
 
 _LINE_INTERVAL = 5.0  # Seconds between two lines, so that a log of a long search stays readable.
@@ -43,37 +44,48 @@ class Tally:
     """The little of a search that progress shows.
 
     Args:
-        finished: Evaluations that had finished before.
-        best: The lowest loss so far, with its individual.
-        failed: How many of these evaluations had failed.
+        population: What the rank knows, kept up to date by the search.
     """
 
-    def __init__(self, finished: int, best: tuple[float, Identity] | None, failed: int = 0) -> None:
-        self.finished = finished
-        self.failed = failed
-        self.best = best
-        self.improved = False
-        # Individual to what is known of its evaluation: the last step and loss.
-        self.running: dict[Identity, str] = {}
+    def __init__(self, population: Population) -> None:
+        self._population = population
+        self._best_before = population.best
+        # Individual to the last step and loss of its evaluation.
+        self._reports: dict[Identity, str] = {}
+
+    @property
+    def finished(self) -> int:
+        """How many evaluations have finished."""
+        return self._population.finished
+
+    @property
+    def failed(self) -> int:
+        """How many of these have failed."""
+        return self._population.counts["failed"]
+
+    @property
+    def running(self) -> dict[Identity, str]:
+        """The individuals in evaluation, with what is known of each."""
+        return {one.identity: self._reports.get(one.identity, "") for one in self._population.running if one.identity}
 
     def add(self, event: AnyEvent) -> None:
         """Take note of an event."""
-        if isinstance(event, Started):
-            self.running[event.individual] = ""
-        elif isinstance(event, Reported) and event.individual in self.running:
-            self.running[event.individual] = f"step {event.step}, loss {number_text(event.loss)}"
+        if isinstance(event, Reported):
+            self._reports[event.individual] = f"step {event.step}, loss {number_text(event.loss)}"
         elif isinstance(event, Finished):
-            self.running.pop(event.individual, None)
-            self.finished += event.status != "interrupted"
-            self.failed += event.status == "failed"
-            if event.status == "completed" and event.loss is not None:
-                found = (event.loss, event.individual)
-                if self.best is None or found < self.best:
-                    self.best, self.improved = found, True
+            self._reports.pop(event.individual, None)
+
+    def has_improved(self) -> bool:
+        """Whether there is a better one than when this was last asked."""
+        before, self._best_before = self._best_before, self._population.best
+        return self._best_before is not before
 
     def best_text(self) -> str:
         """The best so far."""
-        return "none yet" if self.best is None else f"{number_text(self.best[0])} by {'{}-{}'.format(*self.best[1])}"
+        best = self._population.best
+        if best is None or best.identity is None:
+            return "none yet"
+        return f"{number_text(best.loss)} by {'{}-{}'.format(*best.identity)}"
 
 
 class Lines:
@@ -117,8 +129,7 @@ class Lines:
         tally = self._tally
         of_total = "" if self._total is None else f"/{self._total}"
         failed = f" ({tally.failed} failed)" if tally.failed else ""
-        mark = " *" if tally.improved else ""
-        tally.improved = False
+        mark = " *" if tally.has_improved() else ""
         seconds = f"[{self._said - self._began:7.1f} s]"
         self._write(f"{seconds} {tally.finished}{of_total} evaluations{failed}, best {tally.best_text()}{mark}")
 
@@ -156,8 +167,7 @@ class LiveView:
         bar = ProgressBar(total=self._total, completed=tally.finished, width=30) if self._total else Text()
         grid.add_row(bar, f"{tally.finished}{of_total} evaluations{failed}", f"{seconds:.0f} s")
         grid.add_row("best", f"[green]{tally.best_text()}[/green]", "")
-        # A copy, since the search goes on in another thread while this one draws.
-        running = sorted(tally.running.copy().items())
+        running = sorted(tally.running.items())
         rows = [Text(f"  {'{}-{}'.format(*identity):>8}  {news}") for identity, news in running[:_MOST_RUNNING]]
         if len(running) > _MOST_RUNNING:
             rows.append(Text(f"  and {len(running) - _MOST_RUNNING} more"))

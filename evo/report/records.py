@@ -60,7 +60,8 @@ class Result:
     """What a search found; the same on every rank.
 
     Args:
-        rank: The rank that got it; 0 is the one to print.
+        rank: The rank that got it.
+        first_rank: The first one that is alive, usually 0: the one to print.
         events: Where the records come from.
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
@@ -70,6 +71,9 @@ class Result:
         test: Metrics of the best individual on held-out data, if the objective has a test.
         test_error: Why the test failed.
         digest: Of the population that all ranks hold, when debugging.
+        lost_ranks: Those that died on the way; with several ranks per worker, the numbers of the workers.
+        messages: How many all ranks sent together, in this session.
+        bytes: Of all of these.
     """
 
     rank: int
@@ -82,6 +86,15 @@ class Result:
     test: dict[str, Any] = field(default_factory=dict)
     test_error: str = ""
     digest: str = ""
+    first_rank: int = 0
+    lost_ranks: Sequence[int] = ()
+    messages: int = 0
+    bytes: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank is the one to print."""
+        return self.rank == self.first_rank
 
     @functools.cached_property
     def individuals(self) -> list[Evaluation]:

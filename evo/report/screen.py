@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from evo.budget import Budget
 from evo.device import Place
+from evo.migration import Migration
 from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, summary_text
+from evo.topology import Archipelago, topology_text
+
+_MOST_ISLANDS = 12
 
 
 class Screen:
@@ -29,42 +33,61 @@ class Screen:
         self._live = not silent and width > 0
         self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
 
-    def begin(self, name: str, directory: str, places: Sequence[Place], budget: Budget) -> None:
-        """Say what is searched, where, and for how long."""
-        self._print(f"evo: study {name} in {directory}; {_budget_text(budget, len(places))}")
-        for line in _map_lines(places):
+    def begin(
+        self,
+        name: str,
+        directory: str,
+        places: Sequence[Place],
+        budget: Budget,
+        archipelago: Archipelago,
+        migration: Migration | None,
+    ) -> None:
+        """Say what is searched, where, by whom and for how long."""
+        workers = archipelago.workers
+        self._print(f"evo: study {name} in {directory}; {_budget_text(budget, workers, len(places))}")
+        for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
 
-    def progress(self, population: Population, budget: Budget, ranks: int) -> Progress:
-        """Say what is known already, if anything is; returns what is to be shown every event from now on."""
+    def progress(self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]) -> Progress:
+        """Say what is known already, if anything is; returns what is to be shown every event from now on.
+
+        Args:
+            population: What this rank knows.
+            budget: When the search ends.
+            workers: How many there are.
+            is_first: Whether this rank speaks for all; another one does when that has died.
+        """
         if self._silent:
             return Silent()
+
+        def write(line: str) -> None:
+            if is_first():
+                self._print(line)
+
         if population.started:
             waiting = len(population.running)
             again = f", {waiting} of them in flight, which are evaluated first" if waiting else ""
-            self._print(f"resumed: {population.started} individuals are known{again}")
-        best = population.best
-        found = None if best is None or best.loss is None or best.identity is None else (best.loss, best.identity)
-        tally = Tally(population.finished, found, population.counts["failed"])
+            write(f"resumed: {population.started} individuals are known{again}")
         total = budget.evaluations
         if budget.generations is not None:
-            missing = (max(0, budget.generations - population.next_generation(rank)) for rank in range(ranks))
+            missing = (max(0, budget.generations - population.next_generation(rank)) for rank in range(workers))
             total = min(total or sys.maxsize, population.started + sum(missing))
-        return LiveView(tally, total, self._console) if self._live else Lines(tally, total, self._print)
+        tally = Tally(population)
+        return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)
 
-    def end(self, result: Result, names: Sequence[str], ranks: int) -> None:
+    def end(self, result: Result, names: Sequence[str], workers: int) -> None:
         """Show what was found.
 
         Args:
             result: Of the search.
             names: Of the parameters, in their order.
-            ranks: How many took part.
+            workers: How many took part.
         """
         if self._silent:
             return
         self._print("")
         self._console.print(summary_text(result.individuals, names))
-        for note in _closing_notes(result, ranks):
+        for note in _closing_notes(result, workers):
             self._print(note)
 
     def _print(self, line: str) -> None:
@@ -84,11 +107,14 @@ def terminal_width() -> int:
         return 0
 
 
-def _closing_notes(result: Result, ranks: int) -> list[str]:
+def _closing_notes(result: Result, workers: int) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
     best, run_dir = result.best, result.run_dir
     when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
     notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
+    if result.lost_ranks:
+        who = f"rank{'s' * (len(result.lost_ranks) > 1)} {', '.join(map(str, result.lost_ranks))} of {workers}"
+        notes.append(f"{who} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
     elif result.test:
@@ -97,7 +123,8 @@ def _closing_notes(result: Result, ranks: int) -> list[str]:
     if result.test_error:
         notes.append(f"the best candidate could not be tested: {result.test_error}")
     if result.digest:
-        notes.append(f"all {ranks} ranks hold the same population: {result.digest[:16]}")
+        live = workers - len(result.lost_ranks)
+        notes.append(f"all {live} ranks hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{record}")
@@ -111,15 +138,11 @@ def _closing_notes(result: Result, ranks: int) -> list[str]:
     return notes
 
 
-def _budget_text(budget: Budget, ranks: int) -> str:
+def _budget_text(budget: Budget, workers: int, ranks: int) -> str:
     parts = []
     if budget.generations:
-        each = (
-            f"{budget.generations} generations on each of {ranks} ranks"
-            if ranks > 1
-            else f"{budget.generations} generations"
-        )
-        parts.append(each)
+        who = f" on each of {workers} {'ranks' if workers == ranks else 'workers'}" if workers > 1 else ""
+        parts.append(f"{budget.generations} generations{who}")
     if budget.evaluations:
         parts.append(f"{budget.evaluations} evaluations")
     if budget.target is not None:
@@ -143,3 +166,22 @@ def _map_lines(places: Sequence[Place]) -> list[str]:
             f"  {host}: {'ranks' if len(ranks) > 1 else 'rank'} {devices}; {many} thread{'s' * (threads[-1] > 1)} each"
         )
     return lines
+
+
+def _worker_lines(ranks: int, archipelago: Archipelago, migration: Migration | None) -> list[str]:
+    """Which ranks form a worker, and which workers live together; nothing when each is alone on the only island."""
+    lines = []
+    size = ranks // archipelago.workers
+    if size > 1:
+        lines.append(f"  {archipelago.workers} workers of {size} ranks, worker 0 of ranks 0 to {size - 1} and so on")
+    if migration is not None:
+        members = [f"{island}: {_range_text(workers)}" for island, workers in enumerate(archipelago.members)]
+        shown = members if len(members) <= _MOST_ISLANDS else [*members[: _MOST_ISLANDS - 1], "…", members[-1]]
+        lines.append(f"  {archipelago.islands} islands of {'workers' if size > 1 else 'ranks'}: {', '.join(shown)}")
+        what = {"copy": "copies travel", "move": "individuals move"}[migration.mode]
+        lines.append(f"  {what} with probability {migration.probability:g}: {topology_text(migration.topology)}")
+    return lines
+
+
+def _range_text(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"

@@ -1,0 +1,264 @@
+"""Several ranks that evaluate one individual together: the first one searches, the others assist it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from evo.events import AnyEvent, Identity
+from evo.limits import Params
+from evo.transport import CutOff, Serial, Transport
+from evo.worker import Outcome
+
+Report = Callable[[int, float], bool]
+"""Called with a step and a finite intermediate loss; answers whether to stop early."""
+
+# Seconds that a rank whose objective has failed waits for the others, which may wait for it inside MPI.
+_PATIENCE = 30.0
+
+
+class Evaluator(Protocol):
+    """What evaluates on one rank; see `evo.search.Evaluator`."""
+
+    def open(self, names: Sequence[str]) -> None:
+        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
+
+    def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
+        """Begin to evaluate."""
+
+    def poll(self) -> Outcome | None:
+        """The outcome, or None after a moment's wait for it."""
+
+    def interrupt(self) -> None:
+        """End the evaluation in flight."""
+
+    def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
+        """Metrics of an evaluated individual on held-out data; a `RuntimeError` says why it failed."""
+
+    def close(self) -> None:
+        """Stop evaluating."""
+
+
+class _Task(msgspec.Struct, frozen=True, tag=True):
+    """Evaluate an individual with the others; with a new communicator if the last one is broken."""
+
+    individual: Identity
+    params: dict[str, str | int | float | bool | None]
+    seed: int
+    renew: bool
+
+
+class _Interrupt(msgspec.Struct, frozen=True, tag=True):
+    """End the evaluation in flight."""
+
+
+class _Ended(msgspec.Struct, frozen=True, tag=True):
+    """How an evaluation ended on this rank."""
+
+    outcome: Outcome
+
+
+class _Dismissal(msgspec.Struct, frozen=True, tag=True):
+    """The search is over; with its conclusion, and what happened if no journal tells."""
+
+    words: str
+    events: list[AnyEvent]
+
+
+_Message: TypeAlias = _Task | _Interrupt | _Ended | _Dismissal
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+class Team:
+    """The ranks of one worker.
+
+    Args:
+        transport: To all ranks.
+        size: Ranks of each worker; divides the number of ranks. All ranks must make a team at the same time.
+    """
+
+    def __init__(self, transport: Transport, size: int) -> None:
+        self.size = size
+        self.place = transport.rank % size
+        first = transport.rank - self.place
+        alone = size == 1
+        self._transport = Serial() if alone else transport.part(range(first, first + size))
+        # For the objective: its own messages must not meet ours.
+        self._communicator: Any = None
+        self._is_lent = False
+        self.renew()
+        # Among the first ranks of all workers, each with its worker's number; None for the others.
+        self.leaders: Transport | None = transport
+        if not alone:
+            self.leaders = None if self.place else transport.part(range(0, transport.size, size))
+
+    def renew(self) -> None:
+        """Make a new communicator for the objective; all ranks of the team at the same time."""
+        communicator = getattr(self._transport, "communicator", None)
+        self._communicator = communicator and communicator.Dup()
+
+    def lend(self) -> Any:
+        """A communicator of the team for the objective, mpi4py's."""
+        self._is_lent = True
+        if self._communicator is None:
+            from evo.mpi import communicator_alone
+
+            return communicator_alone()
+        return self._communicator
+
+    def break_off(self) -> None:
+        """After the objective has failed here: let no other rank wait for this one in the communicator."""
+        if self._is_lent and self._communicator is not None:
+            self._communicator.Revoke()  # Has an effect only where MPI is fault tolerant.
+
+    def check_patience(self, failed_at: float) -> None:
+        """Give up when the others still do not answer long after the objective has failed here.
+
+        Args:
+            failed_at: When, by the monotonic clock.
+
+        Raises:
+            RuntimeError: They seem to wait for this rank inside MPI.
+        """
+        if self._is_lent and time.monotonic() - failed_at > _PATIENCE:
+            raise RuntimeError(
+                f"the objective has failed on rank {self.place} of a worker, and others of its {self.size} ranks seem "
+                "to wait for that one in the communicator: let it fail on all of them, or use mpirun --with-ft ulfm"
+            )
+
+    def receive(self) -> Iterator[tuple[int, _Message]]:
+        """What the others have sent.
+
+        Raises:
+            CutOff: One of them has died.
+        """
+        for sender, line in self._transport.receive():
+            yield sender, _decode(line)
+        if self._transport.dead:
+            raise CutOff(f"rank {self.place} of a worker ends, because rank {min(self._transport.dead)} of it has died")
+
+    def send(self, message: _Message, place: int | None = None) -> None:
+        """Send a message to one of the others, or to all."""
+        others = [other for other in range(self.size) if other != self.place]
+        self._transport.send(_encode(message), others if place is None else [place])
+
+    def wait(self) -> None:
+        """Sleep a moment."""
+        self._transport.wait()
+
+    def dismiss(self, words: str, events: Iterable[AnyEvent]) -> None:
+        """Let the others go, with the conclusion of the search and all events that they cannot read."""
+        if self.size > 1:
+            self.send(_Dismissal(words, list(events)))
+
+    def close(self) -> None:
+        """End the connections of this team; those to all ranks stay."""
+        if self.size > 1:
+            self._transport.close()
+            if self.leaders is not None:
+                self.leaders.close()
+
+
+class TeamEvaluator:
+    """The first rank's evaluator: evaluates with the others; see `Evaluator`.
+
+    An individual has failed when it has on any of them, and its loss is the first one's.
+
+    Args:
+        evaluator: Of this rank.
+        team: With the others.
+    """
+
+    def __init__(self, evaluator: Evaluator, team: Team) -> None:
+        self._evaluator = evaluator
+        self._team = team
+        self._outcomes: dict[int, Outcome] = {}
+        self._interrupted = False
+        self._ended = 0.0
+        self._renew = False
+        self.open = evaluator.open
+        self.test = evaluator.test
+        self.close = evaluator.close
+
+    def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
+        """Begin to evaluate, on all ranks."""
+        self._outcomes.clear()
+        self._interrupted = False
+        self._team.send(_Task(identity, dict(params), seed, self._renew))
+        if self._renew:
+            self._team.renew()
+        self._evaluator.start(identity, params, seed, report)
+
+    def poll(self) -> Outcome | None:
+        """The outcome once all ranks have theirs, or None after a moment's wait for it."""
+        if 0 not in self._outcomes and (outcome := self._evaluator.poll()) is not None:
+            self._outcomes[0] = outcome
+            self._ended = time.monotonic()
+        for place, message in self._team.receive():
+            assert isinstance(message, _Ended)
+            self._outcomes[place] = message.outcome
+        if len(self._outcomes) == self._team.size:
+            outcome = self._combine()
+            self._renew = outcome.status == "failed"
+            return outcome
+        if any(outcome.status == "failed" for outcome in self._outcomes.values()):
+            self.interrupt()  # The others may wait for one that has failed.
+        if 0 in self._outcomes:
+            if self._outcomes[0].status == "failed":
+                self._team.check_patience(self._ended)
+            self._team.wait()
+        return None
+
+    def interrupt(self) -> None:
+        """End the evaluation in flight, on all ranks."""
+        if not self._interrupted:
+            self._interrupted = True
+            self._team.send(_Interrupt())
+        if 0 not in self._outcomes:
+            self._evaluator.interrupt()
+
+    def _combine(self) -> Outcome:
+        for status in ("failed", "interrupted"):
+            for place, outcome in sorted(self._outcomes.items()):
+                if outcome.status == status:
+                    where = f"on rank {place} of the worker: " if place and outcome.error else ""
+                    return dataclasses.replace(outcome, error=where + outcome.error)
+        return self._outcomes[0]
+
+
+def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
+    """Evaluate with the first rank, as it says, until the search is over.
+
+    Args:
+        team: With the first rank and the others.
+        evaluator: Of this rank.
+
+    Returns:
+        The search's conclusion, and the events if no journal tells.
+    """
+    at_work, failed_at = False, math.inf
+    while True:
+        for _, message in team.receive():
+            failed_at = math.inf
+            if isinstance(message, _Task):
+                at_work = True
+                if message.renew:
+                    team.renew()
+                evaluator.start(message.individual, message.params, message.seed, lambda step, loss: False)
+            elif isinstance(message, _Interrupt) and at_work:
+                evaluator.interrupt()
+            elif isinstance(message, _Dismissal):
+                return message.words, message.events
+        team.check_patience(failed_at)
+        if not at_work:
+            team.wait()
+        elif (outcome := evaluator.poll()) is not None:
+            at_work = False
+            team.send(_Ended(outcome), 0)
+            failed_at = time.monotonic() if outcome.status == "failed" else math.inf

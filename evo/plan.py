@@ -1,0 +1,179 @@
+"""What the settings amount to once it is known how many ranks there are: checked, before anything is written."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from evo.budget import Budget
+from evo.config import Config, load_limits
+from evo.migration import Migration
+from evo.objectives import Reference, describe
+from evo.propagators import Propagator
+from evo.propagators.catalogue import make_propagator, make_selection
+from evo.space import Space
+from evo.topology import Archipelago, make_archipelago, make_topology
+
+_DEFAULT_DEGREE = 2
+# Ranks from which on a tree costs less than it delays, and how many others each passes on to then.
+_FLAT_UP_TO = 256
+_FAN_OUT = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is searched, and how.
+
+    Args:
+        space: What is searched.
+        archipelago: Who lives on which island.
+        migration: How individuals travel; None with one island.
+        propagators: What breeds, by island.
+        budget: When it ends.
+        separate: Whether the objective runs in a child process.
+        objective: What is minimised.
+        fan_out: See `evo.exchange.neighbours`.
+    """
+
+    space: Space
+    archipelago: Archipelago
+    migration: Migration | None
+    propagators: Sequence[Propagator]
+    budget: Budget
+    separate: bool
+    objective: Callable[..., Any] | Reference
+    fan_out: int | None
+
+
+class _Island(msgspec.Struct, forbid_unknown_fields=True):
+    """One entry of the setting `islands`."""
+
+    workers: int
+    propagator: Any = None
+
+
+def make_plan(
+    config: Config,
+    objective: Callable[..., Any] | Reference,
+    limits: Mapping[str, Any] | None,
+    propagator: Propagator | None,
+    ranks: int,
+) -> Plan:
+    """Check all settings, and load the objective if it runs in this process.
+
+    Args:
+        config: The settings.
+        objective: What to minimise.
+        limits: What is searched, if the configuration does not say.
+        propagator: Breeds; None: what the configuration says.
+        ranks: How many there are.
+
+    Raises:
+        ValueError: Something does not fit; the message names it.
+    """
+    if config.run_dir and describe(objective).endswith("<lambda>"):
+        raise ValueError(
+            f"objective {describe(objective)} has no name by which run directory {config.run_dir} could know it again: "
+            "define a function, or keep no files"
+        )
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    space = Space(load_limits(given))
+    islands = _read_islands(config.islands)
+    archipelago = _make_archipelago(config, islands, ranks)
+    own = [island.propagator for island in islands] or [None] * archipelago.islands
+    separate = _is_separate(config, objective)
+    return Plan(
+        space=space,
+        archipelago=archipelago,
+        migration=_make_migration(config, archipelago),
+        propagators=[
+            _make_propagator(config, what, propagator, len(members))
+            for what, members in zip(own, archipelago.members, strict=True)
+        ],
+        budget=config.budget(time.time()),
+        separate=separate,
+        objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
+        fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
+    )
+
+
+def _is_separate(config: Config, objective: Callable[..., Any] | Reference) -> bool:
+    if isinstance(objective, Reference):
+        needs_child = objective.is_heavy
+    else:
+        needs_child = bool(getattr(objective, "separate_process", False))
+    wanted = config.evaluate == "auto" and (needs_child or config.time_limit is not None)
+    return config.evaluate == "process" or wanted
+
+
+def _read_islands(islands: int | list[Any]) -> list[_Island]:
+    if isinstance(islands, int):
+        return []
+    try:
+        return msgspec.convert(islands, list[_Island])
+    except msgspec.ValidationError as error:
+        raise ValueError(
+            f"islands is {islands!r}: {error}; give a number, or a list of mappings with workers and propagator"
+        ) from None
+
+
+def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Archipelago:
+    workers, left = divmod(ranks, config.ranks_per_worker)
+    if left:
+        raise ValueError(
+            f"ranks_per_worker is {config.ranks_per_worker}, but there are {ranks} ranks: "
+            "start a multiple of it, so that every worker is complete"
+        )
+    if not isinstance(config.islands, int) and config.island_sizes is not None:
+        raise ValueError("islands lists the islands with their workers, and island_sizes too: give one of them")
+    sizes = [island.workers for island in islands] if islands else config.island_sizes
+    return make_archipelago(workers, config.islands if isinstance(config.islands, int) else 1, sizes)
+
+
+def _make_migration(config: Config, archipelago: Archipelago) -> Migration | None:
+    emigration, immigration = make_selection(config.emigration), make_selection(config.immigration)
+    topology = make_topology(
+        config.topology,
+        archipelago.islands,
+        migrants=config.migrants,
+        degree=config.degree or max(1, min(_DEFAULT_DEGREE, archipelago.islands - 1)),
+        seed=config.seed or 0,
+    )
+    if archipelago.islands == 1:
+        return None
+    return Migration(
+        mode=config.migration,
+        probability=config.migration_probability,
+        topology=topology,
+        emigration=emigration,
+        immigration=immigration,
+    )
+
+
+def _make_propagator(config: Config, own: Any, given: Propagator | None, workers: int) -> Propagator:
+    for made in (own, given if own is None else None):
+        if isinstance(made, Propagator):
+            return made
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+    defaults = {
+        "population": config.population or 2 * workers,
+        "crossover": config.crossover,
+        "mutation": config.mutation,
+        "random_init": config.random_init,
+        "sigma": config.sigma,
+    }
+    return make_propagator(config.propagator if own is None else own, defaults)
+
+
+def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
+    """How events reach all ranks; see the figures in docs/architecture.md."""
+    many = separate and workers > _FLAT_UP_TO
+    return _FAN_OUT if exchange == "tree" or (exchange == "auto" and many) else None
