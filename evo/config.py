@@ -108,12 +108,12 @@ class Config:
             ("population", 2),
             ("seed", 0),
             ("gpus_per_node", 0),
-            ("migrants", 1),
             ("degree", 1),
-            ("ranks_per_worker", 1),
         ):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least)
+        for name in ("migrants", "ranks_per_worker"):
+            check_count(name, getattr(self, name))
         for name in ("crossover", "mutation", "random_init", "max_failed_share", "migration_probability"):
             check_probability(name, getattr(self, name))
         for name in ("allow_duplicates", "quiet", "debug"):

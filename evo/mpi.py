@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evo.signals import end_with_parent
-from evo.transport import CutOff, SharedError, Traffic
+from evo.transport import CutOff, SharedError, Stuck, Traffic
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -139,10 +139,12 @@ class MPITransport:
     def close(self) -> None:
         """End the connection once all that was sent has left."""
         self._flush(math.inf)
-        if not self.dead and self._attempt(self._meet) is not _FAILED:
-            self.communicator.Free()
-        else:
+        _process.someone_died = _process.someone_died or bool(self.dead)
+        # Should someone die just now, others may wait here for a rank that has noticed and left.
+        if self.dead or self._attempt(self._meet, _LAST_PATIENCE) is not True:
             self._flush(_LAST_PATIENCE)
+        else:
+            self.communicator.Free()
 
     def _flush(self, patience: float) -> None:
         """Wait until what was sent has left: so many seconds, and only a few when others have died."""
@@ -152,12 +154,14 @@ class MPITransport:
             time.sleep(_NAP / 100)
             self._progress()
 
-    def _meet(self) -> None:
-        """Wait for all ranks, without spinning; what was sent before goes on leaving meanwhile."""
+    def _meet(self, patience: float = math.inf) -> bool:
+        """Wait for all ranks, without spinning, but not longer; what was sent before goes on leaving meanwhile."""
+        began = time.monotonic()
         request = self.communicator.Ibarrier()
-        while not request.Test():
+        while not (met := request.Test()) and time.monotonic() - began < patience:
             self._progress()
             time.sleep(_NAP / 10)
+        return bool(met)
 
     def _probe(self) -> bool:
         return self._attempt(self.communicator.iprobe, self._mpi.ANY_SOURCE, _TAG, self._status) is True
@@ -283,7 +287,10 @@ def _end_all(
         transport.gather("")
         _finalize()
         os._exit(2)
-    sys.__excepthook__(kind, error, traceback)
+    if isinstance(error, Stuck):
+        print(f"evo: error: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
     sys.stderr.flush()
     sys.stdout.flush()
     if isinstance(error, CutOff):

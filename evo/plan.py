@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ def make_plan(
     config: Config,
     objective: Callable[..., Any] | Reference,
     limits: Mapping[str, Any] | None,
-    propagator: Propagator | None,
+    propagator: Propagator | str | Mapping[str, Any] | None,
     ranks: int,
 ) -> Plan:
     """Check all settings, and load the objective if it runs in this process.
@@ -70,7 +69,7 @@ def make_plan(
         config: The settings.
         objective: What to minimise.
         limits: What is searched, if the configuration does not say.
-        propagator: Breeds; None: what the configuration says.
+        propagator: Breeds, or says what does; None: what the configuration says.
         ranks: How many there are.
 
     Raises:
@@ -81,6 +80,7 @@ def make_plan(
             f"objective {describe(objective)} has no name by which run directory {config.run_dir} could know it again: "
             "define a function, or keep no files"
         )
+    separate = _is_separate(config, objective)  # Also says when there is no such objective.
     given = config.limits if config.limits is not None else limits
     if given is None:
         raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
@@ -88,7 +88,6 @@ def make_plan(
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
     own = [island.propagator for island in islands] or [None] * archipelago.islands
-    separate = _is_separate(config, objective)
     return Plan(
         space=space,
         archipelago=archipelago,
@@ -117,11 +116,14 @@ def _read_islands(islands: int | list[Any]) -> list[_Island]:
     if isinstance(islands, int):
         return []
     try:
-        return msgspec.convert(islands, list[_Island])
+        read, problem = msgspec.convert(islands, list[_Island]), "no island"
     except msgspec.ValidationError as error:
+        read, problem = [], str(error)
+    if not read:
         raise ValueError(
-            f"islands is {islands!r}: {error}; give a number, or a list of mappings with workers and propagator"
-        ) from None
+            f"islands is {islands!r}: {problem}; give a number, or a list of mappings with workers and propagator"
+        )
+    return read
 
 
 def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Archipelago:
@@ -138,7 +140,8 @@ def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Arc
 
 
 def _make_migration(config: Config, archipelago: Archipelago) -> Migration | None:
-    emigration, immigration = make_selection(config.emigration), make_selection(config.immigration)
+    emigration = _make_selection("emigration", config.emigration)
+    immigration = _make_selection("immigration", config.immigration)
     topology = make_topology(
         config.topology,
         archipelago.islands,
@@ -157,12 +160,17 @@ def _make_migration(config: Config, archipelago: Archipelago) -> Migration | Non
     )
 
 
-def _make_propagator(config: Config, own: Any, given: Propagator | None, workers: int) -> Propagator:
-    for made in (own, given if own is None else None):
-        if isinstance(made, Propagator):
-            return made
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
+    try:
+        return make_selection(what)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _make_propagator(config: Config, own: Any, given: Any, workers: int) -> Propagator:
+    what = next((each for each in (own, given) if each is not None), config.propagator)
+    if isinstance(what, Propagator):
+        return what
     defaults = {
         "population": config.population or 2 * workers,
         "crossover": config.crossover,
@@ -170,7 +178,7 @@ def _make_propagator(config: Config, own: Any, given: Propagator | None, workers
         "random_init": config.random_init,
         "sigma": config.sigma,
     }
-    return make_propagator(config.propagator if own is None else own, defaults)
+    return make_propagator(what, defaults)
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:

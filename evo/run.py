@@ -32,7 +32,7 @@ def minimize(
     loss: Callable[..., Any],
     limits: Mapping[str, Any],
     *,
-    propagator: Propagator | None = None,
+    propagator: Propagator | str | Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Result:
     """Search for the parameters with the lowest loss; under mpirun or srun, on all ranks together.
@@ -41,7 +41,7 @@ def minimize(
         loss: `loss(params) -> float` or `loss(params, trial) -> float`, or a generator of intermediate losses, or a
             `LightningObjective`.
         limits: What is searched; see `evo.limits`.
-        propagator: Breeds individuals; None: the genetic default.
+        propagator: Breeds individuals, or says what does, as a study file would; None: the genetic default.
         settings: Those of `Config`: generations, evaluations, walltime, target, seed, run_dir, … Without run_dir,
             no files are kept. Nothing is printed unless quiet=False.
 
@@ -120,6 +120,8 @@ class _Job:
 def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
     with contextlib.redirect_stdout(io.StringIO() if transport.rank else sys.stdout):  # One rank prints the help.
         text, config = parse_arguments(arguments, program)
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
     problem = PROBLEMS.get(text)
     if problem is None and ":" not in text:
         similar = difflib.get_close_matches(text, PROBLEMS, n=1)

@@ -41,7 +41,7 @@ def run_study(
     transport: Transport,
     signals: StopSignals,
     limits: Mapping[str, Any] | None = None,
-    propagator: Propagator | None = None,
+    propagator: Propagator | str | Mapping[str, Any] | None = None,
 ) -> Result:
     """Search, on all ranks together.
 
@@ -51,7 +51,7 @@ def run_study(
         transport: To the other ranks.
         signals: May ask for a clean stop.
         limits: What is searched, if the configuration does not say.
-        propagator: Breeds; None: what the configuration says.
+        propagator: Breeds, or says what does; None: what the configuration says.
 
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
@@ -71,6 +71,9 @@ def run_study(
         conclusion = _concluded_earlier(worker, directory, transport, config.debug)
         if conclusion is None:
             conclusion = _search(config, plan, study, worker, directory, transport, places[transport.rank], screen)
+            size = config.ranks_per_worker
+            lost = (range(number * size, (number + 1) * size) for number in conclusion.lost_ranks)
+            transport.dead = transport.dead.union(*lost)
         result = Result(
             rank=transport.rank,
             events=directory.events,
@@ -161,7 +164,7 @@ def _search(
 ) -> Conclusion:
     """Search, test the best individual and write the completion record; every rank has read all journals before."""
     team = Team(transport, config.ranks_per_worker)
-    with closing(team), closing(_make_evaluator(config, plan, directory, place, team)) as evaluator:
+    with closing(_make_evaluator(config, plan, directory, place, team)) as evaluator:
         together(transport, lambda: evaluator.open(plan.space.names))
         together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
         number = worker.settings.rank
@@ -170,6 +173,7 @@ def _search(
             words, events = assist(team, evaluator)
             for event in events:
                 directory.remember(event)
+            team.close()
             return decode_conclusion(words)
         exchange = Exchange(team.leaders, plan.fan_out)
         progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
@@ -182,6 +186,7 @@ def _search(
         with closing(journal), closing(progress):
             words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
         team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
+        team.close()
         return decode_conclusion(words)
 
 

@@ -20,6 +20,10 @@ class CutOff(RuntimeError):
     """This rank cannot take part any more, but the others can go on without it."""
 
 
+class Stuck(RuntimeError):
+    """The search cannot go on, on any rank; the message is for the user."""
+
+
 @dataclass
 class Traffic:
     """What a rank has sent.

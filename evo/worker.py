@@ -6,7 +6,6 @@ already been applied to its own population: the caller writes it to the journal 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from evo.breeding import Bred, Breeder
 from evo.budget import Budget
 from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Pollinated, Reported, Started, Status
+from evo.inflight import InFlight
 from evo.migration import Migration, Migrator
 from evo.population import Individual, Population
 from evo.propagators import Propagator
@@ -110,11 +110,7 @@ class Worker:
         self._stop_request = ""
         # For how many turns nobody has tried anything new.
         self._quiet = self._tried_before = 0
-        self._resumed = deque(population.running[settings.rank :: settings.ranks])
-        # Who is to evaluate each individual that has not finished.
-        self._evaluators = {
-            individual.identity: number % settings.ranks for number, individual in enumerate(population.running)
-        }
+        self._in_flight = InFlight(population, settings.rank, self._archipelago)
         self._done: set[int] = set()
 
     @property
@@ -128,7 +124,7 @@ class Worker:
         Args:
             now: Seconds since the epoch.
         """
-        return self.why_stop_now(now) if self._has_resumed else self._why_stop(now)
+        return self.why_stop_now(now) if self._in_flight.is_waiting else self._why_stop(now)
 
     @property
     def is_done(self) -> bool:
@@ -166,8 +162,8 @@ class Worker:
             or when it is to ask again after a moment.
         """
         assert not self.is_done, "a worker that is done was asked for an individual"
-        if not self.why_stop_now(now) and self._has_resumed:
-            return self._start(self._resumed.popleft(), now)
+        if self._in_flight.is_waiting and not self.why_stop_now(now):
+            return self._start(self._in_flight.take(), now)
         identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
         rng = self._breeder.generator(identity[1])
         while not (reason := self._why_stop(now)):
@@ -181,6 +177,8 @@ class Worker:
                     time=now, individual=identity, island=self.population.island, params=params, strategy=strategy
                 )
                 return started, self._emit(started)
+        if self._in_flight.is_waiting and not self.why_stop_now(now):
+            return None, []  # A rank has just died, and this one is its heir.
         self.stop_reason = reason
         self.interrupted = bool(self._stop_request) or self.settings.budget.is_late(now)
         return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason))
@@ -286,21 +284,9 @@ class Worker:
         self._done.clear()
         if self._migrator:
             self._migrator.lose(dead)
-        waiting = {individual.identity for individual in self._resumed}
-        for individual in self.population.running:
-            assert individual.identity is not None
-            evaluator = self._evaluators.get(individual.identity, self.settings.rank)
-            if evaluator in dead and self.is_heir(evaluator, dead) and individual.identity not in waiting:
-                self._resumed.append(individual)
+        self._in_flight.inherit(dead)
         heir = self.settings.rank
         return self._emit(*(Died(time=now, rank=rank, heir=heir) for rank in newly if self.is_heir(rank, dead)))
-
-    @property
-    def _has_resumed(self) -> bool:
-        """Whether an individual waits to be taken up again, which nobody else has finished meanwhile."""
-        while self._resumed and not self.population.is_running(self._resumed[0]):
-            self._resumed.popleft()
-        return bool(self._resumed)
 
     def _why_stop(self, now: float) -> str:
         if reason := self.why_stop_now(now):
@@ -325,11 +311,8 @@ class Worker:
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Done):
             self._done.add(event.rank)
-        elif isinstance(event, Started):
-            self._evaluators[event.individual] = event.individual[0] if event.rank is None else event.rank
-        elif isinstance(event, Finished) and event.status != "interrupted":
-            self._evaluators.pop(event.individual, None)
         self.population.apply(event)
+        self._in_flight.apply(event)
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:

@@ -166,8 +166,6 @@ class InlineEvaluator:
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""
         self._outcome = evaluate(self._run, params, self._trial(identity, seed, report))
-        if self._outcome.status == "failed":
-            self._team.break_off()
 
     def poll(self) -> Outcome | None:
         """The outcome."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -12,7 +11,7 @@ import msgspec
 
 from evo.events import AnyEvent, Identity
 from evo.limits import Params
-from evo.transport import CutOff, Serial, Transport
+from evo.transport import CutOff, Serial, Stuck, Transport
 from evo.worker import Outcome
 
 Report = Callable[[int, float], bool]
@@ -45,12 +44,11 @@ class Evaluator(Protocol):
 
 
 class _Task(msgspec.Struct, frozen=True, tag=True):
-    """Evaluate an individual with the others; with a new communicator if the last one is broken."""
+    """Evaluate an individual with the others."""
 
     individual: Identity
     params: dict[str, str | int | float | bool | None]
     seed: int
-    renew: bool
 
 
 class _Interrupt(msgspec.Struct, frozen=True, tag=True):
@@ -90,18 +88,13 @@ class Team:
         alone = size == 1
         self._transport = Serial() if alone else transport.part(range(first, first + size))
         # For the objective: its own messages must not meet ours.
-        self._communicator: Any = None
+        communicator = getattr(self._transport, "communicator", None)
+        self._communicator = None if alone else communicator and communicator.Dup()
         self._is_lent = False
-        self.renew()
         # Among the first ranks of all workers, each with its worker's number; None for the others.
         self.leaders: Transport | None = transport
         if not alone:
             self.leaders = None if self.place else transport.part(range(0, transport.size, size))
-
-    def renew(self) -> None:
-        """Make a new communicator for the objective; all ranks of the team at the same time."""
-        communicator = getattr(self._transport, "communicator", None)
-        self._communicator = communicator and communicator.Dup()
 
     def lend(self) -> Any:
         """A communicator of the team for the objective, mpi4py's."""
@@ -112,24 +105,20 @@ class Team:
             return communicator_alone()
         return self._communicator
 
-    def break_off(self) -> None:
-        """After the objective has failed here: let no other rank wait for this one in the communicator."""
-        if self._is_lent and self._communicator is not None:
-            self._communicator.Revoke()  # Has an effect only where MPI is fault tolerant.
-
-    def check_patience(self, failed_at: float) -> None:
+    def check_patience(self, failure: Outcome, moment: float) -> None:
         """Give up when the others still do not answer long after the objective has failed here.
 
         Args:
-            failed_at: When, by the monotonic clock.
+            failure: How it ended here.
+            moment: When, by the monotonic clock.
 
         Raises:
-            RuntimeError: They seem to wait for this rank inside MPI.
+            Stuck: They seem to wait for this rank inside MPI.
         """
-        if self._is_lent and time.monotonic() - failed_at > _PATIENCE:
-            raise RuntimeError(
-                f"the objective has failed on rank {self.place} of a worker, and others of its {self.size} ranks seem "
-                "to wait for that one in the communicator: let it fail on all of them, or use mpirun --with-ft ulfm"
+        if failure.status == "failed" and self._is_lent and time.monotonic() - moment > _PATIENCE:
+            raise Stuck(
+                f"the objective failed on rank {self.place} of the {self.size} of a worker ({failure.error}), and for "
+                f"{_PATIENCE:g} s others seem to wait for it in trial.communicator: let all of them fail, or none"
             )
 
     def receive(self) -> Iterator[tuple[int, _Message]]:
@@ -181,7 +170,6 @@ class TeamEvaluator:
         self._outcomes: dict[int, Outcome] = {}
         self._interrupted = False
         self._ended = 0.0
-        self._renew = False
         self.open = evaluator.open
         self.test = evaluator.test
         self.close = evaluator.close
@@ -190,9 +178,7 @@ class TeamEvaluator:
         """Begin to evaluate, on all ranks."""
         self._outcomes.clear()
         self._interrupted = False
-        self._team.send(_Task(identity, dict(params), seed, self._renew))
-        if self._renew:
-            self._team.renew()
+        self._team.send(_Task(identity, dict(params), seed))
         self._evaluator.start(identity, params, seed, report)
 
     def poll(self) -> Outcome | None:
@@ -204,14 +190,11 @@ class TeamEvaluator:
             assert isinstance(message, _Ended)
             self._outcomes[place] = message.outcome
         if len(self._outcomes) == self._team.size:
-            outcome = self._combine()
-            self._renew = outcome.status == "failed"
-            return outcome
+            return self._combine()
         if any(outcome.status == "failed" for outcome in self._outcomes.values()):
             self.interrupt()  # The others may wait for one that has failed.
         if 0 in self._outcomes:
-            if self._outcomes[0].status == "failed":
-                self._team.check_patience(self._ended)
+            self._team.check_patience(self._outcomes[0], self._ended)
             self._team.wait()
         return None
 
@@ -242,23 +225,21 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
     Returns:
         The search's conclusion, and the events if no journal tells.
     """
-    at_work, failed_at = False, math.inf
+    at_work, outcome, ended = False, None, 0.0
     while True:
         for _, message in team.receive():
-            failed_at = math.inf
+            outcome = None
             if isinstance(message, _Task):
                 at_work = True
-                if message.renew:
-                    team.renew()
                 evaluator.start(message.individual, message.params, message.seed, lambda step, loss: False)
             elif isinstance(message, _Interrupt) and at_work:
                 evaluator.interrupt()
             elif isinstance(message, _Dismissal):
                 return message.words, message.events
-        team.check_patience(failed_at)
-        if not at_work:
-            team.wait()
-        elif (outcome := evaluator.poll()) is not None:
-            at_work = False
+        if at_work and (outcome := evaluator.poll()) is not None:
+            at_work, ended = False, time.monotonic()
             team.send(_Ended(outcome), 0)
-            failed_at = time.monotonic() if outcome.status == "failed" else math.inf
+        elif not at_work:
+            if outcome is not None:
+                team.check_patience(outcome, ended)
+            team.wait()
