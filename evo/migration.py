@@ -107,8 +107,8 @@ class Migrator:
             return
         rng = migration_generator(self._seed, copy.individual)
         for individual in self._migration.immigration(1)(self._may_retire, self._population.space, rng):
-            assert individual.identity is not None
-            yield Retired(time=now, individual=individual.identity, island=self._island)
+            for place in self._population.places(individual, self._island):
+                yield Retired(time=now, individual=_identity(individual), island=place)
 
     def _travel(self, identity: Identity, island: int, now: float) -> AnyEvent:
         if self._migration.mode == "copy":
@@ -116,9 +116,15 @@ class Migrator:
         return Migrated(time=now, individual=identity, island=island, move=self._population.moves(identity) + 1)
 
     def _may_go_to(self, target: int) -> Callable[[Individual], bool]:
-        # A copy goes nowhere twice. An individual that moves may come back, but not where a copy of it made room.
-        been = self._population.has_been_on if self._migration.mode == "copy" else self._population.has_retired
-        return lambda individual: self._is_owned(individual) and not been(_identity(individual), target)
+        population = self._population
+        if self._migration.mode == "copy":  # It goes nowhere twice.
+            return lambda each: self._is_owned(each) and not population.has_been_on(_identity(each), target)
+        # What moves may come back, but not where it made room. Copies of an earlier session stay where they are.
+        return lambda each: (
+            self._is_owned(each)
+            and population.is_home(each, self._island)
+            and not population.has_retired(_identity(each), target)
+        )
 
     def _is_owned(self, individual: Individual) -> bool:
         return self._owns(_identity(individual))

@@ -37,6 +37,9 @@ _LAST_PATIENCE = 5.0  # Seconds that it waits at the very end, when others have 
 _NAP = 0.01  # Seconds; a rank that waits costs nothing measurable, and evaluations take longer.
 # So many messages to a rank that does not call MPI complete at once; further ones are put together into one.
 _MOST_OUTSTANDING = 8
+# So many bytes may be put together. A larger message needs its sender until it has arrived (64 kB over TCP), and its
+# receiver may hang or crash in Open MPI 5 when that one dies before.
+_MOST_JOINED = 32_000
 # These live exactly as long as their job.
 _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
 _FAILED = object()
@@ -90,7 +93,7 @@ class MPITransport:
         self.dead: frozenset[int] = frozenset()
         self.traffic = Traffic()
         self._outstanding: list[deque[tuple[MPI.Request, bytes]]] = [deque() for _ in range(self.size)]
-        self._held_back: list[list[bytes]] = [[] for _ in range(self.size)]
+        self._held_back: list[deque[bytes]] = [deque() for _ in range(self.size)]
         # Those with something outstanding or held back.
         self._busy: set[int] = set()
         self._status = MPI.Status()
@@ -106,10 +109,12 @@ class MPITransport:
         """All records that have arrived, each with the rank that sent it."""
         self._progress()
         arrived: list[tuple[int, bytes]] = []
-        while self._probe() or self._probe():  # The first may only fetch what the second finds.
+        while message := self._find() or self._find():  # The first may only fetch what the second finds.
             sender = self._status.Get_source()
             buffer = bytearray(self._status.Get_count(self._mpi.BYTE))
-            if self._attempt(self.communicator.Recv, [buffer, self._mpi.BYTE], sender, _TAG) is not _FAILED:
+            # What was found can be received or is gone. What was only probed for would be found for ever after the
+            # death of its sender, but not received.
+            if self._attempt(message.Recv, [buffer, self._mpi.BYTE]) is not _FAILED:
                 arrived += ((sender, line) for line in bytes(buffer).split(b"\n"))
         return arrived
 
@@ -165,8 +170,9 @@ class MPITransport:
             time.sleep(_NAP / 10)
         return bool(met)
 
-    def _probe(self) -> bool:
-        return self._attempt(self.communicator.iprobe, self._mpi.ANY_SOURCE, _TAG, self._status) is True
+    def _find(self) -> MPI.Message | None:
+        found = self._attempt(self.communicator.Improbe, self._mpi.ANY_SOURCE, _TAG, self._status)
+        return None if found is _FAILED else found
 
     def _progress(self) -> None:
         for rank in sorted(self._busy):
@@ -176,9 +182,8 @@ class MPITransport:
             if rank in self.dead:
                 outstanding.clear()
                 held_back.clear()
-            if held_back and len(outstanding) < _MOST_OUTSTANDING:
-                self._post(b"\n".join(held_back), rank)
-                held_back.clear()
+            while held_back and len(outstanding) < _MOST_OUTSTANDING:
+                self._post(_join(held_back), rank)
             if not outstanding and not held_back:
                 self._busy.discard(rank)
 
@@ -203,6 +208,16 @@ class MPITransport:
         self.dead = self.dead.union(found)
         _process.someone_died = True
         return _FAILED
+
+
+def _join(records: deque[bytes]) -> bytes:
+    """Take the first records away, as many as may go together; at least one."""
+    joined = [records.popleft()]
+    size = len(joined[0])
+    while records and size + len(records[0]) < _MOST_JOINED:
+        size += len(records[0]) + 1
+        joined.append(records.popleft())
+    return b"\n".join(joined)
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
@@ -251,6 +266,8 @@ def connect() -> MPITransport | None:
 def _join_world() -> MPITransport:
     import mpi4py
 
+    # Open MPI 5: or a rank that has begun to finalize waits for ever for one that dies then.
+    os.environ.setdefault("OMPI_MCA_async_mpi_finalize", "1")
     if "mpi4py.MPI" not in sys.modules:
         mpi4py.rc.finalize = False  # Or Python's end could hang, see below.
     from mpi4py import MPI

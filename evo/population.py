@@ -142,23 +142,33 @@ class Population:
 
     def is_on(self, individual: Individual, island: int) -> bool:
         """Whether an individual belongs to an island: breeds there once it has completed."""
+        return bool(self.places(individual, island))
+
+    def places(self, individual: Individual, island: int) -> Sequence[int]:
+        """The numbers, perhaps from a session with more islands, by which an individual belongs to an island."""
         assert individual.identity is not None
         travels = self._travels.get(individual.identity)
-        if travels is None:
-            return individual.island % self.islands == island
-        return any(place % self.islands == island for place in _places(individual, travels))
+        places = [individual.island] if travels is None else sorted(_places(individual, travels))
+        return [place for place in places if place % self.islands == island]
+
+    def is_home(self, individual: Individual, island: int) -> bool:
+        """Whether an individual belongs to an island itself, not only a copy of it."""
+        assert individual.identity is not None
+        travels = self._travels.get(individual.identity, _Travels())
+        home = _home(individual, travels)
+        return home % self.islands == island and home not in travels.retired
 
     def has_been_on(self, identity: Identity, island: int) -> bool:
         """Whether an individual lives on an island, or a copy of it was sent there before."""
         individual, travels = self._individuals.get(identity), self._travels.get(identity)
-        if travels is not None and island in travels.copies | travels.retired:
+        if travels is not None and self._is_among(travels.copies | travels.retired, island):
             return True
         return individual is not None and self.is_on(individual, island)
 
     def has_retired(self, identity: Identity, island: int) -> bool:
         """Whether an individual has made room on an island, where it will breed no more."""
         travels = self._travels.get(identity)
-        return travels is not None and island in travels.retired
+        return travels is not None and self._is_among(travels.retired, island)
 
     def moves(self, identity: Identity) -> int:
         """How often an individual has moved."""
@@ -195,6 +205,9 @@ class Population:
             islands = [island for island in range(self.islands) if self.is_on(individual, island)]
             digest.update(repr((identity, individual.status, individual.loss, params, islands)).encode())
         return digest.hexdigest()
+
+    def _is_among(self, places: set[int], island: int) -> bool:
+        return any(place % self.islands == island for place in places)
 
     def _start(self, event: Started) -> None:
         if event.individual in self._individuals:
@@ -255,8 +268,11 @@ class Population:
 
 
 def _places(individual: Individual, travels: _Travels) -> set[int]:
-    home = individual.island if travels.home is None else travels.home[1]
-    return (travels.copies | {home}) - travels.retired
+    return (travels.copies | {_home(individual, travels)}) - travels.retired
+
+
+def _home(individual: Individual, travels: _Travels) -> int:
+    return individual.island if travels.home is None else travels.home[1]
 
 
 def _by_loss(individual: Individual) -> tuple[float, Identity]:

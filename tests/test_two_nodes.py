@@ -63,9 +63,10 @@ def test_a_search_one_of_whose_nodes_died_goes_on_on_the_other_and_has_lost_noth
     search = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here"]
     search += ["--evaluations", "300"]
     process = nodes.start(2, *search)
-    wait_until(lambda: len(finished(launcher.folder / "here")) > 20)
+    wait_until(lambda: len(finished(launcher.folder / "here")) > 20 or process.poll() is not None, 60)
+    assert process.poll() is None, nodes.finish(process)
     nodes.kill_node(nodes.hosts[which])
-    process.communicate(timeout=20)
+    nodes.finish(process, timeout=20)
     wait_until(lambda: not launcher.survivors())
     before = finished(launcher.folder / "here")
     assert 20 < len(before) < 300

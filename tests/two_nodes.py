@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from helpers import Ended, Launcher, is_alive, wait_until
@@ -24,6 +25,8 @@ from helpers import Ended, Launcher, is_alive, wait_until
 _CABLE = "eth0"  # Its end on either node.
 _NAMESPACES = Path("/run/netns")
 _DAEMONS = ("prterun", "prted")
+# mpirun and the agent it starts both put the agent into a group, and mpirun grumbles when it is the second to.
+_GRUMBLING = re.compile(r"^.* plm:ssh: Warning: setpgid\(\d+,\d+\) failed in parent .*\n", re.M)
 
 # Like ssh: a host, and the words of a command for a shell. Mounts made here are seen by that command alone.
 _AGENT = """#!/bin/sh
@@ -123,7 +126,12 @@ class TwoNodes:
     ) -> Ended:
         """Run Python on so many ranks of each node to its end; see `start`."""
         process = self.start(ranks_per_node, *arguments, extra_mpirun_args=extra_mpirun_args, hosts=hosts, **variables)
-        return self._launcher.finish(process, timeout)
+        return self.finish(process, timeout)
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 90.0) -> Ended:
+        """Wait for the end of a process that `start` has started."""
+        ended = self._launcher.finish(process, timeout)
+        return replace(ended, err=_GRUMBLING.sub("", ended.err))
 
     def bytes_crossed(self) -> int:
         """How many bytes have crossed the cable so far, in both directions; starting mpirun alone takes some 30 kB."""
