@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from helpers import Launcher, wait_until
 from two_nodes import TwoNodes, two_nodes, why_not
 
-from evo.events import Finished, Joined
+from evo.events import Finished, Joined, Migrated, Started
 from evo.rundir import RunDirectory
 
 pytestmark = [pytest.mark.mpi, pytest.mark.root]
@@ -75,3 +76,30 @@ def test_a_search_one_of_whose_nodes_died_goes_on_on_the_other_and_has_lost_noth
     after = finished(launcher.folder / "here")
     assert after.items() >= before.items()
     assert 300 <= len(after) <= 301
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_ranks_of_one_node_take_over_from_those_of_the_other(
+    nodes: TwoNodes, launcher: Launcher, which: int
+) -> None:
+    (launcher.folder / "slow.py").write_text(SLOW)
+    search = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--debug"]
+    search += ["--evaluations", "300", "--islands", "2", "--migration", "move"]
+    process = nodes.start(2, *search, extra_mpirun_args=["--with-ft", "ulfm"])
+    wait_until(lambda: len(finished(launcher.folder / "here")) > 20 or process.poll() is not None, 60)
+    assert process.poll() is None, nodes.finish(process)
+    crossed = nodes.bytes_crossed()
+    nodes.kill_ranks_on(nodes.hosts[which])
+    ended = nodes.finish(process, timeout=60)
+    assert crossed > 50_000
+    assert f"ranks {2 * which}, {2 * which + 1} of 4 died, and the others took over\n" in ended.out
+    assert "all 2 ranks hold the same population" in ended.out
+    summary = json.loads((launcher.folder / "here" / "summary.json").read_text())
+    assert summary["lost_ranks"] == [2 * which, 2 * which + 1]
+    events = list(RunDirectory(launcher.folder / "here").events())
+    assert {event.individual for event in events if isinstance(event, Started)} == set(
+        finished(launcher.folder / "here")
+    )
+    assert 300 <= summary["evaluations"] <= 303
+    assert any(isinstance(event, Migrated) for event in events)
+    wait_until(lambda: not launcher.survivors())
