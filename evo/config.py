@@ -37,6 +37,7 @@ class Config:
         migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
             own (pollination). move: the individual itself.
         migration_probability: That an island sends individuals, for each generation of all its workers together.
+            Default: 0.9 for copies, 0.1 when the individuals themselves move.
         topology: Who sends to whom: full, ring, torus, star, random, or a matrix whose entry (i, j) is the number of
             individuals sent from island i to island j at a time.
         migrants: How many individuals travel on each edge of a topology with a name.
@@ -74,7 +75,7 @@ class Config:
     islands: int | list[dict] = 1  # type: ignore[type-arg]
     island_sizes: list[int] | None = None
     migration: Literal["copy", "move"] = "copy"
-    migration_probability: float = 0.9
+    migration_probability: float | None = None
     topology: str | list = "full"  # type: ignore[type-arg]
     migrants: int = 1
     degree: int | None = None
@@ -114,8 +115,10 @@ class Config:
                 check_count(name, getattr(self, name), least)
         for name in ("migrants", "ranks_per_worker"):
             check_count(name, getattr(self, name))
-        for name in ("crossover", "mutation", "random_init", "max_failed_share", "migration_probability"):
+        for name in ("crossover", "mutation", "random_init", "max_failed_share"):
             check_probability(name, getattr(self, name))
+        if self.migration_probability is not None:
+            check_probability("migration_probability", self.migration_probability)
         for name in ("allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")

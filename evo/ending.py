@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -115,18 +115,22 @@ class Ending:
             stop_reason=(interrupted or [self._worker.stop_reason])[0],
             interrupted=bool(interrupted),
             gave_up=self._gave_up,
-            first_rank=self._worker.settings.rank * self._ranks // self._worker.settings.ranks,
+            first_rank=self._ranks_of([self._worker.settings.rank])[0],
             seconds=time.monotonic() - self._began,
             test=next((each.test for each in words.values() if each.test), {}),
             test_error=next((each.test_error for each in words.values() if each.test_error), ""),
             digest=same_digest(each.digest for each in words.values()),
-            lost_ranks=tuple(sorted(self._exchange.dead)),
+            lost_ranks=tuple(self._ranks_of(sorted(self._exchange.dead))),
             messages=sum(each.messages for each in words.values()),
             bytes=sum(each.bytes for each in words.values()),
         )
         if not (conclusion.interrupted or conclusion.gave_up):
             self._directory.write("summary.json", self._summary(conclusion))
         return msgspec.json.encode(conclusion).decode()
+
+    def _ranks_of(self, workers: Sequence[int]) -> list[int]:
+        size = self._ranks // self._worker.settings.ranks
+        return [rank for worker in workers for rank in range(worker * size, (worker + 1) * size)]
 
     @property
     def _gave_up(self) -> bool:
@@ -138,6 +142,8 @@ class Ending:
         if has_all_files and not self._exchange.is_first:
             return {}, ""
         best = next(iter(rank_evaluations(gather_evaluations(self._directory.events()))), None)
+        if best is not None and not has_all_files and best.rank in self._exchange.dead:
+            return {}, f"its files were with rank {best.rank}, which died"
         if best is None or not (has_all_files or best.rank == self._worker.settings.rank):
             return {}, ""
         try:

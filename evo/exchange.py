@@ -26,6 +26,12 @@ class Lost(msgspec.Struct, frozen=True, tag=True):
     ranks: list[int]
 
 
+class Level(msgspec.Struct, frozen=True, tag=True):
+    """A rank has published again, in this epoch, all that it had."""
+
+    rank: int
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """A rank has everything, and says its last words to the first live one."""
 
@@ -39,7 +45,7 @@ class Closed(msgspec.Struct, frozen=True, tag=True):
     words: str
 
 
-Record: TypeAlias = AnyEvent | Lost | Ready | Closed
+Record: TypeAlias = AnyEvent | Lost | Level | Ready | Closed
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
@@ -89,6 +95,7 @@ class Exchange:
         # The epochs that others are in, as they have announced.
         self._epochs: dict[int, frozenset[int]] = {}
         self._ready: dict[int, str] = {}
+        self._level: set[int] = set()
         self._arrived: deque[tuple[int, bytes]] = deque()
 
     @property
@@ -124,7 +131,10 @@ class Exchange:
             elif self._epochs.get(sender, frozenset()) == self.dead:
                 if self._fan_out is not None:
                     self._transport.send(line, [other for other in self._neighbours if other != sender])
-                events.append(record)
+                if isinstance(record, Level):
+                    self._level.add(record.rank)
+                else:
+                    events.append(record)
         if self.dead == epoch:
             self._begin_epoch(self._transport.dead)
         return events
@@ -136,6 +146,16 @@ class Exchange:
     def wait(self) -> None:
         """Sleep a moment while nothing is to be done."""
         self._transport.wait()
+
+    def be_level(self) -> None:
+        """Say that this rank has published again all that it had."""
+        self._level.add(self.rank)
+        self._send(Level(self.rank), self._neighbours)
+
+    @property
+    def is_level(self) -> bool:
+        """Whether nothing that a live rank knew before the last death is still to arrive."""
+        return not self.dead or len(self._level) == self.size - len(self.dead)
 
     def be_ready(self, words: str) -> None:
         """Say that this rank has everything, and its last words."""
@@ -174,6 +194,7 @@ class Exchange:
         if self.rank in self.dead:
             raise CutOff(f"the other ranks take rank {self.rank} for dead, and its connection to them for lost")
         self._ready.clear()
+        self._level.clear()
         self._neighbours = neighbours(self.rank, self.size, self.dead, self._fan_out)
         self._send(Lost(sorted(self.dead)), self._neighbours)
 

@@ -31,6 +31,10 @@ class InFlight:
             _identity(individual): place % ranks for place, individual in enumerate(population.running)
         }
         self._waiting = deque(population.running[rank::ranks])
+        self._dead: frozenset[int] = frozenset()
+        # Ranks that died while they were evaluating an individual, rather than before they had begun.
+        self._victims: dict[Identity, set[int]] = {}
+        self._begun: set[Identity] = set()
 
     @property
     def is_waiting(self) -> bool:
@@ -43,25 +47,45 @@ class InFlight:
         """The next individual to take up again."""
         return self._waiting.popleft()
 
-    def apply(self, event: AnyEvent) -> None:
-        """Take an event into account."""
-        if isinstance(event, Started):
-            self._evaluators[event.individual] = event.individual[0] if event.rank is None else event.rank
-        elif isinstance(event, Finished) and event.status != "interrupted":
-            self._evaluators.pop(event.individual, None)
+    def victims(self, individual: Individual) -> Collection[int]:
+        """The ranks that died in this session while they evaluated an individual."""
+        return sorted(self._victims.get(_identity(individual), ()))
 
-    def inherit(self, dead: Collection[int]) -> None:
-        """Take up what those ranks were evaluating whose heir this one is.
+    def apply(self, event: AnyEvent) -> None:
+        """Take an event into account, which the population already knows."""
+        if isinstance(event, Started):
+            rank = event.individual[0] if event.rank is None else event.rank
+            known = self._evaluators.get(event.individual)
+            if rank in self._dead and known is not None and known not in self._dead:
+                return  # An old one, published again: somebody else has taken it up meanwhile.
+            self._evaluators[event.individual] = rank
+            self._begun.add(event.individual)
+            if rank in self._dead:  # Known to others only, when its death was noticed here.
+                self._inherit()
+        elif isinstance(event, Finished) and event.status != "interrupted":
+            for known_of in (self._evaluators, self._victims):
+                known_of.pop(event.individual, None)
+            self._begun.discard(event.individual)
+
+    def lose(self, dead: Collection[int]) -> None:
+        """Take up what those dead ranks were evaluating whose heir this one is.
 
         Args:
             dead: All ranks that have died, also those whose heir has died since.
         """
+        self._dead = frozenset(dead)
+        self._inherit()
+
+    def _inherit(self) -> None:
         waiting = set(self._waiting)
         for individual in self._population.running:
-            evaluator = self._evaluators.get(_identity(individual), self._rank)
-            is_left = evaluator in dead and self._archipelago.heir(evaluator, dead) == self._rank
-            if is_left and individual not in waiting:
-                self._waiting.append(individual)
+            identity = _identity(individual)
+            evaluator = self._evaluators.get(identity, self._rank)
+            if evaluator in self._dead:
+                if identity in self._begun:
+                    self._victims.setdefault(identity, set()).add(evaluator)
+                if self._archipelago.heir(evaluator, self._dead) == self._rank and individual not in waiting:
+                    self._waiting.append(individual)
 
 
 def _identity(individual: Individual) -> Identity:

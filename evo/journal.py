@@ -69,9 +69,10 @@ class Journal:
 
     def recall(self) -> Iterator[AnyEvent]:
         """What was appended in this session."""
-        size = os.fstat(self._file).st_size - self._begin
-        for line in os.pread(self._file, size, self._begin).splitlines():
-            yield decode(line)
+        with self._path.open("rb") as file:
+            file.seek(self._begin)
+            for line in file:
+                yield decode(line)
 
     def left_by(self, rank: int) -> Iterator[AnyEvent]:
         """What a rank that died had written, in all sessions."""

@@ -15,10 +15,11 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def is_launched(environment: Mapping[str, str]) -> bool:
 class _Process:
     """What this process as a whole knows of MPI."""
 
+    attended: list[MPITransport] = field(default_factory=list)
     finalizes: bool = False
     someone_died: bool = False
 
@@ -96,27 +98,56 @@ class MPITransport:
         self._held_back: list[deque[bytes]] = [deque() for _ in range(self.size)]
         # Those with something outstanding or held back.
         self._busy: set[int] = set()
+        self._arrived: list[tuple[int, bytes]] = []
         self._status = MPI.Status()
+        # Held by whoever, of the two threads, calls MPI or looks at what is above.
+        self._lock = threading.RLock()
+        self._is_closing = threading.Event()
+        self._attendant: threading.Thread | None = None
+
+    def attend(self) -> None:
+        """From now on send and receive in the background too, while this rank computes, until it closes."""
+        if self.size > 1 and self._mpi.Query_thread() == self._mpi.THREAD_MULTIPLE:
+            self._attendant = threading.Thread(target=self._attend, name="evo-messages", daemon=True)
+            _process.attended.append(self)
+            self._attendant.start()
+
+    def _attend(self) -> None:
+        while not self._is_closing.wait(_NAP):
+            with self._lock:
+                self._progress()
+                self._fetch()
+
+    def leave_alone(self) -> None:
+        """End what `attend` has begun."""
+        self._is_closing.set()
+        if self._attendant is not None:
+            self._attendant.join()
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
         """Send one record, a line without its end, to some ranks; returns at once."""
-        for rank in ranks:
-            self._held_back[rank].append(message)
-        self._busy.update(ranks)
-        self._progress()
+        with self._lock:
+            for rank in ranks:
+                self._held_back[rank].append(message)
+            self._busy.update(ranks)
+            self._progress()
 
     def receive(self) -> list[tuple[int, bytes]]:
         """All records that have arrived, each with the rank that sent it."""
-        self._progress()
-        arrived: list[tuple[int, bytes]] = []
+        with self._lock:
+            self._progress()
+            self._fetch()
+            arrived, self._arrived = self._arrived, []
+            return arrived
+
+    def _fetch(self) -> None:
         while message := self._find() or self._find():  # The first may only fetch what the second finds.
             sender = self._status.Get_source()
             buffer = bytearray(self._status.Get_count(self._mpi.BYTE))
             # What was found can be received or is gone. What was only probed for would be found for ever after the
             # death of its sender, but not received.
             if self._attempt(message.Recv, [buffer, self._mpi.BYTE]) is not _FAILED:
-                arrived += ((sender, line) for line in bytes(buffer).split(b"\n"))
-        return arrived
+                self._arrived += ((sender, line) for line in bytes(buffer).split(b"\n"))
 
     def settle(self) -> None:
         """Wait until what was sent has left, but not long: a rank that trains inline takes little."""
@@ -124,7 +155,8 @@ class MPITransport:
 
     def wait(self) -> None:
         """Sleep a moment."""
-        self._progress()
+        with self._lock:
+            self._progress()
         time.sleep(_NAP)
 
     def gather(self, text: str) -> list[str]:
@@ -145,6 +177,7 @@ class MPITransport:
 
     def close(self) -> None:
         """End the connection once all that was sent has left."""
+        self.leave_alone()
         self._flush(math.inf)
         _process.someone_died = _process.someone_died or bool(self.dead)
         # Should someone die just now, others may wait here for a rank that has noticed and left.
@@ -156,10 +189,12 @@ class MPITransport:
     def _flush(self, patience: float) -> None:
         """Wait until what was sent has left: so many seconds, and only a few when others have died."""
         began = time.monotonic()
-        self._progress()
+        with self._lock:
+            self._progress()
         while self._busy and time.monotonic() - began < min(patience, _LAST_PATIENCE if self.dead else math.inf):
             time.sleep(_NAP / 100)
-            self._progress()
+            with self._lock:
+                self._progress()
 
     def _meet(self, patience: float = math.inf) -> bool:
         """Wait for all ranks, without spinning, but not longer; what was sent before goes on leaving meanwhile."""
@@ -290,9 +325,17 @@ def communicator_alone() -> MPI.Intracomm:
 def _finalize() -> None:
     from mpi4py import MPI
 
+    for transport in _process.attended:
+        transport.leave_alone()
     # With Open MPI 5, finalizing hangs now and then after the death of a rank; leaving without does not.
     if not _process.someone_died and not MPI.Is_finalized():
         MPI.Finalize()
+
+
+def _tells_of_death(error: BaseException) -> bool:
+    from mpi4py import MPI
+
+    return isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_PROC_FAILED
 
 
 def _end_all(
@@ -306,7 +349,13 @@ def _end_all(
         transport.gather("")
         _finalize()
         os._exit(2)
-    if isinstance(error, Stuck):
+    if _tells_of_death(error):
+        print(
+            f"evo: error: a rank died while the others waited for it, outside of the search ({error}): "
+            "run the same command again",
+            file=sys.stderr,
+        )
+    elif isinstance(error, Stuck | CutOff):
         print(f"evo: error: {error}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, traceback)

@@ -264,6 +264,19 @@ def parse_reference(text: str) -> Reference:
     return Reference(place, name)
 
 
+def check_team(objective: Callable[..., Any], size: int) -> None:
+    """Refuse several ranks for an objective that is made for one.
+
+    Raises:
+        ValueError: It is.
+    """
+    if size > 1 and getattr(objective, "one_rank_only", False):
+        raise ValueError(
+            f"ranks_per_worker is {size}, but a {type(objective).__name__} trains on one rank: "
+            "leave out ranks_per_worker"
+        )
+
+
 def optional_method(objective: Callable[..., Any], name: str) -> Callable[..., Any] | None:
     """A method that an objective may have beside being callable: `check(names)` or `test(params, trial)`."""
     method = getattr(objective, name, None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from evo.budget import Budget
 from evo.config import Config, load_limits
@@ -19,6 +20,8 @@ from evo.space import Space
 from evo.topology import Archipelago, make_archipelago, make_topology
 
 _DEFAULT_DEGREE = 2
+# Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
+_PROBABILITIES = {"copy": 0.9, "move": 0.1}
 # Ranks from which on a tree costs less than it delays, and how many others each passes on to then.
 _FLAT_UP_TO = 256
 _FAN_OUT = 8
@@ -93,7 +96,7 @@ def make_plan(
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
         propagators=[
-            _make_propagator(config, what, propagator, len(members))
+            _try_out(_make_propagator(config, what, propagator, len(members)), space)
             for what, members in zip(own, archipelago.members, strict=True)
         ],
         budget=config.budget(time.time()),
@@ -157,7 +160,9 @@ def _make_migration(config: Config, archipelago: Archipelago) -> Migration | Non
         return None
     return Migration(
         mode=config.migration,
-        probability=config.migration_probability,
+        probability=_PROBABILITIES[config.migration]
+        if config.migration_probability is None
+        else config.migration_probability,
         topology=topology,
         emigration=emigration,
         immigration=immigration,
@@ -183,6 +188,27 @@ def _make_propagator(config: Config, own: Any, given: Any, workers: int) -> Prop
         "sigma": config.sigma,
     }
     return make_propagator(what, defaults)
+
+
+def _try_out(propagator: Propagator, space: Space) -> Propagator:
+    """A propagator that can begin: it makes one individual from an empty population.
+
+    Raises:
+        ValueError: It does not.
+    """
+    try:
+        bred = propagator([], space, np.random.default_rng(0))
+        shapes = [individual.genome.shape for individual in bred]
+    except Exception as error:
+        problem = f"fails on an empty population ({type(error).__name__}: {error})"
+    else:
+        if shapes == [(len(space),)]:
+            return propagator
+        problem = f"makes {len(shapes)} individuals of shapes {shapes} from an empty population"
+    raise ValueError(
+        f"propagator {propagator!r} {problem}: a search needs one individual with a genome of shape ({len(space)},); "
+        "put a Conditional around it, with InitUniform until there are enough individuals"
+    )
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:

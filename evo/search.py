@@ -115,6 +115,7 @@ def search(
             if not isinstance(event, Done):  # Nobody is done in a new epoch.
                 exchange.publish(encode(event))
         publish(worker.lose(exchange.dead, clock()))
+        exchange.be_level()
 
     def report(identity: Identity, step: int, loss: float) -> bool:
         publish(worker.report(identity, step, loss, clock()))
@@ -130,7 +131,7 @@ def search(
         if exchange.closed is not None:
             break
         if not worker.is_done:
-            started, events = worker.ask(clock(), catch_up)
+            started, events = worker.ask(clock(), catch_up, lambda: exchange.is_level)
             publish(events)
             if started is not None:
                 identity = started.individual

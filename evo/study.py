@@ -71,9 +71,7 @@ def run_study(
         conclusion = _concluded_earlier(worker, directory, transport, config.debug)
         if conclusion is None:
             conclusion = _search(config, plan, study, worker, directory, transport, places[transport.rank], screen)
-            size = config.ranks_per_worker
-            lost = (range(number * size, (number + 1) * size) for number in conclusion.lost_ranks)
-            transport.dead = transport.dead.union(*lost)
+            transport.dead = transport.dead.union(conclusion.lost_ranks)
         result = Result(
             rank=transport.rank,
             events=directory.events,
@@ -175,6 +173,7 @@ def _search(
                 directory.remember(event)
             team.close()
             return decode_conclusion(words)
+        team.leaders.attend()
         exchange = Exchange(team.leaders, plan.fan_out)
         progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
         ending = Ending(study, worker, exchange, evaluator, directory, debug=config.debug, ranks=transport.size)

@@ -60,6 +60,9 @@ class Transport(Protocol):
     def receive(self) -> list[tuple[int, bytes]]:
         """All records that have arrived, each with the rank that sent it."""
 
+    def attend(self) -> None:
+        """From now on send and receive in the background too, while this rank computes, until it closes."""
+
     def settle(self) -> None:
         """Wait until what was sent has left, but not long."""
 
@@ -120,6 +123,9 @@ class Serial:
 
     def receive(self) -> list[tuple[int, bytes]]:
         return []
+
+    def attend(self) -> None:
+        pass
 
     def settle(self) -> None:
         pass
@@ -227,6 +233,9 @@ class LoopbackEndpoint:
         for _ in range(int(self._network.rng.integers(len(inbox) + 1))):
             inbox.pop()
         self._deaths[rank] = self._network.arrival()
+
+    def attend(self) -> None:
+        pass
 
     def settle(self) -> None:
         pass

@@ -26,6 +26,8 @@ from evo.topology import Archipelago, make_archipelago
 _ENDGAME = 64
 # Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
 _QUIET_ENOUGH = 3
+# An individual that has killed so many ranks kills no more.
+_MOST_VICTIMS = 2
 _TURNS = 16
 
 
@@ -152,12 +154,15 @@ class Worker:
             Joined(time=now, rank=settings.rank, ranks=settings.ranks, host=settings.host, device=settings.device)
         )
 
-    def ask(self, now: float, refresh: Callable[[], None]) -> tuple[Started | None, list[AnyEvent]]:
+    def ask(
+        self, now: float, refresh: Callable[[], None], may_end: Callable[[], bool] = lambda: True
+    ) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate.
 
         Args:
             now: Seconds since the epoch.
             refresh: Takes in what has arrived meanwhile; called just before the decision, which takes a while.
+            may_end: Whether this rank knows all that dead ranks have left, so that it may say its last word.
 
         Returns:
             What to evaluate and the events to publish; nothing to evaluate when this worker stops, which is done then,
@@ -165,7 +170,7 @@ class Worker:
         """
         assert not self.is_done, "a worker that is done was asked for an individual"
         if self._in_flight.is_waiting and not self.why_stop_now(now):
-            return self._start(self._in_flight.take(), now)
+            return self._take_up(self._in_flight.take(), now)
         identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
         rng = self._breeder.generator(identity[1])
         while not (reason := self._why_stop(now)):
@@ -179,8 +184,8 @@ class Worker:
                     time=now, individual=identity, island=self.population.island, params=params, strategy=strategy
                 )
                 return started, self._emit(started)
-        if self._in_flight.is_waiting and not self.why_stop_now(now):
-            return None, []  # A rank has just died, and this one is its heir.
+        if (self._in_flight.is_waiting and not self.why_stop_now(now)) or not may_end():
+            return None, []  # A rank has just died, and this one is its heir, or may yet learn that it is.
         self.stop_reason = reason
         self.interrupted = bool(self._stop_request) or self.settings.budget.is_late(now)
         return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason))
@@ -285,7 +290,7 @@ class Worker:
         self._done.clear()
         if self._migrator:
             self._migrator.lose(dead)
-        self._in_flight.inherit(dead)
+        self._in_flight.lose(dead)
         # Perhaps not the newly dead only: an earlier heir may have died before it had recorded anything.
         inherited = [rank for rank in sorted(dead) if self.is_heir(rank, dead) and rank not in self._inherited]
         self._inherited.update(inherited)
@@ -321,6 +326,15 @@ class Worker:
         for event in events:
             self._take(event)
         return list(events)
+
+    def _take_up(self, individual: Individual, now: float) -> tuple[Started | None, list[AnyEvent]]:
+        """Evaluate an individual that was in flight, unless it may be what has killed those who tried."""
+        assert individual.identity is not None
+        victims = self._in_flight.victims(individual)
+        if len(victims) < _MOST_VICTIMS:
+            return self._start(individual, now)
+        error = f"RankDied: ranks {', '.join(map(str, victims))} died while they evaluated it, perhaps because of it"
+        return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
 
     def _start(self, individual: Individual, now: float) -> tuple[Started, list[AnyEvent]]:
         assert individual.identity is not None

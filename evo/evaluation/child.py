@@ -21,7 +21,7 @@ import msgspec
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity
 from evo.limits import Params
-from evo.objectives import Reference, optional_method, prepare
+from evo.objectives import Reference, check_team, optional_method, prepare
 from evo.signals import end_with_parent
 from evo.worker import Outcome
 
@@ -106,6 +106,7 @@ def main(
     try:
         loaded = _load(pickled)
         run = prepare(loaded)
+        check_team(loaded, place[1])
         check = optional_method(loaded, "check")
         if check:
             check(names)

@@ -14,7 +14,7 @@ from typing import Any
 from evo.evaluation.team import Report, Team
 from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
-from evo.objectives import Trial, check_loss, optional_method, prepare
+from evo.objectives import Trial, check_loss, check_team, optional_method, prepare
 from evo.transport import Serial
 from evo.worker import Outcome
 
@@ -159,6 +159,7 @@ class InlineEvaluator:
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
+        check_team(self._objective, self._team.size)
         check = optional_method(self._objective, "check")
         if check:
             check(names)

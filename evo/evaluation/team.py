@@ -17,8 +17,10 @@ from evo.worker import Outcome
 Report = Callable[[int, float], bool]
 """Called with a step and a finite intermediate loss; answers whether to stop early."""
 
-# Seconds that a rank whose objective has failed waits for the others, which may wait for it inside MPI.
-_PATIENCE = 30.0
+# A rank whose objective has failed waits for the others, which may wait for it inside MPI: so many seconds, or so many
+# times as long as the longest evaluation that it has seen.
+_PATIENCE = 60.0
+_LONGER_THAN_ANY = 10
 
 
 class Evaluator(Protocol):
@@ -94,7 +96,8 @@ class Team:
         # For the objective: its own messages must not meet ours.
         communicator = getattr(self._transport, "communicator", None)
         self._communicator = None if alone else communicator and communicator.Dup()
-        self._is_lent = False
+        # Seconds that the longest evaluation took so far.
+        self.longest = 0.0
         # Among the first ranks of all workers, each with its worker's number; None for the others.
         self.leaders: Transport | None = transport
         if not alone:
@@ -102,7 +105,6 @@ class Team:
 
     def lend(self) -> Any:
         """A communicator of the team for the objective, mpi4py's."""
-        self._is_lent = True
         if self._communicator is None:
             from evo.mpi import communicator_alone
 
@@ -119,10 +121,11 @@ class Team:
         Raises:
             Stuck: They seem to wait for this rank inside MPI.
         """
-        if failure.status == "failed" and self._is_lent and time.monotonic() - moment > _PATIENCE:
+        patience = max(_PATIENCE, _LONGER_THAN_ANY * self.longest)
+        if failure.status == "failed" and self._communicator is not None and time.monotonic() - moment > patience:
             raise Stuck(
                 f"the objective failed on rank {self.place} of the {self.size} of a worker ({failure.error}), and for "
-                f"{_PATIENCE:g} s others seem to wait for it in trial.communicator: let all of them fail, or none"
+                f"{patience:.0f} s others seem to wait for it in trial.communicator: let all of them fail, or none"
             )
 
     def receive(self) -> Iterator[tuple[int, _Message]]:
@@ -190,6 +193,7 @@ class TeamEvaluator:
         if 0 not in self._outcomes and (outcome := self._evaluator.poll()) is not None:
             self._outcomes[0] = outcome
             self._ended = time.monotonic()
+            self._team.longest = max(self._team.longest, outcome.seconds)
         for place, message in self._team.receive():
             assert isinstance(message, _Ended)
             self._outcomes[place] = message.outcome
@@ -246,6 +250,7 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
                 return message.words, message.events
         if at_work and (outcome := evaluator.poll()) is not None:
             at_work, ended = False, time.monotonic()
+            team.longest = max(team.longest, outcome.seconds)
             team.send(_Ended(outcome), 0)
         elif not at_work:
             if outcome is not None:

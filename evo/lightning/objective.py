@@ -70,6 +70,7 @@ class LightningObjective:
     """
 
     separate_process: ClassVar[bool] = True  # A rank neither imports torch nor dies with a training.
+    one_rank_only: ClassVar[bool] = True  # All ranks of a worker would train the same network in the same folder.
 
     model: Callable[..., L.LightningModule]
     data: Callable[..., L.LightningDataModule]

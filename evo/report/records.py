@@ -71,7 +71,7 @@ class Result:
         test: Metrics of the best individual on held-out data, if the objective has a test.
         test_error: Why the test failed.
         digest: Of the population that all ranks hold, when debugging.
-        lost_ranks: Those that died on the way; with several ranks per worker, the numbers of the workers.
+        lost_ranks: Those that died on the way, or ended because another one of their worker had.
         messages: How many all ranks sent together, in this session.
         bytes: Of all of these.
     """

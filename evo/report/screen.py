@@ -88,7 +88,7 @@ class Screen:
             return
         self._print("")
         self._console.print(summary_text(result.individuals, names))
-        for note in _closing_notes(result, workers, "rank" if workers == ranks else "worker"):
+        for note in _closing_notes(result, workers, ranks):
             self._print(note)
 
     def _print(self, line: str) -> None:
@@ -108,13 +108,13 @@ def terminal_width() -> int:
         return 0
 
 
-def _closing_notes(result: Result, workers: int, who: str) -> list[str]:
+def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
     best, run_dir = result.best, result.run_dir
     when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
     notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
     if result.lost_ranks:
-        lost = f"{who}{'s' * (len(result.lost_ranks) > 1)} {', '.join(map(str, result.lost_ranks))} of {workers}"
+        lost = f"rank{'s' * (len(result.lost_ranks) > 1)} {', '.join(map(str, result.lost_ranks))} of {ranks}"
         notes.append(f"{lost} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
@@ -124,8 +124,9 @@ def _closing_notes(result: Result, workers: int, who: str) -> list[str]:
     if result.test_error:
         notes.append(f"the best candidate could not be tested: {result.test_error}")
     if result.digest:
-        live = workers - len(result.lost_ranks)
-        notes.append(f"all {live} {who}s hold the same population: {result.digest[:16]}")
+        live = workers - len(result.lost_ranks) * workers // ranks
+        who = "ranks" if workers == ranks else "workers"
+        notes.append(f"all {live} {who} hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{record}")
@@ -174,7 +175,9 @@ def _worker_lines(ranks: int, archipelago: Archipelago, migration: Migration | N
     lines = []
     size = ranks // archipelago.workers
     if size > 1:
-        lines.append(f"  {archipelago.workers} workers of {size} ranks, worker 0 of ranks 0 to {size - 1} and so on")
+        last = archipelago.workers - 1
+        others = f", …, worker {last} of ranks {last * size}-{ranks - 1}" if last else ""
+        lines.append(f"  worker 0 of ranks 0-{size - 1}{others}")
     if migration is not None:
         members = [f"{island}: {_range_text(workers)}" for island, workers in enumerate(archipelago.members)]
         shown = members if len(members) <= _MOST_ISLANDS else [*members[: _MOST_ISLANDS - 1], "…", members[-1]]
