@@ -104,7 +104,7 @@ class Exchange:
         return self._transport.traffic
 
     def publish(self, line: bytes) -> None:
-        """Send an encoded event to all; returns at once."""
+        """Send an encoded event to all, soon, or with `post` now; returns at once."""
         self._transport.send(line, self._neighbours)
 
     def receive(self) -> Iterable[AnyEvent]:
@@ -138,6 +138,10 @@ class Exchange:
         if self.dead == epoch:
             self._begin_epoch(self._transport.dead)
         return events
+
+    def post(self) -> None:
+        """Let go what was published, or is to be passed on."""
+        self._transport.post()
 
     def settle(self) -> None:
         """Wait until what was published has left, but not long."""

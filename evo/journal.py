@@ -71,8 +71,9 @@ class Journal:
         """What was appended in this session."""
         with self._path.open("rb") as file:
             file.seek(self._begin)
-            for line in file:
-                yield decode(line)
+            lines = file.read().splitlines()
+        for line in lines:
+            yield decode(line)
 
     def left_by(self, rank: int) -> Iterator[AnyEvent]:
         """What a rank that died had written, in all sessions."""

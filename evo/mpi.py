@@ -125,17 +125,20 @@ class MPITransport:
             self._attendant.join()
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
-        """Send one record, a line without its end, to some ranks; returns at once."""
+        """Send one record, a line without its end, to some ranks, soon, or with `post` now; returns at once."""
         with self._lock:
             for rank in ranks:
                 self._held_back[rank].append(message)
             self._busy.update(ranks)
+
+    def post(self) -> None:
+        """Let go what was sent, in one message for each rank."""
+        with self._lock:
             self._progress()
 
     def receive(self) -> list[tuple[int, bytes]]:
         """All records that have arrived, each with the rank that sent it."""
         with self._lock:
-            self._progress()
             self._fetch()
             arrived, self._arrived = self._arrived, []
             return arrived
@@ -155,8 +158,7 @@ class MPITransport:
 
     def wait(self) -> None:
         """Sleep a moment."""
-        with self._lock:
-            self._progress()
+        self.post()
         time.sleep(_NAP)
 
     def gather(self, text: str) -> list[str]:
@@ -189,12 +191,10 @@ class MPITransport:
     def _flush(self, patience: float) -> None:
         """Wait until what was sent has left: so many seconds, and only a few when others have died."""
         began = time.monotonic()
-        with self._lock:
-            self._progress()
+        self.post()
         while self._busy and time.monotonic() - began < min(patience, _LAST_PATIENCE if self.dead else math.inf):
             time.sleep(_NAP / 100)
-            with self._lock:
-                self._progress()
+            self.post()
 
     def _meet(self, patience: float = math.inf) -> bool:
         """Wait for all ranks, without spinning, but not longer; what was sent before goes on leaving meanwhile."""

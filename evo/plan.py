@@ -22,8 +22,8 @@ from evo.topology import Archipelago, make_archipelago, make_topology
 _DEFAULT_DEGREE = 2
 # Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
 _PROBABILITIES = {"copy": 0.9, "move": 0.1}
-# Ranks from which on a tree costs less than it delays, and how many others each passes on to then.
-_FLAT_UP_TO = 256
+# Workers from which on each sends to a few that pass on: one connection to each of so many others is too many.
+_FLAT_UP_TO = 512
 _FAN_OUT = 8
 
 
@@ -102,7 +102,7 @@ def make_plan(
         budget=config.budget(time.time()),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
-        fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
+        fan_out=_choose_fan_out(config.exchange, archipelago.workers),
     )
 
 
@@ -211,7 +211,7 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
     )
 
 
-def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
+def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], workers: int) -> int | None:
     """How events reach all ranks; see the figures in docs/architecture.md."""
-    many = separate and workers > _FLAT_UP_TO
-    return _FAN_OUT if exchange == "tree" or (exchange == "auto" and many) else None
+    is_tree = exchange == "tree" or (exchange == "auto" and workers > _FLAT_UP_TO)
+    return _FAN_OUT if is_tree else None

@@ -120,6 +120,7 @@ def search(
     def report(identity: Identity, step: int, loss: float) -> bool:
         publish(worker.report(identity, step, loss, clock()))
         catch_up()
+        exchange.post()
         return False
 
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
@@ -136,10 +137,12 @@ def search(
             if started is not None:
                 identity = started.individual
                 seed = training_seed(worker.settings.seed, identity)
+                exchange.post()  # With how the last one ended: one message rather than two.
                 evaluator.start(identity, started.params, seed, functools.partial(report, identity))
                 while (outcome := evaluator.poll()) is None:
                     yield
                     catch_up()
+                    exchange.post()
                     if worker.why_stop_now(clock()):
                         evaluator.interrupt()
                 publish(worker.tell(identity, outcome, clock()))

@@ -55,7 +55,10 @@ class Transport(Protocol):
     traffic: Traffic
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
-        """Send one record to some ranks; returns at once, whatever they do."""
+        """Send one record to some ranks, soon, or with `post` now; returns at once, whatever they do."""
+
+    def post(self) -> None:
+        """Let go what was sent; until then it may be held back, to be joined with more."""
 
     def receive(self) -> list[tuple[int, bytes]]:
         """All records that have arrived, each with the rank that sent it."""
@@ -123,6 +126,9 @@ class Serial:
 
     def receive(self) -> list[tuple[int, bytes]]:
         return []
+
+    def post(self) -> None:
+        pass
 
     def attend(self) -> None:
         pass
@@ -233,6 +239,9 @@ class LoopbackEndpoint:
         for _ in range(int(self._network.rng.integers(len(inbox) + 1))):
             inbox.pop()
         self._deaths[rank] = self._network.arrival()
+
+    def post(self) -> None:
+        pass
 
     def attend(self) -> None:
         pass

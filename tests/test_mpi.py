@@ -136,6 +136,8 @@ assert part.node == [0, 1]
 assert part.gather(str(rank)) == ([str(other) for other in (outer if rank in outer else inner)])
 transport.send(b"to all", [other for other in range(4) if other != rank])
 part.send(b"to one", [1 - part.rank])
+transport.post()
+part.post()
 heard, in_part = [], []
 while len(heard) < 3 or len(in_part) < 1:
     heard += transport.receive()

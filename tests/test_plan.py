@@ -107,22 +107,33 @@ def test_an_island_breeds_with_its_own_propagator_or_with_that_of_all() -> None:
     made = InitUniform()
     islands: list[dict[str, Any]] = [
         {"workers": 1, "propagator": made},
-        {"workers": 1, "propagator": {"class_path": "evo.propagators.SelectMin", "init_args": {"count": 1}}},
+        {"workers": 1, "propagator": {"name": "genetic", "population": 3}},
         {"workers": 1},
         {"workers": 1, "propagator": None},
     ]
-    settings: dict[str, Any] = {
-        "islands": islands,
-        "propagator": {"class_path": "SelectMax", "init_args": {"count": 1}},
-    }
+    settings: dict[str, Any] = {"islands": islands, "propagator": {"name": "genetic", "population": 5}}
     found = plan(**settings)
     assert found.propagators[0] is made
-    assert bred_by(found) == ["InitUniform()", "SelectMin(count=1)", "SelectMax(count=1)", "SelectMax(count=1)"]
-    given = SelectUniform(1)
+    assert bred_by(found) == [repr(each) for each in (made, *map(default_propagator, (3, 5, 5)))]
+    given = default_propagator(7)
     found = plan(given=given, **settings)
     assert found.propagators[0] is made
     assert found.propagators[2] is found.propagators[3] is given
-    assert bred_by(found)[1] == "SelectMin(count=1)"
+    assert bred_by(found)[1] == repr(default_propagator(3))
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ({"class_path": "SelectMin", "init_args": {"count": 1}}, "makes 0 individuals of shapes [] from an empty"),
+        ({"class_path": "CrossoverUniform"}, "fails on an empty population (ValueError: CrossoverUniform() takes 2"),
+    ],
+)
+def test_a_propagator_that_cannot_begin_is_one_line(what: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=r"put a Conditional around it") as caught:
+        plan(propagator=what)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("what", ["random", {"name": "random"}, {"class_path": "InitUniform"}, InitUniform()])

@@ -543,13 +543,13 @@ def test_only_the_first_live_rank_speaks(capsys: pytest.CaptureFixture[str]) -> 
                 "  individuals move with probability 0.25: 0 -> 1 ×3; 1 -> 2 ×1; 2 -> 0 ×2 (each time)",
             ],
         ),
-        (4, [2], {}, ["  2 workers of 2 ranks, worker 0 of ranks 0 to 1 and so on"]),
+        (4, [2], {}, ["  worker 0 of ranks 0-1, …, worker 1 of ranks 2-3"]),
         (
             8,
             [1, 1],
             {"topology": ((0, 0), (0, 0))},
             [
-                "  2 workers of 4 ranks, worker 0 of ranks 0 to 3 and so on",
+                "  worker 0 of ranks 0-3, …, worker 1 of ranks 4-7",
                 "  2 islands of workers: 0: 0, 1: 1",
                 "  copies travel with probability 0.9: no island sends to another",
             ],

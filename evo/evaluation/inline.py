@@ -143,6 +143,7 @@ class InlineEvaluator:
         team: Team | None = None,
     ) -> None:
         self._team = team or Team(Serial(), 1)
+        self._team.lends = True
         self._objective = objective
         self._run = prepare(objective)
         self._folder = folder

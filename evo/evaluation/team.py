@@ -96,6 +96,8 @@ class Team:
         # For the objective: its own messages must not meet ours.
         communicator = getattr(self._transport, "communicator", None)
         self._communicator = None if alone else communicator and communicator.Dup()
+        # Whether the objective may get the communicator, and wait in it.
+        self.lends = False
         # Seconds that the longest evaluation took so far.
         self.longest = 0.0
         # Among the first ranks of all workers, each with its worker's number; None for the others.
@@ -122,7 +124,7 @@ class Team:
             Stuck: They seem to wait for this rank inside MPI.
         """
         patience = max(_PATIENCE, _LONGER_THAN_ANY * self.longest)
-        if failure.status == "failed" and self._communicator is not None and time.monotonic() - moment > patience:
+        if failure.status == "failed" and self.lends and time.monotonic() - moment > patience:
             raise Stuck(
                 f"the objective failed on rank {self.place} of the {self.size} of a worker ({failure.error}), and for "
                 f"{patience:.0f} s others seem to wait for it in trial.communicator: let all of them fail, or none"
@@ -143,6 +145,7 @@ class Team:
         """Send a message to one of the others, or to all."""
         others = [other for other in range(self.size) if other != self.place]
         self._transport.send(_encode(message), others if place is None else [place])
+        self._transport.post()
 
     def wait(self) -> None:
         """Sleep a moment."""
