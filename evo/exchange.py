@@ -45,6 +45,9 @@ class Closed(msgspec.Struct, frozen=True, tag=True):
     words: str
 
 
+# So many ranks may each send to all others, once.
+_FEW = 512
+
 Record: TypeAlias = AnyEvent | Lost | Level | Ready | Closed
 
 _encode = msgspec.json.Encoder().encode
@@ -179,8 +182,10 @@ class Exchange:
             words: What they learn.
         """
         self.closed = words
-        # Everyone passes it on, for the first one may have died before it had told all.
-        self._send(Closed(words), self._neighbours)
+        # Everyone passes it on, for the first one may have died before it had told all; and not along the tree, for
+        # those above may have left when one in between dies. Only among very many would that be too much.
+        all_others = neighbours(self.rank, self.size, self.dead, None)
+        self._send(Closed(words), all_others if self.is_first or self.size <= _FEW else self._neighbours)
 
     @property
     def is_first(self) -> bool:

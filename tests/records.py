@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from evo.budget import Budget
-from evo.events import AnyEvent, Finished, Identity, Retired, Started, Status
+from evo.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
+from evo.migration import Migration
 from evo.population import Individual, Population
 from evo.propagators import Propagator
 from evo.space import Space
+from evo.topology import Archipelago, make_archipelago
 from evo.worker import Outcome, Settings, Worker
 
 NOW = 1e9
@@ -33,9 +35,19 @@ def retired(identity: Identity, island: int = 0) -> Retired:
     return Retired(time=NOW, individual=identity, island=island)
 
 
-def replayed(space: Space, events: Iterable[AnyEvent], island: int = 0) -> Population:
+def migrated(identity: Identity, island: int, move: int = 1) -> Migrated:
+    """It moved."""
+    return Migrated(time=NOW, individual=identity, island=island, move=move)
+
+
+def pollinated(identity: Identity, island: int) -> Pollinated:
+    """A copy of it travelled."""
+    return Pollinated(time=NOW, individual=identity, island=island)
+
+
+def replayed(space: Space, events: Iterable[AnyEvent], island: int = 0, islands: int = 1) -> Population:
     """The replica of a rank that knows these events."""
-    population = Population(space, island)
+    population = Population(space, island, islands)
     for event in events:
         population.apply(event)
     return population
@@ -71,6 +83,8 @@ def make_worker(
     seed: int = 0,
     population: Population | None = None,
     allow_duplicates: bool = False,
+    archipelago: Archipelago | None = None,
+    migration: Migration | None = None,
 ) -> Worker:
     """A worker that knows nothing yet, or what it is given."""
     settings = Settings(
@@ -81,8 +95,13 @@ def make_worker(
         allow_duplicates=allow_duplicates,
         host="here",
         device="cpu",
+        archipelago=archipelago,
+        migration=migration,
     )
-    return Worker(settings, propagator, Population(space) if population is None else population)
+    if population is None:
+        islands = archipelago or make_archipelago(ranks)
+        population = Population(space, islands.island_of(rank), islands.islands)
+    return Worker(settings, propagator, population)
 
 
 def ask(worker: Worker) -> Started | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from records import make_worker, replayed
 
 from evo.budget import Budget
 from evo.events import AnyEvent, Done, Finished, Identity, Started, decode
+from evo.exchange import Exchange
+from evo.journal import Memory
+from evo.migration import Migration
 from evo.propagators import InitUniform, Propagator
 from evo.search import search
 from evo.space import Space
+from evo.topology import Archipelago, make_archipelago
 from evo.transport import Loopback
 from evo.worker import Outcome, Worker
 
@@ -24,22 +29,89 @@ RANDOM = InitUniform()
 # Steps of all ranks after which a search that has not ended never will.
 _FOR_EVER = 100_000
 
+Phase: TypeAlias = Literal["step", "line", "done", "ready", "concluding", "closed", "left"]
+"""What a rank does: its own step, a line that it has kept and not sent, its word that it is done (kept and not sent),
+its last words (not sent), its conclusion as the first rank (not sent), a step with the conclusion known, its return."""
+
 
 class Killed(Exception):
     """The end of a rank's process."""
 
 
-class Journal:
-    """The lines of one rank; it may die right after it has kept one."""
+@dataclass(frozen=True)
+class Death:
+    """When a rank dies: as soon as it does something for the `number`-th time, from 1, or so many own steps later."""
 
-    def __init__(self, fuse: int) -> None:
+    phase: Phase
+    number: int = 1
+    later: int = 0
+
+
+class Fate:
+    """Kills one rank when its time has come."""
+
+    def __init__(self, deaths: Iterable[Death]) -> None:
+        self._waiting: dict[Phase, list[Death]] = defaultdict(list)
+        for death in deaths:
+            self._waiting[death.phase].append(death)
+        self._reached: dict[Phase, int] = defaultdict(int)
+        self._left: list[int] = []
+
+    def reach(self, phase: Phase) -> None:
+        """The rank does something."""
+        if not self._waiting:
+            return
+        self._reached[phase] += 1
+        self._left += [death.later for death in self._waiting[phase] if death.number == self._reached[phase]]
+        if 0 in self._left:
+            raise Killed
+
+    def step(self) -> None:
+        """One step of the rank is over."""
+        self._left = [left - 1 for left in self._left]
+        if 0 in self._left:
+            raise Killed
+        self.reach("step")
+
+
+class Journal:
+    """The lines of one rank; it may die right after it has kept one.
+
+    Args:
+        fate: Of the rank.
+        left: The lines of other ranks, which grow.
+    """
+
+    def __init__(self, fate: Fate | None = None, left: Mapping[int, Sequence[bytes]] | None = None) -> None:
         self.lines: list[bytes] = []
-        self._fuse = fuse
+        self._fate = fate or Fate([])
+        self._left = {} if left is None else left
 
     def append(self, line: bytes) -> None:
         self.lines.append(line)
-        if len(self.lines) == self._fuse:
-            raise Killed
+        if line.startswith(b'{"type":"Done"'):
+            self._fate.reach("done")
+        self._fate.reach("line")
+
+    def recall(self) -> list[AnyEvent]:
+        return [decode(line) for line in self.lines]
+
+    def left_by(self, rank: int) -> list[AnyEvent]:
+        return [decode(line) for line in self._left[rank]]
+
+
+class Forgetful(Journal):
+    """The same where no files are kept: what a rank knew is gone with it."""
+
+    def __init__(self, fate: Fate, known: list[AnyEvent]) -> None:
+        super().__init__(fate)
+        self._memory = Memory(known)
+
+    def recall(self) -> list[AnyEvent]:
+        return list(self._memory.recall())
+
+    def left_by(self, rank: int) -> list[AnyEvent]:
+        return list(self._memory.left_by(rank))
 
 
 class Evaluator:
@@ -80,6 +152,30 @@ def how_it_ends(params: dict[str, Any]) -> Outcome:
     return Outcome(status="pruned" if kind == 1 else "completed", loss=loss)
 
 
+class Ending:
+    """Says which population a rank ends with, and concludes what all say.
+
+    Args:
+        worker: Of this rank.
+        fate: Of this rank.
+        conclusions: Of all ranks, which grow: which one concluded, and what all had said.
+    """
+
+    def __init__(self, worker: Worker, fate: Fate, conclusions: list[tuple[int, dict[int, str]]]) -> None:
+        self._worker = worker
+        self._fate = fate
+        self._conclusions = conclusions
+
+    def last_words(self) -> str:
+        self._fate.reach("ready")
+        return self._worker.population.digest()
+
+    def conclude(self, last_words: Mapping[int, str]) -> str:
+        self._conclusions.append((self._worker.settings.rank, dict(last_words)))
+        self._fate.reach("concluding")
+        return f"conclusion {len(self._conclusions)}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """How one session of a study goes.
@@ -88,12 +184,17 @@ class Session:
         seed: Of the schedule.
         ranks: How many.
         budget: When it ends.
+        sizes: Of the islands; None: all ranks live on one.
+        migration: Between them.
+        fan_out: See `evo.exchange.neighbours`.
+        files: Whether journals outlive their ranks.
         max_delay: Of a message, in steps of all ranks.
         duplicates: Probability that a message arrives twice.
         polls: An evaluation takes at least and at most so many steps of its rank.
         reports: Probability that it reports an intermediate loss in a step.
         stop: From which step on the ranks are asked to stop, each within so many.
-        kill: From which step on the ranks die, each within so many; about half of them while writing.
+        kill: From which step on the whole job is killed, each rank within so many; about half of them while writing.
+        deaths: Of single ranks, which the others notice.
         propagator: Breeds.
         space: What is searched.
     """
@@ -101,14 +202,24 @@ class Session:
     seed: int
     ranks: int
     budget: Budget
+    sizes: tuple[int, ...] | None = None
+    migration: Migration | None = None
+    fan_out: int | None = None
+    files: bool = True
     max_delay: int = 5
     duplicates: float = 0.0
     polls: tuple[int, int] = (5, 20)
     reports: float = 0.1
     stop: tuple[int, int] | None = None
     kill: tuple[int, int] | None = None
+    deaths: Mapping[int, Death] = field(default_factory=dict)
     propagator: Propagator = RANDOM
     space: Space = SPACE
+
+    @property
+    def archipelago(self) -> Archipelago:
+        """Who lives where."""
+        return make_archipelago(self.ranks, sizes=self.sizes)
 
 
 @dataclass
@@ -116,25 +227,48 @@ class Result:
     """What a session left behind.
 
     Args:
+        session: How it went.
         workers: As they were at the end.
         journals: The lines of each rank.
-        before: The lines of the sessions before.
+        before: The lines of the sessions before, by rank.
         seeds: Of the trainings, by individual.
         watched: What each rank's watcher was shown.
-        survived: Whether all ranks came to their own end.
+        died: The ranks that did not come to their own end.
+        conclusions: Who concluded, and what all had said.
+        told: What each rank was told in the end.
     """
 
+    session: Session
     workers: list[Worker]
     journals: list[Journal]
-    before: list[bytes]
+    before: Mapping[int, Sequence[bytes]]
     seeds: dict[Identity, int] = field(default_factory=dict)
     watched: list[list[AnyEvent]] = field(default_factory=list)
-    survived: bool = True
+    died: set[int] = field(default_factory=set)
+    conclusions: list[tuple[int, dict[int, str]]] = field(default_factory=list)
+    told: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def survived(self) -> bool:
+        """Whether all ranks came to their own end."""
+        return not self.died
+
+    @property
+    def survivors(self) -> list[Worker]:
+        """The workers that came to their own end."""
+        return [worker for worker in self.workers if worker.settings.rank not in self.died]
+
+    @property
+    def by_rank(self) -> dict[int, list[bytes]]:
+        """The journals of this session and all before."""
+        ranks = {*self.before, *range(len(self.journals))}
+        now = {rank: journal.lines for rank, journal in enumerate(self.journals)}
+        return {rank: [*self.before.get(rank, []), *now.get(rank, [])] for rank in sorted(ranks)}
 
     @property
     def lines(self) -> list[bytes]:
-        """The journals of this session and all before."""
-        return [*self.before, *chain.from_iterable(journal.lines for journal in self.journals)]
+        """The same, one after another."""
+        return list(chain.from_iterable(self.by_rank.values()))
 
     @property
     def events(self) -> list[AnyEvent]:
@@ -163,30 +297,44 @@ class Result:
         return [decode(journal.lines[-1]) for journal in self.journals]  # type: ignore[misc]
 
 
-def simulate(session: Session, before: Sequence[bytes] = ()) -> Result:
+def simulate(
+    session: Session,
+    before: Mapping[int, Sequence[bytes]] | None = None,
+    inspect: Callable[[Result, int], None] = lambda result, rank: None,
+) -> Result:
     """Run a session to its end, or to the death of all its ranks.
 
     Args:
         session: How it goes.
-        before: The journal lines of the sessions before: all that is known of them.
+        before: The journal lines of the sessions before, by rank: all that is known of them.
+        inspect: Is shown the session after each step of a rank.
     """
+    before = before or {}
     rng = np.random.default_rng(session.seed)
     network = Loopback(session.ranks, rng, session.max_delay, session.duplicates)
-    dies_writing = [session.kill is not None and rng.random() < 0.5 for _ in range(session.ranks)]
-    journals = [Journal(int(rng.integers(1, 30)) if dies else 0) for dies in dies_writing]
-    known = [decode(line) for line in before]
-    workers = [
-        make_worker(
-            session.space,
-            session.propagator,
-            session.budget,
-            rank=rank,
-            ranks=session.ranks,
-            population=replayed(session.space, known),
+    archipelago = session.archipelago
+    known = [decode(line) for line in chain.from_iterable(before.values())]
+    result = Result(session, [], [], before, watched=[[] for _ in range(session.ranks)])
+    fates = []
+    for rank, island in enumerate(map(archipelago.island_of, range(session.ranks))):
+        deaths = [session.deaths[rank]] if rank in session.deaths else []
+        if session.kill is not None and rng.random() < 0.5:
+            deaths.append(Death("line", int(rng.integers(1, 30))))
+        fates.append(Fate(deaths))
+        result.workers.append(
+            make_worker(
+                session.space,
+                session.propagator,
+                session.budget,
+                rank=rank,
+                ranks=session.ranks,
+                population=replayed(session.space, known, island, archipelago.islands),
+                archipelago=archipelago,
+                migration=session.migration,
+            )
         )
-        for rank in range(session.ranks)
-    ]
-    result = Result(workers, journals, list(before), watched=[[] for _ in workers])
+        journal = Journal(fates[rank], _Left(result)) if session.files else Forgetful(fates[rank], result.watched[rank])
+        result.journals.append(journal)
 
     def moment(between: tuple[int, int] | None) -> float:
         return np.inf if between is None else between[0] + int(rng.integers(between[1] + 1))
@@ -194,30 +342,62 @@ def simulate(session: Session, before: Sequence[bytes] = ()) -> Result:
     def life(worker: Worker, stop: float, death: float) -> Iterator[None]:
         rank = worker.settings.rank
         evaluator = Evaluator(session.polls, rng, session.reports)
+        exchange = Exchange(network.endpoints[rank], session.fan_out)
         steps = search(
             worker,
-            network.endpoints[rank],
+            exchange,
             evaluator,
-            journals[rank],
+            result.journals[rank],
+            Ending(worker, fates[rank], result.conclusions),
             result.watched[rank].append,
             lambda: float(network.now),
         )
         try:
-            for _ in steps:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    fates[rank].reach("left")
+                    result.told[rank] = end.value
+                    break
                 assert network.now < _FOR_EVER, f"{session} does not come to an end"
                 if network.now >= death:
                     raise Killed
+                if exchange.closed is not None:
+                    fates[rank].reach("closed")
+                fates[rank].step()
                 if network.now >= stop:
                     worker.request_stop("asked to stop")
+                inspect(result, rank)
                 yield
         except Killed:
-            result.survived = False
+            steps.close()
+            result.died.add(rank)
+            if session.kill is None:
+                network.kill(rank)
         result.seeds |= evaluator.seeds
+        inspect(result, rank)
 
-    network.run([life(worker, moment(session.stop), moment(session.kill)) for worker in workers])
+    network.run([life(worker, moment(session.stop), moment(session.kill)) for worker in result.workers])
     return result
+
+
+class _Left(Mapping[int, Sequence[bytes]]):
+    """What each rank has written, in all sessions."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    def __getitem__(self, rank: int) -> Sequence[bytes]:
+        return [*self._result.before.get(rank, []), *self._result.journals[rank].lines]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self._result.journals)))
+
+    def __len__(self) -> int:
+        return len(self._result.journals)
 
 
 def resumed(session: Session, result: Result, **changes: Any) -> Result:
     """Run a session that goes on from what another one left, changed in some ways."""
-    return simulate(replace(session, **changes), result.lines)
+    return simulate(replace(session, **changes), result.by_rank)

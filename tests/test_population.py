@@ -9,15 +9,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import NOW, finished, individual, replayed, retired, started
+from records import NOW, finished, individual, migrated, pollinated, replayed, retired, started
 
-from evo.events import AnyEvent, Done, Finished, Identity, Joined, Reported, Retired, Started
+from evo.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Identity,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Started,
+)
 from evo.limits import Float
 from evo.population import Individual, Population
 from evo.space import Space
 
 SPACE = Space({"layers": (1, 9), "optimizer": ("sgd", "adam"), "momentum": Float(0, 1, when={"optimizer": "sgd"})})
-ISLANDS = (0, 1)
+# The last one was an island in an earlier session only.
+ISLANDS = (0, 1, 2)
 
 
 def params_of(identity: Identity) -> dict[str, Any]:
@@ -26,7 +39,7 @@ def params_of(identity: Identity) -> dict[str, Any]:
 
 
 def home(identity: Identity) -> int:
-    return sum(identity) % 2
+    return sum(identity) % 3
 
 
 def start(identity: Identity) -> Started:
@@ -44,16 +57,24 @@ _others = st.sampled_from(
         Joined(time=NOW, rank=0, ranks=3, host="", device=""),
         Reported(time=NOW, individual=(0, 0), step=0, loss=-9.0),
         Done(time=NOW, rank=0, reason=""),
+        Died(time=NOW, rank=0, heir=1),
     ]
 )
-_histories = st.lists(
-    st.builds(start, _identities) | _finished | st.builds(retired, _identities, st.sampled_from(ISLANDS)) | _others,
-    max_size=30,
+_places = st.sampled_from(ISLANDS)
+_travels = (
+    st.builds(retired, _identities, _places)
+    | st.builds(pollinated, _identities, _places)
+    | st.builds(migrated, _identities, _places, st.integers(1, 3))
 )
+_histories = st.lists(st.builds(start, _identities) | _finished | _travels | _others, max_size=30)
+_numbers = st.integers(1, 3)
 
 
 def seen(population: Population) -> dict[str, Any]:
     """All that can be asked of a population."""
+    everyone = [*population.running, *population.view(lambda individual: True)]
+    identities = [(rank, generation) for rank in (0, 1) for generation in (0, 1)]
+    places = [(identity, island) for identity in identities for island in range(population.islands)]
     return {
         "digest": population.digest(),
         "active": [(one.identity, one.loss, one.status, one.island, one.strategy) for one in population.active],
@@ -63,34 +84,82 @@ def seen(population: Population) -> dict[str, Any]:
         "started": population.started,
         "tried": population.tried,
         "generations": [population.next_generation(rank) for rank in range(4)],
+        "places": [population.places(one, island) for one in everyone for island in range(population.islands)],
+        "homes": [population.is_home(one, island) for one in everyone for island in range(population.islands)],
+        "been": [population.has_been_on(*place) for place in places],
+        "retired": [population.has_retired(*place) for place in places],
+        "moves": [population.moves(identity) for identity in identities],
     }
 
 
-@given(history=_histories, data=st.data())
+def places_of(history: list[AnyEvent], identity: Identity) -> set[int]:
+    """The islands that an individual belongs to, by their numbers in whichever session."""
+    moves = [(event.move, event.island) for event in history if isinstance(event, Migrated) and about(event, identity)]
+    copies = {event.island for event in history if isinstance(event, Pollinated) and about(event, identity)}
+    gone = {event.island for event in history if isinstance(event, Retired) and about(event, identity)}
+    return ({max(moves)[1] if moves else home(identity)} | copies) - gone
+
+
+def about(event: Any, identity: Identity) -> bool:
+    """Whether an event is about an individual."""
+    return bool(event.individual == identity)
+
+
+@given(history=_histories, islands=_numbers, data=st.data())
 def test_a_replica_does_not_depend_on_the_order_or_the_repetition_of_events(
-    history: list[AnyEvent], data: st.DataObject
+    history: list[AnyEvent], islands: int, data: st.DataObject
 ) -> None:
     repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=10) if history else st.just([]))
     shuffled = data.draw(st.permutations(repeated))
-    for island in ISLANDS:
-        assert seen(replayed(SPACE, shuffled, island)) == seen(replayed(SPACE, history, island))
+    for island in range(islands):
+        assert seen(replayed(SPACE, shuffled, island, islands)) == seen(replayed(SPACE, history, island, islands))
 
 
-@given(history=_histories)
-def test_the_active_are_the_completed_that_are_not_retired_the_best_first(history: list[AnyEvent]) -> None:
+@given(history=_histories, islands=_numbers)
+def test_the_active_are_the_completed_that_belong_to_the_island_the_best_first(
+    history: list[AnyEvent], islands: int
+) -> None:
     born = {event.individual for event in history if isinstance(event, Started)}
     completed: dict[Identity, float] = {}
     for event in history:
         if isinstance(event, Finished) and event.loss is not None and event.status == "completed":
             completed[event.individual] = min(event.loss, completed.get(event.individual, math.inf))
-    for island in ISLANDS:
-        gone = {event.individual for event in history if isinstance(event, Retired) and event.island == island}
-        active = replayed(SPACE, history, island).active
+    for island in range(islands):
+        active = replayed(SPACE, history, island, islands).active
         assert [(one.loss, one.identity) for one in active] == sorted(
             (loss, identity)
             for identity, loss in completed.items()
-            if identity in born - gone and home(identity) == island
+            if identity in born and island in {place % islands for place in places_of(history, identity)}
         )
+
+
+@given(history=_histories, islands=_numbers)
+def test_views_follow_the_population_from_whenever_they_were_made(history: list[AnyEvent], islands: int) -> None:
+    def has_even_rank(one: Individual) -> bool:
+        assert one.identity is not None
+        return one.identity[0] % 2 == 0
+
+    population = Population(SPACE, 0, islands)
+    early = population.view(has_even_rank)
+    for event in history:
+        population.apply(event)
+    expected = [one.identity for one in population.active if has_even_rank(one)]
+    assert [one.identity for one in early] == expected
+    assert [one.identity for one in population.view(has_even_rank)] == expected
+
+
+def test_a_view_that_has_changed_its_mind_looks_at_all_again() -> None:
+    population = replayed(SPACE, [start((0, 0)), finished((0, 0), 0.5), start((1, 2)), finished((1, 2), 0.25)])
+    wanted = {(0, 0)}
+    view = population.view(lambda one: one.identity in wanted)
+    assert [one.identity for one in view] == [(0, 0)]
+    wanted.add((1, 2))
+    population.refresh()
+    assert [one.identity for one in view] == [(1, 2), (0, 0)]
+    wanted.clear()
+    population.refresh()
+    assert not view
+    assert len(population.active) == 2
 
 
 @given(history=_histories)
@@ -147,6 +216,51 @@ def test_a_retirement_from_another_island_changes_nothing_here() -> None:
     assert [one.identity for one in population.active] == [(0, 0)]
 
 
+def where(events: list[AnyEvent], islands: int = 4) -> list[int]:
+    """The islands on which the one individual breeds."""
+    return [island for island in range(islands) if replayed(SPACE, events, island, islands).active]
+
+
+BORN = [started((0, 0), params_of((0, 0)), island=3), finished((0, 0), 0.5)]
+
+
+def test_what_moves_is_on_the_island_of_its_latest_move_and_nowhere_else() -> None:
+    assert where([*BORN, migrated((0, 0), 1, 1)]) == [1]
+    assert where([*BORN, migrated((0, 0), 2, 2), migrated((0, 0), 1, 1)]) == [2]
+    assert where([migrated((0, 0), 3, 3), *BORN, migrated((0, 0), 2, 2), migrated((0, 0), 1, 1)]) == [3]
+
+
+def test_of_two_moves_at_once_all_replicas_keep_the_same() -> None:
+    moves = [migrated((0, 0), 1, 1), migrated((0, 0), 2, 1)]
+    assert where([*BORN, *moves]) == where([*moves[::-1], *BORN]) == [2]
+
+
+def test_a_copy_breeds_there_as_well_until_it_makes_room() -> None:
+    assert where([*BORN, pollinated((0, 0), 1), pollinated((0, 0), 1)]) == [1, 3]
+    assert where([*BORN, pollinated((0, 0), 1), retired((0, 0), 1)]) == [3]
+    assert where([*BORN, retired((0, 0), 3), pollinated((0, 0), 1)]) == [1]
+    assert where([retired((0, 0), 1), pollinated((0, 0), 1), *BORN]) == [3]
+
+
+def test_with_fewer_islands_their_number_goes_round() -> None:
+    assert where(BORN, 2) == [1]
+    assert where([*BORN, pollinated((0, 0), 1), retired((0, 0), 3)], 2) == [1]
+    assert where([*BORN, pollinated((0, 0), 2)], 3) == [0, 2]
+    assert where([*BORN, pollinated((0, 0), 2)], 1) == [0]
+    population = replayed(SPACE, [*BORN, pollinated((0, 0), 1), pollinated((0, 0), 2)], 1, 2)
+    assert population.places(population.active[0], 1) == [1, 3]
+    assert population.places(population.active[0], 0) == [2]
+    assert population.is_home(population.active[0], 1)
+    assert not population.is_home(population.active[0], 0)
+
+
+def test_the_best_is_that_of_all_islands_and_stays_it_when_it_makes_room() -> None:
+    population = replayed(SPACE, [*BORN, start((1, 2)), finished((1, 2), 0.75), retired((0, 0), 3)], 0, 4)
+    assert population.best is not None
+    assert population.best.identity == (0, 0)
+    assert [one.identity for one in population.active] == [(1, 2)]
+
+
 def test_the_active_view_follows_the_population() -> None:
     population = Population(SPACE)
     active = population.active
@@ -183,11 +297,13 @@ def test_replicas_that_differ_have_different_digests() -> None:
         history[:-2],
         [*history, start((0, 2))],
         [*history, retired((0, 0))],
+        [*history, migrated((0, 0), 1)],
+        [*history, pollinated((0, 0), 1)],
         [*history[:-1], finished((1, 1), 0.125)],
         [*history[:-1], finished((1, 1), None)],
         [started((0, 0), params_of((2, 2))), *history[1:]],
     ]
-    assert len({replayed(SPACE, events).digest() for events in histories}) == len(histories)
+    assert len({replayed(SPACE, events, islands=2).digest() for events in histories}) == len(histories)
 
 
 def test_individuals_are_equal_when_their_identities_are() -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from records import NOW, make_worker, replayed
-from simulation import SPACE, Evaluator, Journal, Result, Session, how_it_ends, resumed, simulate
+from records import NOW, make_worker
+from schedules import check_conclusion, check_outcomes, digests, sessions, spent
+from simulation import SPACE, Ending, Evaluator, Fate, Journal, resumed, simulate
 
-from evo.breeding import training_seed
 from evo.budget import Budget
-from evo.events import AnyEvent, Finished, Identity, Joined, Reported, Started, decode
+from evo.events import AnyEvent, Finished, Joined, Reported, Started, decode
+from evo.exchange import Exchange
 from evo.propagators import default_propagator
 from evo.search import search
 from evo.space import Space
@@ -23,52 +22,14 @@ from evo.transport import Loopback, Serial
 BLOCKS = range(10)
 
 
-def sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
-    """Sessions of all kinds: few and many ranks, messages fast, slow and repeated, short and long evaluations."""
-    for seed in range(block * count, (block + 1) * count):
-        rng = np.random.default_rng(seed)
-        longest = int(rng.integers(1, 40))
-        session = Session(
-            seed=seed,
-            ranks=int(rng.integers(1, 7)),
-            budget=Budget(evaluations=int(rng.integers(1, 16))),
-            max_delay=int(rng.choice([0, 2, 20, 100])),
-            duplicates=float(rng.choice([0.0, 0.3])),
-            polls=(int(rng.integers(longest)), longest),
-        )
-        yield replace(session, **fixed)
-
-
-def digests(result: Result, space: Space = SPACE) -> set[str]:
-    """Of the replicas of all ranks, and of one that has read all journals."""
-    return {worker.population.digest() for worker in result.workers} | {replayed(space, result.events).digest()}
-
-
-def spent(session: Session, result: Result) -> str:
-    """What a worker says whose budget is spent."""
-    return session.budget.why_breed_no_more(result.workers[0].population, 0)
-
-
-def check_outcomes(result: Result, session: Session) -> None:
-    """Nobody is evaluated twice to the end, and all outcomes are those of the individual's own parameters."""
-    assert Counter(result.evaluated).most_common(1)[0][1] == 1, session
-    params: dict[Identity, Any] = {}
-    for event in result.of(Started):
-        assert params.setdefault(event.individual, event.params) == event.params, session
-    for event in result.of(Finished):
-        if event.status != "interrupted":
-            expected = how_it_ends(params[event.individual])
-            assert (event.status, event.loss) == (expected.status, expected.loss), session
-    assert all(seed == training_seed(0, identity) for identity, seed in result.seeds.items())
-
-
 @pytest.mark.parametrize("block", BLOCKS)
 def test_all_ranks_end_with_the_same_population_whatever_the_schedule(block: int) -> None:
-    for session in sessions(block, 200):
+    for session in sessions(block, 100):
         result = simulate(session)
         assert result.survived
         assert len(digests(result)) == 1, session
         check_outcomes(result, session)
+        check_conclusion(result)
         assert Counter(result.started) == Counter(result.evaluated), session
         wanted = session.budget.evaluations or 0
         assert len(result.started) >= wanted, session
@@ -82,7 +43,7 @@ def test_all_ranks_end_with_the_same_population_whatever_the_schedule(block: int
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_study_that_is_killed_goes_on_with_any_number_of_ranks_and_loses_nothing(block: int) -> None:
-    for session in sessions(block, 60):
+    for session in sessions(block, 40):
         rng = np.random.default_rng(session.seed)
         result = simulate(replace(session, kill=(int(rng.integers(200)), 20)))
         for _ in range(int(rng.integers(3))):  # And perhaps again.
@@ -117,7 +78,7 @@ def test_kills_hit_before_and_after_a_line_is_sent_and_in_every_phase() -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_ranks_that_are_asked_to_stop_do_so_at_once_and_leave_what_they_had_for_later(block: int) -> None:
     cut_short = 0
-    for session in sessions(block, 30, budget=Budget(evaluations=40), polls=(30, 60)):
+    for session in sessions(block, 20, budget=Budget(evaluations=40), polls=(30, 60)):
         result = simulate(replace(session, stop=(session.seed % 100, 20)))
         assert result.survived
         assert len(digests(result)) == 1, session
@@ -132,7 +93,7 @@ def test_ranks_that_are_asked_to_stop_do_so_at_once_and_leave_what_they_had_for_
         assert set(later.evaluated) == set(later.started) >= set(result.started), session
         assert len(later.evaluated) >= 40, session
         check_outcomes(later, session)
-    assert cut_short > 20  # A rank is hardly ever between two evaluations.
+    assert cut_short > 12  # A rank is hardly ever between two evaluations.
 
 
 def test_each_rank_breeds_its_generations_however_long_the_others_take() -> None:
@@ -201,18 +162,19 @@ def test_every_rank_is_shown_what_every_rank_recorded() -> None:
 
 
 def test_a_line_is_in_the_journal_before_it_is_sent() -> None:
-    journal = Journal(fuse=0)
+    journal = Journal()
     sent: list[bytes] = []
 
-    class Spy(Serial):
-        def send(self, message: bytes, ranks: Any) -> None:
-            assert journal.lines[-1] == message
-            sent.append(message)
+    class Spy(Exchange):
+        def publish(self, line: bytes) -> None:
+            assert journal.lines[-1] == line
+            sent.append(line)
 
     worker = make_worker(SPACE, default_propagator(4), Budget(generations=5))
     watched: list[AnyEvent] = []
-    rng = np.random.default_rng(0)
-    for _ in search(worker, Spy(), Evaluator((20, 20), rng), journal, watched.append, lambda: NOW):
+    ending = Ending(worker, Fate([]), [])
+    evaluator = Evaluator((20, 20), np.random.default_rng(0))
+    for _ in search(worker, Spy(Serial()), evaluator, journal, ending, watched.append, lambda: NOW):
         pass
     assert sent == journal.lines
     assert [decode(line) for line in journal.lines] == watched
@@ -225,7 +187,7 @@ def test_messages_between_two_ranks_arrive_late_perhaps_twice_and_in_order() -> 
     for network.now in range(300):
         if network.now < 200:
             network.endpoints[0].send(str(network.now).encode(), [1])
-        arrived += [(int(message), network.now) for message in network.endpoints[1].receive()]
+        arrived += [(int(message), network.now) for _, message in network.endpoints[1].receive()]
     numbers = [number for number, _ in arrived]
     assert numbers == sorted(numbers)
     assert set(numbers) == set(range(200))
@@ -234,3 +196,26 @@ def test_messages_between_two_ranks_arrive_late_perhaps_twice_and_in_order() -> 
     assert max(delays) > 5
     assert min(delays) >= 0
     assert not network.endpoints[0].receive()
+
+
+def test_of_a_rank_that_dies_some_messages_are_lost_from_some_point_on_and_the_others_notice_sooner_or_later() -> None:
+    lost: Counter[int] = Counter()
+    for seed in range(300):
+        network = Loopback(3, np.random.default_rng(seed), max_delay=10)
+        for number in range(4):
+            network.endpoints[0].send(str(number).encode(), [1, 2])
+        network.endpoints[2].send(b"from another", [1])
+        network.kill(0)
+        arrived: list[tuple[int, bytes]] = []
+        noticed = []
+        for network.now in range(30):
+            arrived += network.endpoints[1].receive()
+            noticed.append(network.endpoints[1].dead)
+        numbers = [int(message) for sender, message in arrived if sender == 0]
+        assert numbers == list(range(len(numbers)))
+        assert (2, b"from another") in arrived
+        when = noticed.index(frozenset({0}))
+        assert noticed == [frozenset()] * when + [frozenset({0})] * (30 - when)
+        lost[4 - len(numbers)] += 1
+        lost[-1] += when > 0
+    assert min(lost[number] for number in range(-1, 5)) > 20

@@ -8,21 +8,45 @@ from typing import Any
 
 import numpy as np
 import pytest
-from records import NOW, ask, evaluate, finished, make_worker, replayed, started
+from records import NOW, ask, evaluate, finished, make_worker, pollinated, replayed, started
 
 from evo.breeding import training_seed
 from evo.budget import Budget
-from evo.events import AnyEvent, Done, Finished, Joined, Reported, Started
+from evo.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Identity,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Started,
+)
 from evo.limits import Float
+from evo.migration import Migration
 from evo.population import Active, Individual
 from evo.propagators import InitUniform, Propagator, default_propagator
 from evo.space import Space
+from evo.topology import make_archipelago, make_topology
 from evo.worker import Outcome, Worker
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 GRID = Space({"x": (1, 4), "y": ("a", "b", "c")})
 GENETIC = default_propagator(4)
 COMPLETED = Outcome(status="completed", loss=0.5)
+
+
+def hear(worker: Worker, *events: AnyEvent) -> list[AnyEvent]:
+    """What a worker answers to what another one sends."""
+    return [answer for event in events for answer in worker.receive(event, NOW)]
+
+
+def bereave(worker: Worker, *dead: int) -> list[AnyEvent]:
+    """What a worker says to the death of others, when it knows all that they had published."""
+    return worker.lose(dead, NOW)
 
 
 def run_together(workers: Sequence[Worker], rng: np.random.Generator) -> list[Started]:
@@ -39,7 +63,7 @@ def run_together(workers: Sequence[Worker], rng: np.random.Generator) -> list[St
             events = [*events, *worker.tell(individual.individual, COMPLETED, NOW)]
         for other in workers:
             for event in events if other is not worker else []:
-                other.receive(event)
+                other.receive(event, NOW)
         searching = [one for one in searching if not one.is_done]
     raise AssertionError("the workers do not come to an end")
 
@@ -81,7 +105,6 @@ def test_a_worker_says_that_it_takes_part_and_reports_intermediate_losses() -> N
     worker = make_worker(SPACE, GENETIC, rank=2, ranks=3)
     assert worker.join(NOW) == [Joined(time=NOW, rank=2, ranks=3, host="here", device="cpu")]
     assert worker.report((2, 0), 4, 0.5, NOW) == [Reported(time=NOW, individual=(2, 0), step=4, loss=0.5)]
-    assert list(worker.peers) == [0, 1]
 
 
 def test_the_same_seed_gives_the_same_individuals_and_another_seed_or_rank_gives_others() -> None:
@@ -202,7 +225,7 @@ class Fixed(Propagator):
 def test_a_point_that_another_rank_starts_while_this_one_breeds_is_bred_again() -> None:
     one, other = {"x": 0.5, "layers": 1}, {"x": 0.25, "layers": 2}
     worker = make_worker(SPACE, Fixed([one, other]), ranks=2)
-    individual, _ = worker.ask(NOW, lambda: worker.receive(started((1, 0), one)))
+    individual, _ = worker.ask(NOW, lambda: hear(worker, started((1, 0), one)))
     assert individual is not None
     assert individual.params == other
     assert individual.strategy == {"number": 2}
@@ -210,7 +233,7 @@ def test_a_point_that_another_rank_starts_while_this_one_breeds_is_bred_again() 
 
 def test_a_budget_that_is_spent_while_a_rank_breeds_is_not_exceeded() -> None:
     worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=2)
-    individual, events = worker.ask(NOW, lambda: worker.receive(started((1, 0), {"x": 0.5, "layers": 1})))
+    individual, events = worker.ask(NOW, lambda: hear(worker, started((1, 0), {"x": 0.5, "layers": 1})))
     assert individual is None
     assert events == [Done(time=NOW, rank=0, reason="1 evaluation is complete")]
 
@@ -263,7 +286,7 @@ def test_all_are_done_when_every_rank_has_said_so() -> None:
     worker = make_worker(SPACE, InitUniform(), Budget(generations=0), ranks=3)
     for rank in (1, 1, 2):
         assert not worker.all_done
-        worker.receive(Done(time=NOW, rank=rank, reason=""))
+        hear(worker, Done(time=NOW, rank=rank, reason=""))
     assert not worker.all_done
     assert ask(worker) is None
     assert worker.all_done
@@ -279,7 +302,7 @@ def test_what_a_worker_emits_is_all_that_another_needs_to_know() -> None:
         events += [*emitted, *worker.report(individual.individual, 0, 1.0, NOW)]
         events += worker.tell(individual.individual, outcome, NOW)
     for event in events:
-        other.receive(event)
+        other.receive(event, NOW)
     assert other.population.digest() == worker.population.digest()
     assert +other.population.counts == {"completed": 3, "failed": 3, "pruned": 3, "interrupted": 3}
 
@@ -291,3 +314,188 @@ def test_the_seed_of_a_training_depends_on_the_study_and_the_individual_alone() 
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**32 for seed in seeds)
     assert training_seed(0, (1, 2)) == training_seed(0, (1, 2))
+
+
+def islander(mode: Any, rank: int = 0, events: Sequence[AnyEvent] = (), **options: Any) -> Worker:
+    """A worker of two islands, of one and of two workers, between which individuals always travel."""
+    islands = make_archipelago(3, sizes=[1, 2])
+    migration = Migration(mode=mode, probability=1.0, topology=make_topology("full", 2))
+    population = replayed(SPACE, events, islands.island_of(rank), 2)
+    return make_worker(
+        SPACE, GENETIC, rank=rank, ranks=3, population=population, archipelago=islands, migration=migration, **options
+    )
+
+
+def born(identity: Identity, island: int, loss: float | None = 0.5) -> list[AnyEvent]:
+    """An individual that has been evaluated."""
+    return [started(identity, {"x": loss or 0.0, "layers": 1}, island=island), finished(identity, loss)]
+
+
+def test_individuals_are_born_on_the_island_of_their_worker() -> None:
+    for rank, island in enumerate([0, 1, 1]):
+        individual = ask(islander("move", rank))
+        assert individual is not None
+        assert individual.island == island
+
+
+def test_a_worker_breeds_from_its_own_island_only() -> None:
+    class Seen(Propagator):
+        def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+            seen.append([parent.identity for parent in parents])
+            return [Individual(genome=space.sample(rng))]
+
+    seen: list[Any] = []
+    events = [*born((0, 0), 0), *born((1, 0), 1), *born((2, 0), 1), pollinated((0, 0), 1)]
+    islands = make_archipelago(3, sizes=[1, 2])
+    population = replayed(SPACE, events, 1, 2)
+    ask(make_worker(SPACE, Seen(), rank=1, ranks=3, population=population, archipelago=islands))
+    assert seen == [[(0, 0), (1, 0), (2, 0)]]
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("move", Migrated), ("copy", Pollinated)])
+def test_a_worker_sends_individuals_when_an_evaluation_has_ended(mode: str, kind: type) -> None:
+    for outcome in (COMPLETED, Outcome(status="failed"), Outcome(status="pruned", loss=2.0)):
+        worker = islander(mode, events=born((0, 0), 0, loss=0.25))
+        individual = ask(worker)
+        assert individual is not None
+        end, travel = worker.tell(individual.individual, outcome, NOW)
+        assert isinstance(end, Finished)
+        assert isinstance(travel, kind)
+        assert (travel.individual, travel.island) == ((0, 0), 1)
+        assert ((0, 0) in [one.identity for one in worker.population.active]) == (mode == "copy")
+
+
+def test_nobody_travels_when_an_evaluation_was_interrupted() -> None:
+    worker = islander("move", events=born((0, 0), 0))
+    individual = ask(worker)
+    assert individual is not None
+    assert len(worker.tell(individual.individual, Outcome(status="interrupted"), NOW)) == 1
+
+
+def test_a_worker_makes_room_for_a_copy_that_arrives_and_only_once() -> None:
+    worker = islander("copy", events=[*born((0, 0), 0, 0.25), *born((0, 1), 0, 0.75), *born((1, 0), 1)])
+    assert hear(worker, pollinated((1, 0), 0)) == [Retired(time=NOW, individual=(0, 1), island=0)]
+    assert [one.identity for one in worker.population.active] == [(0, 0), (1, 0)]
+    assert not hear(worker, pollinated((1, 0), 0))
+
+
+def test_a_worker_that_is_done_makes_no_room() -> None:
+    worker = islander("copy", events=[*born((0, 0), 0), *born((1, 0), 1)], budget=Budget(generations=0))
+    assert ask(worker) is None
+    assert worker.is_done
+    assert not hear(worker, pollinated((1, 0), 0))
+    assert [one.identity for one in worker.population.active] == [(0, 0), (1, 0)]
+
+
+def test_what_one_island_is_sent_does_not_concern_another() -> None:
+    worker = islander("copy", rank=1, events=[*born((0, 0), 0), *born((1, 0), 1)])
+    assert not hear(worker, pollinated((1, 0), 0))
+    assert [one.identity for one in worker.population.active] == [(1, 0)]
+
+
+def test_what_a_dead_worker_was_to_send_is_sent_by_another_of_its_island() -> None:
+    for dead in ([], [2], [0]):
+        worker = islander("move", rank=1, events=[*born((0, 0), 0), *born((2, 1), 1)])
+        bereave(worker, *dead)
+        individual = ask(worker)
+        assert individual is not None
+        for _ in range(10):
+            travels = worker.tell(individual.individual, Outcome(status="failed"), NOW)[1:]
+            if travels:
+                break
+            individual = ask(worker)
+            assert individual is not None
+        assert len(travels) == (dead == [2])
+
+
+def test_the_heir_of_a_rank_that_died_takes_up_what_it_was_evaluating() -> None:
+    for rank in (0, 2, 3):
+        worker = make_worker(SPACE, GENETIC, rank=rank, ranks=4)
+        hear(
+            worker, started((1, 0), {"x": 0.5, "layers": 1}), *born((1, 1), 0), started((0, 7), {"x": 0.1, "layers": 1})
+        )
+        said = bereave(worker, 1)
+        individual = ask(worker)
+        assert individual is not None
+        if rank == 2:
+            assert said == [Died(time=NOW, rank=1, heir=2)]
+            assert (individual.individual, individual.rank) == ((1, 0), 2)
+            individual = ask(worker)
+            assert individual is not None
+        else:
+            assert not said
+        assert individual.individual[0] == rank
+        assert worker.dead == {1}
+
+
+def test_an_heir_inherits_what_its_dead_had_inherited() -> None:
+    worker = make_worker(SPACE, GENETIC, rank=3, ranks=4)
+    hear(worker, started((1, 0), {"x": 0.5, "layers": 1}), started((2, 0), {"x": 0.25, "layers": 2}))
+    assert not bereave(worker, 1)
+    said = bereave(worker, 1, 2)
+    # Rank 2 may have died before it had recorded the death of rank 1.
+    assert said == [Died(time=NOW, rank=1, heir=3), Died(time=NOW, rank=2, heir=3)]
+    taken = [ask(worker) for _ in range(3)]
+    assert [one.individual for one in taken if one] == [(1, 0), (2, 0), (3, 0)]
+    assert not bereave(worker, 1, 2, 0)[1:]
+
+
+def test_what_an_heir_has_taken_up_is_not_taken_up_again_after_another_death() -> None:
+    worker = make_worker(SPACE, GENETIC, rank=2, ranks=4)
+    hear(worker, started((1, 0), {"x": 0.5, "layers": 1}), started((1, 1), {"x": 0.25, "layers": 1}))
+    bereave(worker, 1)
+    individual = ask(worker)
+    assert individual is not None
+    bereave(worker, 1, 0)
+    worker.tell(individual.individual, COMPLETED, NOW)
+    taken = [ask(worker) for _ in range(2)]
+    assert [one.individual for one in taken if one] == [(1, 1), (2, 0)]
+
+
+def test_what_a_rank_was_to_take_up_again_is_left_to_its_heir_when_it_dies_before() -> None:
+    events = [started((rank, 0), {"x": rank / 10, "layers": 1}) for rank in range(4)]
+    worker = make_worker(SPACE, GENETIC, rank=2, ranks=3, population=replayed(SPACE, events))
+    bereave(worker, 0, 1)
+    taken = [ask(worker) for _ in range(5)]
+    assert [one.individual for one in taken if one] == [(2, 0), (0, 0), (1, 0), (3, 0), (2, 1)]
+
+
+def test_nobody_is_done_any_more_when_a_rank_has_died() -> None:
+    worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=3)
+    hear(worker, started((2, 0), {"x": 0.5, "layers": 1}), Done(time=NOW, rank=1, reason=""))
+    assert ask(worker) is None
+    assert worker.is_done
+    bereave(worker, 2)
+    assert not worker.is_done
+    assert not worker.all_done
+    individual = ask(worker)
+    assert individual is not None
+    assert individual.individual == (2, 0)
+    worker.tell((2, 0), COMPLETED, NOW)
+    assert ask(worker) is None
+    hear(worker, Done(time=NOW, rank=1, reason=""))
+    assert worker.all_done
+
+
+def test_a_worker_that_inherits_something_while_it_breeds_is_not_done() -> None:
+    worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=2)
+
+    def refresh() -> None:
+        hear(worker, started((1, 0), {"x": 0.5, "layers": 1}))
+        bereave(worker, 1)
+
+    assert worker.ask(NOW, refresh) == (None, [])
+    assert not worker.is_done
+    individual = ask(worker)
+    assert individual is not None
+    assert individual.individual == (1, 0)
+
+
+def test_what_the_dead_had_is_left_for_a_later_session_when_the_search_stops() -> None:
+    worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=2)
+    hear(worker, started((1, 0), {"x": 0.5, "layers": 1}))
+    worker.request_stop("SIGTERM")
+    bereave(worker, 1)
+    assert ask(worker) is None
+    assert worker.stop_reason == "SIGTERM"
+    assert [one.identity for one in worker.population.running] == [(1, 0)]

@@ -1,0 +1,182 @@
+"""Sessions of all kinds, each drawn from nothing but its number, and what must be true of every one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from records import replayed
+from simulation import RANDOM, SPACE, Death, Phase, Result, Session, how_it_ends
+
+from evo.breeding import training_seed
+from evo.budget import Budget
+from evo.events import Died, Finished, Identity, Started
+from evo.migration import Migration
+from evo.propagators import SelectMax, SelectMin, SelectUniform, default_propagator
+from evo.space import Space
+from evo.topology import TOPOLOGIES, make_topology
+
+_SELECTIONS = (SelectMin, SelectMax, SelectUniform)
+PHASES: tuple[Phase, ...] = ("step", "step", "line", "line", "done", "ready", "concluding", "closed", "left")
+ENDING: tuple[Phase, ...] = ("done", "ready", "concluding", "closed", "left")
+
+
+def sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
+    """One island: few and many ranks, messages fast, slow and repeated, short and long evaluations."""
+    for seed in range(block * count, (block + 1) * count):
+        rng = np.random.default_rng(seed)
+        longest = int(rng.integers(1, 40))
+        session = Session(
+            seed=seed,
+            ranks=int(rng.integers(1, 7)),
+            budget=Budget(evaluations=int(rng.integers(1, 16))),
+            max_delay=int(rng.choice([0, 2, 20, 100])),
+            duplicates=float(rng.choice([0.0, 0.3])),
+            polls=(int(rng.integers(longest)), longest),
+        )
+        yield replace(session, **fixed)
+
+
+def island_sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
+    """The same of several islands, mostly: of equal and other sizes, with all migrations, events flat and in trees.
+
+    Args:
+        block: Which of the sessions.
+        count: How many.
+        **fixed: Of all sessions; `mode` is that of the migration.
+    """
+    mode = fixed.pop("mode", None)
+    for seed in range(block * count, (block + 1) * count):
+        rng = np.random.default_rng([seed, 1])
+        ranks = int(rng.integers(2, 9))
+        islands = int(rng.integers(1, min(4, ranks) + 1))
+        longest = int(rng.integers(1, 40))
+        session = Session(
+            seed=seed,
+            ranks=ranks,
+            sizes=_sizes(rng, ranks, islands),
+            migration=_migration(rng, islands, seed),
+            budget=Budget(evaluations=int(rng.integers(5, 40))),
+            fan_out=[None, None, 2, 3][int(rng.integers(4))],
+            max_delay=int(rng.choice([0, 2, 20, 100])),
+            duplicates=float(rng.choice([0.0, 0.3])),
+            polls=(int(rng.integers(longest)), longest),
+            propagator=[RANDOM, default_propagator(4)][int(rng.integers(2))],
+        )
+        if mode is not None and session.migration is not None:
+            session = replace(session, migration=replace(session.migration, mode=mode))
+        yield replace(session, **fixed)
+
+
+def _sizes(rng: np.random.Generator, ranks: int, islands: int) -> tuple[int, ...]:
+    if rng.random() < 0.5:
+        return tuple(ranks // islands + (island < ranks % islands) for island in range(islands))
+    ends = np.sort(rng.choice(np.arange(1, ranks), islands - 1, replace=False))
+    return tuple(np.diff([0, *ends, ranks]).tolist())
+
+
+def _migration(rng: np.random.Generator, islands: int, seed: int) -> Migration | None:
+    if islands == 1:
+        return None
+    name, degree = str(rng.choice(TOPOLOGIES)), int(rng.integers(1, islands))
+    topology = make_topology(name, islands, migrants=int(rng.integers(1, 4)), degree=degree, seed=seed)
+    if rng.random() < 0.2:
+        numbers = rng.integers(0, 3, (islands, islands))
+        topology = make_topology(numbers - np.diag(np.diag(numbers)), islands)
+    return Migration(
+        mode=["move", "copy"][int(rng.integers(2))],  # type: ignore[arg-type]
+        probability=float(rng.choice([0.2, 0.6, 1.0])),
+        topology=topology,
+        emigration=_SELECTIONS[rng.integers(3)],
+        immigration=_SELECTIONS[rng.integers(3)],
+    )
+
+
+def random_deaths(session: Session, phases: tuple[Phase, ...] = PHASES) -> dict[int, Death]:
+    """One rank or several die, often the first one or a whole island, but not all."""
+    rng = np.random.default_rng([session.seed, 2])
+    count = 1 if rng.random() < 0.5 else int(rng.integers(1, session.ranks))
+    victims = set(rng.choice(session.ranks, count, replace=False).tolist())
+    islands = session.archipelago.members
+    if rng.random() < 0.3:
+        victims.add(0)
+    if len(islands) > 1 and rng.random() < 0.2:
+        victims |= set(islands[rng.integers(len(islands))])
+    if len(victims) == session.ranks:
+        victims.remove(int(rng.choice(session.ranks)))
+    return {victim: _death(rng, phases) for victim in sorted(victims)}
+
+
+def _death(rng: np.random.Generator, phases: tuple[Phase, ...]) -> Death:
+    phase = phases[rng.integers(len(phases))]
+    number = {"step": int(rng.integers(1, 200)), "line": int(rng.integers(1, 30))}.get(phase, 1)
+    return Death(phase, number, later=0 if phase == "step" else int(rng.choice([0, 0, 1, 2, 5, 20])))
+
+
+def digests(result: Result, space: Space = SPACE) -> set[str]:
+    """Of the replicas of all survivors, and of one that has read all journals."""
+    islands = result.session.archipelago.islands
+    own = {worker.population.digest() for worker in result.survivors}
+    return own | {replayed(space, result.events, islands=islands).digest()}
+
+
+def spent(session: Session, result: Result) -> str:
+    """What a worker says whose budget is spent."""
+    return session.budget.why_breed_no_more(result.survivors[0].population, 0)
+
+
+def check_outcomes(result: Result, session: Session) -> None:
+    """Nobody is evaluated twice to the end, and all outcomes are those of the individual's own parameters."""
+    assert Counter(result.evaluated).most_common(1)[0][1] == 1, session
+    params: dict[Identity, Any] = {}
+    for event in result.of(Started):
+        assert params.setdefault(event.individual, event.params) == event.params, session
+    for event in result.of(Finished):
+        if event.error.startswith("RankDied"):
+            assert len(result.died) >= 2, session
+        elif event.status != "interrupted":
+            expected = how_it_ends(params[event.individual])
+            assert (event.status, event.loss) == (expected.status, expected.loss), session
+    assert all(seed == training_seed(0, identity) for identity, seed in result.seeds.items())
+
+
+def check_replicas(result: Result, session: Session) -> None:
+    """All survivors know the same, which is what the journals say in any order, and all were told the same."""
+    rng = np.random.default_rng(session.seed)
+    survivors, islands = result.survivors, session.archipelago.islands
+    # Where no files are kept, what only the dead knew is gone.
+    events = result.events if session.files else result.watched[survivors[0].settings.rank]
+    events = [events[place] for place in rng.permutation(len(events))]
+    for island in range(islands):
+        known = replayed(session.space, events, island, islands)
+        for worker in survivors:
+            assert worker.population.digest() == known.digest(), session
+            if worker.population.island == island:
+                assert members(worker.population) == members(known), session
+    assert len({result.told[worker.settings.rank] for worker in survivors}) == 1, session
+
+
+def members(population: Any) -> list[tuple[Identity, float]]:
+    """The individuals of an island that breed, the best first."""
+    return [(individual.identity, individual.loss) for individual in population.active]
+
+
+def check_deaths(result: Result, session: Session) -> None:
+    """Each death that an heir has heard of is recorded by it, once."""
+    records = Counter((event.rank, event.heir) for event in result.of(Died))
+    assert all(count == 1 for count in records.values()), session
+    for worker in result.survivors:
+        heir, dead = worker.settings.rank, worker.dead
+        assert dead <= result.died, session
+        inherited = {rank for rank in dead if session.archipelago.heir(rank, dead) == heir}
+        assert inherited <= {rank for rank, other in records if other == heir}, session
+
+
+def check_conclusion(result: Result) -> None:
+    """What the survivors were told was concluded from what they had said when they all knew the same."""
+    assert result.conclusions
+    for _, words in result.conclusions:
+        assert set(words.values()) == {result.survivors[0].population.digest()}, result.session
