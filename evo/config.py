@@ -47,7 +47,8 @@ class Config:
             module.Class.
         ranks_per_worker: How many ranks evaluate each individual together.
         exchange: How events reach all ranks. flat: each rank sends to all others. tree: to a few, which pass on. auto:
-            flat up to 512 workers, then a tree.
+            flat, but a tree for more than 512 workers whose objective runs in child processes; with a loss that runs
+            inline, a tree passes on late, and budgets are overspent.
         evaluate: Where the objective runs: inline in the rank, or in a child process that may crash or hang. auto: in
             a child process when its module imports torch or lightning.
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.

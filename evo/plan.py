@@ -102,7 +102,7 @@ def make_plan(
         budget=config.budget(time.time()),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
-        fan_out=_choose_fan_out(config.exchange, archipelago.workers),
+        fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
     )
 
 
@@ -211,7 +211,8 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
     )
 
 
-def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], workers: int) -> int | None:
+def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
     """How events reach all ranks; see the figures in docs/architecture.md."""
-    is_tree = exchange == "tree" or (exchange == "auto" and workers > _FLAT_UP_TO)
-    return _FAN_OUT if is_tree else None
+    # A rank that computes a loss itself passes nothing on meanwhile.
+    many = separate and workers > _FLAT_UP_TO
+    return _FAN_OUT if exchange == "tree" or (exchange == "auto" and many) else None

@@ -27,7 +27,7 @@ from evo.worker import Outcome, Worker
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 RANDOM = InitUniform()
 # Steps of all ranks after which a search that has not ended never will.
-_FOR_EVER = 100_000
+_FOR_EVER = 40_000
 
 Phase: TypeAlias = Literal["step", "line", "done", "ready", "concluding", "closed", "left"]
 """What a rank does: its own step, a line that it has kept and not sent, its word that it is done (kept and not sent),
