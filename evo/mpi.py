@@ -194,14 +194,18 @@ class MPITransport:
         self.post()
         while self._busy and time.monotonic() - began < min(patience, _LAST_PATIENCE if self.dead else math.inf):
             time.sleep(_NAP / 100)
-            self.post()
+            with self._lock:
+                self._progress()
+                self._fetch()  # Or two that have sent each other large messages would wait for ever.
 
     def _meet(self, patience: float = math.inf) -> bool:
         """Wait for all ranks, without spinning, but not longer; what was sent before goes on leaving meanwhile."""
         began = time.monotonic()
         request = self.communicator.Ibarrier()
         while not (met := request.Test()) and time.monotonic() - began < patience:
-            self._progress()
+            with self._lock:
+                self._progress()
+                self._fetch()
             time.sleep(_NAP / 10)
         return bool(met)
 
