@@ -205,8 +205,11 @@ def _make_evaluator(
     evaluator: Evaluator
     if plan.separate:
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
+        interval = parse_duration("checkpoint_interval", config.checkpoint_interval)
         environment = training_environment(os.environ, place.environment)
-        evaluator = ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit, team=team)
+        evaluator = ProcessEvaluator(
+            plan.objective, directory.folder, environment, place.threads, limit, team=team, checkpoint_interval=interval
+        )
     else:
         assert not isinstance(plan.objective, Reference)
         evaluator = InlineEvaluator(plan.objective, directory.folder, place.environment, place.threads, team=team)
