@@ -52,6 +52,7 @@ class Config:
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.
         checkpoint_interval: Time after which a long training saves its state again, written like walltime: what it
             loses at most when it is killed.
+        keep_checkpoints: How many of the best individuals of the study keep their weights, the files *.ckpt.
         max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
         allow_duplicates: Try the same point again, for noisy losses.
         gpus_per_node: How many GPUs of each node to use. Default: all that are visible.
@@ -87,6 +88,7 @@ class Config:
     evaluate: Literal["auto", "inline", "process"] = "auto"
     time_limit: str | float | None = None
     checkpoint_interval: str | float = "5m"
+    keep_checkpoints: int = 3
     max_failed_share: float = 0.9
     allow_duplicates: bool = False
     gpus_per_node: int | None = None
@@ -115,7 +117,7 @@ class Config:
         ):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least)
-        for name in ("migrants", "ranks_per_worker"):
+        for name in ("migrants", "ranks_per_worker", "keep_checkpoints"):
             check_count(name, getattr(self, name))
         for name in ("crossover", "mutation", "random_init", "max_failed_share", "migration_probability"):
             check_probability(name, getattr(self, name))

@@ -30,6 +30,7 @@ from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
 from evo.transport import Transport, together
+from evo.weights import Weights
 from evo.worker import Settings, Worker
 
 _VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
@@ -177,10 +178,14 @@ def _search(
             return decode_conclusion(words)
         exchange = Exchange(team.leaders, plan.fan_out)
         progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
-        ending = Ending(study, worker, exchange, evaluator, directory, debug=config.debug, ranks=transport.size)
+        weights = Weights(worker.population, directory.folder, number, config.keep_checkpoints)
+        ending = Ending(
+            study, worker, exchange, evaluator, directory, weights, debug=config.debug, ranks=transport.size
+        )
 
         def watch(event: AnyEvent) -> None:
             directory.remember(event)
+            weights(event)
             progress(event)
 
         with closing(journal), closing(progress):

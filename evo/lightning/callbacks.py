@@ -144,9 +144,9 @@ class TrialReport(L.Callback):
 class SaveState(L.Callback):
     """Saves everything that a training needs to go on: at intervals, and when the trial is interrupted, which ends it.
 
-    Between two batches, so that none counts twice. A training that goes on has the same weights, optimizers, schedulers,
-    counters and states of the random number generators; but the loader shuffles anew, so that it is not the same bit
-    for bit as one that was not interrupted.
+    Between two batches, so that none counts twice. A training that goes on has the same weights, optimizers,
+    schedulers, counters and states of the random number generators; but the loader shuffles anew, so that it is not
+    the same bit for bit as one that was not interrupted.
 
     Raises:
         Interrupted: The trial was interrupted, and the state is saved.
