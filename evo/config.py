@@ -78,7 +78,7 @@ class Config:
     island_sizes: list[int] | None = None
     migration: Literal["copy", "move"] = "copy"
     migration_probability: float = 0.9
-    topology: str | list[list[int]] = "full"
+    topology: str | list = "full"  # type: ignore[type-arg]
     migrants: int = 1
     degree: int | None = None
     emigration: str = "SelectMin"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evo.events import AnyEvent, decode
+from evo.events import AnyEvent, decode, encode
 
 _SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process loses nothing.
 
@@ -107,8 +107,9 @@ class Memory:
         """Nothing: the event is remembered."""
 
     def recall(self) -> Iterator[AnyEvent]:
-        """All events: those of a rank that died are known to its survivors only."""
-        return iter(list(self._events))
+        """All events, once each: those of a rank that died are known to its survivors only."""
+        # What was published again after a death is known several times, and would be again after the next.
+        return iter({encode(event): event for event in self._events}.values())
 
     def left_by(self, rank: int) -> Iterator[AnyEvent]:
         """Nothing: there is no file."""

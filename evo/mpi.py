@@ -13,6 +13,7 @@ import atexit
 import functools
 import math
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -39,6 +40,7 @@ _MOST_OUTSTANDING = 8
 # These live exactly as long as their job.
 _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
 _FAILED = object()
+_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
 
 
@@ -293,6 +295,8 @@ def _end_all(
         sys.__excepthook__(kind, error, traceback)
     sys.stderr.flush()
     sys.stdout.flush()
-    if isinstance(error, CutOff):
-        os._exit(1)  # Alone: the others go on.
+    if isinstance(error, CutOff) or _FAULT_TOLERANT in os.environ:
+        # Alone: the others go on. They learn of an end by a signal, but of Abort or an exit status nothing, and would
+        # wait for ever.
+        os.kill(os.getpid(), signal.SIGKILL)
     transport.communicator.Abort(1)

@@ -135,8 +135,12 @@ def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Arc
         )
     if not isinstance(config.islands, int) and config.island_sizes is not None:
         raise ValueError("islands lists the islands with their workers, and island_sizes too: give one of them")
-    sizes = [island.workers for island in islands] if islands else config.island_sizes
-    return make_archipelago(workers, config.islands if isinstance(config.islands, int) else 1, sizes)
+    if isinstance(config.islands, int):
+        return make_archipelago(workers, config.islands, config.island_sizes)
+    try:
+        return make_archipelago(workers, sizes=[island.workers for island in islands])
+    except ValueError as error:
+        raise ValueError(str(error).replace("island_sizes", "the workers of islands")) from None
 
 
 def _make_migration(config: Config, archipelago: Archipelago) -> Migration | None:

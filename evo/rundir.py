@@ -226,7 +226,7 @@ class Scratch:
         return iter(self._events)
 
     def open_journal(self, rank: int) -> Memory:
-        """None: the events themselves are remembered."""
+        """The events that are remembered, in the place of a file."""
         return Memory(self._events)
 
     def close(self) -> None:

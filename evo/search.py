@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Protocol
 
 from evo.breeding import training_seed
-from evo.events import AnyEvent, Done, Identity, encode
+from evo.events import AnyEvent, Done, Identity, Joined, encode
 from evo.exchange import Exchange
 from evo.limits import Params
 from evo.worker import Outcome, Worker
@@ -107,7 +107,7 @@ def search(
         again = list(journal.recall())
         for rank in sorted(exchange.dead):
             if worker.is_heir(rank, exchange.dead):
-                left = list(journal.left_by(rank))
+                left = _of_last_session(journal.left_by(rank))
                 again += left
                 for event in left:
                     take(event)
@@ -127,6 +127,8 @@ def search(
         if worker.is_near_end:
             exchange.settle()
         catch_up()
+        if exchange.closed is not None:
+            break
         if not worker.is_done:
             started, events = worker.ask(clock(), catch_up)
             publish(events)
@@ -150,3 +152,13 @@ def search(
         yield
         exchange.wait()
     return exchange.closed
+
+
+def _of_last_session(events: Iterable[AnyEvent]) -> list[AnyEvent]:
+    """What a rank recorded since it joined: all know what was before, and who goes on with what was in flight then."""
+    session: list[AnyEvent] = []
+    for event in events:
+        if isinstance(event, Joined):
+            session.clear()
+        session.append(event)
+    return session

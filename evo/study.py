@@ -82,7 +82,7 @@ def run_study(
             **msgspec.structs.asdict(conclusion),
         )
         if result.is_first:
-            screen.end(result, plan.space.names, plan.archipelago.workers)
+            screen.end(result, plan.space.names, plan.archipelago.workers, transport.size)
         return result
 
 

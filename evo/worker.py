@@ -112,6 +112,8 @@ class Worker:
         self._quiet = self._tried_before = 0
         self._in_flight = InFlight(population, settings.rank, self._archipelago)
         self._done: set[int] = set()
+        # The dead ranks that this one is the heir of.
+        self._inherited: set[int] = set()
 
     @property
     def is_near_end(self) -> bool:
@@ -279,14 +281,15 @@ class Worker:
         Returns:
             The events to publish.
         """
-        newly = sorted(set(dead) - self.dead)
         self.dead = frozenset(dead)
         self._done.clear()
         if self._migrator:
             self._migrator.lose(dead)
         self._in_flight.inherit(dead)
-        heir = self.settings.rank
-        return self._emit(*(Died(time=now, rank=rank, heir=heir) for rank in newly if self.is_heir(rank, dead)))
+        # Perhaps not the newly dead only: an earlier heir may have died before it had recorded anything.
+        inherited = [rank for rank in sorted(dead) if self.is_heir(rank, dead) and rank not in self._inherited]
+        self._inherited.update(inherited)
+        return self._emit(*(Died(time=now, rank=rank, heir=self.settings.rank) for rank in inherited))
 
     def _why_stop(self, now: float) -> str:
         if reason := self.why_stop_now(now):

@@ -53,6 +53,14 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "other_objective": ("rosenbrock --run-dir other", ["other", "evo.problems.functions:sphere", "not"]),
     "other_limits": ("sphere --run-dir other --limits '{x0: [0, 1]}'", ["other", "'x0'", "5.12", "--run-dir"]),
     "other_seed": ("sphere --run-dir other --seed 4", ["other", "seed is 3, not 4"]),
+    "too_many_islands": ("sphere --islands 9", ["islands is 9", "worker", "give at most"]),
+    "sizes_that_do_not_add_up": ("sphere --island-sizes '[2, 5]'", ["island_sizes is [2, 5]", "adds up to 7"]),
+    "negative_entry": ("sphere --topology '[[-1]]'", ["topology has -1 in row 0, column 0", "at least 0"]),
+    "diagonal_entry": ("sphere --topology '[[1]]'", ["topology has 1 in row 0, column 0", "give 0 on the diagonal"]),
+    "unknown_topology": ("sphere --topology rnig", ["topology is 'rnig'", "did you mean ring?"]),
+    "incomplete_workers": ("sphere --ranks-per-worker 3", ["ranks_per_worker is 3", "start a multiple of it"]),
+    "unknown_propagator": ("sphere --propagator genetc", ["propagator 'genetc'", "did you mean genetic?"]),
+    "unknown_selection": ("sphere --emigration SelctMin", ["emigration", "'SelctMin'", "did you mean SelectMin?"]),
     "unfit_settings": ("sphere --evaluate inline --time-limit 5", ["time_limit is 5", "inline"]),
 }
 """Name to the arguments of `evo.run` and the words; `prepare` writes the files that they speak of."""

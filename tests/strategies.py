@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from evo.events import AnyEvent, Done, Finished, Joined, Reported, Retired, Started
+from evo.events import AnyEvent, Died, Done, Finished, Joined, Migrated, Pollinated, Reported, Retired, Started
 from evo.limits import Choice, Float, Int, identical
 
 # What JSON can hold: characters, not lone surrogates.
@@ -117,6 +117,7 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
         individual=identities,
         island=st.integers(0, 9),
         params=st.dictionaries(texts, scalars, max_size=4),
+        rank=st.none() | st.integers(0, 7),
         strategy=st.dictionaries(texts, scalars | st.lists(finite, max_size=3), max_size=2),
     ),
     st.builds(Reported, time=_times, individual=identities, step=whole, loss=finite),
@@ -137,6 +138,9 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
         )
     ),
     st.builds(Retired, time=_times, individual=identities, island=st.integers(0, 9)),
+    st.builds(Migrated, time=_times, individual=identities, island=st.integers(0, 9), move=whole),
+    st.builds(Pollinated, time=_times, individual=identities, island=st.integers(0, 9)),
+    st.builds(Died, time=_times, rank=whole, heir=whole),
     st.builds(Done, time=_times, rank=whole, reason=texts),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.config import parse_arguments
+from evo.arguments import parse_arguments
 from evo.run import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +17,12 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 # Options in the documents that are not those of evo run.
-OTHER_OPTIONS = {"evo best": {"--json"}, "Open MPI": {"--bind-to"}, "Slurm": {"--mpi"}, "tensorboard": {"--logdir"}}
+OTHER_OPTIONS = {
+    "evo best": {"--json"},
+    "Open MPI": {"--bind-to", "--with-ft"},
+    "Slurm": {"--mpi"},
+    "tensorboard": {"--logdir"},
+}
 
 
 def options_in(text: str) -> set[str]:

@@ -163,6 +163,48 @@ def test_a_loss_gets_its_trial_and_its_metrics_are_kept(kind: str, tmp_path: Pat
     assert params == {"x": 1.0}
 
 
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_without_other_ranks_an_objective_is_the_first_of_one(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, tells_its_place, tmp_path)) as evaluator:
+        evaluator.open([])
+        metrics = evaluate(evaluator).metrics
+        assert (metrics["rank"], metrics["size"]) == (0, 1)
+
+
+def tells_its_place(params: dict[str, Any], trial: Any) -> float:
+    trial.metrics |= {"rank": trial.rank, "size": trial.size}
+    print(f"rank {trial.rank} was here")
+    if params.get("dies"):
+        os._exit(1)
+    return float(trial.communicator.Get_size()) if params.get("communicates") else 0.0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_child_of_several_ranks_knows_its_place_and_prints_into_a_log_of_its_own(tmp_path: Path, place: int) -> None:
+    team: Any = types.SimpleNamespace(place=place, size=2)
+    with closing(make("process", tells_its_place, tmp_path, team=team)) as evaluator:
+        evaluator.open([])
+        outcome = evaluate(evaluator)
+        assert outcome.metrics == {"rank": place, "size": 2}
+        log = tmp_path / "0-1" / ("output-1.log" if place else "output.log")
+        assert log.read_text() == f"rank {place} was here\n"
+        other = tmp_path / "0-1" / ("output.log" if place else "output-1.log")
+        assert not other.exists()
+        other.write_text("rank 7 was here\n")
+        died = evaluate(evaluator, dies=True)
+        assert died.error == "ProcessDied: the evaluation process exited with status 1"
+        assert died.traceback.endswith(f"rank {place} was here\n")
+
+
+def test_a_child_has_no_communicator_and_says_what_to_use(tmp_path: Path) -> None:
+    with closing(make("process", tells_its_place, tmp_path)) as evaluator:
+        evaluator.open([])
+        error = evaluate(evaluator, communicates=True).error
+    assert error == (
+        "RuntimeError: a child process has no MPI communicator: use trial.rank and trial.size, or run inline"
+    )
+
+
 def descends(params: dict[str, Any], trial: Any) -> Iterator[float]:
     for step in range(5):
         trial.metrics["step"] = step

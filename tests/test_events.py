@@ -16,7 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, finished, started
 
-from evo.events import AnyEvent, Done, Finished, Joined, Reported, Retired, Started, decode, encode, json_scalars
+from evo.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Started,
+    decode,
+    encode,
+    json_scalars,
+)
 
 EXAMPLES: list[AnyEvent] = [
     Joined(time=NOW, rank=1, ranks=4, host="node", device="cuda:0"),
@@ -25,6 +39,9 @@ EXAMPLES: list[AnyEvent] = [
     finished((1, 7), 0.25),
     finished((1, 8), None),
     Retired(time=NOW, individual=(1, 7), island=0),
+    Migrated(time=NOW, individual=(1, 7), island=2, move=1),
+    Pollinated(time=NOW, individual=(1, 7), island=2),
+    Died(time=NOW, rank=3, heir=0),
     Done(time=NOW, rank=1, reason="7 generations are complete"),
 ]
 
@@ -88,6 +105,14 @@ def test_a_record_with_another_field_or_without_one_of_its_own_is_refused(event:
         (Started, "individual", "1-2"),
         (Started, "island", None),
         (Started, "time", "now"),
+        (Started, "rank", "2"),
+        (Started, "rank", 0.5),
+        (Migrated, "individual", [1]),
+        (Migrated, "island", None),
+        (Migrated, "move", 1.5),
+        (Pollinated, "island", "2"),
+        (Died, "rank", None),
+        (Died, "heir", 0.5),
         (Finished, "status", "running"),
         (Finished, "status", "finished"),
         (Finished, "loss", "0.5"),
@@ -104,6 +129,15 @@ def test_a_record_with_another_field_or_without_one_of_its_own_is_refused(event:
 def test_a_value_of_another_type_is_refused(event: type, field: str, value: Any) -> None:
     example = next(example for example in EXAMPLES if type(example) is event)
     refused(json.loads(encode(example)) | {field: value})
+
+
+def test_a_start_names_its_rank_only_when_that_is_not_the_one_of_the_birth() -> None:
+    own = started((1, 7), {"lr": 0.1})
+    assert b"rank" not in encode(own)
+    again = decode(encode(own)[:-1] + b',"rank":2}')
+    assert isinstance(again, Started)
+    assert (own.rank, again.rank) == (None, 2)
+    assert again == Started(time=NOW, individual=(1, 7), island=0, params={"lr": 0.1}, rank=2)
 
 
 @pytest.mark.parametrize("line", [b"", b"null", b"[]", b"{}", b"1", b'{"type":"Done"}', b'{"type":"Done"} {}'])

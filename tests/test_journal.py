@@ -11,8 +11,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from evo.events import AnyEvent, Done, Finished, Joined, Reported, Retired, Started, encode
-from evo.journal import Journal, read_journal
+from evo.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Started,
+    encode,
+)
+from evo.journal import Journal, Memory, read_journal
 from evo.rundir import RunDirectory, Scratch, Study
 
 EVENTS: list[AnyEvent] = [
@@ -32,6 +44,9 @@ EVENTS: list[AnyEvent] = [
     ),
     Finished(time=5.0, individual=(1, 7), status="failed", rank=1, error="E: {}", traceback='File "a.py"\n  }\n'),
     Retired(time=6.0, individual=(0, 0), island=1),
+    Migrated(time=6.25, individual=(0, 0), island=2, move=1),
+    Pollinated(time=6.5, individual=(0, 0), island=0),
+    Died(time=6.75, rank=1, heir=0),
     Done(time=7.0, rank=0, reason="2 generations are complete"),
 ]
 LINES = [encode(event) for event in EVENTS]
@@ -147,6 +162,85 @@ def test_a_journal_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Pa
     (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match=f"journal {tmp_path}/folder cannot be written: Is a directory"):
         Journal(tmp_path / "folder")
+
+
+def test_a_journal_recalls_what_was_appended_in_this_session(file: Path) -> None:
+    write_journal(file, *LINES[:4])
+    journal = Journal(file)
+    assert list(journal.recall()) == []
+    for count, line in enumerate(LINES, start=1):
+        journal.append(line)
+        assert list(journal.recall()) == EVENTS[:count]
+    journal.close()
+    assert list(read_journal(file)) == [*EVENTS[:4], *EVENTS]
+
+
+@pytest.mark.parametrize("cut", [1, 9, len(LINES[-1])])
+def test_a_journal_does_not_recall_the_line_that_an_earlier_session_left_unfinished(file: Path, cut: int) -> None:
+    file.write_bytes(CONTENT[:-cut])  # With 1 the line is whole, but for its end.
+    journal = Journal(file)
+    journal.append(LINES[0])
+    assert list(journal.recall()) == EVENTS[:1]
+    journal.close()
+
+
+def test_recalling_is_not_disturbed_by_what_is_appended_meanwhile(file: Path) -> None:
+    journal = Journal(file)
+    for line in LINES[:3]:
+        journal.append(line)
+    recalled = journal.recall()
+    assert next(recalled) == EVENTS[0]
+    journal.append(LINES[3])
+    assert list(recalled) == EVENTS[1:3]
+    assert list(journal.recall()) == EVENTS[:4]
+    journal.close()
+
+
+def test_a_journal_tells_what_another_rank_had_written_in_all_sessions(directory: RunDirectory) -> None:
+    directory.create(STUDY)
+    journal = directory.open_journal(0)
+    journal.append(LINES[0])
+    for lines in (LINES[1:3], LINES[3:6]):
+        other = directory.open_journal(10)
+        for line in lines:
+            other.append(line)
+        other.close()
+    assert list(journal.left_by(10)) == EVENTS[1:6]
+    assert list(journal.left_by(1)) == []
+    journal.close()
+
+
+def test_of_a_rank_that_died_while_it_wrote_all_whole_lines_are_left(directory: RunDirectory) -> None:
+    directory.create(STUDY)
+    journal, other = directory.open_journal(0), directory.path / "journal" / "1.jsonl"
+    for cut in (1, 5, len(LINES[-1]), len(LINES[-1]) + 1):
+        other.write_bytes(CONTENT[:-cut])
+        assert list(journal.left_by(1)) == (EVENTS if cut == 1 else EVENTS[:-1])
+    journal.close()
+
+
+def test_a_damaged_journal_of_a_rank_that_died_is_reported_with_file_and_line(directory: RunDirectory) -> None:
+    directory.create(STUDY)
+    journal, other = directory.open_journal(0), directory.path / "journal" / "1.jsonl"
+    other.write_bytes(b"\n".join([LINES[0], b"{}", LINES[2], b""]))
+    with pytest.raises(ValueError, match=f"^journal {other}, line 2 is damaged: ."):
+        list(journal.left_by(1))
+    journal.close()
+
+
+def test_without_files_all_events_that_are_known_are_recalled_and_nothing_is_left_by_the_dead() -> None:
+    known: list[AnyEvent] = []
+    memory = Memory(known)
+    memory.append(LINES[0])
+    assert list(memory.recall()) == []
+    known += EVENTS[:3]
+    recalled = memory.recall()
+    known += EVENTS[3:]  # As whoever publishes again what is recalled does.
+    assert list(recalled) == EVENTS[:3]
+    known += EVENTS[:3]
+    assert list(memory.recall()) == EVENTS, "an event that arrived again is recalled more than once"
+    assert list(memory.left_by(1)) == []
+    memory.close()
 
 
 def test_a_directory_gives_back_its_study_and_the_events_of_all_its_ranks(directory: RunDirectory) -> None:
@@ -275,6 +369,7 @@ def test_scratch_remembers_events_and_keeps_nothing_on_disk(tmp_path: Path, monk
     for event in EVENTS:
         journal.append(encode(event))
         scratch.remember(event)
+    assert list(journal.recall()) == EVENTS
     scratch.write("summary.json", {})
     assert (scratch.is_complete, scratch.tested()) == (False, {})
     folder = scratch.folder((0, 1))

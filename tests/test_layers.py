@@ -22,29 +22,36 @@ LAYERS = [
     "evo.events",
     "evo.population",
     "evo.propagators",
+    "evo.topology",
     "evo.breeding",
     "evo.budget",
+    "evo.migration",
+    "evo.inflight",
     "evo.worker",
-    # Pure above, effects below.
     "evo.transport",
+    "evo.exchange",
+    "evo.search",
+    # Pure above, effects below.
     "evo.signals",
     "evo.mpi",
     "evo.journal",
     "evo.rundir",
     "evo.objectives",
-    "evo.search",
     "evo.evaluation",
     "evo.device",
     "evo.lightning",
     "evo.problems",
     "evo.report",
     "evo.config",
+    "evo.arguments",
+    "evo.plan",
+    "evo.ending",
     "evo.study",
     "evo.run",
     "evo.cli",
     "evo",
 ]
-PURE = LAYERS[: LAYERS.index("evo.transport")]
+PURE = LAYERS[: LAYERS.index("evo.signals")]
 
 # Clocks, files, processes, output, global randomness.
 EFFECTS = {"time", "datetime", "os", "sys", "io", "logging", "random", "pathlib", "socket", "subprocess", "threading"}

@@ -70,8 +70,9 @@ def started(directory: Path) -> dict[tuple[int, int], dict[str, Any]]:
 
 TORTURE = """
 import sys, time
+from mpi4py import MPI
 from evo.mpi import MPITransport
-transport = MPITransport()
+transport = MPITransport(MPI.COMM_WORLD.Dup())
 rank, size = transport.rank, transport.size
 others = [other for other in range(size) if other != rank]
 got = {other: [] for other in others}
@@ -81,8 +82,9 @@ def length(number):
     return 300_000 if number % 2500 == 77 else number % 300
 
 def take():
-    for message in transport.receive():
+    for source, message in transport.receive():
         sender, number, filling = message.decode().split(" ")
+        assert int(sender) == source
         assert len(filling) == length(int(number)), message[:50]
         got[int(sender)].append(int(number))
 
@@ -119,6 +121,38 @@ def test_all_messages_arrive_in_order_also_at_a_rank_that_receives_none_for_a_wh
     assert (ended.status, ended.err) == (0, "")
     expected = [f"rank {rank} of {ranks} on a node of {ranks}" for rank in range(ranks)]
     assert sorted(ended.out.splitlines()) == expected
+
+
+PARTS = """
+import sys
+from mpi4py import MPI
+from evo.mpi import MPITransport
+transport = MPITransport(MPI.COMM_WORLD.Dup())
+rank = transport.rank
+outer, inner = [0, 3], [1, 2]
+part = transport.part(outer if rank in outer else inner)
+assert (part.rank, part.size) == (int(rank > 1), 2)
+assert part.node == [0, 1]
+assert part.gather(str(rank)) == ([str(other) for other in (outer if rank in outer else inner)])
+transport.send(b"to all", [other for other in range(4) if other != rank])
+part.send(b"to one", [1 - part.rank])
+heard, in_part = [], []
+while len(heard) < 3 or len(in_part) < 1:
+    heard += transport.receive()
+    in_part += part.receive()
+    transport.wait()
+assert sorted(heard) == [(other, b"to all") for other in range(4) if other != rank]
+assert in_part == [(1 - part.rank, b"to one")]
+assert (part.dead, transport.dead) == (frozenset(), frozenset())
+assert (transport.traffic.messages, part.traffic.messages, part.traffic.bytes) == (3, 1, 6)
+part.close()
+transport.close()
+"""
+
+
+def test_a_part_of_the_ranks_has_numbers_and_messages_of_its_own(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "parts.py").write_text(PARTS)
+    assert mpirun(4, "parts.py") == Ended(0, "", "")
 
 
 def test_a_process_is_one_of_several_only_when_a_launcher_says_so() -> None:

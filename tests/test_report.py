@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from helpers import check_golden
 from records import replayed
@@ -22,9 +23,22 @@ from rich.console import Console
 
 from evo.budget import Budget
 from evo.device import Place
-from evo.events import AnyEvent, Done, Finished, Identity, Joined, Reported, Started
+from evo.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Identity,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Started,
+)
+from evo.migration import Migration
 from evo.population import Population
-from evo.report.progress import Lines, LiveView, Silent, Tally
+from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import (
     Evaluation,
     Result,
@@ -36,6 +50,7 @@ from evo.report.records import (
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.space import Space
+from evo.topology import make_archipelago, make_topology
 
 
 def start(identity: Identity, when: float, **params: Any) -> Started:
@@ -97,6 +112,17 @@ def test_what_became_of_everyone_does_not_depend_on_the_order_of_events_or_on_re
         events = study() + generator.choices(study(), k=5)
         generator.shuffle(events)
         assert gather_evaluations(events) == expected
+
+
+def test_travels_and_deaths_change_nothing_of_what_became_of_anyone() -> None:
+    others: list[AnyEvent] = [
+        Migrated(time=20.0, individual=(0, 0), island=1, move=1),
+        Pollinated(time=20.0, individual=(1, 1), island=1),
+        Retired(time=20.0, individual=(1, 0), island=0),
+        Died(time=20.0, rank=1, heir=0),
+        msgspec.structs.replace(start((1, 1), 21.0, lr=0.02, layers=2, optimizer="adam"), rank=0),
+    ]
+    assert gather_evaluations(study() + others) == gather_evaluations(study())
 
 
 def test_individuals_come_in_the_order_in_which_they_were_first_started() -> None:
@@ -222,60 +248,122 @@ class Clock:
         return self.now
 
 
+SPACE = Space({"lr": (0.0, 1.0), "layers": (1, 3), "optimizer": ("sgd", "adam")})
+
+
+def begin(identity: Identity) -> Started:
+    return start(identity, 0.0, lr=0.5, layers=1, optimizer="sgd")
+
+
+def earlier(count: int) -> Population:
+    """So many individuals of rank 9, of which 9-0 is the best, with loss 0.5."""
+    losses = (0.5 + 0.5 * (index > 0) for index in range(count))
+    evaluations = ((begin((9, index)), end((9, index), 0.0, loss=loss)) for index, loss in enumerate(losses))
+    return replayed(SPACE, itertools.chain(*evaluations))
+
+
+class Watcher:
+    """Applies every event to a population, and shows it to a progress, as a search does."""
+
+    def __init__(self, population: Population, progress: Progress) -> None:
+        self._population = population
+        self._progress = progress
+
+    def __call__(self, *events: AnyEvent) -> None:
+        for event in events:
+            self._population.apply(event)
+            self._progress(event)
+
+    def close(self) -> None:
+        self._progress.close()
+
+
 def test_progress_in_a_log_file_is_a_sober_line_every_few_seconds() -> None:
-    clock, lines = Clock(), list[str]()
-    progress = Lines(Tally(0, None), 12, lines.append, clock)
+    clock, lines, population = Clock(), list[str](), Population(SPACE)
+    watch = Watcher(population, Lines(Tally(population), 12, lines.append, clock))
     for index in range(12):
-        progress(start((0, index), 0.0))
+        watch(begin((0, index)))
         clock.now += 0.75
-        progress(Reported(time=0.0, individual=(0, index), step=0, loss=9.0))
+        watch(Reported(time=0.0, individual=(0, index), step=0, loss=9.0))
         clock.now += 0.75
         failed = index % 4 == 3
         loss = None if failed else 10.0 / (index + 1) if index < 7 else 5.0
-        progress(end((0, index), 0.0, "failed" if failed else "completed", loss=loss))
-    progress.close()
+        watch(end((0, index), 0.0, "failed" if failed else "completed", loss=loss))
+    watch.close()
     check_golden("progress.txt", "\n".join(lines))
 
 
 def test_progress_goes_on_from_an_earlier_session_and_does_not_count_interruptions() -> None:
-    clock, lines = Clock(), list[str]()
-    progress = Lines(Tally(40, (0.5, (1, 2))), None, lines.append, clock)
+    clock, lines, population = Clock(), list[str](), earlier(40)
+    watch = Watcher(population, Lines(Tally(population), None, lines.append, clock))
     clock.now += 1234.5
-    progress(end((0, 0), 0.0, "interrupted"))
-    progress(end((0, 1), 0.0, loss=0.6))
-    progress.close()
-    assert lines == ["[ 1234.5 s] 40 evaluations, best 0.5 by 1-2", "[ 1234.5 s] 41 evaluations, best 0.5 by 1-2"]
+    watch(begin((0, 0)), end((0, 0), 0.0, "interrupted"))
+    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.6))
+    watch.close()
+    assert lines == ["[ 1234.5 s] 40 evaluations, best 0.5 by 9-0", "[ 1234.5 s] 41 evaluations, best 0.5 by 9-0"]
 
 
 def test_nothing_is_said_of_a_session_in_which_nothing_finished() -> None:
-    clock, lines = Clock(), list[str]()
-    progress = Lines(Tally(0, None), 3, lines.append, clock)
-    progress(start((0, 0), 0.0))
+    clock, lines, population = Clock(), list[str](), Population(SPACE)
+    watch = Watcher(population, Lines(Tally(population), 3, lines.append, clock))
+    watch(begin((0, 0)))
     clock.now += 60
-    progress(Reported(time=0.0, individual=(0, 0), step=0, loss=9.0))
-    progress.close()
+    watch(Reported(time=0.0, individual=(0, 0), step=0, loss=9.0))
+    watch.close()
     assert lines == []
 
 
 def test_a_pruned_or_failed_individual_is_never_the_best_so_far() -> None:
-    tally = Tally(0, None)
-    tally.add(end((0, 0), 0.0, "pruned", loss=0.0))
-    tally.add(end((0, 1), 0.0, "failed"))
+    population = Population(SPACE)
+    tally = Tally(population)
+    watch = Watcher(population, Lines(tally, None, lambda line: None))
+    watch(*(begin((0, index)) for index in range(3)))
+    watch(end((0, 0), 0.0, "pruned", loss=0.0), end((0, 1), 0.0, "failed"))
     assert (tally.best_text(), tally.finished, tally.failed) == ("none yet", 2, 1)
-    tally.add(end((0, 2), 0.0, loss=3.0))
-    tally.add(end((0, 0), 0.0, loss=3.0))
-    assert tally.best_text() == "3 by 0-0"
+    watch(end((0, 2), 0.0, loss=3.0), end((0, 0), 0.0, loss=3.0))
+    assert (tally.best_text(), tally.finished, tally.failed) == ("3 by 0-0", 3, 1)
+
+
+def test_what_is_shown_again_after_a_death_is_counted_once() -> None:
+    clock, lines, population = Clock(), list[str](), Population(SPACE)
+    watch = Watcher(population, Lines(Tally(population), 3, lines.append, clock))
+    events = [begin((0, 0)), end((0, 0), 0.0, loss=2.0), begin((1, 0)), end((1, 0), 0.0, "failed")]
+    watch(*events, *events, Died(time=0.0, rank=1, heir=0), *reversed(events))
+    watch.close()
+    assert lines == ["[    0.0 s] 2/3 evaluations (1 failed), best 2 by 0-0 *"]
+
+
+def test_a_better_individual_is_marked_once() -> None:
+    population = earlier(1)
+    tally = Tally(population)
+    assert not tally.has_improved()
+    for loss, improves in ((0.75, False), (0.25, True), (0.25, False), (0.125, True)):
+        identity = (0, population.next_generation(0))
+        population.apply(begin(identity))
+        population.apply(end(identity, 0.0, loss=loss))
+        assert (tally.has_improved(), tally.has_improved()) == (improves, False)
+
+
+def test_an_individual_runs_with_its_last_report_until_it_has_finished() -> None:
+    population = replayed(SPACE, [begin((1, 0))])  # In flight since an earlier session.
+    tally = Tally(population)
+    watch = Watcher(population, Lines(tally, None, lambda line: None))
+    watch(begin((0, 0)), begin((0, 1)))
+    watch(*(Reported(time=0.0, individual=(0, 1), step=step, loss=0.5) for step in range(3)))
+    assert tally.running == {(0, 0): "", (0, 1): "step 2, loss 0.5", (1, 0): ""}
+    watch(end((0, 0), 0.0, loss=1.0), end((0, 1), 0.0, "interrupted"))
+    assert tally.running == {(0, 1): "", (1, 0): ""}
 
 
 def test_the_live_view_draws_what_runs_without_a_terminal() -> None:
     console = Console(record=True, force_terminal=True, width=80, height=40, file=io.StringIO())
-    view = LiveView(Tally(1, (0.5, (9, 9))), 30, console)
-    for index in range(20):
-        view(start((0, index), 0.0))
-    view(Reported(time=0.0, individual=(0, 1), step=4, loss=0.123456))
-    view(end((0, 0), 0.0, "failed", error="E"))
-    view(end((0, 2), 0.0, loss=0.25))
-    view.close()
+    population = earlier(1)
+    watch = Watcher(population, LiveView(Tally(population), 30, console))
+    watch(*(begin((0, index)) for index in range(20)))
+    watch(Reported(time=0.0, individual=(0, 1), step=4, loss=0.123456))
+    watch(end((0, 0), 0.0, "failed", error="E"))
+    watch(end((0, 2), 0.0, loss=0.25))
+    watch.close()
     text = console.export_text()
     assert "3 of 30 evaluations, 1 failed" in text
     assert "best" in text
@@ -287,14 +375,15 @@ def test_the_live_view_draws_what_runs_without_a_terminal() -> None:
 
 def test_the_live_view_draws_while_the_search_goes_on() -> None:
     console = Console(force_terminal=True, width=80, file=io.StringIO())
-    view = LiveView(Tally(0, None), None, console)
+    population = Population(SPACE)
+    watch = Watcher(population, LiveView(Tally(population), None, console))
     began = time.monotonic()
+    watch(*(begin((0, index)) for index in range(8)))
     for index in itertools.count():
-        view(start((0, index), 0.0))
-        view(end((0, index - 8), 0.0, loss=1.0 + index))
+        watch(begin((0, index + 8)), end((0, index), 0.0, loss=1.0 + index))
         if time.monotonic() - began > 0.6:
             break
-    view.close()
+    watch.close()
     assert f"{index + 1} evaluations" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -338,7 +427,6 @@ def test_a_file_has_no_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert terminal_width() == 0
 
 
-SPACE = Space({"lr": (0.0, 1.0), "layers": (1, 3), "optimizer": ("sgd", "adam")})
 PLACES = [Place(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
 
 
@@ -364,18 +452,18 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     (folder / "events.out.tfevents.1").touch()
     budget = Budget(generations=5, evaluations=99, target=1e-3, deadline=5.0)
     screen = Screen(silent=False)
-    screen.begin("name", "runs/name", PLACES, budget)
-    progress = screen.progress(known(), budget, ranks=8)
-    progress(start((0, 1), 0.0, lr=0.1, layers=2, optimizer="sgd"))
-    progress(end((0, 1), 0.0, loss=0.125))
-    progress.close()
+    screen.begin("name", "runs/name", PLACES, budget, make_archipelago(8), None)
+    population = known()
+    watch = Watcher(population, screen.progress(population, budget, 8, lambda: True))
+    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
+    watch.close()
     ended = result(
         run_dir=Path("runs/name"),
         interrupted=True,
         digest="0123456789abcdef0123",
         test={"test_acc": 0.98765, "images": 270},
     )
-    screen.end(ended, NAMES, 8)
+    screen.end(ended, NAMES, 8, 8)
     text = capsys.readouterr().out
     seconds = text.partition("[")[2].partition("]")[0]
     check_golden("screen.txt", text.replace(seconds, "    0.0 s"))
@@ -388,12 +476,16 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
         ({"test_error": "OSError: gone"}, ["the best candidate could not be tested: OSError: gone"]),
         ({"interrupted": True}, ["not complete"]),
         ({"events": list}, ["0 evaluations (none finished)", "no evaluation completed, so there is no best candidate"]),
+        ({"lost_ranks": (3,)}, ["\nrank 3 of 8 died, and the others took over\n"]),
+        ({"lost_ranks": (0, 5)}, ["\nranks 0, 5 of 8 died, and the others took over\n"]),
+        ({"digest": "abc"}, ["\nall 8 ranks hold the same population: abc\n"]),
+        ({"digest": "abc", "lost_ranks": (0, 5)}, ["\nall 6 ranks hold the same population: abc\n"]),
     ],
 )
 def test_the_last_lines_say_how_it_ended(
     more: dict[str, Any], lines: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Screen(silent=False).end(result(**more), NAMES, 8)
+    Screen(silent=False).end(result(**more), NAMES, 8, 8)
     out = capsys.readouterr().out
     for line in lines:
         assert line in out
@@ -401,20 +493,116 @@ def test_the_last_lines_say_how_it_ended(
 
 def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(silent=True)
-    screen.begin("name", "runs/name", PLACES, Budget())
-    progress = screen.progress(known(), Budget(), 1)
+    screen.begin("name", "runs/name", PLACES, Budget(), make_archipelago(8), None)
+    progress = screen.progress(known(), Budget(), 8, lambda: True)
     assert isinstance(progress, Silent)
     progress(end((0, 0), 0.0, loss=1.0))
     progress.close()
-    screen.end(result(), NAMES, 1)
+    screen.end(result(), NAMES, 1, 1)
     assert capsys.readouterr() == ("", "")
 
 
 def test_threads_of_a_node_are_shown_from_few_to_many(capsys: pytest.CaptureFixture[str]) -> None:
     for few, many in ((1, 8), (2, 16), (3, 64)):
         places = [Place(0, "n", "cpu", many, {}), Place(1, "n", "cpu", few, {})]
-        Screen(silent=False).begin("name", "d", places, Budget(generations=1))
+        Screen(silent=False).begin("name", "d", places, Budget(generations=1), make_archipelago(2), None)
         assert f"  n: ranks 0 on cpu, 1 on cpu; {few}-{many} threads each\n" in capsys.readouterr().out
+
+
+def test_only_the_first_live_rank_speaks(capsys: pytest.CaptureFixture[str]) -> None:
+    population, is_first = known(), False
+    progress = Screen(silent=False).progress(population, Budget(evaluations=9), 8, lambda: is_first)
+    watch = Watcher(population, progress)
+    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
+    assert capsys.readouterr().out == ""
+    is_first = True  # Since the ones before it have died.
+    watch(begin((0, 2)), end((0, 2), 0.0, loss=0.0625))
+    watch.close()
+    assert capsys.readouterr().out.endswith(" s] 3/9 evaluations, best 0.0625 by 0-2 *\n")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "sizes", "options", "lines"),
+    [
+        (4, [4], {}, []),
+        (
+            4,
+            [3, 1],
+            {},
+            [
+                "  2 islands of ranks: 0: 0-2, 1: 3",
+                "  copies travel with probability 0.9: 0 -> 1; 1 -> 0 (1 each time)",
+            ],
+        ),
+        (
+            4,
+            [2, 1, 1],
+            {"mode": "move", "probability": 0.25, "topology": ((0, 3, 0), (0, 0, 1), (2, 0, 0))},
+            [
+                "  3 islands of ranks: 0: 0-1, 1: 2, 2: 3",
+                "  individuals move with probability 0.25: 0 -> 1 ×3; 1 -> 2 ×1; 2 -> 0 ×2 (each time)",
+            ],
+        ),
+        (4, [2], {}, ["  2 workers of 2 ranks, worker 0 of ranks 0 to 1 and so on"]),
+        (
+            8,
+            [1, 1],
+            {"topology": ((0, 0), (0, 0))},
+            [
+                "  2 workers of 4 ranks, worker 0 of ranks 0 to 3 and so on",
+                "  2 islands of workers: 0: 0, 1: 1",
+                "  copies travel with probability 0.9: no island sends to another",
+            ],
+        ),
+        (
+            26,
+            [2] * 13,
+            {},
+            [
+                "  13 islands of ranks: 0: 0-1, 1: 2-3, 2: 4-5, 3: 6-7, 4: 8-9, 5: 10-11, 6: 12-13, 7: 14-15, "
+                "8: 16-17, 9: 18-19, 10: 20-21, …, 12: 24-25",
+                "  copies travel with probability 0.9: each -> all others (1 each time)",
+            ],
+        ),
+        (
+            12,
+            [1] * 12,
+            {"topology": make_topology("ring", 12)},
+            [
+                "  12 islands of ranks: 0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9, 10: 10, 11: 11",
+                "  copies travel with probability 0.9: 0 -> 1; 1 -> 2; 2 -> 3; 3 -> 4; 4 -> 5; 5 -> 6; 6 -> 7; 7 -> 8; "
+                "8 -> 9; 9 -> 10; … and 2 more (1 each time)",
+            ],
+        ),
+    ],
+)
+def test_the_first_lines_say_who_works_together_and_who_lives_where(
+    ranks: int, sizes: list[int], options: dict[str, Any], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    archipelago = make_archipelago(sum(sizes), sizes=sizes)
+    policy: dict[str, Any] = {"mode": "copy", "probability": 0.9, "topology": make_topology("full", len(sizes))}
+    migration = Migration(**{**policy, **options}) if len(sizes) > 1 else None
+    places = [Place(rank, "n", "cpu", 1, {}) for rank in range(ranks)]
+    Screen(silent=False).begin("name", "d", places, Budget(generations=7), archipelago, migration)
+    first, second, *more = capsys.readouterr().out.splitlines()
+    who = "ranks" if sum(sizes) == ranks else "workers"
+    assert first == f"evo: study name in d; 7 generations on each of {sum(sizes)} {who}"
+    assert second.startswith("  n: ranks 0 on cpu, 1 on cpu")
+    assert more == lines
+
+
+def test_all_workers_of_all_islands_are_counted_in_what_is_still_to_be_bred(capsys: pytest.CaptureFixture[str]) -> None:
+    population = known()  # Of which rank 0 has bred one, and rank 1 two.
+    progress = Screen(silent=False).progress(population, Budget(generations=3), 4, lambda: True)
+    Watcher(population, progress)(end((1, 1), 2.0, loss=1.0))
+    progress.close()
+    assert " s] 2/12 evaluations, best 0.25 by 0-0\n" in capsys.readouterr().out
+
+
+def test_the_first_rank_that_is_alive_is_the_one_to_print() -> None:
+    assert result().is_first
+    assert not result(rank=1).is_first
+    assert result(rank=2, first_rank=2, lost_ranks=(0, 1)).is_first
 
 
 def test_an_evaluation_is_named_as_its_folder() -> None:

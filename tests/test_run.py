@@ -25,6 +25,7 @@ from helpers import Ended, Launcher, wait_until
 import evo
 import evo.run
 from evo.events import AnyEvent, Finished, Started
+from evo.propagators import InitUniform
 from evo.report.records import gather_evaluations
 from evo.rundir import RunDirectory
 
@@ -309,6 +310,29 @@ def test_a_study_file_says_it_all(launcher: Launcher, folder: Path) -> None:
     assert summary(folder / "here")["evaluations"] == 7
 
 
+OWN = """
+from evo.propagators import InitUniform, SelectMin
+def loss(params): return params["x"] ** 2
+class Breed(InitUniform): pass
+class Leave(SelectMin): pass
+"""
+
+
+@pytest.mark.parametrize("objective", ["own.py:loss", "own:loss", "sphere"])
+def test_the_evo_command_finds_classes_in_the_working_directory(
+    launcher: Launcher, folder: Path, objective: str
+) -> None:
+    (folder / "own.py").write_text(OWN)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "command.py").write_text("import sys; from evo.cli import main; sys.exit(main())\n")
+    own = ["--propagator", "{class_path: own.Breed}", "--emigration", "own.Leave", "--limits", "{x: [-1.0, 1.0]}"]
+    if objective == "sphere":
+        own[-1] = "{x0: [-1.0, 1.0]}"
+    ended = launcher.python("bin/command.py", "run", objective, *own, "--run-dir", "here")
+    assert (ended.status, ended.err) == (0, "")
+    assert json.loads((folder / "here" / "study.json").read_text())["propagator"] == "Breed()"
+
+
 ALL_KINDS = [*nasty.FAILS, "good"]
 
 
@@ -495,13 +519,36 @@ def test_minimize_with_a_run_directory_is_resumed_by_the_same_call(here: Path) -
     def search(evaluations: int) -> Any:
         return evo.minimize(nasty.good, LIMITS, evaluations=evaluations, run_dir="some/where", seed=2)
 
-    first, second = search(10), search(25)
+    first = search(10)
+    known = [one.params for one in first.individuals]  # Read when first asked for: now.
+    second = search(25)
     assert first.run_dir == second.run_dir == Path("some/where")
-    assert [one.params for one in second.individuals[:10]] == [one.params for one in first.individuals]
+    assert [one.params for one in second.individuals[:10]] == known
     assert len(second.individuals) == 25
     assert summary(here / "some" / "where")["evaluations"] == 25
     whole = evo.minimize(nasty.good, LIMITS, evaluations=25, seed=2)
     assert [one.params for one in whole.individuals] == [one.params for one in second.individuals]
+
+
+class CountsItsCalls(evo.Propagator):
+    calls = 0
+
+    def breed(self, parents: Any, space: Any, rng: Any) -> Any:
+        self.calls += 1
+        return InitUniform()(parents, space, rng)
+
+
+def test_a_propagator_breeds_whether_it_is_an_instance_or_only_named(here: Path) -> None:
+    own = CountsItsCalls()
+    random = evo.minimize(nasty.good, LIMITS, evaluations=30, propagator=own)
+    assert own.calls >= 30
+    genetic = evo.minimize(nasty.good, LIMITS, evaluations=30)
+    for what in ("random", {"name": "random"}, {"class_path": "InitUniform"}):
+        named = evo.minimize(nasty.good, LIMITS, evaluations=30, propagator=what)
+        assert [one.params for one in named.individuals] == [one.params for one in random.individuals]
+        assert [one.params for one in named.individuals] != [one.params for one in genetic.individuals]
+    with pytest.raises(ValueError, match=r"^propagator 'radnom' is no ready one: .* did you mean random\?$"):
+        evo.minimize(nasty.good, LIMITS, propagator="radnom")
 
 
 def test_minimize_prints_when_it_is_told_to(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -626,6 +673,18 @@ def test_a_script_without_a_guard_is_told_to_have_one(launcher: Launcher, folder
     assert ended.status == 1
     assert 'put the call under `if __name__ == "__main__":`' in ended.err
     assert not (folder / "here").exists()
+
+
+def test_a_loss_written_for_several_ranks_runs_on_one_without_a_launcher(launcher: Launcher, folder: Path) -> None:
+    (folder / "alone.py").write_text(
+        "import evo\n"
+        "def loss(params, trial):\n"
+        "    trial.metrics['sum'] = trial.communicator.allreduce(trial.size)\n"
+        "    return params['x'] + trial.rank\n"
+        "result = evo.minimize(loss, {'x': (0.0, 1.0)}, evaluations=3)\n"
+        "print([one.metrics for one in result.individuals])\n"
+    )
+    assert launcher.python("alone.py") == Ended(0, f"{[{'sum': 1}] * 3}\n", "")
 
 
 def test_a_search_that_a_thread_makes_is_a_search(here: Path) -> None:

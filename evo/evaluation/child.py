@@ -133,7 +133,7 @@ def main(
         assert isinstance(order, Task)
         Path(order.folder).mkdir(parents=True, exist_ok=True)
         rank, size = (0, 1) if isinstance(order, Examination) else place
-        _print_to(Path(order.folder) / (f"output-{rank}.log" if rank else "output.log"))
+        _print_to(Path(order.folder) / log_name(rank))
         params: Params = dict(order.params)
         trial = RunningTrial(
             order.individual,
@@ -152,6 +152,15 @@ def main(
             with interruption:
                 news = Ended(evaluate(run, params, trial))
         connection.send_bytes(encode(news))
+
+
+def log_name(rank: int) -> str:
+    """The file in an individual's folder for what is printed.
+
+    Args:
+        rank: Place among the ranks that evaluate it together.
+    """
+    return f"output-{rank}.log" if rank else "output.log"
 
 
 def _load(pickled: bytes) -> Callable[..., Any]:

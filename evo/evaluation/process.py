@@ -223,7 +223,8 @@ class ProcessEvaluator:
         )
 
     def _last_words(self) -> str:
-        file = Path(self._task.folder) / "output.log" if self._task and self._ready else Path(self._output)
+        log = child.log_name(self._place[0])
+        file = Path(self._task.folder) / log if self._task and self._ready else Path(self._output)
         try:
             return file.read_text(errors="replace")[-_LAST_WORDS:]
         except OSError:

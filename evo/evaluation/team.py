@@ -61,6 +61,10 @@ class _Ended(msgspec.Struct, frozen=True, tag=True):
     outcome: Outcome
 
 
+class _Over(msgspec.Struct, frozen=True, tag=True):
+    """An evaluation that failed has ended on all ranks: nobody waits for anybody in it."""
+
+
 class _Dismissal(msgspec.Struct, frozen=True, tag=True):
     """The search is over; with its conclusion, and what happened if no journal tells."""
 
@@ -68,7 +72,7 @@ class _Dismissal(msgspec.Struct, frozen=True, tag=True):
     events: list[AnyEvent]
 
 
-_Message: TypeAlias = _Task | _Interrupt | _Ended | _Dismissal
+_Message: TypeAlias = _Task | _Interrupt | _Ended | _Over | _Dismissal
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Message).decode
 
@@ -190,7 +194,10 @@ class TeamEvaluator:
             assert isinstance(message, _Ended)
             self._outcomes[place] = message.outcome
         if len(self._outcomes) == self._team.size:
-            return self._combine()
+            outcome = self._combine()
+            if outcome.status == "failed":
+                self._team.send(_Over())
+            return outcome
         if any(outcome.status == "failed" for outcome in self._outcomes.values()):
             self.interrupt()  # The others may wait for one that has failed.
         if 0 in self._outcomes:
@@ -228,12 +235,13 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
     at_work, outcome, ended = False, None, 0.0
     while True:
         for _, message in team.receive():
-            outcome = None
             if isinstance(message, _Task):
-                at_work = True
+                at_work, outcome = True, None
                 evaluator.start(message.individual, message.params, message.seed, lambda step, loss: False)
             elif isinstance(message, _Interrupt) and at_work:
                 evaluator.interrupt()
+            elif isinstance(message, _Over):
+                outcome = None
             elif isinstance(message, _Dismissal):
                 return message.words, message.events
         if at_work and (outcome := evaluator.poll()) is not None:

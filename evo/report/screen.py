@@ -75,19 +75,20 @@ class Screen:
         tally = Tally(population)
         return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)
 
-    def end(self, result: Result, names: Sequence[str], workers: int) -> None:
+    def end(self, result: Result, names: Sequence[str], workers: int, ranks: int) -> None:
         """Show what was found.
 
         Args:
             result: Of the search.
             names: Of the parameters, in their order.
             workers: How many took part.
+            ranks: How many these are together.
         """
         if self._silent:
             return
         self._print("")
         self._console.print(summary_text(result.individuals, names))
-        for note in _closing_notes(result, workers):
+        for note in _closing_notes(result, workers, "rank" if workers == ranks else "worker"):
             self._print(note)
 
     def _print(self, line: str) -> None:
@@ -107,14 +108,14 @@ def terminal_width() -> int:
         return 0
 
 
-def _closing_notes(result: Result, workers: int) -> list[str]:
+def _closing_notes(result: Result, workers: int, who: str) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
     best, run_dir = result.best, result.run_dir
     when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
     notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
     if result.lost_ranks:
-        who = f"rank{'s' * (len(result.lost_ranks) > 1)} {', '.join(map(str, result.lost_ranks))} of {workers}"
-        notes.append(f"{who} died, and the others took over")
+        lost = f"{who}{'s' * (len(result.lost_ranks) > 1)} {', '.join(map(str, result.lost_ranks))} of {workers}"
+        notes.append(f"{lost} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
     elif result.test:
@@ -124,7 +125,7 @@ def _closing_notes(result: Result, workers: int) -> list[str]:
         notes.append(f"the best candidate could not be tested: {result.test_error}")
     if result.digest:
         live = workers - len(result.lost_ranks)
-        notes.append(f"all {live} ranks hold the same population: {result.digest[:16]}")
+        notes.append(f"all {live} {who}s hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{record}")
