@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evo.config import Config
     from evo.lightning import LightningObjective
     from evo.limits import Choice, Float, Int
+    from evo.objectives import Interrupted
     from evo.propagators import Propagator, default_propagator
     from evo.run import minimize
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Config": "evo.config",
     "Float": "evo.limits",
     "Int": "evo.limits",
+    "Interrupted": "evo.objectives",
     "LightningObjective": "evo.lightning",
     "Propagator": "evo.propagators",
     "default_propagator": "evo.propagators",
@@ -33,6 +35,7 @@ __all__ = [
     "Config",
     "Float",
     "Int",
+    "Interrupted",
     "LightningObjective",
     "Propagator",
     "__version__",

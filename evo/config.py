@@ -52,6 +52,9 @@ class Config:
         evaluate: Where the objective runs: inline in the rank, or in a child process that may crash or hang. auto: in
             a child process when its module imports torch or lightning.
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.
+        checkpoint_interval: Time after which a long training saves its state again, written like walltime: what it
+            loses at most when it is killed.
+        keep_checkpoints: How many of the best individuals of the study keep their weights, the files *.ckpt.
         max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
         allow_duplicates: Try the same point again, for noisy losses.
         gpus_per_node: How many GPUs of each node to use. Default: all that are visible.
@@ -86,6 +89,8 @@ class Config:
     exchange: Literal["auto", "flat", "tree"] = "auto"
     evaluate: Literal["auto", "inline", "process"] = "auto"
     time_limit: str | float | None = None
+    checkpoint_interval: str | float = "5m"
+    keep_checkpoints: int = 3
     max_failed_share: float = 0.9
     allow_duplicates: bool = False
     gpus_per_node: int | None = None
@@ -114,7 +119,7 @@ class Config:
         ):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least)
-        for name in ("migrants", "ranks_per_worker"):
+        for name in ("migrants", "ranks_per_worker", "keep_checkpoints"):
             check_count(name, getattr(self, name))
         for name in ("crossover", "mutation", "random_init", "max_failed_share"):
             check_probability(name, getattr(self, name))
@@ -123,7 +128,7 @@ class Config:
         for name in ("allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")
-        for name in ("walltime", "time_limit"):
+        for name in ("walltime", "time_limit", "checkpoint_interval"):
             if getattr(self, name) is not None:
                 parse_duration(name, getattr(self, name))
         if not isinstance(self.sigma, int | float) or not 0 < self.sigma < float("inf"):

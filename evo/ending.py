@@ -13,6 +13,7 @@ from evo.evaluation import Evaluator
 from evo.exchange import Exchange
 from evo.report.records import count_statuses, gather_evaluations, rank_evaluations
 from evo.rundir import RunDirectory, Scratch, Study
+from evo.weights import Weights
 from evo.worker import Worker
 
 
@@ -68,6 +69,7 @@ class Ending:
         exchange: With the others.
         evaluator: Tests the best individual.
         directory: Of the study.
+        weights: Of its individuals.
         debug: Whether the populations of all ranks are compared.
         ranks: How many ranks take part, those included that only assist.
     """
@@ -79,6 +81,7 @@ class Ending:
         exchange: Exchange,
         evaluator: Evaluator,
         directory: RunDirectory | Scratch,
+        weights: Weights,
         *,
         debug: bool,
         ranks: int,
@@ -88,6 +91,7 @@ class Ending:
         self._exchange = exchange
         self._evaluator = evaluator
         self._directory = directory
+        self._weights = weights
         self._debug = debug
         self._ranks = ranks
         self._began = time.monotonic()
@@ -124,8 +128,9 @@ class Ending:
             messages=sum(each.messages for each in words.values()),
             bytes=sum(each.bytes for each in words.values()),
         )
+        size = self._weights.sweep(self._directory.path / "individuals")
         if not (conclusion.interrupted or conclusion.gave_up):
-            self._directory.write("summary.json", self._summary(conclusion))
+            self._directory.write("summary.json", self._summary(conclusion) | {"individuals_bytes": size})
         return msgspec.json.encode(conclusion).decode()
 
     def _ranks_of(self, workers: Sequence[int]) -> list[int]:

@@ -5,14 +5,28 @@ A line that a killed process left unfinished is cut. Any other damage is reporte
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from evo.events import AnyEvent, decode, encode
+from evo.transport import Stuck
 
+T = TypeVar("T")
+
+_PATIENCE = 30.0  # Seconds for which a write is tried again: a share that goes away for a moment comes back.
+_FIRST_PAUSE = 0.1
 _SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process loses nothing.
+
+
+class StorageError(Stuck):
+    """The run directory cannot be written any more: the same command goes on when it can."""
+
+    status = 85
 
 
 def read_journal(file: Path) -> Iterator[AnyEvent]:
@@ -54,17 +68,22 @@ class Journal:
             self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise ValueError(f"journal {file} cannot be written: {error.strerror}") from None
+        self._lock()
         self._end_last_line(file)
         self._begin = os.fstat(self._file).st_size  # Of this session.
         self._synced = time.monotonic()
 
     def append(self, line: bytes) -> None:
-        """Write one encoded event."""
+        """Write one encoded event; tries again for a while when that fails.
+
+        Raises:
+            StorageError: It still fails.
+        """
         rest = memoryview(line + b"\n")
         while rest:
-            rest = rest[os.write(self._file, rest) :]
+            rest = rest[self._persist(lambda: os.write(self._file, rest)) :]  # noqa: B023 - called at once
         if time.monotonic() - self._synced > _SYNC_INTERVAL:
-            os.fsync(self._file)
+            self._persist(lambda: os.fsync(self._file))
             self._synced = time.monotonic()
 
     def recall(self) -> Iterator[AnyEvent]:
@@ -84,6 +103,39 @@ class Journal:
         """Make the log durable and close it."""
         os.fsync(self._file)
         os.close(self._file)
+
+    def _persist(self, act: Callable[[], T]) -> T:
+        """Do something with the file, again and again while that fails."""
+        began, pause, told = time.monotonic(), _FIRST_PAUSE, False
+        while True:
+            try:
+                return act()
+            except OSError as error:
+                waited = time.monotonic() - began
+                problem = f"journal {self._path} cannot be written: {error.strerror}"
+                if waited + pause > _PATIENCE:
+                    raise StorageError(
+                        f"{problem}, for {waited:.0f} s now; nothing that was recorded before is lost: make room or "
+                        "repair the file system, and run the same command again"
+                    ) from None
+                if not told:
+                    print(f"evo: {problem}; trying again for {_PATIENCE:g} s", file=sys.stderr, flush=True)
+                told = True
+                time.sleep(pause)
+                pause *= 2
+
+    def _lock(self) -> None:
+        """Make sure that no other run writes here. The lock ends with this process, however that ends."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise ValueError(
+                f"journal {self._path} is being written by another run in this directory: wait for its end, "
+                "stop it, or choose another directory with --run-dir"
+            ) from None
+        except OSError:
+            pass  # A file system without locks.
 
     def _end_last_line(self, file: Path) -> None:
         content = file.read_bytes()

@@ -369,4 +369,4 @@ def _end_all(
         # Alone: the others go on. They learn of an end by a signal, but of Abort or an exit status nothing, and would
         # wait for ever.
         os.kill(os.getpid(), signal.SIGKILL)
-    transport.communicator.Abort(1)
+    transport.communicator.Abort(error.status if isinstance(error, Stuck) else 1)

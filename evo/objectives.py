@@ -21,6 +21,10 @@ from evo.limits import Params
 _HEAVY = ("torch", "lightning", "pytorch_lightning", "torchvision", "evo.lightning", "evo.LightningObjective")
 
 
+class Interrupted(BaseException):
+    """Raised by an objective that has saved its state because `trial.interrupted` was set; evaluated again later."""
+
+
 class Trial(Protocol):
     """What an objective with a second parameter gets: where it is, and how to report.
 
@@ -31,6 +35,7 @@ class Trial(Protocol):
         metrics: What is put here is recorded beside the loss: JSON scalars.
         rank: Place of this process among those that evaluate the individual together, from 0.
         size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
+        checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
     """
 
     individual: Identity
@@ -39,6 +44,11 @@ class Trial(Protocol):
     metrics: dict[str, Any]
     rank: int
     size: int
+    checkpoint_interval: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the evaluation should save its state in its folder now and raise `Interrupted`."""
 
     @property
     def communicator(self) -> Any:
@@ -176,29 +186,38 @@ def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
     Raises:
         ValueError: It takes neither one nor two parameters.
     """
+    gets_trial = wants_trial(objective)
+
+    def run(params: Params, trial: Trial) -> Any:
+        result = objective(params, trial) if gets_trial else objective(params)
+        return _exhaust(result, trial) if isinstance(result, Generator) else result
+
+    return run
+
+
+def wants_trial(objective: Callable[..., Any]) -> bool:
+    """Whether an objective takes the trial as its second parameter.
+
+    Raises:
+        ValueError: It takes neither one nor two parameters.
+    """
     try:
         signature = inspect.signature(objective)
     except (TypeError, ValueError):
-        return lambda params, trial: objective(params)
+        return False
     positional = [
         parameter
         for parameter in signature.parameters.values()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     required = [parameter for parameter in positional if parameter.default is parameter.empty]
-    wants_trial = len(required) == 2 or (len(positional) >= 2 and positional[1].name == "trial")
     variadic = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
     if len(required) > 2 or not (positional or variadic):
         raise ValueError(
             f"objective {getattr(objective, '__name__', objective)!r} has the signature {signature}: "
             "an objective takes (params) or (params, trial)"
         )
-
-    def run(params: Params, trial: Trial) -> Any:
-        result = objective(params, trial) if wants_trial else objective(params)
-        return _exhaust(result, trial) if isinstance(result, Generator) else result
-
-    return run
+    return len(required) == 2 or (len(positional) >= 2 and positional[1].name == "trial")
 
 
 def check_loss(value: Any) -> float:

@@ -76,11 +76,10 @@ class Population:
         self.space = space
         self.island = island
         self.islands = islands
-        # The completed individual with the lowest loss, wherever it breeds.
-        self.best: Individual | None = None
         self.counts: Counter[str] = Counter()
         self._individuals: dict[Identity, Individual] = {}
         self._running: dict[Identity, Individual] = {}
+        self._ranking: SortedKeyList = SortedKeyList(key=_by_loss)
         self._views: list[tuple[SortedKeyList, Callable[[Individual], bool]]] = []
         self._active = self.view(lambda individual: True)
         # The genomes, as bytes, of all points that were ever started.
@@ -95,6 +94,16 @@ class Population:
     def active(self) -> Active:
         """The completed individuals of this island that breed, the best first; a view that follows the population."""
         return self._active
+
+    @property
+    def ranking(self) -> Active:
+        """All completed individuals, the best first, wherever they breed; a view that follows the population."""
+        return self._ranking  # type: ignore[no-any-return]
+
+    @property
+    def best(self) -> Individual | None:
+        """The completed individual with the lowest loss, wherever it breeds."""
+        return self._ranking[0] if self._ranking else None
 
     def view(self, belongs: Callable[[Individual], bool]) -> Active:
         """Some of the active individuals, the best first; a view that follows the population.
@@ -243,7 +252,9 @@ class Population:
         self._running.pop(event.individual, None)
         if event.status == "completed":
             self._update_views(before, after)
-            self.best = after if self.best is None else min(self.best, after, key=_by_loss)
+            if before.status == "completed":
+                self._ranking.discard(before)
+            self._ranking.add(after)
 
     def _travel(self, event: Retired | Migrated | Pollinated) -> None:
         travels = self._travels.setdefault(event.individual, _Travels())

@@ -22,7 +22,7 @@ from evo.report.records import Result
 from evo.report.tables import nothing_found_text
 from evo.signals import StopSignals
 from evo.study import run_study
-from evo.transport import Serial, SharedError, Transport, together
+from evo.transport import Serial, SharedError, Stuck, Transport, together
 
 COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
 """Exit statuses; 85 asks a batch script to requeue the job."""
@@ -95,6 +95,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
             if transport.rank == 0:
                 print(f"evo: error: {error}", file=sys.stderr, flush=True)
             status = MISTAKEN
+        except Stuck as error:
+            if transport.size > 1:
+                raise  # Ends all ranks.
+            print(f"evo: error: {error}", file=sys.stderr, flush=True)
+            status = error.status
         transport.close()
         return status
 

@@ -30,6 +30,7 @@ from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
 from evo.transport import Transport, together
+from evo.weights import Weights
 from evo.worker import Settings, Worker
 
 _VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
@@ -176,10 +177,14 @@ def _search(
         team.leaders.attend()
         exchange = Exchange(team.leaders, plan.fan_out)
         progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
-        ending = Ending(study, worker, exchange, evaluator, directory, debug=config.debug, ranks=transport.size)
+        weights = Weights(worker.population, directory.folder, number, config.keep_checkpoints)
+        ending = Ending(
+            study, worker, exchange, evaluator, directory, weights, debug=config.debug, ranks=transport.size
+        )
 
         def watch(event: AnyEvent) -> None:
             directory.remember(event)
+            weights(event)
             progress(event)
 
         with closing(journal), closing(progress):
@@ -204,8 +209,11 @@ def _make_evaluator(
     evaluator: Evaluator
     if plan.separate:
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
+        interval = parse_duration("checkpoint_interval", config.checkpoint_interval)
         environment = training_environment(os.environ, place.environment)
-        evaluator = ProcessEvaluator(plan.objective, directory.folder, environment, place.threads, limit, team=team)
+        evaluator = ProcessEvaluator(
+            plan.objective, directory.folder, environment, place.threads, limit, team=team, checkpoint_interval=interval
+        )
     else:
         assert not isinstance(plan.objective, Reference)
         evaluator = InlineEvaluator(plan.objective, directory.folder, place.environment, place.threads, team=team)

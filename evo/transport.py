@@ -21,7 +21,13 @@ class CutOff(RuntimeError):
 
 
 class Stuck(RuntimeError):
-    """The search cannot go on, on any rank; the message is for the user."""
+    """The search cannot go on, on any rank; the message is for the user.
+
+    Attributes:
+        status: Exit status of all ranks.
+    """
+
+    status = 1
 
 
 @dataclass

@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import evo.lightning.environment
 import evo.lightning.objective
 from evo.lightning import LightningObjective
+from evo.objectives import Interrupted
 
 ROOT = Path(__file__).parents[1]
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -45,6 +46,18 @@ class FakeTrial:
     stop_after: float = math.inf
     metrics: dict[str, Any] = field(default_factory=dict)
     reports: list[tuple[int, float]] = field(default_factory=list)
+    checkpoint_interval: float = math.inf
+    rank: int = 0
+    size: int = 1
+    communicator: Any = None
+    batches_until_interrupted: int | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        if self.batches_until_interrupted is None:
+            return False
+        self.batches_until_interrupted -= 1
+        return self.batches_until_interrupted < 0
 
     @property
     def should_stop(self) -> bool:
@@ -448,3 +461,81 @@ def test_every_rank_under_mpirun_and_slurm_trains_alone_writes_its_files_and_pri
 @pytest.mark.parametrize("module", [evo.lightning.environment, evo.lightning.objective])
 def test_the_examples_in_the_documentation_run(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+# Interruption and going on.
+
+LONG = (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 5.0, 6.0)
+
+
+class ThreeBatches(Zeros):
+    def __init__(self) -> None:
+        super().__init__(batches=3)
+
+
+class Long(Scripted):
+    """Counts its steps in its weight, and its epochs in the scheduler."""
+
+    def __init__(self) -> None:
+        super().__init__(LONG)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=1.0, momentum=0.5)
+        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)}
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        super().validation_step(batch, index)
+        self.log("val_weight", self.weight)
+
+
+def train_with_interruptions(folder: Path, moments: Sequence[int]) -> tuple[float, FakeTrial, list[tuple[int, float]]]:
+    """The loss of a training that is interrupted after so many batches, and again after so many more; and its end."""
+    objective = LightningObjective(Long, ThreeBatches, max_epochs=len(LONG), early_stopping={"patience": 2})
+    reports: list[tuple[int, float]] = []
+    for moment in moments:
+        trial = FakeTrial(folder, batches_until_interrupted=moment)
+        with pytest.raises(Interrupted):
+            objective({}, trial)
+        assert (folder / "last.ckpt").exists()
+        reports += trial.reports
+    trial = FakeTrial(folder)
+    return objective({}, trial), trial, reports + trial.reports
+
+
+@pytest.mark.parametrize("moments", [(0,), (1,), (3,), (7,), (20,), (4, 0, 0, 5), (2, 2, 2, 2, 2)])
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path, moments: Sequence[int]) -> None:
+    whole = train_with_interruptions(tmp_path / "whole", ())
+    parts = train_with_interruptions(tmp_path / "parts", moments)
+    assert parts[0] == whole[0] == 4.0
+    assert parts[2] == whole[2] == list(enumerate(LONG))  # Each validation is reported once; the patience is kept.
+    expected = {name: value for name, value in whole[1].metrics.items() if name != "val_noise"}
+    assert {name: value for name, value in parts[1].metrics.items() if name != "val_noise"} == pytest.approx(expected)
+    assert parts[1].metrics["epochs"] == len(LONG)
+    assert not (tmp_path / "parts" / "last.ckpt").exists()
+    assert LightningObjective(Long, ThreeBatches, max_epochs=8).test({}, FakeTrial(tmp_path / "parts")) == (
+        LightningObjective(Long, ThreeBatches, max_epochs=8).test({}, FakeTrial(tmp_path / "whole"))
+    )
+
+
+def test_a_killed_training_goes_on_from_the_state_that_it_saved_last(tmp_path: Path) -> None:
+    class Dies(Long):
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            if self.current_epoch == 4:
+                raise KeyboardInterrupt  # What a kill would leave: nothing more is saved.
+
+    trial = FakeTrial(tmp_path, checkpoint_interval=0.0)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        LightningObjective(Dies, ThreeBatches, max_epochs=len(LONG))({}, trial)
+    assert (tmp_path / "last.ckpt").exists()
+    again = FakeTrial(tmp_path)
+    assert LightningObjective(Long, ThreeBatches, max_epochs=len(LONG))({}, again) == 4.0
+    assert again.reports[0] == (4, 5.0)
+    assert again.metrics["epochs"] == len(LONG)
+
+
+def test_a_training_that_saves_nothing_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "best.ckpt").write_bytes(b"of an attempt that was killed")
+    (tmp_path / "last.part").write_bytes(b"torn")
+    trial = FakeTrial(tmp_path)
+    assert LightningObjective(Long, ThreeBatches, max_epochs=2)({}, trial) == 8.0
+    assert [step for step, _ in trial.reports] == [0, 1]

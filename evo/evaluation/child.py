@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -21,7 +22,7 @@ import msgspec
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity
 from evo.limits import Params
-from evo.objectives import Reference, check_team, optional_method, prepare
+from evo.objectives import Reference, check_team, optional_method, prepare, wants_trial
 from evo.signals import end_with_parent
 from evo.worker import Outcome
 
@@ -46,9 +47,13 @@ class Verdict(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The objective is loaded and takes the parameters; or else why not."""
+    """The objective is loaded and takes the parameters; or else why not.
+
+    It may save its state when it is interrupted, if it takes the trial.
+    """
 
     refusal: str = ""
+    may_save: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -82,7 +87,13 @@ decode_news = _news.decode
 
 
 def main(
-    connection: Connection, pickled: bytes, names: list[str], threads: int, output: str, place: tuple[int, int]
+    connection: Connection,
+    pickled: bytes,
+    names: list[str],
+    threads: int,
+    output: str,
+    place: tuple[int, int],
+    checkpoint_interval: float,
 ) -> None:
     """Serve until the rank closes the pipe.
 
@@ -93,12 +104,13 @@ def main(
         threads: CPU threads that a training may use.
         output: File for what is printed before the first evaluation.
         place: This process's among those that evaluate an individual together, and how many these are.
+        checkpoint_interval: Seconds after which a long evaluation should save its state again.
     """
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
     end_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interruption = _Interruption()
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # Slurm sends them to all processes of a job; the rank decides.
     _print_to(Path(output))
@@ -113,7 +125,7 @@ def main(
     except ValueError as error:
         connection.send_bytes(encode(Ready(refusal=str(error))))
         return
-    connection.send_bytes(encode(Ready()))
+    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded))))
     while True:
         try:
             order = decode_order(connection.recv_bytes())
@@ -125,12 +137,21 @@ def main(
         _print_to(Path(order.folder) / log_name(rank))
         params: Params = dict(order.params)
         trial = RunningTrial(
-            order.individual, order.seed, Path(order.folder), threads, _Reporter(connection), rank=rank, size=size
+            order.individual,
+            order.seed,
+            Path(order.folder),
+            threads,
+            _Reporter(connection),
+            rank=rank,
+            size=size,
+            checkpoint_interval=checkpoint_interval,
+            is_interrupted=lambda: interruption.requested,
         )
         if isinstance(order, Examination):
             news: News = _examine(loaded, params, trial)
         else:
-            news = Ended(evaluate(run, params, trial))
+            with interruption:
+                news = Ended(evaluate(run, params, trial))
         connection.send_bytes(encode(news))
 
 
@@ -152,6 +173,28 @@ def _load(pickled: bytes) -> Callable[..., Any]:
             "define it at the top level of a module that can be imported"
         ) from None
     return objective.load() if isinstance(objective, Reference) else objective
+
+
+class _Interruption:
+    """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it ends the process.
+
+    Attributes:
+        requested: Whether it has arrived.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.__exit__()
+
+    def __enter__(self) -> None:
+        self.requested = False
+        signal.signal(signal.SIGTERM, self._request)
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
 
 
 class _Reporter:

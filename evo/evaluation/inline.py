@@ -14,7 +14,7 @@ from typing import Any
 from evo.evaluation.team import Report, Team
 from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
-from evo.objectives import Trial, check_loss, check_team, optional_method, prepare
+from evo.objectives import Interrupted, Trial, check_loss, check_team, optional_method, prepare
 from evo.transport import Serial
 from evo.worker import Outcome
 
@@ -31,6 +31,8 @@ class RunningTrial:
         rank: Place among the ranks that evaluate it together.
         size: How many these are.
         communicator: Answers with a communicator of these.
+        checkpoint_interval: Seconds after which a long evaluation should save its state again.
+        is_interrupted: Whether it should save its state and end.
     """
 
     def __init__(
@@ -44,13 +46,17 @@ class RunningTrial:
         rank: int = 0,
         size: int = 1,
         communicator: Callable[[], Any] | None = None,
+        checkpoint_interval: float = math.inf,
+        is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.individual = individual
         self.seed = seed
         self.threads = threads
         self.rank = rank
         self.size = size
+        self.checkpoint_interval = checkpoint_interval
         self._communicator = communicator
+        self._is_interrupted = is_interrupted
         self.metrics: dict[str, Any] = {}
         self._folder = folder
         self._report = report
@@ -72,6 +78,11 @@ class RunningTrial:
         if self._communicator is None:
             raise RuntimeError("a child process has no MPI communicator: use trial.rank and trial.size, or run inline")
         return self._communicator()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the evaluation should save its state in its folder now and raise `evo.Interrupted`."""
+        return self._is_interrupted()
 
     @property
     def should_stop(self) -> bool:
@@ -99,6 +110,8 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
         metrics = json_scalars(trial.metrics)
     except KeyboardInterrupt:
         raise
+    except Interrupted:
+        return Outcome(status="interrupted", seconds=time.perf_counter() - began)
     except BaseException as error:
         with suppress(Exception):  # They may be what went wrong.
             metrics = json_scalars(trial.metrics)

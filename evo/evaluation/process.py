@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import multiprocessing
 import os
 import pickle
@@ -26,6 +27,7 @@ from evo.objectives import Reference
 from evo.worker import Outcome
 
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.
+_SAVING = 8.0  # Seconds that an interrupted evaluation may take to save its state.
 _GRACE = 2.0  # Seconds in which a child ends by itself once the pipe is closed, from either side.
 _LAST_WORDS = 2000  # Characters of a dead child's output that are kept.
 
@@ -40,6 +42,7 @@ class ProcessEvaluator:
         threads: CPU threads that a training may use.
         time_limit: Seconds after which an evaluation fails; None: no limit.
         team: The ranks that evaluate together with this one; None: it is alone.
+        checkpoint_interval: Seconds after which a long evaluation should save its state again.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class ProcessEvaluator:
         threads: int = 1,
         time_limit: float | None = None,
         team: Team | None = None,
+        checkpoint_interval: float = math.inf,
     ) -> None:
+        self._checkpoint_interval = checkpoint_interval
         self._place = (team.place, team.size) if team else (0, 1)
         self._objective = objective
         self._folder = folder
@@ -67,6 +72,8 @@ class ProcessEvaluator:
         self._report: Report | None = None
         self._began = 0.0
         self._interrupted = False
+        self._may_save = False
+        self._must_have_saved = math.inf
 
     def open(self, names: Sequence[str]) -> None:
         """Start the child and wait until it has loaded the objective.
@@ -101,9 +108,15 @@ class ProcessEvaluator:
         return news if isinstance(news, Outcome) else None
 
     def interrupt(self) -> None:
-        """End the evaluation in flight."""
+        """End the evaluation in flight, which has some seconds to save its state if it can; again: no change."""
+        if self._interrupted:
+            return
         self._interrupted = True
-        self._kill()
+        if self._ready and self._may_save and self._process is not None:
+            self._must_have_saved = time.monotonic() + _SAVING
+            self._process.terminate()
+        else:
+            self._kill()
 
     def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
         """Metrics of an evaluated individual on held-out data; empty when the objective has no test.
@@ -124,8 +137,7 @@ class ProcessEvaluator:
         if self._process is None:
             return
         self._channel.close()
-        if not self._interrupted:
-            self._process.join(_GRACE)
+        self._process.join(_GRACE)
         self._kill()
         Path(self._output).unlink(missing_ok=True)
         self._process = None
@@ -137,6 +149,7 @@ class ProcessEvaluator:
 
     def _begin(self, task: Task, report: Report | None) -> None:
         self._task, self._report, self._interrupted = task, report, False
+        self._must_have_saved = math.inf
         if self._process is None or not self._process.is_alive():
             self._launch()
         self._began = time.monotonic()
@@ -149,7 +162,15 @@ class ProcessEvaluator:
         self._connection, theirs = context.Pipe()
         handle, self._output = tempfile.mkstemp(prefix="evo-", suffix=".log")
         os.close(handle)
-        arguments = (theirs, self._pickled, list(self._names), self._threads, self._output, self._place)
+        arguments = (
+            theirs,
+            self._pickled,
+            list(self._names),
+            self._threads,
+            self._output,
+            self._place,
+            self._checkpoint_interval,
+        )
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
         with _as_environment(self._environment):
             process.start()
@@ -162,6 +183,8 @@ class ProcessEvaluator:
         # Before the pipe is looked at: a child that keeps on reporting has no more time than another.
         if self._is_late():
             return self._out_of_time()
+        if time.monotonic() > self._must_have_saved:
+            self._kill()
         try:
             if not self._channel.poll(_POLL):
                 # Of a dead child, what it started may live on and keep the pipe open.
@@ -172,7 +195,7 @@ class ProcessEvaluator:
         if isinstance(news, Ready):
             if news.refusal:
                 return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
-            self._ready, self._began = True, time.monotonic()
+            self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+import random
 import signal
 import threading
+import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
 import lightning as L
+import numpy as np
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from typing_extensions import override
 
-from evo.objectives import Trial
+from evo.objectives import Interrupted, Trial
 
 CHECKPOINT = "best.ckpt"  # the weights of the best validation
+STATE = "last.ckpt"  # everything that a training needs to go on
 
 Mode = Literal["min", "max"]
 
@@ -62,6 +67,17 @@ class TrialReport(L.Callback):
         self._sign = 1.0 if mode == "min" else -1.0
         self._step = 0
         self._before: dict[str, Tensor] = {}
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        best = None if self.best is None else asdict(self.best)
+        return {"epochs": self.epochs, "best": best, "logged": sorted(self.logged), "step": self._step}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs, self._step = state_dict["epochs"], state_dict["step"]
+        self.logged = set(state_dict["logged"])
+        self.best = None if state_dict["best"] is None else Best(**state_dict["best"])
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -125,6 +141,52 @@ class TrialReport(L.Callback):
 
 
 @final
+class SaveState(L.Callback):
+    """Saves everything that a training needs to go on: at intervals, and when the trial is interrupted, which ends it.
+
+    Between two batches, so that none counts twice. A training that goes on has the same weights, optimizers,
+    schedulers, counters and states of the random number generators; but the loader shuffles anew, so that it is not
+    the same bit for bit as one that was not interrupted.
+
+    Raises:
+        Interrupted: The trial was interrupted, and the state is saved.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__()
+        self._trial = trial
+        self._saved = time.monotonic()
+        self._loaded: dict[str, Any] = {}
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"generators": _generator_states()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict["generators"]
+
+    @override
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._loaded:
+            _set_generators(self._loaded)
+
+    @override
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        interrupted = self._trial.interrupted
+        if interrupted or time.monotonic() - self._saved >= self._trial.checkpoint_interval:
+            file = self._trial.folder / STATE
+            partial = file.with_suffix(".part")
+            trainer.save_checkpoint(partial)
+            partial.replace(file)
+            self._saved = time.monotonic()
+        if interrupted:
+            raise Interrupted
+
+
+@final
 class BestWeights(ModelCheckpoint):
     """Keeps the weights of the best validation as best.ckpt: one file, no version suffix, no optimiser state.
 
@@ -171,6 +233,24 @@ class KeepSigterm(L.Callback):
     @override
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._put_back()
+
+
+def _generator_states() -> dict[str, Any]:
+    """The states of all global random number generators."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_generators(states: dict[str, Any]) -> None:
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if len(states["cuda"]) == torch.cuda.device_count():  # Or the training goes on on another kind of machine.
+        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def _not_logged(monitor: str, names: Collection[str], *, during: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from evo.lightning.callbacks import CHECKPOINT, BestWeights, KeepSigterm, Mode, TrialReport
+from evo.lightning.callbacks import CHECKPOINT, STATE, BestWeights, KeepSigterm, Mode, SaveState, TrialReport
 from evo.lightning.environment import Alone, alone
 from evo.objectives import Trial
 
@@ -91,7 +91,10 @@ class LightningObjective:
                 raise ValueError(f"trainer sets {name!r}, which the objective sets itself. Leave it out of trainer.")
 
     def __call__(self, params: Mapping[str, Any], trial: Trial) -> float:
-        """Trains from scratch and returns the loss: the best monitored value, negative for mode "max".
+        """Trains and returns the loss: the best monitored value, negative for mode "max".
+
+        A training that was interrupted goes on where it saved its state, with its epochs, optimizers, schedulers, best
+        value and random number generators; one that was killed, where it last did so (see trial.checkpoint_interval).
 
         Puts into trial.metrics what the module logged in the best validation, `epochs` (how many were trained) and
         `best_epoch` (counted from 1). Metrics that are not finite are left out.
@@ -99,15 +102,22 @@ class LightningObjective:
         Raises:
             ValueError: A parameter that no constructor takes, or a monitored metric that the module does not log.
             FloatingPointError: The monitored metric was NaN or infinite.
+            Interrupted: The trial was interrupted, and the training has saved its state.
             Exception: Whatever the training raises, unchanged.
         """
+        state = trial.folder / STATE
         with alone():
             module, data = self._build(params, trial)
-            _remove_leftovers(trial.folder)
+            if not state.exists():
+                _remove_leftovers(trial.folder)
             report = TrialReport(trial, params, self.monitor, self.mode)
-            callbacks = [KeepSigterm(), report, *self._stopping(), BestWeights(trial.folder, self.monitor, self.mode)]
+            saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial)]
+            callbacks = [KeepSigterm(), report, *self._stopping(), *saving]
             logger = TensorBoardLogger(trial.folder, name="", version="", default_hp_metric=False)
-            self._make_trainer(trial.folder, callbacks, logger).fit(module, datamodule=data)
+            trainer = self._make_trainer(trial.folder, callbacks, logger)
+            # The file is our own: it may hold more than weights.
+            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
+        state.unlink(missing_ok=True)
         best = report.result()
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
