@@ -35,6 +35,7 @@ LAYERS = [
     "evo.signals",
     "evo.mpi",
     "evo.journal",
+    "evo.weights",
     "evo.rundir",
     "evo.objectives",
     "evo.evaluation",
