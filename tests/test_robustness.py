@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import Ended, Launcher, is_alive, mpi_variables, wait_until
+from helpers import Ended, Launcher, is_alive, wait_until
+from ranks import start_ranks
 
 LOSSES = """
 import multiprocessing, os, pathlib, time
@@ -59,8 +59,7 @@ def test_no_rank_outlives_a_killed_mpirun_however_long_its_loss(
     launcher: Launcher, folder: Path, mpirun_command: str
 ) -> None:
     search = ["-m", "evo.run", "losses.py:long", "--limits", LIMITS, "--run-dir", "here"]
-    command = [mpirun_command, "-n", "2", "--bind-to", "none", sys.executable, *search]
-    mpirun = launcher.start(*command, **mpi_variables())
+    mpirun = start_ranks(launcher, mpirun_command, 2, *search)
     ranks = wait_until(lambda: len(list(folder.glob("*.pid"))) == 2 and list(folder.glob("*.pid")))
     mpirun.kill()
     wait_until(lambda: not any(is_alive(int(rank.stem)) for rank in ranks), seconds=5)
