@@ -478,6 +478,24 @@ def test_minimize_can_be_called_twice_and_its_errors_caught(mpirun: MpiRun, fold
     assert ended.out == "limit 'x' 3 True True\n" * 3
 
 
+# The conclusion has 10 kB, which every rank tells all others before it leaves.
+MANY_METRICS = """
+class Loss:
+    def __call__(self, params):
+        return params["x"] ** 2
+    def test(self, params, trial):
+        return {f"a metric with a long name, number {number}": float(number) for number in range(200)}
+loss = Loss()
+"""
+
+
+def test_a_long_conclusion_lets_all_ranks_leave(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "metrics.py").write_text(MANY_METRICS)
+    search = ["-m", "evo.run", "metrics.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--quiet"]
+    assert mpirun(4, *search, "--generations", "3", timeout=20) == Ended(0, "", "")
+    assert len(journals.summary(folder / "here")["test"]) == 200
+
+
 @pytest.mark.slow
 def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(mpirun: MpiRun, folder: Path) -> None:
     ended = mpirun(2, "-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug", timeout=200)
