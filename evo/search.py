@@ -116,6 +116,7 @@ def search(
             exchange.close(ending.conclude(last_words))
         yield
         exchange.wait()
+    yield from exchange.stay()
     return exchange.closed
 
 
