@@ -187,9 +187,13 @@ def test_a_chain_of_jobs_goes_on_with_its_trainings(slurm: Slurm, launcher: Laun
 
 
 def test_a_chain_passes_signals_on_that_come_early_or_late(slurm: Slurm, launcher: Launcher, folder: Path) -> None:
+    python = folder / ".venv" / "bin" / "python"
+    python.write_text(
+        python.read_text().replace("exec", '[ "$SLURM_RESTART_COUNT" ] || { touch begun; sleep 3; }\nexec')
+    )
     job = slurm.submit(launcher, "jobs/chain.sh", *PATIENT_SEARCH, "--evaluations", "8", **LAUNCHERS["srun"])
-    wait_until(lambda: evo_processes(launcher))  # Which are not ready yet.
-    slurm.signal("USR1", job)
+    wait_until((folder / "begun").exists)
+    slurm.signal("USR1", job)  # Which would kill whoever gets it now.
     wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "1", 15)
     before = len(events(folder / "here"))
     wait_until(lambda: len(events(folder / "here")) > before + 20, 30)
@@ -216,6 +220,15 @@ def test_trainings_of_minutes_stop_within_ten_seconds_of_a_signal_to_the_step(
     assert len(ends(folder / "here", "interrupted")) == 2
     assert len(list((folder / "here" / "individuals").glob("*/last.ckpt"))) == 2
     wait_until(lambda: not launcher.survivors(), 5)
+
+
+def test_a_search_stops_by_itself_before_its_job_has_to_end(slurm: Slurm, launcher: Launcher, folder: Path) -> None:
+    job = slurm.submit(launcher, "--time=1", "jobs/one_node.sh", *PATIENT_SEARCH)
+    assert slurm.wait(job) == 85, output(folder)
+    facts = slurm.facts(job)[0]
+    assert facts["JobState"] == "FAILED"  # And not TIMEOUT.
+    assert facts["RunTime"] < "00:00:30"
+    assert ends(folder / "here", "interrupted")
 
 
 @pytest.mark.parametrize("launched_by", LAUNCHERS)
