@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from helpers import Ended, Launcher, wait_until
@@ -76,12 +76,12 @@ def why_not() -> str:
     """Why there cannot be a Slurm on this machine; empty when there may."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "a Slurm of pretended nodes needs Linux and root"
-    commands = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "unshare")
+    commands = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "unshare", "setpriv")
     absent = [command for command in commands if shutil.which(command, path=_path()) is None]
     if absent or not glob.glob(f"{_PMIX}/libpmix.so.2"):
         return f"a Slurm needs {', '.join(absent) or 'libpmix.so.2'}: apt install --no-install-recommends {_PACKAGES}"
     tried = subprocess.run(
-        ["unshare", "--uts", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True
+        ["unshare", "--uts", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/tmp"], capture_output=True
     )
     return f"this machine does not permit pretended nodes: {tried.stderr.decode()}" if tried.returncode else ""
 
@@ -157,8 +157,7 @@ class Slurm:
         self._run("scancel", f"--signal={name}", "--batch", job)
 
     def end_jobs(self) -> None:
-        """Cancel all jobs and wait for their end."""
-        self._run("scancel", "--state=PENDING")
+        """Cancel all jobs and wait for their end; to be done before their processes are ended by other means."""
         self._run("scancel", "--user=root")
         wait_until(lambda: not self._run("squeue", "--noheader").strip(), 40)
 
@@ -179,27 +178,18 @@ def running_slurm() -> Iterator[Slurm]:
     with contextlib.ExitStack() as ending:
         folder = Path(tempfile.mkdtemp(prefix="evo-slurm-"))  # A short name: it holds sockets.
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
-        folder.chmod(0o755)  # Or munged will not have its socket there.
         launcher = Launcher(folder)
         ending.callback(launcher.close)
         slurm = Slurm(folder)
         _write_configuration(folder)
-        pmix = Path(glob.glob(f"{_PMIX}/libpmix.so.2")[0]).parent
-        shutil.copytree(pmix, folder / "pmix", symlinks=True)
-        with contextlib.suppress(FileExistsError):
-            (folder / "pmix" / "libpmix.so").symlink_to("libpmix.so.2")
-        munge = [
-            f"--{name}={folder}/munge.{name.removesuffix('-file')}" for name in ("key-file", "seed-file", "log-file")
-        ]
-        munge += [f"--pid-file={folder}/munge.pid", f"--socket={folder}/munge.socket"]
+        pmix = _copy_pmix(folder)
 
         def start(name: str, *words: str | Path) -> None:
-            said = folder / f"{name}.said.log"
-            launcher.start(
-                "sh", "-c", 'exec "$@" > "$0" 2>&1', said, *words, **(slurm.variables() | {"TMPDIR": "/tmp"})
-            )
+            command = ("setpriv", "--pdeathsig=KILL", "sh", "-c", 'exec "$@" > "$0" 2>&1', folder / f"{name}.said.log")
+            launcher.start(*command, *words, **(slurm.variables() | {"TMPDIR": "/tmp"}))
 
-        start("munged", "munged", "--foreground", *munge)
+        files = [f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "seed", "log", "pid")]
+        start("munged", "munged", "--foreground", f"--socket={folder}/munge.socket", *files)
         _await(folder, (folder / "munge.socket").exists)
         start("slurmctld", "slurmctld", "-D", "-f", folder / "slurm.conf")
         for node in NODES:
@@ -211,7 +201,17 @@ def running_slurm() -> Iterator[Slurm]:
             slurm.end_jobs()
 
 
+def _copy_pmix(folder: Path) -> Path:
+    """Copy Debian's PMIx and give it the name that Slurm looks for; returns the folder it belongs in."""
+    pmix = Path(glob.glob(f"{_PMIX}/libpmix.so.2")[0]).parent
+    shutil.copytree(pmix, folder / "pmix", symlinks=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "pmix" / "libpmix.so").symlink_to("libpmix.so.2")
+    return pmix
+
+
 def _write_configuration(folder: Path) -> None:
+    folder.chmod(0o755)  # Or munged will not have its socket there.
     for name in ("state", "tmp"):
         (folder / name).mkdir()
     key = folder / "munge.key"
@@ -248,9 +248,9 @@ def _idle_nodes(slurm: Slurm) -> int:
     return len(re.findall(r"^\S+ idle$", shown.stdout, re.M))
 
 
-def _await(folder: Path, condition: object) -> None:
+def _await(folder: Path, condition: Callable[[], bool]) -> None:
     try:
-        wait_until(condition, 30)  # type: ignore[arg-type]
+        wait_until(condition, 30)
     except AssertionError:
         logs = [f"{log.name}:\n{log.read_text()[-1000:]}" for log in sorted(folder.glob("*.log"))]
         raise RuntimeError("Slurm does not come up\n" + "\n".join(logs)) from None
