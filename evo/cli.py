@@ -6,14 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evo import __version__
+
+if TYPE_CHECKING:
+    from evo.report.records import Run
 
 _USAGE = """usage: evo COMMAND [options]
 
 commands:
   run     search; the same as python -m evo.run (evo run --help)
-  best    show the best individual of a run directory (evo best --help)
+  best    show the best individual of a run directory, or of several (evo best --help)
   doctor  say what would bite a search here (evo doctor --help)"""
 
 
@@ -51,26 +55,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _best(arguments: Sequence[str]) -> int:
     import msgspec
 
-    from evo.report.records import gather_evaluations, rank_evaluations
-    from evo.report.tables import best_text
-    from evo.rundir import RunDirectory
+    from evo.report.records import rank_runs
+    from evo.report.tables import best_text, runs_text
 
-    parser = argparse.ArgumentParser(prog="evo best", description="Show the best individual of a run directory.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="A run directory, complete or not.")
-    parser.add_argument("--json", action="store_true", help="One JSON object, for scripts.")
+    parser = argparse.ArgumentParser(prog="evo best", description="Show the best individual of run directories.")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="A run directory, complete or not; several are compared."
+    )
+    parser.add_argument("--json", action="store_true", help="One JSON object for each run, for scripts.")
     options = parser.parse_args(arguments)
-    directory = RunDirectory(options.run)
     try:
-        if directory.study() is None:
-            raise ValueError(f"{options.run} is no run directory: it has no study.json")
-        ranking = rank_evaluations(gather_evaluations(directory.events()))
-        if not ranking:
-            raise ValueError(f"no individual in {options.run} has completed yet")
+        runs = rank_runs(_read_run(name) for name in options.runs)
+        if runs[0].best is None:
+            raise ValueError(f"no individual in {', '.join(options.runs)} has completed yet")
     except ValueError as error:
         print(f"evo: error: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(msgspec.json.encode(ranking[0]).decode())
+        for run in runs:
+            best = {} if run.best is None else msgspec.structs.asdict(run.best)
+            print(msgspec.json.encode({"run": run.name, **best}).decode())
     else:
-        print(best_text(ranking[0]))
+        if len(runs) > 1:
+            print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
+        print(best_text(runs[0].best))
     return 0
+
+
+def _read_run(name: str) -> Run:
+    from evo.report.records import Run, gather_evaluations
+    from evo.rundir import RunDirectory
+
+    directory = RunDirectory(Path(name))
+    if directory.study() is None:
+        raise ValueError(f"{name} is no run directory: it has no study.json")
+    return Run(str(Path(name)), gather_evaluations(directory.events()), directory.is_complete)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from helpers import Ended, Launcher, mpi_variables
+from slurm import Slurm, running_slurm, why_not
 
 # The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
@@ -45,3 +47,16 @@ def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
         return launcher.run(*command, timeout=timeout, **mpi_variables(), **variables)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Slurm]:
+    """A Slurm of two pretended nodes, for as long as the tests run."""
+    if problem := why_not():
+        pytest.skip(problem)
+    with contextlib.ExitStack() as ending:
+        try:
+            slurm = ending.enter_context(running_slurm())
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield slurm

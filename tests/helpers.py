@@ -127,6 +127,27 @@ class Launcher:
             process.communicate(timeout=10)
 
 
+def make_environment(folder: Path, mpirun_command: str) -> Path:
+    """Make .venv in a folder, after whose activation python, evo and mpirun are those under test.
+
+    Args:
+        folder: Where.
+        mpirun_command: The mpirun.
+
+    Returns:
+        The file that activates it.
+    """
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    command = "import sys; from evo.cli import main; sys.exit(main())"
+    for name, program in {"python": f'"{sys.executable}"', "evo": f"\"{sys.executable}\" -c '{command}'"}.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+        (programs / name).chmod(0o755)
+    activate = programs / "activate"
+    activate.write_text(f'PATH="{programs}:{Path(mpirun_command).parent}:$PATH"\n')
+    return activate
+
+
 def check_golden(name: str, text: str) -> None:
     """Compare a text that users read with the stored one; EVO_UPDATE_GOLDEN=1 stores it instead."""
     file = TESTS / "golden" / name

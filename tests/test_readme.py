@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Launcher, mpi_variables
+from helpers import Launcher, make_environment, mpi_variables
 
 import evo
 from evo.config import load_limits
@@ -81,14 +80,7 @@ def shell(launcher: Launcher, mpirun_command: str, monkeypatch: pytest.MonkeyPat
     """A folder with the README's files, and .venv/bin/activate, after which python and evo are those under test."""
     for name, text in files().items():
         (launcher.folder / name).write_text(text)
-    programs = launcher.folder / ".venv" / "bin"
-    programs.mkdir(parents=True)
-    command = "import sys; from evo.cli import main; sys.exit(main())"
-    for name, program in {"python": f'"{sys.executable}"', "evo": f"\"{sys.executable}\" -c '{command}'"}.items():
-        (programs / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
-        (programs / name).chmod(0o755)
-    (programs / "activate").write_text(f'PATH="{programs}:{Path(mpirun_command).parent}:$PATH"\n')
-    monkeypatch.setenv("BASH_ENV", str(programs / "activate"))
+    monkeypatch.setenv("BASH_ENV", str(make_environment(launcher.folder, mpirun_command)))
     return launcher
 
 

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -440,6 +441,33 @@ def test_the_best_individual_is_shown_as_text_and_as_json(launcher: Launcher, fo
     assert (as_json.status, as_json.err, as_json.out.count("\n")) == (0, "", 1)
     record = json.loads(as_json.out)
     assert {name: record[name] for name in found} == found
+
+
+def test_several_runs_are_compared_a_line_for_each_and_the_best_of_them_is_shown(
+    launcher: Launcher, folder: Path
+) -> None:
+    for seed, evaluations in enumerate([5, 40]):
+        launcher.evo(
+            "sphere", "--evaluations", str(evaluations), "--run-dir", str(seed), "--seed", str(seed), "--quiet"
+        )
+    shutil.copytree(folder / "1", folder / "begun")
+    (folder / "begun" / "summary.json").unlink()
+    (folder / "begun" / "journal" / "0.jsonl").write_text("")
+    losses = [summary(folder / run)["best"]["loss"] for run in ("0", "1")]
+    ended = best(launcher, "begun", "0", "1")
+    assert (ended.status, ended.err) == (0, "")
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert lines[0] == ["run", "best", "loss", "individual", "evaluations"]
+    order = sorted((0, 1), key=losses.__getitem__)
+    assert [line[:2] for line in lines[1:3]] == [[str(run), str(losses[run])] for run in order]
+    assert [line[-1] for line in lines[1:3]] == [["5", "40"][run] for run in order]
+    assert lines[3] == ["begun", "none", "yet", "0,", "not", "complete"]
+    assert f"The best of them, of {order[0]}:\nindividual " in ended.out
+    records = [json.loads(line) for line in best(launcher, "begun", "0", "1", "--json").out.splitlines()]
+    assert [(record["run"], record.get("loss")) for record in records] == [
+        *((str(run), losses[run]) for run in order),
+        ("begun", None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,31 @@ class Result:
         return next(iter(rank_evaluations(self.individuals)), None)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run directory, as far as a comparison of several wants to know.
+
+    Args:
+        name: Its path.
+        evaluations: All of them.
+        is_complete: Whether its search is.
+    """
+
+    name: str
+    evaluations: Sequence[Evaluation]
+    is_complete: bool
+
+    @functools.cached_property
+    def best(self) -> Evaluation | None:
+        """The completed individual with the lowest loss; None when none completed."""
+        return next(iter(rank_evaluations(self.evaluations)), None)
+
+
+def rank_runs(runs: Iterable[Run]) -> list[Run]:
+    """The one with the lowest loss first; those in which nothing has completed last."""
+    return sorted(runs, key=lambda run: (run.best is None, run.best and run.best.loss, run.name))
+
+
 def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
     """What became of every individual.
 

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evo.report.records import Evaluation, Result, count_statuses, failure_reasons, rank_evaluations
+from evo.report.records import Evaluation, Result, Run, count_statuses, failure_reasons, rank_evaluations
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
@@ -61,6 +61,22 @@ def best_text(best: Evaluation) -> str:
     lines += [f"{name:{width}}{value}" for name, value in figures.items()]
     lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
     return "\n".join(lines)
+
+
+def runs_text(runs: Sequence[Run]) -> str:
+    """Several runs, a line for each, in the order given.
+
+    Args:
+        runs: At least one.
+    """
+    rows = [("run", "best loss", "individual", "evaluations")]
+    for run in runs:
+        loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
+        rows.append(
+            (run.name, loss, individual, f"{len(run.evaluations)}{'' if run.is_complete else ', not complete'}")
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def nothing_found_text(result: Result) -> str:

@@ -1,0 +1,42 @@
+#!/bin/bash
+# A search that is longer than the walltime, as one job that queues itself again:  sbatch jobs/chain.sh study.yaml
+# Five minutes before the end, Slurm tells this shell; the ranks save their trainings, and the next session goes on.
+##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
+#SBATCH --job-name=evo-chain
+#SBATCH --output=%x-%j.out
+#SBATCH --open-mode=append   # one file for all sessions
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@300
+#SBATCH --time=04:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=4  # ranks
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=8    # for the training and the data loading of one rank
+
+set -e
+source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
+launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
+
+export EVO_READY_FILE=/tmp/evo-ready-$SLURM_JOB_ID
+rm -f "$EVO_READY_FILE"
+asked=
+trap 'asked=yes' USR1
+
+$launch python -m evo.run "$@" &
+search=$!
+while kill -0 $search 2>/dev/null; do
+    # Ranks die of a signal that comes before they have said that they are ready for it.
+    if [ "$asked" ] && [ -e "$EVO_READY_FILE" ]; then
+        asked=
+        kill -USR1 $search
+    fi
+    sleep 1
+done
+status=0
+wait $search || status=$?
+
+# 85 means: run the same command again. A search that never gets on must not do so for ever.
+if [ $status = 85 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit $status

@@ -1,0 +1,22 @@
+#!/bin/bash
+# One node with 4 GPUs, 3 ranks on each:  sbatch jobs/shared_gpus.sh study.yaml
+# For trainings that leave a GPU idle, with room for three of them in its memory.
+##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
+#SBATCH --job-name=evo
+#SBATCH --output=%x-%j.out
+#SBATCH --time=04:00:00
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=12 # ranks: 0, 4 and 8 share the first GPU
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=2    # for the training and the data loading of one rank
+
+set -e
+source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
+launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
+
+# With CUDA MPS, trainings on one GPU compute side by side rather than in turns, where the site permits it:
+#export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps-$SLURM_JOB_ID CUDA_MPS_LOG_DIRECTORY=/tmp/mps-$SLURM_JOB_ID
+#nvidia-cuda-mps-control -d
+#trap 'echo quit | nvidia-cuda-mps-control' EXIT
+
+$launch python -m evo.run "$@"
