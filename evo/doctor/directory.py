@@ -91,7 +91,7 @@ def try_directory(path: str, transport: Transport) -> Directory:
     found = Directory(path=path, refusal=refusal, free=free, views=views)
     if transport.rank == 0:
         wrote = [rank for rank, view in enumerate(views) if view.excluded is not None and not view.unwritten]
-        unseen = _attempt(lambda: _not_shown(folder, wrote), ())[1]
+        unseen = _attempt(lambda: _not_shown(folder, wrote), tuple(wrote))[1]
         left_behind, _ = _attempt(trial.end, None)
         found = msgspec.structs.replace(found, unseen=unseen, left_behind=left_behind)
     return msgspec.json.decode(transport.gather(msgspec.json.encode(found).decode())[0], type=Directory)

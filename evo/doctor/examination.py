@@ -70,7 +70,7 @@ def examine_alone(transport: Transport, launch: Launch) -> Facts:
         transport: Of this process alone.
         launch: How it was started.
     """
-    return Facts(launch=launch, ranks=[_rank_facts(bind_ranks(None, transport)[0], 0)])
+    return Facts(launch=launch, ranks=[_rank_facts(bind_ranks(None, transport)[0], 0)], connected=False)
 
 
 def _rank_facts(place: Place, node: int) -> RankFacts:

@@ -138,6 +138,7 @@ class Facts:
     Args:
         launch: How the first rank was started.
         ranks: By rank.
+        connected: False when there are others that this one rank cannot reach: there is nothing more to say.
         gpus_wanted: False when the user asks for none.
         trips: To one other rank on each machine.
         directory: The run directory.
@@ -147,6 +148,7 @@ class Facts:
 
     launch: Launch
     ranks: Sequence[RankFacts]
+    connected: bool = True
     gpus_wanted: bool = True
     trips: Sequence[RoundTrip] | None = None
     directory: Directory | None = None

@@ -34,7 +34,9 @@ def _map_line(machines: Sequence[Sequence[RankFacts]]) -> str:
     if len(machines) == 1:
         who = f"{first[0].host}: {ranks_text(first)}"
     else:
-        who = f"{first[0].host}, …, {machines[-1][0].host} ({len(machines)} machines): {counted(len(first), 'rank')} each"
+        who = (
+            f"{first[0].host}, …, {machines[-1][0].host} ({len(machines)} machines): {counted(len(first), 'rank')} each"
+        )
     return f"{who}, on {', '.join(shown)}; {each}"
 
 

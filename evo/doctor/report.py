@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from evo.doctor.judgement import Finding
+from evo.doctor.finding import NO_BREAK, Finding
 from evo.doctor.places import counted
 
 _INDENT = " " * 24
@@ -21,7 +21,8 @@ def report_text(findings: Sequence[Finding], width: int) -> str:
         width: Columns of the terminal; 0 when there is none.
     """
     columns = max(_LEAST_WIDTH, min(width or _MOST_WIDTH, _MOST_WIDTH))
-    return "\n".join([*(line for finding in findings for line in _lines(finding, columns)), _conclusion(findings)])
+    lines = [line.replace(NO_BREAK, " ") for finding in findings for line in _lines(finding, columns)]
+    return "\n".join([*lines, _conclusion(findings)])
 
 
 def _lines(finding: Finding, columns: int) -> list[str]:
