@@ -48,8 +48,11 @@ def somewhere(ranks: Sequence[RankFacts]) -> str:
     hosts = list(dict.fromkeys(rank.host for rank in ranks))
     if len(hosts) == 1:
         return f"{hosts[0]} ({ranks_text(ranks)})"
-    names = ", ".join(hosts) if len(hosts) == 2 else f"{hosts[0]}, …, {hosts[-1]}"
-    return f"{names} ({len(hosts)} machines, {counted(len(ranks), 'rank')})"
+    return f"{_names_text(hosts)} ({len(hosts)} machines, {counted(len(ranks), 'rank')})"
+
+
+def _names_text(hosts: Sequence[str]) -> str:
+    return ", ".join(hosts) if len(hosts) <= 2 else f"{hosts[0]}, …, {hosts[-1]}"
 
 
 def ranks_text(ranks: Sequence[RankFacts]) -> str:
