@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
+import json
 import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 
-import evo
+from evo import __version__
+from evo.allocation import allocation_end
 from evo.device import Place, available_cores, bind_ranks, count_gpus, visible_gpus
 from evo.doctor.directory import try_directory
 from evo.doctor.facts import Facts, Launch, RankFacts, Torch
@@ -44,6 +45,9 @@ def examine(
     said = transport.gather(msgspec.json.encode(_rank_facts(place, transport.node[0])).decode())
     ranks = [msgspec.json.decode(text, type=RankFacts) for text in said]
     launch = msgspec.json.decode(transport.gather(msgspec.json.encode(launch).decode())[0], type=Launch)
+    enter("Slurm is asked when the job ends")
+    told = json.dumps(allocation_end(os.environ) if transport.rank == 0 else None)
+    end = msgspec.json.decode(transport.gather(told)[0], type=float | None)
     enter("messages go there and back")
     trips = measure_messages(transport)
     enter("the run directory is tried out")
@@ -59,7 +63,7 @@ def examine(
         trips=trips,
         directory=directory,
         torch=torch,
-        seconds_left=seconds_left(os.environ, time.time()),
+        seconds_left=None if end is None else end - time.time(),
     )
 
 
@@ -103,22 +107,8 @@ def _count_permitted_cores() -> int:
 
 
 def _versions() -> dict[str, str]:
-    found = {"evo": evo.__version__, "Python": platform.python_version()}
+    found = {"evo": __version__, "Python": platform.python_version()}
     for package in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
-
-
-def seconds_left(environment: Mapping[str, str], now: float) -> float | None:
-    """Time until the end of the Slurm allocation; None when there is none.
-
-    Args:
-        environment: Environment variables.
-        now: Seconds since the epoch.
-    """
-    try:
-        left = float(environment.get("SLURM_JOB_END_TIME", "inf")) - now
-    except ValueError:
-        return None
-    return left if math.isfinite(left) else None

@@ -48,16 +48,18 @@ def judge_cores(facts: Facts) -> Finding:
     if crowded:
         cores = max(rank.permitted for rank in crowded[0])
         value += f"; {counted(len(crowded[0]), 'rank')} share {counted(cores, 'core')} of {crowded[0][0].host}"
-        return Finding("cores", value, "note", "trainings slow each other down; fewer ranks lose nothing")
+        return Finding(
+            "cores", value, "note", "trainings slow each other down: with fewer ranks each of them is faster"
+        )
     return Finding("cores", value)
 
 
 def _bound_too_tightly(bound: Sequence[RankFacts], fair: float) -> Finding:
     cores = sorted({len(rank.cores) for rank in bound})
     together = len(bound) > 1 and len({tuple(rank.cores) for rank in bound}) == 1
-    each = "together" if together else "each"
+    each = "" if len(bound) == 1 else " together" if together else " each"
     value = (
-        f"{somewhere(bound)}: bound to {range_text(cores)} {'core' if cores[-1] == 1 else 'cores'} {each}, although "
+        f"{somewhere(bound)}: bound to {range_text(cores)} {'core' if cores[-1] == 1 else 'cores'}{each}, although "
         f"the machine has {counted(bound[0].permitted, 'core')}: {fair:.3g} for each rank"
     )
     advice = f"mpirun --bind-to none, or srun --cpus-per-task={max(1, int(fair))} --cpu-bind=none"
