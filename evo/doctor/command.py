@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
         program: Its name, for the help.
 
     Returns:
-        The exit status: 0 nothing bites, 1 something does, 2 mistaken options.
+        The exit status: 0 nothing bites, 1 something does, 2 mistaken options. Of ranks that are not connected, only
+        the first one's says so.
     """
     speaking = speaks(os.environ)
     parser = _parser(program)
@@ -69,8 +70,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
             return SOUND
         options = _read(parser, given)
     except ValueError as error:
-        if speaking:
-            print(f"evo: error: {error}", file=sys.stderr)
+        if not speaking:
+            return SOUND  # Or the launcher might end the first rank before it has spoken.
+        print(f"evo: error: {error}", file=sys.stderr)
         return MISTAKEN
 
     def stuck(step: str) -> None:
@@ -112,7 +114,7 @@ def _examine(options: _Options, enter: Callable[[str], None]) -> int:
     try:
         transport = connect()
     except NoMPIError as error:
-        # One of many that cannot reach each other. The others end well, or the launcher might end this one.
+        # One of many that cannot reach each other; all but the first end well, likewise.
         launch = msgspec.structs.replace(launch, refusal=str(error))
         return _tell(examine_alone(serial, launch)) if speaking else SOUND
     if transport is not None:

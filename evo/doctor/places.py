@@ -34,9 +34,8 @@ def _map_line(machines: Sequence[Sequence[RankFacts]]) -> str:
     if len(machines) == 1:
         who = f"{first[0].host}: {ranks_text(first)}"
     else:
-        who = (
-            f"{first[0].host}, …, {machines[-1][0].host} ({len(machines)} machines): {counted(len(first), 'rank')} each"
-        )
+        names = _names_text([machine[0].host for machine in machines])
+        who = f"{names} ({len(machines)} machines): {counted(len(first), 'rank')} each"
     return f"{who}, on {', '.join(shown)}; {each}"
 
 
