@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
@@ -16,7 +15,7 @@ import msgspec
 
 from evo.allocation import allocation_end
 from evo.config import Config, parse_duration
-from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
+from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
 from evo.events import AnyEvent
@@ -60,7 +59,7 @@ def run_study(
     """
     end = _allocation_end(transport)
     plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
-    places = _bind(config, transport)
+    places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
     study = _agree_on_study(
@@ -91,16 +90,6 @@ def _allocation_end(transport: Transport) -> float | None:
     """When the batch job ends, which the first rank finds out for all."""
     end = allocation_end(os.environ) if transport.rank == 0 else None
     return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
-
-
-def _bind(config: Config, transport: Transport) -> list[Place]:
-    """Bind every rank to a device; all ranks learn the places of all."""
-    cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
-    local_rank = transport.node.index(transport.rank)
-    threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
-    binding = together(transport, lambda: bind(local_rank, os.environ, config.gpus_per_node, count_gpus(), threads))
-    place = Place(transport.rank, socket.gethostname(), binding.device, threads, dict(binding.environment))
-    return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
 
 
 def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:

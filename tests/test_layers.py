@@ -51,6 +51,7 @@ LAYERS = [
     "evo.study",
     "evo.session",
     "evo.run",
+    "evo.doctor",
     "evo.cli",
     "evo",
 ]

@@ -97,6 +97,27 @@ def _join_world() -> MPITransport:
     return transport
 
 
+def is_fault_tolerant(environment: Mapping[str, str]) -> bool:
+    """Whether ranks outlive each other: started with mpirun --with-ft ulfm.
+
+    Args:
+        environment: Environment variables.
+    """
+    return environment.get(_FAULT_TOLERANT, "").lower() in ("1", "true", "yes", "enabled")
+
+
+def library() -> str:
+    """The MPI library that this process uses: name and version.
+
+    Example:
+        >>> library()  # doctest: +SKIP
+        'Open MPI v5.0.11'
+    """
+    from mpi4py import MPI
+
+    return MPI.Get_library_version().rstrip("\0").splitlines()[0].split(",")[0].strip()
+
+
 def communicator_alone() -> MPI.Intracomm:
     """A communicator of this process alone."""
     from mpi4py import MPI
@@ -148,7 +169,7 @@ def _end_all(
         sys.__excepthook__(kind, error, traceback)
     sys.stderr.flush()
     sys.stdout.flush()
-    if isinstance(error, CutOff) or _FAULT_TOLERANT in os.environ:
+    if isinstance(error, CutOff) or is_fault_tolerant(os.environ):
         # Alone: the others go on. They learn of an end by a signal, but of Abort or an exit status nothing, and would
         # wait for ever.
         os.kill(os.getpid(), signal.SIGKILL)
