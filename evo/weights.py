@@ -14,9 +14,10 @@ _STATE = "last*.ckpt"  # What a training goes on from; of no use once it has end
 
 
 class Weights:
-    """Deletes the checkpoints of individuals as soon as enough better ones are known, and the states of ended trainings.
+    """Deletes the checkpoints of individuals as soon as enough better ones are known, and states of ended trainings.
 
-    A state goes only when the end is recorded, or a kill just before that would cost the whole training. Each rank looks after those that it has evaluated itself, in this session; `sweep` after all.
+    A state goes when the end is recorded: a kill before that would cost the whole training. Each rank looks after what
+    it has evaluated itself, in this session; `sweep` after all.
 
     Args:
         population: What is known; each event must have been applied before it is shown here.

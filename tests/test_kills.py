@@ -91,7 +91,7 @@ def wait_for(moment: str, launcher: Launcher, rng: random.Random) -> None:
 
 
 def kill(launcher: Launcher, process: subprocess.Popen[str], victim: str, rng: random.Random) -> float:
-    """Kill mpirun or one of its ranks, and see all end; returns for how long processes outlived the ranks, in seconds."""
+    """Kill mpirun or one of its ranks, and see all end; returns the seconds by which they outlived the ranks."""
     assert process.poll() is None, "it had ended before it could be killed"
     ranks = find_ranks(launcher)
     of_each = {rank: descendants(launcher, rank) for rank in ranks.values()}

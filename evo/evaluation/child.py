@@ -109,8 +109,8 @@ def main(
     """
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
-    rank = multiprocessing.parent_process()
-    end_with_parent(rank.pid if rank else None)
+    starter = multiprocessing.parent_process()
+    end_with_parent(starter.pid if starter else None)
     end_group_with_this_process()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     interruption = _Interruption()
