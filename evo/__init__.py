@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from evo.limits import Choice, Float, Int
     from evo.objectives import Interrupted
     from evo.propagators import Propagator, default_propagator
-    from evo.run import minimize
+    from evo.session import minimize
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _HOMES = {
     "LightningObjective": "evo.lightning",
     "Propagator": "evo.propagators",
     "default_propagator": "evo.propagators",
-    "minimize": "evo.run",
+    "minimize": "evo.session",
 }
 
 __all__ = [

@@ -13,6 +13,7 @@ from evo.propagators.base import check_count, check_probability
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
+_LEAVING = 15.0  # Seconds that all ranks have to end, before their batch job does, once the trainings are saved.
 _ALTERNATIVES = {
     "evaluate": ("auto", "inline", "process"),
     "migration": ("copy", "move"),
@@ -28,7 +29,10 @@ class Config:
         limits: What is searched: a dictionary, or the path of a YAML file with one. Ready problems have their own.
         generations: How many individuals each rank breeds. Default 10, when there is no other budget.
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
-        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00.
+        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a Slurm job
+            stops before that ends, whatever this says.
+        grace: Time that trainings may take to save their state when the search stops, written like walltime; and so
+            long before the end of a Slurm job it stops.
         target: Stop once some loss is this low.
         seed: Of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and its name.
@@ -73,6 +77,7 @@ class Config:
     generations: int | None = None
     evaluations: int | None = None
     walltime: str | float | None = None
+    grace: str | float = "45s"
     target: float | None = None
     seed: int | None = None
     run_dir: str | None = None
@@ -128,7 +133,7 @@ class Config:
         for name in ("allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")
-        for name in ("walltime", "time_limit", "checkpoint_interval"):
+        for name in ("walltime", "grace", "time_limit", "checkpoint_interval"):
             if getattr(self, name) is not None:
                 parse_duration(name, getattr(self, name))
         if not isinstance(self.sigma, int | float) or not 0 < self.sigma < float("inf"):
@@ -143,12 +148,20 @@ class Config:
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
             )
 
-    def budget(self, now: float) -> Budget:
+    def budget(self, now: float, allocation_end: float | None = None) -> Budget:
         """When the search ends.
 
         Args:
             now: Its beginning, seconds since the epoch.
+            allocation_end: When the batch job ends in which it runs, seconds since the epoch; None: it does not.
         """
+        deadlines = []
+        if self.walltime is not None:
+            deadlines.append((now + parse_duration("walltime", self.walltime), Budget.why_deadline))
+        if allocation_end is not None:
+            last = allocation_end - parse_duration("grace", self.grace) - _LEAVING
+            deadlines.append((last, "the end of the Slurm job is near"))
+        deadline, why_deadline = min(deadlines, default=(None, Budget.why_deadline))
         others = (self.evaluations, self.walltime, self.target)
         generations = self.generations
         if generations is None and all(other is None for other in others):
@@ -157,7 +170,8 @@ class Config:
             generations=generations,
             evaluations=self.evaluations,
             target=self.target,
-            deadline=None if self.walltime is None else now + parse_duration("walltime", self.walltime),
+            deadline=deadline,
+            why_deadline=why_deadline,
             max_failed_share=self.max_failed_share,
         )
 

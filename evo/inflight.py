@@ -62,10 +62,15 @@ class InFlight:
             self._begun.add(event.individual)
             if rank in self._dead:  # Known to others only, when its death was noticed here.
                 self._inherit()
-        elif isinstance(event, Finished) and event.status != "interrupted":
+        elif not isinstance(event, Finished):
+            return
+        elif event.status != "interrupted":
             for known_of in (self._evaluators, self._victims):
                 known_of.pop(event.individual, None)
             self._begun.discard(event.individual)
+        elif event.rank == self._rank:
+            # Interrupted from outside, or with the whole search: then it is left to the next session.
+            self._waiting.extend(one for one in self._population.running if one.identity == event.individual)
 
     def lose(self, dead: Collection[int]) -> None:
         """Take up what those dead ranks were evaluating whose heir this one is.

@@ -65,6 +65,7 @@ def make_plan(
     limits: Mapping[str, Any] | None,
     propagator: Propagator | str | Mapping[str, Any] | None,
     ranks: int,
+    allocation_end: float | None = None,
 ) -> Plan:
     """Check all settings, and load the objective if it runs in this process.
 
@@ -74,6 +75,7 @@ def make_plan(
         limits: What is searched, if the configuration does not say.
         propagator: Breeds, or says what does; None: what the configuration says.
         ranks: How many there are.
+        allocation_end: When the batch job ends, seconds since the epoch; None: it does not, or there is none.
 
     Raises:
         ValueError: Something does not fit; the message names it.
@@ -99,7 +101,7 @@ def make_plan(
             _try_out(_make_propagator(config, what, propagator, len(members)), space)
             for what, members in zip(own, archipelago.members, strict=True)
         ],
-        budget=config.budget(time.time()),
+        budget=config.budget(time.time(), allocation_end),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),

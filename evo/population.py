@@ -77,6 +77,8 @@ class Population:
         self.island = island
         self.islands = islands
         self.counts: Counter[str] = Counter()
+        # Seconds of the completed evaluation that took the least; 0 when none is known.
+        self.fastest = 0.0
         self._individuals: dict[Identity, Individual] = {}
         self._running: dict[Identity, Individual] = {}
         self._ranking: SortedKeyList = SortedKeyList(key=_by_loss)
@@ -251,6 +253,7 @@ class Population:
             return
         self._running.pop(event.individual, None)
         if event.status == "completed":
+            self.fastest = min(self.fastest or event.seconds, event.seconds)
             self._update_views(before, after)
             if before.status == "completed":
                 self._ranking.discard(before)

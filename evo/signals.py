@@ -1,4 +1,7 @@
-"""Signals: those that ask for a clean stop, and those that end processes with the one that started them."""
+"""Signals: those that ask for a clean stop, and those that end processes with the one that started them.
+
+Nothing heavy may be imported here: a program puts its handlers in force before it imports anything else.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 _ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
+_SAME_REQUEST = 1.0  # Seconds in which a further one is the same request, from launcher and batch script.
+_READY_FILE = "EVO_READY_FILE"
 
 
 class StopSignals:
-    """While in force, the first TERM, INT, USR1 or USR2 asks for a clean stop, and a second INT or TERM kills.
+    """While in force, the first TERM, INT, USR1 or USR2 asks for a clean stop; more than a second later, a second one
+    hurries it, so that evaluations are given up rather than saved; a third INT or TERM ends this process at once.
 
     To be put in force before anything heavy is imported, since these signals end a process without a handler.
 
@@ -29,7 +36,10 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.reason = ""
-        self._listener: Callable[[str], None] | None = None
+        self._stop: Callable[[str], None] | None = None
+        self._hurry: Callable[[], None] | None = None
+        self._hurries = False
+        self._last = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -46,19 +56,56 @@ class StopSignals:
             signal.signal(number, handler)
         self._before.clear()
 
-    def listen(self, listener: Callable[[str], None]) -> None:
+    def listen(self, stop: Callable[[str], None]) -> None:
         """Call a function with the reason to stop, at once when a signal has arrived already."""
-        self._listener = listener
+        self._stop = stop
         if self.reason:
-            listener(self.reason)
+            stop(self.reason)
+
+    def listen_to_hurry(self, hurry: Callable[[], None]) -> None:
+        """Call a function when a stop is hurried, at once when it is already; in the middle of whatever runs then."""
+        self._hurry = hurry
+        if self._hurries:
+            hurry()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        if self.reason and name in ("SIGINT", "SIGTERM"):
+        name, now = signal.Signals(number).name, time.monotonic()
+        if not self.reason:
+            self.reason = f"{name} asked to stop"
+            if self._stop:
+                self._stop(self.reason)
+        elif now - self._last < _SAME_REQUEST:
+            return
+        elif not self._hurries:
+            self._hurries = True
+            if self._hurry:
+                self._hurry()
+        elif name in ("SIGINT", "SIGTERM"):
             raise KeyboardInterrupt
-        self.reason = self.reason or f"{name} asked to stop"
-        if self._listener:
-            self._listener(self.reason)
+        self._last = now
+
+
+def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
+    """Write the file that EVO_READY_FILE names, if any: all ranks handle signals now, so they may be forwarded.
+
+    Args:
+        ranks: How many there are, which the file tells.
+        environment: Environment variables.
+
+    Raises:
+        ValueError: It cannot be written.
+    """
+    file = environment.get(_READY_FILE)
+    if not file:
+        return
+    try:
+        with open(file, "w") as stream:
+            stream.write(f"{ranks}\n")
+    except OSError as error:
+        raise ValueError(
+            f"{_READY_FILE} is {file}, which cannot be written ({error.strerror}): name a file in a directory that "
+            "exists, or unset it"
+        ) from None
 
 
 def end_with_parent(parent: int | None = None) -> None:

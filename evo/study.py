@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from evo.allocation import allocation_end
 from evo.config import Config, parse_duration
 from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
@@ -57,7 +58,8 @@ def run_study(
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
     """
-    plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size))
+    end = _allocation_end(transport)
+    plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
     places = _bind(config, transport)
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
@@ -71,7 +73,8 @@ def run_study(
         signals.listen(worker.request_stop)
         conclusion = _concluded_earlier(worker, directory, transport, config.debug)
         if conclusion is None:
-            conclusion = _search(config, plan, study, worker, directory, transport, places[transport.rank], screen)
+            place = places[transport.rank]
+            conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
             transport.dead = transport.dead.union(conclusion.lost_ranks)
         result = Result(
             rank=transport.rank,
@@ -82,6 +85,12 @@ def run_study(
         if result.is_first:
             screen.end(result, plan.space.names, plan.archipelago.workers, transport.size)
         return result
+
+
+def _allocation_end(transport: Transport) -> float | None:
+    """When the batch job ends, which the first rank finds out for all."""
+    end = allocation_end(os.environ) if transport.rank == 0 else None
+    return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
 
 def _bind(config: Config, transport: Transport) -> list[Place]:
@@ -160,10 +169,16 @@ def _search(
     transport: Transport,
     place: Place,
     screen: Screen,
+    signals: StopSignals,
 ) -> Conclusion:
     """Search, test the best individual and write the completion record; every rank has read all journals before."""
     team = Team(transport, config.ranks_per_worker)
-    with closing(_make_evaluator(config, plan, directory, place, team)) as evaluator:
+
+    def is_interrupted() -> bool:
+        return bool(worker.why_stop_now(time.time()))
+
+    with closing(_make_evaluator(config, plan, directory, place, team, is_interrupted)) as evaluator:
+        signals.listen_to_hurry(evaluator.hurry)
         together(transport, lambda: evaluator.open(plan.space.names))
         together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
         number = worker.settings.rank
@@ -204,19 +219,30 @@ def _run(steps: Generator[None, None, str]) -> str:
 
 
 def _make_evaluator(
-    config: Config, plan: Plan, directory: RunDirectory | Scratch, place: Place, team: Team
+    config: Config,
+    plan: Plan,
+    directory: RunDirectory | Scratch,
+    place: Place,
+    team: Team,
+    is_interrupted: Callable[[], bool],
 ) -> Evaluator:
     evaluator: Evaluator
     if plan.separate:
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
-        interval = parse_duration("checkpoint_interval", config.checkpoint_interval)
-        environment = training_environment(os.environ, place.environment)
         evaluator = ProcessEvaluator(
-            plan.objective, directory.folder, environment, place.threads, limit, team=team, checkpoint_interval=interval
+            plan.objective,
+            directory.folder,
+            training_environment(os.environ, place.environment),
+            place.threads,
+            limit,
+            team,
+            checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
+            grace=parse_duration("grace", config.grace),
         )
     else:
         assert not isinstance(plan.objective, Reference)
-        evaluator = InlineEvaluator(plan.objective, directory.folder, place.environment, place.threads, team=team)
+        environment = place.environment
+        evaluator = InlineEvaluator(plan.objective, directory.folder, environment, place.threads, team, is_interrupted)
     return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 
 

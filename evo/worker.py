@@ -110,6 +110,9 @@ class Worker:
             allow_duplicates=settings.allow_duplicates,
         )
         self._stop_request = ""
+        # Whether it has launched anything in this session. The first one may start however little time there is: it
+        # may be continued, and else a session that is too short for any would be repeated for ever.
+        self._has_launched = False
         # For how many turns nobody has tried anything new.
         self._quiet = self._tried_before = 0
         self._in_flight = InFlight(population, settings.rank, self._archipelago)
@@ -183,11 +186,12 @@ class Worker:
                 started = Started(
                     time=now, individual=identity, island=self.population.island, params=params, strategy=strategy
                 )
+                self._has_launched = True
                 return started, self._emit(started)
         if (self._in_flight.is_waiting and not self.why_stop_now(now)) or not may_end():
             return None, []  # A rank has just died, and this one is its heir, or may yet learn that it is.
         self.stop_reason = reason
-        self.interrupted = bool(self._stop_request) or self.settings.budget.is_late(now)
+        self.interrupted = bool(self._stop_request) or self.settings.budget.is_of_time(reason)
         return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason))
 
     def why_stop_now(self, now: float) -> str:
@@ -302,7 +306,9 @@ class Worker:
         generation = self.population.next_generation(self.settings.rank)
         if reason := self.settings.budget.why_breed_no_more(self.population, generation):
             return reason
-        return f"all {self.population.space.size} points of the space have been tried" * self._breeder.is_exhausted
+        if self._breeder.is_exhausted:
+            return f"all {self.population.space.size} points of the space have been tried"
+        return self.settings.budget.why_launch_no_more(self.population, now) if self._has_launched else ""
 
     def _breed_for_others(self, rng: np.random.Generator) -> Bred | None:
         """With no points left in its share, a rank takes one of another's, once the others were quiet for a moment.

@@ -84,6 +84,24 @@ def test_a_search_stops_at_the_deadline(now: float, late: bool) -> None:
     assert budget.why_stop_now(population_of(), now) == ("the walltime is over" if late else "")
 
 
+def test_an_evaluation_is_launched_if_the_fastest_so_far_would_end_by_the_deadline() -> None:
+    population = population_of(completed=3)  # Of one second each.
+    budget = Budget(deadline=100.0)
+    assert budget.why_launch_no_more(population, 99.0) == ""
+    reason = budget.why_launch_no_more(population, 99.1)
+    assert reason
+    assert budget.is_of_time(reason)
+    assert budget.why_launch_no_more(population_of(running=1, failed=1), 99.9) == ""
+    assert Budget().why_launch_no_more(population, 1e12) == ""
+
+
+def test_only_lack_of_time_leaves_more_to_do() -> None:
+    budget = Budget(deadline=100.0, why_deadline="the end of the Slurm job is near", target=1.0, generations=0)
+    assert budget.is_of_time(budget.why_stop_now(population_of(), 100.0))
+    assert not budget.is_of_time(budget.why_stop_now(population_of(completed=1, loss=0.0), 0.0))
+    assert not budget.is_of_time(budget.why_breed_no_more(population_of(), 0))
+
+
 @pytest.mark.parametrize(
     ("completed", "failed", "share", "given_up"),
     [

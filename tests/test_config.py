@@ -132,6 +132,13 @@ def test_the_walltime_counts_from_now() -> None:
     assert Config().budget(1000.0).deadline is None
 
 
+def test_a_search_ends_long_enough_before_its_batch_job_for_trainings_to_save_their_state() -> None:
+    budget = Config(grace="100s").budget(1000.0, allocation_end=5000.0)
+    assert (budget.deadline, budget.why_deadline) == (4885.0, "the end of the Slurm job is near")
+    assert Config(walltime="2h").budget(1000.0, allocation_end=5000.0).deadline == 4940.0
+    assert Config(walltime="1m").budget(1000.0, allocation_end=5000.0) == Config(walltime="1m").budget(1000.0)
+
+
 def test_limits_are_a_mapping_or_a_file_of_one(folder: Path) -> None:
     (folder / "limits.yaml").write_text("x: [0, 1]\ny: [a, b]\nz: [true, false]\n")
     assert load_limits("limits.yaml") == {"x": [0, 1], "y": ["a", "b"], "z": [True, False]}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evo.arguments import parse_arguments
-from evo.run import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
+from evo.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

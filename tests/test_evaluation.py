@@ -21,7 +21,7 @@ from helpers import Launcher, is_alive, wait_until
 
 from evo.device import bind, training_environment
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
-from evo.objectives import Reference
+from evo.objectives import Interrupted, Reference
 from evo.worker import Outcome
 
 Evaluator = InlineEvaluator | ProcessEvaluator
@@ -353,6 +353,101 @@ def test_an_evaluation_that_is_interrupted_ends_at_once(child: ProcessEvaluator,
     assert (outcome.status, outcome.loss, outcome.error) == ("interrupted", None, "")
     assert time.monotonic() - began < 2
     assert evaluate(child, kind="good", x=3.0).loss == 9.0
+
+
+def saves(params: dict[str, Any], trial: Any) -> float:
+    while not trial.interrupted:
+        trial.report(0, 1.0)
+        time.sleep(0.01)
+    if params["hangs"]:
+        time.sleep(1000)
+    (trial.folder / "state").touch()
+    raise Interrupted
+
+
+def ignores(params: dict[str, Any], trial: Any) -> float:
+    trial.report(0, 1.0)
+    time.sleep(1000)
+    return 0.0
+
+
+def gives_itself_up(params: dict[str, Any]) -> float:
+    raise Interrupted
+
+
+def test_an_interrupted_evaluation_may_save_its_state(tmp_path: Path) -> None:
+    with closing(make("process", saves, tmp_path)) as evaluator:
+        evaluator.open(["hangs"])
+        told = Told()
+        evaluator.start((0, 1), {"hangs": False}, 5, told)
+        wait_until(lambda: evaluator.poll() or told)
+        evaluator.interrupt()
+        evaluator.interrupt()
+        assert wait_until(evaluator.poll, 10).status == "interrupted"
+        assert (tmp_path / "0-1" / "state").exists()
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_but_it_is_killed_when_its_time_for_that_is_over_or_the_stop_is_hurried(tmp_path: Path, hurried: bool) -> None:
+    with closing(make("process", saves, tmp_path, grace=100.0 if hurried else 0.5)) as evaluator:
+        evaluator.open(["hangs"])
+        told = Told()
+        evaluator.start((0, 1), {"hangs": True}, 5, told)
+        wait_until(lambda: evaluator.poll() or told)
+        evaluator.interrupt()
+        assert evaluator.poll() is None
+        if hurried:
+            evaluator.hurry()
+        assert wait_until(evaluator.poll, 5).status == "interrupted"
+
+
+def test_an_evaluation_that_never_looks_whether_it_is_interrupted_ends_at_once(tmp_path: Path) -> None:
+    with closing(make("process", ignores, tmp_path, grace=100.0)) as evaluator:
+        evaluator.open([])
+        told = Told()
+        evaluator.start((0, 1), {}, 5, told)
+        wait_until(lambda: evaluator.poll() or told)
+        evaluator.interrupt()
+        assert wait_until(evaluator.poll, 5).status == "interrupted"
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_objective_that_gives_itself_up_has_failed(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, gives_itself_up, tmp_path)) as evaluator:
+        evaluator.open([])
+        outcome = evaluate(evaluator)
+        assert (outcome.status, outcome.error) == ("failed", "Interrupted")
+
+
+def test_an_evaluation_in_this_process_is_given_up_when_a_stop_is_hurried(tmp_path: Path) -> None:
+    def hurries(params: dict[str, Any], trial: Any) -> float:
+        signal.raise_signal(signal.SIGUSR2)
+        return 0.0
+
+    def reports(params: dict[str, Any], trial: Any) -> float:
+        trial.report(0, 1.0)
+        return 2.0
+
+    def hurry_in_the_report(step: int, loss: float) -> bool:
+        signal.raise_signal(signal.SIGUSR2)
+        return False
+
+    def handle(number: int, frame: object) -> None:
+        evaluator.hurry()
+
+    before = signal.signal(signal.SIGUSR2, handle)
+    try:
+        evaluator = InlineEvaluator(hurries, Folders(tmp_path), {}, is_interrupted=lambda: True)
+        assert evaluate(evaluator).status == "interrupted"
+        # What evo does with a report is not torn in the middle.
+        evaluator = InlineEvaluator(reports, Folders(tmp_path), {}, is_interrupted=lambda: True)
+        evaluator.start((0, 1), {}, 5, hurry_in_the_report)
+        outcome = evaluator.poll()
+        assert outcome is not None
+        assert (outcome.status, outcome.loss) == ("completed", 2.0)
+        evaluator.hurry()  # Between two evaluations: nothing.
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_a_child_answers_polls_while_it_evaluates(child: ProcessEvaluator) -> None:

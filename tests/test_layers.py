@@ -33,6 +33,7 @@ LAYERS = [
     "evo.search",
     # Pure above, effects below.
     "evo.signals",
+    "evo.allocation",
     "evo.mpi",
     "evo.journal",
     "evo.weights",
@@ -48,6 +49,7 @@ LAYERS = [
     "evo.plan",
     "evo.ending",
     "evo.study",
+    "evo.session",
     "evo.run",
     "evo.cli",
     "evo",
@@ -152,7 +154,7 @@ def test_importing_the_package_loads_nothing_heavy_and_nothing_of_itself() -> No
     assert [name for name in loaded if name.startswith("evo.")] == []
 
 
-@pytest.mark.parametrize("module", ["evo.study", "evo.run", "evo.cli"])
+@pytest.mark.parametrize("module", ["evo.study", "evo.session", "evo.run", "evo.cli"])
 def test_a_rank_never_loads_what_trains(module: str) -> None:
     program = f"import {module}, json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, capture_output=True, check=True)

@@ -229,19 +229,42 @@ def test_a_signal_interrupts_an_evaluation_in_a_child_which_is_taken_up_again(
     assert [(one.name, one.status) for one in evaluations] == [(f"0-{index}", "completed") for index in range(3)]
 
 
-def test_a_second_signal_ends_an_evaluation_that_cannot_be_interrupted(launcher: Launcher, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
+def test_a_second_signal_gives_up_an_evaluation_in_this_process_which_is_taken_up_again(
+    launcher: Launcher, folder: Path, name: str
+) -> None:
     (folder / "waits.py").write_text(WAITS)
     command = ["-m", "evo.run", "waits.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--evaluations"]
     process = launcher.start(sys.executable, *command, "2")
     wait_until((folder / "here" / "individuals" / "0-0" / "waiting").exists)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(getattr(signal, name))
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert launcher.finish(process, timeout=10).status not in (0, 1, 2, 85)
+        process.wait(1.5)
+    process.send_signal(getattr(signal, name))
+    ended = launcher.finish(process, timeout=10)
+    assert (ended.status, ended.err) == (85, "")
     (folder / "go").touch()
     assert launcher.python(*command, "2").status == 0
-    assert [event.individual for event in finished(folder / "here")] == [(0, 0), (0, 1)]
+    outcomes = [(event.individual, event.status) for event in finished(folder / "here")]
+    assert outcomes == [((0, 0), "interrupted"), ((0, 0), "completed"), ((0, 1), "completed")]
+
+
+def test_signals_are_handled_before_anything_heavy_is_imported(launcher: Launcher, folder: Path) -> None:
+    shows = "import sys, evo.run; print({'numpy', 'msgspec', 'jsonargparse', 'mpi4py', 'torch'} & {*sys.modules})"
+    assert launcher.python("-c", shows).out == "set()\n"
+    (folder / "numpy.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGUSR1)\n1 / 0\n")
+    ended = launcher.python("-c", "import evo.run; evo.run.main(['sphere'])", PYTHONPATH=str(folder))
+    assert ended.status == 1  # The handler was there; what ends it is the error after the signal.
+    assert "ZeroDivisionError" in ended.err
+
+
+def test_the_ready_file_is_there_when_a_search_has_begun(launcher: Launcher, folder: Path) -> None:
+    ended = launcher.python("-m", "evo.run", "sphere", "--evaluations", "1", EVO_READY_FILE="ready")
+    assert ended.status == 0
+    assert (folder / "ready").read_text() == "1\n"
+    ended = launcher.python("-m", "evo.run", "sphere", "--evaluations", "1", EVO_READY_FILE="none/ready")
+    assert ended.status == 2
+    assert ended.err.startswith("evo: error: EVO_READY_FILE is none/ready, which cannot be written")
 
 
 def test_a_search_that_was_killed_goes_on_with_what_was_in_flight(launcher: Launcher, folder: Path) -> None:

@@ -304,7 +304,44 @@ def test_what_a_worker_emits_is_all_that_another_needs_to_know() -> None:
     for event in events:
         other.receive(event, NOW)
     assert other.population.digest() == worker.population.digest()
-    assert +other.population.counts == {"completed": 3, "failed": 3, "pruned": 3, "interrupted": 3}
+    # Those that were interrupted come next again, and complete.
+    assert +other.population.counts == {"completed": 3, "failed": 3, "pruned": 3, "interrupted": 1}
+
+
+def test_what_is_interrupted_while_the_search_goes_on_is_taken_up_at_once_under_its_own_identity() -> None:
+    worker = make_worker(SPACE, GENETIC, Budget(evaluations=2))
+    first = ask(worker)
+    assert first is not None
+    worker.tell(first.individual, Outcome(status="interrupted"), NOW)
+    again = ask(worker)
+    assert again is not None
+    assert (again.individual, again.params) == (first.individual, first.params)
+    worker.tell(again.individual, COMPLETED, NOW)
+    second = ask(worker)
+    assert second is not None
+    worker.tell(second.individual, COMPLETED, NOW)
+    assert ask(worker) is None
+    assert worker.population.counts["completed"] == 2
+
+
+def test_what_is_interrupted_because_the_search_stops_is_left_to_the_next_session() -> None:
+    worker = make_worker(SPACE, GENETIC)
+    first = ask(worker)
+    assert first is not None
+    worker.request_stop("SIGUSR1 asked to stop")
+    worker.tell(first.individual, Outcome(status="interrupted"), NOW)
+    assert ask(worker) is None
+    assert worker.interrupted
+
+
+def test_nothing_is_launched_that_could_not_end_in_time_except_the_first_one_of_a_session() -> None:
+    known = [started((0, 0), {"x": 0.5, "layers": 1}), finished((0, 0), 1.0, seconds=5.0)]
+    worker = make_worker(SPACE, GENETIC, Budget(deadline=NOW + 4.0), population=replayed(SPACE, known))
+    first = ask(worker)
+    assert first is not None
+    worker.tell(first.individual, Outcome(status="completed", loss=0.5, seconds=4.5), NOW)
+    assert ask(worker) is None
+    assert (worker.stop_reason, worker.interrupted) == ("the time left is too short for another evaluation", True)
 
 
 def test_the_seed_of_a_training_depends_on_the_study_and_the_individual_alone() -> None:

@@ -23,7 +23,7 @@ import msgspec
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity
 from evo.limits import Params
-from evo.objectives import Reference, check_team, optional_method, prepare, wants_trial
+from evo.objectives import Interrupted, Reference, check_team, optional_method, prepare, wants_trial
 from evo.signals import end_group_with_this_process, end_with_parent
 from evo.worker import Outcome
 
@@ -148,7 +148,7 @@ def main(
             rank=rank,
             size=size,
             checkpoint_interval=checkpoint_interval,
-            is_interrupted=lambda: interruption.requested,
+            is_interrupted=interruption.check,
         )
         if isinstance(order, Examination):
             news: News = _examine(loaded, params, trial)
@@ -181,23 +181,29 @@ def _load(pickled: bytes) -> Callable[..., Any]:
 class _Interruption:
     """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it ends the process.
 
-    Attributes:
-        requested: Whether it has arrived.
+    An evaluation that has never looked whether it is interrupted, or not yet, has nothing to save and ends at once.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = self._looks = False
         self.__exit__()
 
     def __enter__(self) -> None:
-        self.requested = False
+        self._requested = self._looks = False
         signal.signal(signal.SIGTERM, self._request)
 
     def __exit__(self, *error: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
+    def check(self) -> bool:
+        """Whether it was requested."""
+        self._looks = True
+        return self._requested
+
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self._requested = True
+        if not self._looks:
+            raise Interrupted
 
 
 class _Reporter:

@@ -110,9 +110,9 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
         metrics = json_scalars(trial.metrics)
     except KeyboardInterrupt:
         raise
-    except Interrupted:
-        return Outcome(status="interrupted", seconds=time.perf_counter() - began)
     except BaseException as error:
+        if isinstance(error, Interrupted) and trial.interrupted:
+            return Outcome(status="interrupted", seconds=time.perf_counter() - began)
         with suppress(Exception):  # They may be what went wrong.
             metrics = json_scalars(trial.metrics)
         return Outcome(
@@ -145,6 +145,7 @@ class InlineEvaluator:
         environment: Variables to set from `open` to `close`.
         threads: CPU threads that a training may use.
         team: The ranks that evaluate together with this one; None: it is alone.
+        is_interrupted: Whether an evaluation should save its state and end.
     """
 
     def __init__(
@@ -154,7 +155,11 @@ class InlineEvaluator:
         environment: Mapping[str, str],
         threads: int = 1,
         team: Team | None = None,
+        is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_interrupted = is_interrupted
+        # Whether the objective runs just now, and nothing of ours that must not be torn.
+        self._may_give_up = False
         self._team = team or Team(Serial(), 1)
         self._team.lends = True
         self._objective = objective
@@ -180,7 +185,15 @@ class InlineEvaluator:
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""
-        self._outcome = evaluate(self._run, params, self._trial(identity, seed, report))
+
+        def report_whole(step: int, loss: float) -> bool:
+            self._may_give_up = False
+            try:
+                return report(step, loss)
+            finally:
+                self._may_give_up = True
+
+        self._outcome = evaluate(self._run_whole, params, self._trial(identity, seed, report_whole))
 
     def poll(self) -> Outcome | None:
         """The outcome."""
@@ -188,6 +201,11 @@ class InlineEvaluator:
 
     def interrupt(self) -> None:
         """Too late: it has already ended."""
+
+    def hurry(self) -> None:
+        """Give up the evaluation in flight, by an exception in it."""
+        if self._may_give_up:
+            raise Interrupted
 
     def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
         """Metrics of an evaluated individual on held-out data; empty when the objective has no test.
@@ -208,7 +226,15 @@ class InlineEvaluator:
             rank=team.place,
             size=team.size,
             communicator=team.lend,
+            is_interrupted=self._is_interrupted,
         )
+
+    def _run_whole(self, params: Params, trial: Trial) -> Any:
+        self._may_give_up = True
+        try:
+            return self._run(params, trial)
+        finally:
+            self._may_give_up = False
 
     def close(self) -> None:
         """Put back the environment variables."""

@@ -27,7 +27,6 @@ from evo.objectives import Reference
 from evo.worker import Outcome
 
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.
-_SAVING = 8.0  # Seconds that an interrupted evaluation may take to save its state.
 _GRACE = 2.0  # Seconds in which a child ends by itself once the pipe is closed, from either side.
 _LAST_WORDS = 2000  # Characters of a dead child's output that are kept.
 
@@ -43,6 +42,7 @@ class ProcessEvaluator:
         time_limit: Seconds after which an evaluation fails; None: no limit.
         team: The ranks that evaluate together with this one; None: it is alone.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
+        grace: Seconds that an interrupted evaluation may take to save its state.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class ProcessEvaluator:
         time_limit: float | None = None,
         team: Team | None = None,
         checkpoint_interval: float = math.inf,
+        grace: float = 45.0,
     ) -> None:
         self._checkpoint_interval = checkpoint_interval
+        self._grace = grace
         self._place = (team.place, team.size) if team else (0, 1)
         self._objective = objective
         self._folder = folder
@@ -113,10 +115,14 @@ class ProcessEvaluator:
             return
         self._interrupted = True
         if self._ready and self._may_save and self._process is not None:
-            self._must_have_saved = time.monotonic() + _SAVING
+            self._must_have_saved = time.monotonic() + self._grace
             self._process.terminate()
         else:
             self._kill()
+
+    def hurry(self) -> None:
+        """Have the child killed at the next poll, whatever it does."""
+        self._grace = self._must_have_saved = 0.0
 
     def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
         """Metrics of an evaluated individual on held-out data; empty when the objective has no test.

@@ -36,7 +36,10 @@ class Evaluator(Protocol):
         """The outcome, or None after a moment's wait for it."""
 
     def interrupt(self) -> None:
-        """End the evaluation in flight."""
+        """End the evaluation in flight, which may save its state first."""
+
+    def hurry(self) -> None:
+        """Give up whatever runs, now; called by a signal handler, in the middle of anything."""
 
     def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
         """Metrics of an evaluated individual on held-out data; a `RuntimeError` says why it failed."""
@@ -181,6 +184,7 @@ class TeamEvaluator:
         self._interrupted = False
         self._ended = 0.0
         self.open = evaluator.open
+        self.hurry = evaluator.hurry  # The other ranks get the signal as well.
         self.test = evaluator.test
         self.close = evaluator.close
 

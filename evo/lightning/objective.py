@@ -6,6 +6,7 @@ import copy
 import gc
 import inspect
 import math
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -109,7 +110,7 @@ class LightningObjective:
         state = trial.folder / STATE
         with alone():
             module, data = self._build(params, trial)
-            if not state.exists():
+            if not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
                 _remove_leftovers(trial.folder)
             report = TrialReport(trial, params, self.monitor, self.mode)
             saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial)]
@@ -219,7 +220,7 @@ class LightningObjective:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes what an attempt that was killed left, so that nothing of it is taken for this one's."""
-    for pattern in ("best*.ckpt", "events.out.tfevents.*", "hparams.yaml"):
+    for pattern in ("best*.ckpt", STATE, "events.out.tfevents.*", "hparams.yaml"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 

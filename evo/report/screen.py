@@ -150,7 +150,7 @@ def _budget_text(budget: Budget, workers: int, ranks: int) -> str:
     if budget.target is not None:
         parts.append(f"until the loss is {budget.target:g}")
     if budget.deadline is not None:
-        parts.append("until the walltime is over")
+        parts.append(f"until {budget.why_deadline}")
     return " or ".join(parts)
 
 
