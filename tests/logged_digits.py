@@ -1,6 +1,6 @@
 """Digits trainings that write down every step that they take, for tests that kill or interrupt them.
 
-`short` takes some 300 steps, `long` more than any test waits for.
+`short` takes 300 steps; `long` ends with the epoch in which the file `enough` appears.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from evo.problems.digits import DigitsNet, parts
 
 LIMITS = "{lr: [1e-4, 1e-2], workers: {type: choice, values: [0, 1]}}"
 FILE = "steps.jsonl"
+ENOUGH = "enough"
 BATCHES = 20
 GAMMA = 0.9  # What the scheduler multiplies the learning rate with after each epoch.
 
@@ -86,6 +87,13 @@ def count_steps(folder: Path) -> int:
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
+class UntilEnough(L.Callback):
+    """Ends a training once a file says so."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        trainer.should_stop = Path(ENOUGH).exists()
+
+
 class Log(L.Callback):
     """Appends a line for each step, which no kill can take back."""
 
@@ -106,11 +114,10 @@ class Log(L.Callback):
         os.close(file)
 
 
-def _train(epochs: int) -> LightningObjective:
-    return LightningObjective(
-        Net, Images, max_epochs=epochs, early_stopping=None, trainer={"callbacks": [Log()], "logger": False}
-    )
+def _train(epochs: int, *callbacks: L.Callback) -> LightningObjective:
+    settings = {"callbacks": [Log(), *callbacks], "logger": False}
+    return LightningObjective(Net, Images, max_epochs=epochs, early_stopping=None, trainer=settings)
 
 
 short = _train(15)
-long = _train(100_000)
+long = _train(100_000, UntilEnough())
