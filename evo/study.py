@@ -227,6 +227,7 @@ def _make_evaluator(
             team,
             checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
             grace=parse_duration("grace", config.grace),
+            is_interrupted=is_interrupted,
         )
     else:
         assert not isinstance(plan.objective, Reference)
