@@ -134,7 +134,9 @@ def end_group_with_this_process() -> None:
     if os.fork():
         return
     os.setsid()
-    os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # Others wait for the end of pipes.
+    for descriptor in os.listdir("/proc/self/fd"):  # Others wait for the end of pipes.
+        with contextlib.suppress(OSError):
+            os.close(int(descriptor))
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # Slurm sends some to all processes of a job.
     _ask_for_signal(signal.SIGUSR1)
     while os.getppid() == leader:
