@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Protocol
 
 from evo.breeding import training_seed
-from evo.events import AnyEvent, Done, Identity, Joined, encode
+from evo.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.exchange import Exchange
 from evo.limits import Params
 from evo.worker import Outcome, Worker
@@ -118,10 +118,11 @@ def search(
         exchange.be_level()
 
     def report(identity: Identity, step: int, loss: float) -> bool:
-        publish(worker.report(identity, step, loss, clock()))
-        catch_up()
+        catch_up()  # First: the decision is to be based on all that has arrived.
+        events = worker.report(identity, step, loss, clock())
+        publish(events)
         exchange.post()
-        return False
+        return any(isinstance(event, Judged) and event.stop for event in events)
 
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
     publish(worker.join(clock()))
