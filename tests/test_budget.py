@@ -27,7 +27,7 @@ def population_of(
         if status:
             outcome: Any = status
             events.append(
-                finished((0, generation), {"completed": loss + generation, "pruned": 9.0}.get(outcome), outcome)
+                finished((0, generation), {"completed": loss + generation, "pruned": 9.0}.get(outcome), outcome, 1.0)
             )
     return replayed(SPACE, events)
 
