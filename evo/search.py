@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evo.breeding import training_seed
-from evo.events import AnyEvent, Done, Identity, Joined, encode
+from evo.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.exchange import Exchange
 from evo.limits import Params
 from evo.worker import Outcome, Worker
@@ -140,10 +140,11 @@ class _Publisher:
 
     def report(self, identity: Identity, step: int, loss: float) -> bool:
         """Publish an intermediate loss; whether the evaluation is to stop early."""
-        self.publish(self.worker.report(identity, step, loss, self.clock()))
-        self.catch_up()
+        self.catch_up()  # First: the decision is to be based on all that has arrived.
+        events = self.worker.report(identity, step, loss, self.clock())
+        self.publish(events)
         self.exchange.post()
-        return False
+        return any(isinstance(event, Judged) and event.stop for event in events)
 
     def catch_up(self) -> None:
         """Take in all that has arrived."""

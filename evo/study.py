@@ -24,6 +24,7 @@ from evo.objectives import Reference, describe
 from evo.plan import Plan, make_plan
 from evo.population import Population
 from evo.propagators import Propagator
+from evo.pruning import Rungs
 from evo.report.records import Result
 from evo.report.screen import Screen
 from evo.rundir import RunDirectory, Scratch, Study, find_study
@@ -100,6 +101,7 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
+        pruning=repr(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         versions=_versions(),
         created=time.time(),
@@ -118,8 +120,11 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
     population = Population(plan.space, island, plan.archipelago.islands)
+    rungs = Rungs(plan.pruner) if plan.pruner else None
     for event in directory.events():
         population.apply(event)
+        if rungs:
+            rungs.apply(event)
     settings = Settings(
         rank=number,
         ranks=plan.archipelago.workers,
@@ -131,7 +136,7 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
         archipelago=plan.archipelago,
         migration=plan.migration,
     )
-    return Worker(settings, plan.propagators[island], population)
+    return Worker(settings, plan.propagators[island], population, rungs)
 
 
 def _concluded_earlier(

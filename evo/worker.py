@@ -7,18 +7,19 @@ already been applied to its own population: the caller writes it to the journal 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from evo.breeding import Bred, Breeder
 from evo.budget import Budget
-from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Pollinated, Reported, Started, Status
+from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Judged, Pollinated, Reported, Started, Status
 from evo.inflight import InFlight
 from evo.migration import Migration, Migrator
 from evo.population import Individual, Population
 from evo.propagators import Propagator
+from evo.pruning import Rungs
 from evo.topology import Archipelago, make_archipelago
 
 # Evaluations left for each rank from which on no rank starts another before the others can know of its last one.
@@ -87,9 +88,13 @@ class Worker:
         propagator: Breeds individuals from the active population.
         population: What is known at the start: empty, or replayed from the journal. Individuals in flight there are
             shared out among the ranks and evaluated first.
+        rungs: Decides which evaluations are ended early; None: none is.
     """
 
-    def __init__(self, settings: Settings, propagator: Propagator, population: Population) -> None:
+    def __init__(
+        self, settings: Settings, propagator: Propagator, population: Population, rungs: Rungs | None = None
+    ) -> None:
+        self._rungs = rungs
         self.settings = settings
         self.population = population
         self.stop_reason = ""
@@ -239,7 +244,7 @@ class Worker:
         return events
 
     def report(self, identity: Identity, step: int, loss: float, now: float) -> list[AnyEvent]:
-        """Record an intermediate loss.
+        """Record an intermediate loss, and whether the evaluation goes on if that is decided now.
 
         Args:
             identity: Which individual.
@@ -250,7 +255,14 @@ class Worker:
         Returns:
             The events to publish.
         """
-        return self._emit(Reported(time=now, individual=identity, step=step, loss=loss))
+        reported = Reported(time=now, individual=identity, step=step, loss=loss)
+        self._take(reported)
+        rung = self._rungs.reached(reported) if self._rungs else None
+        if self._rungs is None or rung is None:
+            return [reported]
+        best = self.population.best.loss if self.population.best else None
+        verdict = self._rungs.judge(identity, rung, best)
+        return [reported, *self._emit(Judged(time=now, individual=identity, rung=rung, **asdict(verdict)))]
 
     def receive(self, event: AnyEvent, now: float) -> list[AnyEvent]:
         """Take in what another rank sent.
@@ -327,6 +339,8 @@ class Worker:
             self._done.add(event.rank)
         self.population.apply(event)
         self._in_flight.apply(event)
+        if self._rungs:
+            self._rungs.apply(event)
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:

@@ -22,6 +22,7 @@ LAYERS = [
     "evo.events",
     "evo.population",
     "evo.propagators",
+    "evo.pruning",
     "evo.topology",
     "evo.breeding",
     "evo.budget",
