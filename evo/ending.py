@@ -13,6 +13,7 @@ from evo.evaluation import Evaluator
 from evo.exchange import Exchange
 from evo.report.records import count_statuses, gather_evaluations, rank_evaluations
 from evo.rundir import RunDirectory, Scratch, Study
+from evo.storage import persist
 from evo.weights import Weights
 from evo.worker import Worker
 
@@ -128,7 +129,8 @@ class Ending:
             messages=sum(each.messages for each in words.values()),
             bytes=sum(each.bytes for each in words.values()),
         )
-        size = self._weights.sweep(self._directory.path / "individuals")
+        individuals = self._directory.path / "individuals"
+        size = persist(f"{individuals} cannot be tidied", lambda: self._weights.sweep(individuals))
         if not (conclusion.interrupted or conclusion.gave_up):
             self._directory.write("summary.json", self._summary(conclusion) | {"individuals_bytes": size})
         return msgspec.json.encode(conclusion).decode()

@@ -186,6 +186,8 @@ def _search(
             directory.remember(event)
             weights(event)
             progress(event)
+            if exchange.is_first:
+                screen.warn(event)
 
         with closing(journal), closing(progress):
             words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
