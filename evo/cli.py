@@ -1,4 +1,4 @@
-"""The `evo` command: `evo run …` searches, `evo best RUN` shows what was found."""
+"""The `evo` command: `evo run …` searches, `evo best RUN` shows what was found, `evo repair RUN` mends journals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _USAGE = """usage: evo COMMAND [options]
 
 commands:
   run    search; the same as python -m evo.run (evo run --help)
-  best   show the best individual of a run directory (evo best --help)"""
+  best   show the best individual of a run directory (evo best --help)
+  repair salvage what is sound in damaged journals (evo repair --help)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,14 +34,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(rest, program="evo run")
     if command == "best":
         return _best(rest)
+    if command == "repair":
+        return _repair(rest)
     if command in ("-h", "--help"):
         print(_USAGE)
         return 0
     if command == "--version":
         print(f"evo {__version__}")
         return 0
-    print(f"evo: error: {command!r} is no command; use run or best" if command else _USAGE, file=sys.stderr)
+    print(f"evo: error: {command!r} is no command; use run, best or repair" if command else _USAGE, file=sys.stderr)
     return 2
+
+
+def _repair(arguments: Sequence[str]) -> int:
+    from evo.repair import repair
+    from evo.rundir import RunDirectory
+
+    parser = argparse.ArgumentParser(
+        prog="evo repair",
+        description="Write the sound lines of damaged journals anew. The damaged ones are kept beside them.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="A run directory in which no run is writing.")
+    parser.add_argument("--dry-run", action="store_true", help="Only tell what is damaged.")
+    options = parser.parse_args(arguments)
+    try:
+        for line in repair(RunDirectory(options.run), options.dry_run):
+            print(line)
+    except ValueError as error:
+        print(f"evo: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _best(arguments: Sequence[str]) -> int:

@@ -22,6 +22,9 @@ from evo.events import AnyEvent, Identity
 from evo.journal import Journal, Memory, open_locked, read_journal
 from evo.storage import persist
 
+# What JSON that is damaged raises.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class Study(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched, as study.json records it.
@@ -93,7 +96,7 @@ class RunDirectory:
                     f"run directory {self} holds files but no study.json: choose an empty or a new directory"
                 ) from None
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *_UNREADABLE) as error:
             raise ValueError(f"run directory {self}: study.json cannot be read: {error}") from None
 
     def create(self, study: Study) -> None:
@@ -150,7 +153,7 @@ class RunDirectory:
         """Whether it has a completion record, and a sound one."""
         try:
             self.tested()
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *_UNREADABLE):
             return False
         return True
 

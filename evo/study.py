@@ -18,7 +18,7 @@ from evo.config import Config, parse_duration
 from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
-from evo.events import AnyEvent
+from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
 from evo.objectives import Reference, describe
 from evo.plan import Plan, make_plan
@@ -121,7 +121,13 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
     island = plan.archipelago.island_of(number)
     population = Population(plan.space, island, plan.archipelago.islands)
     for event in directory.events():
-        population.apply(event)
+        try:
+            population.apply(event)
+        except ValueError as error:
+            raise ValueError(
+                f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
+                f"evo repair {directory} salvages the rest"
+            ) from None
     settings = Settings(
         rank=number,
         ranks=plan.archipelago.workers,

@@ -140,6 +140,7 @@ def test_zeros_that_a_power_failure_left_at_the_end_are_cut(file: Path, tail: by
         LINES[1][:-1],
         LINES[1][1:],
         LINES[1] + LINES[2],
+        LINES[1][:-1] + b',"strategy":{"deep":' + b"[" * 5000 + b"]" * 5000 + b"}}",
         LINES[1] + b"\0",
         b"\xff\xfe",
         b"[" * 100_000,

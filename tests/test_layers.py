@@ -34,9 +34,11 @@ LAYERS = [
     # Pure above, effects below.
     "evo.signals",
     "evo.mpi",
+    "evo.storage",
     "evo.journal",
     "evo.weights",
     "evo.rundir",
+    "evo.repair",
     "evo.objectives",
     "evo.evaluation",
     "evo.device",

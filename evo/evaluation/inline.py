@@ -101,7 +101,7 @@ class RunningTrial:
 
 
 def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:
-    """Run an objective; whatever goes wrong in it is a failed outcome, unless the disk is full: then it may succeed later.
+    """Run an objective; whatever goes wrong in it is a failed outcome, unless it could not write its files.
 
     Args:
         run: What `evo.objectives.prepare` returned.
