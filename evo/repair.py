@@ -82,7 +82,8 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         findings = [examine(file, space) for file in journals]
         for finding in findings:
             if finding.damaged:
-                yield f"{directory}/journal/{finding.file.name}: {len(finding.damaged)} damaged line(s), {len(finding.sound)} sound record(s)"
+                counts = f"{len(finding.damaged)} damaged line(s), {len(finding.sound)} sound record(s)"
+                yield f"{directory}/journal/{finding.file.name}: {counts}"
                 yield from (f"  {line}" for line in finding.damaged)
         skipped = _skipped(directory, findings)
         for finding in findings:
