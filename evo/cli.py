@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from evo import __version__
 
@@ -15,6 +16,13 @@ commands:
   run    search; the same as python -m evo.run (evo run --help)
   best   show the best individual of a run directory (evo best --help)
   repair salvage what is sound in damaged journals (evo repair --help)"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as all of evo does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"evo: error: {message}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +58,7 @@ def _repair(arguments: Sequence[str]) -> int:
     from evo.repair import repair
     from evo.rundir import RunDirectory
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="evo repair",
         description="Write the sound lines of damaged journals anew. The damaged ones are kept beside them.",
     )
@@ -73,7 +81,7 @@ def _best(arguments: Sequence[str]) -> int:
     from evo.report.tables import best_text
     from evo.rundir import RunDirectory
 
-    parser = argparse.ArgumentParser(prog="evo best", description="Show the best individual of a run directory.")
+    parser = _Parser(prog="evo best", description="Show the best individual of a run directory.")
     parser.add_argument("run", type=Path, metavar="RUN", help="A run directory, complete or not.")
     parser.add_argument("--json", action="store_true", help="One JSON object, for scripts.")
     options = parser.parse_args(arguments)

@@ -29,12 +29,14 @@ class DamagedLine:
         content: Its bytes.
         problem: Why it is none.
         salvaged: Whole records in it.
+        is_record: Whether it is one, but does not fit the limits.
     """
 
     number: int
     content: bytes
     problem: str
     salvaged: Sequence[AnyEvent]
+    is_record: bool = False
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -80,6 +82,7 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         for file in journals:
             stack.enter_context(open_locked(file))
         findings = [examine(file, space) for file in journals]
+        _check_limits(directory, findings)
         for finding in findings:
             if finding.damaged:
                 counts = f"{len(finding.damaged)} damaged line(s), {len(finding.sound)} sound record(s)"
@@ -113,13 +116,13 @@ def examine(file: Path, space: Space | None) -> Finding:
     damaged: list[DamagedLine] = []
     for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
         event = _sound(line, space)
-        if isinstance(event, str):
-            parts = [_sound(part.strip(b"\0"), space) for part in re.split(_BEGINNING, line)]
-            salvaged = [part for part in parts if not isinstance(part, str)]
-            damaged.append(DamagedLine(number, line, event, salvaged))
-            sound += salvaged
-        else:
+        if not isinstance(event, str):
             sound.append(event)
+            continue
+        parts = [_sound(part.strip(b"\0"), space) for part in re.split(_BEGINNING, line)]
+        salvaged = [part for part in parts if not isinstance(part, str)]
+        damaged.append(DamagedLine(number, line, event, salvaged, is_whole(line)))
+        sound += salvaged
     return Finding(file, sound, damaged)
 
 
@@ -132,6 +135,16 @@ def _sound(line: bytes, space: Space | None) -> AnyEvent | str:
     except ValueError as error:
         return str(error)
     return event
+
+
+def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
+    fitting = sum(isinstance(event, Started) for finding in findings for event in finding.sound)
+    others = sum(line.is_record for finding in findings for line in finding.damaged)
+    if others > fitting:
+        raise ValueError(
+            f"{others} of {others + fitting} starts in the journals of {directory} do not fit the limits in "
+            "study.json, which seems to be that of another study: put the right one in its place"
+        )
 
 
 def _space(directory: RunDirectory) -> tuple[Space | None, str]:

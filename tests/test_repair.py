@@ -145,6 +145,16 @@ def test_a_start_outside_of_the_limits_is_damage_too(
     assert population_of(directory).started == 3
 
 
+def test_journals_are_not_fitted_to_a_study_record_that_is_another_ones(
+    directory: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(directory, b"{}", *[encode(started((0, number), {"x": number + 2.0})) for number in range(3)])
+    before = contents(directory)
+    assert run(directory.path) == 2
+    assert "3 of 4 starts in the journals" in capsys.readouterr().err
+    assert contents(directory) == before
+
+
 def test_a_result_whose_start_was_lost_takes_no_part_and_its_identity_is_not_given_again(
     directory: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
