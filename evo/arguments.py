@@ -84,10 +84,11 @@ def _readable(message: str) -> str:
     if given:
         kinds = re.sub(r"<class '(.*?)'>|typing\.", r"\1", given[2]).replace("NoneType", "null")
         return f"{given[1]} is {given[3]!r}: it must be one of the types {kinds}"
-    literal = re.match(r'Parser key "(\w+)": Expected a typing.Literal\[(.*?)\]. Got value: (.*)', line)
+    literal = re.match(r'Parser key "(\w+)": Expected a typing.Literal\[(.*?)\]. Got value:\s*(.*)', line)
     if literal:
         return f"{literal[1]} is {literal[3]!r}: it must be one of {literal[2]}"
-    plain = re.match(r"Parser key \"(\w+)\": Expected a <class '(\w+)'>. Got value: (.*)", line)
+    plain = re.match(r"Parser key \"(\w+)\": Expected a <class '(\w+)'>. Got value:\s*(.*)", line)
     if plain:
         return f"{plain[1]} is {plain[3]!r}: it must be of type {plain[2]}"
+    line = re.sub(r'^Parser key "([^"]*)": ', r"\1: ", line)
     return f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line

@@ -1,4 +1,4 @@
-"""The `evo` command: `evo run …` searches, `evo best RUN` shows what was found, `evo doctor` what would bite."""
+"""The `evo` command: `evo run` searches, `evo best` shows what was found, `evo doctor` what would bite; see _USAGE."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from evo import __version__
 
@@ -18,7 +18,15 @@ _USAGE = """usage: evo COMMAND [options]
 commands:
   run     search; the same as python -m evo.run (evo run --help)
   best    show the best individual of a run directory, or of several (evo best --help)
+  repair  salvage what is sound in damaged journals (evo repair --help)
   doctor  say what would bite a search here (evo doctor --help)"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as all of evo does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"evo: error: {message}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,14 +50,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from evo.doctor.command import main as doctor
 
         return doctor(rest, program="evo doctor")
+    if command == "repair":
+        return _repair(rest)
     if command in ("-h", "--help"):
         print(_USAGE)
         return 0
     if command == "--version":
         print(f"evo {__version__}")
         return 0
-    print(f"evo: error: {command!r} is no command; use run, best or doctor" if command else _USAGE, file=sys.stderr)
+    known = "use run, best, repair or doctor"
+    print(f"evo: error: {command!r} is no command; {known}" if command else _USAGE, file=sys.stderr)
     return 2
+
+
+def _repair(arguments: Sequence[str]) -> int:
+    from evo.repair import repair
+    from evo.rundir import RunDirectory
+
+    parser = _Parser(
+        prog="evo repair",
+        description="Write the sound lines of damaged journals anew. The damaged ones are kept beside them.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="A run directory in which no run is writing.")
+    parser.add_argument("--dry-run", action="store_true", help="Only tell what is damaged.")
+    options = parser.parse_args(arguments)
+    try:
+        for line in repair(RunDirectory(options.run), options.dry_run):
+            print(line)
+    except ValueError as error:
+        print(f"evo: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _best(arguments: Sequence[str]) -> int:
@@ -58,7 +89,7 @@ def _best(arguments: Sequence[str]) -> int:
     from evo.report.records import rank_runs
     from evo.report.tables import best_text, runs_text
 
-    parser = argparse.ArgumentParser(prog="evo best", description="Show the best individual of run directories.")
+    parser = _Parser(prog="evo best", description="Show the best individual of run directories.")
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="A run directory, complete or not; several are compared."
     )

@@ -14,6 +14,7 @@ from evo.propagators.base import check_count, check_probability
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
 _LEAVING = 15.0  # Seconds that all ranks have to end, before their batch job does, once the trainings are saved.
+_MOST_GPUS = 1024  # Of a node.
 _ALTERNATIVES = {
     "evaluate": ("auto", "inline", "process"),
     "migration": ("copy", "move"),
@@ -122,11 +123,12 @@ class Config:
             ("evaluations", 1),
             ("population", 2),
             ("seed", 0),
-            ("gpus_per_node", 0),
             ("degree", 1),
         ):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least)
+        if self.gpus_per_node is not None:
+            check_count("gpus_per_node", self.gpus_per_node, 0, _MOST_GPUS)
         for name in ("migrants", "ranks_per_worker", "keep_checkpoints"):
             check_count(name, getattr(self, name))
         for name in ("crossover", "mutation", "random_init", "max_failed_share"):

@@ -13,6 +13,7 @@ from evo.evaluation import Evaluator
 from evo.exchange import Exchange
 from evo.report.records import count_statuses, gather_evaluations, rank_evaluations
 from evo.rundir import RunDirectory, Scratch, Study
+from evo.storage import persist
 from evo.weights import Weights
 from evo.worker import Worker
 
@@ -116,6 +117,7 @@ class Ending:
         """Write the completion record, if the study is complete; what it returns is for `decode_conclusion`."""
         words = {rank: msgspec.json.decode(text, type=LastWords) for rank, text in last_words.items()}
         interrupted = [each.reason for each in words.values() if each.interrupted]
+        individuals = self._directory.path / "individuals"
         conclusion = Conclusion(
             stop_reason=(interrupted or [self._worker.stop_reason])[0],
             interrupted=bool(interrupted),
@@ -128,7 +130,7 @@ class Ending:
             lost_ranks=tuple(self._ranks_of(sorted(self._exchange.dead))),
             messages=sum(each.messages for each in words.values()),
             bytes=sum(each.bytes for each in words.values()),
-            individuals_bytes=self._weights.sweep(self._directory.path / "individuals"),
+            individuals_bytes=persist(f"{individuals} cannot be tidied", lambda: self._weights.sweep(individuals)),
         )
         if not (conclusion.interrupted or conclusion.gave_up):
             self._directory.write("summary.json", self._summary(conclusion))

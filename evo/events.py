@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-Identity: TypeAlias = tuple[int, int]
+_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Identity: TypeAlias = tuple[_Number, _Number]
 """Rank and generation of birth: unique for the life of a study."""
 
 Status: TypeAlias = Literal["completed", "pruned", "failed", "interrupted"]
@@ -171,6 +172,16 @@ class Pollinated(Event, frozen=True, kw_only=True):
     island: int
 
 
+class Skipped(Event, frozen=True, kw_only=True):
+    """What a journal said of this individual was lost with a damaged line: its identity is never given again.
+
+    Args:
+        individual: Its identity.
+    """
+
+    individual: Identity
+
+
 class Died(Event, frozen=True, kw_only=True):
     """A rank died, and another took over what it had left.
 
@@ -200,7 +211,9 @@ def _check_finite(loss: float) -> None:
         raise ValueError(f"the loss is {loss}: a record holds finite numbers only")
 
 
-AnyEvent: TypeAlias = Joined | Started | Reported | Judged | Finished | Retired | Migrated | Pollinated | Died | Done
+AnyEvent: TypeAlias = (
+    Joined | Started | Reported | Judged | Finished | Retired | Migrated | Pollinated | Skipped | Died | Done
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -223,7 +236,7 @@ def decode(line: bytes | memoryview) -> AnyEvent:
     """
     try:
         return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 

@@ -5,51 +5,64 @@ A line that a killed process left unfinished is cut. Any other damage is reporte
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 from evo.events import AnyEvent, decode, encode
-from evo.transport import Stuck
+from evo.storage import StorageError, persist
 
-T = TypeVar("T")
-
-_PATIENCE = 30.0  # Seconds for which a write is tried again: a share that goes away for a moment comes back.
-_FIRST_PAUSE = 0.1
 _SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process loses nothing.
+# After these the open file is as good as before; after others, of a share that was away, it may not be.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-class StorageError(Stuck):
-    """The run directory cannot be written any more: the same command goes on when it can."""
-
-    status = 85
-
-
-def read_journal(file: Path) -> Iterator[AnyEvent]:
+def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
     """The events of one file; a last line without its end counts when it is whole, and is passed over otherwise.
 
     Args:
-        file: Lines of JSON.
+        file: Lines of JSON, in the folder journal of a run directory.
+        patient: Whether to try again for a while when it cannot be read.
 
     Raises:
         ValueError: It cannot be read, or a line is damaged; the message names the file and the line.
+        StorageError: It cannot be read for a while.
     """
+    problem = f"journal {file} cannot be read"
     try:
-        lines = file.read_bytes().split(b"\n")
+        content = persist(problem, file.read_bytes) if patient else file.read_bytes()
     except OSError as error:
-        raise ValueError(f"journal {file} cannot be read: {error.strerror}") from None
-    torn = lines.pop()
+        raise ValueError(f"{problem}: {error.strerror}") from None
+    *lines, torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             yield decode(line)
         except ValueError as error:
-            raise ValueError(f"journal {file}, line {number} is damaged: {error}") from None
-    if _is_whole(torn):
+            raise ValueError(
+                f"journal {file}, line {number} is damaged: {error}; "
+                f"evo repair {file.parent.parent} salvages what is sound"
+            ) from None
+    if is_whole(torn):
         yield decode(torn)
+
+
+@contextmanager
+def open_locked(file: Path) -> Iterator[int]:
+    """Make sure for a while that no run writes a journal; gives the descriptor of the open file.
+
+    Raises:
+        ValueError: A run does, or it cannot be written.
+    """
+    descriptor = _open(file, os.O_RDWR)
+    try:
+        _lock(file, descriptor)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class Journal:
@@ -64,12 +77,17 @@ class Journal:
 
     def __init__(self, file: Path) -> None:
         self._path = file
+        self._file = _open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
-            self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise ValueError(f"journal {file} cannot be written: {error.strerror}") from None
-        self._lock()
-        self._end_last_line(file)
+            _lock(file, self._file)
+        except ValueError:
+            os.close(self._file)
+            raise
+        # What was appended since the last fsync, and how much of it the operating system has taken.
+        self._unsynced = bytearray()
+        self._written = 0
+        self._is_away = self._is_lost = False
+        self._persist(self._end_last_line)
         self._begin = os.fstat(self._file).st_size  # Of this session.
         self._synced = time.monotonic()
 
@@ -79,69 +97,88 @@ class Journal:
         Raises:
             StorageError: It still fails.
         """
-        rest = memoryview(line + b"\n")
-        while rest:
-            rest = rest[self._persist(lambda: os.write(self._file, rest)) :]  # noqa: B023 - called at once
+        self._unsynced += line + b"\n"
+        self._persist(self._write)
         if time.monotonic() - self._synced > _SYNC_INTERVAL:
-            self._persist(lambda: os.fsync(self._file))
-            self._synced = time.monotonic()
+            self._persist(self._sync)
 
     def recall(self) -> Iterator[AnyEvent]:
         """What was appended in this session."""
-        with self._path.open("rb") as file:
-            file.seek(self._begin)
-            lines = file.read().splitlines()
-        for line in lines:
+        content = persist(f"journal {self._path} cannot be read", self._path.read_bytes)
+        for line in content[self._begin :].splitlines():
             yield decode(line)
 
     def left_by(self, rank: int) -> Iterator[AnyEvent]:
-        """What a rank that died had written, in all sessions."""
+        """What a rank that died had written, in all sessions.
+
+        Raises:
+            StorageError: It is damaged, or cannot be read.
+        """
         file = self._path.with_name(f"{rank}.jsonl")
-        return read_journal(file) if file.exists() else iter(())
+        try:
+            yield from read_journal(file, patient=True) if file.exists() else ()
+        except ValueError as error:
+            raise StorageError(str(error)) from None
 
     def close(self) -> None:
         """Make the log durable and close it."""
-        os.fsync(self._file)
-        os.close(self._file)
-
-    def _persist(self, act: Callable[[], T]) -> T:
-        """Do something with the file, again and again while that fails."""
-        began, pause, told = time.monotonic(), _FIRST_PAUSE, False
-        while True:
-            try:
-                return act()
-            except OSError as error:
-                waited = time.monotonic() - began
-                problem = f"journal {self._path} cannot be written: {error.strerror}"
-                if waited + pause > _PATIENCE:
-                    raise StorageError(
-                        f"{problem}, for {waited:.0f} s now; nothing that was recorded before is lost: make room or "
-                        "repair the file system, and run the same command again"
-                    ) from None
-                if not told:
-                    print(f"evo: {problem}; trying again for {_PATIENCE:g} s", file=sys.stderr, flush=True)
-                told = True
-                time.sleep(pause)
-                pause *= 2
-
-    def _lock(self) -> None:
-        """Make sure that no other run writes here. The lock ends with this process, however that ends."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise ValueError(
-                f"journal {self._path} is being written by another run in this directory: wait for its end, "
-                "stop it, or choose another directory with --run-dir"
-            ) from None
-        except OSError:
-            pass  # A file system without locks.
+            if not self._is_lost:  # Or it would be waited for again.
+                self._persist(self._sync)
+        finally:
+            with suppress(OSError):
+                os.close(self._file)
 
-    def _end_last_line(self, file: Path) -> None:
-        content = file.read_bytes()
+    def _persist(self, act: Callable[[], None]) -> None:
+        def attempt() -> None:
+            if self._is_away:
+                self._reopen()
+            try:
+                act()
+            except OSError as error:
+                self._is_away = error.errno not in _FULL
+                raise
+
+        self._is_lost = True
+        persist(f"journal {self._path} cannot be written", attempt)
+        self._is_lost = False
+
+    def _write(self) -> None:
+        while self._written < len(self._unsynced):
+            self._written += os.write(self._file, self._unsynced[self._written :])
+
+    def _sync(self) -> None:
+        self._write()
+        try:
+            os.fsync(self._file)
+        except OSError:
+            # The system forgets what it could not store: the next fsync would succeed without it. An event that is
+            # there twice does no harm.
+            self._written = 0
+            raise
+        self._unsynced, self._written = bytearray(), 0
+        self._synced = time.monotonic()
+
+    def _reopen(self) -> None:
+        """Begin anew with a file that was away: the share that came back may have forgotten that it was open."""
+        with suppress(OSError):
+            os.close(self._file)
+        self._file = -1
+        # Where nothing is mounted now, no other file must take its place.
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+        try:
+            _lock(self._path, self._file)
+        except ValueError as error:
+            raise StorageError(str(error)) from None
+        self._end_last_line()
+        self._written = 0
+        self._is_away = False
+
+    def _end_last_line(self) -> None:
+        content = self._path.read_bytes()
         end = content.rfind(b"\n") + 1
         torn = content[end:]
-        if _is_whole(torn):
+        if is_whole(torn):
             os.write(self._file, b"\n")
         elif torn:
             os.ftruncate(self._file, end)
@@ -173,7 +210,28 @@ class Memory:
         """Nothing."""
 
 
-def _is_whole(line: bytes) -> bool:
+def _open(file: Path, flags: int) -> int:
+    try:
+        return os.open(file, flags, 0o644)
+    except OSError as error:
+        raise ValueError(f"journal {file} cannot be written: {error.strerror}") from None
+
+
+def _lock(file: Path, descriptor: int) -> None:
+    """Make sure that no other run writes here. The lock ends with this process, however that ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"journal {file} is being written by another run in this directory: wait for its end, "
+            "stop it, or choose another directory with --run-dir"
+        ) from None
+    except OSError:
+        pass  # A file system without locks.
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a last line without its end is a record all the same."""
     # An object's closing brace is its last byte, so that no part of a record is itself a record.
     try:
         decode(line)

@@ -15,12 +15,24 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from sortedcontainers import SortedKeyList
 
-from evo.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
+from evo.events import (
+    AnyEvent,
+    Finished,
+    Identity,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Skipped,
+    Started,
+    Status,
+)
 from evo.limits import Params
 from evo.space import Genome, Space
 
 _FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "failed": 2, "interrupted": 3}
 _NO_STRATEGY: dict[str, Any] = {}
+_ABOUT_INDIVIDUALS = (Started, Reported, Finished, Retired, Migrated, Pollinated, Skipped)
 
 
 class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -206,6 +218,10 @@ class Population:
                     self._early[event.individual] = event
         elif isinstance(event, Retired | Migrated | Pollinated):
             self._travel(event)
+        if isinstance(event, _ABOUT_INDIVIDUALS):
+            # Whatever is said of an individual, no other one may get its identity.
+            rank, generation = event.individual
+            self._generations[rank] = max(generation, self._generations.get(rank, -1))
 
     def digest(self) -> str:
         """A fingerprint that two replicas share exactly when they hold the same individuals, losses and homes."""
@@ -229,8 +245,6 @@ class Population:
             island=event.island,
             strategy=event.strategy or _NO_STRATEGY,
         )
-        rank, generation = event.individual
-        self._generations[rank] = max(generation, self._generations.get(rank, -1))
         self.tried.add(individual.genome.tobytes())
         self.counts["running"] += 1
         self._individuals[event.individual] = self._running[event.individual] = individual

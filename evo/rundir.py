@@ -12,13 +12,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from evo.events import AnyEvent, Identity
-from evo.journal import Journal, Memory, read_journal
+from evo.journal import Journal, Memory, open_locked, read_journal
+from evo.storage import persist
+
+# What JSON that is damaged raises.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,9 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self._name = str(path)
         self.path = path.absolute()  # An objective may change the working directory.
+        # The bytes of each journal that were read last.
+        self._sizes: dict[Path, int] = {}
+        self._has_begun = False
 
     def __str__(self) -> str:
         return self._name
@@ -90,7 +98,7 @@ class RunDirectory:
                     f"run directory {self} holds files but no study.json: choose an empty or a new directory"
                 ) from None
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *_UNREADABLE) as error:
             raise ValueError(f"run directory {self}: study.json cannot be read: {error}") from None
 
     def create(self, study: Study) -> None:
@@ -102,7 +110,7 @@ class RunDirectory:
         try:
             for folder in ("journal", "individuals"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
-            self.write("study.json", study)
+            self._replace("study.json", study)
         except OSError as error:
             raise ValueError(
                 f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
@@ -123,21 +131,31 @@ class RunDirectory:
         """Make the directory, or go on in it: a completion record speaks of a complete study.
 
         Raises:
-            ValueError: It cannot be written.
+            ValueError: It cannot be written, or another run writes there, or did since its events were read.
         """
         if self.study() is None:
             self.create(study)
+        self._check_alone()
         try:
             self._summary.unlink(missing_ok=True)
         except OSError as error:
             raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
+        self._has_begun = True
+
+    def _check_alone(self) -> None:
+        for file in self.journals():
+            with open_locked(file) as descriptor:
+                if os.fstat(descriptor).st_size != self._sizes.get(file):
+                    raise ValueError(
+                        f"run directory {self}: another run has just written {file}; run the same command again"
+                    )
 
     @property
     def is_complete(self) -> bool:
         """Whether it has a completion record, and a sound one."""
         try:
             self.tested()
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *_UNREADABLE):
             return False
         return True
 
@@ -150,14 +168,30 @@ class RunDirectory:
         return self.path / "summary.json"
 
     def write(self, name: str, content: Any) -> None:
-        """Write a JSON file of the directory, whole or not at all."""
+        """Write a JSON file of the directory, whole or not at all; tries again for a while when that fails.
+
+        Raises:
+            StorageError: It still fails.
+        """
+        persist(f"{self.path / name} cannot be written", lambda: self._replace(name, content))
+
+    def _replace(self, name: str, content: Any) -> None:
         file = self.path / name
         partial = file.with_name(f".{name}.{os.getpid()}")
-        with partial.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        try:
+            with partial.open("wb") as stream:
+                stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(file)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+    def journals(self) -> list[Path]:
+        """The journals of all ranks."""
+        return sorted((self.path / "journal").glob("*.jsonl"))
 
     def open_journal(self, rank: int) -> Journal:
         """The log of one rank, to be written.
@@ -179,8 +213,10 @@ class RunDirectory:
         Raises:
             ValueError: A line is damaged; the message names the file and the line.
         """
-        for file in sorted((self.path / "journal").glob("*.jsonl")):
-            yield from read_journal(file)
+        for file in self.journals():
+            with suppress(OSError):  # Or else reading says why.
+                self._sizes[file] = file.stat().st_size
+            yield from read_journal(file, patient=self._has_begun)
 
 
 class Scratch:

@@ -18,7 +18,7 @@ from evo.config import Config, parse_duration
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
-from evo.events import AnyEvent
+from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
 from evo.objectives import Reference, describe
 from evo.plan import Plan, make_plan
@@ -122,7 +122,13 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
     population = Population(plan.space, island, plan.archipelago.islands)
     rungs = Rungs(plan.pruner) if plan.pruner else None
     for event in directory.events():
-        population.apply(event)
+        try:
+            population.apply(event)
+        except ValueError as error:
+            raise ValueError(
+                f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
+                f"evo repair {directory} salvages the rest"
+            ) from None
         if rungs:
             rungs.apply(event)
     settings = Settings(
@@ -195,6 +201,8 @@ def _search(
             directory.remember(event)
             weights(event)
             progress(event)
+            if exchange.is_first:
+                screen.warn(event)
 
         with closing(journal), closing(progress):
             words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))

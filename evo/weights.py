@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from evo.events import AnyEvent, Finished, Identity
@@ -43,7 +44,8 @@ class Weights:
         if self._kept:
             beaten = self._kept - self._best()
             self._kept -= beaten
-            _delete(self._folder(identity) for identity in beaten)
+            with suppress(OSError):  # The end is early enough.
+                _delete(self._folder(identity) for identity in beaten)
 
     def sweep(self, individuals: Path) -> int:
         """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.

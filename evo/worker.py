@@ -36,8 +36,8 @@ class Outcome:
         loss: Finite when completed or pruned, else None.
         seconds: Time it took.
         metrics: JSON scalars.
-        error: Why it failed, one line.
-        traceback: Where it failed.
+        error: Why it failed, or was interrupted without a request, one line.
+        traceback: Where.
     """
 
     status: Status
@@ -231,6 +231,8 @@ class Worker:
                 device=settings.device,
             )
         )
+        if outcome.status == "interrupted" and outcome.error:
+            self.request_stop(outcome.error)  # What hindered this one would hinder the next.
         if self._migrator and outcome.status != "interrupted":
             for event in self._migrator.depart(identity, now):
                 events += self._emit(event)

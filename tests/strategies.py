@@ -7,7 +7,20 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from evo.events import AnyEvent, Died, Done, Finished, Joined, Judged, Migrated, Pollinated, Reported, Retired, Started
+from evo.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Joined,
+    Judged,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Skipped,
+    Started,
+)
 from evo.limits import Choice, Float, Int, identical
 
 # What JSON can hold: characters, not lone surrogates.
@@ -150,6 +163,7 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
     st.builds(Retired, time=_times, individual=identities, island=st.integers(0, 9)),
     st.builds(Migrated, time=_times, individual=identities, island=st.integers(0, 9), move=whole),
     st.builds(Pollinated, time=_times, individual=identities, island=st.integers(0, 9)),
+    st.builds(Skipped, time=_times, individual=identities),
     st.builds(Died, time=_times, rank=whole, heir=whole),
     st.builds(Done, time=_times, rank=whole, reason=texts),
 )

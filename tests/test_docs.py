@@ -20,6 +20,7 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 OTHER_OPTIONS = {
     "evo best": {"--json"},
     "evo doctor": {"--timeout"},
+    "evo repair": {"--dry-run"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--mpi"},
     "tensorboard": {"--logdir"},

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
-from evo.events import Identity
+from evo.events import Identity, json_text
 from evo.limits import Params
 from evo.objectives import Interrupted, Reference, check_team, optional_method, prepare, wants_trial
 from evo.signals import end_group_with_this_process, end_with_parent
@@ -135,9 +135,11 @@ def main(
         except EOFError:
             return
         assert isinstance(order, Task)
-        Path(order.folder).mkdir(parents=True, exist_ok=True)
         rank, size = (0, 1) if isinstance(order, Examination) else place
-        _print_to(Path(order.folder) / log_name(rank))
+        if problem := _enter(Path(order.folder), rank):
+            hindered = Ended(Outcome(status="interrupted", error=problem))
+            connection.send_bytes(encode(Examined({}, problem) if isinstance(order, Examination) else hindered))
+            continue
         params: Params = dict(order.params)
         trial = RunningTrial(
             order.individual,
@@ -217,6 +219,16 @@ class _Reporter:
         verdict = decode_order(self._connection.recv_bytes())
         assert isinstance(verdict, Verdict)
         return verdict.stop
+
+
+def _enter(folder: Path, rank: int) -> str:
+    """Make the folder of an individual, and print there from now on; or else why that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _print_to(folder / log_name(rank))
+    except OSError as error:
+        return json_text(f"{folder} cannot be written: {error.strerror}")
+    return ""
 
 
 def _examine(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> Examined:

@@ -15,6 +15,7 @@ from evo.evaluation.team import Report, Team
 from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
 from evo.objectives import Interrupted, Trial, check_loss, check_team, optional_method, prepare
+from evo.storage import why_not_writable
 from evo.transport import Serial
 from evo.worker import Outcome
 
@@ -89,6 +90,10 @@ class RunningTrial:
         """Whether the evaluation should end early, with the loss so far."""
         return self._should_stop
 
+    def why_not_writable(self, error: BaseException) -> str:
+        """Whether the evaluation may have failed only because its folder cannot be written: then why not."""
+        return json_text(why_not_writable(self._folder, error))
+
     def report(self, step: int, loss: float) -> None:
         """Report an intermediate loss; one that is not finite is passed over."""
         if math.isfinite(loss):
@@ -96,7 +101,7 @@ class RunningTrial:
 
 
 def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:
-    """Run an objective; whatever goes wrong in it is a failed outcome.
+    """Run an objective; whatever goes wrong in it is a failed outcome, unless it could not write its files.
 
     Args:
         run: What `evo.objectives.prepare` returned.
@@ -115,11 +120,12 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
             return Outcome(status="interrupted", seconds=time.perf_counter() - began)
         with suppress(Exception):  # They may be what went wrong.
             metrics = json_scalars(trial.metrics)
+        unwritable = trial.why_not_writable(error)
         return Outcome(
-            status="failed",
+            status="interrupted" if unwritable else "failed",
             seconds=time.perf_counter() - began,
             metrics=metrics,
-            error=one_line(error),
+            error=f"{unwritable} ({one_line(error)})" if unwritable else one_line(error),
             traceback=json_text(traceback.format_exc()),
         )
     return Outcome(

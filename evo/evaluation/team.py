@@ -127,7 +127,7 @@ class Team:
             Stuck: They seem to wait for this rank inside MPI.
         """
         patience = max(_PATIENCE, _LONGER_THAN_ANY * self.longest)
-        if failure.status == "failed" and self.lends and time.monotonic() - moment > patience:
+        if failure.error and self.lends and time.monotonic() - moment > patience:
             raise Stuck(
                 f"the objective failed on rank {self.place} of the {self.size} of a worker ({failure.error}), and for "
                 f"{patience:.0f} s others seem to wait for it in trial.communicator: let all of them fail, or none"
@@ -206,10 +206,10 @@ class TeamEvaluator:
             self._outcomes[place] = message.outcome
         if len(self._outcomes) == self._team.size:
             outcome = self._combine()
-            if outcome.status == "failed":
+            if outcome.error:
                 self._team.send(_Over())
             return outcome
-        if any(outcome.status == "failed" for outcome in self._outcomes.values()):
+        if any(outcome.error for outcome in self._outcomes.values()):
             self.interrupt()  # The others may wait for one that has failed.
         if 0 in self._outcomes:
             self._team.check_patience(self._outcomes[0], self._ended)
@@ -225,9 +225,10 @@ class TeamEvaluator:
             self._evaluator.interrupt()
 
     def _combine(self) -> Outcome:
-        for status in ("failed", "interrupted"):
+        # Where one could not write, others may have failed because of that.
+        for status, has_error in (("interrupted", True), ("failed", True), ("interrupted", False)):
             for place, outcome in sorted(self._outcomes.items()):
-                if outcome.status == status:
+                if outcome.status == status and bool(outcome.error) == has_error:
                     where = f"on rank {place} of the worker: " if place and outcome.error else ""
                     return dataclasses.replace(outcome, error=where + outcome.error)
         return self._outcomes[0]

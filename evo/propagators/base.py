@@ -161,11 +161,13 @@ def check_probability(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value!r}: a probability lies between 0 and 1")
 
 
-def check_count(name: str, value: int, least: int = 1) -> None:
-    """Refuse what is not a whole number, or too small.
+def check_count(name: str, value: int, least: int = 1, most: int = 2**63 - 1) -> None:
+    """Refuse what is not a whole number, or too small, or too large.
 
     Raises:
         ValueError: It names the parameter and its value.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} is {value!r}: give a whole number of at least {least}")
+    if value > most:
+        raise ValueError(f"{name} is too large: give a whole number of at most {most}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from rich import filesize
 from rich.console import Console
 
 from evo.budget import Budget
 from evo.device import Place
+from evo.events import AnyEvent, Finished
 from evo.migration import Migration
 from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
@@ -76,6 +78,12 @@ class Screen:
         tally = Tally(population)
         return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)
 
+    def warn(self, event: AnyEvent) -> None:
+        """Say at once, even when silent, what hindered an evaluation; the search will stop for it."""
+        if isinstance(event, Finished) and event.status == "interrupted" and event.error:
+            with suppress(OSError):
+                print(f"evo: {'{}-{}'.format(*event.individual)} is interrupted: {event.error}", file=sys.stderr)
+
     def end(self, result: Result, names: Sequence[str], workers: int, ranks: int) -> None:
         """Show what was found.
 
@@ -88,14 +96,26 @@ class Screen:
         if self._silent:
             return
         self._print("")
-        self._console.print(summary_text(result.individuals, names))
+        with self._despite_the_output():
+            self._console.print(summary_text(result.individuals, names))
         for note in _closing_notes(result, workers, ranks):
             self._print(note)
 
     def _print(self, line: str) -> None:
         if not self._silent:
-            self._console.print(line, soft_wrap=True, markup=False)
-            sys.stdout.flush()
+            with self._despite_the_output():
+                self._console.print(line, soft_wrap=True, markup=False)
+                sys.stdout.flush()
+
+    @contextmanager
+    def _despite_the_output(self) -> Iterator[None]:
+        """Search on in silence when what is printed goes to a full disk, or to a reader who has left."""
+        try:
+            yield
+        except (OSError, SystemExit):  # rich exits for a broken pipe.
+            self._silent = True
+            with suppress(OSError):  # Or Python would complain at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def terminal_width() -> int:
