@@ -17,6 +17,7 @@ from evo.events import AnyEvent, decode, encode
 from evo.storage import StorageError, persist
 
 _SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process loses nothing.
+_DYING = 3.0  # Seconds that the ranks of a run that was just killed may take to end.
 # After these the open file is as good as before; after others, of a share that was away, it may not be.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -219,15 +220,21 @@ def _open(file: Path, flags: int) -> int:
 
 def _lock(file: Path, descriptor: int) -> None:
     """Make sure that no other run writes here. The lock ends with this process, however that ends."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(
-            f"journal {file} is being written by another run in this directory: wait for its end, "
-            "stop it, or choose another directory with --run-dir"
-        ) from None
-    except OSError:
-        pass  # A file system without locks.
+    began = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() - began > _DYING:
+                break
+        except OSError:
+            return  # A file system without locks.
+        time.sleep(_DYING / 30)
+    raise ValueError(
+        f"journal {file} is being written by another run in this directory: wait for its end, "
+        "stop it, or choose another directory with --run-dir"
+    )
 
 
 def is_whole(line: bytes) -> bool:
