@@ -25,6 +25,8 @@ _SAMPLING_ATTEMPTS = 30
 _EXHAUSTIBLE = 100
 # In a larger space with more ranks, several have the same share: a small share would leave breeding little choice.
 _MOST_SHARES = 16
+# Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
+_QUIET_ENOUGH = 3
 
 # What the generators derived from a study's seed are for.
 _BREEDING, _TRAINING, _MIGRATING = 0, 1, 2
@@ -66,32 +68,33 @@ class Breeder:
         shares = ranks if self.space.size <= _EXHAUSTIBLE * ranks else min(ranks, _MOST_SHARES)
         self._shares = shares if math.isfinite(self.space.size) else 1
         self._share_is_exhausted = False
+        # For how many turns nobody has tried anything new.
+        self._quiet = self._tried_before = 0
 
     def generator(self, generation: int) -> np.random.Generator:
         """The randomness of one generation: the same whenever it is bred, so that nothing needs saving."""
         return np.random.Generator(np.random.PCG64(_sequence(self.seed, (self.rank, generation), _BREEDING)))
 
-    def breed(self, rng: np.random.Generator, *, share_only: bool) -> Bred | None:
+    def breed(self, rng: np.random.Generator) -> Bred | None:
         """A point that nobody has tried, as far as this rank knows.
 
         Args:
             rng: From `generator`.
-            share_only: Whether it must be of this rank's share of a finite space.
 
         Returns:
-            None when all such points have been tried.
+            None when there is none, or when those that are left are for others to try; ask again after a moment.
 
         Raises:
             ValueError: The propagator returned something else than one individual.
         """
         if self.allow_duplicates:
             return next(self._bred(rng))
-        if share_only and self._share_is_exhausted:
-            return None
-        candidates = itertools.chain(self._bred(rng), self._drawn(rng), self._all(rng))
-        found = next((bred for bred in candidates if self._suits(bred, share_only)), None)
-        self._share_is_exhausted = self._share_is_exhausted or (share_only and found is None)
-        return found
+        if not self._share_is_exhausted:
+            found = self._find(rng, share_only=True)
+            self._share_is_exhausted = found is None
+            if found is not None:
+                return found
+        return self._find(rng, share_only=False) if self._may_take_from_others() else None
 
     def is_new(self, params: Params) -> bool:
         """Whether a point may be tried."""
@@ -101,6 +104,21 @@ class Breeder:
     def is_exhausted(self) -> bool:
         """Whether all points of the space have been tried."""
         return not self.allow_duplicates and len(self.population.tried) >= self.space.size
+
+    def _may_take_from_others(self) -> bool:
+        """Whether the others were quiet for a while.
+
+        Sooner, both might take the same point: a rank that tries points quickly is left to finish its share.
+        """
+        tried = len(self.population.tried)
+        self._quiet = self._quiet + 1 if tried == self._tried_before else 0
+        self._tried_before = tried
+        # One rank after another, or all that have run out would choose from the same few points at once.
+        return self._quiet >= _QUIET_ENOUGH * (1 + self.rank % _MOST_SHARES)
+
+    def _find(self, rng: np.random.Generator, share_only: bool) -> Bred | None:
+        candidates = itertools.chain(self._bred(rng), self._drawn(rng), self._all(rng))
+        return next((bred for bred in candidates if self._suits(bred, share_only)), None)
 
     def _suits(self, bred: Bred, share_only: bool) -> bool:
         genome = self.space.encode(bred[0]).tobytes()

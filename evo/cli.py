@@ -1,4 +1,4 @@
-"""The `evo` command: `evo run …` searches, `evo best RUN` shows what was found."""
+"""The `evo` command: `evo run …` searches, `evo best RUN` shows what was found, `evo doctor` what would bite."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _USAGE = """usage: evo COMMAND [options]
 
 commands:
-  run    search; the same as python -m evo.run (evo run --help)
-  best   show the best individual of a run directory, or of several (evo best --help)"""
+  run     search; the same as python -m evo.run (evo run --help)
+  best    show the best individual of a run directory, or of several (evo best --help)
+  doctor  say what would bite a search here (evo doctor --help)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,13 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(rest, program="evo run")
     if command == "best":
         return _best(rest)
+    if command == "doctor":
+        from evo.doctor.command import main as doctor
+
+        return doctor(rest, program="evo doctor")
     if command in ("-h", "--help"):
         print(_USAGE)
         return 0
     if command == "--version":
         print(f"evo {__version__}")
         return 0
-    print(f"evo: error: {command!r} is no command; use run or best" if command else _USAGE, file=sys.stderr)
+    print(f"evo: error: {command!r} is no command; use run, best or doctor" if command else _USAGE, file=sys.stderr)
     return 2
 
 

@@ -68,6 +68,8 @@ class Config:
         crossover: Probability of crossover.
         mutation: Probability that one parameter is drawn anew.
         random_init: Probability that all parameters are drawn anew.
+        pruning: What ends evaluations early, by the losses that they report: none, halving, median, curve, or a
+            mapping: name and parameters of one of these.
         sigma: Standard deviation of the mutation that every offspring gets, as a share of a parameter's range.
         quiet: Print nothing but errors.
         debug: Check at the end that all ranks hold the same population.
@@ -104,6 +106,7 @@ class Config:
     crossover: float = 0.7
     mutation: float = 0.4
     random_init: float = 0.1
+    pruning: str | dict = "none"  # type: ignore[type-arg]
     sigma: float = 0.05
     quiet: bool = False
     debug: bool = False

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
+
+from evo.transport import Transport, together
 
 # What launchers tell their processes. A training that saw these would think it is one of many.
 _LAUNCH_PREFIXES = (
@@ -92,7 +97,7 @@ def bind(
         # The user may know better than /dev, for example on other makes of GPU.
         gpus = [str(number) for number in range(gpus_found if gpus_per_node is None else gpus_per_node)]
     else:
-        gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
+        gpus = visible_gpus(visible)
         if gpus_per_node is not None and gpus_per_node > len(gpus):
             raise ValueError(
                 f"gpus_per_node is {gpus_per_node}, but CUDA_VISIBLE_DEVICES={visible} shows {len(gpus)}: "
@@ -108,6 +113,29 @@ def bind(
         return Binding("cpu", threads, {**variables, **hidden})
     gpu = gpus[local_rank % len(gpus)]
     return Binding(f"cuda:{gpu}", threads, {**variables, "CUDA_VISIBLE_DEVICES": gpu})
+
+
+def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Place]:
+    """Bind every rank to a device; all ranks must call this, and learn the places of all.
+
+    Args:
+        gpus_per_node: How many GPUs of each node to use; None: all.
+        transport: To the other ranks.
+
+    Raises:
+        SharedError: More GPUs are asked for than some rank sees.
+    """
+    cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
+    local_rank = transport.node.index(transport.rank)
+    threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
+    binding = together(transport, lambda: bind(local_rank, os.environ, gpus_per_node, count_gpus(), threads))
+    place = Place(transport.rank, socket.gethostname(), binding.device, threads, dict(binding.environment))
+    return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
+
+
+def visible_gpus(visible: str) -> list[str]:
+    """The GPUs that a value of CUDA_VISIBLE_DEVICES shows."""
+    return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
 
 
 def share_of_cores(cores: Sequence[Collection[int]], local_rank: int) -> int:

@@ -53,6 +53,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     lost_ranks: tuple[int, ...] = ()
     messages: int = 0
     bytes: int = 0
+    individuals_bytes: int = 0
 
 
 def decode_conclusion(words: str) -> Conclusion:
@@ -127,10 +128,10 @@ class Ending:
             lost_ranks=tuple(self._ranks_of(sorted(self._exchange.dead))),
             messages=sum(each.messages for each in words.values()),
             bytes=sum(each.bytes for each in words.values()),
+            individuals_bytes=self._weights.sweep(self._directory.path / "individuals"),
         )
-        size = self._weights.sweep(self._directory.path / "individuals")
         if not (conclusion.interrupted or conclusion.gave_up):
-            self._directory.write("summary.json", self._summary(conclusion) | {"individuals_bytes": size})
+            self._directory.write("summary.json", self._summary(conclusion))
         return msgspec.json.encode(conclusion).decode()
 
     def _ranks_of(self, workers: Sequence[int]) -> list[int]:
@@ -172,6 +173,7 @@ class Ending:
             "stopped": conclusion.stop_reason,
             "messages": conclusion.messages,
             "bytes": conclusion.bytes,
+            "individuals_bytes": conclusion.individuals_bytes,
             "best": best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")},
             "test": conclusion.test,
         }

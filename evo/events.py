@@ -79,6 +79,26 @@ class Reported(Event, frozen=True, kw_only=True):
         _check_finite(self.loss)
 
 
+class Judged(Event, frozen=True, kw_only=True):
+    """An individual in evaluation reached a rung, and goes on or is stopped.
+
+    Args:
+        individual: Its identity.
+        rung: How many steps were complete.
+        stop: Whether its evaluation ends.
+        value: What was compared.
+        threshold: The highest value with which it would have gone on; None when there was nothing to compare with.
+        among: With how many other individuals it was compared.
+    """
+
+    individual: Identity
+    rung: int
+    stop: bool
+    value: float
+    threshold: float | None
+    among: int
+
+
 class Finished(Event, frozen=True, kw_only=True):
     """The evaluation of an individual ended.
 
@@ -180,7 +200,7 @@ def _check_finite(loss: float) -> None:
         raise ValueError(f"the loss is {loss}: a record holds finite numbers only")
 
 
-AnyEvent: TypeAlias = Joined | Started | Reported | Finished | Retired | Migrated | Pollinated | Died | Done
+AnyEvent: TypeAlias = Joined | Started | Reported | Judged | Finished | Retired | Migrated | Pollinated | Died | Done
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

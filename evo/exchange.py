@@ -11,7 +11,7 @@ sets, so what arrives twice does no harm. A message of an older epoch is passed 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -46,7 +46,9 @@ class Closed(msgspec.Struct, frozen=True, tag=True):
 
 
 # So many ranks may each send to all others, once.
-_FEW = 512
+FEW = 512
+# Of more ranks each stays for so many moments, about two seconds, when it knows the conclusion. Deaths show sooner.
+_STAY = 200
 
 Record: TypeAlias = AnyEvent | Lost | Level | Ready | Closed
 
@@ -183,9 +185,21 @@ class Exchange:
         """
         self.closed = words
         # Everyone passes it on, for the first one may have died before it had told all; and not along the tree, for
-        # those above may have left when one in between dies. Only among very many would that be too much.
+        # those above may have left when one in between dies. Only among very many would that be too much: see `stay`.
         all_others = neighbours(self.rank, self.size, self.dead, None)
-        self._send(Closed(words), all_others if self.is_first or self.size <= _FEW else self._neighbours)
+        self._send(Closed(words), all_others if self.is_first or self.size <= FEW else self._neighbours)
+
+    def stay(self) -> Iterator[None]:
+        """Of very many along a tree, do not leave at once: one may die that has not passed on the conclusion.
+
+        Yields:
+            Where another virtual rank may run.
+        """
+        if self._fan_out is not None and self.size > FEW:
+            for _ in range(_STAY):
+                self.receive()
+                self.wait()
+                yield
 
     @property
     def is_first(self) -> bool:
@@ -206,6 +220,8 @@ class Exchange:
         self._level.clear()
         self._neighbours = neighbours(self.rank, self.size, self.dead, self._fan_out)
         self._send(Lost(sorted(self.dead)), self._neighbours)
+        if self.closed is not None:  # Those who are neighbours now may have had it from the dead.
+            self._send(Closed(self.closed), self._neighbours)
 
     def _send(self, record: Record, ranks: Sequence[int]) -> None:
         self._transport.send(_encode(record), ranks)

@@ -88,7 +88,8 @@ class Migrator:
         workers = [worker for worker in self._archipelago.members[self._island] if worker not in self._dead]
         if rng.random() * len(workers) >= self._migration.probability:
             return
-        for target, (count, candidates) in self._targets.items():
+        for target in rng.permutation(list(self._targets)).tolist():  # Or the same one would get the best every time.
+            count, candidates = self._targets[target]
             if all(worker in self._dead for worker in self._archipelago.members[target]):
                 continue
             for emigrant in self._migration.emigration(count)(candidates, self._population.space, rng):

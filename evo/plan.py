@@ -16,6 +16,7 @@ from evo.migration import Migration
 from evo.objectives import Reference, describe
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection
+from evo.pruning import Pruner, make_pruner
 from evo.space import Space
 from evo.topology import Archipelago, make_archipelago, make_topology
 
@@ -36,6 +37,7 @@ class Plan:
         archipelago: Who lives on which island.
         migration: How individuals travel; None with one island.
         propagators: What breeds, by island.
+        pruner: Ends evaluations early; None: nothing does.
         budget: When it ends.
         separate: Whether the objective runs in a child process.
         objective: What is minimised.
@@ -46,6 +48,7 @@ class Plan:
     archipelago: Archipelago
     migration: Migration | None
     propagators: Sequence[Propagator]
+    pruner: Pruner | None
     budget: Budget
     separate: bool
     objective: Callable[..., Any] | Reference
@@ -101,6 +104,7 @@ def make_plan(
             _try_out(_make_propagator(config, what, propagator, len(members)), space)
             for what, members in zip(own, archipelago.members, strict=True)
         ],
+        pruner=make_pruner(config.pruning),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Reference) else objective.load(),

@@ -30,6 +30,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         limits: See `evo.space.Space.describe`.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
+        pruning: What ended evaluations early in the first session; empty: nothing did.
         islands: How many workers each island had in the first session.
         topology: How many individuals went from island to island then.
         versions: Packages that matter to reproduce it.
@@ -41,6 +42,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, dict[str, Any]]
     seed: int
     propagator: str = ""
+    pruning: str = ""
     islands: list[int] = []
     topology: tuple[tuple[int, ...], ...] = ()
     versions: dict[str, str] = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from evo.breeding import training_seed
-from evo.events import AnyEvent, Done, Identity, Joined, encode
+from evo.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.exchange import Exchange
 from evo.limits import Params
 from evo.worker import Outcome, Worker
@@ -82,70 +83,30 @@ def search(
     Returns:
         What the first live rank concluded.
     """
-
-    def publish(events: Iterable[AnyEvent]) -> None:
-        for event in events:
-            line = encode(event)
-            journal.append(line)
-            exchange.publish(line)
-            watch(event)
-
-    def take(event: AnyEvent) -> None:
-        publish(worker.receive(event, clock()))
-        watch(event)
-
-    def catch_up() -> None:
-        while True:
-            for event in exchange.receive():
-                take(event)
-            if exchange.dead == worker.dead:
-                break
-            recover()
-
-    def recover() -> None:
-        """Publish again what the dead may have taken with them; take up what they were evaluating."""
-        again = list(journal.recall())
-        for rank in sorted(exchange.dead):
-            if worker.is_heir(rank, exchange.dead):
-                left = _of_last_session(journal.left_by(rank))
-                again += left
-                for event in left:
-                    take(event)
-        for event in again:
-            if not isinstance(event, Done):  # Nobody is done in a new epoch.
-                exchange.publish(encode(event))
-        publish(worker.lose(exchange.dead, clock()))
-        exchange.be_level()
-
-    def report(identity: Identity, step: int, loss: float) -> bool:
-        publish(worker.report(identity, step, loss, clock()))
-        catch_up()
-        exchange.post()
-        return False
-
+    publisher = _Publisher(worker, exchange, journal, watch, clock)
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
-    publish(worker.join(clock()))
+    publisher.publish(worker.join(clock()))
     while exchange.closed is None:
         if worker.is_near_end:
             exchange.settle()
-        catch_up()
+        publisher.catch_up()
         if exchange.closed is not None:
             break
         if not worker.is_done:
-            started, events = worker.ask(clock(), catch_up, lambda: exchange.is_level)
-            publish(events)
+            started, events = worker.ask(clock(), publisher.catch_up, lambda: exchange.is_level)
+            publisher.publish(events)
             if started is not None:
                 identity = started.individual
                 seed = training_seed(worker.settings.seed, identity)
                 exchange.post()  # With how the last one ended: one message rather than two.
-                evaluator.start(identity, started.params, seed, functools.partial(report, identity))
+                evaluator.start(identity, started.params, seed, functools.partial(publisher.report, identity))
                 while (outcome := evaluator.poll()) is None:
                     yield
-                    catch_up()
+                    publisher.catch_up()
                     exchange.post()
                     if worker.why_stop_now(clock()):
                         evaluator.interrupt()
-                publish(worker.tell(identity, outcome, clock()))
+                publisher.publish(worker.tell(identity, outcome, clock()))
                 yield
                 continue
         if worker.all_done and ready != exchange.dead:
@@ -155,7 +116,64 @@ def search(
             exchange.close(ending.conclude(last_words))
         yield
         exchange.wait()
+    yield from exchange.stay()
     return exchange.closed
+
+
+@dataclass(frozen=True)
+class _Publisher:
+    """Keeps, sends and shows what happens on this rank, and takes in what happens on the others; see `search`."""
+
+    worker: Worker
+    exchange: Exchange
+    journal: Record
+    watch: Callable[[AnyEvent], None]
+    clock: Callable[[], float]
+
+    def publish(self, events: Iterable[AnyEvent]) -> None:
+        """Tell all what happened here; it is in the own population already."""
+        for event in events:
+            line = encode(event)
+            self.journal.append(line)
+            self.exchange.publish(line)
+            self.watch(event)
+
+    def report(self, identity: Identity, step: int, loss: float) -> bool:
+        """Publish an intermediate loss; whether the evaluation is to stop early."""
+        self.catch_up()  # First: the decision is to be based on all that has arrived.
+        events = self.worker.report(identity, step, loss, self.clock())
+        self.publish(events)
+        self.exchange.post()
+        return any(isinstance(event, Judged) and event.stop for event in events)
+
+    def catch_up(self) -> None:
+        """Take in all that has arrived."""
+        while True:
+            for event in self.exchange.receive():
+                self._take(event)
+            if self.exchange.dead == self.worker.dead:
+                break
+            self._recover()
+
+    def _take(self, event: AnyEvent) -> None:
+        self.publish(self.worker.receive(event, self.clock()))
+        self.watch(event)
+
+    def _recover(self) -> None:
+        """Publish again what the dead may have taken with them; take up what they were evaluating."""
+        worker, exchange, journal = self.worker, self.exchange, self.journal
+        again = list(journal.recall())
+        for rank in sorted(exchange.dead):
+            if worker.is_heir(rank, exchange.dead):
+                left = _of_last_session(journal.left_by(rank))
+                again += left
+                for event in left:
+                    self._take(event)
+        for event in again:
+            if not isinstance(event, Done):  # Nobody is done in a new epoch.
+                exchange.publish(encode(event))
+        self.publish(worker.lose(exchange.dead, self.clock()))
+        exchange.be_level()
 
 
 def _of_last_session(events: Iterable[AnyEvent]) -> list[AnyEvent]:

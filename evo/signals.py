@@ -1,10 +1,11 @@
-"""Signals: those that ask for a clean stop, and the one that ends a process with its parent.
+"""Signals: those that ask for a clean stop, and those that end processes with the one that started them.
 
 Nothing heavy may be imported here: a program puts its handlers in force before it imports anything else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -107,11 +108,44 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
         ) from None
 
 
-def end_with_parent() -> None:
-    """Let the kernel kill this process as soon as its parent is gone, whatever it is doing then (Linux)."""
+def end_with_parent(parent: int | None = None) -> None:
+    """Let the kernel kill this process as soon as its parent is gone, whatever it is doing then (Linux).
+
+    Args:
+        parent: The process that started this one, which may be gone already; None: the one that is there.
+    """
     if sys.platform != "linux":
         return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.getppid() if parent is None else parent
+    _ask_for_signal(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end_group_with_this_process() -> None:
+    """Let the process group that this process leads end with it, however that ends (Linux).
+
+    What it starts may have no way to notice, or, as a DataLoader's workers, look only every five seconds. So a small
+    process of another group does.
+    """
+    if sys.platform != "linux":
+        return
+    leader = os.getpid()
+    if os.fork():
+        return
+    os.setsid()
+    for descriptor in os.listdir("/proc/self/fd"):  # Others wait for the end of pipes.
+        with contextlib.suppress(OSError):
+            os.close(int(descriptor))
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # Slurm sends some to all processes of a job.
+    _ask_for_signal(signal.SIGUSR1)
+    while os.getppid() == leader:
+        signal.sigwait([signal.SIGUSR1])
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+    os._exit(0)
+
+
+def _ask_for_signal(number: int) -> None:
+    """Ask the kernel for a signal to this process when its parent ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)

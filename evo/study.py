@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
@@ -16,7 +15,7 @@ import msgspec
 
 from evo.allocation import allocation_end
 from evo.config import Config, parse_duration
-from evo.device import Place, available_cores, bind, count_gpus, share_of_cores, training_environment
+from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
 from evo.events import AnyEvent
@@ -25,6 +24,7 @@ from evo.objectives import Reference, describe
 from evo.plan import Plan, make_plan
 from evo.population import Population
 from evo.propagators import Propagator
+from evo.pruning import Rungs
 from evo.report.records import Result
 from evo.report.screen import Screen
 from evo.rundir import RunDirectory, Scratch, Study, find_study
@@ -60,7 +60,7 @@ def run_study(
     """
     end = _allocation_end(transport)
     plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
-    places = _bind(config, transport)
+    places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
     study = _agree_on_study(
@@ -93,16 +93,6 @@ def _allocation_end(transport: Transport) -> float | None:
     return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
 
-def _bind(config: Config, transport: Transport) -> list[Place]:
-    """Bind every rank to a device; all ranks learn the places of all."""
-    cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
-    local_rank = transport.node.index(transport.rank)
-    threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
-    binding = together(transport, lambda: bind(local_rank, os.environ, config.gpus_per_node, count_gpus(), threads))
-    place = Place(transport.rank, socket.gethostname(), binding.device, threads, dict(binding.environment))
-    return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
-
-
 def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
     return Study(
         name=directory.path.name,
@@ -111,6 +101,7 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
+        pruning=repr(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         versions=_versions(),
         created=time.time(),
@@ -129,8 +120,11 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
     population = Population(plan.space, island, plan.archipelago.islands)
+    rungs = Rungs(plan.pruner) if plan.pruner else None
     for event in directory.events():
         population.apply(event)
+        if rungs:
+            rungs.apply(event)
     settings = Settings(
         rank=number,
         ranks=plan.archipelago.workers,
@@ -142,7 +136,7 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
         archipelago=plan.archipelago,
         migration=plan.migration,
     )
-    return Worker(settings, plan.propagators[island], population)
+    return Worker(settings, plan.propagators[island], population, rungs)
 
 
 def _concluded_earlier(
@@ -238,6 +232,7 @@ def _make_evaluator(
             team,
             checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
             grace=parse_duration("grace", config.grace),
+            is_interrupted=is_interrupted,
         )
     else:
         assert not isinstance(plan.objective, Reference)

@@ -116,7 +116,26 @@ def together(transport: Transport, act: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
-class Serial:
+class Passive:
+    """The part of a transport that has nothing to do where messages move by themselves."""
+
+    def post(self) -> None:
+        """Nothing is held back."""
+
+    def attend(self) -> None:
+        """Nothing is left to do while this rank computes."""
+
+    def settle(self) -> None:
+        """Nothing has yet to leave."""
+
+    def wait(self) -> None:
+        """Nothing is to be waited for."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Serial(Passive):
     """One rank alone."""
 
     rank = 0
@@ -133,26 +152,11 @@ class Serial:
     def receive(self) -> list[tuple[int, bytes]]:
         return []
 
-    def post(self) -> None:
-        pass
-
-    def attend(self) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
     def gather(self, text: str) -> list[str]:
         return [text]
 
     def part(self, ranks: Sequence[int]) -> Serial:
         return Serial()
-
-    def close(self) -> None:
-        pass
 
 
 class Loopback:
@@ -203,7 +207,7 @@ class Loopback:
         return self.now + int(self.rng.integers(self.max_delay + 1))
 
 
-class LoopbackEndpoint:
+class LoopbackEndpoint(Passive):
     """One virtual rank's connection; see `Loopback`."""
 
     def __init__(self, network: Loopback, rank: int, size: int) -> None:
@@ -246,23 +250,8 @@ class LoopbackEndpoint:
             inbox.pop()
         self._deaths[rank] = self._network.arrival()
 
-    def post(self) -> None:
-        pass
-
-    def attend(self) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
     def gather(self, text: str) -> list[str]:
         raise AssertionError("virtual ranks run one after another and cannot meet")
 
     def part(self, ranks: Sequence[int]) -> Transport:
         raise AssertionError("virtual ranks form one group")
-
-    def close(self) -> None:
-        pass

@@ -10,12 +10,14 @@ from evo.events import AnyEvent, Finished, Identity
 from evo.population import Population
 
 _PATTERN = "*.ckpt"
+_STATE = "last*.ckpt"  # What a training goes on from; of no use once it has ended.
 
 
 class Weights:
-    """Deletes the checkpoints of individuals as soon as enough better ones are known.
+    """Deletes the checkpoints of individuals as soon as enough better ones are known, and states of ended trainings.
 
-    Each rank looks after those that it has evaluated itself, in this session; `sweep` after all.
+    A state goes when the end is recorded: a kill before that would cost the whole training. Each rank looks after what
+    it has evaluated itself, in this session; `sweep` after all.
 
     Args:
         population: What is known; each event must have been applied before it is shown here.
@@ -37,13 +39,14 @@ class Weights:
             return
         if event.rank == self._rank:
             self._kept.add(event.individual)
+            _delete([self._folder(event.individual)], _STATE)
         if self._kept:
             beaten = self._kept - self._best()
             self._kept -= beaten
             _delete(self._folder(identity) for identity in beaten)
 
     def sweep(self, individuals: Path) -> int:
-        """Delete the checkpoints of all individuals but the best.
+        """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.
 
         Args:
             individuals: The folder of all their folders.
@@ -55,6 +58,7 @@ class Weights:
         running = {self._folder(one.identity).name for one in self._population.running if one.identity is not None}
         folders = list(individuals.iterdir()) if individuals.is_dir() else []
         _delete(folder for folder in folders if folder.name not in best | running)
+        _delete((folder for folder in folders if folder.name not in running), _STATE)
         files = itertools.chain.from_iterable(folder.rglob("*") for folder in folders)
         return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -63,7 +67,7 @@ class Weights:
         return {individual.identity for individual in ranking if individual.identity is not None}
 
 
-def _delete(folders: Iterable[Path]) -> None:
+def _delete(folders: Iterable[Path], pattern: str = _PATTERN) -> None:
     for folder in folders:
-        for file in folder.glob(_PATTERN):
+        for file in folder.glob(pattern):
             file.unlink(missing_ok=True)

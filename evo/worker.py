@@ -7,28 +7,24 @@ already been applied to its own population: the caller writes it to the journal 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
-from evo.breeding import Bred, Breeder
+from evo.breeding import Breeder
 from evo.budget import Budget
-from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Pollinated, Reported, Started, Status
+from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Judged, Pollinated, Reported, Started, Status
 from evo.inflight import InFlight
 from evo.migration import Migration, Migrator
 from evo.population import Individual, Population
 from evo.propagators import Propagator
+from evo.pruning import Rungs
 from evo.topology import Archipelago, make_archipelago
 
 # Evaluations left for each rank from which on no rank starts another before the others can know of its last one.
 # A rank that started without knowing would exceed the budget: so each does at most once, and all but one of them.
 _ENDGAME = 64
-# Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
-_QUIET_ENOUGH = 3
 # An individual that has killed so many ranks kills no more.
 _MOST_VICTIMS = 2
-_TURNS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +83,13 @@ class Worker:
         propagator: Breeds individuals from the active population.
         population: What is known at the start: empty, or replayed from the journal. Individuals in flight there are
             shared out among the ranks and evaluated first.
+        rungs: Decides which evaluations are ended early; None: none is.
     """
 
-    def __init__(self, settings: Settings, propagator: Propagator, population: Population) -> None:
+    def __init__(
+        self, settings: Settings, propagator: Propagator, population: Population, rungs: Rungs | None = None
+    ) -> None:
+        self._rungs = rungs
         self.settings = settings
         self.population = population
         self.stop_reason = ""
@@ -113,8 +113,6 @@ class Worker:
         # Whether it has launched anything in this session. The first one may start however little time there is: it
         # may be continued, and else a session that is too short for any would be repeated for ever.
         self._has_launched = False
-        # For how many turns nobody has tried anything new.
-        self._quiet = self._tried_before = 0
         self._in_flight = InFlight(population, settings.rank, self._archipelago)
         self._done: set[int] = set()
         # The dead ranks that this one is the heir of.
@@ -177,7 +175,7 @@ class Worker:
         identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
         rng = self._breeder.generator(identity[1])
         while not (reason := self._why_stop(now)):
-            bred = self._breeder.breed(rng, share_only=True) or self._breed_for_others(rng)
+            bred = self._breeder.breed(rng)
             if bred is None:
                 return None, []
             refresh()
@@ -239,7 +237,7 @@ class Worker:
         return events
 
     def report(self, identity: Identity, step: int, loss: float, now: float) -> list[AnyEvent]:
-        """Record an intermediate loss.
+        """Record an intermediate loss, and whether the evaluation goes on if that is decided now.
 
         Args:
             identity: Which individual.
@@ -250,7 +248,14 @@ class Worker:
         Returns:
             The events to publish.
         """
-        return self._emit(Reported(time=now, individual=identity, step=step, loss=loss))
+        reported = Reported(time=now, individual=identity, step=step, loss=loss)
+        self._take(reported)
+        rung = self._rungs.reached(reported) if self._rungs else None
+        if self._rungs is None or rung is None:
+            return [reported]
+        best = self.population.best.loss if self.population.best else None
+        verdict = self._rungs.judge(identity, rung, best)
+        return [reported, *self._emit(Judged(time=now, individual=identity, rung=rung, **asdict(verdict)))]
 
     def receive(self, event: AnyEvent, now: float) -> list[AnyEvent]:
         """Take in what another rank sent.
@@ -310,23 +315,13 @@ class Worker:
             return f"all {self.population.space.size} points of the space have been tried"
         return self.settings.budget.why_launch_no_more(self.population, now) if self._has_launched else ""
 
-    def _breed_for_others(self, rng: np.random.Generator) -> Bred | None:
-        """With no points left in its share, a rank takes one of another's, once the others were quiet for a moment.
-
-        Sooner, both might take the same: a rank that tries points quickly is left to finish its share.
-        """
-        tried = len(self.population.tried)
-        self._quiet = self._quiet + 1 if tried == self._tried_before else 0
-        self._tried_before = tried
-        # One rank after another, or all that have run out would choose from the same few points at once.
-        patience = _QUIET_ENOUGH * (1 + self.settings.rank % _TURNS)
-        return self._breeder.breed(rng, share_only=False) if self._quiet >= patience else None
-
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Done):
             self._done.add(event.rank)
         self.population.apply(event)
         self._in_flight.apply(event)
+        if self._rungs:
+            self._rungs.apply(event)
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:

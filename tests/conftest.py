@@ -11,7 +11,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import Ended, Launcher, mpi_variables
+from helpers import Ended, Launcher
+from ranks import start_ranks, why_no_fault_tolerance
 from slurm import Slurm, running_slurm, why_not
 
 # The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
@@ -38,13 +39,20 @@ def mpirun_command() -> str:
     return command
 
 
+@pytest.fixture(scope="session")
+def mpirun_that_goes_on(mpirun_command: str) -> str:
+    """An mpirun whose ranks can outlive each other."""
+    if problem := why_no_fault_tolerance(mpirun_command):
+        pytest.skip(problem)
+    return mpirun_command
+
+
 @pytest.fixture
 def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
     """Runs Python on so many ranks: `mpirun(4, "-m", "evo.run", "sphere")`."""
 
     def run(ranks: int, *arguments: str | Path, timeout: float = 90.0, **variables: str) -> Ended:
-        command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", sys.executable, *arguments]
-        return launcher.run(*command, timeout=timeout, **mpi_variables(), **variables)
+        return launcher.finish(start_ranks(launcher, mpirun_command, ranks, *arguments, **variables), timeout)
 
     return run
 

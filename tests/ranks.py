@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from helpers import Launcher, mpi_variables
@@ -15,7 +15,12 @@ _RANK = "OMPI_COMM_WORLD_RANK"
 
 
 def start_ranks(
-    launcher: Launcher, mpirun_command: str, ranks: int, *arguments: str | Path, options: Sequence[str] = ()
+    launcher: Launcher,
+    mpirun_command: str,
+    ranks: int,
+    *arguments: str | Path,
+    options: Sequence[str] = (),
+    **variables: str,
 ) -> subprocess.Popen[str]:
     """Start Python on so many ranks.
 
@@ -25,14 +30,20 @@ def start_ranks(
         ranks: How many.
         arguments: Of Python.
         options: More of mpirun.
+        variables: Of the environment.
     """
     command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", *options, sys.executable, *arguments]
-    return launcher.start(*command, **mpi_variables())
+    return launcher.start(*command, **mpi_variables(), **variables)
 
 
 def find_ranks(launcher: Launcher) -> dict[int, int]:
     """The process of each rank that runs, without those that it has started (Linux)."""
-    rank_of = {process: _variables(process).get(_RANK) for process in launcher.survivors()}
+    return ranks_among(launcher.survivors())
+
+
+def ranks_among(processes: Iterable[int]) -> dict[int, int]:
+    """Of some processes those that are ranks, by rank, without those that these have started (Linux)."""
+    rank_of = {process: _variables(process).get(_RANK) for process in processes}
     return {
         int(rank): process for process, rank in rank_of.items() if rank and _RANK not in _variables(parent_of(process))
     }

@@ -24,10 +24,10 @@ def started(identity: Identity, params: Mapping[str, Any], island: int = 0, **st
     return Started(time=NOW, individual=identity, island=island, params=dict(params), strategy=strategy)
 
 
-def finished(identity: Identity, loss: float | None, status: Status | None = None, seconds: float = 1.0) -> Finished:
+def finished(identity: Identity, loss: float | None, status: Status | None = None, **more: Any) -> Finished:
     """Its evaluation ended; completed if there is a loss and nothing else is said."""
     how = status or ("failed" if loss is None else "completed")
-    return Finished(time=NOW, individual=identity, status=how, loss=loss, seconds=seconds, rank=identity[0])
+    return Finished(time=NOW, individual=identity, status=how, loss=loss, rank=identity[0], **more)
 
 
 def retired(identity: Identity, island: int = 0) -> Retired:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from evo.events import AnyEvent, Died, Done, Finished, Joined, Migrated, Pollinated, Reported, Retired, Started
+from evo.events import AnyEvent, Died, Done, Finished, Joined, Judged, Migrated, Pollinated, Reported, Retired, Started
 from evo.limits import Choice, Float, Int, identical
 
 # What JSON can hold: characters, not lone surrogates.
@@ -119,6 +119,16 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
         params=st.dictionaries(texts, scalars, max_size=4),
         rank=st.none() | st.integers(0, 7),
         strategy=st.dictionaries(texts, scalars | st.lists(finite, max_size=3), max_size=2),
+    ),
+    st.builds(
+        Judged,
+        time=_times,
+        individual=identities,
+        rung=whole,
+        stop=st.booleans(),
+        value=finite,
+        threshold=st.none() | finite,
+        among=whole,
     ),
     st.builds(Reported, time=_times, individual=identities, step=whole, loss=finite),
     _outcomes.flatmap(

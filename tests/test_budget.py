@@ -26,9 +26,8 @@ def population_of(
         events.append(started((0, generation), {"x": generation + 1}))
         if status:
             outcome: Any = status
-            events.append(
-                finished((0, generation), {"completed": loss + generation, "pruned": 9.0}.get(outcome), outcome)
-            )
+            value = {"completed": loss + generation, "pruned": 9.0}.get(outcome)
+            events.append(finished((0, generation), value, outcome, seconds=1.0))
     return replayed(SPACE, events)
 
 

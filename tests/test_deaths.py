@@ -12,7 +12,7 @@ from pathlib import Path
 import journals
 import pytest
 from helpers import Ended, Launcher, is_alive, wait_until
-from ranks import find_ranks, parent_of, start_ranks, why_no_fault_tolerance
+from ranks import find_ranks, parent_of, start_ranks
 
 from evo.events import Died
 
@@ -27,14 +27,6 @@ def loss(params):
 """
 SEARCH = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--debug"]
 BUDGET = 200
-
-
-@pytest.fixture(scope="module")
-def mpirun_that_goes_on(mpirun_command: str) -> str:
-    """An mpirun whose ranks can outlive each other."""
-    if problem := why_no_fault_tolerance(mpirun_command):
-        pytest.skip(problem)
-    return mpirun_command
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 # Options in the documents that are not those of evo run.
 OTHER_OPTIONS = {
     "evo best": {"--json"},
+    "evo doctor": {"--timeout"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--mpi"},
     "tensorboard": {"--logdir"},

@@ -411,6 +411,15 @@ def test_an_evaluation_that_never_looks_whether_it_is_interrupted_ends_at_once(t
         assert wait_until(evaluator.poll, 5).status == "interrupted"
 
 
+def test_an_objective_is_not_waited_for_when_a_stop_is_asked_for_while_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_load.py").write_text("import time\ntime.sleep(1000)\ndef loss(params): return 0.0\n")
+    objective = Reference(str(tmp_path / "slow_to_load.py"), "loss")
+    polls = iter([False] * 20)
+    with closing(make("process", objective, tmp_path, is_interrupted=lambda: next(polls, True))) as evaluator:
+        evaluator.open(["x"])
+    assert next(polls, None) is None
+
+
 @pytest.mark.parametrize("kind", ["inline", "process"])
 def test_an_objective_that_gives_itself_up_has_failed(kind: str, tmp_path: Path) -> None:
     with closing(make(kind, gives_itself_up, tmp_path)) as evaluator:

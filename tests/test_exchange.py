@@ -16,7 +16,7 @@ import evo.exchange
 import evo.transport
 from evo.events import AnyEvent, Done, encode
 from evo.exchange import Exchange, neighbours
-from evo.transport import CutOff, Loopback, Traffic
+from evo.transport import CutOff, Loopback, Passive, Traffic
 
 
 def said(rank: int, text: str = "") -> Done:
@@ -24,7 +24,7 @@ def said(rank: int, text: str = "") -> Done:
     return Done(time=0.0, rank=rank, reason=text)
 
 
-class Wire:
+class Wire(Passive):
     """A transport whose other end is the test.
 
     Args:
@@ -52,21 +52,11 @@ class Wire:
         arrived, self._arrived = self._arrived, []
         return arrived
 
-    def post(self) -> None: ...
-
-    def attend(self) -> None: ...
-
-    def settle(self) -> None: ...
-
-    def wait(self) -> None: ...
-
     def gather(self, text: str) -> list[str]:
         raise AssertionError
 
     def part(self, ranks: Sequence[int]) -> Any:
         raise AssertionError
-
-    def close(self) -> None: ...
 
 
 def lost(*ranks: int) -> bytes:

@@ -22,6 +22,7 @@ LAYERS = [
     "evo.events",
     "evo.population",
     "evo.propagators",
+    "evo.pruning",
     "evo.topology",
     "evo.breeding",
     "evo.budget",
@@ -51,6 +52,7 @@ LAYERS = [
     "evo.study",
     "evo.session",
     "evo.run",
+    "evo.doctor",
     "evo.cli",
     "evo",
 ]
@@ -114,8 +116,8 @@ def test_every_layer_exists() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_one_module_imports_mpi4py_and_two_folders_import_torch(module: str) -> None:
-    assert "mpi4py" not in tops(module) or module == "evo.mpi"
+def test_one_folder_imports_mpi4py_and_two_import_torch(module: str) -> None:
+    assert "mpi4py" not in tops(module) or layer(module) == "evo.mpi"
     assert not tops(module) & TRAINING or layer(module) in ("evo.lightning", "evo.problems")
 
 

@@ -511,7 +511,6 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path, moments: S
     expected = {name: value for name, value in whole[1].metrics.items() if name != "val_noise"}
     assert {name: value for name, value in parts[1].metrics.items() if name != "val_noise"} == pytest.approx(expected)
     assert parts[1].metrics["epochs"] == len(LONG)
-    assert not (tmp_path / "parts" / "last.ckpt").exists()
     assert LightningObjective(Long, ThreeBatches, max_epochs=8).test({}, FakeTrial(tmp_path / "parts")) == (
         LightningObjective(Long, ThreeBatches, max_epochs=8).test({}, FakeTrial(tmp_path / "whole"))
     )
@@ -535,7 +534,34 @@ def test_a_killed_training_goes_on_from_the_state_that_it_saved_last(tmp_path: P
 
 def test_a_training_that_saves_nothing_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "best.ckpt").write_bytes(b"of an attempt that was killed")
-    (tmp_path / "last.part").write_bytes(b"torn")
+    (tmp_path / "last.part.ckpt").write_bytes(b"torn")
     trial = FakeTrial(tmp_path)
     assert LightningObjective(Long, ThreeBatches, max_epochs=2)({}, trial) == 8.0
     assert [step for step, _ in trial.reports] == [0, 1]
+
+
+def test_the_best_weights_are_those_of_the_validations_that_count(tmp_path: Path) -> None:
+    trial = FakeTrial(tmp_path, checkpoint_interval=0.0)
+
+    class Dies(Long):
+        """Saves its state after three validations; two better ones follow, and then a kill."""
+
+        def on_train_batch_start(self, batch: Any, index: int) -> None:
+            if self.current_epoch == 3:
+                trial.checkpoint_interval = math.inf
+            if self.current_epoch == 5:
+                raise KeyboardInterrupt
+
+    class GoesOnOtherwise(Long):
+        def __init__(self) -> None:
+            super().__init__()
+            self.script = (9.0, 8.0, 7.0, 7.5, 7.5)
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        LightningObjective(Dies, ThreeBatches, max_epochs=len(LONG))({}, trial)
+    killed_with = weight_in(tmp_path / "best.ckpt")
+    again = FakeTrial(tmp_path)
+    assert LightningObjective(GoesOnOtherwise, ThreeBatches, max_epochs=5)({}, again) == 7.0
+    assert again.metrics["best_epoch"] == 3
+    assert weight_in(tmp_path / "best.ckpt") == pytest.approx(again.metrics["val_weight"])
+    assert weight_in(tmp_path / "best.ckpt") != killed_with

@@ -9,20 +9,19 @@ import re
 import shlex
 import shutil
 import signal
-import sys
+import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+import journals
 import mistakes
 import pytest
-from helpers import Ended, Launcher, mpi_variables, wait_until
+from helpers import Ended, Launcher, wait_until
+from ranks import start_ranks
 
-from evo.events import AnyEvent, Finished, Started
+from evo.events import Finished
 from evo.mpi import is_launched, why_not_one_world
-from evo.rundir import RunDirectory
 
 pytestmark = pytest.mark.mpi
 
@@ -41,29 +40,6 @@ SLOW_SEARCH = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0], n:
 def folder(launcher: Launcher) -> Path:
     (launcher.folder / "slow.py").write_text(SLOW)
     return launcher.folder
-
-
-def events(directory: Path) -> list[AnyEvent]:
-    return list(RunDirectory(directory).events()) if (directory / "journal").exists() else []
-
-
-def finished(directory: Path) -> dict[tuple[int, int], Finished]:
-    """The outcome of every individual that has one, which must be only one."""
-    ends: dict[tuple[int, int], list[Finished]] = defaultdict(list)
-    for event in events(directory):
-        if isinstance(event, Finished) and event.status != "interrupted":
-            ends[event.individual].append(event)
-    assert all(len(several) == 1 for several in ends.values())
-    return {identity: end for identity, (end,) in ends.items()}
-
-
-def started(directory: Path) -> dict[tuple[int, int], dict[str, Any]]:
-    """The parameters of every individual, which never change."""
-    params: dict[tuple[int, int], dict[str, Any]] = {}
-    for event in events(directory):
-        if isinstance(event, Started):
-            assert params.setdefault(event.individual, event.params) == event.params
-    return params
 
 
 # The transport alone.
@@ -184,7 +160,7 @@ def test_four_ranks_find_the_minimum_and_hold_the_same_population(mpirun: MpiRun
     summary = json.loads((folder / "runs" / "sphere" / "summary.json").read_text())
     assert summary["best"]["loss"] < 1e-3
     assert (summary["ranks"], summary["evaluations"], summary["completed"]) == (4, 1000, 1000)
-    ends = finished(folder / "runs" / "sphere")
+    ends = journals.finished(folder / "runs" / "sphere")
     assert set(ends) == {(rank, generation) for rank in range(4) for generation in range(250)}
     assert all(end.rank == rank for (rank, _), end in ends.items())
 
@@ -192,7 +168,7 @@ def test_four_ranks_find_the_minimum_and_hold_the_same_population(mpirun: MpiRun
 def test_one_rank_under_mpirun_searches_as_without_it(mpirun: MpiRun, launcher: Launcher, folder: Path) -> None:
     assert mpirun(1, "-m", "evo.run", "sphere", "--evaluations", "30", "--run-dir", "one").status == 0
     assert launcher.evo("sphere", "--evaluations", "30", "--run-dir", "two").status == 0
-    assert started(folder / "one") == started(folder / "two")
+    assert journals.started(folder / "one") == journals.started(folder / "two")
 
 
 BUDGETS = """
@@ -212,8 +188,8 @@ def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(
     (folder / "budgets.py").write_text(BUDGETS)
     assert mpirun(ranks, "budgets.py") == Ended(0, "", "")
     for budget in range(20, 260, 15):
-        assert budget <= len(finished(folder / str(budget))) <= budget + ranks - 1
-        assert set(started(folder / str(budget))) == set(finished(folder / str(budget)))
+        assert budget <= len(journals.finished(folder / str(budget))) <= budget + ranks - 1
+        assert set(journals.started(folder / str(budget))) == set(journals.finished(folder / str(budget)))
 
 
 def test_a_finite_space_is_shared_out_without_trying_a_point_twice(mpirun: MpiRun, folder: Path) -> None:
@@ -221,7 +197,7 @@ def test_a_finite_space_is_shared_out_without_trying_a_point_twice(mpirun: MpiRu
     (folder / "free.py").write_text("def loss(params): return params['n']\n")
     ended = mpirun(4, "-m", "evo.run", "free.py:loss", "--limits", limits, "--generations", "500", "--run-dir", "here")
     assert ended.status == 0
-    points = sorted(tuple(params.values()) for params in started(folder / "here").values())
+    points = sorted(tuple(params.values()) for params in journals.started(folder / "here").values())
     assert points == sorted((n, x) for n in range(1, 21) for x in "abc")
 
 
@@ -229,7 +205,7 @@ def test_a_target_that_one_rank_reaches_ends_the_search_of_all(mpirun: MpiRun, f
     ended = mpirun(4, *SLOW_SEARCH, "--target", "0.05", "--debug")
     assert ended.status == 0
     assert ": the target loss 0.05 is reached\n" in ended.out
-    assert min(end.loss for end in finished(folder / "here").values() if end.loss is not None) <= 0.05
+    assert min(end.loss for end in journals.finished(folder / "here").values() if end.loss is not None) <= 0.05
 
 
 def check_mistake(folder: Path, err: str, name: str) -> None:
@@ -303,27 +279,24 @@ def test_the_help_is_printed_once(mpirun: MpiRun) -> None:
 def test_a_signal_to_mpirun_stops_all_ranks_and_the_same_command_goes_on(
     mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path
 ) -> None:
-    command = [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, *SLOW_SEARCH]
-    process = launcher.start(*command, "--evaluations", "100000", **mpi_variables())
-    wait_until(lambda: len(finished(folder / "here")) > 20)
+    process = start_ranks(launcher, mpirun_command, 4, *SLOW_SEARCH, "--evaluations", "100000")
+    wait_until(lambda: len(journals.finished(folder / "here")) > 20)
     process.send_signal(signal.SIGUSR1)
     ended = launcher.finish(process, timeout=20)
     assert ended.status == 85, ended
     assert ": SIGUSR1 asked to stop\n" in ended.out
     assert "not complete: run the same command again to go on\n" in ended.out
-    before = finished(folder / "here")
-    assert set(before) == set(started(folder / "here"))
+    before = journals.finished(folder / "here")
+    assert set(before) == set(journals.started(folder / "here"))
     assert mpirun(4, *SLOW_SEARCH, "--evaluations", str(len(before) + 40), "--debug").status == 0
-    after = finished(folder / "here")
+    after = journals.finished(folder / "here")
     assert after.items() >= before.items()
     assert len(before) + 40 <= len(after) <= len(before) + 43
 
 
-def kill_in_the_middle(launcher: Launcher, command: list[str], folder: Path, enough: int, what: str) -> None:
+def kill_in_the_middle(launcher: Launcher, process: subprocess.Popen[str], here: Path, enough: int, what: str) -> None:
     """Kill mpirun, or all ranks with it, once so many evaluations have finished, and wait for all to be gone."""
-    process = launcher.start(*command, **mpi_variables())
-    journals = folder / "here" / "journal"
-    wait_until(lambda: sum(file.read_bytes().count(b'"Finished"') for file in journals.glob("*.jsonl")) >= enough)
+    wait_until(lambda: journals.count_finished(here) >= enough)
     assert process.poll() is None, "it had ended before it could be killed"
     if what == "mpirun":
         process.kill()  # Its ranks notice, and end within a second or so.
@@ -340,14 +313,9 @@ def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_
 ) -> None:
     budget = 800 if what == "mpirun" else 300
     search = [*SLOW_SEARCH, "--evaluations", str(budget)]
-    kill_in_the_middle(
-        launcher,
-        [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, *search],
-        folder,
-        enough=random.Random(moment).randrange(10, 200),
-        what=what,
-    )
-    before, in_flight = finished(folder / "here"), started(folder / "here")
+    process = start_ranks(launcher, mpirun_command, 4, *search)
+    kill_in_the_middle(launcher, process, folder / "here", random.Random(moment).randrange(10, 200), what)
+    before, in_flight = journals.finished(folder / "here"), journals.started(folder / "here")
     assert 10 <= len(before) < budget
     shutil.copytree(folder / "here", folder / "saved")
     for ranks in sizes:
@@ -356,7 +324,7 @@ def test_a_search_that_was_killed_goes_on_with_any_number_of_ranks_and_has_lost_
         ended = mpirun(ranks, *search, "--debug")
         assert (ended.status, ended.err) == (0, "")
         assert f"all {ranks} ranks hold the same population: " in ended.out
-        after, params = finished(folder / "here"), started(folder / "here")
+        after, params = journals.finished(folder / "here"), journals.started(folder / "here")
         assert after.items() >= before.items()
         assert params.items() >= in_flight.items()
         assert set(after) == set(params)
@@ -373,15 +341,15 @@ def test_a_search_survives_being_killed_again_and_again(
     search = [*SLOW_SEARCH, "--evaluations", str(budget)]
     known: dict[tuple[int, int], Finished] = {}
     for ranks, enough in ((4, 20), (6, 80), (2, 130)):
-        command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", sys.executable, *search]
-        kill_in_the_middle(launcher, command, folder, enough, "everything")
-        after = finished(folder / "here")
+        process = start_ranks(launcher, mpirun_command, ranks, *search)
+        kill_in_the_middle(launcher, process, folder / "here", enough, "everything")
+        after = journals.finished(folder / "here")
         assert after.items() >= known.items()
         known = after
     assert mpirun(4, *search, "--debug").status == 0
-    after = finished(folder / "here")
+    after = journals.finished(folder / "here")
     assert after.items() >= known.items()
-    assert set(after) == set(started(folder / "here"))
+    assert set(after) == set(journals.started(folder / "here"))
     assert budget <= len(after) <= budget + 6
 
 
@@ -413,8 +381,7 @@ def test_a_bug_on_one_rank_ends_all_ranks_at_once(
     mpirun_command: str, launcher: Launcher, folder: Path, error: str
 ) -> None:
     (folder / "bug.py").write_text(BUG.format(error=error))
-    command = [mpirun_command, "-n", "4", "--bind-to", "none", sys.executable, "bug.py"]
-    process = launcher.start(*command, **mpi_variables())
+    process = start_ranks(launcher, mpirun_command, 4, "bug.py")
     wait_until(lambda: (folder / "raised").exists() or process.poll() is not None)
     began = time.monotonic()
     ended = launcher.finish(process, timeout=20)
@@ -511,6 +478,24 @@ def test_minimize_can_be_called_twice_and_its_errors_caught(mpirun: MpiRun, fold
     assert ended.out == "limit 'x' 3 True True\n" * 3
 
 
+# The conclusion has 10 kB, which every rank tells all others before it leaves.
+MANY_METRICS = """
+class Loss:
+    def __call__(self, params):
+        return params["x"] ** 2
+    def test(self, params, trial):
+        return {f"a metric with a long name, number {number}": float(number) for number in range(200)}
+loss = Loss()
+"""
+
+
+def test_a_long_conclusion_lets_all_ranks_leave(mpirun: MpiRun, folder: Path) -> None:
+    (folder / "metrics.py").write_text(MANY_METRICS)
+    search = ["-m", "evo.run", "metrics.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--quiet"]
+    assert mpirun(4, *search, "--generations", "3", timeout=20) == Ended(0, "", "")
+    assert len(journals.summary(folder / "here")["test"]) == 200
+
+
 @pytest.mark.slow
 def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(mpirun: MpiRun, folder: Path) -> None:
     ended = mpirun(2, "-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug", timeout=200)
@@ -532,7 +517,7 @@ def test_digits_runs_inline_under_mpirun_too(mpirun: MpiRun, folder: Path) -> No
     command = ["-m", "evo.run", "digits", "--limits", limits, "--evaluations", "1", "--evaluate", "inline"]
     ended = mpirun(2, *command, timeout=200)
     assert ended.status == 0, ended
-    statuses = [end.status for end in finished(folder / "runs" / "digits").values()]
+    statuses = [end.status for end in journals.finished(folder / "runs" / "digits").values()]
     assert set(statuses) == {"completed"}
     assert 1 <= len(statuses) <= 2
     assert "test_acc" in ended.out

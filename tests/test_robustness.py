@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import Ended, Launcher, is_alive, mpi_variables, wait_until
+from helpers import Ended, Launcher, is_alive, wait_until
+from ranks import parent_of, start_ranks
 
 LOSSES = """
-import multiprocessing, os, pathlib, time
+import multiprocessing, os, pathlib, subprocess, time
 
 def flood(params):
     while True:
@@ -29,6 +32,12 @@ def long(params):
 
 def total(params):
     return float(params["n"])
+
+def starts_others(params):
+    for command in (["sleep", "1000"], ["python3", "-c", "import os, time; os.fork(); time.sleep(1000)"]):
+        subprocess.Popen(command)
+    pathlib.Path("started").touch()
+    time.sleep(1000)
 """
 LIMITS = "{n: [0, 9]}"
 
@@ -59,11 +68,30 @@ def test_no_rank_outlives_a_killed_mpirun_however_long_its_loss(
     launcher: Launcher, folder: Path, mpirun_command: str
 ) -> None:
     search = ["-m", "evo.run", "losses.py:long", "--limits", LIMITS, "--run-dir", "here"]
-    command = [mpirun_command, "-n", "2", "--bind-to", "none", sys.executable, *search]
-    mpirun = launcher.start(*command, **mpi_variables())
+    mpirun = start_ranks(launcher, mpirun_command, 2, *search)
     ranks = wait_until(lambda: len(list(folder.glob("*.pid"))) == 2 and list(folder.glob("*.pid")))
     mpirun.kill()
     wait_until(lambda: not any(is_alive(int(rank.stem)) for rank in ranks), seconds=5)
+
+
+def test_what_an_evaluation_has_started_ends_with_a_killed_rank(launcher: Launcher, folder: Path) -> None:
+    options = ["--limits", LIMITS, "--evaluate", "process", "--run-dir", "here"]
+    rank = launcher.start(sys.executable, "-m", "evo.run", "losses.py:starts_others", *options)
+    wait_until((folder / "started").exists)
+    started = wait_until(lambda: len(launcher.survivors()) >= 6 and launcher.survivors())
+    (child,) = [process for process in started if parent_of(process) == rank.pid and os.getpgid(process) == process]
+    (guard,) = [process for process in started if parent_of(process) == child and os.getpgid(process) == process]
+    os.kill(guard, signal.SIGUSR1)  # Slurm may send it to all, and it is how the guard learns of the end.
+    wait_until(lambda: not pending(guard) >> (signal.SIGUSR1 - 1) & 1)
+    assert is_alive(guard)
+    rank.kill()
+    wait_until(lambda: not launcher.survivors(), 2)
+
+
+def pending(process: int) -> int:
+    """The set of signals that wait until a process takes them."""
+    (line,) = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("ShdPnd:")]
+    return int(line.split()[1], 16)
 
 
 @pytest.mark.mpi

@@ -23,6 +23,7 @@ from schedules import (
 from simulation import SPACE, Death, Result, Session, resumed, simulate
 from travels import check_travels
 
+import evo.exchange
 from evo.budget import Budget
 from evo.events import AnyEvent, Retired, Started, encode
 from evo.journal import Memory
@@ -91,6 +92,24 @@ def test_who_dies_when_it_has_passed_on_what_was_concluded_leaves_nobody_waiting
         budget = Budget(evaluations=3)
         session = Session(seed=seed, ranks=4, budget=budget, polls=(1, 4), max_delay=20, fan_out=1, deaths=deaths)
         check_survival(simulate(session), session)
+
+
+@pytest.mark.parametrize("fan_out", [2, 3])
+def test_among_very_many_who_dies_before_it_has_passed_on_what_was_concluded_leaves_nobody_waiting(
+    fan_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evo.exchange, "FEW", 0)  # These few count as very many.
+    again = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        others = rng.choice(range(1, 7), int(rng.integers(1, 4)), replace=False).tolist()
+        deaths = {rank: Death("closed", later=int(rng.integers(4))) for rank in (0, *others)}
+        budget = Budget(evaluations=3)
+        session = Session(seed=seed, ranks=7, budget=budget, polls=(1, 4), max_delay=40, fan_out=fan_out, deaths=deaths)
+        result = simulate(session)
+        check_survival(result, session)
+        again += len(result.conclusions) > 1
+    assert again < 30  # Mostly some that live on had heard.
 
 
 def test_whoever_has_heard_what_was_concluded_before_the_first_rank_died_concludes_nothing_else() -> None:

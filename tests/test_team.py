@@ -18,7 +18,7 @@ import evo.evaluation.team
 from evo.evaluation import InlineEvaluator, Team, TeamEvaluator, assist
 from evo.events import AnyEvent, Done, Identity
 from evo.objectives import Trial
-from evo.transport import CutOff, Serial, Stuck, Traffic
+from evo.transport import CutOff, Passive, Serial, Stuck, Traffic
 from evo.worker import Outcome
 
 Group = tuple[str, tuple[int, ...]]
@@ -52,7 +52,7 @@ class Network:
         self.endpoints = [Endpoint(self, ("all", tuple(range(size))), rank) for rank in range(size)]
 
 
-class Endpoint:
+class Endpoint(Passive):
     """One rank's connection to a group of ranks; see `evo.transport.Transport`."""
 
     def __init__(self, network: Network, group: Group, rank: int) -> None:
@@ -80,15 +80,6 @@ class Endpoint:
             arrived = list(queue)
             queue.clear()
         return arrived
-
-    def post(self) -> None:
-        pass
-
-    def attend(self) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
 
     def wait(self) -> None:
         time.sleep(0.001)

@@ -56,6 +56,15 @@ def test_the_best_keep_theirs_and_others_lose_them_as_soon_as_they_are_beaten(tm
     assert (folder_in(tmp_path, (0, 0)) / "output.log").exists()
 
 
+def test_what_a_training_would_go_on_from_is_kept_until_its_end_is_recorded(tmp_path: Path) -> None:
+    study = Study(tmp_path, ranks=2, keep=2)
+    study.start((0, 0))
+    study.finish((0, 0), None, "interrupted", rank=1)
+    assert (folder_in(tmp_path, (0, 0)) / "last.ckpt").exists()
+    study.finish((0, 0), 1.0, rank=1)
+    assert [file.name for file in tmp_path.rglob("*.ckpt")] == ["best.ckpt"]
+
+
 def test_a_failed_one_loses_its_checkpoints_and_an_interrupted_one_keeps_them(tmp_path: Path) -> None:
     study = Study(tmp_path, ranks=1, keep=2)
     for generation, status in enumerate(("failed", "interrupted", "pruned")):
@@ -71,8 +80,9 @@ def test_a_sweep_takes_what_earlier_sessions_left_and_says_what_remains(tmp_path
         study.finish((7, generation), float(generation), rank=5)  # Of a rank that is no more.
     study.start((7, 3))
     assert checkpoints(tmp_path) == {"7-0", "7-1", "7-2", "7-3"}
-    assert study.weights[0].sweep(tmp_path / "individuals") == 4 * 5 + 2 * 2 * 5
-    assert checkpoints(tmp_path) == {"7-0", "7-3"}  # The best one, and the one in flight.
+    assert study.weights[0].sweep(tmp_path / "individuals") == (4 + 1 + 2) * 5
+    assert checkpoints(tmp_path) == {"7-0", "7-3"}  # The best one, and the one in flight, which has a state as well.
+    assert [file.parent.name for file in tmp_path.rglob("last.ckpt")] == ["7-3"]
     assert study.weights[0].sweep(tmp_path / "nothing") == 0
 
 

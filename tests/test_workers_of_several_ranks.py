@@ -12,7 +12,7 @@ from pathlib import Path
 import journals
 import pytest
 from helpers import Ended, Launcher, is_alive, wait_until
-from ranks import find_ranks, start_ranks, why_no_fault_tolerance
+from ranks import find_ranks, start_ranks
 
 from evo.events import Died, Joined
 
@@ -39,14 +39,6 @@ def search(loss: str, *arguments: str, ranks_per_worker: int = 2) -> list[str]:
     """The arguments of Python for a search."""
     limits = ["--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here"]
     return ["-m", "evo.run", loss, *limits, "--ranks-per-worker", str(ranks_per_worker), *arguments]
-
-
-@pytest.fixture(scope="module")
-def mpirun_that_goes_on(mpirun_command: str) -> str:
-    """An mpirun whose ranks can outlive each other."""
-    if problem := why_no_fault_tolerance(mpirun_command):
-        pytest.skip(problem)
-    return mpirun_command
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from helpers import Ended, Launcher, is_alive, wait_until
+from ranks import ranks_among
 
 _CABLE = "eth0"  # Its end on either node.
 _NAMESPACES = Path("/run/netns")
@@ -140,9 +141,7 @@ class TwoNodes:
 
     def ranks_on(self, host: str) -> list[int]:
         """The processes of the ranks that run on a node, by rank, without those that they started."""
-        rank_of = {process: _variables(process).get("PMIX_RANK") for process in _processes_on(host)}
-        own = [process for process, rank in rank_of.items() if rank and "PMIX_RANK" not in _variables(_parent(process))]
-        return sorted(own, key=lambda process: int(rank_of[process] or 0))
+        return [process for _, process in sorted(ranks_among(_processes_on(host)).items())]
 
     def daemons_on(self, host: str) -> list[int]:
         """The processes with which mpirun holds a node: prted on the second; on the first, mpirun itself."""
@@ -234,23 +233,8 @@ def _processes_on(host: str) -> list[int]:
     return [process for process in map(int, _ip("netns", "pids", host).split()) if is_alive(process)]
 
 
-def _variables(process: int) -> dict[str, str]:
-    try:
-        entries = Path(f"/proc/{process}/environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
-
-
 def _name(process: int) -> str:
     try:
         return Path(f"/proc/{process}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def _parent(process: int) -> int:
-    try:
-        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0

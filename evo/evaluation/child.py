@@ -7,6 +7,7 @@ and waits for a `Verdict` on each `Progress`.
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
 import os
 import pickle
 import signal
@@ -23,7 +24,7 @@ from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Interrupted, Reference, check_team, optional_method, prepare, wants_trial
-from evo.signals import end_with_parent
+from evo.signals import end_group_with_this_process, end_with_parent
 from evo.worker import Outcome
 
 
@@ -108,7 +109,9 @@ def main(
     """
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
-    end_with_parent()
+    starter = multiprocessing.parent_process()
+    end_with_parent(starter.pid if starter else None)
+    end_group_with_this_process()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     interruption = _Interruption()
     for number in (signal.SIGUSR1, signal.SIGUSR2):

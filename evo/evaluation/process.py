@@ -43,6 +43,7 @@ class ProcessEvaluator:
         team: The ranks that evaluate together with this one; None: it is alone.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
         grace: Seconds that an interrupted evaluation may take to save its state.
+        is_interrupted: Whether nothing is to be evaluated any more.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class ProcessEvaluator:
         team: Team | None = None,
         checkpoint_interval: float = math.inf,
         grace: float = 45.0,
+        is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_interrupted = is_interrupted
         self._checkpoint_interval = checkpoint_interval
         self._grace = grace
         self._place = (team.place, team.size) if team else (0, 1)
@@ -78,7 +81,7 @@ class ProcessEvaluator:
         self._must_have_saved = math.inf
 
     def open(self, names: Sequence[str]) -> None:
-        """Start the child and wait until it has loaded the objective.
+        """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
 
         Args:
             names: The parameters that the objective must take.
@@ -88,7 +91,7 @@ class ProcessEvaluator:
         """
         self._names, self._pickled = names, _pickle(self._objective)
         self._launch()
-        while not self._ready:
+        while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
                 raise ValueError(f"{news.error}\n{news.traceback}".strip())

@@ -146,7 +146,8 @@ class SaveState(L.Callback):
 
     Between two batches, so that none counts twice. A training that goes on has the same weights, optimizers,
     schedulers, counters and states of the random number generators; but the loader shuffles anew, so that it is not
-    the same bit for bit as one that was not interrupted.
+    the same bit for bit as one that was not interrupted. So the best weights are saved as well: those on disk may be
+    of a validation after the state, which does not happen again.
 
     Raises:
         Interrupted: The trial was interrupted, and the state is saved.
@@ -160,16 +161,21 @@ class SaveState(L.Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"generators": _generator_states()}
+        best = self._trial.folder / CHECKPOINT
+        return {"generators": _generator_states(), "best": best.read_bytes() if best.exists() else b""}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict["generators"]
+        self._loaded = state_dict
 
     @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._loaded:
-            _set_generators(self._loaded)
+            _set_generators(self._loaded["generators"])
+            best = self._trial.folder / CHECKPOINT
+            best.unlink(missing_ok=True)
+            if self._loaded["best"]:
+                best.write_bytes(self._loaded["best"])
 
     @override
     def on_train_batch_start(
@@ -178,7 +184,7 @@ class SaveState(L.Callback):
         interrupted = self._trial.interrupted
         if interrupted or time.monotonic() - self._saved >= self._trial.checkpoint_interval:
             file = self._trial.folder / STATE
-            partial = file.with_suffix(".part")
+            partial = file.with_name("last.part.ckpt")
             trainer.save_checkpoint(partial)
             partial.replace(file)
             self._saved = time.monotonic()

@@ -96,6 +96,7 @@ class LightningObjective:
 
         A training that was interrupted goes on where it saved its state, with its epochs, optimizers, schedulers, best
         value and random number generators; one that was killed, where it last did so (see trial.checkpoint_interval).
+        The state, `last.ckpt`, is left behind: until the loss is recorded, it may be needed again.
 
         Puts into trial.metrics what the module logged in the best validation, `epochs` (how many were trained) and
         `best_epoch` (counted from 1). Metrics that are not finite are left out.
@@ -118,7 +119,6 @@ class LightningObjective:
             trainer = self._make_trainer(trial.folder, callbacks, logger)
             # The file is our own: it may hold more than weights.
             trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
-        state.unlink(missing_ok=True)
         best = report.result()
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss

@@ -74,6 +74,7 @@ class Result:
         lost_ranks: Those that died on the way, or ended because another one of their worker had.
         messages: How many all ranks sent together, in this session.
         bytes: Of all of these.
+        individuals_bytes: What the files of all individuals take, once only the best have kept their weights.
     """
 
     rank: int
@@ -90,6 +91,7 @@ class Result:
     lost_ranks: Sequence[int] = ()
     messages: int = 0
     bytes: int = 0
+    individuals_bytes: int = 0
 
     @property
     def is_first(self) -> bool:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from rich import filesize
 from rich.console import Console
 
 from evo.budget import Budget
@@ -129,7 +130,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"all {live} {who} hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
-        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{record}")
+        size = f" ({filesize.decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
+        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{size}{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
         if best is not None and folder.is_dir():
             notes.append(f"the best candidate's files are in {folder}")

@@ -1,4 +1,4 @@
-"""Ranks connected by MPI: the only file that imports mpi4py.
+"""Messages between the ranks of an MPI job.
 
 Nothing here blocks while a search runs: sends are asynchronous, receives are probed for, and waiting is sleeping,
 because waiting inside MPI spins and takes the core from a training.
@@ -9,25 +9,17 @@ died; without, the launcher ends all of them.
 
 from __future__ import annotations
 
-import atexit
-import functools
 import math
-import os
-import signal
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evo.signals import end_with_parent
-from evo.transport import CutOff, SharedError, Stuck, Traffic
+from evo.transport import Traffic
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -41,36 +33,23 @@ _MOST_OUTSTANDING = 8
 # So many bytes may be put together. A larger message needs its sender until it has arrived (64 kB over TCP), and its
 # receiver may hang or crash in Open MPI 5 when that one dies before.
 _MOST_JOINED = 32_000
-# These live exactly as long as their job.
-_LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
 _FAILED = object()
-_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
-_LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
-
-
-def is_launched(environment: Mapping[str, str]) -> bool:
-    """Whether mpirun, or srun with an MPI plugin, started this process.
-
-    Args:
-        environment: Environment variables.
-    """
-    return any(variable in environment for variable in _LAUNCH_VARIABLES)
 
 
 @dataclass
-class _Process:
-    """What this process as a whole knows of MPI."""
+class _History:
+    """What has happened to the transports of this process, for its end.
+
+    Args:
+        attended: Those that have sent and received in the background.
+        someone_died: Whether a rank of any of them has.
+    """
 
     attended: list[MPITransport] = field(default_factory=list)
-    finalizes: bool = False
     someone_died: bool = False
 
 
-_process = _Process()
-
-
-class NoMPIError(ValueError):
-    """A launcher started several ranks that cannot reach each other."""
+history = _History()
 
 
 class MPITransport:
@@ -109,7 +88,7 @@ class MPITransport:
         """From now on send and receive in the background too, while this rank computes, until it closes."""
         if self.size > 1 and self._mpi.Query_thread() == self._mpi.THREAD_MULTIPLE:
             self._attendant = threading.Thread(target=self._attend, name="evo-messages", daemon=True)
-            _process.attended.append(self)
+            history.attended.append(self)
             self._attendant.start()
 
     def _attend(self) -> None:
@@ -181,7 +160,7 @@ class MPITransport:
         """End the connection once all that was sent has left."""
         self.leave_alone()
         self._flush(math.inf)
-        _process.someone_died = _process.someone_died or bool(self.dead)
+        history.someone_died = history.someone_died or bool(self.dead)
         # Should someone die just now, others may wait here for a rank that has noticed and left.
         if self.dead or self._attempt(self._meet, _LAST_PATIENCE) is not True:
             self._flush(_LAST_PATIENCE)
@@ -245,7 +224,7 @@ class MPITransport:
         found = self._mpi.Group.Translate_ranks(failed, range(failed.Get_size()), self.communicator.Get_group())
         self.communicator.Ack_failed()
         self.dead = self.dead.union(found)
-        _process.someone_died = True
+        history.someone_died = True
         return _FAILED
 
 
@@ -257,116 +236,3 @@ def _join(records: deque[bytes]) -> bytes:
         size += len(records[0]) + 1
         joined.append(records.popleft())
     return b"\n".join(joined)
-
-
-def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
-    """Why the ranks that srun started did not find each other; empty when they did.
-
-    Args:
-        size: Number of ranks in this world.
-        environment: Environment variables.
-    """
-    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
-    if size == 1 and tasks > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
-        return f"srun started {tasks} tasks, but each is alone: start them with srun --mpi=pmix, or with mpirun"
-    return ""
-
-
-def _parent_name() -> str:
-    try:
-        return Path(f"/proc/{os.getppid()}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def connect() -> MPITransport | None:
-    """Connect to the other ranks, if this process is one of an MPI job; None when it runs alone.
-
-    From here on an uncaught exception in any rank ends all of them at once, instead of leaving the others waiting.
-
-    Raises:
-        NoMPIError: srun started several ranks that do not form one MPI job.
-    """
-    try:
-        transport = _join_world() if is_launched(os.environ) else None
-    except ImportError as error:
-        raise NoMPIError(
-            f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
-        ) from None
-    if transport and _parent_name() in _LAUNCHERS:
-        # Or a rank in the middle of a long loss would go on after the others, and write where the next session does.
-        end_with_parent()
-    problem = why_not_one_world(transport.size if transport else 1, os.environ)
-    if problem:
-        raise NoMPIError(problem)
-    return transport
-
-
-def _join_world() -> MPITransport:
-    import mpi4py
-
-    # Open MPI 5: or a rank that has begun to finalize waits for ever for one that dies then.
-    os.environ.setdefault("OMPI_MCA_async_mpi_finalize", "1")
-    if "mpi4py.MPI" not in sys.modules:
-        mpi4py.rc.finalize = False  # Or Python's end could hang, see below.
-    from mpi4py import MPI
-
-    if not mpi4py.rc.finalize and not _process.finalizes:
-        atexit.register(_finalize)
-        _process.finalizes = True
-    transport = MPITransport(MPI.COMM_WORLD.Dup())
-    sys.excepthook = functools.partial(_end_all, transport)
-    return transport
-
-
-def communicator_alone() -> MPI.Intracomm:
-    """A communicator of this process alone."""
-    from mpi4py import MPI
-
-    return MPI.COMM_SELF
-
-
-def _finalize() -> None:
-    from mpi4py import MPI
-
-    for transport in _process.attended:
-        transport.leave_alone()
-    # With Open MPI 5, finalizing hangs now and then after the death of a rank; leaving without does not.
-    if not _process.someone_died and not MPI.Is_finalized():
-        MPI.Finalize()
-
-
-def _tells_of_death(error: BaseException) -> bool:
-    from mpi4py import MPI
-
-    return isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_PROC_FAILED
-
-
-def _end_all(
-    transport: MPITransport, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
-    """What becomes of an exception that nobody has caught."""
-    if isinstance(error, SharedError):
-        # All ranks are here: one speaks, and all end in good order.
-        if transport.rank == 0:
-            print(f"evo: error: {error}", file=sys.stderr, flush=True)
-        transport.gather("")
-        _finalize()
-        os._exit(2)
-    if _tells_of_death(error):
-        print(
-            f"evo: error: a rank died while the others waited for it, outside of the search ({error}): "
-            "run the same command again",
-            file=sys.stderr,
-        )
-    elif isinstance(error, Stuck | CutOff):
-        print(f"evo: error: {error}", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, traceback)
-    sys.stderr.flush()
-    sys.stdout.flush()
-    if isinstance(error, CutOff) or _FAULT_TOLERANT in os.environ:
-        # Alone: the others go on. They learn of an end by a signal, but of Abort or an exit status nothing, and would
-        # wait for ever.
-        os.kill(os.getpid(), signal.SIGKILL)
-    transport.communicator.Abort(error.status if isinstance(error, Stuck) else 1)

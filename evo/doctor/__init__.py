@@ -1,0 +1,1 @@
+"""`evo doctor`: what would bite a search, seen from inside an allocation before any of it is spent."""

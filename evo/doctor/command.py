@@ -1,0 +1,140 @@
+"""The command `evo doctor`: examines, judges, and lets one rank say what was found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from evo.config import parse_duration
+from evo.doctor.examination import examine, examine_alone
+from evo.doctor.facts import Facts
+from evo.doctor.judgement import judge
+from evo.doctor.launch import find_launch, speaks
+from evo.doctor.report import report_text
+from evo.doctor.supervision import supervise
+from evo.mpi import NoMPIError, connect, library
+from evo.propagators.base import check_count
+from evo.report.screen import terminal_width
+from evo.transport import Serial, SharedError
+
+SOUND, BITES, MISTAKEN = 0, 1, 2
+"""Exit statuses."""
+
+_CONNECTING = "the ranks connect"
+_HINTS = {
+    _CONNECTING: "have all ranks been started, and may MPI use the network between the nodes (firewall, interface)? "
+    "mpirun --mca btl_tcp_if_include eth0 chooses an interface",
+    "torch is loaded as for a training": "is the virtual environment on a file system that is slow or away?",
+}
+_COURTESY = 2.0  # Seconds that other ranks leave the first one to speak, before they end and the launcher ends all.
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the command line says."""
+
+    run_dir: str
+    gpus_per_node: int | None
+    timeout: float
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves it to others to show what is wrong."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise ValueError(f"{message}; --help lists the options")
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.doctor") -> int:
+    """Examine what a search would meet here, and say what will bite; under mpirun or srun, on all ranks together.
+
+    Args:
+        arguments: Without the program's name; None: those of this process.
+        program: Its name, for the help.
+
+    Returns:
+        The exit status: 0 nothing bites, 1 something does, 2 mistaken options. Of ranks that are not connected, only
+        the first one's says so.
+    """
+    speaking = speaks(os.environ)
+    parser = _parser(program)
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        if not speaking and {"-h", "--help"} & set(given):
+            return SOUND
+        options = _read(parser, given)
+    except ValueError as error:
+        if not speaking:
+            return SOUND  # Or the launcher might end the first rank before it has spoken.
+        print(f"evo: error: {error}", file=sys.stderr)
+        return MISTAKEN
+
+    def stuck(step: str) -> None:
+        if not speaking:
+            time.sleep(_COURTESY)
+            return
+        hint = f": {_HINTS[step]}" if step in _HINTS else ""
+        print(f"evo: error: stuck for {options.timeout:g} s while {step}{hint}", file=sys.stderr, flush=True)
+
+    try:
+        return supervise(lambda enter: _examine(options, enter), options.timeout, stuck)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=program,
+        description="Say what would bite a search here. Start it as the search: under mpirun or srun, on all nodes.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--run-dir", default="runs", help="Directory that the search is to use. Default: runs.")
+    parser.add_argument("--gpus-per-node", type=int, help="How many GPUs of each node it is to use. Default: all.")
+    parser.add_argument("--timeout", default="3m", help="Longest time for all of it, 90s for example. Default: 3m.")
+    return parser
+
+
+def _read(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> _Options:
+    given = parser.parse_args(list(arguments))
+    if given.gpus_per_node is not None:
+        check_count("gpus_per_node", given.gpus_per_node, 0)
+    return _Options(given.run_dir, given.gpus_per_node, parse_duration("timeout", given.timeout))
+
+
+def _examine(options: _Options, enter: Callable[[str], None]) -> int:
+    """Examine on all ranks; the first one prints. The exit status is the same on all that are connected."""
+    launch, speaking, serial = find_launch(os.environ), speaks(os.environ), Serial()
+    enter(_CONNECTING)
+    try:
+        transport = connect()
+    except NoMPIError as error:
+        # One of many that cannot reach each other; all but the first end well, likewise.
+        launch = msgspec.structs.replace(launch, refusal=str(error))
+        return _tell(examine_alone(serial, launch)) if speaking else SOUND
+    if transport is not None:
+        launch = msgspec.structs.replace(launch, library=library())
+        if transport.size == 1 and launch.expected > 1:
+            return _tell(examine_alone(serial, launch)) if speaking else SOUND
+    ranks = transport or serial
+    try:
+        facts = examine(ranks, launch, options.run_dir, options.gpus_per_node, enter)
+        status = _tell(facts, silent=ranks.rank > 0)
+    except SharedError as error:
+        if ranks.rank == 0:
+            print(f"evo: error: {error}", file=sys.stderr, flush=True)
+        status = MISTAKEN
+    ranks.close()
+    return status
+
+
+def _tell(facts: Facts, silent: bool = False) -> int:
+    findings = judge(facts)
+    if not silent:
+        print(report_text(findings, terminal_width()), flush=True)
+    return BITES if any(finding.verdict == "problem" for finding in findings) else SOUND

@@ -1,0 +1,56 @@
+"""Pruners as a study file names them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from evo.pruning.base import Pruner
+from evo.pruning.curve import CurveExtrapolation
+from evo.pruning.halving import SuccessiveHalving
+from evo.pruning.median import MedianStopping
+
+READY: Mapping[str, type[Pruner]] = {
+    "halving": SuccessiveHalving,
+    "median": MedianStopping,
+    "curve": CurveExtrapolation,
+}
+"""What a name stands for."""
+
+
+def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
+    """A pruner from what a study file or a command line says.
+
+    Args:
+        what: "none"; the name of a ready one; or `{name: ..., PARAMETER: VALUE, ...}`.
+
+    Returns:
+        None for "none".
+
+    Raises:
+        ValueError: The name is unknown, or a parameter is wrong or missing.
+
+    Example:
+        >>> make_pruner({"name": "halving", "reduction": 4})
+        SuccessiveHalving(grace=1, reduction=4, maximum=None)
+    """
+    given = {"name": what} if isinstance(what, str) else what
+    name = given.get("name") if isinstance(given, Mapping) else None
+    if name == "none":
+        return None
+    if not isinstance(name, str) or name not in READY:
+        raise ValueError(f"pruning is {what!r}: give none, or {{name: one of {', '.join(READY)}, and its parameters}}")
+    parameters = {key: value for key, value in given.items() if key != "name"}
+    fields = {field.name: field for field in dataclasses.fields(READY[name])}  # type: ignore[arg-type]
+    takes = f"it takes {', '.join(fields)}"
+    for key, value in parameters.items():
+        if key not in fields:
+            raise ValueError(f"pruning {name}: {key!r} is {value!r}, but {takes}")
+    missing = [key for key, one in fields.items() if one.default is dataclasses.MISSING and key not in parameters]
+    if missing:
+        raise ValueError(f"pruning {name}: {missing[0]} is missing; {takes}")
+    try:
+        return READY[name](**parameters)
+    except ValueError as error:
+        raise ValueError(f"pruning {name}: {error}") from None

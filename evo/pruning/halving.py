@@ -1,0 +1,63 @@
+"""Asynchronous successive halving: at each rung only the best share goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from evo.propagators.base import check_count
+from evo.pruning.base import Pruner, Verdict
+
+
+@final
+@dataclass(frozen=True)
+class SuccessiveHalving(Pruner):
+    """Rungs grow by a factor, and of those that reach one the best share, one over this factor, goes on.
+
+    The stopping variant of ASHA: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020,
+    https://arxiv.org/abs/1810.05934. Nobody waits: an individual is compared with those that have been there before it,
+    and the first ones go on. The figure compared is the lowest loss so far.
+
+    Args:
+        grace: Steps before the first rung, r; at least 1.
+        reduction: Reduction factor, eta; at least 2.
+        maximum: Steps of a complete evaluation, R, at which nothing is left to be stopped; None: not known.
+
+    Example:
+        >>> pruner = SuccessiveHalving(grace=1, reduction=3, maximum=27)
+        >>> [pruner.rung(steps) for steps in (1, 2, 3, 8, 9, 27)]
+        [1, 1, 3, 3, 9, 9]
+        >>> pruner.judge({1: 0.5}, others=[0.4, 0.6, 0.7, 0.3, 0.8], best=None)
+        Verdict(stop=True, value=0.5, threshold=0.4, among=5)
+    """
+
+    grace: int = 1
+    reduction: int = 3
+    maximum: int | None = None
+
+    def __post_init__(self) -> None:
+        check_count("grace", self.grace)
+        check_count("reduction", self.reduction, 2)
+        if self.maximum is not None:
+            check_count("maximum", self.maximum, self.grace + 1)
+
+    def rung(self, steps: int) -> int | None:
+        if steps < self.grace:
+            return None
+        rung = self.grace  # r * eta^k
+        while (higher := rung * self.reduction) <= steps and (self.maximum is None or higher < self.maximum):
+            rung = higher
+        return rung
+
+    def value(self, curve: Mapping[int, float]) -> float:
+        return min(curve.values())
+
+    def judge(self, curve: Mapping[int, float], others: Sequence[float], best: float | None) -> Verdict:
+        value = self.value(curve)
+        figures = sorted([*others, value])
+        places = len(figures) // self.reduction
+        if not places:  # So few that the share is less than one of them: the first ones go on.
+            return Verdict(False, value, None, len(others))
+        threshold = figures[places - 1]
+        return Verdict(value > threshold, value, threshold, len(others))
