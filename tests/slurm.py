@@ -14,6 +14,7 @@ import re
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from helpers import Ended, Launcher, wait_until
+from helpers import Ended, Launcher, is_alive, wait_until
 
 NODES = ("node1", "node2")
 _PACKAGES = "slurm-wlm slurmctld slurmd munge libpmix2"
@@ -178,6 +179,7 @@ def running_slurm() -> Iterator[Slurm]:
     with contextlib.ExitStack() as ending:
         folder = Path(tempfile.mkdtemp(prefix="evo-slurm-"))  # A short name: it holds sockets.
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        ending.callback(wait_until, lambda: _kill_nodes(folder) == 0, 10)
         launcher = Launcher(folder)
         ending.callback(launcher.close)
         slurm = Slurm(folder)
@@ -199,6 +201,17 @@ def running_slurm() -> Iterator[Slurm]:
             yield slurm
         finally:
             slurm.end_jobs()
+
+
+def _kill_nodes(folder: Path) -> int:
+    """Kill what sees the mounts of a node, the last steps of jobs above all; returns how many processes that were."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f" {folder}/tmp " in (process / "mounts").read_text() and is_alive(int(process.name)):
+                os.kill(int(process.name), signal.SIGKILL)
+                found += 1
+    return found
 
 
 def _copy_pmix(folder: Path) -> Path:
