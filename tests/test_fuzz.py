@@ -24,7 +24,7 @@ import evo
 import evo.arguments
 import evo.cli
 from evo.problems.catalogue import PROBLEMS
-from evo.run import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
+from evo.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 MOST_SECONDS = 10.0  # For one input.
 LOSSES = """
