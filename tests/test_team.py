@@ -109,6 +109,7 @@ class Scripted:
     interrupted: list[Identity] = field(default_factory=list)
     finished: list[Identity] = field(default_factory=list)
     polls: int = 0
+    hurried: bool = False
     report: Callable[[int, float], bool] | None = None
     _outcome: Outcome | None = None
 
@@ -131,6 +132,9 @@ class Scripted:
     def interrupt(self) -> None:
         self.interrupted.append(self.started[-1][0])
         self._outcome = self._outcome or INTERRUPTED
+
+    def hurry(self) -> None:
+        self.hurried = True
 
     def test(self, identity: Identity, params: dict[str, Any], seed: int) -> dict[str, Any]:
         return {"tested": identity}
@@ -375,6 +379,12 @@ def test_what_a_rank_had_said_before_it_died_is_heard() -> None:
     teams[0].dismiss("the last words", [])
     network.dead.add(0)
     assert assist(teams[1], always(GOOD)) == ("the last words", [])
+
+
+def test_the_first_rank_hurries_itself_alone_as_the_others_get_the_signal_too(make: Make) -> None:
+    crew = make(always(None), always(None))
+    crew.first.hurry()
+    assert [evaluator.hurried for evaluator in crew.evaluators] == [True, False]
 
 
 @pytest.fixture
