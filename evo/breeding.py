@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import traceback
 import zlib
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -12,8 +14,9 @@ import numpy as np
 
 from evo.events import Identity
 from evo.limits import Params
-from evo.population import Individual, Population
+from evo.population import Active, Individual, Population
 from evo.propagators import Propagator
+from evo.space import Space
 
 Bred: TypeAlias = tuple[Params, dict[str, Any]]
 """Parameters, and the strategy parameters that come with them."""
@@ -30,6 +33,36 @@ _QUIET_ENOUGH = 3
 
 # What the generators derived from a study's seed are for.
 _BREEDING, _TRAINING, _MIGRATING = 0, 1, 2
+
+
+class PropagatorError(ValueError):
+    """A propagator does not breed what a search needs."""
+
+
+def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
+    """The individual that a propagator, which may be the user's own, makes from a population.
+
+    Raises:
+        PropagatorError: It fails, or makes anything but one individual of that space.
+    """
+    population = f"a population of {len(parents)}" if parents else "an empty population"
+    cause: Exception | None = None
+    try:
+        bred = propagator(parents, space, rng)
+        shapes = [individual.genome.shape for individual in bred]
+    except Exception as error:
+        cause = error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
+        problem = f"fails on {population} ({type(error).__name__}: {error}; {place})"
+    else:
+        if shapes == [(len(space),)]:
+            return bred[0]
+        problem = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
+    raise PropagatorError(
+        f"propagator {propagator!r} {problem}: a search needs one individual with a genome of shape "
+        f"({len(space)},); mend it, or where it needs more parents put a Conditional around it"
+    ) from cause
 
 
 class Breeder:
@@ -128,7 +161,7 @@ class Breeder:
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Bred]:
         for _ in range(_BREEDING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
-            bred = self._offspring(rng)
+            bred = breed_one(self.propagator, self.population.active, self.space, rng)
             yield self.space.complete(bred.genome, rng), bred.strategy
 
     def _drawn(self, rng: np.random.Generator) -> Iterator[Bred]:
@@ -140,15 +173,6 @@ class Breeder:
     def _all(self, rng: np.random.Generator) -> Iterator[Bred]:
         for params in self.space.points(start=int(rng.integers(2**32))):
             yield params, {}
-
-    def _offspring(self, rng: np.random.Generator) -> Individual:
-        bred = self.propagator(self.population.active, self.space, rng)
-        if len(bred) != 1 or bred[0].genome.shape != (len(self.space),):
-            raise ValueError(
-                f"{self.propagator!r} returned {[individual.genome.shape for individual in bred]}: "
-                f"a search needs one individual with a genome of shape ({len(self.space)},)"
-            )
-        return bred[0]
 
 
 def training_seed(seed: int, identity: Identity) -> int:

@@ -10,10 +10,12 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from evo.breeding import breed_one
 from evo.budget import Budget
 from evo.config import Config, load_limits
 from evo.migration import Migration
 from evo.objectives import Reference, describe
+from evo.population import Individual
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection
 from evo.pruning import Pruner, make_pruner
@@ -26,6 +28,8 @@ _PROBABILITIES = {"copy": 0.9, "move": 0.1}
 # Workers from which on each sends to a few that pass on: one connection to each of so many others is too many.
 _FLAT_UP_TO = 512
 _FAN_OUT = 8
+# Individuals from which a propagator must be able to breed.
+_TRIED_SIZES = (0, 1, 2, 4, 16, 64, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,24 +201,20 @@ def _make_propagator(config: Config, own: Any, given: Any, workers: int) -> Prop
 
 
 def _try_out(propagator: Propagator, space: Space) -> Propagator:
-    """A propagator that can begin: it makes one individual from an empty population.
+    """A propagator that makes one individual from an empty population, and from larger ones.
 
     Raises:
-        ValueError: It does not.
+        PropagatorError: It does not.
     """
-    try:
-        bred = propagator([], space, np.random.default_rng(0))
-        shapes = [individual.genome.shape for individual in bred]
-    except Exception as error:
-        problem = f"fails on an empty population ({type(error).__name__}: {error})"
-    else:
-        if shapes == [(len(space),)]:
-            return propagator
-        problem = f"makes {len(shapes)} individuals of shapes {shapes} from an empty population"
-    raise ValueError(
-        f"propagator {propagator!r} {problem}: a search needs one individual with a genome of shape ({len(space)},); "
-        "put a Conditional around it, with InitUniform until there are enough individuals"
-    )
+    rng = np.random.default_rng(0)
+    population: list[Individual] = []
+    for size in _TRIED_SIZES:
+        population += [
+            Individual(genome=space.sample(rng), identity=(0, place), loss=float(place), status="completed")
+            for place in range(len(population), size)
+        ]
+        breed_one(propagator, population, space, rng)
+    return propagator
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:

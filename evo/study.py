@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from evo.allocation import allocation_end
+from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
@@ -30,11 +31,17 @@ from evo.report.screen import Screen
 from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
-from evo.transport import Transport, together
+from evo.transport import Stuck, Transport, together
 from evo.weights import Weights
 from evo.worker import Settings, Worker
 
 _VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
+
+
+class MistakeFound(Stuck):
+    """Something of the user's is wrong, which could not be seen before the search."""
+
+    status = 2
 
 
 def run_study(
@@ -205,7 +212,10 @@ def _search(
                 screen.warn(event)
 
         with closing(journal), closing(progress):
-            words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
+            try:
+                words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
+            except PropagatorError as error:
+                raise MistakeFound(str(error)) from error
         team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
         team.close()
         return decode_conclusion(words)

@@ -40,6 +40,7 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
     objective, config = parse(
         *shlex.split(
             "sphere --limits l.yaml --generations 3 --evaluations 4 --walltime 1h --target=-1e-3 --seed 5 --run-dir r "
+            "--grace 20s --checkpoint-interval 2m --keep-checkpoints 5 --pruning median "
             "--evaluate process --time-limit 90 --max-failed-share 0.5 --allow-duplicates --gpus-per-node 0 "
             "--population 6 --crossover 0.1 --mutation 0.2 --random-init 0 --sigma 1e-1 --quiet --debug "
             "--islands 2 --island-sizes '[3, 1]' --migration move --migration-probability 5e-1 "
@@ -58,6 +59,10 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
         run_dir="r",
         evaluate="process",
         time_limit=config.time_limit,
+        grace="20s",
+        checkpoint_interval="2m",
+        keep_checkpoints=5,
+        pruning="median",
         max_failed_share=0.5,
         allow_duplicates=True,
         gpus_per_node=0,

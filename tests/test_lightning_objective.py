@@ -17,13 +17,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from helpers import FakeTrial
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -35,36 +35,6 @@ from evo.objectives import Interrupted
 
 ROOT = Path(__file__).parents[1]
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-
-
-@dataclass
-class FakeTrial:
-    folder: Path
-    individual: tuple[int, int] = (0, 1)
-    seed: int = 1
-    threads: int = 1
-    stop_after: float = math.inf
-    metrics: dict[str, Any] = field(default_factory=dict)
-    reports: list[tuple[int, float]] = field(default_factory=list)
-    checkpoint_interval: float = math.inf
-    rank: int = 0
-    size: int = 1
-    communicator: Any = None
-    batches_until_interrupted: int | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        if self.batches_until_interrupted is None:
-            return False
-        self.batches_until_interrupted -= 1
-        return self.batches_until_interrupted < 0
-
-    @property
-    def should_stop(self) -> bool:
-        return len(self.reports) >= self.stop_after
-
-    def report(self, step: int, loss: float) -> None:
-        self.reports.append((step, loss))
 
 
 class Scripted(L.LightningModule):
@@ -428,7 +398,8 @@ assert MPI.COMM_WORLD.size == 2
 os.environ.update(RANK=str(rank + 3), LOCAL_RANK=str(rank + 3), WORLD_SIZE="8", SLURM_NTASKS="4", SLURM_PROCID="3")
 os.environ.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="evo", SLURM_LOCALID="3")
 import json, pathlib, sys
-from test_lightning_objective import FakeTrial, scripted
+from helpers import FakeTrial
+from test_lightning_objective import scripted
 for generation in range(rank + 1):  # ranks at their own pace: a collective call would wait for ever
     folder = pathlib.Path(sys.argv[1], f"{rank}-{generation}")
     folder.mkdir()

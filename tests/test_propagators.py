@@ -13,6 +13,7 @@ from offspring import CATEGORIES, SPACES, Average, near, offspring_of
 from records import ask, evaluate, evaluated, make_worker, random_population
 
 import evo.propagators
+from evo.breeding import PropagatorError
 from evo.limits import Float
 from evo.population import Active, Individual
 from evo.propagators import (
@@ -260,5 +261,6 @@ class Wrong(Propagator):
 def test_a_propagator_that_returns_something_else_is_named(shapes: list[tuple[int, ...]], shown: str) -> None:
     propagator = Wrong([Individual(genome=np.zeros(shape)) for shape in shapes])
     worker = make_worker(Space({"x": (0.0, 1.0), "y": (0.0, 1.0)}), propagator)
-    with pytest.raises(ValueError, match=rf"Wrong\(\) returned {shown}: a search needs one individual .* shape \(2,\)"):
+    message = rf"Wrong\(\) makes . individuals of shapes {shown} from an empty population: .* one .* of shape \(2,\)"
+    with pytest.raises(PropagatorError, match=message):
         ask(worker)

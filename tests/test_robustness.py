@@ -115,6 +115,29 @@ if __name__ == "__main__":
     assert "something in the search called sys.exit(3)" in ended.err
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_propagator_that_fails_late_is_one_message(
+    launcher: Launcher, folder: Path, mpirun: Callable[..., Ended], ranks: int
+) -> None:
+    (folder / "late.py").write_text("""
+import evo
+from evo.propagators import InitUniform, Propagator
+
+class Late(Propagator):
+    def breed(self, parents, space, rng):
+        if len(parents) == 5:
+            raise ValueError("five are too many")
+        return InitUniform().breed(parents, space, rng)
+""")
+    search = ["losses.py:total", "--limits", LIMITS, "--run-dir", "here", "--propagator", "{class_path: late.Late}"]
+    ended = launcher.evo(*search) if ranks == 1 else mpirun(ranks, "-m", "evo.run", *search, timeout=30)
+    assert ended.status == 2
+    assert "evo: error: propagator <late.Late object" in ended.err
+    assert "fails on a population of 5 (ValueError: five are too many; late.py, line 8): a search" in ended.err
+    assert "Traceback" not in ended.err
+
+
 @pytest.mark.parametrize("damage", ["{}", "", '{"test": 3}'])
 def test_a_damaged_completion_record_is_made_again(launcher: Launcher, folder: Path, damage: str) -> None:
     search = ["losses.py:total", "--limits", LIMITS, "--run-dir", "here"]

@@ -12,7 +12,8 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -146,7 +147,7 @@ def main(
             order.seed,
             Path(order.folder),
             threads,
-            _Reporter(connection),
+            _Reporter(connection, interruption),
             rank=rank,
             size=size,
             checkpoint_interval=checkpoint_interval,
@@ -181,13 +182,13 @@ def _load(pickled: bytes) -> Callable[..., Any]:
 
 
 class _Interruption:
-    """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it ends the process.
+    """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it is ignored.
 
     An evaluation that has never looked whether it is interrupted, or not yet, has nothing to save and ends at once.
     """
 
     def __init__(self) -> None:
-        self._requested = self._looks = False
+        self._requested = self._looks = self._is_held_back = False
         self.__exit__()
 
     def __enter__(self) -> None:
@@ -195,28 +196,42 @@ class _Interruption:
         signal.signal(signal.SIGTERM, self._request)
 
     def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # It may be the repetition of a request that has been fulfilled.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def check(self) -> bool:
         """Whether it was requested."""
         self._looks = True
         return self._requested
 
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let nothing be broken off inside."""
+        self._is_held_back = True
+        try:
+            yield
+        finally:
+            self._is_held_back = False
+        if self._requested and not self._looks:
+            raise Interrupted
+
     def _request(self, number: int, frame: FrameType | None) -> None:
         self._requested = True
-        if not self._looks:
+        if not (self._looks or self._is_held_back):
             raise Interrupted
 
 
 class _Reporter:
     """Sends intermediate losses to the rank and waits for its verdict."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, interruption: _Interruption) -> None:
         self._connection = connection
+        self._interruption = interruption
 
     def __call__(self, step: int, loss: float) -> bool:
-        self._connection.send_bytes(encode(Progress(step, loss)))
-        verdict = decode_order(self._connection.recv_bytes())
+        with self._interruption.held_back():  # Of half a message, the next evaluation would read the other half.
+            self._connection.send_bytes(encode(Progress(step, loss)))
+            verdict = decode_order(self._connection.recv_bytes())
         assert isinstance(verdict, Verdict)
         return verdict.stop
 

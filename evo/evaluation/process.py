@@ -26,6 +26,7 @@ from evo.limits import Params
 from evo.objectives import Reference
 from evo.worker import Outcome
 
+_REPEAT = 1.0  # Seconds until a child is asked again to save its state.
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.
 _GRACE = 2.0  # Seconds in which a child ends by itself once the pipe is closed, from either side.
 _LAST_WORDS = 2000  # Characters of a dead child's output that are kept.
@@ -78,7 +79,7 @@ class ProcessEvaluator:
         self._began = 0.0
         self._interrupted = False
         self._may_save = False
-        self._must_have_saved = math.inf
+        self._ask_again = self._must_have_saved = math.inf
 
     def open(self, names: Sequence[str]) -> None:
         """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
@@ -117,9 +118,9 @@ class ProcessEvaluator:
         if self._interrupted:
             return
         self._interrupted = True
+        now = time.monotonic()
         if self._ready and self._may_save and self._process is not None:
-            self._must_have_saved = time.monotonic() + self._grace
-            self._process.terminate()
+            self._ask_again, self._must_have_saved = now, now + self._grace
         else:
             self._kill()
 
@@ -158,7 +159,7 @@ class ProcessEvaluator:
 
     def _begin(self, task: Task, report: Report | None) -> None:
         self._task, self._report, self._interrupted = task, report, False
-        self._must_have_saved = math.inf
+        self._ask_again = self._must_have_saved = math.inf
         if self._process is None or not self._process.is_alive():
             self._launch()
         self._began = time.monotonic()
@@ -192,8 +193,7 @@ class ProcessEvaluator:
         # Before the pipe is looked at: a child that keeps on reporting has no more time than another.
         if self._is_late():
             return self._out_of_time()
-        if time.monotonic() > self._must_have_saved:
-            self._kill()
+        self._ask_to_save()
         try:
             if not self._channel.poll(_POLL):
                 # Of a dead child, what it started may live on and keep the pipe open.
@@ -207,6 +207,16 @@ class ProcessEvaluator:
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
+
+    def _ask_to_save(self) -> None:
+        assert self._process is not None
+        now = time.monotonic()
+        if now > self._must_have_saved:
+            self._kill()
+        elif now >= self._ask_again:
+            # A signal that arrives just before a system call does not break it off: the next one does.
+            self._process.terminate()
+            self._ask_again = now + _REPEAT
 
     def _is_late(self) -> bool:
         limit = self._time_limit

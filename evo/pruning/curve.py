@@ -58,7 +58,9 @@ class CurveExtrapolation(Pruner):
 
     def judge(self, curve: Mapping[int, float], others: Sequence[float], best: float | None) -> Verdict:
         lowest = self.value(curve)
-        if best is None or lowest <= best or len(curve) < _FEWEST:
+        if best is None or len(curve) < _FEWEST:
+            return Verdict(False, lowest, None, len(others))
+        if lowest <= best:
             return Verdict(False, lowest, best, len(others))
         reached = min(lowest, self._lowest_at_the_end(curve))
         return Verdict(reached > best, reached, best, len(others))
