@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import traceback
 import zlib
 from collections.abc import Iterator
@@ -53,7 +52,7 @@ def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.ran
     except Exception as error:
         cause = error
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
+        place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
         problem = f"fails on {population} ({type(error).__name__}: {error}; {place})"
     else:
         if shapes == [(len(space),)]:

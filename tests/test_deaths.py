@@ -259,21 +259,22 @@ BUG = """
 import json, os, time
 from pathlib import Path
 import evo
+from evo.breeding import Breeder
 rank = os.environ["OMPI_COMM_WORLD_RANK"]
 
-class Broken(evo.Propagator):
-    calls = 0
-    def breed(self, parents, space, rng):
-        self.calls += 1
-        if rank == "1" and self.calls == 5:
-            raise RuntimeError("a bug of ours")
-        return evo.default_propagator(8)(parents, space, rng)
+breed, calls = Breeder.breed, []
+def broken(self, rng):
+    calls.append(rng)
+    if rank == "1" and len(calls) == 5:
+        raise RuntimeError("a bug of ours")
+    return breed(self, rng)
+Breeder.breed = broken
 
 def loss(params):
     time.sleep(0.01)
     return params["x"] ** 2
 
-result = evo.minimize(loss, {"x": (-1.0, 1.0)}, propagator=Broken(), evaluations=100)
+result = evo.minimize(loss, {"x": (-1.0, 1.0)}, evaluations=100)
 statuses = [one.status for one in result.individuals]
 Path(f"said-{rank}.json").write_text(json.dumps([list(result.lost_ranks), sorted(set(statuses)), len(statuses)]))
 """

@@ -358,21 +358,22 @@ import time
 from pathlib import Path
 from mpi4py import MPI
 import evo
+from evo.breeding import Breeder
 
-class Broken(evo.Propagator):
-    calls = 0
-    def breed(self, parents, space, rng):
-        self.calls += 1
-        if MPI.COMM_WORLD.rank == 1 and self.calls == 5:
-            Path("raised").touch()
-            raise {error}("a bug of ours")
-        return evo.default_propagator(8)(parents, space, rng)
+breed, calls = Breeder.breed, []
+def broken(self, rng):
+    calls.append(rng)
+    if MPI.COMM_WORLD.rank == 1 and len(calls) == 5:
+        Path("raised").touch()
+        raise {error}("a bug of ours")
+    return breed(self, rng)
+Breeder.breed = broken
 
 def loss(params):
     time.sleep(0.01)
     return params["x"] ** 2
 
-evo.minimize(loss, {{"x": (-1.0, 1.0)}}, propagator=Broken(), generations=100000)
+evo.minimize(loss, {{"x": (-1.0, 1.0)}}, generations=100000)
 """
 
 
