@@ -6,15 +6,16 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from evo.config import Config
+from evo.references import Training
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 
-def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str, Config]:
+def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Training, Config]:
     """Read a command line.
 
     Args:
@@ -22,7 +23,7 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str, Config
         program: Its name, for the help.
 
     Returns:
-        The objective, as the user names it, and the settings.
+        The objective, as the user names it or as the sections of a training, and the settings.
 
     Raises:
         ValueError: An option is unknown or has a wrong value.
@@ -37,9 +38,20 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str, Config
             namespace = parser.parse_args(["--config", what, *arguments])
             what = namespace.objective
         values = {field.name: namespace[field.name] for field in dataclasses.fields(Config)}
-        return what or namespace.objective or "digits", Config(**values)
+        sections = {field.name: namespace[field.name] for field in dataclasses.fields(Training)}
+        return _objective(what or namespace.objective, sections), Config(**values)
     except (argparse.ArgumentError, TypeError, OSError, ValueError) as error:
         raise ValueError(source + _readable(str(error))) from None
+
+
+def _objective(what: str | None, sections: dict[str, Any]) -> str | Training:
+    defaults = {field.name: field.default for field in dataclasses.fields(Training)}
+    given = {name: value for name, value in sections.items() if value != defaults[name]}
+    if not given:
+        return what or "digits"
+    if what is not None:
+        raise ValueError(f"{next(iter(given))} belongs to a training, but the objective is {what}: give one of the two")
+    return Training(**given)
 
 
 def _parser(program: str) -> ArgumentParser:
@@ -61,20 +73,21 @@ def _parser(program: str) -> ArgumentParser:
     )
     parser.add_argument("--config", action="config", help="The same as a study file as first argument.")
     parser.add_argument("--objective", type=str, default=None, help="The same as the first argument.")
-    hints, texts = get_type_hints(Config), _field_texts()
-    for field in dataclasses.fields(Config):
-        option = "--" + field.name.replace("_", "-")
-        if field.type == "bool":
-            parser.add_argument(option, action="store_true", help=texts[field.name])
-        else:
-            parser.add_argument(option, type=hints[field.name], default=field.default, help=texts[field.name])
+    for settings in (Config, Training):
+        hints, texts = get_type_hints(settings), _field_texts(settings)
+        for field in dataclasses.fields(settings):
+            option = "--" + field.name.replace("_", "-")
+            if field.type == "bool":
+                parser.add_argument(option, action="store_true", help=texts[field.name])
+            else:
+                parser.add_argument(option, type=hints[field.name], default=field.default, help=texts[field.name])
     return parser
 
 
-def _field_texts() -> dict[str, str]:
+def _field_texts(settings: type) -> dict[str, str]:
     from docstring_parser import parse
 
-    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(Config.__doc__ or "").params}
+    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(settings.__doc__ or "").params}
 
 
 def _readable(message: str) -> str:

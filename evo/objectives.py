@@ -1,24 +1,16 @@
-"""The objective: what is minimised, how to name it, and what counts as its loss."""
+"""The objective: what is minimised, and what counts as its loss."""
 
 from __future__ import annotations
 
-import ast
-import importlib
-import importlib.util
 import inspect
 import math
-import sys
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from evo.events import Identity, plain
 from evo.limits import Params
-
-# Modules that belong into the process that trains, never into a rank.
-_HEAVY = ("torch", "lightning", "pytorch_lightning", "torchvision", "evo.lightning", "evo.LightningObjective")
+from evo.references import Named
 
 
 class Interrupted(BaseException):
@@ -36,6 +28,8 @@ class Trial(Protocol):
         rank: Place of this process among those that evaluate the individual together, from 0.
         size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
+        session: Names this session of the study: the same in all processes that take part, and no other session's.
+        attempt: Counts the individuals that these processes have evaluated together in this session.
     """
 
     individual: Identity
@@ -45,6 +39,8 @@ class Trial(Protocol):
     rank: int
     size: int
     checkpoint_interval: float
+    session: str
+    attempt: int
 
     @property
     def interrupted(self) -> bool:
@@ -64,114 +60,6 @@ class Trial(Protocol):
 
     def report(self, step: int, loss: float) -> None:
         """Report an intermediate loss; one that is not finite is passed over."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An objective by name, to be loaded in the process that evaluates.
-
-    Args:
-        place: Module, or path of a Python file.
-        name: Of the function, class instance or other callable in it.
-    """
-
-    place: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.place}:{self.name}"
-
-    @property
-    def is_heavy(self) -> bool:
-        """Whether its module imports torch or lightning; seen in its text, without running it.
-
-        Raises:
-            ValueError: There is no such module or file, or it is not Python.
-        """
-        file = self._file()
-        if file.suffix != ".py":
-            return False  # Built in or compiled.
-        try:
-            tree = ast.parse(file.read_bytes())
-        except (SyntaxError, ValueError) as error:
-            raise ValueError(f"objective {self}: {self.place} is not valid Python: {error}") from None
-        for node in ast.walk(tree):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Attribute) and node.attr == "LightningObjective":
-                return True  # Of evo, whatever that is called there.
-            if any(name == heavy or name.startswith(f"{heavy}.") for name in names for heavy in _HEAVY):
-                return True
-        return False
-
-    def load(self) -> Callable[..., Any]:
-        """Import it.
-
-        Raises:
-            ValueError: It cannot be imported, or is not callable.
-        """
-        module = self._import()
-        target: Any = module
-        for part in self.name.split("."):
-            if not hasattr(target, part):
-                names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
-                raise ValueError(
-                    f"objective {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}"
-                )
-            target = getattr(target, part)
-        if not callable(target):
-            raise ValueError(f"objective {self} is {target!r}: an objective is a function of the parameters")
-        return target  # type: ignore[no-any-return]
-
-    @property
-    def _is_file(self) -> bool:
-        return self.place.endswith(".py")
-
-    def _file(self) -> Path:
-        if self._is_file:
-            path = Path(self.place)
-            if not path.is_file():
-                raise ValueError(f"objective {self}: there is no file {self.place}")
-            return path
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
-        try:
-            spec = importlib.util.find_spec(self.place)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or spec.origin is None:
-            raise ValueError(f"objective {self}: there is no module {self.place!r}, here or installed")
-        return Path(spec.origin)
-
-    def _import(self) -> Any:
-        path = self._file()
-        try:
-            return _run_file(path.resolve()) if self._is_file else importlib.import_module(self.place)
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"objective {self} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _run_file(file: Path) -> ModuleType:
-    """The module of a file, once; under the name of the file unless another module has that name."""
-    sys.path.insert(0, str(file.parent))  # Its neighbours, as when it is run as a script.
-    name = file.stem
-    if name in sys.stdlib_module_names or getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
-        name = str(file)
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
@@ -258,42 +146,17 @@ def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
             return latest
 
 
-def describe(objective: Callable[..., Any] | Reference) -> str:
+def describe(objective: Callable[..., Any] | Named) -> str:
     """A name for the study's record.
 
     Args:
         objective: A function, an instance, or a reference to one.
     """
-    if isinstance(objective, Reference):
+    if isinstance(objective, Named):
         return str(objective)
     named = objective if hasattr(objective, "__qualname__") else type(objective)
     module = "" if named.__module__ == "__main__" else f"{named.__module__}:"
     return f"{module}{named.__qualname__}"
-
-
-def parse_reference(text: str) -> Reference:
-    """Read `module:function` or `path/to/file.py:function`.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    place, _, name = text.rpartition(":")
-    if not place or not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError(f"objective {text!r} is neither a ready problem, module:function nor path/to/file.py:function")
-    return Reference(place, name)
-
-
-def check_team(objective: Callable[..., Any], size: int) -> None:
-    """Refuse several ranks for an objective that is made for one.
-
-    Raises:
-        ValueError: It is.
-    """
-    if size > 1 and getattr(objective, "one_rank_only", False):
-        raise ValueError(
-            f"ranks_per_worker is {size}, but a {type(objective).__name__} trains on one rank: "
-            "leave out ranks_per_worker"
-        )
 
 
 def optional_method(objective: Callable[..., Any], name: str) -> Callable[..., Any] | None:

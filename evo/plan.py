@@ -14,11 +14,12 @@ from evo.breeding import breed_one
 from evo.budget import Budget
 from evo.config import Config, load_limits
 from evo.migration import Migration
-from evo.objectives import Reference, describe
+from evo.objectives import describe
 from evo.population import Individual
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection
 from evo.pruning import Pruner, make_pruner
+from evo.references import Named
 from evo.space import Space
 from evo.topology import Archipelago, make_archipelago, make_topology
 
@@ -55,7 +56,7 @@ class Plan:
     pruner: Pruner | None
     budget: Budget
     separate: bool
-    objective: Callable[..., Any] | Reference
+    objective: Callable[..., Any] | Named
     fan_out: int | None
 
 
@@ -68,7 +69,7 @@ class _Island(msgspec.Struct, forbid_unknown_fields=True):
 
 def make_plan(
     config: Config,
-    objective: Callable[..., Any] | Reference,
+    objective: Callable[..., Any] | Named,
     limits: Mapping[str, Any] | None,
     propagator: Propagator | str | Mapping[str, Any] | None,
     ranks: int,
@@ -111,13 +112,13 @@ def make_plan(
         pruner=make_pruner(config.pruning),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
-        objective=objective if separate or not isinstance(objective, Reference) else objective.load(),
+        objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
     )
 
 
-def _is_separate(config: Config, objective: Callable[..., Any] | Reference) -> bool:
-    if isinstance(objective, Reference):
+def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:
+    if isinstance(objective, Named):
         needs_child = objective.is_heavy
     else:
         needs_child = bool(getattr(objective, "separate_process", False))

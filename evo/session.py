@@ -15,9 +15,9 @@ from typing import Any
 from evo.arguments import parse_arguments
 from evo.config import Config
 from evo.mpi import NoMPIError, connect
-from evo.objectives import Reference, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
+from evo.references import Named, Training, parse_reference
 from evo.report.records import Result
 from evo.report.tables import nothing_found_text
 from evo.signals import StopSignals, say_ready
@@ -123,25 +123,27 @@ def _no_silent_exit() -> Iterator[None]:
 class _Job:
     """What the command line asks for."""
 
-    objective: Reference
+    objective: Named
     limits: Mapping[str, Any] | None
     config: Config
 
 
 def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
     with contextlib.redirect_stdout(io.StringIO() if transport.rank else sys.stdout):  # One rank prints the help.
-        text, config = parse_arguments(arguments, program)
+        what, config = parse_arguments(arguments, program)
     if "" not in sys.path:
         sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
-    problem = PROBLEMS.get(text)
-    if problem is None and ":" not in text:
-        similar = difflib.get_close_matches(text, PROBLEMS, n=1)
+    if isinstance(what, Training):
+        return _Job(what, None, replace(config, run_dir=config.run_dir or os.path.join("runs", what.name)))
+    problem = PROBLEMS.get(what)
+    if problem is None and ":" not in what:
+        similar = difflib.get_close_matches(what, PROBLEMS, n=1)
         meant = f"; did you mean {similar[0]}?" if similar else ""
         raise ValueError(
-            f"objective {text!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
+            f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
             f"path/to/file.py:function{meant}"
         )
-    objective = problem.objective if problem else parse_reference(text)
-    name = text if problem else f"{os.path.basename(objective.place).removesuffix('.py')}-{objective.name}"
+    objective = problem.objective if problem else parse_reference(what)
+    name = what if problem else f"{os.path.basename(objective.place).removesuffix('.py')}-{objective.name}"
     run_dir = config.run_dir or os.path.join("runs", name)
     return _Job(objective, problem.limits if problem else None, replace(config, run_dir=run_dir))

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,14 +19,15 @@ from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
-from evo.evaluation import Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
+from evo.evaluation import SESSION, Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
 from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
-from evo.objectives import Reference, describe
+from evo.objectives import describe
 from evo.plan import Plan, make_plan
 from evo.population import Population
 from evo.propagators import Propagator
 from evo.pruning import Rungs
+from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
 from evo.rundir import RunDirectory, Scratch, Study, find_study
@@ -46,7 +48,7 @@ class MistakeFound(Stuck):
 
 def run_study(
     config: Config,
-    objective: Callable[..., Any] | Reference,
+    objective: Callable[..., Any] | Named,
     transport: Transport,
     signals: StopSignals,
     limits: Mapping[str, Any] | None = None,
@@ -184,7 +186,8 @@ def _search(
     def is_interrupted() -> bool:
         return bool(worker.why_stop_now(time.time()))
 
-    with closing(_make_evaluator(config, plan, directory, place, team, is_interrupted)) as evaluator:
+    session = transport.gather(uuid.uuid4().hex)[0]
+    with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
         together(transport, lambda: evaluator.open(plan.space.names))
         together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
@@ -236,15 +239,17 @@ def _make_evaluator(
     directory: RunDirectory | Scratch,
     place: Place,
     team: Team,
+    session: str,
     is_interrupted: Callable[[], bool],
 ) -> Evaluator:
     evaluator: Evaluator
+    environment = {**place.environment, SESSION: session}
     if plan.separate:
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
         evaluator = ProcessEvaluator(
             plan.objective,
             directory.folder,
-            training_environment(os.environ, place.environment),
+            training_environment(os.environ, environment),
             place.threads,
             limit,
             team,
@@ -253,8 +258,7 @@ def _make_evaluator(
             is_interrupted=is_interrupted,
         )
     else:
-        assert not isinstance(plan.objective, Reference)
-        environment = place.environment
+        assert not isinstance(plan.objective, Named)
         evaluator = InlineEvaluator(plan.objective, directory.folder, environment, place.threads, team, is_interrupted)
     return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 

@@ -33,6 +33,8 @@ class FakeTrial:
     metrics: dict[str, Any] = field(default_factory=dict)
     reports: list[tuple[int, float]] = field(default_factory=list)
     checkpoint_interval: float = math.inf
+    session: str = ""
+    attempt: int = 0
     rank: int = 0
     size: int = 1
     communicator: Any = None

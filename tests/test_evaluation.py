@@ -21,7 +21,8 @@ from helpers import Launcher, is_alive, wait_until
 
 from evo.device import bind, training_environment
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
-from evo.objectives import Interrupted, Reference
+from evo.objectives import Interrupted
+from evo.references import Reference
 from evo.worker import Outcome
 
 Evaluator = InlineEvaluator | ProcessEvaluator
@@ -507,7 +508,7 @@ PARENT = """
 import os, sys
 from pathlib import Path
 from evo.evaluation import ProcessEvaluator
-from evo.objectives import Reference
+from evo.references import Reference
 
 if __name__ == "__main__":
     evaluator = ProcessEvaluator(Reference("nasty", "any_of_them"), lambda identity: Path("folder"), dict(os.environ))

@@ -41,6 +41,7 @@ LAYERS = [
     "evo.weights",
     "evo.rundir",
     "evo.repair",
+    "evo.references",
     "evo.objectives",
     "evo.evaluation",
     "evo.device",

@@ -215,7 +215,8 @@ def test_early_stopping_can_watch_another_metric(trial: FakeTrial) -> None:
 
 
 def test_absent_parameters_have_the_constructors_defaults_and_data_gets_its_own(trial: FakeTrial) -> None:
-    model, data = scripted()._build({"script": (1.0,), "size": 2}, trial)
+    objective = scripted()
+    model, data = objective._build(objective._share_out({"script": (1.0,), "size": 2}), trial)
     assert (model.script, model.name, data.size) == ((1.0,), "val_loss", 2)
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from evo.evaluation.inline import RunningTrial
-from evo.objectives import Reference, check_loss, describe, optional_method, parse_reference, prepare
+from evo.objectives import check_loss, describe, optional_method, prepare
+from evo.references import Reference, parse_reference
 
 
 class Reports(list[tuple[int, float]]):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from evo.config import Config
-from evo.objectives import Reference
 from evo.plan import Plan, make_plan
 from evo.propagators import InitUniform, SelectMax, SelectMin, SelectUniform, default_propagator
+from evo.references import Reference
 
 LIMITS = {"x": (-1.0, 1.0)}
 

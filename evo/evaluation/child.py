@@ -24,18 +24,20 @@ import msgspec
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity, json_text
 from evo.limits import Params
-from evo.objectives import Interrupted, Reference, check_team, optional_method, prepare, wants_trial
+from evo.objectives import Interrupted, optional_method, prepare, wants_trial
+from evo.references import Named
 from evo.signals import end_group_with_this_process, end_with_parent
 from evo.worker import Outcome
 
 
 class Task(msgspec.Struct, frozen=True, tag=True):
-    """Evaluate an individual in its folder."""
+    """Evaluate an individual in its folder; for the so manyth time of the processes that do so together."""
 
     individual: Identity
     params: dict[str, str | int | float | bool | None]
     seed: int
     folder: str
+    attempt: int = 0
 
 
 class Examination(Task, frozen=True, tag=True):
@@ -122,7 +124,6 @@ def main(
     try:
         loaded = _load(pickled)
         run = prepare(loaded)
-        check_team(loaded, place[1])
         check = optional_method(loaded, "check")
         if check:
             check(names)
@@ -151,6 +152,7 @@ def main(
             rank=rank,
             size=size,
             checkpoint_interval=checkpoint_interval,
+            attempt=order.attempt,
             is_interrupted=interruption.check,
         )
         if isinstance(order, Examination):
@@ -178,7 +180,7 @@ def _load(pickled: bytes) -> Callable[..., Any]:
             f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
             "define it at the top level of a module that can be imported"
         ) from None
-    return objective.load() if isinstance(objective, Reference) else objective
+    return objective.load() if isinstance(objective, Named) else objective
 
 
 class _Interruption:

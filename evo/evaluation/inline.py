@@ -14,10 +14,13 @@ from typing import Any
 from evo.evaluation.team import Report, Team
 from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
-from evo.objectives import Interrupted, Trial, check_loss, check_team, optional_method, prepare
+from evo.objectives import Interrupted, Trial, check_loss, optional_method, prepare
 from evo.storage import why_not_writable
 from evo.transport import Serial
 from evo.worker import Outcome
+
+SESSION = "EVO_SESSION"
+"""Environment variable of evaluations: names the session, the same on all ranks."""
 
 
 class RunningTrial:
@@ -33,6 +36,7 @@ class RunningTrial:
         size: How many these are.
         communicator: Answers with a communicator of these.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
+        attempt: Counts the individuals that these ranks have evaluated together in this session.
         is_interrupted: Whether it should save its state and end.
     """
 
@@ -48,6 +52,7 @@ class RunningTrial:
         size: int = 1,
         communicator: Callable[[], Any] | None = None,
         checkpoint_interval: float = math.inf,
+        attempt: int = 0,
         is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.individual = individual
@@ -56,6 +61,8 @@ class RunningTrial:
         self.rank = rank
         self.size = size
         self.checkpoint_interval = checkpoint_interval
+        self.attempt = attempt
+        self.session = os.environ.get(SESSION, "")
         self._communicator = communicator
         self._is_interrupted = is_interrupted
         self.metrics: dict[str, Any] = {}
@@ -175,6 +182,7 @@ class InlineEvaluator:
         self._before: dict[str, str | None] = {}
         self._threads = threads
         self._outcome: Outcome | None = None
+        self._attempts = 0
 
     def open(self, names: Sequence[str]) -> None:
         """Check that the objective takes the parameters of these names.
@@ -184,7 +192,6 @@ class InlineEvaluator:
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
-        check_team(self._objective, self._team.size)
         check = optional_method(self._objective, "check")
         if check:
             check(names)
@@ -199,6 +206,7 @@ class InlineEvaluator:
             finally:
                 self._may_give_up = True
 
+        self._attempts += 1
         self._outcome = evaluate(self._run_whole, params, self._trial(identity, seed, report_whole))
 
     def poll(self) -> Outcome | None:
@@ -232,6 +240,7 @@ class InlineEvaluator:
             rank=team.place,
             size=team.size,
             communicator=team.lend,
+            attempt=self._attempts,
             is_interrupted=self._is_interrupted,
         )
 

@@ -23,7 +23,7 @@ from evo.evaluation.inline import one_line
 from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
-from evo.objectives import Reference
+from evo.references import Named
 from evo.worker import Outcome
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
@@ -49,7 +49,7 @@ class ProcessEvaluator:
 
     def __init__(
         self,
-        objective: Callable[..., Any] | Reference,
+        objective: Callable[..., Any] | Named,
         folder: Callable[[Identity], Path],
         environment: Mapping[str, str],
         threads: int = 1,
@@ -76,6 +76,7 @@ class ProcessEvaluator:
         self._output = ""
         self._task: Task | None = None
         self._report: Report | None = None
+        self._attempts = 0
         self._began = 0.0
         self._interrupted = False
         self._may_save = False
@@ -99,7 +100,8 @@ class ProcessEvaluator:
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
-        self._begin(Task(identity, params, seed, str(self._folder(identity).resolve())), report)
+        self._attempts += 1
+        self._begin(Task(identity, params, seed, str(self._folder(identity).resolve()), self._attempts), report)
 
     def poll(self) -> Outcome | None:
         """The outcome, or None after a moment's wait for news."""
@@ -259,7 +261,7 @@ class ProcessEvaluator:
         self._process.join()
 
 
-def _pickle(objective: Callable[..., Any] | Reference) -> bytes:
+def _pickle(objective: Callable[..., Any] | Named) -> bytes:
     try:
         return pickle.dumps(objective)
     except Exception as error:

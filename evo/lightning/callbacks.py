@@ -20,12 +20,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from typing_extensions import override
 
+from evo.lightning.group import ALONE, Group
 from evo.objectives import Interrupted, Trial
 
 CHECKPOINT = "best.ckpt"  # the weights of the best validation
 STATE = "last.ckpt"  # everything that a training needs to go on
 
 Mode = Literal["min", "max"]
+
+# What a process of a training wants between two batches; the highest counts for all of them.
+_DUE, _INTERRUPTED = 1, 2
 
 
 @final
@@ -56,8 +60,11 @@ class TrialReport(L.Callback):
         FloatingPointError: The monitored metric was NaN or infinite.
     """
 
-    def __init__(self, trial: Trial, parameters: Mapping[str, Any], monitor: str, mode: Mode) -> None:
+    def __init__(
+        self, trial: Trial, parameters: Mapping[str, Any], monitor: str, mode: Mode, group: Group = ALONE
+    ) -> None:
         super().__init__()
+        self._group = group
         self.epochs = 0
         self.best: Best | None = None
         self.logged: set[str] = set()
@@ -94,6 +101,7 @@ class TrialReport(L.Callback):
         # callback_metrics keeps what training logged, too: this validation's values are the tensors that are new
         logged = trainer.callback_metrics
         metrics = {name: float(value) for name, value in logged.items() if value is not self._before.get(name)}
+        metrics = self._group.mean(metrics)  # Each has validated its share, and not all modules log with sync_dist.
         self.logged.update(logged)
         if self._monitor not in metrics:
             raise ValueError(_not_logged(self._monitor, metrics, during="in its validation"))
@@ -109,7 +117,7 @@ class TrialReport(L.Callback):
             self.best = Best(trainer.current_epoch + 1, loss, finite)
         self._trial.report(self._step, loss)
         self._step += 1
-        if self._trial.should_stop:
+        if self._group.highest(self._trial.should_stop):
             trainer.should_stop = True
 
     @override
@@ -128,6 +136,8 @@ class TrialReport(L.Callback):
         for logger in trainer.loggers:  # without metrics to hparams.yaml, with them to TensorBoard's table, too
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(dict(self._parameters), metrics)
+            elif not metrics:
+                logger.log_hyperparams(dict(self._parameters))
 
     def result(self) -> Best:
         """The best validation of the finished training.
@@ -153,9 +163,10 @@ class SaveState(L.Callback):
         Interrupted: The trial was interrupted, and the state is saved.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, group: Group = ALONE) -> None:
         super().__init__()
         self._trial = trial
+        self._group = group
         self._saved = time.monotonic()
         self._loaded: dict[str, Any] = {}
 
@@ -172,6 +183,7 @@ class SaveState(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._loaded:
             _set_generators(self._loaded["generators"])
+        if self._loaded and self._group.is_first:
             best = self._trial.folder / CHECKPOINT
             best.unlink(missing_ok=True)
             if self._loaded["best"]:
@@ -181,14 +193,16 @@ class SaveState(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        interrupted = self._trial.interrupted
-        if interrupted or time.monotonic() - self._saved >= self._trial.checkpoint_interval:
+        due = time.monotonic() - self._saved >= self._trial.checkpoint_interval
+        request = self._group.highest(_INTERRUPTED if self._trial.interrupted else _DUE if due else 0)
+        if request:
             file = self._trial.folder / STATE
             partial = file.with_name("last.part.ckpt")
             trainer.save_checkpoint(partial)
-            partial.replace(file)
+            if self._group.is_first:
+                partial.replace(file)
             self._saved = time.monotonic()
-        if interrupted:
+        if request == _INTERRUPTED:
             raise Interrupted
 
 

@@ -1,4 +1,4 @@
-"""Lightning in a process that trains alone, whatever launched it.
+"""Lightning in a process that trains alone or with those of its worker, whatever launched it.
 
 Under `mpirun` or Slurm, Lightning finds a cluster by itself. Its MPIEnvironment starts MPI and makes collective calls,
 in which ranks that train at their own pace wait for each other for ever. Its SLURMEnvironment refuses several tasks and
@@ -25,15 +25,24 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @final
-class Alone(ClusterEnvironment):
-    """The cluster that one training sees: one process, one device, rank 0 of 1. It reads no variable and calls no MPI.
+class WorkerEnvironment(ClusterEnvironment):
+    """The cluster that one training sees: the processes of its worker, one device each. It reads no variable and calls
+    no MPI; the processes are connected before (see `evo.lightning.group`).
+
+    Args:
+        rank: Place of this process among them.
+        size: How many there are.
 
     Example:
         >>> import lightning as L
-        >>> trainer = L.Trainer(plugins=[Alone()], accelerator="cpu", devices=1, logger=False)
+        >>> trainer = L.Trainer(plugins=[WorkerEnvironment()], accelerator="cpu", devices=1, logger=False)
         >>> trainer.global_rank, trainer.world_size
         (0, 1)
     """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        super().__init__()
+        self._rank, self._size = rank, size
 
     @property
     @override
@@ -48,7 +57,7 @@ class Alone(ClusterEnvironment):
     @property
     @override
     def main_port(self) -> int:
-        raise RuntimeError("A training inside evo is one process and has no port: use devices=1, strategy='auto'.")
+        raise RuntimeError("The processes of a training inside evo are connected already, without a port.")
 
     @staticmethod
     @override
@@ -57,21 +66,24 @@ class Alone(ClusterEnvironment):
 
     @override
     def world_size(self) -> int:
-        return 1
+        return self._size
 
     @override
     def set_world_size(self, size: int) -> None:
-        if size != 1:
-            raise ValueError(f"A training inside evo is one process, not {size}: use devices=1 and strategy='auto'.")
+        if size != self._size:
+            raise ValueError(
+                f"A training inside evo has a process for each rank of its worker, {self._size}, not {size}: leave "
+                "devices and num_nodes out of trainer, and set ranks_per_worker."
+            )
 
     @override
     def global_rank(self) -> int:
-        return 0
+        return self._rank
 
     @override
     def set_global_rank(self, rank: int) -> None:
-        if rank != 0:
-            raise ValueError(f"A training inside evo is rank 0 of 1, not rank {rank}: use devices=1, strategy='auto'.")
+        if rank != self._rank:
+            raise ValueError(f"This process of a training inside evo is rank {self._rank}, not {rank}.")
 
     @override
     def local_rank(self) -> int:
@@ -79,24 +91,24 @@ class Alone(ClusterEnvironment):
 
     @override
     def node_rank(self) -> int:
-        return 0
+        return self._rank  # To Lightning, each process has a node of its own.
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Lets Lightning write logs and checkpoints here, keeps it quiet, and leaves the process as it was found.
+def quiet(rank: int) -> Iterator[None]:
+    """Lets Lightning write logs and checkpoints on rank 0, keeps it quiet, and leaves the process as it was found.
 
-    Inside, Lightning takes this process for rank 0. Its banners and tips are off, and so are those of its warnings that
-    hundreds of trainings would repeat: few DataLoader workers, few batches, a folder that is not empty, its own use of
-    deprecated functions. Warnings of the user's code pass.
+    Inside, Lightning takes this process for that rank. Its banners and tips are off, and so are those of its warnings
+    that hundreds of trainings would repeat: few DataLoader workers, few batches, a folder that is not empty, its own
+    use of deprecated functions. Warnings of the user's code pass.
 
     Raises:
         KeyboardInterrupt: as it was raised; Lightning makes a SystemExit of it and then ignores SIGINT.
     """
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    rank = getattr(rank_zero_only, "rank", 0)  # Lightning read it from RANK or SLURM_PROCID when it was imported
-    _set_rank(0)
+    found = getattr(rank_zero_only, "rank", 0)  # Lightning read it from RANK or SLURM_PROCID when it was imported
+    _set_rank(rank)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
@@ -110,7 +122,7 @@ def alone() -> Iterator[None]:
             raise ending.__context__ from None
         raise
     finally:
-        _set_rank(rank)
+        _set_rank(found)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
         if threading.current_thread() is threading.main_thread():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import gc
-import inspect
 import math
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final, get_args
+from typing import Any, ClassVar, TypeAlias, final, get_args
 
 import lightning as L
 import torch
@@ -18,18 +16,22 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from evo.lightning.callbacks import CHECKPOINT, STATE, BestWeights, KeepSigterm, Mode, SaveState, TrialReport
-from evo.lightning.environment import Alone, alone
+from evo.lightning.data import DataKeeper
+from evo.lightning.environment import WorkerEnvironment, quiet
+from evo.lightning.group import process_group
+from evo.lightning.parts import Part, Section, Settings, make_part, share_out
 from evo.objectives import Trial
 
-OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "max_epochs")
+OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "num_nodes", "devices")
 DEFAULT_SETTINGS: dict[str, Any] = {
     "accelerator": "auto",
-    "devices": 1,
     "num_sanity_val_steps": 0,
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "enable_autolog_hparams": False,  # TrialReport logs the individual's parameters, with their loss
 }
+
+Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
 
 
 @final
@@ -38,32 +40,38 @@ class LightningObjective:
     """Trains a LightningModule on a LightningDataModule; the loss is the best monitored value of the training.
 
     Each constructor receives those of the individual's parameters that it takes by name; `**kwargs` takes the ones that
-    nobody takes by name; an absent parameter (an inactive conditional one) has the constructor's default. Training is
-    seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file, `hparams.yaml`, and
-    `best.ckpt` (weights only). What an earlier, killed attempt left there is removed first. Module-level classes and
-    plain values keep an objective picklable, which it must be to reach the process that trains.
+    nobody takes by name. A dotted name says where a parameter goes: `model.lr`, `data.batch_size`,
+    `trainer.gradient_clip_val`, `early_stopping.patience`; `model.init_args.lr` is the same as `model.lr`. An absent
+    parameter (an inactive conditional one) has the constructor's default.
+
+    Training is seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file,
+    `hparams.yaml`, and `best.ckpt` (weights only). What an earlier, killed attempt left there is removed first.
+    Module-level classes and plain values keep an objective picklable, which it must be to reach the process that
+    trains.
 
     Args:
-        model: A LightningModule class, or a callable that makes one.
-        data: A LightningDataModule class, or a callable that makes one. Its `prepare_data` runs in every training, at
-            the same time as in others: a download belongs before the study.
+        model: A LightningModule class, a function that makes one (of parameters by name, or of `params`, all of them),
+            or a section as LightningCLI has them: an import path, or a mapping of class_path and init_args.
+        data: A LightningDataModule in the same way. The last one is kept, with the data that it has loaded, while its
+            own parameters stay the same: `setup` runs once for each stage, `prepare_data` once on each node.
         max_epochs: The most epochs that a training may take, at least 1; -1 for no limit (then trainer needs max_time
-            or max_steps).
+            or max_steps). It may also be given in trainer.
         monitor: Name of the metric that is the loss, as the module logs it in its validation.
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
         early_stopping: Arguments of Lightning's EarlyStopping, which watches the monitored metric unless told
-            otherwise; by default it has a patience of 3 validations. None or False: no early stopping.
-        trainer: Further arguments of Lightning's Trainer; they win over evo's (no progress bar, one device of the best
-            kind, no sanity check, TensorBoard's logger). Copied for every training, so that no callback remembers the
-            last one.
+            otherwise; its patience is 3 validations by default. False or None: no early stopping.
+        trainer: Further arguments of Lightning's Trainer; they win over evo's (no progress bar, the best kind of
+            device, no sanity check, TensorBoard's logger). Copied for every training, so that no callback remembers
+            the last one. Values may be sections, a logger's for example; its save_dir is the individual's folder.
+        compile: Compile the module with torch.compile.
 
     Raises:
-        ValueError: mode or max_epochs is out of range, or trainer sets what the objective sets itself.
+        ValueError: A setting is out of range, or trainer sets what the objective sets itself.
 
     Example:
         >>> from evo.problems.digits import Digits, DigitsNet
         >>> objective = LightningObjective(DigitsNet, Digits, max_epochs=12, early_stopping={"patience": 5})
-        >>> objective.check(["lr", "channels", "batch_size"])
+        >>> objective.check(["lr", "channels", "data.batch_size"])
         >>> objective.check(["learning_rate"])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
@@ -71,25 +79,31 @@ class LightningObjective:
     """
 
     separate_process: ClassVar[bool] = True  # A rank neither imports torch nor dies with a training.
-    one_rank_only: ClassVar[bool] = True  # All ranks of a worker would train the same network in the same folder.
-
-    model: Callable[..., L.LightningModule]
-    data: Callable[..., L.LightningDataModule]
+    model: Callable[..., L.LightningModule] | Section
+    data: Callable[..., L.LightningDataModule] | Section
     _: KW_ONLY
-    max_epochs: int
+    max_epochs: int | None = None
     monitor: str = "val_loss"
     mode: Mode = "min"
-    early_stopping: Mapping[str, Any] | Literal[False] | None = field(default_factory=lambda: {"patience": 3})
+    early_stopping: Mapping[str, Any] | bool | None = True
     trainer: Mapping[str, Any] | None = None
+    compile: bool = False
+    _kept: DataKeeper = field(default_factory=DataKeeper, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        settings = self.trainer or {}
         if self.mode not in get_args(Mode):
             raise ValueError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
-        if self.max_epochs < 1 and self.max_epochs != -1:
-            raise ValueError(f"max_epochs is {self.max_epochs}: it must be at least 1, or -1 for no limit.")
         for name in OWN_SETTINGS:
-            if name in (self.trainer or {}):
+            if name in settings:
                 raise ValueError(f"trainer sets {name!r}, which the objective sets itself. Leave it out of trainer.")
+        if self.max_epochs is not None and "max_epochs" in settings:
+            raise ValueError("trainer sets 'max_epochs', which the objective has as well. Give it once.")
+        epochs = settings.get("max_epochs", self.max_epochs)
+        if epochs is None:
+            raise ValueError("max_epochs is absent: say how many epochs a training may take, or -1 for no limit.")
+        if not isinstance(epochs, int) or (epochs < 1 and epochs != -1):
+            raise ValueError(f"max_epochs is {epochs!r}: it must be at least 1, or -1 for no limit.")
 
     def __call__(self, params: Mapping[str, Any], trial: Trial) -> float:
         """Trains and returns the loss: the best monitored value, negative for mode "max".
@@ -108,17 +122,24 @@ class LightningObjective:
             Exception: Whatever the training raises, unchanged.
         """
         state = trial.folder / STATE
-        with alone():
-            module, data = self._build(params, trial)
-            if not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
-                _remove_leftovers(trial.folder)
-            report = TrialReport(trial, params, self.monitor, self.mode)
-            saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial)]
-            callbacks = [KeepSigterm(), report, *self._stopping(), *saving]
-            logger = TensorBoardLogger(trial.folder, name="", version="", default_hp_metric=False)
-            trainer = self._make_trainer(trial.folder, callbacks, logger)
-            # The file is our own: it may hold more than weights.
-            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
+        shares = self._share_out(params)
+        with quiet(trial.rank), process_group(trial) as group:
+            try:
+                module, data = self._build(shares, trial)
+                if group.is_first and not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
+                    _remove_leftovers(trial.folder)
+                group.wait()
+                report = TrialReport(trial, params, self.monitor, self.mode, group)
+                saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial, group)]
+                callbacks = [KeepSigterm(), report, *self._stopping(shares), *saving]
+                logger = TensorBoardLogger(trial.folder, name="", version="", default_hp_metric=False)
+                trainer = self._make_trainer(shares, trial, callbacks, logger)
+                # The file is our own: it may hold more than weights.
+                trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
+            except BaseException:
+                self._kept.drop()  # It may be half set up.
+                raise
+            self._kept.release()
         best = report.result()
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
@@ -142,10 +163,12 @@ class LightningObjective:
                 f"Individual {trial.individual} has no weights: {checkpoint} does not exist. With several "
                 "nodes, give a run directory that all of them see; or train this one again."
             )
-        with alone():
-            module, data = self._build(params, trial)
-            trainer = self._make_trainer(trial.folder, [KeepSigterm()], logger=False)
+        shares = self._share_out(params)
+        with quiet(0):
+            module, data = self._build(shares, trial)
+            trainer = self._make_trainer(shares, trial, [KeepSigterm()], logger=False)
             results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
+            self._kept.release()
         metrics = {name: float(value) for result in results for name, value in result.items()}
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
@@ -158,64 +181,63 @@ class LightningObjective:
         Raises:
             ValueError: No constructor takes one of them, or a constructor needs one that is not among them.
         """
-        self._share_out(dict.fromkeys(names))
-        for constructor in (self.model, self.data):
-            named = _named(constructor)
-            missing = [name for name in named if named[name].default is inspect.Parameter.empty and name not in names]
-            if missing:
-                raise ValueError(
-                    f"{_title(constructor)} needs {', '.join(map(repr, missing))}, which the limits do not have. "
-                    "Add it to the limits or give it a default."
-                )
+        parts = self._parts()
+        for part, share in zip(parts, share_out(dict.fromkeys(names), parts[:2], parts[2:]), strict=True):
+            part.check(list(share))
 
-    def _share_out(self, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The parameters that each constructor receives, the model's and the data's."""
-        constructors = (self.model, self.data)
-        anyone = {name for constructor in constructors for name in _named(constructor)}
-        rest = {name: value for name, value in params.items() if name not in anyone}
-        if rest and not any(map(_takes_any, constructors)):
-            takes = ". ".join(f"{_title(c)} takes: {', '.join(_named(c)) or 'none'}" for c in constructors)
-            raise ValueError(
-                f"No constructor takes {', '.join(map(repr, rest))}. {takes}. Rename it in the limits, or add it to a "
-                "constructor."
-            )
+    def _parts(self) -> list[Part]:
+        stopping = self.early_stopping if isinstance(self.early_stopping, Mapping) else {}
         return [
-            {name: params[name] for name in _named(constructor) if name in params}
-            | (rest if _takes_any(constructor) else {})
-            for constructor in constructors
+            make_part("model", self.model),
+            make_part("data", self.data),
+            Settings("trainer", L.Trainer, self.trainer or {}),
+            Settings("early_stopping", EarlyStopping, stopping),
         ]
 
-    def _build(self, params: Mapping[str, Any], trial: Trial) -> tuple[L.LightningModule, L.LightningDataModule]:
+    def _share_out(self, params: Mapping[str, Any]) -> dict[str, tuple[Part, dict[str, Any]]]:
+        """The parts by name, each with the parameters that it gets."""
+        parts = self._parts()
+        shares = share_out(params, parts[:2], parts[2:])
+        return {part.name: (part, share) for part, share in zip(parts, shares, strict=True)}
+
+    def _build(self, shares: Shares, trial: Trial) -> tuple[L.LightningModule, L.LightningDataModule]:
         if torch.cuda.is_available():
             gc.collect()  # a trainer is a cycle: the last training's tensors leave the GPU before this one's come
         torch.set_num_threads(trial.threads)
         L.seed_everything(trial.seed, workers=True, verbose=False)
-        of_model, of_data = self._share_out(params)
-        module, data = self.model(**of_model), self.data(**of_data)
+        module = _make(shares["model"])
+        data = self._kept.get(shares["data"][1], trial.session, lambda: _make(shares["data"]))
         for thing, kind in ((module, L.LightningModule), (data, L.LightningDataModule)):
             if not isinstance(thing, kind):
                 raise ValueError(
                     f"{type(thing).__module__}.{type(thing).__qualname__} is not a {kind.__module__}.{kind.__name__}. "
                     "evo trains what `import lightning` brings, not `import pytorch_lightning`: change that import."
                 )
+        if self.compile:
+            module.compile()
         return module, data
 
-    def _stopping(self) -> list[L.Callback]:
-        if self.early_stopping is None or self.early_stopping is False:
+    def _stopping(self, shares: Shares) -> list[L.Callback]:
+        if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
             return []
-        given = dict(self.early_stopping)
+        given = _make(shares["early_stopping"])
         if given.setdefault("monitor", self.monitor) == self.monitor:
             given.setdefault("mode", self.mode)
         return [EarlyStopping(**given)]
 
-    def _make_trainer(self, folder: Path, callbacks: list[L.Callback], logger: TensorBoardLogger | bool) -> L.Trainer:
-        given = copy.deepcopy(dict(self.trainer or {}))
+    def _make_trainer(
+        self, shares: Shares, trial: Trial, callbacks: list[L.Callback], logger: TensorBoardLogger | bool
+    ) -> L.Trainer:
+        part, share = shares["trainer"]
+        given = part.make(share)
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
-        plugins = [Alone(), *_as_list(given.pop("plugins", None))]
-        settings = DEFAULT_SETTINGS | {"logger": logger} | given
-        return L.Trainer(
-            **settings, max_epochs=self.max_epochs, default_root_dir=folder, callbacks=callbacks, plugins=plugins
-        )
+        together = isinstance(logger, TensorBoardLogger) and trial.size > 1
+        environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
+        plugins = [environment, *_as_list(given.pop("plugins", None))]
+        # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
+        spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
+        settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given
+        return L.Trainer(**settings, default_root_dir=trial.folder, callbacks=callbacks, plugins=plugins)
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -225,20 +247,9 @@ def _remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _named(constructor: Callable[..., object]) -> dict[str, inspect.Parameter]:
-    """The parameters that a constructor takes by name, in its order."""
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in inspect.signature(constructor).parameters.items() if p.kind in by_name}
-
-
-def _takes_any(constructor: Callable[..., object]) -> bool:
-    """Whether a constructor has **kwargs."""
-    parameters = inspect.signature(constructor).parameters.values()
-    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-
-
-def _title(constructor: Callable[..., object]) -> str:
-    return str(getattr(constructor, "__name__", constructor))
+def _make(what: tuple[Part, Mapping[str, Any]]) -> Any:
+    part, share = what
+    return part.make(share)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evo.limits import Choice, Float, Int
-from evo.objectives import Reference
+from evo.references import Reference
 
 
 @dataclass(frozen=True)
