@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import time
@@ -33,7 +34,8 @@ class RunningTrial:
         size: How many these are.
         communicator: Answers with a communicator of these.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
-        is_interrupted: Whether it should save its state and end.
+        is_interrupted: Whether it should save its state and end, as far as this process knows.
+        agree: What of that counts for all ranks that evaluate it together.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class RunningTrial:
         communicator: Callable[[], Any] | None = None,
         checkpoint_interval: float = math.inf,
         is_interrupted: Callable[[], bool] = lambda: False,
+        agree: Callable[[bool], bool] = bool,
     ) -> None:
         self.individual = individual
         self.seed = seed
@@ -58,6 +61,8 @@ class RunningTrial:
         self.checkpoint_interval = checkpoint_interval
         self._communicator = communicator
         self._is_interrupted = is_interrupted
+        self._agree = agree
+        self._was_told = False
         self.metrics: dict[str, Any] = {}
         self._folder = folder
         self._report = report
@@ -83,7 +88,13 @@ class RunningTrial:
     @property
     def interrupted(self) -> bool:
         """Whether the evaluation should save its state in its folder now and raise `evo.Interrupted`."""
-        return self._is_interrupted()
+        self._was_told = self._agree(self._is_interrupted())
+        return self._was_told
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether it was told to end, or would be now."""
+        return self._was_told or self._is_interrupted()
 
     @property
     def should_stop(self) -> bool:
@@ -116,7 +127,8 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        if isinstance(error, Interrupted) and trial.interrupted:
+        # With an evaluation its own processes may be told to end, which it then takes for their failure.
+        if trial.was_interrupted:
             return Outcome(status="interrupted", seconds=time.perf_counter() - began)
         with suppress(Exception):  # They may be what went wrong.
             metrics = json_scalars(trial.metrics)
@@ -175,6 +187,7 @@ class InlineEvaluator:
         self._before: dict[str, str | None] = {}
         self._threads = threads
         self._outcome: Outcome | None = None
+        self._attempts = 0
 
     def open(self, names: Sequence[str]) -> None:
         """Check that the objective takes the parameters of these names.
@@ -199,6 +212,7 @@ class InlineEvaluator:
             finally:
                 self._may_give_up = True
 
+        self._attempts += 1
         self._outcome = evaluate(self._run_whole, params, self._trial(identity, seed, report_whole))
 
     def poll(self) -> Outcome | None:
@@ -233,6 +247,7 @@ class InlineEvaluator:
             size=team.size,
             communicator=team.lend,
             is_interrupted=self._is_interrupted,
+            agree=functools.partial(team.agree, self._attempts),
         )
 
     def _run_whole(self, params: Params, trial: Trial) -> Any:

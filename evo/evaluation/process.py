@@ -24,6 +24,7 @@ from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Reference
+from evo.signals import signals_held_back
 from evo.worker import Outcome
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
@@ -182,7 +183,7 @@ class ProcessEvaluator:
             self._checkpoint_interval,
         )
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        with _as_environment(self._environment):
+        with _as_environment(self._environment), signals_held_back():
             process.start()
         self._process, self._ready = process, False
         theirs.close()  # Or its death could not be seen.

@@ -99,6 +99,8 @@ class Team:
         # For the objective: its own messages must not meet ours.
         communicator = getattr(self._transport, "communicator", None)
         self._communicator = None if alone else communicator and communicator.Dup()
+        # For what the ranks agree on while they evaluate.
+        self._agreement = None if alone else communicator and communicator.Dup()
         # Whether the objective may get the communicator, and wait in it.
         self.lends = False
         # Seconds that the longest evaluation took so far.
@@ -116,6 +118,24 @@ class Team:
             return communicator_alone()
         return self._communicator
 
+    def agree(self, attempt: int, wanted: bool) -> bool:
+        """What the first rank wants, when all of them ask; the others wait for its answer.
+
+        Args:
+            attempt: Counts the individuals that they evaluate together.
+            wanted: What this rank wants.
+        """
+        if self._agreement is None:
+            return wanted
+        if not self.place:
+            for other in range(1, self.size):
+                self._agreement.send((attempt, wanted), dest=other)
+            return wanted
+        while True:
+            of_attempt, answer = self._agreement.recv(source=0)
+            if of_attempt == attempt:  # Or it asked more often than this rank in an earlier one.
+                return bool(answer)
+
     def check_patience(self, failure: Outcome, moment: float) -> None:
         """Give up when the others still do not answer long after the objective has failed here.
 
@@ -127,10 +147,12 @@ class Team:
             Stuck: They seem to wait for this rank inside MPI.
         """
         patience = max(_PATIENCE, _LONGER_THAN_ANY * self.longest)
-        if failure.error and self.lends and time.monotonic() - moment > patience:
+        hinders = failure.error or failure.status == "interrupted"
+        if hinders and self.lends and time.monotonic() - moment > patience:
             raise Stuck(
-                f"the objective failed on rank {self.place} of the {self.size} of a worker ({failure.error}), and for "
-                f"{patience:.0f} s others seem to wait for it in trial.communicator: let all of them fail, or none"
+                f"the objective {failure.status} on rank {self.place} of the {self.size} of a worker "
+                f"({failure.error or 'asked to'}), and for {patience:.0f} s others seem to wait for it in "
+                "trial.communicator: let all of them end, or none"
             )
 
     def receive(self) -> Iterator[tuple[int, _Message]]:

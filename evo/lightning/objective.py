@@ -16,8 +16,18 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO
 
-from evo.lightning.callbacks import CHECKPOINT, STATE, BestWeights, KeepSigterm, Mode, SaveState, TrialReport
+from evo.lightning.callbacks import (
+    CHECKPOINT,
+    STATE,
+    BestWeights,
+    KeepSigterm,
+    Mode,
+    SaveState,
+    TrialReport,
+    WholeFiles,
+)
 from evo.lightning.environment import Alone, alone
 from evo.objectives import Trial
 
@@ -40,8 +50,9 @@ class LightningObjective:
     Each constructor receives those of the individual's parameters that it takes by name; `**kwargs` takes the ones that
     nobody takes by name; an absent parameter (an inactive conditional one) has the constructor's default. Training is
     seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file, `hparams.yaml`, and
-    `best.ckpt` (weights only). What an earlier, killed attempt left there is removed first. Module-level classes and
-    plain values keep an objective picklable, which it must be to reach the process that trains.
+    `best.ckpt` (weights only). An attempt that was interrupted or killed is continued from the state that it saved;
+    what one without a state left there is removed first. Module-level classes and plain values keep an objective
+    picklable, which it must be to reach the process that trains.
 
     Args:
         model: A LightningModule class, or a callable that makes one.
@@ -212,6 +223,8 @@ class LightningObjective:
         given = copy.deepcopy(dict(self.trainer or {}))
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
         plugins = [Alone(), *_as_list(given.pop("plugins", None))]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(WholeFiles())
         settings = DEFAULT_SETTINGS | {"logger": logger} | given
         return L.Trainer(
             **settings, max_epochs=self.max_epochs, default_root_dir=folder, callbacks=callbacks, plugins=plugins
