@@ -114,7 +114,6 @@ def test_a_search_that_is_extended_too_late_in_its_job_is_not_complete(launcher:
     late = launcher.run(*EVO, "run", *search, "12", **job)
     assert late.status == 85
     assert ": the end of the Slurm job is near\n" in late.out
-    assert launcher.run(*EVO, "run", *search, "8", **job).status == 0
     assert launcher.evo(*search, "12").status == 0
     assert len(finished(folder / "here")) == 12
 
