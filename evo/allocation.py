@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
 import subprocess
 from collections.abc import Mapping
 
@@ -22,20 +24,26 @@ def allocation_end(environment: Mapping[str, str]) -> float | None:
     if told.isdecimal():
         return float(told)
     job = environment.get("SLURM_JOB_ID")
-    return _parse_end(_ask_slurm(job)) if job else None
+    return _parse_end(_ask_slurm(job), job) if job else None
 
 
 def _ask_slurm(job: str) -> str:
-    command = ["squeue", "--noheader", "--job", job, "--format", "%e"]
+    command = ["squeue", "--noheader", "--job", job, "--format", "%A %e"]
+    environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
 
 
-def _parse_end(answer: str) -> float | None:
-    """Seconds since the epoch of a local time as 2026-01-31T12:00:00; Slurm says N/A when there is no end."""
-    try:
-        return datetime.datetime.fromisoformat(answer.strip()).timestamp()
-    except ValueError:
-        return None
+def _parse_end(answer: str, job: str) -> float | None:
+    """Seconds since the epoch of a local time as 2026-01-31T12:00:00; Slurm says N/A when there is no end.
+
+    An array has the number of one of its tasks: then Slurm answers with a line for each of these.
+    """
+    for line in answer.splitlines():
+        number, _, end = line.strip().partition(" ")
+        if number == job:
+            with contextlib.suppress(ValueError):
+                return datetime.datetime.fromisoformat(end.strip()).timestamp()
+    return None

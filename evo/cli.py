@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "run":
         from evo.run import main as run
 
-        return run(rest, program="evo run")
+        return run(rest, program="evo run", ends=arguments is None)
     if command == "best":
         return _best(rest)
     if command == "doctor":
@@ -95,12 +95,17 @@ def _best(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="One JSON object for each run, for scripts.")
     options = parser.parse_args(arguments)
-    try:
-        runs = rank_runs(_read_run(name) for name in options.runs)
-        if runs[0].best is None:
-            raise ValueError(f"no individual in {', '.join(options.runs)} has completed yet")
-    except ValueError as error:
-        print(f"evo: error: {error}", file=sys.stderr)
+    found = []
+    for name in options.runs:
+        try:
+            found.append(_read_run(name))
+        except ValueError as error:
+            print(f"evo: error: {error}", file=sys.stderr)
+    if not found:
+        return 2
+    runs = rank_runs(found)
+    if runs[0].best is None:
+        print(f"evo: error: no individual in {', '.join(run.name for run in runs)} has completed yet", file=sys.stderr)
         return 2
     if options.json:
         for run in runs:
@@ -110,7 +115,7 @@ def _best(arguments: Sequence[str]) -> int:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
         print(best_text(runs[0].best))
-    return 0
+    return 0 if len(found) == len(options.runs) else 2
 
 
 def _read_run(name: str) -> Run:

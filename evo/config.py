@@ -32,8 +32,8 @@ class Config:
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
         walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a Slurm job
             stops before that ends, whatever this says.
-        grace: Time that trainings may take to save their state when the search stops, written like walltime; and so
-            long before the end of a Slurm job it stops.
+        grace: Time that trainings may take to save their state when the search stops, written like walltime; a
+            quarter of a minute more than that before the end of a Slurm job, it stops.
         target: Stop once some loss is this low.
         seed: Of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and its name.
@@ -58,7 +58,7 @@ class Config:
             a child process when its module imports torch or lightning.
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.
         checkpoint_interval: Time after which a long training saves its state again, written like walltime: what it
-            loses at most when it is killed.
+            loses at most when it is killed, a validation that is running then aside.
         keep_checkpoints: How many of the best individuals of the study keep their weights, the files *.ckpt.
         max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
         allow_duplicates: Try the same point again, for noisy losses.

@@ -13,7 +13,6 @@ from evo.evaluation import Evaluator
 from evo.exchange import Exchange
 from evo.report.records import count_statuses, gather_evaluations, rank_evaluations
 from evo.rundir import RunDirectory, Scratch, Study
-from evo.storage import persist
 from evo.weights import Weights
 from evo.worker import Worker
 
@@ -130,7 +129,8 @@ class Ending:
             lost_ranks=tuple(self._ranks_of(sorted(self._exchange.dead))),
             messages=sum(each.messages for each in words.values()),
             bytes=sum(each.bytes for each in words.values()),
-            individuals_bytes=persist(f"{individuals} cannot be tidied", lambda: self._weights.sweep(individuals)),
+            # Going through all files takes long: not in the last seconds of a job.
+            individuals_bytes=0 if interrupted else self._weights.sweep(individuals),
         )
         if not (conclusion.interrupted or conclusion.gave_up):
             self._directory.write("summary.json", self._summary(conclusion))

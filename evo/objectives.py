@@ -44,7 +44,10 @@ class Trial(Protocol):
 
     @property
     def interrupted(self) -> bool:
-        """Whether the evaluation should save its state in its folder now and raise `Interrupted`."""
+        """Whether the evaluation should save its state in its folder now and raise `Interrupted`.
+
+        Several ranks that evaluate it inline all get the first one's answer, so all of them must ask equally often.
+        """
 
     @property
     def communicator(self) -> Any:

@@ -267,7 +267,8 @@ class Population:
             return
         self._running.pop(event.individual, None)
         if event.status == "completed":
-            self.fastest = min(self.fastest or event.seconds, event.seconds)
+            if before.status == "running":  # Of one that was continued, these are the last seconds only.
+                self.fastest = min(self.fastest or event.seconds, event.seconds)
             self._update_views(before, after)
             if before.status == "completed":
                 self._ranking.discard(before)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from evo.signals import StopSignals
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.run") -> int:
+def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.run", *, ends: bool = True) -> int:
     """Run a search as the command line says.
 
     Args:
         arguments: Without the program's name; None: those of this process.
         program: Its name, for the help.
+        ends: Whether this process ends then, so that no signal may change its exit status any more.
 
     Returns:
         The exit status: 0 complete, 1 nothing found or given up, 2 mistaken input, 85 to be run again to go on.
@@ -21,7 +22,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
     with StopSignals() as signals:
         from evo.session import run_command  # Not before: a signal would kill a process that still imports.
 
-        return run_command(sys.argv[1:] if arguments is None else arguments, program, signals)
+        status = run_command(sys.argv[1:] if arguments is None else arguments, program, signals)
+        if ends:
+            signals.outlast_the_process()
+        return status
 
 
 if __name__ == "__main__":

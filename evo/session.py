@@ -14,7 +14,7 @@ from typing import Any
 
 from evo.arguments import parse_arguments
 from evo.config import Config
-from evo.mpi import NoMPIError, connect
+from evo.mpi import NoMPIError, connect, speaks
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
 from evo.references import Named, Training, parse_reference
@@ -93,7 +93,7 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
             print(f"evo: error: {nothing_found_text(result)}", file=sys.stderr, flush=True)
     except (SharedError, NoMPIError) as error:
         # Ranks that do not know each other all are the first.
-        if transport.rank == 0 and os.environ.get("SLURM_PROCID", "0") == "0":
+        if transport.rank == 0 and (transport.size > 1 or speaks(os.environ)):
             print(f"evo: error: {error}", file=sys.stderr, flush=True)
         status = MISTAKEN
     except Stuck as error:

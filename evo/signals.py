@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -55,6 +55,10 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+    def outlast_the_process(self) -> None:
+        """Let further signals be ignored from now on: what they ask for is being done, by this process's end."""
+        self._before = dict.fromkeys(self._before, signal.SIG_IGN)
 
     def listen(self, stop: Callable[[str], None]) -> None:
         """Call a function with the reason to stop, at once when a signal has arrived already."""
@@ -106,6 +110,28 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
             f"{_READY_FILE} is {file}, which cannot be written ({error.strerror}): name a file in a directory that "
             "exists, or unset it"
         ) from None
+
+
+@contextlib.contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Start a process in which the signals that ask for a stop wait until it calls `let_signals_pass`.
+
+    Until it leads a group of its own, it gets those that are meant for this process.
+    """
+    held_back = {getattr(signal, name) for name in _ASKING}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_signals_pass() -> None:
+    """In a process that was started so: ignore those that have arrived and all that will, but Ctrl-C."""
+    for name in _ASKING:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {getattr(signal, name) for name in _ASKING})
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def end_with_parent(parent: int | None = None) -> None:

@@ -158,7 +158,7 @@ def _concluded_earlier(
     worker: Worker, directory: RunDirectory | Scratch, transport: Transport, debug: bool
 ) -> Conclusion | None:
     """What earlier sessions concluded, if no rank has anything left to do and the completion record is there."""
-    reason = worker.why_idle(time.time())
+    reason = worker.why_complete
     digest = worker.population.digest() if debug else ""
     said = transport.gather(json.dumps([bool(reason) and directory.is_complete, digest]))
     answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
@@ -202,7 +202,7 @@ def _search(
         team.leaders.attend()
         exchange = Exchange(team.leaders, plan.fan_out)
         progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
-        weights = Weights(worker.population, directory.folder, number, config.keep_checkpoints)
+        weights = Weights(worker.population, directory.folder, number, config.keep_checkpoints, exchange.is_first)
         ending = Ending(
             study, worker, exchange, evaluator, directory, weights, debug=config.debug, ranks=transport.size
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -25,14 +26,17 @@ class Weights:
         folder: Of an individual.
         rank: Whose individuals these are.
         keep: How many of the best individuals of the study keep their checkpoints.
+        is_first: Whether this rank also looks after those that earlier sessions have left.
     """
 
-    def __init__(self, population: Population, folder: Callable[[Identity], Path], rank: int, keep: int) -> None:
+    def __init__(
+        self, population: Population, folder: Callable[[Identity], Path], rank: int, keep: int, is_first: bool
+    ) -> None:
         self._population = population
         self._folder = folder
         self._rank = rank
         self._keep = keep
-        self._kept: set[Identity] = set()
+        self._kept: set[Identity] = self._best() if is_first else set()
 
     def __call__(self, event: AnyEvent) -> None:
         """Take note of an event."""
@@ -44,11 +48,12 @@ class Weights:
         if self._kept:
             beaten = self._kept - self._best()
             self._kept -= beaten
-            with suppress(OSError):  # The end is early enough.
-                _delete(self._folder(identity) for identity in beaten)
+            _delete(self._folder(identity) for identity in beaten)
 
     def sweep(self, individuals: Path) -> int:
         """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.
+
+        What cannot be deleted stays, and what cannot be read is not counted: room is no reason to fail.
 
         Args:
             individuals: The folder of all their folders.
@@ -58,11 +63,13 @@ class Weights:
         """
         best = {self._folder(identity).name for identity in self._best()}
         running = {self._folder(one.identity).name for one in self._population.running if one.identity is not None}
-        folders = list(individuals.iterdir()) if individuals.is_dir() else []
+        try:
+            folders = list(individuals.iterdir())
+        except OSError:
+            return 0
         _delete(folder for folder in folders if folder.name not in best | running)
         _delete((folder for folder in folders if folder.name not in running), _STATE)
-        files = itertools.chain.from_iterable(folder.rglob("*") for folder in folders)
-        return sum(file.stat().st_size for file in files if file.is_file())
+        return sum(map(_size, folders))
 
     def _best(self) -> set[Identity]:
         ranking = itertools.islice(self._population.ranking, self._keep)
@@ -71,5 +78,16 @@ class Weights:
 
 def _delete(folders: Iterable[Path], pattern: str = _PATTERN) -> None:
     for folder in folders:
-        for file in folder.glob(pattern):
-            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            for file in folder.glob(pattern):
+                with suppress(OSError):
+                    file.unlink()
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.stat(os.path.join(path, name), follow_symlinks=False).st_size
+    return size

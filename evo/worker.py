@@ -6,6 +6,7 @@ already been applied to its own population: the caller writes it to the journal 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -123,13 +124,12 @@ class Worker:
         """Whether the evaluations left are so few that all ranks should know of all that have started."""
         return self.settings.budget.evaluations_left(self.population) <= _ENDGAME * self.settings.ranks
 
-    def why_idle(self, now: float) -> str:
-        """Why there is nothing to do for this worker, neither anew nor again; empty when there is.
-
-        Args:
-            now: Seconds since the epoch.
-        """
-        return self.why_stop_now(now) if self._in_flight.is_waiting else self._why_stop(now)
+    @property
+    def why_complete(self) -> str:
+        """Why nothing is left to do for this worker, neither anew nor again, in any session; empty when there is."""
+        if reason := self.settings.budget.why_stop_now(self.population, now=-math.inf):
+            return reason
+        return "" if self._in_flight.is_waiting else self._why_breed_no_more()
 
     @property
     def is_done(self) -> bool:
@@ -308,14 +308,15 @@ class Worker:
         return self._emit(*(Died(time=now, rank=rank, heir=self.settings.rank) for rank in inherited))
 
     def _why_stop(self, now: float) -> str:
-        if reason := self.why_stop_now(now):
+        if reason := self.why_stop_now(now) or self._why_breed_no_more():
             return reason
+        return self.settings.budget.why_launch_no_more(self.population, now) if self._has_launched else ""
+
+    def _why_breed_no_more(self) -> str:
         generation = self.population.next_generation(self.settings.rank)
         if reason := self.settings.budget.why_breed_no_more(self.population, generation):
             return reason
-        if self._breeder.is_exhausted:
-            return f"all {self.population.space.size} points of the space have been tried"
-        return self.settings.budget.why_launch_no_more(self.population, now) if self._has_launched else ""
+        return f"all {self.population.space.size} points of the space have been tried" * self._breeder.is_exhausted
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Done):

@@ -28,7 +28,7 @@ while kill -0 $search 2>/dev/null; do
     # Ranks die of a signal that comes before they have said that they are ready for it.
     if [ "$asked" ] && [ -e "$EVO_READY_FILE" ]; then
         asked=
-        kill -USR1 $search
+        kill -USR1 $search || true  # It may have just ended.
     fi
     sleep 1
 done
@@ -38,5 +38,7 @@ wait $search || status=$?
 # 85 means: run the same command again. A search that never gets on must not do so for ever.
 if [ $status = 85 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]; then
     scontrol requeue "$SLURM_JOB_ID"
+elif [ $status = 85 ]; then
+    echo "evo: the search is not complete, but this job has been queued 100 times: submit it again to go on"
 fi
 exit $status

@@ -14,4 +14,4 @@ set -e
 source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
 launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
 
-$launch python -m evo.run "$@"
+exec $launch python -m evo.run "$@"

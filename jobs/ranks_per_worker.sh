@@ -16,4 +16,4 @@ launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-t
 
 ranks_per_worker=${RANKS_PER_WORKER:-2}  # or 4: it must divide the number of ranks
 
-$launch python -m evo.run "$@" --ranks-per-worker "$ranks_per_worker"
+exec $launch python -m evo.run "$@" --ranks-per-worker "$ranks_per_worker"

@@ -15,4 +15,4 @@ set -e
 source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
 launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
 
-$launch python -m evo.run "$@" --seed "$SLURM_ARRAY_TASK_ID" --run-dir "runs/$SLURM_JOB_NAME/$SLURM_ARRAY_TASK_ID"
+exec $launch python -m evo.run "$@" --seed "$SLURM_ARRAY_TASK_ID" --run-dir "runs/$SLURM_JOB_NAME/$SLURM_ARRAY_TASK_ID"

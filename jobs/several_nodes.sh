@@ -15,4 +15,4 @@ source .venv/bin/activate  # <- 2. your environment; module load MPI before it, 
 launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
 
 # Whole nodes are lost now and then: the ranks of the others end as well, and the same command goes on from the journal.
-$launch python -m evo.run "$@"
+exec $launch python -m evo.run "$@"

@@ -17,7 +17,6 @@ launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-t
 # With CUDA MPS, trainings on one GPU compute side by side rather than in turns, where the site permits it:
 #export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps-$SLURM_JOB_ID CUDA_MPS_LOG_DIRECTORY=/tmp/mps-$SLURM_JOB_ID
 #mkdir -p "$CUDA_MPS_PIPE_DIRECTORY"
-#nvidia-cuda-mps-control -d
-#trap 'echo quit | nvidia-cuda-mps-control' EXIT
+#nvidia-cuda-mps-control -d  # Slurm ends it with the job.
 
-$launch python -m evo.run "$@"
+exec $launch python -m evo.run "$@"

@@ -33,13 +33,19 @@ def test_a_job_is_told_its_end(answers: Path) -> None:
 
 
 def test_or_else_it_asks_for_it(answers: Path) -> None:
-    answers.write_text("2026-01-31T12:00:00\n")
+    answers.write_text("7 2026-01-31T12:00:00\n")
     end = time.mktime((2026, 1, 31, 12, 0, 0, 0, 0, -1))  # In local time, as Slurm says it.
     assert allocation_end({"SLURM_JOB_ID": "7"}) == end
-    assert answers.with_name("asked").read_text().split() == ["--noheader", "--job", "7", "--format", "%e"]
+    assert answers.with_name("asked").read_text().split() == ["--noheader", "--job", "7", "--format", "%A", "%e"]
 
 
-@pytest.mark.parametrize("answer", ["N/A\n", "", "slurm_load_jobs error: Invalid job id specified\n"])
+def test_a_task_that_has_the_number_of_its_array_takes_its_own_line(answers: Path) -> None:
+    answers.write_text("8 2026-01-31T13:00:00\n7 2026-01-31T12:00:00\n9 N/A\n")
+    assert allocation_end({"SLURM_JOB_ID": "7"}) == time.mktime((2026, 1, 31, 12, 0, 0, 0, 0, -1))
+    assert allocation_end({"SLURM_JOB_ID": "9"}) is None
+
+
+@pytest.mark.parametrize("answer", ["7 N/A\n", "N/A\n", "", "slurm_load_jobs error: Invalid job id specified\n"])
 def test_a_job_without_an_end_has_none(answers: Path, answer: str) -> None:
     answers.write_text(answer)
     assert allocation_end({"SLURM_JOB_ID": "7"}) is None

@@ -26,8 +26,9 @@ from evo.doctor.directory import try_directory
 from evo.doctor.facts import Directory, Facts, Launch, RankFacts, RoundTrip, Torch, View
 from evo.doctor.finding import Finding
 from evo.doctor.judgement import judge
-from evo.doctor.launch import find_launch, speaks
+from evo.doctor.launch import find_launch
 from evo.doctor.report import report_text
+from evo.mpi import speaks
 from evo.transport import Serial
 
 DOCTOR = ["-m", "evo.doctor", "--gpus-per-node", "0"]

@@ -414,6 +414,45 @@ def test_an_evaluation_that_never_looks_whether_it_is_interrupted_ends_at_once(t
             assert wait_until(evaluator.poll, 5).status == "interrupted"
 
 
+def fails_when_told(params: dict[str, Any], trial: Any) -> float:
+    trial.report(0, 1.0)
+    while not trial.interrupted:
+        time.sleep(0.01)
+    raise RuntimeError("DataLoader worker exited unexpectedly")
+
+
+def test_an_evaluation_whose_own_processes_are_told_to_end_as_well_is_interrupted(tmp_path: Path) -> None:
+    with closing(make("process", fails_when_told, tmp_path)) as evaluator:
+        evaluator.open([])
+        told = Told()
+        evaluator.start((0, 1), {}, 5, told)
+        wait_until(lambda: evaluator.poll() or told)
+        evaluator.interrupt()
+        assert wait_until(evaluator.poll, 10).status == "interrupted"
+    with closing(make("inline", fails_when_told, tmp_path, is_interrupted=lambda: True)) as evaluator:
+        evaluator.open([])
+        assert evaluate(evaluator).status == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGTERM", "SIGINT"])
+def test_a_child_that_is_being_started_outlives_the_signals_meant_for_its_rank(tmp_path: Path, name: str) -> None:
+    (tmp_path / "takes_long.py").write_text("import time\ntime.sleep(0.5)\ndef loss(params): return 0.0\n")
+    evaluator = make("process", Reference(str(tmp_path / "takes_long.py"), "loss"), tmp_path)
+
+    def signal_at_once() -> bool:
+        if not told:
+            told.append(evaluator._process.pid)
+            os.kill(told[0], getattr(signal, name))
+        return False
+
+    told: list[int] = []
+    evaluator._is_interrupted = signal_at_once
+    with closing(evaluator):
+        evaluator.open(["x"])
+        assert evaluate(evaluator).loss == 0.0
+    assert told
+
+
 def test_an_objective_is_not_waited_for_when_a_stop_is_asked_for_while_it_loads(tmp_path: Path) -> None:
     (tmp_path / "slow_to_load.py").write_text("import time\ntime.sleep(1000)\ndef loss(params): return 0.0\n")
     objective = Reference(str(tmp_path / "slow_to_load.py"), "loss")

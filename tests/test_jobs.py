@@ -209,14 +209,15 @@ def test_a_chain_passes_signals_on_that_come_early_or_late(slurm: Slurm, launche
     assert (folder / f"evo-chain-{job}.out").read_text().count("evo: study here") == 3
 
 
-def test_trainings_of_minutes_stop_within_ten_seconds_of_a_signal_to_the_step(
-    slurm: Slurm, launcher: Launcher, folder: Path
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_trainings_of_minutes_stop_within_ten_seconds_of_a_signal_to_the_job(
+    slurm: Slurm, launcher: Launcher, folder: Path, name: str
 ) -> None:
     search = ["network.py:endless", "--limits", "{lr: [0.001, 0.01]}", "--run-dir", "here"]
-    job = slurm.submit(launcher, "--ntasks-per-node=2", "jobs/one_node.sh", *search, **LAUNCHERS["srun"])
+    job = slurm.submit(launcher, "--ntasks-per-node=2", "jobs/one_node.sh", *search, **LAUNCHERS[name])
     wait_until(lambda: len(steps(folder / "here")) == 2, 60)
     began = time.monotonic()
-    slurm.command(launcher, "scancel", "--signal=USR1", f"{job}.0")
+    slurm.signal("USR1", job)
     assert slurm.wait(job, 30) == 85, output(folder)
     assert time.monotonic() - began < 10
     assert len(ends(folder / "here", "interrupted")) == 2

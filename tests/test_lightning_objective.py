@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Sequence
@@ -510,6 +511,13 @@ def test_a_training_that_saves_nothing_begins_anew(tmp_path: Path) -> None:
     trial = FakeTrial(tmp_path)
     assert LightningObjective(Long, ThreeBatches, max_epochs=2)({}, trial) == 8.0
     assert [step for step, _ in trial.reports] == [0, 1]
+
+
+def test_checkpoints_need_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    trial = FakeTrial(tmp_path, checkpoint_interval=0.0)
+    scripted()({}, trial)
+    assert {file.name for file in tmp_path.glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
 
 
 def test_the_best_weights_are_those_of_the_validations_that_count(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,17 @@ def test_without_a_budget_there_are_ten_generations(launcher: Launcher, folder: 
 def test_a_quiet_search_prints_nothing(launcher: Launcher, folder: Path) -> None:
     assert launcher.evo("sphere", "--quiet", "--run-dir", "here") == Ended(0, "", "")
     assert summary(folder / "here")["evaluations"] == 10
+
+
+def test_a_search_that_is_extended_too_late_in_its_job_is_not_complete(launcher: Launcher, folder: Path) -> None:
+    search = ["sphere", "--run-dir", "here", "--evaluations"]
+    assert launcher.evo(*search, "8").status == 0
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_END_TIME": str(int(time.time()) + 5)}
+    late = launcher.run(*EVO, "run", *search, "12", **job)
+    assert late.status == 85
+    assert ": the end of the Slurm job is near\n" in late.out
+    assert launcher.evo(*search, "12").status == 0
+    assert len(finished(folder / "here")) == 12
 
 
 def test_the_same_command_extends_a_search(launcher: Launcher, folder: Path) -> None:
@@ -491,6 +503,10 @@ def test_several_runs_are_compared_a_line_for_each_and_the_best_of_them_is_shown
         *((str(run), losses[run]) for run in order),
         ("begun", None),
     ]
+    without = best(launcher, "absent", "0")
+    assert without.status == 2
+    assert without.err == "evo: error: absent is no run directory: it has no study.json\n"
+    assert without.out.startswith("individual ")
 
 
 @pytest.mark.parametrize(

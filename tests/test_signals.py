@@ -11,6 +11,8 @@ import pytest
 
 from evo.signals import StopSignals, say_ready
 
+NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
+
 
 class Clock:
     """A monotonic clock that stands still until it is set."""
@@ -40,7 +42,7 @@ def get(name: str) -> None:
     signal.raise_signal(getattr(signal, name))
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_first_signal_is_the_reason_to_stop(signals: StopSignals, name: str) -> None:
     told: list[str] = []
     signals.listen(told.append)
@@ -102,3 +104,15 @@ def test_the_ready_file_says_how_many_ranks_there_are(tmp_path: Path) -> None:
 def test_a_ready_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"EVO_READY_FILE is .*/none/ready, which cannot be written \(No such file"):
         say_ready(4, {"EVO_READY_FILE": str(tmp_path / "none" / "ready")})
+
+
+def test_at_the_end_of_the_process_further_signals_are_ignored() -> None:
+    before = {name: signal.getsignal(getattr(signal, name)) for name in NAMES}
+    try:
+        with StopSignals() as signals:
+            signals.outlast_the_process()
+        for name in NAMES:
+            get(name)
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

@@ -129,7 +129,7 @@ class Scripted:
             self.finished.append(self.started[-1][0])
         return self._outcome
 
-    def interrupt(self) -> None:
+    def interrupt(self, failed: bool = False) -> None:
         self.interrupted.append(self.started[-1][0])
         self._outcome = self._outcome or INTERRUPTED
 

@@ -26,11 +26,12 @@ def checkpoints(root: Path) -> set[str]:
 class Study:
     """Ranks that share a folder, and learn of everything at once."""
 
-    def __init__(self, root: Path, ranks: int, keep: int) -> None:
+    def __init__(self, root: Path, ranks: int, keep: int, population: Population | None = None) -> None:
         self.root = root
-        self.population = Population(SPACE)
+        self.population = population or Population(SPACE)
         self.weights = [
-            Weights(self.population, lambda identity: folder_in(root, identity), rank, keep) for rank in range(ranks)
+            Weights(self.population, lambda identity: folder_in(root, identity), rank, keep, is_first=rank == 0)
+            for rank in range(ranks)
         ]
 
     def start(self, identity: Identity) -> None:
@@ -84,6 +85,29 @@ def test_a_sweep_takes_what_earlier_sessions_left_and_says_what_remains(tmp_path
     assert checkpoints(tmp_path) == {"7-0", "7-3"}  # The best one, and the one in flight, which has a state as well.
     assert [file.parent.name for file in tmp_path.rglob("last.ckpt")] == ["7-3"]
     assert study.weights[0].sweep(tmp_path / "nothing") == 0
+
+
+def test_what_an_earlier_session_has_kept_goes_as_soon_as_it_is_beaten(tmp_path: Path) -> None:
+    before = Study(tmp_path, ranks=2, keep=1)
+    before.start((0, 0))
+    before.finish((0, 0), 2.0, rank=1)
+    after = Study(tmp_path, ranks=2, keep=1, population=before.population)
+    after.start((1, 0))
+    after.finish((1, 0), 1.0, rank=1)
+    assert checkpoints(tmp_path) == {"1-0"}
+
+
+def test_what_cannot_be_deleted_is_no_reason_to_fail(tmp_path: Path) -> None:
+    study = Study(tmp_path, ranks=1, keep=1)
+    study.start((0, 0))
+    for name in ("last.ckpt", "best.ckpt"):
+        file = folder_in(tmp_path, (0, 0)) / name
+        file.unlink()
+        file.mkdir()
+    study.finish((0, 0), 2.0)
+    study.start((0, 1))
+    study.finish((0, 1), 1.0)
+    assert study.weights[0].sweep(tmp_path / "individuals") == 5 + 2 * 5
 
 
 @given(st.lists(st.floats(0, 10), max_size=30), st.integers(1, 5), st.randoms(use_true_random=False))

@@ -14,7 +14,7 @@ import pytest
 from helpers import Ended, Launcher, is_alive, wait_until
 from ranks import find_ranks, start_ranks
 
-from evo.events import Died, Joined
+from evo.events import Died, Finished, Joined
 
 pytestmark = pytest.mark.mpi
 
@@ -282,6 +282,32 @@ def test_a_worker_that_loses_a_rank_ends_and_the_others_take_over(
     assert ended.out.count("The best candidates") == 1
     assert f"\nranks {lost[0]}, {lost[1]} of 6 died, and the others took over\n" in ended.out
     assert f"hold the same population: {journals.digest(here, LIMITS, 2)}\n" in ended.out
+
+
+IN_STEP = """
+import time
+import evo
+def loss(params, trial):
+    for _ in range(10000):
+        if trial.interrupted:
+            raise evo.Interrupted
+        time.sleep(0.01 * (1 + trial.rank))
+        trial.communicator.allreduce(1)
+    return 0.0
+"""
+
+
+def test_the_ranks_of_a_worker_agree_when_they_are_interrupted(
+    mpirun_command: str, launcher: Launcher, folder: Path
+) -> None:
+    (folder / "in_step.py").write_text(IN_STEP)
+    command = search("in_step.py:loss", "--evaluate", "inline", "--evaluations", "10")
+    process = start_ranks(launcher, mpirun_command, 4, *command)
+    wait_until(lambda: len(journals.started(folder / "here")) == 2)
+    process.send_signal(signal.SIGUSR1)
+    ended = launcher.finish(process, timeout=20)
+    assert ended.status == 85, ended
+    assert [end.status for end in journals.events(folder / "here") if isinstance(end, Finished)] == ["interrupted"] * 2
 
 
 @pytest.mark.parametrize("where", ["inline", "process"])

@@ -15,10 +15,10 @@ from evo.config import parse_duration
 from evo.doctor.examination import examine, examine_alone
 from evo.doctor.facts import Facts
 from evo.doctor.judgement import judge
-from evo.doctor.launch import find_launch, speaks
+from evo.doctor.launch import find_launch
 from evo.doctor.report import report_text
 from evo.doctor.supervision import supervise
-from evo.mpi import NoMPIError, connect, library
+from evo.mpi import NoMPIError, connect, library, speaks
 from evo.propagators.base import check_count
 from evo.report.screen import terminal_width
 from evo.transport import Serial, SharedError

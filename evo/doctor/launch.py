@@ -8,8 +8,6 @@ from evo.doctor.facts import Launch
 from evo.mpi import is_fault_tolerant
 
 _OF_MPIRUN = ("OMPI_COMM_WORLD_SIZE", "PRTE_LAUNCHED", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS")
-# mpirun inside of a Slurm job leaves SLURM_PROCID as it is for the batch script: it comes last.
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def find_launch(environment: Mapping[str, str]) -> Launch:
@@ -40,13 +38,3 @@ def find_launch(environment: Mapping[str, str]) -> Launch:
         slurm_tasks=int(environment.get("SLURM_NTASKS", "0")),
         fault_tolerant=is_fault_tolerant(environment),
     )
-
-
-def speaks(environment: Mapping[str, str]) -> bool:
-    """Whether this process is the first of those that its launcher started, be they connected or not.
-
-    Args:
-        environment: Environment variables.
-    """
-    ranks = [environment[name] for name in _RANKS if name in environment]
-    return not ranks or ranks[0] == "0"

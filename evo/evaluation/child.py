@@ -26,7 +26,7 @@ from evo.events import Identity, json_text
 from evo.limits import Params
 from evo.objectives import Interrupted, optional_method, prepare, wants_trial
 from evo.references import Named
-from evo.signals import end_group_with_this_process, end_with_parent
+from evo.signals import end_group_with_this_process, end_with_parent, let_signals_pass
 from evo.worker import Outcome
 
 
@@ -115,10 +115,9 @@ def main(
     starter = multiprocessing.parent_process()
     end_with_parent(starter.pid if starter else None)
     end_group_with_this_process()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Slurm sends them to all processes of a job; the rank decides.
+    let_signals_pass()
     interruption = _Interruption()
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # Slurm sends them to all processes of a job; the rank decides.
     _print_to(Path(output))
     faulthandler.enable()
     try:

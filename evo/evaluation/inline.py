@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import time
@@ -37,7 +38,8 @@ class RunningTrial:
         communicator: Answers with a communicator of these.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
         attempt: Counts the individuals that these ranks have evaluated together in this session.
-        is_interrupted: Whether it should save its state and end.
+        is_interrupted: Whether it should save its state and end, as far as this process knows.
+        agree: What of that counts for all ranks that evaluate it together.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RunningTrial:
         checkpoint_interval: float = math.inf,
         attempt: int = 0,
         is_interrupted: Callable[[], bool] = lambda: False,
+        agree: Callable[[bool], bool] = bool,
     ) -> None:
         self.individual = individual
         self.seed = seed
@@ -65,6 +68,8 @@ class RunningTrial:
         self.session = os.environ.get(SESSION, "")
         self._communicator = communicator
         self._is_interrupted = is_interrupted
+        self._agree = agree
+        self._was_told = False
         self.metrics: dict[str, Any] = {}
         self._folder = folder
         self._report = report
@@ -90,7 +95,13 @@ class RunningTrial:
     @property
     def interrupted(self) -> bool:
         """Whether the evaluation should save its state in its folder now and raise `evo.Interrupted`."""
-        return self._is_interrupted()
+        self._was_told = self._agree(self._is_interrupted())
+        return self._was_told
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether it was told to end, or would be now."""
+        return self._was_told or self._is_interrupted()
 
     @property
     def should_stop(self) -> bool:
@@ -123,7 +134,8 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        if isinstance(error, Interrupted) and trial.interrupted:
+        # With an evaluation its own processes may be told to end, which it then takes for their failure.
+        if trial.was_interrupted:
             return Outcome(status="interrupted", seconds=time.perf_counter() - began)
         with suppress(Exception):  # They may be what went wrong.
             metrics = json_scalars(trial.metrics)
@@ -213,7 +225,7 @@ class InlineEvaluator:
         """The outcome."""
         return self._outcome
 
-    def interrupt(self) -> None:
+    def interrupt(self, failed: bool = False) -> None:
         """Too late: it has already ended."""
 
     def hurry(self) -> None:
@@ -242,6 +254,7 @@ class InlineEvaluator:
             communicator=team.lend,
             attempt=self._attempts,
             is_interrupted=self._is_interrupted,
+            agree=functools.partial(team.agree, self._attempts),
         )
 
     def _run_whole(self, params: Params, trial: Trial) -> Any:

@@ -24,6 +24,7 @@ from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
 from evo.references import Named
+from evo.signals import signals_held_back
 from evo.worker import Outcome
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
@@ -115,14 +116,18 @@ class ProcessEvaluator:
             return news.outcome
         return news if isinstance(news, Outcome) else None
 
-    def interrupt(self) -> None:
-        """End the evaluation in flight, which has some seconds to save its state if it can; again: no change."""
+    def interrupt(self, failed: bool = False) -> None:
+        """End the evaluation in flight, which has some seconds to save its state if it can; again: no change.
+
+        Args:
+            failed: Whether it has failed on another rank, for which it may wait in vain.
+        """
         if self._interrupted:
             return
         self._interrupted = True
         now = time.monotonic()
         if self._ready and self._may_save and self._process is not None:
-            self._ask_again, self._must_have_saved = now, now + self._grace
+            self._ask_again, self._must_have_saved = now, now + min(self._grace, _GRACE if failed else math.inf)
         else:
             self._kill()
 
@@ -184,7 +189,7 @@ class ProcessEvaluator:
             self._checkpoint_interval,
         )
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        with _as_environment(self._environment):
+        with _as_environment(self._environment), signals_held_back():
             process.start()
         self._process, self._ready = process, False
         theirs.close()  # Or its death could not be seen.

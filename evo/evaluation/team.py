@@ -35,8 +35,8 @@ class Evaluator(Protocol):
     def poll(self) -> Outcome | None:
         """The outcome, or None after a moment's wait for it."""
 
-    def interrupt(self) -> None:
-        """End the evaluation in flight, which may save its state first."""
+    def interrupt(self, failed: bool = False) -> None:
+        """End the evaluation in flight, which may save its state first, or soon when it has failed elsewhere."""
 
     def hurry(self) -> None:
         """Give up whatever runs, now; called by a signal handler, in the middle of anything."""
@@ -57,7 +57,9 @@ class _Task(msgspec.Struct, frozen=True, tag=True):
 
 
 class _Interrupt(msgspec.Struct, frozen=True, tag=True):
-    """End the evaluation in flight."""
+    """End the evaluation in flight, which may have failed on another rank."""
+
+    failed: bool
 
 
 class _Ended(msgspec.Struct, frozen=True, tag=True):
@@ -99,6 +101,8 @@ class Team:
         # For the objective: its own messages must not meet ours.
         communicator = getattr(self._transport, "communicator", None)
         self._communicator = None if alone else communicator and communicator.Dup()
+        # For what the ranks agree on while they evaluate.
+        self._agreement = None if alone else communicator and communicator.Dup()
         # Whether the objective may get the communicator, and wait in it.
         self.lends = False
         # Seconds that the longest evaluation took so far.
@@ -116,6 +120,24 @@ class Team:
             return communicator_alone()
         return self._communicator
 
+    def agree(self, attempt: int, wanted: bool) -> bool:
+        """What the first rank wants, when all of them ask; the others wait for its answer.
+
+        Args:
+            attempt: Counts the individuals that they evaluate together.
+            wanted: What this rank wants.
+        """
+        if self._agreement is None:
+            return wanted
+        if not self.place:
+            for other in range(1, self.size):
+                self._agreement.send((attempt, wanted), dest=other)
+            return wanted
+        while True:
+            of_attempt, answer = self._agreement.recv(source=0)
+            if of_attempt == attempt:  # Or it asked more often than this rank in an earlier one.
+                return bool(answer)
+
     def check_patience(self, failure: Outcome, moment: float) -> None:
         """Give up when the others still do not answer long after the objective has failed here.
 
@@ -127,10 +149,12 @@ class Team:
             Stuck: They seem to wait for this rank inside MPI.
         """
         patience = max(_PATIENCE, _LONGER_THAN_ANY * self.longest)
-        if failure.error and self.lends and time.monotonic() - moment > patience:
+        hinders = failure.error or failure.status == "interrupted"
+        if hinders and self.lends and time.monotonic() - moment > patience:
             raise Stuck(
-                f"the objective failed on rank {self.place} of the {self.size} of a worker ({failure.error}), and for "
-                f"{patience:.0f} s others seem to wait for it in trial.communicator: let all of them fail, or none"
+                f"the objective {failure.status} on rank {self.place} of the {self.size} of a worker "
+                f"({failure.error or 'asked to'}), and for {patience:.0f} s others seem to wait for it in "
+                "trial.communicator: let all of them end, or none"
             )
 
     def receive(self) -> Iterator[tuple[int, _Message]]:
@@ -210,19 +234,19 @@ class TeamEvaluator:
                 self._team.send(_Over())
             return outcome
         if any(outcome.error for outcome in self._outcomes.values()):
-            self.interrupt()  # The others may wait for one that has failed.
+            self.interrupt(failed=True)  # The others may wait for one that has failed.
         if 0 in self._outcomes:
             self._team.check_patience(self._outcomes[0], self._ended)
             self._team.wait()
         return None
 
-    def interrupt(self) -> None:
+    def interrupt(self, failed: bool = False) -> None:
         """End the evaluation in flight, on all ranks."""
         if not self._interrupted:
             self._interrupted = True
-            self._team.send(_Interrupt())
+            self._team.send(_Interrupt(failed))
         if 0 not in self._outcomes:
-            self._evaluator.interrupt()
+            self._evaluator.interrupt(failed)
 
     def _combine(self) -> Outcome:
         # Where one could not write, others may have failed because of that.
@@ -251,7 +275,7 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
                 at_work, outcome = True, None
                 evaluator.start(message.individual, message.params, message.seed, lambda step, loss: False)
             elif isinstance(message, _Interrupt) and at_work:
-                evaluator.interrupt()
+                evaluator.interrupt(message.failed)
             elif isinstance(message, _Over):
                 outcome = None
             elif isinstance(message, _Dismissal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import signal
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 from typing_extensions import override
 
@@ -196,11 +198,7 @@ class SaveState(L.Callback):
         due = time.monotonic() - self._saved >= self._trial.checkpoint_interval
         request = self._group.highest(_INTERRUPTED if self._trial.interrupted else _DUE if due else 0)
         if request:
-            file = self._trial.folder / STATE
-            partial = file.with_name("last.part.ckpt")
-            trainer.save_checkpoint(partial)
-            if self._group.is_first:
-                partial.replace(file)
+            trainer.save_checkpoint(self._trial.folder / STATE)
             self._saved = time.monotonic()
         if request == _INTERRUPTED:
             raise Interrupted
@@ -224,6 +222,29 @@ class BestWeights(ModelCheckpoint):
             save_on_train_epoch_end=False,  # at the validation's end, as the report: the same value, the same weights
             enable_version_counter=False,
         )
+
+
+@final
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there: it is whole or absent.
+
+    Lightning's own goes through the directory of temporary files, which is small on many nodes.
+    """
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.stem}.part{file.suffix}")
+        try:
+            with partial.open("wb") as stream:
+                torch.save(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(file)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 @final

@@ -14,12 +14,22 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO
 
-from evo.lightning.callbacks import CHECKPOINT, STATE, BestWeights, KeepSigterm, Mode, SaveState, TrialReport
+from evo.lightning.callbacks import (
+    CHECKPOINT,
+    STATE,
+    BestWeights,
+    KeepSigterm,
+    Mode,
+    SaveState,
+    TrialReport,
+    WholeFiles,
+)
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import process_group
-from evo.lightning.parts import Part, Section, Settings, make_part, share_out
+from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
 from evo.objectives import Trial
 
 OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "num_nodes", "devices")
@@ -45,9 +55,9 @@ class LightningObjective:
     parameter (an inactive conditional one) has the constructor's default.
 
     Training is seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file,
-    `hparams.yaml`, and `best.ckpt` (weights only). What an earlier, killed attempt left there is removed first.
-    Module-level classes and plain values keep an objective picklable, which it must be to reach the process that
-    trains.
+    `hparams.yaml`, and `best.ckpt` (weights only). An attempt that was interrupted or killed is continued from the
+    state that it saved; what one without a state left there is removed first. Module-level classes and plain values
+    keep an objective picklable, which it must be to reach the process that trains.
 
     Args:
         model: A LightningModule class, a function that makes one (of parameters by name, or of `params`, all of them),
@@ -201,8 +211,8 @@ class LightningObjective:
         return {part.name: (part, share) for part, share in zip(parts, shares, strict=True)}
 
     def _build(self, shares: Shares, trial: Trial) -> tuple[L.LightningModule, L.LightningDataModule]:
-        if torch.cuda.is_available():
-            gc.collect()  # a trainer is a cycle: the last training's tensors leave the GPU before this one's come
+        if torch.cuda.is_available() or trial.size > 1:
+            gc.collect()  # a trainer is a cycle: the last one's tensors leave the GPU, and its connections are closed
         torch.set_num_threads(trial.threads)
         L.seed_everything(trial.seed, workers=True, verbose=False)
         module = _make(shares["model"])
@@ -229,11 +239,15 @@ class LightningObjective:
         self, shares: Shares, trial: Trial, callbacks: list[L.Callback], logger: TensorBoardLogger | bool
     ) -> L.Trainer:
         part, share = shares["trainer"]
+        if own_logger := (self.trainer or {}).get("logger"):
+            share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
         given = part.make(share)
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
         together = isinstance(logger, TensorBoardLogger) and trial.size > 1
         environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
         plugins = [environment, *_as_list(given.pop("plugins", None))]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(WholeFiles())
         # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
         spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
         settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given

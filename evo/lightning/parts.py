@@ -251,6 +251,22 @@ def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Seq
     return shares
 
 
+def in_folder(value: Any, folder: str) -> Any:
+    """A logger's section, or a list of such, with a folder as its save_dir unless it says another one.
+
+    Args:
+        value: What a trainer has as its logger.
+        folder: The individual's.
+    """
+    if isinstance(value, list | tuple):
+        return [in_folder(each, folder) for each in value]
+    if not _has_section(value):
+        return value
+    logger, arguments = _read_section("logger", value)
+    place = {"save_dir": folder} if "save_dir" in _by_name(logger) else {}
+    return {**value, _SETTINGS: {**place, **arguments}}
+
+
 def _read_section(name: str, section: Section) -> tuple[type, Mapping[str, Any]]:
     where = {"class_path": section} if isinstance(section, str) else dict(section)
     path, arguments = where.pop("class_path", None), where.pop(_SETTINGS, None) or {}

@@ -7,6 +7,7 @@ from evo.mpi.process import (
     is_fault_tolerant,
     is_launched,
     library,
+    speaks,
     why_not_one_world,
 )
 from evo.mpi.transport import MPITransport
@@ -19,5 +20,6 @@ __all__ = [
     "is_fault_tolerant",
     "is_launched",
     "library",
+    "speaks",
     "why_not_one_world",
 ]

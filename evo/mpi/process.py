@@ -24,6 +24,9 @@ _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
 _FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
 
+# mpirun inside of a Slurm job leaves SLURM_PROCID as it is for the batch script: it comes last.
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+
 
 class NoMPIError(ValueError):
     """A launcher started several ranks that cannot reach each other."""
@@ -49,6 +52,16 @@ def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
     if size == 1 and tasks > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
         return f"srun started {tasks} tasks, but each is alone: start them with srun --mpi=pmix, or with mpirun"
     return ""
+
+
+def speaks(environment: Mapping[str, str]) -> bool:
+    """Whether this process is the first of those that its launcher started, be they connected or not.
+
+    Args:
+        environment: Environment variables.
+    """
+    ranks = [environment[name] for name in _RANKS if name in environment]
+    return not ranks or ranks[0] == "0"
 
 
 def _parent_name() -> str:

@@ -145,6 +145,7 @@ def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
     """
     started: dict[Identity, Started] = {}
     finished: dict[Identity, Finished] = {}
+    parts: dict[Identity, dict[float, float]] = {}
     for event in events:
         if isinstance(event, Started):
             first = started.get(event.individual)
@@ -154,7 +155,11 @@ def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
             known = finished.get(event.individual)
             if known is None or precedence(event) < precedence(known):
                 finished[event.individual] = event
-    evaluations = [_evaluation(event, finished.get(identity)) for identity, event in started.items()]
+            parts.setdefault(event.individual, {})[event.time] = event.seconds if event.status == "interrupted" else 0.0
+    evaluations = [
+        _evaluation(event, finished.get(identity), sum(parts.get(identity, {}).values()))
+        for identity, event in started.items()
+    ]
     return sorted(evaluations, key=lambda evaluation: (evaluation.started, evaluation.individual))
 
 
@@ -178,7 +183,7 @@ def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[tuple[str, li
     return sorted(reasons.items(), key=lambda reason: -len(reason[1]))
 
 
-def _evaluation(start: Started, end: Finished | None) -> Evaluation:
+def _evaluation(start: Started, end: Finished | None, interrupted: float) -> Evaluation:
     known = Evaluation(individual=start.individual, params=start.params, island=start.island, started=start.time)
     if end is None:
         return known
@@ -187,7 +192,7 @@ def _evaluation(start: Started, end: Finished | None) -> Evaluation:
         status=end.status,
         loss=end.loss,
         metrics=end.metrics,
-        seconds=end.seconds,
+        seconds=interrupted + end.seconds * (end.status != "interrupted"),
         rank=end.rank,
         host=end.host,
         device=end.device,
