@@ -126,15 +126,15 @@ from evo.propagators import InitUniform, Propagator
 
 class Late(Propagator):
     def breed(self, parents, space, rng):
-        if len(parents) == 5:
-            raise ValueError("five are too many")
+        if 4 < len(parents) < 16:
+            raise ValueError("these are too many")
         return InitUniform().breed(parents, space, rng)
 """)
     search = ["losses.py:total", "--limits", LIMITS, "--run-dir", "here", "--propagator", "{class_path: late.Late}"]
     ended = launcher.evo(*search) if ranks == 1 else mpirun(ranks, "-m", "evo.run", *search, timeout=30)
     assert ended.status == 2
     assert "evo: error: propagator <late.Late object" in ended.err
-    assert "fails on a population of 5 (ValueError: five are too many; late.py, line 8): a search" in ended.err
+    assert "(ValueError: these are too many; late.py, line 8): a search needs one individual" in ended.err
     assert "Traceback" not in ended.err
 
 
