@@ -57,7 +57,7 @@ def _contents(folder: Path, names: list[str]) -> list[tuple[str, bytes]]:
         return [(str(folder / FOLDER / name), (folder / FOLDER / name).read_bytes()) for name in names]
     file, found = folder / ARCHIVE, {}
     try:
-        with tarfile.open(file) as archive:
+        with tarfile.open(file, "r:gz") as archive:
             for entry in archive:
                 stream = archive.extractfile(entry)
                 if stream is not None and Path(entry.name).name in names:
