@@ -9,6 +9,7 @@ import pickle
 import pickletools
 import re
 import struct
+import sys
 import tarfile
 import threading
 import time
@@ -431,27 +432,32 @@ def test_the_script_from_propulate_prints_its_table_and_the_best(
 
 @pytest.mark.mpi
 @pytest.mark.slow
-@pytest.mark.parametrize(("tutorial", "data"), [(mnist, "data/mnist"), (cifar10, "data/cifar10")])
+@pytest.mark.parametrize(("tutorial", "ranks"), [(mnist, 2), (cifar10, 1)])
 def test_a_study_file_works_as_it_is_with_the_data_in_its_place(
-    tutorial: Any, data: str, mpirun: Callable[..., Ended], tmp_path: Path
+    tutorial: Any, ranks: int, mpirun: Callable[..., Ended], tmp_path: Path
 ) -> None:
+    name = tutorial.__name__
     (tmp_path / "tutorials").symlink_to(TUTORIALS)
-    (tmp_path / data).mkdir(parents=True)
-    tutorial.write_small_files(tmp_path / data)
-    study = f"tutorials/{Path(data).name}.yaml"
-    out = check_ended(mpirun(2, "-m", "evo.run", study, "--evaluations", "2", **NO_NETWORK))
+    (tmp_path / "data" / name).mkdir(parents=True)
+    tutorial.write_small_files(tmp_path / "data" / name)
+    search = ["-m", "evo.run", f"tutorials/{name}.yaml", "--evaluations", "2"]
+    out = check_ended(mpirun(ranks, *search, **NO_NETWORK))
     assert "on the test set, from its saved weights: " in out
-    assert (tmp_path / "runs" / f"{Path(data).name}-study" / "summary.json").is_file()
+    assert (tmp_path / "runs" / f"{name}-study" / "summary.json").is_file()
 
 
-def test_damaged_data_is_one_message_before_anything_is_searched(launcher: Launcher, tmp_path: Path) -> None:
+def test_damaged_data_is_one_message_before_anything_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     mnist.write_small_files(tmp_path)
     file = tmp_path / "train-images-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:5000])
-    ended = launcher.python(TUTORIALS / "mnist.py", "--data", tmp_path, **NO_NETWORK)
-    assert ended.status == 2
-    assert f"mnist.py: error: {file} is damaged: " in ended.err
-    assert "Traceback" not in ended.err
+    monkeypatch.setattr(sys, "argv", ["mnist.py", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        mnist.main()
+    assert ended.value.code == 2
+    assert f"mnist.py: error: {file} is damaged: " in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

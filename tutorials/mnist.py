@@ -137,7 +137,7 @@ def main() -> int:
             write_small_files(folder)
         try:
             Images(folder).prepare_data()  # Now, so that what is missing or damaged is found before the search.
-            read_parts(folder)
+            read_parts.__wrapped__(folder)  # And not kept: a child process trains.
         except (OSError, ValueError) as error:
             parser.error(str(error))
         result = evo.minimize(
