@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import json
 import os
@@ -344,6 +346,17 @@ def test_while_one_downloads_the_others_wait(tmp_path: Path, source: str, monkey
     for thread in threads:
         thread.join(10)
     assert opened == [source]
+    assert (tmp_path / "file").read_bytes() == b"hello"
+
+
+def test_where_files_cannot_be_locked_each_downloads_for_itself(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    download(tmp_path / "file", source, MD5)
     assert (tmp_path / "file").read_bytes() == b"hello"
 
 
