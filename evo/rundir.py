@@ -227,7 +227,7 @@ class Scratch:
         self._events: list[AnyEvent] = []
 
     def __str__(self) -> str:
-        return "no files are kept"
+        return "a temporary folder"
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
