@@ -113,6 +113,8 @@ def main(
     starter = multiprocessing.parent_process()
     end_with_parent(starter.pid if starter else None)
     end_group_with_this_process()
+    # Spawned itself, it would spawn what it starts, a DataLoader's workers, each of which would load torch anew.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     interruption = _Interruption()
     for number in (signal.SIGUSR1, signal.SIGUSR2):
