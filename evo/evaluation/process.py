@@ -10,8 +10,10 @@ import pickle
 import signal
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -24,6 +26,7 @@ from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Reference
+from evo.signals import MARK, end_marked
 from evo.worker import Outcome
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
@@ -73,7 +76,7 @@ class ProcessEvaluator:
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
-        self._output = ""
+        self._output = self._mark = ""
         self._task: Task | None = None
         self._report: Report | None = None
         self._began = 0.0
@@ -182,7 +185,9 @@ class ProcessEvaluator:
             self._checkpoint_interval,
         )
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        with _as_environment(self._environment):
+        self._mark = uuid.uuid4().hex
+        resource_tracker.ensure_running()  # Of this process: it must not have the environment of the child.
+        with _as_environment({**self._environment, MARK: self._mark}):
             process.start()
         self._process, self._ready = process, False
         theirs.close()  # Or its death could not be seen.
@@ -250,13 +255,14 @@ class ProcessEvaluator:
             return ""
 
     def _kill(self) -> None:
-        """Kill the child and all that it started, and wait for it; its group may outlive it, or not exist yet."""
+        """Kill the child and all that it started, daemons too, and wait for it; its group may not exist yet."""
         if self._process is None or self._process.pid is None:
             return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
+        end_marked(self._mark)
 
 
 def _pickle(objective: Callable[..., Any] | Reference) -> bytes:
