@@ -19,6 +19,8 @@ from evo.storage import why_not_writable
 from evo.transport import Serial
 from evo.worker import Outcome
 
+_COPIED_TRACEBACK = "Original Traceback (most recent call last):"
+
 
 class RunningTrial:
     """What the objective gets of the evaluation that it is in; see `evo.objectives.Trial`.
@@ -138,7 +140,14 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, also one that cannot say what it is."""
-    text = json_text(" ".join(str(traceback.TracebackException.from_exception(error)).split()))
+    text = str(traceback.TracebackException.from_exception(error))
+    where, copied, original = text.partition(_COPIED_TRACEBACK)
+    if copied:  # By torch, from a process that loads data; the message of the original error is below its last frame.
+        lines = original.strip().splitlines()
+        last_frame = max((place for place, line in enumerate(lines[:-1]) if line.startswith("  ")), default=-1)
+        message = " ".join(lines[last_frame + 1 :]).removeprefix(f"{type(error).__name__}: ")
+        text = f"{message} ({where.strip().removesuffix('.')})"
+    text = json_text(" ".join(text.split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
