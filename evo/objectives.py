@@ -36,6 +36,7 @@ class Trial(Protocol):
         rank: Place of this process among those that evaluate the individual together, from 0.
         size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
+        results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
     individual: Identity
@@ -45,6 +46,7 @@ class Trial(Protocol):
     rank: int
     size: int
     checkpoint_interval: float
+    results: Path | None
 
     @property
     def interrupted(self) -> bool:

@@ -36,6 +36,7 @@ class RunningTrial:
         communicator: Answers with a communicator of these.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
         is_interrupted: Whether it should save its state and end.
+        results: Folder for what a test finds beside its metrics; None: nothing is wanted.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RunningTrial:
         communicator: Callable[[], Any] | None = None,
         checkpoint_interval: float = math.inf,
         is_interrupted: Callable[[], bool] = lambda: False,
+        results: Path | None = None,
     ) -> None:
         self.individual = individual
         self.seed = seed
@@ -58,6 +60,7 @@ class RunningTrial:
         self.rank = rank
         self.size = size
         self.checkpoint_interval = checkpoint_interval
+        self.results = results
         self._communicator = communicator
         self._is_interrupted = is_interrupted
         self.metrics: dict[str, Any] = {}

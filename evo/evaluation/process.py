@@ -137,13 +137,28 @@ class ProcessEvaluator:
         Raises:
             RuntimeError: The test failed.
         """
-        self._begin(Examination(identity, params, seed, str(self._folder(identity).resolve())), None)
+        return self.examine(identity, params, seed).metrics
+
+    def examine(self, identity: Identity, params: Params, seed: int, results: Path | None = None) -> Examined:
+        """Test an individual.
+
+        Args:
+            identity: The individual's.
+            params: The individual's.
+            seed: Of its training.
+            results: Folder for what the test finds beside its metrics, and prints; None: nothing is wanted.
+
+        Raises:
+            RuntimeError: The test failed.
+        """
+        folder = str(self._folder(identity).resolve())
+        self._begin(Examination(identity, params, seed, folder, str(results.resolve()) if results else ""), None)
         while True:
             news = self._next_news()
             if isinstance(news, Examined | Outcome) and news.error:
                 raise RuntimeError(news.error)
             if isinstance(news, Examined):
-                return news.metrics
+                return news
 
     def close(self) -> None:
         """End the child."""
@@ -248,7 +263,7 @@ class ProcessEvaluator:
 
     def _last_words(self) -> str:
         log = child.log_name(self._place[0])
-        file = Path(self._task.folder) / log if self._task and self._ready else Path(self._output)
+        file = Path(self._task.output) / log if self._task and self._ready else Path(self._output)
         try:
             return file.read_text(errors="replace")[-_LAST_WORDS:]
         except OSError:

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from evo.lightning.callbacks import CHECKPOINT, STATE, BestWeights, KeepSigterm, Mode, SaveState, TrialReport
 from evo.lightning.environment import Alone, alone
+from evo.lightning.predictions import Predictions
 from evo.objectives import Trial
 
 OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "max_epochs")
@@ -128,7 +129,8 @@ class LightningObjective:
 
         Args:
             params: The individual's parameters, as in the training.
-            trial: Its trial; the folder holds best.ckpt.
+            trial: Its trial; the folder holds best.ckpt. With trial.results, the confusion matrix is written there,
+                and trial.metrics has as "confusion" why it could not be; see `evo.lightning.predictions`.
 
         Returns:
             What the module logged in its test, the finite numbers.
@@ -144,8 +146,11 @@ class LightningObjective:
             )
         with alone():
             module, data = self._build(params, trial)
-            trainer = self._make_trainer(trial.folder, [KeepSigterm()], logger=False)
+            predictions = [Predictions()] if trial.results else []
+            trainer = self._make_trainer(trial.folder, [KeepSigterm(), *predictions], logger=False)
             results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
+        if trial.results:
+            trial.metrics["confusion"] = predictions[0].write(trial.results)
         metrics = {name: float(value) for result in results for name, value in result.items()}
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
