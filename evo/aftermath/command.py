@@ -60,6 +60,8 @@ def _run(act: Callable[[], None]) -> int:
         problem, status = str(error), 2
     except (AftermathError, StorageError) as error:
         problem, status = str(error), error.status
+    except OSError as error:
+        problem, status = f"{error.filename} cannot be used: {error.strerror}", 85
     except KeyboardInterrupt:
         problem, status = "interrupted: run the same command again", 85
     else:
