@@ -1,4 +1,4 @@
-"""The `evo` command: `evo run` searches, `evo best` shows what was found, `evo doctor` what would bite; see _USAGE."""
+"""The `evo` command: `evo run` searches, `evo best` and `evo test` show what was found, and others; see _USAGE."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _USAGE = """usage: evo COMMAND [options]
 commands:
   run     search; the same as python -m evo.run (evo run --help)
   best    show the best individual of a run directory, or of several (evo best --help)
+  test    test an individual on the test set, beside a baseline (evo test --help)
+  train   train an individual again (evo train --help)
   repair  salvage what is sound in damaged journals (evo repair --help)
   doctor  say what would bite a search here (evo doctor --help)"""
 
@@ -46,6 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(rest, program="evo run", ends=arguments is None)
     if command == "best":
         return _best(rest)
+    if command == "test":
+        from evo.aftermath.command import test
+
+        return test(rest, _Parser(prog="evo test", description="Test an individual from its saved weights."))
+    if command == "train":
+        from evo.aftermath.command import train
+
+        return train(rest, _Parser(prog="evo train", description="Train an individual again, with its own seed."))
     if command == "doctor":
         from evo.doctor.command import main as doctor
 
@@ -58,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "--version":
         print(f"evo {__version__}")
         return 0
-    known = "use run, best, repair or doctor"
+    known = "use run, best, test, train, repair or doctor"
     print(f"evo: error: {command!r} is no command; {known}" if command else _USAGE, file=sys.stderr)
     return 2
 

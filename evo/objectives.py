@@ -30,6 +30,7 @@ class Trial(Protocol):
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
         session: Names this session of the study: the same in all processes that take part, and no other session's.
         attempt: Counts the individuals that these processes have evaluated together in this session.
+        results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
     individual: Identity
@@ -41,6 +42,7 @@ class Trial(Protocol):
     checkpoint_interval: float
     session: str
     attempt: int
+    results: Path | None
 
     @property
     def interrupted(self) -> bool:

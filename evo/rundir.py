@@ -177,7 +177,7 @@ class RunDirectory:
 
     def _replace(self, name: str, content: Any) -> None:
         file = self.path / name
-        partial = file.with_name(f".{name}.{os.getpid()}")
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
         try:
             with partial.open("wb") as stream:
                 stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

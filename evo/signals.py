@@ -20,6 +20,7 @@ _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 _ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
 _SAME_REQUEST = 1.0  # Seconds in which a further one is the same request, from launcher and batch script.
 _READY_FILE = "EVO_READY_FILE"
+MARK = "EVO_EVALUATION"  # Variable that tells which evaluation process has started a process, however indirectly.
 
 
 class StopSignals:
@@ -149,7 +150,7 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_group_with_this_process() -> None:
-    """Let the process group that this process leads end with it, however that ends (Linux).
+    """Let the process group that this process leads, and what has its mark, end with it, however that ends (Linux).
 
     What it starts may have no way to notice, or, as a DataLoader's workers, look only every five seconds. So a small
     process of another group does.
@@ -169,7 +170,32 @@ def end_group_with_this_process() -> None:
         signal.sigwait([signal.SIGUSR1])
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
+    end_marked(os.environ.get(MARK, ""))
     os._exit(0)
+
+
+def end_marked(mark: str) -> None:
+    """Kill all processes but this one whose environment has a mark, which what they start inherits (Linux).
+
+    A daemon is in no group, and no child, of what has started it; but it has the environment.
+
+    Args:
+        mark: The value of the variable `MARK`; empty: kill nothing.
+    """
+    entry, killed = f"{MARK}={mark}".encode(), {os.getpid()}
+    while mark:
+        before = len(killed)
+        for process in set(_all_processes()) - killed:
+            with contextlib.suppress(OSError), open(f"/proc/{process}/environ", "rb") as file:
+                if entry in file.read().split(b"\0"):
+                    os.kill(process, signal.SIGKILL)
+                    killed.add(process)
+        if len(killed) == before:  # Or one of them may have started another meanwhile.
+            return
+
+
+def _all_processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if sys.platform == "linux" else []
 
 
 def _ask_for_signal(number: int) -> None:

@@ -44,7 +44,7 @@ class Weights:
             return
         if event.rank == self._rank:
             self._kept.add(event.individual)
-            _delete([self._folder(event.individual)], _STATE)
+            delete_state(self._folder(event.individual))
         if self._kept:
             beaten = self._kept - self._best()
             self._kept -= beaten
@@ -74,6 +74,15 @@ class Weights:
     def _best(self) -> set[Identity]:
         ranking = itertools.islice(self._population.ranking, self._keep)
         return {individual.identity for individual in ranking if individual.identity is not None}
+
+
+def delete_state(folder: Path) -> None:
+    """Delete what a training goes on from, which has ended.
+
+    Args:
+        folder: Of the individual.
+    """
+    _delete([folder], _STATE)
 
 
 def _delete(folders: Iterable[Path], pattern: str = _PATTERN) -> None:

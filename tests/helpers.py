@@ -39,6 +39,7 @@ class FakeTrial:
     size: int = 1
     communicator: Any = None
     batches_until_interrupted: int | None = None
+    results: Path | None = None
 
     @property
     def interrupted(self) -> bool:

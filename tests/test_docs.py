@@ -21,6 +21,7 @@ OTHER_OPTIONS = {
     "evo best": {"--json"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
+    "evo test": {"--individual", "--baseline", "--objective"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--mpi"},
     "tensorboard": {"--logdir"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -501,6 +502,25 @@ def test_an_evaluation_in_this_process_is_given_up_when_a_stop_is_hurried(tmp_pa
         signal.signal(signal.SIGUSR2, before)
 
 
+WITH_A_DAEMON = """
+import subprocess, time
+def loss(params, trial):
+    subprocess.run(["sh", "-c", "setsid sleep 1000 &"])
+    (trial.folder / "started").touch()
+    time.sleep(1000)
+"""
+
+
+def test_a_daemon_that_an_evaluation_started_does_not_outlive_a_rank_that_is_killed(launcher: Launcher) -> None:
+    (launcher.folder / "daemon.py").write_text(WITH_A_DAEMON)
+    command = ["-m", "evo.run", "daemon.py:loss", "--limits", "{x: [0, 9]}", "--evaluate", "process", "--run-dir", "r"]
+    rank = launcher.start(sys.executable, *command)
+    wait_until((launcher.folder / "r" / "individuals" / "0-0" / "started").exists)
+    rank.kill()
+    rank.wait(10)
+    wait_until(lambda: not launcher.survivors(), 10)
+
+
 def test_a_child_answers_polls_while_it_evaluates(child: ProcessEvaluator) -> None:
     child.start((0, 1), {"kind": "sleeps"}, 5, Told())
     began = time.monotonic()
@@ -510,18 +530,23 @@ def test_a_child_answers_polls_while_it_evaluates(child: ProcessEvaluator) -> No
 
 
 def starts_others(params: dict[str, Any], trial: Any) -> float:
-    trial.metrics["other"] = subprocess.Popen(["sleep", "1000"]).pid
+    command = "setsid sleep 1000 & echo $!" if params["daemon"] else "sleep 1000 & echo $!"
+    with subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        trial.metrics["other"] = int(shell.stdout.readline())
+        shell.stdout.close()
     if params["dies"]:
         (trial.folder / "other").write_text(str(trial.metrics["other"]))
         os._exit(1)
     return 0.0
 
 
+@pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize("dies", [False, True])
-def test_nothing_that_an_evaluation_started_outlives_the_evaluator(tmp_path: Path, dies: bool) -> None:
+def test_nothing_that_an_evaluation_started_outlives_the_evaluator(tmp_path: Path, dies: bool, daemon: bool) -> None:
     with closing(make("process", starts_others, tmp_path)) as evaluator:
-        evaluator.open(["dies"])
-        outcome = evaluate(evaluator, dies=dies)
+        evaluator.open(["dies", "daemon"])
+        outcome = evaluate(evaluator, dies=dies, daemon=daemon)
         other = int((tmp_path / "0-1" / "other").read_text()) if dies else outcome.metrics["other"]
         own = child_process(evaluator)
     wait_until(lambda: not is_alive(other), 5)
@@ -573,6 +598,19 @@ def test_the_child_dies_when_its_rank_is_killed(launcher: Launcher, doing: str) 
     parent.wait(10)
     wait_until(lambda: not is_alive(own), 10)
     wait_until(lambda: not launcher.survivors(), 10)
+
+
+def tells_how_it_starts_others(params: dict[str, Any], trial: Any) -> float:
+    trial.metrics["method"] = multiprocessing.get_start_method()
+    return 0.0
+
+
+def test_a_child_starts_others_as_a_script_would_rather_than_as_it_was_started(tmp_path: Path) -> None:
+    program = "import multiprocessing; print(multiprocessing.get_start_method())"
+    usual = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    with closing(make("process", tells_how_it_starts_others, tmp_path)) as evaluator:
+        evaluator.open([])
+        assert evaluate(evaluator).metrics == {"method": usual}
 
 
 def shows_environment(params: dict[str, Any], trial: Any) -> float:

@@ -56,6 +56,7 @@ LAYERS = [
     "evo.session",
     "evo.run",
     "evo.doctor",
+    "evo.aftermath",
     "evo.cli",
     "evo",
 ]
@@ -159,7 +160,7 @@ def test_importing_the_package_loads_nothing_heavy_and_nothing_of_itself() -> No
     assert [name for name in loaded if name.startswith("evo.")] == []
 
 
-@pytest.mark.parametrize("module", ["evo.study", "evo.session", "evo.run", "evo.cli"])
+@pytest.mark.parametrize("module", ["evo.study", "evo.session", "evo.run", "evo.aftermath.command", "evo.cli"])
 def test_a_rank_never_loads_what_trains(module: str) -> None:
     program = f"import {module}, json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=PACKAGE.parent, capture_output=True, check=True)

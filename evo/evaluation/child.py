@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
-from evo.events import Identity, json_text
+from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
 from evo.objectives import Interrupted, optional_method, prepare, wants_trial
 from evo.references import Named
@@ -39,9 +39,21 @@ class Task(msgspec.Struct, frozen=True, tag=True):
     folder: str
     attempt: int = 0
 
+    @property
+    def output(self) -> str:
+        """The folder for what is printed."""
+        return self.folder
+
 
 class Examination(Task, frozen=True, tag=True):
-    """Test an individual that has been evaluated."""
+    """Test an individual that has been evaluated; the folder of results, if any, gets what is found beside metrics."""
+
+    results: str = ""
+
+    @property
+    def output(self) -> str:
+        """With results, the individual's own folder is left alone."""
+        return self.results or self.folder
 
 
 class Verdict(msgspec.Struct, frozen=True, tag=True):
@@ -74,10 +86,11 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
 
 class Examined(msgspec.Struct, frozen=True, tag=True):
-    """A test ended; or else why it failed."""
+    """A test ended, with what it remarked beside its metrics; or else why it failed."""
 
     metrics: dict[str, Any]
     error: str = ""
+    remarks: dict[str, Any] = {}
 
 
 Order: TypeAlias = Task | Examination | Verdict
@@ -115,6 +128,8 @@ def main(
     starter = multiprocessing.parent_process()
     end_with_parent(starter.pid if starter else None)
     end_group_with_this_process()
+    # Spawned itself, it would spawn what it starts, a DataLoader's workers, each of which would load torch anew.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     # Slurm sends them to all processes of a job; the rank decides.
     let_signals_pass()
     interruption = _Interruption()
@@ -137,7 +152,7 @@ def main(
             return
         assert isinstance(order, Task)
         rank, size = (0, 1) if isinstance(order, Examination) else place
-        if problem := _enter(Path(order.folder), rank):
+        if problem := _enter(Path(order.output), rank):
             hindered = Ended(Outcome(status="interrupted", error=problem))
             connection.send_bytes(encode(Examined({}, problem) if isinstance(order, Examination) else hindered))
             continue
@@ -153,6 +168,7 @@ def main(
             checkpoint_interval=checkpoint_interval,
             attempt=order.attempt,
             is_interrupted=interruption.check,
+            results=Path(order.results) if isinstance(order, Examination) and order.results else None,
         )
         if isinstance(order, Examination):
             news: News = _examine(loaded, params, trial)
@@ -249,7 +265,8 @@ def _enter(folder: Path, rank: int) -> str:
 
 def _examine(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> Examined:
     try:
-        return Examined(run_test(objective, params, trial))
+        metrics = run_test(objective, params, trial)
+        return Examined(metrics, remarks=json_scalars(trial.metrics))
     except RuntimeError as error:
         return Examined({}, error=one_line(error.__cause__ or error))
 

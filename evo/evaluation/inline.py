@@ -22,6 +22,7 @@ from evo.worker import Outcome
 
 SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""
+_COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
 class RunningTrial:
@@ -40,6 +41,7 @@ class RunningTrial:
         attempt: Counts the individuals that these ranks have evaluated together in this session.
         is_interrupted: Whether it should save its state and end, as far as this process knows.
         agree: What of that counts for all ranks that evaluate it together.
+        results: Folder for what a test finds beside its metrics; None: nothing is wanted.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class RunningTrial:
         attempt: int = 0,
         is_interrupted: Callable[[], bool] = lambda: False,
         agree: Callable[[bool], bool] = bool,
+        results: Path | None = None,
     ) -> None:
         self.individual = individual
         self.seed = seed
@@ -66,6 +69,7 @@ class RunningTrial:
         self.checkpoint_interval = checkpoint_interval
         self.attempt = attempt
         self.session = os.environ.get(SESSION, "")
+        self.results = results
         self._communicator = communicator
         self._is_interrupted = is_interrupted
         self._agree = agree
@@ -157,7 +161,14 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, also one that cannot say what it is."""
-    text = json_text(" ".join(str(traceback.TracebackException.from_exception(error)).split()))
+    text = str(traceback.TracebackException.from_exception(error))
+    where, copied, original = text.partition(_COPIED_TRACEBACK)
+    if copied:  # By torch, from a process that loads data; the message of the original error is below its last frame.
+        lines = original.strip().splitlines()
+        last_frame = max((place for place, line in enumerate(lines[:-1]) if line.startswith("  ")), default=-1)
+        message = " ".join(lines[last_frame + 1 :]).removeprefix(f"{type(error).__name__}: ")
+        text = f"{message} ({where.strip().removesuffix('.')})"
+    text = json_text(" ".join(text.split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

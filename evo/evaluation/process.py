@@ -10,8 +10,10 @@ import pickle
 import signal
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -24,7 +26,7 @@ from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
 from evo.references import Named
-from evo.signals import signals_held_back
+from evo.signals import MARK, end_marked, signals_held_back
 from evo.worker import Outcome
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
@@ -74,7 +76,7 @@ class ProcessEvaluator:
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
-        self._output = ""
+        self._output = self._mark = ""
         self._task: Task | None = None
         self._report: Report | None = None
         self._attempts = 0
@@ -141,13 +143,29 @@ class ProcessEvaluator:
         Raises:
             RuntimeError: The test failed.
         """
-        self._begin(Examination(identity, params, seed, str(self._folder(identity).resolve())), None)
+        return self.examine(identity, params, seed).metrics
+
+    def examine(self, identity: Identity, params: Params, seed: int, results: Path | None = None) -> Examined:
+        """Test an individual.
+
+        Args:
+            identity: The individual's.
+            params: The individual's.
+            seed: Of its training.
+            results: Folder for what the test finds beside its metrics, and prints; None: nothing is wanted.
+
+        Raises:
+            RuntimeError: The test failed.
+        """
+        folder = str(self._folder(identity).resolve())
+        wanted = str(results.resolve()) if results else ""
+        self._begin(Examination(identity, params, seed, folder, results=wanted), None)
         while True:
             news = self._next_news()
             if isinstance(news, Examined | Outcome) and news.error:
                 raise RuntimeError(news.error)
             if isinstance(news, Examined):
-                return news.metrics
+                return news
 
     def close(self) -> None:
         """End the child."""
@@ -189,7 +207,9 @@ class ProcessEvaluator:
             self._checkpoint_interval,
         )
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        with _as_environment(self._environment), signals_held_back():
+        self._mark = uuid.uuid4().hex
+        resource_tracker.ensure_running()  # Of this process: it must not have the environment of the child.
+        with _as_environment({**self._environment, MARK: self._mark}), signals_held_back():
             process.start()
         self._process, self._ready = process, False
         theirs.close()  # Or its death could not be seen.
@@ -250,20 +270,21 @@ class ProcessEvaluator:
 
     def _last_words(self) -> str:
         log = child.log_name(self._place[0])
-        file = Path(self._task.folder) / log if self._task and self._ready else Path(self._output)
+        file = Path(self._task.output) / log if self._task and self._ready else Path(self._output)
         try:
             return file.read_text(errors="replace")[-_LAST_WORDS:]
         except OSError:
             return ""
 
     def _kill(self) -> None:
-        """Kill the child and all that it started, and wait for it; its group may outlive it, or not exist yet."""
+        """Kill the child and all that it started, daemons too, and wait for it; its group may not exist yet."""
         if self._process is None or self._process.pid is None:
             return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
+        end_marked(self._mark)
 
 
 def _pickle(objective: Callable[..., Any] | Named) -> bytes:

@@ -30,6 +30,7 @@ from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import process_group
 from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
+from evo.lightning.predictions import Predictions
 from evo.objectives import Trial
 
 OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "num_nodes", "devices")
@@ -159,7 +160,8 @@ class LightningObjective:
 
         Args:
             params: The individual's parameters, as in the training.
-            trial: Its trial; the folder holds best.ckpt.
+            trial: Its trial; the folder holds best.ckpt. With trial.results, the confusion matrix is written there,
+                and trial.metrics has as "confusion" why it could not be; see `evo.lightning.predictions`.
 
         Returns:
             What the module logged in its test, the finite numbers.
@@ -176,9 +178,12 @@ class LightningObjective:
         shares = self._share_out(params)
         with quiet(0):
             module, data = self._build(shares, trial)
-            trainer = self._make_trainer(shares, trial, [KeepSigterm()], logger=False)
+            predictions = [Predictions()] if trial.results else []
+            trainer = self._make_trainer(shares, trial, [KeepSigterm(), *predictions], logger=False)
             results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
             self._kept.release()
+        if trial.results:
+            trial.metrics["confusion"] = predictions[0].write(trial.results)
         metrics = {name: float(value) for result in results for name, value in result.items()}
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 

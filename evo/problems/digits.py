@@ -89,15 +89,16 @@ class DigitsNet(L.LightningModule):
         self._evaluate("val", batch)
 
     @override
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        self._evaluate("test", batch)
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> dict[str, Tensor]:
+        return {"preds": self._evaluate("test", batch), "target": batch[1]}  # for the confusion matrix
 
-    def _evaluate(self, part: str, batch: tuple[Tensor, Tensor]) -> None:
+    def _evaluate(self, part: str, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, digits = batch
-        logits = self(images)
+        logits: Tensor = self(images)
         hits = (logits.argmax(1) == digits).float().mean()
         metrics = {f"{part}_loss": cross_entropy(logits, digits), f"{part}_acc": hits}
         self.log_dict(metrics, batch_size=len(digits))
+        return logits
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:

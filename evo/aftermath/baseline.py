@@ -1,0 +1,116 @@
+"""The baseline of a search: parameters chosen by a person, trained once and tested as the best individual is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.aftermath.past import Past
+from evo.aftermath.single import SingleEvaluator
+from evo.events import Identity
+from evo.limits import Params
+from evo.worker import Outcome
+
+_FILE = "baseline.json"
+_IDENTITY: Identity = (0, 0)  # It has the seed of the first individual, as good as any.
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """A baseline that has been trained, as RUN/baseline/baseline.json records it.
+
+    Args:
+        params: Chosen by a person.
+        loss: Of its training.
+        metrics: What the training recorded beside.
+        seconds: That it took.
+    """
+
+    params: dict[str, str | int | float | bool | None]
+    loss: float
+    metrics: dict[str, Any] = {}
+    seconds: float = 0.0
+
+
+def baseline_folder(past: Past) -> Path:
+    """The folder of a search's baseline; it need not exist."""
+    return past.directory.path / "baseline"
+
+
+def find_baseline(past: Past) -> Baseline | None:
+    """The baseline of a search; None when it has none yet.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    file = baseline_folder(past) / _FILE
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Baseline)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
+
+
+def read_parameters(file: str) -> Params:
+    """The parameters in a YAML file, for a baseline.
+
+    Raises:
+        ValueError: It cannot be read, or holds something else.
+    """
+    from jsonargparse import get_loader
+
+    try:
+        loaded = get_loader("yaml")(Path(file).read_text())
+    except OSError as error:
+        raise ValueError(f"baseline {file} cannot be read: {error.strerror}") from None
+    except Exception as error:
+        raise ValueError(f"baseline {file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, Mapping):
+        raise ValueError(f"baseline {file} holds {loaded!r}: it must hold a mapping of parameters to their values")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
+            raise ValueError(
+                f"baseline {file}: {name!r} is {value!r}: a parameter is a number, text, true, false or null"
+            )
+    return dict(loaded)
+
+
+def check_baseline(known: Baseline, params: Params, past: Past) -> None:
+    """Make sure that the baseline of a search is the one that is asked for.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    for name in [*known.params, *params]:
+        before, now = (dict(each).get(name, "absent") for each in (known.params, params))
+        if before != now:
+            raise ValueError(
+                f"{past.directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
+                "folder, or leave out --baseline"
+            )
+
+
+def train_baseline(past: Past, params: Params, evaluator: SingleEvaluator) -> Baseline:
+    """Train the baseline of a search, and record it.
+
+    Raises:
+        AftermathError: Its training failed.
+    """
+    outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(past))
+    assert outcome.loss is not None
+    baseline = Baseline(dict(params), outcome.loss, outcome.metrics, outcome.seconds)
+    past.directory.write(f"baseline/{_FILE}", baseline)
+    return baseline
+
+
+def test_baseline(past: Past, baseline: Baseline, evaluator: SingleEvaluator) -> dict[str, Any]:
+    """Metrics of the baseline on the test set.
+
+    Raises:
+        AftermathError: The test failed.
+    """
+    folder = baseline_folder(past)
+    return evaluator.test("the baseline", _IDENTITY, dict(baseline.params), folder, folder).metrics

@@ -1,0 +1,150 @@
+"""The confusion matrix of a test, from what the module's `test_step` returns."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import lightning as L
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import BinaryConfusionMatrix, MulticlassConfusionMatrix
+from typing_extensions import override
+
+PICTURE, TABLE = "confusion.png", "confusion.csv"
+_MOST_WITH_NUMBERS = 30  # Classes; in a picture of more of them, the numbers would cover each other.
+_WANTED = 'let it return {"preds": predictions, "target": labels}'
+
+
+@final
+class Predictions(L.Callback):
+    """Collects what `test_step` returns as "preds" and "target", and draws their confusion matrix.
+
+    The labels are classes from 0 on, one for each example: target of shape (batch,). The predictions are classes as
+    well, or scores of shape (batch, classes), of which the highest counts, or probabilities or logits of class 1 of
+    two, of shape (batch,).
+
+    Example:
+        >>> import torch
+        >>> predictions = Predictions()
+        >>> predictions.add("Net", {"preds": torch.tensor([[0.9, 0.1], [0.2, 0.8]]), "target": torch.tensor([0, 0])})
+        >>> predictions.matrix().tolist()
+        [[1, 1], [0, 0]]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._predictions: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._classes = 0
+        self._problem = "there was no test batch"
+
+    @override
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.add(type(pl_module).__name__, outputs)
+
+    def add(self, module: str, returned: Any) -> None:
+        """Take note of one batch.
+
+        Args:
+            module: Name of the module's class.
+            returned: What its test_step has returned.
+        """
+        if not isinstance(returned, Mapping) or not {"preds", "target"} <= set(returned):
+            self._problem = f"test_step of {module} returns {_kind(returned)}: {_WANTED}"
+            return
+        predictions, labels = (torch.as_tensor(returned[name]).detach().cpu() for name in ("preds", "target"))
+        if labels.ndim != 1 or predictions.shape[:1] != labels.shape or predictions.ndim > 2:
+            shapes = f"preds of shape {tuple(predictions.shape)} and target of shape {tuple(labels.shape)}"
+            self._problem = f"test_step of {module} returns {shapes}: it needs one class for each example"
+            return
+        if not torch.equal(labels, labels.round()):
+            self._problem = f"test_step of {module} returns a target with {_first_fraction(labels)}: that is no class"
+            return
+        if len(labels) and (labels.min() < 0 or (not predictions.is_floating_point() and predictions.min() < 0)):
+            self._problem = f"test_step of {module} returns classes below 0: they count from 0"
+            return
+        if predictions.ndim == 2:
+            self._classes = max(self._classes, predictions.shape[1])
+            predictions = predictions.argmax(1)
+        self._predictions.append(predictions)
+        self._labels.append(labels.long())
+
+    def matrix(self) -> Tensor:
+        """How many examples of each class were taken for which; shape (classes, classes), a row for each true class.
+
+        Raises:
+            ValueError: There is none; the message says what test_step had better return.
+        """
+        if not self._labels:
+            raise ValueError(self._problem)
+        predictions, labels = torch.cat(self._predictions), torch.cat(self._labels)
+        metric: Metric
+        if predictions.is_floating_point():
+            metric = BinaryConfusionMatrix()
+        else:
+            classes = max(self._classes, int(max(predictions.max(), labels.max())) + 1, 2)
+            metric = MulticlassConfusionMatrix(classes)
+        try:
+            metric.update(predictions, labels)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        counts: Tensor = metric.compute()
+        return counts
+
+    def write(self, folder: Path) -> str:
+        """Write the matrix as a table and as a picture.
+
+        Args:
+            folder: Where; it exists.
+
+        Returns:
+            Why there is no matrix, or no picture of it; empty when there are both.
+        """
+        try:
+            counts = self.matrix()
+        except ValueError as error:
+            return f"no confusion matrix: {error}"
+        with (folder / TABLE).open("w", newline="") as stream:
+            rows = csv.writer(stream)
+            rows.writerow(["true / predicted", *range(len(counts))])
+            rows.writerows([number, *row] for number, row in enumerate(counts.tolist()))
+        try:
+            _draw(counts, folder / PICTURE)
+        except ModuleNotFoundError as error:
+            return f"no picture of the confusion matrix: {error}; pip install matplotlib"
+        return ""
+
+
+def _draw(counts: Tensor, file: Path) -> None:
+    from matplotlib.figure import Figure  # Not pyplot, which would look for a screen.
+
+    classes = len(counts)
+    side = min(4 + 0.5 * classes, 30)  # Inches.
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    metric = MulticlassConfusionMatrix(classes)
+    metric.plot(counts, ax=axes, add_text=classes <= _MOST_WITH_NUMBERS, cmap="Blues")
+    axes.set_title(f"{int(counts.trace())} of {int(counts.sum())} right")
+    figure.savefig(file)
+
+
+def _first_fraction(labels: Tensor) -> float:
+    return float(labels[labels != labels.round()][0])
+
+
+def _kind(returned: Any) -> str:
+    if isinstance(returned, Mapping):
+        return f"a mapping with {', '.join(map(repr, returned)) or 'nothing in it'}"
+    return "nothing" if returned is None else f"a {type(returned).__name__}"
