@@ -16,6 +16,7 @@ from evo.aftermath.baseline import (
 from evo.aftermath.figures import figures_text
 from evo.aftermath.past import Past, find_objective, read_past
 from evo.aftermath.single import SingleEvaluator
+from evo.evaluation.child import Examined
 from evo.report.records import Evaluation
 
 PICTURE = "confusion.png"
@@ -52,9 +53,19 @@ def test_individual(run: str, name: str | None, baseline_file: str | None, objec
             known = train_baseline(past, params, evaluator)
         baseline_metrics = test_baseline(past, known, evaluator) if known else {}
     _print(past, individual, folder, examined.metrics, known, baseline_metrics)
+    _write(past, individual, results, examined, known, baseline_metrics)
+
+
+def _write(
+    past: Past,
+    individual: Evaluation,
+    results: Path,
+    examined: Examined,
+    baseline: Baseline | None,
+    baseline_metrics: dict[str, Any],
+) -> None:
     remark = str(examined.remarks.get("confusion", ""))
     place = results.relative_to(past.directory.path)
-    has_picture = (results / PICTURE).exists()
     past.directory.write(
         f"{place}/test.json",
         {
@@ -62,9 +73,9 @@ def test_individual(run: str, name: str | None, baseline_file: str | None, objec
             "params": individual.params,
             "loss": individual.loss,
             "test": examined.metrics,
-            "confusion": PICTURE if has_picture else None,
+            "confusion": PICTURE if (results / PICTURE).exists() else None,
             "remark": remark,
-            "baseline": known and {"params": known.params, "loss": known.loss, "test": baseline_metrics},
+            "baseline": baseline and {"params": baseline.params, "loss": baseline.loss, "test": baseline_metrics},
         },
     )
     if remark:
