@@ -213,7 +213,7 @@ def test_the_ranks_of_a_worker_are_next_to_each_other_and_the_first_ones_search_
     assert [(team.place, team.size) for team in teams] == [(0, 3), (1, 3), (2, 3)] * 2
     leaders = [team.leaders for team in teams]
     assert [leader and (leader.rank, leader.size) for leader in leaders] == [(0, 2), None, None, (1, 2), None, None]
-    teams[3].send(evo.evaluation.team._Interrupt(), 2)
+    teams[3].send(evo.evaluation.team._Interrupt(failed=False), 2)
     assert [len(list(team.receive())) for team in teams] == [0, 0, 0, 0, 0, 1]
     leaders[0].send(b"hello", [1])  # type: ignore[union-attr]
     assert leaders[3].receive() == [(0, b"hello")]  # type: ignore[union-attr]
