@@ -20,6 +20,8 @@ _SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process
 _DYING = 3.0  # Seconds that the ranks of a run that was just killed may take to end.
 # After these the open file is as good as before; after others, of a share that was away, it may not be.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Of a share that is away for a moment, which is no mistake of the user's.
+_AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
 
 def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
@@ -27,7 +29,7 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
 
     Args:
         file: Lines of JSON, in the folder journal of a run directory.
-        patient: Whether to try again for a while when it cannot be read.
+        patient: Whether to try again for a while when it cannot be read, whatever the reason.
 
     Raises:
         ValueError: It cannot be read, or a line is damaged; the message names the file and the line.
@@ -35,9 +37,11 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
     """
     problem = f"journal {file} cannot be read"
     try:
-        content = persist(problem, file.read_bytes) if patient else file.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
-        raise ValueError(f"{problem}: {error.strerror}") from None
+        if not (patient or error.errno in _AWAY):
+            raise ValueError(f"{problem}: {error.strerror}") from None
+        content = persist(problem, file.read_bytes)
     *lines, torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:

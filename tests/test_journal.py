@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
@@ -114,6 +115,23 @@ def test_wherever_a_journal_was_cut_it_goes_on_with_a_line_of_its_own(file: Path
         write_journal(file, LINES[-1])
         whole = sum(end - 1 <= cut for end in ENDS)
         assert file.read_bytes() == b"".join(line + b"\n" for line in [*LINES[:whole], LINES[-1]]), cut
+
+
+def test_a_share_that_is_away_for_a_moment_is_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_bytes(b"".join(encode(event) + b"\n" for event in EVENTS))
+    answers: list[OSError] = [OSError(errno.ESTALE, "Stale file handle"), OSError(errno.EIO, "Input/output error")]
+    read = Path.read_bytes
+
+    def read_later(path: Path) -> bytes:
+        if answers:
+            raise answers.pop()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_later)
+    assert list(read_journal(file)) == EVENTS
+    assert "Stale file handle; trying again for 30 s" in capsys.readouterr().err
 
 
 def test_reading_changes_no_file(file: Path) -> None:

@@ -139,6 +139,13 @@ def test_settings_are_copied_made_from_their_sections_and_overwritten_by_paramet
         Settings("early_stopping", EarlyStopping, {"patients": 3}).check([])
 
 
+def test_a_section_in_the_settings_is_checked_before_anything_runs() -> None:
+    section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
+    Settings("trainer", L.Trainer, {"logger": [section]}).check([])
+    with pytest.raises(ValueError, match=r"^trainer: .*logger.*nome.*not accepted"):
+        Settings("trainer", L.Trainer, {"logger": {**section, "init_args": {"nome": "x"}}}).check([])
+
+
 def test_a_logger_without_a_place_writes_into_the_individuals_folder(tmp_path: Path) -> None:
     section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
     part = Settings("trainer", L.Trainer, {})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import inspect
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, final
@@ -140,19 +142,10 @@ class FromSection(Part):
                 raise ValueError(f"{self.name}.{name} is searched, but {above} is no section: give its class_path")
 
     def make(self, params: Mapping[str, Any]) -> Any:
-        from jsonargparse import ArgumentParser
-
         arguments = copy.deepcopy(dict(self._arguments))
         for name, value in params.items():
             _put(arguments, name.split("."), value)
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(self._class, "made", fail_untyped=False)
-        try:
-            return parser.instantiate(parser.parse_object({"made": arguments})).made
-        except Exception as error:
-            if type(error).__name__ != "ArgumentError":
-                raise
-            raise ValueError(f"{self.name}: {' '.join(str(error).split())}") from None
+        return _make(self.name, self._class, arguments)
 
 
 @final
@@ -182,19 +175,14 @@ class Settings(Part):
         for name in (*self._given, *names):
             if name not in self._parameters:
                 self._refuse(name)
+        self.make({name: in_folder(value, os.devnull) for name, value in self._given.items() if name == "logger"})
 
     def make(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        from jsonargparse import ArgumentParser
-
         # So that no callback remembers the last training.
         settings = {**copy.deepcopy(dict(self._given)), **params}
         sections = {name: value for name, value in settings.items() if _has_section(value)}
-        if sections:
-            parser = ArgumentParser(exit_on_error=False)
-            parser.add_class_arguments(self._owner, "made", instantiate=False)
-            made = parser.instantiate(parser.parse_object({"made": sections})).made
-            settings |= {name: made[name] for name in sections}
-        return settings
+        made = _make(self.name, self._owner, sections, instantiate=False) if sections else {}
+        return settings | {name: made[name] for name in sections}
 
 
 def make_part(name: str, given: Callable[..., Any] | Section) -> Part:
@@ -265,6 +253,23 @@ def in_folder(value: Any, folder: str) -> Any:
     logger, arguments = _read_section("logger", value)
     place = {"save_dir": folder} if "save_dir" in _by_name(logger) else {}
     return {**value, _SETTINGS: {**place, **arguments}}
+
+
+def _make(name: str, owner: type, arguments: Mapping[str, Any], *, instantiate: bool = True) -> Any:
+    """An instance of a class, or only its arguments, from plain values that its type hints say how to read.
+
+    Raises:
+        ValueError: A value does not fit.
+    """
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(owner, "made", fail_untyped=False, instantiate=instantiate)
+    try:
+        parsed = parser.parse_object({"made": arguments})
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+    return parser.instantiate(parsed).made
 
 
 def _read_section(name: str, section: Section) -> tuple[type, Mapping[str, Any]]:
