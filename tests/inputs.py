@@ -76,7 +76,7 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[Any], most: int = 2) -> An
         elif how == "wrap":
             holder[last] = [holder[last]] if draw(st.booleans()) else {"values": holder[last]}
         else:
-            holder[last] = draw(strange)
+            holder[last] = copy.deepcopy(draw(strange))  # Its parts may be changed next.
     return root[0]
 
 
