@@ -221,14 +221,27 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if not isinstance(limits, str):
         return limits
-    from jsonargparse import get_loader
-
-    try:
-        loaded = get_loader("yaml")(Path(limits).read_text())
-    except OSError as error:
-        raise ValueError(f"limits file {limits} cannot be read: {error.strerror}") from None
-    except Exception as error:
-        raise ValueError(f"limits file {limits} is not valid YAML: {' '.join(str(error).split())}") from None
+    loaded = load_yaml("limits file", limits)
     if not isinstance(loaded, Mapping):
         raise ValueError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
+
+
+def load_yaml(what: str, file: str) -> Any:
+    """What a YAML file holds, read as a study file is.
+
+    Args:
+        what: The file is, for messages.
+        file: Its path.
+
+    Raises:
+        ValueError: It cannot be read, or is not YAML.
+    """
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(Path(file).read_text())
+    except OSError as error:
+        raise ValueError(f"{what} {file} cannot be read: {error.strerror}") from None
+    except Exception as error:
+        raise ValueError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None

@@ -10,6 +10,7 @@ import msgspec
 
 from evo.aftermath.past import Past
 from evo.aftermath.single import SingleEvaluator
+from evo.config import load_yaml
 from evo.events import Identity
 from evo.limits import Params
 from evo.worker import Outcome
@@ -60,14 +61,7 @@ def read_parameters(file: str) -> Params:
     Raises:
         ValueError: It cannot be read, or holds something else.
     """
-    from jsonargparse import get_loader
-
-    try:
-        loaded = get_loader("yaml")(Path(file).read_text())
-    except OSError as error:
-        raise ValueError(f"baseline {file} cannot be read: {error.strerror}") from None
-    except Exception as error:
-        raise ValueError(f"baseline {file} is not valid YAML: {' '.join(str(error).split())}") from None
+    loaded = load_yaml("baseline", file)
     if not isinstance(loaded, Mapping):
         raise ValueError(f"baseline {file} holds {loaded!r}: it must hold a mapping of parameters to their values")
     for name, value in loaded.items():
