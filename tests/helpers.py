@@ -40,6 +40,7 @@ class FakeTrial:
     size: int = 1
     communicator: Any = None
     batches_until_interrupted: int | None = None
+    gpu_memory: float = 1.0
     results: Path | None = None
 
     @property
