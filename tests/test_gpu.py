@@ -105,7 +105,7 @@ def test_examples_that_are_kept_on_the_gpu_give_the_same_losses(tmp_path: Path) 
     losses, places = [], []
     for place in (None, "device"):
         trial = FakeTrial(tmp_path / str(place))
-        losses.append(LightningObjective(Net, Data, max_epochs=2, keep_data=place)({"lr": 0.01}, trial))  # type: ignore[arg-type]
+        losses.append(LightningObjective(Net, Data, max_epochs=2, keep_data=place)({"lr": 0.01}, trial))
         places.append(trial.metrics["from_gpu"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert places == [0.0, 1.0]
