@@ -227,19 +227,9 @@ def test_a_mistake_on_four_ranks_gives_one_line_and_the_status_2(
     assert mistakes.contents(folder) == before
 
 
-ALL_MISTAKES = """
-import shlex, sys
-import mistakes
-from evo.run import main
-for name, (arguments, _) in mistakes.MISTAKES.items():
-    assert main(shlex.split(arguments)) == 2, name
-    print(f"after {name}", file=sys.stderr, flush=True)
-"""
-
-
 def test_each_of_all_mistakes_on_four_ranks_gives_one_line(mpirun: MpiRun, launcher: Launcher, folder: Path) -> None:
     mistakes.prepare(folder)
-    (folder / "all.py").write_text(ALL_MISTAKES)
+    (folder / "all.py").write_text(mistakes.ALL)
     before = mistakes.contents(folder)
     traps = f"{folder / 'traps'}{os.pathsep}{launcher.environment()['PYTHONPATH']}"
     ended = mpirun(4, "all.py", PYTHONPATH=traps)
