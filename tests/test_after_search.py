@@ -292,7 +292,7 @@ def test_an_objective_without_a_test_is_told_how_to_have_one(launcher: Launcher,
 def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(launcher: Launcher) -> None:
     (launcher.folder / "baseline.yaml").write_text("{conv_layers: 1, channels: 4, lr: 0.01}\n")
     limits = "{channels: [6, 8], lr: [0.005, 0.02]}"
-    assert launcher.evo("digits", "--limits", limits, "--evaluations", "2", "--keep-checkpoints", "1").status == 0
+    assert launcher.evo("digits", "--limits", limits, "--evaluations", "1").status == 0
     ended = evo_command(launcher, "test", "runs/digits", "--baseline", "baseline.yaml")
     assert (ended.status, ended.err) == (0, "")
     shown = table(ended.out)
