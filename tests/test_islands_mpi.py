@@ -95,7 +95,7 @@ def check_travels(
 
 
 @pytest.mark.timeout(3600 if FULL else 300)
-@pytest.mark.parametrize("ranks", [2, 3, 4, 6])
+@pytest.mark.parametrize("ranks", [2, 4, 6])
 def test_all_ranks_hold_the_same_population_however_many_islands_and_however_individuals_travel(
     launcher: Launcher, mpirun_command: str, ranks: int
 ) -> None:
