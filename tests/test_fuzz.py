@@ -183,6 +183,7 @@ def test_any_other_command_is_run_or_refused_with_a_reason(place: Place, argumen
     check_unharmed(place.run, before)
 
 
+@pytest.mark.slow
 @examples(300)
 @given(first=inputs.journals, second=st.none() | inputs.journals)
 def test_a_run_goes_on_from_any_journals_or_names_their_damage_which_can_be_repaired(
