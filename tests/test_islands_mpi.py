@@ -28,7 +28,7 @@ pytestmark = pytest.mark.mpi
 MpiRun = Callable[..., Ended]
 
 FULL = os.environ.get("EVO_ISLANDS") == "full"
-SEEDS, GENERATIONS = (20, 200) if FULL else (2, 40)
+SEEDS, GENERATIONS = (20, 200) if FULL else (1, 40)
 LIMITS = PROBLEMS["rastrigin"].limits
 # For several searches in one mpirun, whose start takes longer than they do.
 MANY = """
