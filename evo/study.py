@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -272,6 +273,7 @@ def _make_evaluator(
     return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     found = {}
     for package in _VERSIONS:
