@@ -88,7 +88,7 @@ def search(
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
-        if worker.is_near_end:
+        if worker.stopping.is_near:
             exchange.settle()
         publisher.catch_up()
         if exchange.closed is not None:
@@ -108,7 +108,7 @@ def search(
                     yield
                     publisher.catch_up()
                     exchange.post()
-                    if worker.why_stop_now(clock()):
+                    if worker.stopping.why_now(clock()):
                         evaluator.interrupt()
                 stopwatch.note("handover", apart_from=outcome.seconds)
                 publisher.publish(worker.tell(identity, outcome, clock()))

@@ -367,7 +367,7 @@ def simulate(
                     fates[rank].reach("closed")
                 fates[rank].step()
                 if network.now >= stop:
-                    worker.request_stop("asked to stop")
+                    worker.stopping.request("asked to stop")
                 inspect(result, rank)
                 yield
         except Killed:

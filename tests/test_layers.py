@@ -28,6 +28,7 @@ LAYERS = [
     "evo.budget",
     "evo.migration",
     "evo.inflight",
+    "evo.stopping",
     "evo.worker",
     "evo.transport",
     "evo.exchange",
