@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +35,7 @@ def read_folders(folder: Path, classes: Sequence[str], size: int) -> TensorDatas
     def read_into(place: int, file: Path) -> None:
         images[place] = _read_image(file, size)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # Decoding leaves the interpreter to the others.
+    with ThreadPoolExecutor() as pool:  # Decoding leaves the interpreter to the others.
         for _ in pool.map(read_into, range(len(images)), [file for found in files for file in found]):
             pass
     labels = np.repeat(np.arange(len(classes)), [len(found) for found in files])
