@@ -96,6 +96,7 @@ def train_baseline(past: Past, params: Params, evaluator: SingleEvaluator) -> Ba
 
     Raises:
         AftermathError: Its training failed.
+        Interrupted: A signal stopped it, and it has saved its state.
     """
     outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(past))
     assert outcome.loss is not None
