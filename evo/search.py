@@ -11,7 +11,8 @@ from evo.breeding import training_seed
 from evo.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.exchange import Exchange
 from evo.limits import Params
-from evo.worker import Outcome, Worker
+from evo.outcome import Outcome
+from evo.worker import Worker
 
 
 class Evaluator(Protocol):

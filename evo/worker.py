@@ -7,14 +7,14 @@ already been applied to its own population: the caller writes it to the journal 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from evo.breeding import Breeder
 from evo.budget import Budget
-from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Judged, Pollinated, Reported, Started, Status
+from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Judged, Pollinated, Reported, Started
 from evo.inflight import InFlight
 from evo.migration import Migration, Migrator
+from evo.outcome import Outcome
 from evo.population import Individual, Population
 from evo.propagators import Propagator
 from evo.pruning import Rungs
@@ -23,29 +23,6 @@ from evo.topology import Archipelago, make_archipelago
 
 # An individual that has killed so many ranks kills no more.
 _MOST_VICTIMS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How an evaluation ended.
-
-    Args:
-        status: See `evo.events.Finished`.
-        loss: Finite when completed or pruned, else None.
-        seconds: Time it took.
-        metrics: JSON scalars.
-        times: Seconds by activity, parts of `seconds`.
-        error: Why it failed, or was interrupted without a request, one line.
-        traceback: Where.
-    """
-
-    status: Status
-    loss: float | None = None
-    seconds: float = 0.0
-    metrics: dict[str, Any] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
-    error: str = ""
-    traceback: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

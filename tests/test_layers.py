@@ -20,6 +20,7 @@ LAYERS = [
     "evo.genes",
     "evo.space",
     "evo.events",
+    "evo.outcome",
     "evo.population",
     "evo.propagators",
     "evo.pruning",

@@ -27,11 +27,12 @@ from evo.events import (
 )
 from evo.limits import Float
 from evo.migration import Migration
+from evo.outcome import Outcome
 from evo.population import Active, Individual
 from evo.propagators import InitUniform, Propagator, default_propagator
 from evo.space import Space
 from evo.topology import make_archipelago, make_topology
-from evo.worker import Outcome, Worker
+from evo.worker import Worker
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 GRID = Space({"x": (1, 4), "y": ("a", "b", "c")})

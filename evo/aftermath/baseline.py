@@ -14,7 +14,7 @@ from evo.aftermath.single import SingleEvaluator
 from evo.config import load_yaml
 from evo.events import Identity
 from evo.limits import Params
-from evo.worker import Outcome
+from evo.outcome import Outcome
 
 _FILE = "baseline.json"
 _IDENTITY: Identity = (0, 0)  # It has the seed of the first individual, as good as any.

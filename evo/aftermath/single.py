@@ -19,10 +19,10 @@ from evo.evaluation.child import Examined
 from evo.events import Identity
 from evo.limits import Params
 from evo.objectives import Interrupted, describe
+from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import StopSignals
 from evo.weights import delete_state
-from evo.worker import Outcome
 
 _TRACEBACK = "traceback.txt"
 
