@@ -74,6 +74,8 @@ def test_two_ranks_train_as_one_does_with_both_of_their_batches(mpirun: MpiRun, 
         assert journals.finished(here)[identity].loss == pytest.approx(loss, rel=0.02)
     wait_until(lambda: not launcher.survivors(), 10)
     assert not list(here.glob("individuals/*/meeting-*"))
+    # Of the processes that train an individual, one writes for TensorBoard.
+    assert len(list(here.glob("individuals/*/events.out.tfevents.*"))) == len(journals.started(here))
 
 
 def test_a_process_of_a_worker_that_is_killed_is_one_failure_and_the_search_goes_on(
