@@ -25,6 +25,7 @@ class Trial(Protocol):
         seed: For its training; the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
+        times: What is put here is recorded and summed up over the study: seconds by what they were spent on.
         rank: Place of this process among those that evaluate the individual together, from 0.
         size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
@@ -37,6 +38,7 @@ class Trial(Protocol):
     seed: int
     threads: int
     metrics: dict[str, Any]
+    times: dict[str, float]
     rank: int
     size: int
     checkpoint_interval: float

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
+from evo.lightning.activities import make_profiler
 from evo.lightning.callbacks import (
     CHECKPOINT,
     STATE,
@@ -124,7 +125,8 @@ class LightningObjective:
         The state, `last.ckpt`, is left behind: until the loss is recorded, it may be needed again.
 
         Puts into trial.metrics what the module logged in the best validation, `epochs` (how many were trained) and
-        `best_epoch` (counted from 1). Metrics that are not finite are left out.
+        `best_epoch` (counted from 1). Metrics that are not finite are left out. trial.times gets the seconds of the
+        activities, see `evo.lightning.activities`.
 
         Raises:
             ValueError: A parameter that no constructor takes, or a monitored metric that the module does not log.
@@ -145,6 +147,7 @@ class LightningObjective:
                 callbacks = [KeepSigterm(), report, *self._stopping(shares), *saving]
                 logger = TensorBoardLogger(trial.folder, name="", version="", default_hp_metric=False)
                 trainer = self._make_trainer(shares, trial, callbacks, logger)
+                trial.times = trainer.profiler.seconds  # type: ignore[attr-defined]
                 # The file is our own: it may hold more than weights.
                 trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
             except BaseException:
@@ -248,6 +251,7 @@ class LightningObjective:
             share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
         given = part.make(share)
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
+        profiler = make_profiler(given.pop("profiler", None), trial.folder)
         together = isinstance(logger, TensorBoardLogger) and trial.size > 1
         environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
         plugins = [environment, *_as_list(given.pop("plugins", None))]
@@ -256,7 +260,9 @@ class LightningObjective:
         # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
         spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
         settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given
-        return L.Trainer(**settings, default_root_dir=trial.folder, callbacks=callbacks, plugins=plugins)
+        return L.Trainer(
+            **settings, default_root_dir=trial.folder, callbacks=callbacks, plugins=plugins, profiler=profiler
+        )
 
 
 def _remove_leftovers(folder: Path) -> None:
