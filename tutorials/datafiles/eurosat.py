@@ -108,7 +108,8 @@ def write_small_files(folder: Path, count: int = 12) -> None:
 def _pack(folder: Path, file: Path) -> None:
     root = _root(folder)
     named = [(label, image) for label, name in enumerate(CLASSES) for image in _images(root / name)]
-    print(f"packing the red, green and blue bands of {len(named)} images: once, for all trainings", flush=True)
+    if len(named) > 1000:  # It takes a while.
+        print(f"packing the red, green and blue bands of {len(named)} images: once, for all trainings", flush=True)
     images = torch.empty(len(named), *SHAPE[:2], len(RGB), dtype=torch.int16)
     for place, (_, image) in enumerate(named):
         # Sentinel-2 has few values above 10,000, and the networks see none above 4,000.
