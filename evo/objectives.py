@@ -31,6 +31,7 @@ class Trial(Protocol):
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
         session: Names this session of the study: the same in all processes that take part, and no other session's.
         attempt: Counts the individuals that these processes have evaluated together in this session.
+        gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
@@ -44,6 +45,7 @@ class Trial(Protocol):
     checkpoint_interval: float
     session: str
     attempt: int
+    gpu_memory: float
     results: Path | None
 
     @property

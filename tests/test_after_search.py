@@ -6,8 +6,10 @@ import csv
 import doctest
 import json
 import re
+import shutil
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +68,21 @@ def evo_command(launcher: Launcher, *arguments: str, **variables: str) -> Ended:
     return launcher.run(*EVO, *arguments, **variables)
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a search in `here`, whose best three individuals have kept their weights."""
+    with closing(Launcher(tmp_path_factory.mktemp("searched"))) as launcher:
+        (launcher.folder / "own.py").write_text(OWN)
+        command = ["own.py:loss", "--limits", "{x: [-5.0, 5.0]}", "--evaluations", "20", "--run-dir", "here", "--quiet"]
+        assert launcher.evo(*command) == Ended(0, "", "")
+        (launcher.folder / "trainings").unlink()
+        return launcher.folder
+
+
 @pytest.fixture
-def folder(launcher: Launcher) -> Path:
-    """With a search in `here`, whose best three individuals have kept their weights."""
-    (launcher.folder / "own.py").write_text(OWN)
-    command = ["own.py:loss", "--limits", "{x: [-5.0, 5.0]}", "--evaluations", "20", "--run-dir", "here", "--quiet"]
-    assert launcher.evo(*command) == Ended(0, "", "")
-    (launcher.folder / "trainings").unlink()
+def folder(launcher: Launcher, searched: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(searched, launcher.folder, dirs_exist_ok=True)
     return launcher.folder
 
 
@@ -282,7 +292,7 @@ def test_an_objective_without_a_test_is_told_how_to_have_one(launcher: Launcher,
 def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(launcher: Launcher) -> None:
     (launcher.folder / "baseline.yaml").write_text("{conv_layers: 1, channels: 4, lr: 0.01}\n")
     limits = "{channels: [6, 8], lr: [0.005, 0.02]}"
-    assert launcher.evo("digits", "--limits", limits, "--evaluations", "2", "--keep-checkpoints", "1").status == 0
+    assert launcher.evo("digits", "--limits", limits, "--evaluations", "1").status == 0
     ended = evo_command(launcher, "test", "runs/digits", "--baseline", "baseline.yaml")
     assert (ended.status, ended.err) == (0, "")
     shown = table(ended.out)

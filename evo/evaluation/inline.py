@@ -22,6 +22,8 @@ from evo.worker import Outcome
 
 SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""
+GPU_MEMORY = "EVO_GPU_MEMORY"
+"""Another: the share of its GPU's memory that each may use."""
 _COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
@@ -69,6 +71,7 @@ class RunningTrial:
         self.checkpoint_interval = checkpoint_interval
         self.attempt = attempt
         self.session = os.environ.get(SESSION, "")
+        self.gpu_memory = float(os.environ.get(GPU_MEMORY, 1.0))
         self.results = results
         self._communicator = communicator
         self._is_interrupted = is_interrupted
