@@ -501,13 +501,14 @@ def job_ending(slurm: Slurm) -> Iterator[None]:
 @pytest.mark.mpi
 @pytest.mark.slow
 @pytest.mark.root
+@pytest.mark.timeout(500)
 @pytest.mark.usefixtures("job_ending")
 def test_all_tutorials_run_in_a_slurm_job(slurm: Slurm, launcher: Launcher, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     command = 'srun --mpi=pmix --cpus-per-task=1 python "$tutorial" --smoke-test > "$(basename "$tutorial").out" 2>&1'
     script.write_text(f"#!/bin/bash\nset -e\nfor tutorial in {TUTORIALS}/*.py; do {command}; done\n")
     job = slurm.submit(launcher, "--ntasks=2", "--nodes=1", "--output=out", script, **NO_NETWORK)
-    status = slurm.wait(job, 280)
+    status = slurm.wait(job, 400)
     outputs = {file.name.removesuffix(".out"): file.read_text() for file in tmp_path.glob("*.py.out")}
     assert status == 0, outputs
     assert sorted(outputs) == SCRIPTS
