@@ -277,7 +277,7 @@ class LightningObjective:
             share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
         given = part.make(share)
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
-        profiler = make_profiler(given.pop("profiler", None), trial.folder)
+        profiler = make_profiler(given.pop("profiler", None), trial.folder, trial.rank)
         together = isinstance(logger, TensorBoardLogger) and trial.size > 1
         environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
         plugins = [environment, *_as_list(given.pop("plugins", None))]
