@@ -15,8 +15,8 @@ Shown for each method: the median over all seeds of the best loss among the cand
 the best without pruning (0 % is the same, 100 % the median candidate); in how many seeds it was the very same one; and
 the share of the epochs that were trained. It is to be the same best loss for at most 40 % of the epochs.
 
-The interpreter named with --peer runs Optuna's SuccessiveHalvingPruner and MedianPruner on the same curves, if it can
-import Optuna.
+The interpreter named with --peer runs Optuna's SuccessiveHalvingPruner and MedianPruner and Ray's ASHAScheduler on the
+same curves, as far as it can import Optuna and Ray.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,31 @@ def with_optuna(curves: Curves, order: Sequence[int], pruning: dict[str, Any]) -
     return train(curves, order, decide, finish)
 
 
+def with_ray(curves: Curves, order: Sequence[int], pruning: dict[str, Any]) -> dict[int, int]:
+    """The epochs that each candidate gets with Ray's asynchronous successive halving, in the same way."""
+    from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+    arguments = {key: value for key, value in pruning.items() if key != "name"}
+    scheduler = ASHAScheduler(time_attr="epoch", metric="loss", mode="min", **arguments)
+    # What the scheduler reads of a trial.
+    trials = {candidate: SimpleNamespace(trial_id=str(candidate)) for candidate in order}
+    known: set[int] = set()
+
+    def decide(candidate: int, epoch: int, loss: float) -> bool:
+        if candidate not in known:
+            known.add(candidate)
+            scheduler.on_trial_add(None, trials[candidate])
+        verdict = scheduler.on_trial_result(None, trials[candidate], {"epoch": epoch + 1, "loss": loss})
+        return bool(verdict == TrialScheduler.STOP)
+
+    def finish(candidate: int, is_complete: bool) -> None:
+        if is_complete:
+            result = {"epoch": len(curves[candidate]), "loss": curves[candidate][-1]}
+            scheduler.on_trial_complete(None, trials[candidate], result)
+
+    return train(curves, order, decide, finish)
+
+
 def methods(epochs: int) -> dict[str, tuple[str, Any]]:
     """Who decides, and with which settings, by the name to show."""
     return {
@@ -163,14 +189,26 @@ def methods(epochs: int) -> dict[str, tuple[str, Any]]:
         "evo curve": ("evo", {"name": "curve", "maximum": epochs}),
         "Optuna halving 3": ("optuna", {"name": "halving", "min_resource": 1, "reduction_factor": 3}),
         "Optuna halving 4": ("optuna", {"name": "halving", "min_resource": 1, "reduction_factor": 4}),
+        "Ray ASHA 3": ("ray", {"name": "halving", "grace_period": 1, "reduction_factor": 3, "max_t": epochs}),
+        "Ray ASHA 4": ("ray", {"name": "halving", "grace_period": 1, "reduction_factor": 4, "max_t": epochs}),
+        "Ray ASHA 3, grace 3": ("ray", {"name": "halving", "grace_period": 3, "reduction_factor": 3, "max_t": epochs}),
         "Optuna median": ("optuna", {"name": "median", "n_startup_trials": 5, "n_warmup_steps": 5}),
     }
 
 
-def ask_peer(python: str, curves: Curves, order: Sequence[int], pruning: dict[str, Any]) -> dict[int, int]:
-    """`with_optuna`, in another interpreter."""
+PEERS = {"optuna": with_optuna, "ray": with_ray}
+
+
+def can_import(python: str, package: str) -> bool:
+    """Whether another interpreter has a package."""
+    search = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return not subprocess.run([python, "-c", search], check=False).returncode
+
+
+def ask_peer(python: str, who: str, curves: Curves, order: Sequence[int], pruning: dict[str, Any]) -> dict[int, int]:
+    """`with_optuna` or `with_ray`, in another interpreter."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump([curves, list(order), pruning], file)
+        json.dump([who, curves, list(order), pruning], file)
         file.flush()
         command = [python, __file__, "--as-peer", file.name]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -182,12 +220,14 @@ def show(title: str, problems: Sequence[tuple[Curves, Sequence[int]]], peer: str
     epochs = len(problems[0][0][0])
     print(f"\n{title}: {len(problems[0][0])} candidates of {epochs} epochs, {len(problems)} seeds")
     print(f"{'':24}{'lost':>8}{'same':>8}{'epochs':>8}")
+    present = {"evo", *(who for who in PEERS if peer and can_import(peer, who))}
     for name, (who, pruning) in methods(epochs).items():
-        if who == "optuna" and peer is None:
+        if who not in present:
             continue
         lost, same, shares = [], 0, []
         for curves, order in problems:
-            given = with_evo(curves, order, pruning) if who == "evo" else ask_peer(peer or "", curves, order, pruning)
+            mine = who == "evo"
+            given = with_evo(curves, order, pruning) if mine else ask_peer(peer or "", who, curves, order, pruning)
             ends = {candidate: min(curve) for candidate, curve in enumerate(curves)}
             complete = [candidate for candidate, count in given.items() if count == len(curves[candidate])]
             lowest, middle = min(ends.values()), statistics.median(ends.values())
@@ -212,7 +252,9 @@ def main() -> None:
     parser.add_argument("--as-peer", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.as_peer:
-        print(json.dumps(with_optuna(*json.loads(Path(options.as_peer).read_text()))))
+        who, *problem = json.loads(Path(options.as_peer).read_text())
+        given = PEERS[who](*problem)
+        print(json.dumps(given))
         return
     synthetic = [synthetic_curves(options.candidates, seed) for seed in range(options.seeds)]
     show("synthetic", [(curves, range(len(curves))) for curves in synthetic], options.peer)

@@ -63,6 +63,8 @@ class Config:
         max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
         allow_duplicates: Try the same point again, for noisy losses.
         gpus_per_node: How many GPUs of each node to use. Default: all that are visible.
+        gpu_memory: The share of its GPU's memory that each Lightning training may use, above 0, at most 1; with three
+            ranks on each GPU, for example 0.3. One that needs more has failed, and its neighbours go on.
         propagator: What breeds: genetic, random, or a mapping: name and options of one of these, or class_path and
             init_args of any other. Islands may have their own.
         population: Size of the breeding population, at least 2. Default: twice the number of workers on the island.
@@ -102,6 +104,7 @@ class Config:
     max_failed_share: float = 0.9
     allow_duplicates: bool = False
     gpus_per_node: int | None = None
+    gpu_memory: float = 1.0
     propagator: str | dict = "genetic"  # type: ignore[type-arg]
     population: int | None = None
     crossover: float = 0.7
@@ -141,6 +144,8 @@ class Config:
         for name in ("walltime", "grace", "time_limit", "checkpoint_interval"):
             if getattr(self, name) is not None:
                 parse_duration(name, getattr(self, name))
+        if not isinstance(self.gpu_memory, int | float) or not 0 < self.gpu_memory <= 1:
+            raise ValueError(f"gpu_memory is {self.gpu_memory!r}: give a share above 0, at most 1")
         if not isinstance(self.sigma, int | float) or not 0 < self.sigma < float("inf"):
             raise ValueError(f"sigma is {self.sigma!r}: give a number above 0")
         if self.target is not None and (not isinstance(self.target, int | float) or self.target != self.target):

@@ -12,6 +12,7 @@ from evo.breeding import training_seed
 from evo.evaluation import Evaluator
 from evo.exchange import Exchange
 from evo.report.records import count_statuses, gather_evaluations, rank_evaluations
+from evo.report.times import gather_times
 from evo.rundir import RunDirectory, Scratch, Study
 from evo.weights import Weights
 from evo.worker import Worker
@@ -172,6 +173,7 @@ class Ending:
             "evaluations": len(evaluations),
             **{status: counts[status] for status in ("completed", "pruned", "failed")},
             "seconds": round(conclusion.seconds, 3),
+            "times": {name: round(spent, 3) for name, spent in gather_times(self._directory.events()).items()},
             "stopped": conclusion.stop_reason,
             "messages": conclusion.messages,
             "bytes": conclusion.bytes,

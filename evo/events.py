@@ -112,6 +112,7 @@ class Finished(Event, frozen=True, kw_only=True):
         host: Where.
         device: On what.
         metrics: JSON scalars that the objective recorded beside the loss.
+        times: Seconds by activity, parts of `seconds`, as far as the objective measured them.
         error: Why it failed, in one line.
         traceback: Where it failed, as Python prints it.
     """
@@ -124,6 +125,7 @@ class Finished(Event, frozen=True, kw_only=True):
     host: str = ""
     device: str = ""
     metrics: dict[str, Any] = {}
+    times: dict[str, float] = {}
     error: str = ""
     traceback: str = ""
 
@@ -200,10 +202,12 @@ class Done(Event, frozen=True, kw_only=True):
     Args:
         rank: Which.
         reason: Why it stopped.
+        times: Seconds that it spent besides evaluating in this session, by activity.
     """
 
     rank: int
     reason: str
+    times: dict[str, float] = {}
 
 
 def _check_finite(loss: float) -> None:

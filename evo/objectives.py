@@ -25,11 +25,13 @@ class Trial(Protocol):
         seed: For its training; the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
+        times: What is put here is recorded and summed up over the study: seconds by what they were spent on.
         rank: Place of this process among those that evaluate the individual together, from 0.
         size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
         session: Names this session of the study: the same in all processes that take part, and no other session's.
         attempt: Counts the individuals that these processes have evaluated together in this session.
+        gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
@@ -37,11 +39,13 @@ class Trial(Protocol):
     seed: int
     threads: int
     metrics: dict[str, Any]
+    times: dict[str, float]
     rank: int
     size: int
     checkpoint_interval: float
     session: str
     attempt: int
+    gpu_memory: float
     results: Path | None
 
     @property

@@ -148,6 +148,8 @@ class Training:
         mode: Whether it is to be small, min, or large, max.
         early_stopping: Arguments of Lightning's EarlyStopping; false: none. By default a patience of 3.
         compile: Compile the module with torch.compile.
+        keep_data: Read every example once, and take all batches from memory, or from the device where they fit there.
+            For examples of equal shape; what their dataset does at random (augmentation) it does only once.
     """
 
     is_heavy: ClassVar[bool] = True
@@ -159,6 +161,7 @@ class Training:
     mode: Literal["min", "max"] = "min"
     early_stopping: bool | dict | None = True  # type: ignore[type-arg]
     compile: bool = False
+    keep_data: Literal["memory", "device"] | None = None
 
     def __post_init__(self) -> None:
         """Make sure that there is something to train.

@@ -84,6 +84,7 @@ def search(
         What the first live rank concluded.
     """
     publisher = _Publisher(worker, exchange, journal, watch, clock)
+    stopwatch = _Stopwatch(clock)
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
@@ -93,12 +94,15 @@ def search(
         if exchange.closed is not None:
             break
         if not worker.is_done:
-            started, events = worker.ask(clock(), publisher.catch_up, lambda: exchange.is_level)
+            stopwatch.note("exchange")
+            started, events = worker.ask(clock(), publisher.catch_up, lambda: exchange.is_level, stopwatch.times)
+            stopwatch.note("breeding")
             publisher.publish(events)
             if started is not None:
                 identity = started.individual
                 seed = training_seed(worker.settings.seed, identity)
                 exchange.post()  # With how the last one ended: one message rather than two.
+                stopwatch.note("exchange")
                 evaluator.start(identity, started.params, seed, functools.partial(publisher.report, identity))
                 while (outcome := evaluator.poll()) is None:
                     yield
@@ -106,6 +110,7 @@ def search(
                     exchange.post()
                     if worker.why_stop_now(clock()):
                         evaluator.interrupt()
+                stopwatch.note("handover", apart_from=outcome.seconds)
                 publisher.publish(worker.tell(identity, outcome, clock()))
                 yield
                 continue
@@ -116,8 +121,33 @@ def search(
             exchange.close(ending.conclude(last_words))
         yield
         exchange.wait()
+        stopwatch.note("waiting")
     yield from exchange.stay()
     return exchange.closed
+
+
+class _Stopwatch:
+    """How this rank has spent its time in this session.
+
+    Args:
+        clock: Seconds.
+
+    Attributes:
+        times: Seconds by activity: breeding; exchange with the other ranks and the journal; handover of individuals to
+            the evaluator and back, which may have to start a process; waiting. What evaluations take is not in it.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.times: dict[str, float] = {}
+        self._clock = clock
+        self._since = clock()
+
+    def note(self, activity: str, apart_from: float = 0.0) -> None:
+        """Say what has been done since the last call, apart from so many seconds of something else."""
+        now = self._clock()
+        spent = max(0.0, now - self._since - apart_from)
+        self.times[activity] = self.times.get(activity, 0.0) + spent
+        self._since = now
 
 
 @dataclass(frozen=True)

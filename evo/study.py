@@ -19,7 +19,16 @@ from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
-from evo.evaluation import SESSION, Evaluator, InlineEvaluator, ProcessEvaluator, Team, TeamEvaluator, assist
+from evo.evaluation import (
+    GPU_MEMORY,
+    SESSION,
+    Evaluator,
+    InlineEvaluator,
+    ProcessEvaluator,
+    Team,
+    TeamEvaluator,
+    assist,
+)
 from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
 from evo.objectives import describe
@@ -243,7 +252,7 @@ def _make_evaluator(
     is_interrupted: Callable[[], bool],
 ) -> Evaluator:
     evaluator: Evaluator
-    environment = {**place.environment, SESSION: session}
+    environment = {**place.environment, SESSION: session, GPU_MEMORY: str(config.gpu_memory)}
     if plan.separate:
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
         evaluator = ProcessEvaluator(

@@ -7,7 +7,7 @@ already been applied to its own population: the caller writes it to the journal 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class Outcome:
         loss: Finite when completed or pruned, else None.
         seconds: Time it took.
         metrics: JSON scalars.
+        times: Seconds by activity, parts of `seconds`.
         error: Why it failed, or was interrupted without a request, one line.
         traceback: Where.
     """
@@ -45,6 +46,7 @@ class Outcome:
     loss: float | None = None
     seconds: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
 
@@ -156,7 +158,11 @@ class Worker:
         )
 
     def ask(
-        self, now: float, refresh: Callable[[], None], may_end: Callable[[], bool] = lambda: True
+        self,
+        now: float,
+        refresh: Callable[[], None],
+        may_end: Callable[[], bool] = lambda: True,
+        times: Mapping[str, float] = {},
     ) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate.
 
@@ -164,6 +170,7 @@ class Worker:
             now: Seconds since the epoch.
             refresh: Takes in what has arrived meanwhile; called just before the decision, which takes a while.
             may_end: Whether this rank knows all that dead ranks have left, so that it may say its last word.
+            times: Seconds that this rank has spent besides evaluating, by activity: for its last word.
 
         Returns:
             What to evaluate and the events to publish; nothing to evaluate when this worker stops, which is done then,
@@ -190,7 +197,8 @@ class Worker:
             return None, []  # A rank has just died, and this one is its heir, or may yet learn that it is.
         self.stop_reason = reason
         self.interrupted = bool(self._stop_request) or self.settings.budget.is_of_time(reason)
-        return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason))
+        spent = {activity: round(seconds, 6) for activity, seconds in times.items()}
+        return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason, times=spent))
 
     def why_stop_now(self, now: float) -> str:
         """Why nothing more may start and what is in flight should be interrupted; empty when all may go on.
@@ -224,6 +232,7 @@ class Worker:
                 loss=outcome.loss,
                 seconds=outcome.seconds,
                 metrics=outcome.metrics,
+                times=outcome.times,
                 error=outcome.error,
                 traceback=outcome.traceback,
                 rank=settings.rank,

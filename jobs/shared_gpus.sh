@@ -1,6 +1,6 @@
 #!/bin/bash
 # One node with 4 GPUs, 3 ranks on each:  sbatch jobs/shared_gpus.sh study.yaml
-# For trainings that leave a GPU idle, with room for three of them in its memory.
+# For trainings that leave a GPU idle, with room for three of them in its memory. One that needs more fails by itself.
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=evo
 #SBATCH --output=%x-%j.out
@@ -19,4 +19,4 @@ launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-t
 #mkdir -p "$CUDA_MPS_PIPE_DIRECTORY"
 #nvidia-cuda-mps-control -d  # Slurm ends it with the job.
 
-exec $launch python -m evo.run "$@"
+exec $launch python -m evo.run --gpu-memory 0.3 "$@"  # 0.3 of a GPU's memory for each of the three

@@ -31,6 +31,7 @@ class FakeTrial:
     threads: int = 1
     stop_after: float = math.inf
     metrics: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
     reports: list[tuple[int, float]] = field(default_factory=list)
     checkpoint_interval: float = math.inf
     session: str = ""
@@ -39,6 +40,7 @@ class FakeTrial:
     size: int = 1
     communicator: Any = None
     batches_until_interrupted: int | None = None
+    gpu_memory: float = 1.0
     results: Path | None = None
 
     @property

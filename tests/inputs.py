@@ -148,6 +148,7 @@ settings = st.fixed_dictionaries(
         "max_failed_share": st.sampled_from([0, 0.5, 1]),
         "allow_duplicates": st.booleans(),
         "gpus_per_node": st.just(0),
+        "gpu_memory": st.sampled_from([0.3, 1]),
         "propagator": _propagators,
         "population": st.integers(2, 9),
         "crossover": st.sampled_from([0, 0.5, 1.0]),

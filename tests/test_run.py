@@ -65,7 +65,7 @@ def check_json(file: Path) -> None:
 
 def journal(directory: Path) -> str:
     text = (directory / "journal" / "0.jsonl").read_text()
-    return re.sub(r'"(time|seconds)":[-+.e0-9]+', r'"\1":0', text)
+    return re.sub(r'"(time|seconds)":[-+.e0-9]+|"times":{[^}]*}', r'"\1":0', text)
 
 
 @pytest.fixture

@@ -144,6 +144,7 @@ def main() -> int:
             evaluations=6 if asked.smoke_test else 40,
             pruning={"name": "halving", "grace": 1, "reduction": 2, "maximum": epochs},
             checkpoint_interval="1m",  # A training that is killed goes on from where it was a minute before.
+            gpu_memory=0.45,  # Two on each GPU: one that needs more fails, and does not take it from the other.
             run_dir=asked.run_dir or (None if asked.smoke_test else "runs/cifar10"),
             quiet=False,
         )

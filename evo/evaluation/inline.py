@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.evaluation.team import Report, Team
-from evo.events import Identity, json_scalars, json_text
+from evo.events import Identity, Status, json_scalars, json_text
 from evo.limits import Params
 from evo.objectives import Interrupted, Trial, check_loss, optional_method, prepare
 from evo.storage import why_not_writable
@@ -22,6 +22,8 @@ from evo.worker import Outcome
 
 SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""
+GPU_MEMORY = "EVO_GPU_MEMORY"
+"""Another: the share of its GPU's memory that each may use."""
 _COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
@@ -69,12 +71,14 @@ class RunningTrial:
         self.checkpoint_interval = checkpoint_interval
         self.attempt = attempt
         self.session = os.environ.get(SESSION, "")
+        self.gpu_memory = float(os.environ.get(GPU_MEMORY, 1.0))
         self.results = results
         self._communicator = communicator
         self._is_interrupted = is_interrupted
         self._agree = agree
         self._was_told = False
         self.metrics: dict[str, Any] = {}
+        self.times: dict[str, float] = {}
         self._folder = folder
         self._report = report
         self._should_stop = False
@@ -132,6 +136,10 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     """
     began = time.perf_counter()
     metrics: dict[str, Any] = {}
+
+    def end(status: Status, **known: Any) -> Outcome:
+        return Outcome(status=status, seconds=time.perf_counter() - began, times=_finite_times(trial), **known)
+
     try:
         loss = check_loss(run(dict(params), trial))
         metrics = json_scalars(trial.metrics)
@@ -140,23 +148,25 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     except BaseException as error:
         # With an evaluation its own processes may be told to end, which it then takes for their failure.
         if trial.was_interrupted:
-            return Outcome(status="interrupted", seconds=time.perf_counter() - began)
+            return end("interrupted")
         with suppress(Exception):  # They may be what went wrong.
             metrics = json_scalars(trial.metrics)
         unwritable = trial.why_not_writable(error)
-        return Outcome(
-            status="interrupted" if unwritable else "failed",
-            seconds=time.perf_counter() - began,
+        return end(
+            "interrupted" if unwritable else "failed",
             metrics=metrics,
             error=f"{unwritable} ({one_line(error)})" if unwritable else one_line(error),
             traceback=json_text(traceback.format_exc()),
         )
-    return Outcome(
-        status="pruned" if trial.should_stop else "completed",
-        loss=loss,
-        seconds=time.perf_counter() - began,
-        metrics=metrics,
-    )
+    return end("pruned" if trial.should_stop else "completed", loss=loss, metrics=metrics)
+
+
+def _finite_times(trial: RunningTrial) -> dict[str, float]:
+    times: dict[str, float] = {}
+    with suppress(Exception):  # They may be anything that an objective has put there, and are no reason to fail.
+        for name, seconds in json_scalars(trial.times).items():
+            times[name] = round(float(seconds), 6)
+    return times
 
 
 def one_line(error: BaseException) -> str:

@@ -51,7 +51,7 @@ class DataKeeper:
         key = repr(sorted(params.items()))
         if self._data is None or key != self._key:
             self.drop()
-            with _same_random_numbers():
+            with same_random_numbers():
                 data = make()
             if isinstance(data, L.LightningDataModule):
                 self._wrap(data, f"{type(data).__module__}.{type(data).__qualname__} {key}", session)
@@ -76,13 +76,13 @@ class DataKeeper:
 
         @functools.wraps(prepare)
         def prepare_once() -> None:
-            with _same_random_numbers():
+            with same_random_numbers():
                 once_per_node(name, session, prepare)
 
         @functools.wraps(setup)
         def setup_once(stage: str) -> None:
             if stage not in self._stages:
-                with _same_random_numbers():
+                with same_random_numbers():
                     setup(stage)
                 self._stages.add(stage)
 
@@ -118,7 +118,8 @@ def once_per_node(name: str, session: str, act: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _same_random_numbers() -> Iterator[None]:
+def same_random_numbers() -> Iterator[None]:
+    """Let what is done to the data inside see the same random numbers in all trainings, and change none outside."""
     with isolate_rng():
         random.seed(_DATA_SEED)
         torch.manual_seed(_DATA_SEED)

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
+from evo.lightning.activities import make_profiler
 from evo.lightning.callbacks import (
     CHECKPOINT,
     STATE,
@@ -29,11 +30,14 @@ from evo.lightning.callbacks import (
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import process_group
+from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
 from evo.lightning.predictions import Predictions
+from evo.lightning.stacked import Place, keep_stacked
 from evo.objectives import Trial
 
-OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", "num_nodes", "devices")
+_SPREAD = ("num_nodes", "devices")
+OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", *_SPREAD)
 DEFAULT_SETTINGS: dict[str, Any] = {
     "accelerator": "auto",
     "num_sanity_val_steps": 0,
@@ -75,6 +79,9 @@ class LightningObjective:
             device, no sanity check, TensorBoard's logger). Copied for every training, so that no callback remembers
             the last one. Values may be sections, a logger's for example; its save_dir is the individual's folder.
         compile: Compile the module with torch.compile.
+        keep_data: "memory": read every example once and take all batches from memory; "device": from the GPU where the
+            examples fit. None: load as the data module does. See `evo.lightning.stacked`: examples must be of equal
+            shape, and what their dataset does at random (augmentation) it does only once.
 
     Raises:
         ValueError: A setting is out of range, or trainer sets what the objective sets itself.
@@ -99,15 +106,21 @@ class LightningObjective:
     early_stopping: Mapping[str, Any] | bool | None = True
     trainer: Mapping[str, Any] | None = None
     compile: bool = False
+    keep_data: Place | None = None
     _kept: DataKeeper = field(default_factory=DataKeeper, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         settings = self.trainer or {}
         if self.mode not in get_args(Mode):
             raise ValueError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
+        if self.keep_data not in (None, *get_args(Place)):
+            raise ValueError(f"keep_data is {self.keep_data!r}: it must be 'memory', 'device' or absent.")
         for name in OWN_SETTINGS:
             if name in settings:
-                raise ValueError(f"trainer sets {name!r}, which the objective sets itself. Leave it out of trainer.")
+                several = " For several GPUs per training, set ranks_per_worker." if name in _SPREAD else ""
+                raise ValueError(
+                    f"trainer sets {name!r}, which the objective sets itself. Leave it out of trainer.{several}"
+                )
         if self.max_epochs is not None and "max_epochs" in settings:
             raise ValueError("trainer sets 'max_epochs', which the objective has as well. Give it once.")
         epochs = settings.get("max_epochs", self.max_epochs)
@@ -124,7 +137,8 @@ class LightningObjective:
         The state, `last.ckpt`, is left behind: until the loss is recorded, it may be needed again.
 
         Puts into trial.metrics what the module logged in the best validation, `epochs` (how many were trained) and
-        `best_epoch` (counted from 1). Metrics that are not finite are left out.
+        `best_epoch` (counted from 1). Metrics that are not finite are left out. trial.times gets the seconds of the
+        activities, see `evo.lightning.activities`.
 
         Raises:
             ValueError: A parameter that no constructor takes, or a monitored metric that the module does not log.
@@ -134,7 +148,7 @@ class LightningObjective:
         """
         state = trial.folder / STATE
         shares = self._share_out(params)
-        with quiet(trial.rank), process_group(trial) as group:
+        with quiet(trial.rank), limited_memory(trial), process_group(trial) as group:
             try:
                 module, data = self._build(shares, trial)
                 if group.is_first and not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
@@ -145,6 +159,7 @@ class LightningObjective:
                 callbacks = [KeepSigterm(), report, *self._stopping(shares), *saving]
                 logger = TensorBoardLogger(trial.folder, name="", version="", default_hp_metric=False)
                 trainer = self._make_trainer(shares, trial, callbacks, logger)
+                trial.times = trainer.profiler.seconds  # type: ignore[attr-defined]
                 # The file is our own: it may hold more than weights.
                 trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
             except BaseException:
@@ -221,7 +236,7 @@ class LightningObjective:
         torch.set_num_threads(trial.threads)
         L.seed_everything(trial.seed, workers=True, verbose=False)
         module = _make(shares["model"])
-        data = self._kept.get(shares["data"][1], trial.session, lambda: _make(shares["data"]))
+        data = self._kept.get(shares["data"][1], trial.session, lambda: self._make_data(shares["data"]))
         for thing, kind in ((module, L.LightningModule), (data, L.LightningDataModule)):
             if not isinstance(thing, kind):
                 raise ValueError(
@@ -231,6 +246,12 @@ class LightningObjective:
         if self.compile:
             module.compile()
         return module, data
+
+    def _make_data(self, what: tuple[Part, Mapping[str, Any]]) -> Any:
+        data = _make(what)
+        if self.keep_data and isinstance(data, L.LightningDataModule):
+            keep_stacked(data, self.keep_data)
+        return data
 
     def _stopping(self, shares: Shares) -> list[L.Callback]:
         if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
@@ -248,6 +269,7 @@ class LightningObjective:
             share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
         given = part.make(share)
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
+        profiler = make_profiler(given.pop("profiler", None), trial.folder)
         together = isinstance(logger, TensorBoardLogger) and trial.size > 1
         environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
         plugins = [environment, *_as_list(given.pop("plugins", None))]
@@ -256,7 +278,9 @@ class LightningObjective:
         # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
         spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
         settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given
-        return L.Trainer(**settings, default_root_dir=trial.folder, callbacks=callbacks, plugins=plugins)
+        return L.Trainer(
+            **settings, default_root_dir=trial.folder, callbacks=callbacks, plugins=plugins, profiler=profiler
+        )
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from evo.events import AnyEvent, Finished, Identity, Started
 from evo.limits import Params
 from evo.population import precedence
+from evo.report.times import gather_times
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,11 @@ class Result:
     def individuals(self) -> list[Evaluation]:
         """All individuals, in the order in which they were started; read when first asked for."""
         return gather_evaluations(self.events())
+
+    @functools.cached_property
+    def times(self) -> Mapping[str, float]:
+        """Seconds by activity, of all workers together; see `evo.report.times.gather_times`."""
+        return gather_times(self.events())
 
     @property
     def best(self) -> Evaluation | None:

@@ -17,7 +17,7 @@ from evo.migration import Migration
 from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
-from evo.report.tables import count_text, number_text, plain_console, summary_text
+from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.topology import Archipelago, topology_text
 
 _MOST_ISLANDS = 12
@@ -144,6 +144,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"the best candidate, {best.name}, on the test set, from its saved weights: {figures}")
     if result.test_error:
         notes.append(f"the best candidate could not be tested: {result.test_error}")
+    if shares := shares_text(result.times):
+        notes.append(f"where the time went: {shares}")
     if result.digest:
         live = workers - len(result.lost_ranks) * workers // ranks
         who = "ranks" if workers == ranks else "workers"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evo.report.records import Evaluation, Result, Run, count_statuses, failure_reasons, rank_evaluations
+from evo.report.times import MEASURED, OUTSIDE
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
@@ -85,6 +86,27 @@ def nothing_found_text(result: Result) -> str:
     reasons = failure_reasons(result.individuals)
     often = f"; the most frequent error, {len(reasons[0][1])} times: {reasons[0][0]}" if reasons else ""
     return f"{ended}: {result.stop_reason}{often}"
+
+
+def shares_text(times: Mapping[str, float]) -> str:
+    """The shares of all activities, training before the rest; empty when no training has measured its own.
+
+    Args:
+        times: See `evo.report.times.gather_times`.
+
+    Example:
+        >>> shares_text({"forward": 60.0, "backward": 39.96, "breeding": 0.04, "waiting": 100.0})
+        'forward 30.0 %, backward 20.0 %; outside of trainings: waiting 50.0 %'
+    """
+    if not set(times) & set(MEASURED):
+        return ""
+    shares = {name: f"{name} {percent:.1f} %" for name in times if (percent := 100 * times[name] / sum(times.values()))}
+    shown = {name: text for name, text in shares.items() if not text.endswith(" 0.0 %")}
+    inside, outside = (
+        ", ".join(text for name, text in shown.items() if (name in OUTSIDE) == is_outside)
+        for is_outside in (False, True)
+    )
+    return inside + (f"; outside of trainings: {outside}" if outside else "")
 
 
 def number_text(value: Any) -> str:

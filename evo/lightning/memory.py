@@ -1,0 +1,36 @@
+"""A GPU's memory, when several trainings share it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from evo.objectives import Trial
+
+
+@contextmanager
+def limited_memory(trial: Trial) -> Iterator[None]:
+    """Keep a training within its share of its GPU's memory, so that it fails by itself rather than its neighbours.
+
+    Args:
+        trial: Says how large the share is. What CUDA itself needs in each process, some hundred megabytes, comes on
+            top of it.
+
+    Raises:
+        torch.OutOfMemoryError: The memory ran out; the message says what to change.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(trial.gpu_memory)
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        share = f" ({trial.gpu_memory:.3g} of it: gpu_memory)" if trial.gpu_memory < 1 else ""
+        # The first two sentences: the rest is advice on torch's settings.
+        said = " ".join(re.split(r"(?<=\.) ", str(error))[:2])
+        raise torch.OutOfMemoryError(
+            f"the memory of the GPU that this training may use{share} ran out; limit what makes the network or its "
+            f"batches large, or let fewer ranks share a GPU. {said}"
+        ) from error

@@ -1,0 +1,155 @@
+"""A data module's examples, stacked into tensors that stay in memory or on the device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, final
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from evo.lightning.data import same_random_numbers
+
+Place: TypeAlias = Literal["memory", "device"]
+
+_HOOKS = ("train_dataloader", "val_dataloader", "test_dataloader")
+_CHUNK = 256  # Examples that are read at a time.
+_MOST_OF_THE_DEVICE = 0.5  # Of its free memory, that the examples of one loader may take: the network needs some too.
+
+
+@final
+class Stacked(Dataset[Any]):
+    """All examples of a dataset, of which batches are taken by indexing.
+
+    Args:
+        batch: All examples as one batch: a structure of tensors of shape (examples, ...).
+        size: How many these are.
+
+    Example:
+        >>> stacked = Stacked([torch.arange(10, 14), torch.tensor([0, 1, 0, 1])], 4)
+        >>> stacked.__getitems__([3, 0])
+        [tensor([13, 10]), tensor([1, 0])]
+    """
+
+    def __init__(self, batch: Any, size: int) -> None:
+        self.batch, self.size = batch, size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Any:
+        return apply_to_collection(self.batch, Tensor, lambda tensor: tensor[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Any:
+        """A batch; a DataLoader asks for it rather than for one example after another."""
+        wanted = torch.as_tensor(indices)
+        return apply_to_collection(self.batch, Tensor, lambda tensor: tensor[wanted.to(tensor.device)])
+
+
+def keep_stacked(data: L.LightningDataModule, place: Place) -> None:
+    """Let a data module's loaders take their batches from memory, or from the device where they fit.
+
+    Each example is read once, when a loader is first asked for, with that loader's own workers: what a dataset does at
+    random, it does only then. Batches, their order and the state of the random number generators are the same as
+    without.
+
+    Args:
+        data: Its loaders' datasets have a length, and examples of equal shape; it is changed.
+        place: "device": if they take less than half of its free memory.
+    """
+    kept: dict[tuple[str, int], Stacked] = {}
+    for hook in _HOOKS:
+        if is_overridden(hook, data, L.LightningDataModule):
+            setattr(data, hook, _keeping(data, hook, place, kept))
+
+
+def _keeping(
+    data: L.LightningDataModule, hook: str, place: Place, kept: dict[tuple[str, int], Stacked]
+) -> Callable[[], Any]:
+    make = getattr(data, hook)
+
+    @functools.wraps(make)
+    def make_stacked() -> Any:
+        count = 0
+
+        def replace(loader: DataLoader[Any]) -> DataLoader[Any]:
+            nonlocal count
+            count += 1
+            stacked = kept.get((hook, count))
+            if stacked is None or len(stacked) != len(loader.dataset):  # type: ignore[arg-type]
+                stacked = kept[hook, count] = _stack(loader, hook)
+                if place == "device":
+                    _move(stacked, data)
+            return _like(loader, stacked)
+
+        return apply_to_collection(make(), DataLoader, replace)
+
+    return make_stacked
+
+
+def _stack(loader: DataLoader[Any], hook: str) -> Stacked:
+    where = f"keep_data: {hook} of the data module"
+    if type(loader) is not DataLoader or loader.batch_sampler is None or loader.collate_fn is not default_collate:
+        raise ValueError(f"{where} has no batches as DataLoader makes them by default: leave keep_data out")
+    try:
+        size = len(loader.dataset)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{where} has a dataset without a length: leave keep_data out") from None
+    stacked = Stacked(None, size)
+    with same_random_numbers():
+        reader = DataLoader(loader.dataset, _CHUNK, num_workers=loader.num_workers)
+        for number, chunk in enumerate(reader):
+            if not number:
+                stacked.batch = apply_to_collection(chunk, Tensor, lambda part: part.new_empty((size, *part.shape[1:])))
+            _fill(stacked.batch, chunk, number * _CHUNK, where)
+    return stacked
+
+
+def _fill(whole: Any, chunk: Any, start: int, where: str) -> None:
+    """Copy a chunk of examples to its place in the structure of all."""
+    if isinstance(whole, Tensor) and isinstance(chunk, Tensor) and whole.shape[1:] == chunk.shape[1:]:
+        whole[start : start + len(chunk)] = chunk
+    elif isinstance(whole, dict) and isinstance(chunk, dict) and whole.keys() == chunk.keys():
+        for name in whole:
+            _fill(whole[name], chunk[name], start, where)
+    elif isinstance(whole, list | tuple) and isinstance(chunk, list | tuple) and len(whole) == len(chunk):
+        for part, other in zip(whole, chunk, strict=True):
+            _fill(part, other, start, where)
+    else:
+        raise ValueError(
+            f"{where} has examples that are not all tensors or numbers of equal shape: leave keep_data out"
+        )
+
+
+def _move(stacked: Stacked, data: L.LightningDataModule) -> None:
+    device = data.trainer.strategy.root_device if data.trainer else torch.device("cpu")
+    if device.type != "cuda":
+        return
+    sizes: list[int] = []
+    apply_to_collection(stacked.batch, Tensor, lambda tensor: sizes.append(tensor.nbytes))
+    free = torch.cuda.mem_get_info(device)[0]
+    if sum(sizes) > _MOST_OF_THE_DEVICE * free:
+        print(
+            f"keep_data: the examples take {sum(sizes) / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB that "
+            f"are free on {device}: they stay in memory"
+        )
+        return
+    stacked.batch = apply_to_collection(stacked.batch, Tensor, lambda tensor: tensor.to(device))
+
+
+def _like(loader: DataLoader[Any], stacked: Stacked) -> DataLoader[Any]:
+    """A loader of the same batches in the same order."""
+    batches: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
+    if loader.batch_size is not None:  # Or the batch sampler is the user's.
+        # Apart, so that Lightning can take another sampler when several processes share the examples.
+        batches = {"batch_size": loader.batch_size, "sampler": loader.sampler, "drop_last": loader.drop_last}
+    return DataLoader(stacked, collate_fn=_as_it_is, generator=loader.generator, **batches)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,258 @@
+"""Data kept in memory, and a GPU's memory that several trainings share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from helpers import FakeTrial
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
+
+from evo.config import Config
+from evo.evaluation import GPU_MEMORY, InlineEvaluator
+from evo.lightning import LightningObjective
+from evo.lightning.memory import limited_memory
+from evo.lightning.stacked import Stacked, keep_stacked
+
+
+class Squares(Dataset[Any]):
+    """Counts how often an example is read."""
+
+    def __init__(self, size: int = 50) -> None:
+        self.read = 0
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Any:
+        self.read += 1
+        return {"x": torch.full((2, 3), float(index)), "extra": (index, float(index**2))}
+
+
+class Data(L.LightningDataModule):
+    def __init__(self, batch_size: int = 8, **options: Any) -> None:
+        super().__init__()
+        self.batch_size, self.options = batch_size, options
+
+    def setup(self, stage: str) -> None:
+        self.squares, self.others = Squares(), Squares(20)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.squares, **{"batch_size": self.batch_size, "shuffle": True, **self.options})
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        return [DataLoader(self.others, batch_size=7), DataLoader(self.others, batch_size=20)]
+
+
+def batches(data: L.LightningDataModule, epochs: int = 2) -> list[Any]:
+    torch.manual_seed(0)
+    loader = data.train_dataloader()
+    return [batch for _ in range(epochs) for batch in loader] + [torch.rand(1)]
+
+
+def flat(batch: Any) -> list[torch.Tensor]:
+    if isinstance(batch, torch.Tensor):
+        return [batch]
+    return [tensor for part in (batch.values() if isinstance(batch, dict) else batch) for tensor in flat(part)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": False},
+        {"drop_last": True},
+        {"num_workers": 2},
+        {"generator": torch.Generator().manual_seed(7)},
+        {"sampler": [5, 3, 3, 1], "shuffle": False},
+        {"batch_sampler": [[1, 2], [30]], "batch_size": 1, "shuffle": False},
+    ],
+    ids=str,
+)
+def test_batches_and_their_order_are_the_same_and_each_example_is_read_once(options: dict[str, Any]) -> None:
+    plain, kept = Data(**options), Data(**options)
+    keep_stacked(kept, "memory")
+    found = []
+    for data in (plain, kept):
+        data.setup("fit")
+        if "generator" in options:
+            options["generator"].manual_seed(7)
+        found.append(batches(data))
+    for one, other in zip(*found, strict=True):
+        assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(flat(one), flat(other), strict=True))
+    assert [type(batch) for batch in found[0]] == [type(batch) for batch in found[1]]
+    batches(kept)
+    assert kept.squares.read == (0 if options.get("num_workers") else 50)  # Workers count for themselves.
+
+
+def test_several_loaders_are_kept_each_and_a_dataset_of_another_length_is_read_anew() -> None:
+    data = Data()
+    keep_stacked(data, "device")
+    data.setup("fit")
+    assert [len(next(iter(loader))["x"]) for loader in data.val_dataloader()] == [7, 20]
+    data.others.size = 10
+    assert [len(next(iter(loader))["x"]) for loader in data.val_dataloader()] == [7, 10]
+
+
+def test_a_hook_that_the_data_module_does_not_have_is_left_alone() -> None:
+    data = Data()
+    keep_stacked(data, "memory")
+    assert data.test_dataloader.__func__ is L.LightningDataModule.test_dataloader  # type: ignore[attr-defined]
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter([torch.zeros(1)])
+
+
+class Ragged(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return torch.zeros(1 if index < 40 else 2)
+
+
+class Named(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return torch.zeros(1), f"example {index}"
+
+
+class Loader(DataLoader[Any]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DataLoader(Stream(), batch_size=2), "a dataset without a length"),
+        (lambda: DataLoader(Squares(), batch_size=2, collate_fn=lambda examples: examples), "no batches as DataLoader"),
+        (lambda: DataLoader(Squares(), batch_size=None), "no batches as DataLoader"),
+        (lambda: Loader(Squares(), batch_size=2), "no batches as DataLoader"),
+        (lambda: DataLoader(Named(), batch_size=2), "not all tensors or numbers of equal shape"),
+    ],
+)
+def test_what_cannot_be_stacked_is_refused(make: Callable[[], DataLoader[Any]], message: str) -> None:
+    data = Data()
+    data.train_dataloader = make  # type: ignore[method-assign]
+    keep_stacked(data, "memory")
+    with pytest.raises(ValueError, match=f"keep_data: train_dataloader of the data module has .*{message}"):
+        data.train_dataloader()
+
+
+def test_examples_of_different_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evo.lightning.stacked._CHUNK", 40)  # Within one, torch says it.
+    data = Data()
+    data.train_dataloader = lambda: DataLoader(Ragged(), batch_size=2)  # type: ignore[method-assign]
+    keep_stacked(data, "memory")
+    with pytest.raises(ValueError, match=r"keep_data: train_dataloader .* equal shape: leave keep_data out"):
+        data.train_dataloader()
+
+
+class Net(L.LightningModule):
+    def __init__(self, lr: float = 0.1) -> None:
+        super().__init__()
+        self.linear, self.lr = torch.nn.Linear(3, 1), lr
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        return self.linear(batch["x"] / 50).square().mean()
+
+    def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> None:
+        self.log("val_loss", self.linear(batch["x"] / 50).square().mean(), add_dataloader_idx=False)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+
+class OneValidation(Data):
+    def val_dataloader(self) -> Any:
+        return super().val_dataloader()[0]
+
+
+def test_trainings_have_the_same_losses_with_data_that_is_kept_and_read_it_once(tmp_path: Path) -> None:
+    losses = {}
+    for place in (None, "memory", "device"):
+        objective = LightningObjective(Net, OneValidation, max_epochs=3, keep_data=place)  # type: ignore[arg-type]
+        trials = [FakeTrial(tmp_path / f"{place}-{number}", seed=number) for number in range(2)]
+        losses[place] = [objective({"lr": 0.1}, trial) for trial in trials]
+        data = objective._kept._data
+        assert isinstance(data, OneValidation)
+        assert (data.squares.read == 50) == (place is not None)
+    assert losses[None] == losses["memory"] == losses["device"]
+    assert losses[None][0] != losses[None][1]
+
+
+def test_examples_go_to_the_device_only_where_they_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved: list[str] = []
+
+    class Trainer:
+        class strategy:
+            root_device = torch.device("cuda:0")
+
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: moved.append(str(device)) or tensor)
+    rows = TensorDataset(torch.zeros(100, 10))  # 4000 bytes.
+    for free in (8000, 7999):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**6))
+        data = Data()
+        data.train_dataloader = lambda: DataLoader(rows, batch_size=10)  # type: ignore[method-assign]
+        data.trainer = Trainer()  # type: ignore[assignment]
+        keep_stacked(data, "device")
+        data.train_dataloader()
+    assert moved == ["cuda:0"]
+    assert "more than half" in capsys.readouterr().out
+
+
+def test_an_unknown_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="keep_data is 'gpu': it must be 'memory', 'device' or absent"):
+        LightningObjective(Net, Data, max_epochs=1, keep_data="gpu")  # type: ignore[arg-type]
+
+
+def test_a_stacked_dataset_gives_examples_one_by_one_too() -> None:
+    examples = [{"x": torch.arange(3.0) + number} for number in range(4)]
+    stacked = Stacked(default_collate(examples), 4)
+    assert all(torch.equal(stacked[number]["x"], examples[number]["x"]) for number in range(4))
+
+
+# The memory of a GPU.
+
+
+def test_a_share_of_memory_reaches_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+
+    def limited(params: Any, trial: Any) -> float:
+        with limited_memory(trial):
+            return 0.0
+
+    evaluator = InlineEvaluator(limited, lambda identity: tmp_path, {GPU_MEMORY: "0.25"})
+    evaluator.open(["x"])
+    evaluator.start((0, 0), {"x": 1}, 1, lambda step, loss: False)
+    evaluator.close()
+    assert shares == [0.25]
+
+
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.1 GiB of which 1.00 GiB is free."
+)
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.25, r" \(0.25 of it: gpu_memory\) ran out"), (1.0, " ran out")])
+def test_memory_that_ran_out_is_said_with_the_share_and_what_to_change(
+    share: float, words: str, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(torch.OutOfMemoryError, match=rf"may use{words}; .* Tried to allocate 2.00 GiB\.$"),
+        limited_memory(FakeTrial(tmp_path, gpu_memory=share)),
+    ):
+        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, "half"])
+def test_a_share_that_is_none_is_refused(share: Any) -> None:
+    with pytest.raises(ValueError, match=r"gpu_memory is .*: give a share above 0, at most 1"):
+        Config(gpu_memory=share)

@@ -1,0 +1,218 @@
+"""Where the time went: what a training measures, what a rank does besides, and the sums over a study."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from helpers import Ended, FakeTrial
+from lightning.pytorch.profilers import SimpleProfiler
+from torch.utils.data import DataLoader, TensorDataset
+
+import evo
+from evo.events import AnyEvent, Done, Finished, Joined
+from evo.lightning import LightningObjective
+from evo.lightning.activities import PROFILERS, Activities, make_profiler
+from evo.report.tables import shares_text
+from evo.report.times import MEASURED, OUTSIDE, gather_times
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+
+# Of one training.
+
+
+@pytest.mark.parametrize(
+    ("action", "activity"),
+    [
+        ("[_TrainingEpochLoop].train_dataloader_next", "loading"),
+        ("[_EvaluationLoop].val_next", "loading"),
+        ("[Strategy]SingleDeviceStrategy.batch_to_device", "loading"),
+        ("[LightningDataModule]Images.setup", "loading"),
+        ("[Strategy]DDPStrategy.training_step", "forward"),
+        ("[Strategy]SingleDeviceStrategy.backward", "backward"),
+        ("[LightningModule]Net.optimizer_step", "optimizer"),
+        ("[LightningModule]Net.optimizer_zero_grad", "optimizer"),
+        ("optimizer_step", "optimizer"),
+        ("[Strategy]SingleDeviceStrategy.validation_step", "validation"),
+        ("[Callback]EarlyStopping{'monitor': 'val_loss', 'mode': 'min'}.on_validation_end", "validation"),
+        ("save_checkpoint", "checkpoints"),
+        ("[Callback]SaveState.on_save_checkpoint", "checkpoints"),
+        ("[Callback]EarlyStopping{'monitor': 'validation_loss', 'mode': 'min'}.on_train_batch_start", None),
+        ("run_training_batch", None),
+    ],
+)
+def test_an_action_of_lightning_belongs_to_an_activity(action: str, activity: str | None) -> None:
+    clock = Clock()
+    activities = Activities(clock=clock)
+    with activities.profile(action):
+        clock.spend(2.0)
+    assert activities.seconds == ({activity: 2.0} if activity else {})
+
+
+def test_the_innermost_action_counts_and_what_is_none_belongs_to_what_it_is_part_of() -> None:
+    clock = Clock()
+    activities = Activities(clock=clock)
+    with activities.profile("[LightningModule]Net.optimizer_step"):
+        clock.spend(1.0)
+        with activities.profile("[Strategy]X.training_step"):
+            clock.spend(10.0)
+            with activities.profile("[LightningModule]Net.something"):
+                clock.spend(100.0)
+        clock.spend(1000.0)
+    clock.spend(10_000.0)
+    assert activities.seconds == {"optimizer": 1001.0, "forward": 110.0}
+
+
+def test_an_action_that_raises_has_taken_its_time_as_well() -> None:
+    clock = Clock()
+    activities = Activities(clock=clock)
+    with suppress(StopIteration), activities.profile("[_EvaluationLoop].val_next"):
+        clock.spend(1.0)
+        raise StopIteration
+    clock.spend(1.0)
+    assert activities.seconds == {"loading": 1.0}
+
+
+def test_another_profiler_sees_the_same_and_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    simple = SimpleProfiler()
+    with make_profiler(simple, tmp_path).profile("a"):
+        pass
+    assert list(simple.recorded_durations) == ["a"]
+    with pytest.raises(ValueError, match="profiler 'fast': it must be one of simple, advanced, pytorch"):
+        make_profiler("fast", tmp_path)
+
+
+class Net(L.LightningModule):
+    def __init__(self, lr: float = 0.1) -> None:
+        super().__init__()
+        self.linear, self.lr = torch.nn.Linear(2, 1), lr
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        return self.linear(batch[0]).square().mean()
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self.log("val_loss", self.linear(batch[0]).square().mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+
+class Data(L.LightningDataModule):
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(torch.ones(64, 2)), batch_size=8)
+
+    val_dataloader = train_dataloader
+
+
+@pytest.mark.parametrize("name", [None, *PROFILERS])
+def test_a_training_measures_all_activities_and_writes_the_report_of_the_profiler_that_is_asked_for(
+    name: str | None, tmp_path: Path
+) -> None:
+    trial = FakeTrial(tmp_path)
+    LightningObjective(Net, Data, max_epochs=1, trainer={"profiler": name})({"lr": 0.1}, trial)
+    assert set(trial.times) == set(MEASURED)
+    assert all(seconds > 0 for seconds in trial.times.values())
+    reports = [file.read_text() for file in tmp_path.glob("fit-profile*.txt")]
+    assert len(reports) == (name is not None)
+    assert all(report.startswith("FIT Profiler Report") for report in reports)
+
+
+# Of a study.
+
+
+def join(rank: int, time: float, ranks: int = 2) -> Joined:
+    return Joined(time=time, rank=rank, ranks=ranks, host="", device="")
+
+
+def finish(rank: int, generation: int, time: float, seconds: float, status: Any = "failed", **times: float) -> Finished:
+    return Finished(time=time, individual=(rank, generation), status=status, seconds=seconds, rank=rank, times=times)
+
+
+def done(rank: int, time: float, **times: float) -> Done:
+    return Done(time=time, rank=rank, reason="", times=times)
+
+
+EVENTS: list[AnyEvent] = [
+    join(0, 0.0),
+    join(1, 0.5),
+    finish(0, 0, 10.0, 8.0, forward=3.0, backward=4.0),
+    finish(1, 0, 11.0, 8.0, forward=8.0, status="interrupted"),
+    done(1, 12.0, breeding=0.25, waiting=0.5),
+    done(0, 13.0, breeding=0.25, exchange=1.0),
+    join(1, 20.0, ranks=3),
+    join(0, 20.0, ranks=3),
+    finish(1, 0, 30.0, 5.0, backward=5.0),
+    done(0, 22.0, handover=2.0),
+    done(1, 31.0),
+    done(1, 32.0, breeding=0.5),  # Rank 2 died, and this one went on.
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_times_are_summed_up_over_workers_and_sessions_in_any_order_and_once(seed: int) -> None:
+    events = EVENTS + EVENTS
+    random.Random(seed).shuffle(events)
+    assert gather_times(events) == {
+        "forward": 11.0,
+        "backward": 9.0,
+        "other": 1.0,
+        "handover": 2.0,
+        "breeding": 1.0,
+        "exchange": 1.0,
+        "waiting": 0.5 + 1.0 + 10.0,
+    }
+
+
+def test_evaluations_that_measure_nothing_are_one_activity_and_others_have_their_own_names() -> None:
+    assert gather_times([finish(0, 0, 1.0, 2.0)]) == {"evaluation": 2.0}
+    assert gather_times([finish(0, 0, 1.0, 2.0, solving=1.5)]) == {"other": 0.5, "solving": 1.5}
+
+
+def test_shares_are_shown_of_trainings_only() -> None:
+    assert shares_text({"evaluation": 3.0, "waiting": 1.0}) == ""
+    assert shares_text({"forward": 3.0, "waiting": 1.0}) == "forward 75.0 %; outside of trainings: waiting 25.0 %"
+    assert shares_text({"forward": 3.0, "breeding": 1e-9}) == "forward 100.0 %"
+
+
+def measured(params: dict[str, Any], trial: Any) -> float:
+    trial.times["solving"] = 0.5
+    trial.times["nonsense"] = "x"
+    return float(params["x"])
+
+
+def test_an_objective_may_measure_what_it_likes_and_a_run_tells_all_of_it(tmp_path: Path) -> None:
+    result = evo.minimize(measured, {"x": (0.0, 1.0)}, evaluations=3, run_dir=str(tmp_path))
+    assert result.times["solving"] == 1.5
+    assert {"breeding", "exchange"} <= set(result.times)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["times"]["solving"] == 1.5
+    assert "nonsense" not in summary["times"]
+
+
+@pytest.mark.mpi
+def test_a_study_of_trainings_says_where_its_time_went(mpirun: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = mpirun(2, "-m", "evo.run", "digits", "--evaluations", "2", "--run-dir", "run")
+    assert ended.status == 0, ended.err
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("where the time went: loading ")]
+    assert "; outside of trainings: " in line
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert {*MEASURED, "other", *OUTSIDE} == set(summary["times"])
+    # Both ranks, from when they join: all of their time but the start of the two processes and the test at the end.
+    assert sum(summary["times"].values()) <= 2 * summary["seconds"]
