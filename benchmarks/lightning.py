@@ -1,18 +1,19 @@
 """How many networks are trained in an hour, by evo and as it is usually done; and what evo adds to a training.
 
-    python benchmarks/lightning.py [--candidates 8] [--pairs 15] [--quick]
+    python benchmarks/lightning.py [--candidates 6] [--pairs 15] [--quick]
 
 The network is that of tutorials/mnist.py: 2 to 10 convolutions of 10 channels; candidates are drawn at random from the
-tutorial's limits. The images are noise with a bright square, in files like MNIST's, 60,000 and 10,000 of 28x28. An epoch
-is cut to --images of them, validated on 1,000, so that a training takes seconds; a real one has 50,000 and 10,000. One
-rank trains, with one CPU thread unless --threads says otherwise, on a GPU if there is one.
+tutorial's limits. The images are noise with a bright square, in files like MNIST's, 60,000 and 10,000 of 28x28. An
+epoch is cut to --images of them, validated on 1,000, so that a training takes seconds; a real one has 50,000 and
+10,000. One rank trains, with one CPU thread unless --threads says otherwise, on a GPU if there is one.
 
-All ways get the same candidates with the same seeds in the same order, and all train each one before the next, in
-changing order, so that a noisy machine is noisy for all. Each is a process that has been started before, and has trained
-one candidate that is not counted. Their losses are compared.
+All ways get the same candidates with the same seeds, and all train each one before the next, in changing order, so that
+a noisy machine is noisy for all. Each is a process that has been started before, and has trained one candidate that is
+not counted. Their losses are compared.
 
 evo                      evo.minimize with a LightningObjective: the time from the start of a training to the start of
                          the next one, whatever lies between
+evo, kept in memory      the same with keep_data="memory"
 new trainer              in one process, a new Trainer and new DataLoaders with 2 workers for each candidate, the images
                          read anew, as in the tutorial of Propulate; without its costly transformations of each image
 new trainer, no workers  the same, but the process that trains loads the images as well
@@ -21,185 +22,34 @@ new process              as "new trainer", in a new process for each candidate
 bare                     the process calls Trainer.fit, one training after another, on images already read, with the
                          callbacks that a user needs: early stopping, the best weights, TensorBoard's log
 
+"times evo" are medians of the candidates' ratios; the figures in brackets are where a median lies with 95 % confidence.
 CPU time is that of all processes of a way together; it suffers less from other load than the time on the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import resource
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any
 
 import numpy as np
+from lightning_ways import Anew, Search, Served, Training, Way
 
-if __name__ == "__main__":  # Rather than this folder, where this file would hide the library of its name.
-    sys.path[0] = str(Path(__file__).parents[1] / "tutorials")
+sys.path.append(str(Path(__file__).parents[1] / "tutorials"))
 
 from datafiles.idx import write_idx
 
 EVO, BARE, ANEW = "evo", "bare", "new process"
-USUAL = ("new trainer", "new trainer, no workers", ANEW)
+WAYS = (EVO, "evo, kept in memory", "new trainer", "new trainer, no workers", ANEW)
 SIDE = 28  # Pixels.
 CONFIDENCE = 0.95
-TICKS = os.sysconf("SC_CLK_TCK")  # Per second.
-
-Candidate = tuple[dict[str, Any], int]
-"""Parameters, and the seed of the training."""
-
-
-class Training(NamedTuple):
-    """What a training took, in seconds on the clock and of all CPUs, and its loss."""
-
-    wall: float
-    cpu: float
-    loss: float
-
-
-class Way(ABC):
-    """A way to have candidates trained.
-
-    Attributes:
-        startup: Seconds until it could begin.
-    """
-
-    startup = math.nan
-
-    @abstractmethod
-    def train(self, candidate: Candidate) -> Training:
-        """Train a candidate to the end."""
-
-
-class Served(Way):
-    """A process that trains what it is told.
-
-    Args:
-        name: Of the way.
-        job: See `lightning_ways.Job`.
-    """
-
-    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
-        address = f"{job['runs']}/socket"
-        Path(job["runs"]).mkdir()
-        began = time.perf_counter()
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(address)
-            server.listen()
-            server.settimeout(0.2)
-            self._process = subprocess.Popen(command(name, job, address), stdout=subprocess.DEVNULL)
-            closing.callback(end, self._process)
-            self._channel = accept(server, self._process)
-        closing.callback(self._channel.close)
-        self.startup = time.perf_counter() - began
-
-    def train(self, candidate: Candidate) -> Training:
-        return self._measure(lambda: self._ask(candidate))
-
-    def _ask(self, candidate: Candidate) -> float:
-        self._channel.send(candidate)
-        return float(self._channel.recv())
-
-    def _measure(self, act: Callable[[], float]) -> Training:
-        cpu, began = cpu_seconds(self._process.pid), time.perf_counter()
-        loss = act()
-        wall = time.perf_counter() - began
-        return Training(wall, cpu_seconds(self._process.pid) - cpu, loss)
-
-
-@final
-class Search(Served):
-    """A search of evo: it breeds the candidates itself, and waits until each may be trained."""
-
-    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
-        super().__init__(name, job, closing)
-        self.candidate = self._hear("asked")
-
-    def _ask(self, candidate: Candidate) -> float:
-        if candidate != self.candidate:
-            raise RuntimeError(f"evo bred {self.candidate}, and not {candidate}")
-        self._channel.send("begin")
-        loss = self._hear("loss")
-        self.candidate = self._hear("asked")
-        return float(loss)
-
-    def _hear(self, kind: str) -> Any:
-        heard, said = self._channel.recv()
-        if heard != kind:
-            raise RuntimeError(f"a training of evo failed; its search goes on with {said}")
-        return said
-
-
-@final
-class Anew(Way):
-    """A new process for each training."""
-
-    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
-        self._name, self._job = name, job
-        self._number = 0
-
-    def train(self, candidate: Candidate) -> Training:
-        self._number += 1
-        job = {**self._job, "runs": f"{self._job['runs']}/{self._number}"}
-        program = [*command(self._name, job, ""), json.dumps(candidate)]
-        cpu, began = cpu_of_ended(), time.perf_counter()
-        said = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True).stdout
-        wall = time.perf_counter() - began
-        return Training(wall, cpu_of_ended() - cpu, float(said.splitlines()[-1]))
-
-
-def command(name: str, job: dict[str, Any], address: str) -> list[str]:
-    """The command that trains in one of the ways."""
-    return [sys.executable, str(Path(__file__).with_name("lightning_ways.py")), name, json.dumps(job), address]
-
-
-def accept(server: socket.socket, process: subprocess.Popen[bytes]) -> Connection:
-    """The connection to a process, or to one that it has started."""
-    while process.poll() is None:
-        with suppress(TimeoutError):
-            accepted, _ = server.accept()
-            accepted.setblocking(True)
-            return Connection(accepted.detach())
-    raise RuntimeError(f"{process.args} has ended with status {process.returncode}")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process whose connection is closed."""
-    process.terminate()
-    process.wait()
-
-
-def cpu_seconds(root: int) -> float:
-    """What a process, those that it has started and those that these have started have had of all CPUs so far."""
-    parents, seconds = {}, {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # It has ended.
-            fields = file.read_text().rpartition(")")[2].split()
-            number = int(file.parent.name)
-            parents[number] = int(fields[1])
-            seconds[number] = sum(map(int, fields[11:15])) / TICKS  # Those that have ended and were waited for, too.
-    family = {root}
-    while found := {number for number, parent in parents.items() if parent in family} - family:
-        family |= found
-    return sum(seconds[number] for number in family)
-
-
-def cpu_of_ended() -> float:
-    """What the processes that this one has started and waited for have had of all CPUs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def compare(names: Sequence[str], job: dict[str, Any]) -> tuple[dict[str, list[Training]], dict[str, float]]:
@@ -207,7 +57,7 @@ def compare(names: Sequence[str], job: dict[str, Any]) -> tuple[dict[str, list[T
 
     Args:
         names: Of the ways; the first one breeds the candidates.
-        job: See `lightning_ways.Job`.
+        job: See `lightning_trainings.Job`.
 
     Returns:
         The trainings of each way, in the order of the candidates, but for the first one; and the ways' startups.
@@ -297,7 +147,7 @@ def write_images(folder: Path, seed: int = 0) -> None:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--candidates", type=int, default=8, help="trained in all ways, at each batch size")
+    parser.add_argument("--candidates", type=int, default=6, help="trained in all ways, at each batch size")
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[8, 64])
     parser.add_argument("--pairs", type=int, default=15, help="of a training by evo and a bare one, at batch 64")
     parser.add_argument("--images", type=int, default=1024, help="in an epoch")
@@ -324,7 +174,7 @@ def main() -> None:
             print(
                 f"\nbatch {size}: {candidates} candidates, {asked.epochs} epochs of {asked.images} images", flush=True
             )
-            show_throughput(*compare([EVO, *USUAL], job(f"batch-{size}", size, candidates)))
+            show_throughput(*compare(WAYS, job(f"batch-{size}", size, candidates)))
         if pairs:
             print(f"\n{pairs} pairs of the same training, by evo and bare, at batch 64", flush=True)
             show_added(compare([EVO, BARE], job("pairs", 64, pairs))[0])

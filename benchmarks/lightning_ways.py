@@ -1,203 +1,164 @@
-"""The ways to train a candidate that lightning.py compares, each in a process of its own.
-
-    python benchmarks/lightning_ways.py WAY JOB ADDRESS
-
-serves the trainings that are asked for at that Unix socket. A search of evo breeds its candidates itself: the socket
-says which is next, and when it may begin.
-"""
+"""The processes of lightning.py that train, and what they take."""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import resource
+import socket
+import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from multiprocessing.connection import Client, Connection
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, NamedTuple, final
 
-if __name__ == "__main__":  # Rather than this folder, where lightning.py would hide the library.
-    sys.path[0] = str(Path(__file__).parents[1] / "tutorials")
+TICKS = os.sysconf("SC_CLK_TCK")  # Per second.
 
-import lightning as L
-import mnist
-import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler
-
-import evo
-from evo.objectives import Trial
-
-SEARCHES = ("evo",)
-WORKERS = {"new trainer": 2, "new trainer, no workers": 0, "new process": 2}
-BARE = "bare"
+Candidate = tuple[dict[str, Any], int]
+"""Parameters, and the seed of the training."""
 
 
-@final
-@dataclass(frozen=True)
-class Job:
-    """What is trained, but for the candidate.
+class Training(NamedTuple):
+    """What a training took, in seconds on the clock and of all CPUs, and its loss."""
+
+    wall: float
+    cpu: float
+    loss: float
+
+
+class Way(ABC):
+    """A way to have candidates trained.
+
+    Attributes:
+        startup: Seconds until it could begin.
+    """
+
+    startup = math.nan
+
+    @abstractmethod
+    def train(self, candidate: Candidate) -> Training:
+        """Train a candidate to the end."""
+
+
+class Served(Way):
+    """A process that trains what it is told.
 
     Args:
-        images: Folder with the files of MNIST.
-        runs: Folder for what the trainings write.
-        batch_size: For training; the 1,000 images of a validation are one batch.
-        batches: How many an epoch has.
-        epochs: How many a training has, unless it is stopped early.
-        threads: CPU threads of a training.
-        candidates: How many there are.
-        seed: Of the search.
+        name: Of the way.
+        job: See `lightning_trainings.Job`.
     """
 
-    images: str
-    runs: str
-    batch_size: int
-    batches: int
-    epochs: int
-    threads: int
-    candidates: int
-    seed: int
+    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
+        address = f"{job['runs']}/socket"
+        Path(job["runs"]).mkdir()
+        began = time.perf_counter()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(address)
+            server.listen()
+            server.settimeout(0.2)
+            self._process = subprocess.Popen(command(name, job, address), stdout=subprocess.DEVNULL)
+            closing.callback(end, self._process)
+            self._channel = accept(server, self._process)
+        closing.callback(self._channel.close)
+        self.startup = time.perf_counter() - began
 
-    @property
-    def trainer(self) -> dict[str, Any]:
-        """Arguments of the Trainer that all ways have."""
-        return {"max_epochs": self.epochs, "limit_train_batches": self.batches, "limit_val_batches": 1}
+    def train(self, candidate: Candidate) -> Training:
+        return self._measure(lambda: self._ask(candidate))
+
+    def _ask(self, candidate: Candidate) -> float:
+        self._channel.send(candidate)
+        return float(self._channel.recv())
+
+    def _measure(self, act: Callable[[], float]) -> Training:
+        cpu, began = cpu_seconds(self._process.pid), time.perf_counter()
+        loss = act()
+        wall = time.perf_counter() - began
+        return Training(wall, cpu_seconds(self._process.pid) - cpu, loss)
 
 
 @final
-class Images(L.LightningDataModule):
-    """The tutorial's images with a batch size, and processes that load them.
+class Search(Served):
+    """A search of evo: it breeds the candidates itself, and waits until each may be trained."""
 
-    Their order depends on the training's seed alone, not on who loads them.
-    """
+    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
+        super().__init__(name, job, closing)
+        self.candidate = self._hear("asked")
 
-    def __init__(self, folder: str, batch_size: int, workers: int = 0) -> None:
-        super().__init__()
-        self.folder, self.batch_size, self.workers = Path(folder), batch_size, workers
+    def _ask(self, candidate: Candidate) -> float:
+        if candidate != self.candidate:
+            raise RuntimeError(f"evo bred {self.candidate}, and not {candidate}")
+        self._channel.send("begin")
+        loss = self._hear("loss")
+        self.candidate = self._hear("asked")
+        return float(loss)
 
-    def setup(self, stage: str) -> None:
-        self.parts = mnist.read_parts.__wrapped__(self.folder)  # Not the tutorial's cache.
-
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
-        order = RandomSampler(self.parts["train"], generator=torch.Generator().manual_seed(torch.initial_seed()))
-        return self._load("train", batch_size=self.batch_size, sampler=order)
-
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
-        return self._load("val", batch_size=1000)
-
-    def _load(self, part: str, **settings: Any) -> DataLoader[tuple[Tensor, ...]]:
-        pinned = torch.cuda.is_available() and self.workers > 0
-        settings |= {"num_workers": self.workers, "persistent_workers": self.workers > 0, "pin_memory": pinned}
-        return DataLoader(self.parts[part], **settings)
+    def _hear(self, kind: str) -> Any:
+        heard, said = self._channel.recv()
+        if heard != kind:
+            raise RuntimeError(f"a training of evo failed; its search goes on with {said}")
+        return said
 
 
 @final
-@dataclass(frozen=True)
-class InTurn:
-    """An objective that says what is asked for, and waits for its turn."""
+class Anew(Way):
+    """A new process for each training."""
 
-    separate_process: ClassVar[bool] = True
-    objective: evo.LightningObjective
-    address: str
-    threads: int
+    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
+        self._name, self._job = name, job
+        self._number = 0
 
-    def check(self, names: list[str]) -> None:
-        self.objective.check(names)
-
-    def __call__(self, params: dict[str, Any], trial: Trial) -> float:
-        channel = _connect(self.address)
-        channel.send(("asked", (params, trial.seed)))
-        channel.recv()
-        trial.threads = self.threads
-        loss = self.objective(params, trial)
-        channel.send(("loss", loss))
-        return loss
+    def train(self, candidate: Candidate) -> Training:
+        self._number += 1
+        job = {**self._job, "runs": f"{self._job['runs']}/{self._number}"}
+        program = [*command(self._name, job, ""), json.dumps(candidate)]
+        cpu, began = cpu_of_ended(), time.perf_counter()
+        said = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True).stdout
+        wall = time.perf_counter() - began
+        return Training(wall, cpu_of_ended() - cpu, float(said.splitlines()[-1]))
 
 
-@cache
-def _connect(address: str) -> Connection:
-    return Client(address)
+def command(name: str, job: dict[str, Any], address: str) -> list[str]:
+    """The command that trains in one of the ways."""
+    return [sys.executable, str(Path(__file__).with_name("lightning_trainings.py")), name, json.dumps(job), address]
 
 
-def search(job: Job, address: str) -> None:
-    """Search as a user does; candidates are drawn at random, so that all ways meet the same."""
-    objective = evo.LightningObjective(
-        mnist.Network,
-        partial(Images, folder=job.images, batch_size=job.batch_size),
-        monitor="val_acc",
-        mode="max",
-        early_stopping={"monitor": "val_loss"},
-        trainer=job.trainer,
-    )
-    evo.minimize(
-        InTurn(objective, address, job.threads),
-        mnist.LIMITS,
-        propagator="random",
-        evaluations=job.candidates + 1,  # One more than is trained: when it is asked for, the last one is complete.
-        run_dir=f"{job.runs}/search",
-        seed=job.seed,
-    )
+def accept(server: socket.socket, process: subprocess.Popen[bytes]) -> Connection:
+    """The connection to a process, or to one that it has started."""
+    while process.poll() is None:
+        with suppress(TimeoutError):
+            accepted, _ = server.accept()
+            accepted.setblocking(True)
+            return Connection(accepted.detach())
+    raise RuntimeError(f"{process.args} has ended with status {process.returncode}")
 
 
-def serve(way: str, job: Job, address: str) -> None:
-    """Train what is asked for, one after the other, until the connection is closed."""
-    data = Images(job.images, job.batch_size)
-    if way == BARE:
-        data.setup("fit")
-    channel = Client(address)
-    for number in range(job.candidates):
-        try:
-            params, seed = channel.recv()
-        except EOFError:
-            return
-        channel.send(train(way, replace(job, runs=f"{job.runs}/{number}"), params, seed, data))
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process whose connection is closed."""
+    process.terminate()
+    process.wait()
 
 
-def train(way: str, job: Job, params: Mapping[str, Any], seed: int, data: Images) -> float:
-    """The loss of a candidate: everything that evo does of use to a user, by Lightning alone.
-
-    Args:
-        way: How it is trained.
-        job: With a folder for this training.
-        params: The candidate.
-        seed: Of this training.
-        data: What a bare training uses, already loaded.
-    """
-    torch.set_num_threads(job.threads)
-    L.seed_everything(seed, workers=True, verbose=False)
-    module = mnist.Network(**params)
-    best = ModelCheckpoint(job.runs, monitor="val_acc", mode="max", save_weights_only=True)
-    trainer = L.Trainer(
-        **job.trainer,
-        callbacks=[EarlyStopping("val_loss"), best],
-        logger=TensorBoardLogger(job.runs, name="", version=""),
-        devices=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    if way == BARE:
-        trainer.fit(module, data.train_dataloader(), data.val_dataloader())
-    else:
-        trainer.fit(module, datamodule=Images(job.images, job.batch_size, WORKERS[way]))
-    return -float(best.best_model_score)
+def cpu_seconds(root: int) -> float:
+    """What a process, those that it has started and those that these have started have had of all CPUs so far."""
+    parents, seconds = {}, {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # It has ended.
+            fields = file.read_text().rpartition(")")[2].split()
+            number = int(file.parent.name)
+            parents[number] = int(fields[1])
+            seconds[number] = sum(map(int, fields[11:15])) / TICKS  # Those that have ended and were waited for, too.
+    family = {root}
+    while found := {number for number, parent in parents.items() if parent in family} - family:
+        family |= found
+    return sum(seconds[number] for number in family)
 
 
-def main() -> None:
-    """Serve as one of the ways, or train once."""
-    way, job_text, address = sys.argv[1:4]
-    job = Job(**json.loads(job_text))
-    if way in SEARCHES:
-        search(job, address)
-    elif address:
-        serve(way, job, address)
-    else:
-        params, seed = json.loads(sys.argv[4])
-        print(train(way, job, params, seed, Images(job.images, job.batch_size)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def cpu_of_ended() -> float:
+    """What the processes that this one has started and waited for have had of all CPUs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
