@@ -243,6 +243,7 @@ def show(title: str, problems: Sequence[tuple[Curves, Sequence[int]]], peer: str
 
 def main() -> None:
     """Measure, and print the tables."""
+    sys.path.pop(0)  # This folder: lightning.py in it would hide the library.
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=11)
     parser.add_argument("--candidates", type=int, default=81)

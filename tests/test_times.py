@@ -55,6 +55,7 @@ class Clock:
         ("save_checkpoint", "checkpoints"),
         ("[Callback]SaveState.on_save_checkpoint", "checkpoints"),
         ("[Callback]EarlyStopping{'monitor': 'validation_loss', 'mode': 'min'}.on_train_batch_start", None),
+        ("[Callback]SaveState.on_after_backward", None),
         ("run_training_batch", None),
     ],
 )

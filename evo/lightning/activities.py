@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from lightning.pytorch.profilers import AdvancedProfiler, PassThroughProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from typing_extensions import override
 
 PROFILERS: dict[str, type[Profiler]] = {
@@ -18,6 +19,7 @@ PROFILERS: dict[str, type[Profiler]] = {
 }
 _FILE = "profile"  # Lightning adds the stage: fit-profile.txt
 _OTHER = ""
+_NOTHING = nullcontext()
 
 # The first that the name of a hook holds says what it is; the innermost one counts, so that the forward and backward
 # pass, which Lightning calls inside the optimizer's step, are not part of that.
@@ -32,6 +34,7 @@ _ACTIVITIES = (
     ("gradient_clipping", "optimizer"),
     ("validation", "validation"),
 )
+_ASIDE = ("on_before_", "on_after_")  # Part of what they are called in; every callback has them for every batch.
 
 
 @final
@@ -40,7 +43,7 @@ class Activities(Profiler):
 
     The activities are loading (data: setting it up, waiting for batches, of validations too, and moving them to the
     device), forward, backward, optimizer, validation and checkpoints. What is none of these, for example Lightning's
-    loops, callbacks and loggers, is left out. Costs about a microsecond for each action.
+    loops, callbacks and loggers, is left out. Costs one or two microseconds for each of them.
 
     A GPU works on while Python goes ahead: its time shows where Python waits for it, unless each action does.
 
@@ -67,9 +70,8 @@ class Activities(Profiler):
         waits_for_gpu: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        # Before the base class sets anything, which goes to both.
-        self._profiler = profiler or PassThroughProfiler()
         super().__init__()
+        self._profiler = profiler
         self.seconds: dict[str, float] = {}
         self._waits_for_gpu = waits_for_gpu and torch.cuda.is_available()
         self._clock = clock
@@ -78,20 +80,33 @@ class Activities(Profiler):
         self._known: dict[str, str] = {}
 
     @override
+    def profile(self, action_name: str) -> AbstractContextManager[Any]:  # type: ignore[override]
+        # A batch has some fifty actions, most of them hooks of callbacks: these cost next to nothing.
+        if self._profiler is None and not self._activity(action_name):
+            return _NOTHING
+        return super().profile(action_name)
+
+    @override
     def start(self, action_name: str) -> None:
-        activity = self._known.get(action_name)
-        if activity is None:
-            activity = self._known[action_name] = _activity(action_name)
-        self._count()
-        self._current.append(activity or (self._current[-1] if self._current else _OTHER))
-        self._profiler.start(action_name)
+        if activity := self._activity(action_name):
+            self._count()
+            self._current.append(activity)
+        if self._profiler:
+            self._profiler.start(action_name)
 
     @override
     def stop(self, action_name: str) -> None:
-        self._profiler.stop(action_name)
-        self._count()
-        if self._current:
+        if self._profiler:
+            self._profiler.stop(action_name)
+        if self._activity(action_name) and self._current:
+            self._count()
             self._current.pop()
+
+    def _activity(self, action: str) -> str:
+        activity = self._known.get(action)
+        if activity is None:
+            activity = self._known[action] = _activity(action)
+        return activity
 
     def _count(self) -> None:
         """Add the time since the last change to what was done meanwhile."""
@@ -105,27 +120,32 @@ class Activities(Profiler):
 
     @override
     def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
-        # Without the local rank, which Lightning would add to the file's name: it is 0 in all processes.
-        self._profiler.setup(stage, None, log_dir)
+        if self._profiler:
+            # Without the local rank, which Lightning would add to the file's name: it is 0 in all processes.
+            self._profiler.setup(stage, None, log_dir)
 
     @override
     def teardown(self, stage: str | None) -> None:
-        self._profiler.teardown(stage)
+        if self._profiler:
+            self._profiler.teardown(stage)
 
     @override
     def summary(self) -> str:
-        return self._profiler.summary()
+        return self._profiler.summary() if self._profiler else ""
 
     @override
     def describe(self) -> None:
-        self._profiler.describe()
+        if self._profiler:
+            self._profiler.describe()
 
-    @override
-    def __setattr__(self, name: str, value: Any) -> None:
-        # PyTorch's profiler must have the module, which Lightning sets from outside.
-        super().__setattr__(name, value)
-        if name == "_lightning_module":
-            self._profiler._lightning_module = value  # type: ignore[attr-defined]
+    @property
+    def _lightning_module(self) -> Any:
+        return getattr(self._profiler, "_lightning_module", None)
+
+    @_lightning_module.setter
+    def _lightning_module(self, module: Any) -> None:
+        if self._profiler:  # PyTorch's must have it; Lightning sets it from outside.
+            self._profiler._lightning_module = module  # type: ignore[attr-defined]
 
 
 def make_profiler(asked: Any, folder: Path, rank: int = 0) -> Activities:
@@ -150,4 +170,6 @@ def _activity(action: str) -> str:
     owner, _, hook = action.rpartition(".")
     if owner.startswith("[LightningDataModule]"):
         return "loading"
+    if hook.startswith(_ASIDE):
+        return _OTHER
     return next((activity for part, activity in _ACTIVITIES if part in hook), _OTHER)
