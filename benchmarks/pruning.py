@@ -189,6 +189,7 @@ def methods(epochs: int) -> dict[str, tuple[str, Any]]:
         "evo curve": ("evo", {"name": "curve", "maximum": epochs}),
         "Optuna halving 3": ("optuna", {"name": "halving", "min_resource": 1, "reduction_factor": 3}),
         "Optuna halving 4": ("optuna", {"name": "halving", "min_resource": 1, "reduction_factor": 4}),
+        "Optuna halving 3, grace 3": ("optuna", {"name": "halving", "min_resource": 3, "reduction_factor": 3}),
         "Ray ASHA 3": ("ray", {"name": "halving", "grace_period": 1, "reduction_factor": 3, "max_t": epochs}),
         "Ray ASHA 4": ("ray", {"name": "halving", "grace_period": 1, "reduction_factor": 4, "max_t": epochs}),
         "Ray ASHA 3, grace 3": ("ray", {"name": "halving", "grace_period": 3, "reduction_factor": 3, "max_t": epochs}),
@@ -219,7 +220,7 @@ def show(title: str, problems: Sequence[tuple[Curves, Sequence[int]]], peer: str
     """A table: a line for each method."""
     epochs = len(problems[0][0][0])
     print(f"\n{title}: {len(problems[0][0])} candidates of {epochs} epochs, {len(problems)} seeds")
-    print(f"{'':24}{'lost':>8}{'same':>8}{'epochs':>8}")
+    print(f"{'':26}{'lost':>8}{'same':>8}{'epochs':>8}")
     present = {"evo", *(who for who in PEERS if peer and can_import(peer, who))}
     for name, (who, pruning) in methods(epochs).items():
         if who not in present:
@@ -236,7 +237,7 @@ def show(title: str, problems: Sequence[tuple[Curves, Sequence[int]]], peer: str
             same += reached == lowest
             shares.append(sum(given.values()) / sum(map(len, curves)))
         print(
-            f"{name:24}{statistics.median(lost):8.1%}{same:5}/{len(problems)}{statistics.median(shares):8.1%}",
+            f"{name:26}{statistics.median(lost):8.1%}{same:5}/{len(problems)}{statistics.median(shares):8.1%}",
             flush=True,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from evo.arguments import parse_arguments
 from evo.config import Config
+from evo.evaluation.child import refuse_in_child
 from evo.mpi import NoMPIError, connect, speaks
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
@@ -56,9 +56,7 @@ def minimize(
         >>> result.best.loss < 0.1
         True
     """
-    # As multiprocessing itself recognises that a child is importing the main module.
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise ValueError('minimize was called in a child process: put the call under `if __name__ == "__main__":`')
+    refuse_in_child("minimize")
     with StopSignals() as signals:
         transport = connect() or Serial()
         _say_ready(transport)

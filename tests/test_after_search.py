@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import doctest
 import json
+import multiprocessing
 import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 from helpers import Ended, Launcher, wait_until
 
+import evo
 import evo.aftermath.figures
 from evo.report.records import Evaluation, gather_evaluations, rank_evaluations
 from evo.rundir import RunDirectory
@@ -366,3 +369,15 @@ def check_confusion(folder: Path, accuracy: float) -> None:
 
 def test_the_examples_in_the_documentation_run() -> None:
     assert doctest.testmod(evo.aftermath.figures).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("test", lambda: evo.test("here")), ("minimize", lambda: evo.minimize(min, {"x": (0.0, 1.0)}))]
+)
+def test_a_call_that_a_child_would_make_as_well_is_refused(
+    name: str, call: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As multiprocessing marks a process that still imports the main module of the one that has started it.
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(ValueError, match=f"{name} was called in a child process: put the call under `if __name__"):
+        call()

@@ -19,6 +19,7 @@ from evo.problems.digits import Digits, DigitsNet
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]
 
 MpiRun = Callable[..., Ended]
+MANY = int(os.environ.get("EVO_TRAININGS", "25"))
 
 STUDY = """
 model: {class_path: evo.problems.digits.DigitsNet, init_args: {optimizer: sgd}}
@@ -56,7 +57,7 @@ short = LightningObjective(Noted, lambda: Digits(500), max_epochs=1)
 
 def test_two_ranks_train_as_one_does_with_both_of_their_batches(mpirun: MpiRun, launcher: Launcher) -> None:
     (launcher.folder / "study.yaml").write_text(STUDY)
-    ended = mpirun(4, "-m", "evo.run", "study.yaml", "--evaluations", "8", "--run-dir", "here", timeout=240)
+    ended = mpirun(4, "-m", "evo.run", "study.yaml", "--evaluations", "20", "--run-dir", "here", timeout=240)
     assert (ended.status, ended.err) == (0, "")
     alone = LightningObjective(
         lambda **params: DigitsNet(optimizer="sgd", **params),
@@ -65,7 +66,7 @@ def test_two_ranks_train_as_one_does_with_both_of_their_batches(mpirun: MpiRun, 
         early_stopping=False,
     )
     here = launcher.folder / "here"
-    assert 8 <= journals.check_complete(here) <= 9
+    assert 20 <= journals.check_complete(here) <= 21
     for identity, params in journals.started(here).items():
         trial = FakeTrial(launcher.folder / "alone", seed=training_seed(0, identity))
         trial.folder.mkdir(exist_ok=True)
@@ -109,14 +110,15 @@ def test_two_studies_train_at_once_and_many_trainings_leave_nothing_open(
     (launcher.folder / "noted.py").write_text(NOTED)
     search = ["-m", "evo.run", "noted.py:short", "--limits", "{lr: [0.001, 0.1]}", "--ranks-per-worker", "2"]
     runs = [
-        start_ranks(launcher, mpirun_command, 2, *search, "--evaluations", "25", "--run-dir", name) for name in "ab"
+        start_ranks(launcher, mpirun_command, 2, *search, "--evaluations", str(MANY), "--run-dir", name)
+        for name in "ab"
     ]
     for process in runs:
-        ended = launcher.finish(process, timeout=120)
+        ended = launcher.finish(process, timeout=120 + MANY)
         assert (ended.status, ended.err) == (0, "")
     for name in "ab":
-        assert journals.check_complete(launcher.folder / name) == 25
+        assert journals.check_complete(launcher.folder / name) == MANY
         assert journals.summary(launcher.folder / name)["failed"] == 0
     noted = [[int(line) for line in file.read_text().split()] for file in (launcher.folder / "open").iterdir()]
-    assert sorted(map(len, noted)) == [25] * 4
+    assert sorted(map(len, noted)) == [MANY] * 4
     assert all(max(files[10:]) <= max(files[:10]) + 2 for files in noted)

@@ -87,7 +87,7 @@ def test_every_individual_is_a_row_with_all_its_parameters_whatever_became_of_it
         with suppress(BaseException), row_logger(FakeTrial(folder_of(tmp_path, name)), params, writes=True) as logger:
             if ending:
                 raise ending
-            logger.log_loss(number / 4, pruned=number == 8)
+            logger.log_loss(number / 4, 10, pruned=number == 8)
     board = Board(tmp_path)
     rows = board.rows()
     shown = {name: {key: "None" if value is None else value for key, value in p.items()} for name, p in written.items()}
@@ -104,11 +104,24 @@ def test_a_row_is_there_as_soon_as_the_training_begins_so_that_a_killed_one_is_a
         assert Board(tmp_path).rows() == {"0-0": {"params": {"lr": 0.5}, "metrics": {}, "status": "STATUS_UNKNOWN"}}
 
 
+def test_what_failed_only_for_want_of_room_has_no_end_before_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo.lightning.hparams.why_not_writable", lambda folder, error: "no space left")
+    trial = FakeTrial(folder_of(tmp_path, "0-0"))
+    with suppress(OSError), row_logger(trial, {"lr": 0.5}, writes=True):
+        raise OSError
+    assert Board(tmp_path).rows()["0-0"]["status"] == "STATUS_UNKNOWN"
+    with row_logger(trial, {"lr": 0.5}, writes=True) as logger:
+        logger.log_loss(0.5, 10, pruned=False)
+    assert Board(tmp_path).rows()["0-0"]["status"] == "STATUS_SUCCESS"
+
+
 def test_columns_can_be_sorted_by_and_filtered(tmp_path: Path) -> None:
     for number, (lr, bias, optimizer) in enumerate([(0.1, True, "sgd"), (0.3, False, "adam"), (0.2, True, "adam")]):
         params = {"lr": lr, "bias": bias, "optimizer": optimizer}
         with row_logger(FakeTrial(folder_of(tmp_path, f"0-{number}")), params, writes=True) as logger:
-            logger.log_loss(-lr, pruned=False)
+            logger.log_loss(-lr, 10, pruned=False)
     board = Board(tmp_path)
     assert board.parameters["lr"]["domainInterval"] == {"minValue": 0.1, "maxValue": 0.3}
     assert sorted(board.parameters["optimizer"]["domainDiscrete"]) == ["adam", "sgd"]

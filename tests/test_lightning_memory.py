@@ -90,6 +90,36 @@ def test_batches_and_their_order_are_the_same_and_each_example_is_read_once(opti
     assert kept.squares.read == (0 if options.get("num_workers") else 50)  # Workers count for themselves.
 
 
+def test_another_dataset_is_read_anew() -> None:
+    data = Data()
+    keep_stacked(data, "memory")
+    for value in (1.0, 2.0):
+        data.squares = TensorDataset(torch.full((8, 1), value))  # type: ignore[assignment]
+        assert next(iter(data.train_dataloader()))[0].unique().tolist() == [value]
+
+
+class Opened(Squares):
+    """Its workers open it."""
+
+    files: Any = None
+
+    def __getitem__(self, index: int) -> Any:
+        return self.files[index]
+
+
+def open_in_worker(worker: int) -> None:
+    info = torch.utils.data.get_worker_info()
+    assert info is not None
+    info.dataset.files = list(range(50))
+
+
+def test_workers_are_initialised_as_the_loader_says() -> None:
+    data = Data(num_workers=1, worker_init_fn=open_in_worker, shuffle=False)
+    keep_stacked(data, "memory")
+    data.squares = Opened()
+    assert next(iter(data.train_dataloader())).tolist() == list(range(8))
+
+
 def test_several_loaders_are_kept_each_and_a_dataset_of_another_length_is_read_anew() -> None:
     data = Data()
     keep_stacked(data, "device")
@@ -115,6 +145,11 @@ class Ragged(Squares):
         return torch.zeros(1 if index < 40 else 2)
 
 
+class Mixed(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return 1 if index < 40 else 0.5
+
+
 class Named(Squares):
     def __getitem__(self, index: int) -> Any:
         return torch.zeros(1), f"example {index}"
@@ -131,7 +166,7 @@ class Loader(DataLoader[Any]):
         (lambda: DataLoader(Squares(), batch_size=2, collate_fn=lambda examples: examples), "no batches as DataLoader"),
         (lambda: DataLoader(Squares(), batch_size=None), "no batches as DataLoader"),
         (lambda: Loader(Squares(), batch_size=2), "no batches as DataLoader"),
-        (lambda: DataLoader(Named(), batch_size=2), "not all tensors or numbers of equal shape"),
+        (lambda: DataLoader(Named(), batch_size=2), "not all tensors or numbers of equal shape and type"),
     ],
 )
 def test_what_cannot_be_stacked_is_refused(make: Callable[[], DataLoader[Any]], message: str) -> None:
@@ -142,12 +177,15 @@ def test_what_cannot_be_stacked_is_refused(make: Callable[[], DataLoader[Any]], 
         data.train_dataloader()
 
 
-def test_examples_of_different_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dataset", [Ragged, Mixed])
+def test_examples_of_different_shapes_or_types_are_refused(
+    dataset: type[Squares], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("evo.lightning.stacked._CHUNK", 40)  # Within one, torch says it.
     data = Data()
-    data.train_dataloader = lambda: DataLoader(Ragged(), batch_size=2)  # type: ignore[method-assign]
+    data.train_dataloader = lambda: DataLoader(dataset(), batch_size=2)  # type: ignore[method-assign]
     keep_stacked(data, "memory")
-    with pytest.raises(ValueError, match=r"keep_data: train_dataloader .* equal shape: leave keep_data out"):
+    with pytest.raises(ValueError, match=r"keep_data: train_dataloader .* equal shape and type: leave keep_data out"):
         data.train_dataloader()
 
 
@@ -195,15 +233,17 @@ def test_examples_go_to_the_device_only_where_they_fit(
 
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: moved.append(str(device)) or tensor)
     rows = TensorDataset(torch.zeros(100, 10))  # 4000 bytes.
-    for free in (8000, 7999):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**6))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 1000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 500)
+    for free, whole, share in ((7500, 10**6, 1.0), (7499, 10**6, 1.0), (7500, 17_000, 0.5), (7500, 16_998, 0.5)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, sizes=(free, whole): sizes)
         data = Data()
         data.train_dataloader = lambda: DataLoader(rows, batch_size=10)  # type: ignore[method-assign]
         data.trainer = Trainer()  # type: ignore[assignment]
-        keep_stacked(data, "device")
+        keep_stacked(data, "device", share)
         data.train_dataloader()
-    assert moved == ["cuda:0"]
-    assert "more than half" in capsys.readouterr().out
+    assert moved == ["cuda:0"] * 2
+    assert capsys.readouterr().out.count("more than half of the 8e-06 GB that are free for it on cuda:0") == 2
 
 
 def test_an_unknown_place_is_refused() -> None:
@@ -246,10 +286,10 @@ def test_memory_that_ran_out_is_said_with_the_share_and_what_to_change(
     share: float, words: str, tmp_path: Path
 ) -> None:
     with (
-        pytest.raises(torch.OutOfMemoryError, match=rf"may use{words}; .* Tried to allocate 2.00 GiB\.$"),
+        pytest.raises(torch.cuda.OutOfMemoryError, match=rf"may use{words}; .* Tried to allocate 2.00 GiB\.$"),
         limited_memory(FakeTrial(tmp_path, gpu_memory=share)),
     ):
-        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+        raise torch.cuda.OutOfMemoryError(OUT_OF_MEMORY)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, "half"])

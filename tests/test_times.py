@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,11 @@ def test_an_action_that_raises_has_taken_its_time_as_well() -> None:
     assert activities.seconds == {"loading": 1.0}
 
 
-def test_another_profiler_sees_the_same_and_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_another_profiler_sees_the_same(tmp_path: Path) -> None:
     simple = SimpleProfiler()
     with make_profiler(simple, tmp_path).profile("a"):
         pass
     assert list(simple.recorded_durations) == ["a"]
-    with pytest.raises(ValueError, match="profiler 'fast': it must be one of simple, advanced, pytorch"):
-        make_profiler("fast", tmp_path)
 
 
 class Net(L.LightningModule):
@@ -133,6 +132,46 @@ def test_a_training_measures_all_activities_and_writes_the_report_of_the_profile
     reports = [file.read_text() for file in tmp_path.glob("fit-profile*.txt")]
     assert len(reports) == (name is not None)
     assert all(report.startswith("FIT Profiler Report") for report in reports)
+
+
+class Failing(Net):
+    def validation_step(self, batch: Any, index: int) -> None:
+        raise KeyError("no such thing")
+
+
+@pytest.mark.parametrize("name", [None, *PROFILERS])
+def test_a_training_that_fails_has_its_report_too_and_leaves_the_next_one_alone(
+    name: str | None, tmp_path: Path
+) -> None:
+    for number, module in enumerate((Failing, Net, Failing, Net)):
+        trial = FakeTrial(tmp_path / str(number))
+        trial.folder.mkdir()
+        objective = LightningObjective(module, Data, max_epochs=1, trainer={"profiler": name})
+        with nullcontext() if module is Net else pytest.raises(KeyError):
+            objective({"lr": 0.1}, trial)
+        assert {"loading", "forward", "backward", "optimizer"} <= set(trial.times)
+        gc.collect()  # A profiler that is still at work would be ended now, in the middle of another's.
+    assert len(list(tmp_path.glob("*/fit-profile.txt"))) == (4 if name else 0)
+
+
+def test_what_is_waited_for_on_the_gpu_is_a_part_of_the_action_in_another_profilers_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Report(SimpleProfiler):
+        def stop(self, action_name: str) -> None:
+            order.append("stopped")
+
+    order: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: order.append("waited"))
+    with Activities(Report(), waits_for_gpu=True).profile("[Strategy]X.training_step"):
+        pass
+    assert order == ["waited", "stopped"]
+
+
+def test_a_profiler_that_does_not_exist_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(ValueError, match="profiler 'fast': it must be one of simple, advanced, pytorch"):
+        LightningObjective(Net, Data, max_epochs=1, trainer={"profiler": "fast"})
 
 
 # Of a study.
@@ -186,10 +225,11 @@ def test_evaluations_that_measure_nothing_are_one_activity_and_others_have_their
     assert gather_times([finish(0, 0, 1.0, 2.0, solving=1.5)]) == {"other": 0.5, "solving": 1.5}
 
 
-def test_shares_are_shown_of_trainings_only() -> None:
+def test_shares_are_shown_where_something_was_measured() -> None:
     assert shares_text({"evaluation": 3.0, "waiting": 1.0}) == ""
     assert shares_text({"forward": 3.0, "waiting": 1.0}) == "forward 75.0 %; outside of trainings: waiting 25.0 %"
     assert shares_text({"forward": 3.0, "breeding": 1e-9}) == "forward 100.0 %"
+    assert shares_text({"solving": 1.0, "other": 1.0}) == "solving 50.0 %, other 50.0 %"
 
 
 def measured(params: dict[str, Any], trial: Any) -> float:

@@ -27,7 +27,7 @@ from evo.weights import delete_state
 _TRACEBACK = "traceback.txt"
 
 
-class AftermathError(Exception):
+class AftermathError(RuntimeError):
     """A training or a test has failed; the message, one line, says which and why."""
 
 
@@ -64,10 +64,10 @@ class SingleEvaluator:
         except BaseException as error:
             self._evaluator.close()
             if isinstance(error, ValueError):
-                raise ValueError(
-                    f"run directory {self._past.directory}: {error}; run this where the search was run, or name the "
-                    "objective with --objective module:name or path/to/file.py:name"
-                ) from None
+                # One that was given, rather than named, is the right one.
+                advice = "; run this where the search was run, or name the objective with --objective module:name or "
+                advice = f"{advice}path/to/file.py:name" if isinstance(self._objective, Named) else ""
+                raise ValueError(f"run directory {self._past.directory}: {error}{advice}") from None
             raise
         return self
 

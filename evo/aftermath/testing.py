@@ -19,7 +19,7 @@ from evo.aftermath.baseline import (
 from evo.aftermath.figures import figures_text
 from evo.aftermath.past import Past, find_objective, read_past
 from evo.aftermath.single import SingleEvaluator
-from evo.evaluation.child import Examined
+from evo.evaluation.child import Examined, refuse_in_child
 from evo.report.records import Evaluation
 
 PICTURE = "confusion.png"
@@ -51,9 +51,10 @@ def test(
 
     Raises:
         ValueError: Something that was asked for does not exist or does not fit.
-        AftermathError: A training or a test failed.
+        RuntimeError: A training or a test failed.
         Interrupted: A signal stopped the training of the baseline, which has saved its state: the same call goes on.
     """
+    refuse_in_child("test")
     past = read_past(os.fspath(run))
     tested = past.find(individual)
     folder = past.tested_folder(tested)

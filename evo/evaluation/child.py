@@ -178,6 +178,20 @@ def main(
         connection.send_bytes(encode(news))
 
 
+def refuse_in_child(call: str) -> None:
+    """Make sure that this is no child that imports the main module, as it does when the objective is defined there.
+
+    Args:
+        call: What was called.
+
+    Raises:
+        ValueError: It is.
+    """
+    # As multiprocessing itself recognises it.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ValueError(f'{call} was called in a child process: put the call under `if __name__ == "__main__":`')
+
+
 def log_name(rank: int) -> str:
     """The file in an individual's folder for what is printed.
 

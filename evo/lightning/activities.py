@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -42,8 +42,10 @@ class Activities(Profiler):
     """Sums up the time of a training by activity, and passes everything on to another profiler.
 
     The activities are loading (data: setting it up, waiting for batches, of validations too, and moving them to the
-    device), forward, backward, optimizer, validation and checkpoints. What is none of these, for example Lightning's
-    loops, callbacks and loggers, is left out. Costs one or two microseconds for each of them.
+    device), forward, backward, optimizer, validation (with the hooks that callbacks have there) and checkpoints. What
+    is none of these, for example Lightning's loops, other hooks of callbacks, loggers and the start of a DataLoader's
+    workers, is left out; with manual optimization, the backward pass is a part of forward. Costs one or two
+    microseconds for each of them.
 
     A GPU works on while Python goes ahead: its time shows where Python waits for it, unless each action does.
 
@@ -96,11 +98,25 @@ class Activities(Profiler):
 
     @override
     def stop(self, action_name: str) -> None:
-        if self._profiler:
-            self._profiler.stop(action_name)
         if self._activity(action_name) and self._current:
             self._count()
             self._current.pop()
+        if self._profiler:  # After that, or what was waited for would be no part of the action in its report.
+            self._profiler.stop(action_name)
+
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """Let something run inside that, when it fails, has its report as well, and leaves no profiler at work.
+
+        Lightning ends it after a success only.
+        """
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                self.describe()
+            self.teardown(None)
+            raise
 
     def _activity(self, action: str) -> str:
         activity = self._known.get(action)
@@ -148,20 +164,28 @@ class Activities(Profiler):
             self._profiler._lightning_module = module  # type: ignore[attr-defined]
 
 
+def check_profiler(asked: Any) -> None:
+    """Make sure that there is such a profiler.
+
+    Args:
+        asked: What the trainer's settings say: None, a name, or a profiler.
+
+    Raises:
+        ValueError: It is the name of none.
+    """
+    if isinstance(asked, str) and asked not in PROFILERS:
+        raise ValueError(f"trainer has the profiler {asked!r}: it must be one of {', '.join(PROFILERS)}")
+
+
 def make_profiler(asked: Any, folder: Path, rank: int = 0) -> Activities:
     """What a training gets as its profiler.
 
     Args:
-        asked: What the trainer's settings say: None, one of PROFILERS by its name, or a profiler.
+        asked: See `check_profiler`.
         folder: For the report of one by its name, fit-profile.txt.
         rank: Place of this process among those that train together; those but the first write fit-profile-RANK.txt.
-
-    Raises:
-        ValueError: There is none of that name.
     """
     if isinstance(asked, str):
-        if asked not in PROFILERS:
-            raise ValueError(f"trainer has the profiler {asked!r}: it must be one of {', '.join(PROFILERS)}")
         asked = PROFILERS[asked](dirpath=folder, filename=f"{_FILE}-{rank}" if rank else _FILE)
     return Activities(asked, waits_for_gpu=asked is not None)
 

@@ -15,6 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from typing_extensions import override
 
 from evo.objectives import Interrupted, Trial
+from evo.storage import why_not_writable
 
 
 @final
@@ -40,10 +41,10 @@ class RowLogger(TensorBoardLogger):
         self._write(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
         self.save()  # So that it is seen while the training runs, and when that is killed.
 
-    def log_loss(self, loss: float, *, pruned: bool) -> None:
-        """Write two metrics, "loss" and "pruned", 0 or 1."""
+    def log_loss(self, loss: float, step: int, *, pruned: bool) -> None:
+        """Write two metrics, "loss" and "pruned", 0 or 1, at the last training step."""
         # Always both: parallel coordinates leave out a row with an empty cell in a column that is shown.
-        self.log_metrics({"loss": loss, "pruned": float(pruned)})
+        self.log_metrics({"loss": loss, "pruned": float(pruned)}, step)
 
     def end(self, *, failed: bool) -> None:
         """Write whether the training failed."""
@@ -86,8 +87,10 @@ def row_logger(trial: Trial, params: Mapping[str, Any], *, writes: bool) -> Iter
             yield logger
         except Interrupted:
             raise
-        except BaseException:
-            logger.end(failed=True)
+        except BaseException as error:
+            # TensorBoard believes the first end, and what has failed for want of room goes on when there is some.
+            if not why_not_writable(trial.folder, error):
+                logger.end(failed=True)
             raise
         logger.end(failed=False)
     finally:

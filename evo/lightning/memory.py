@@ -20,17 +20,17 @@ def limited_memory(trial: Trial) -> Iterator[None]:
             top of it.
 
     Raises:
-        torch.OutOfMemoryError: The memory ran out; the message says what to change.
+        torch.cuda.OutOfMemoryError: The memory ran out; the message says what to change.
     """
-    if torch.cuda.is_available():
+    if trial.gpu_memory < 1 and torch.cuda.is_available():  # It would start CUDA.
         torch.cuda.set_per_process_memory_fraction(trial.gpu_memory)
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         share = f" ({trial.gpu_memory:.3g} of it: gpu_memory)" if trial.gpu_memory < 1 else ""
         # The first two sentences: the rest is advice on torch's settings.
         said = " ".join(re.split(r"(?<=\.) ", str(error))[:2])
-        raise torch.OutOfMemoryError(
+        raise torch.cuda.OutOfMemoryError(
             f"the memory of the GPU that this training may use{share} ran out; limit what makes the network or its "
             f"batches large, or let fewer ranks share a GPU. {said}"
         ) from error

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
-from evo.lightning.activities import make_profiler
+from evo.lightning.activities import Activities, check_profiler, make_profiler
 from evo.lightning.callbacks import (
     CHECKPOINT,
     STATE,
@@ -44,7 +44,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "enable_progress_bar": False,
     "enable_model_summary": False,
-    "enable_autolog_hparams": False,  # TrialReport logs the individual's parameters, with their loss
+    "enable_autolog_hparams": False,  # RowLogger logs the individual's parameters, with their loss
 }
 
 Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
@@ -122,6 +122,7 @@ class LightningObjective:
                 raise ValueError(
                     f"trainer sets {name!r}, which the objective sets itself. Leave it out of trainer.{several}"
                 )
+        check_profiler(settings.get("profiler"))
         if self.max_epochs is not None and "max_epochs" in settings:
             raise ValueError("trainer sets 'max_epochs', which the objective has as well. Give it once.")
         epochs = settings.get("max_epochs", self.max_epochs)
@@ -164,17 +165,19 @@ class LightningObjective:
                 report = TrialReport(trial, params, self.monitor, self.mode, group)
                 saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial, group)]
                 callbacks = [KeepSigterm(), report, *self._stopping(shares), *saving]
-                trainer = self._make_trainer(shares, trial, callbacks, logger)
-                trial.times = trainer.profiler.seconds  # type: ignore[attr-defined]
-                # The file is our own: it may hold more than weights.
-                trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
+                trainer, profiler = self._make_trainer(shares, trial, callbacks, logger)
+                trial.times = profiler.seconds
+                last = state if state.exists() else None
+                with profiler.ended():
+                    # The file is our own: it may hold more than weights.
+                    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
             except BaseException:
                 self._kept.drop()  # It may be half set up.
                 raise
             self._kept.release()
             best = report.result()
             if logs:
-                logger.log_loss(best.loss, pruned=trial.should_stop)
+                logger.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
 
@@ -202,8 +205,9 @@ class LightningObjective:
         with quiet(0):
             module, data = self._build(shares, trial)
             predictions = [Predictions()] if trial.results else []
-            trainer = self._make_trainer(shares, trial, [KeepSigterm(), *predictions], logger=False)
-            results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
+            trainer, profiler = self._make_trainer(shares, trial, [KeepSigterm(), *predictions], logger=False)
+            with profiler.ended():
+                results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
             self._kept.release()
         if trial.results:
             trial.metrics["confusion"] = predictions[0].write(trial.results)
@@ -244,7 +248,7 @@ class LightningObjective:
         torch.set_num_threads(trial.threads)
         L.seed_everything(trial.seed, workers=True, verbose=False)
         module = _make(shares["model"])
-        data = self._kept.get(shares["data"][1], trial.session, lambda: self._make_data(shares["data"]))
+        data = self._kept.get(shares["data"][1], trial.session, lambda: self._make_data(shares["data"], trial))
         for thing, kind in ((module, L.LightningModule), (data, L.LightningDataModule)):
             if not isinstance(thing, kind):
                 raise ValueError(
@@ -255,10 +259,10 @@ class LightningObjective:
             module.compile()
         return module, data
 
-    def _make_data(self, what: tuple[Part, Mapping[str, Any]]) -> Any:
+    def _make_data(self, what: tuple[Part, Mapping[str, Any]], trial: Trial) -> Any:
         data = _make(what)
         if self.keep_data and isinstance(data, L.LightningDataModule):
-            keep_stacked(data, self.keep_data)
+            keep_stacked(data, self.keep_data, trial.gpu_memory)
         return data
 
     def _stopping(self, shares: Shares) -> list[L.Callback]:
@@ -271,7 +275,7 @@ class LightningObjective:
 
     def _make_trainer(
         self, shares: Shares, trial: Trial, callbacks: list[L.Callback], logger: TensorBoardLogger | bool
-    ) -> L.Trainer:
+    ) -> tuple[L.Trainer, Activities]:
         part, share = shares["trainer"]
         if own_logger := (self.trainer or {}).get("logger"):
             share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
@@ -286,9 +290,8 @@ class LightningObjective:
         # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
         spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
         settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given
-        return L.Trainer(
-            **settings, default_root_dir=trial.folder, callbacks=callbacks, plugins=plugins, profiler=profiler
-        )
+        own: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "profiler": profiler}
+        return L.Trainer(**settings, **own, default_root_dir=trial.folder), profiler
 
 
 def _remove_leftovers(folder: Path) -> None:

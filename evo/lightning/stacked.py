@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, NoReturn, TypeAlias, final
 
 import lightning as L
 import torch
@@ -19,7 +19,7 @@ Place: TypeAlias = Literal["memory", "device"]
 
 _HOOKS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _CHUNK = 256  # Examples that are read at a time.
-_MOST_OF_THE_DEVICE = 0.5  # Of its free memory, that the examples of one loader may take: the network needs some too.
+_MOST_OF_THE_DEVICE = 0.5  # Of what is free, that the examples of one loader may take: the network needs some too.
 
 
 @final
@@ -51,27 +51,26 @@ class Stacked(Dataset[Any]):
         return apply_to_collection(self.batch, Tensor, lambda tensor: tensor[wanted.to(tensor.device)])
 
 
-def keep_stacked(data: L.LightningDataModule, place: Place) -> None:
+def keep_stacked(data: L.LightningDataModule, place: Place, gpu_memory: float = 1.0) -> None:
     """Let a data module's loaders take their batches from memory, or from the device where they fit.
 
-    Each example is read once, when a loader is first asked for, with that loader's own workers: what a dataset does at
-    random, it does only then. Batches, their order and the state of the random number generators are the same as
-    without.
+    Each example is read once, when a loader first has its dataset, with that loader's own workers: what a dataset does
+    at random, it does only then; and one that is another object each time is read each time. Batches, their order and
+    the state of the random number generators are the same as without, persistent workers aside, which draw less.
 
     Args:
-        data: Its loaders' datasets have a length, and examples of equal shape; it is changed.
-        place: "device": if they take less than half of its free memory.
+        data: Its loaders' datasets have a length, and examples of equal shape and type; it is changed.
+        place: "device": if they take less than half of the memory that is free there.
+        gpu_memory: The share of the device's memory that this process may use.
     """
-    kept: dict[tuple[str, int], Stacked] = {}
     for hook in _HOOKS:
         if is_overridden(hook, data, L.LightningDataModule):
-            setattr(data, hook, _keeping(data, hook, place, kept))
+            setattr(data, hook, _keeping(data, hook, place, gpu_memory))
 
 
-def _keeping(
-    data: L.LightningDataModule, hook: str, place: Place, kept: dict[tuple[str, int], Stacked]
-) -> Callable[[], Any]:
+def _keeping(data: L.LightningDataModule, hook: str, place: Place, gpu_memory: float) -> Callable[[], Any]:
     make = getattr(data, hook)
+    kept: dict[int, tuple[Dataset[Any], Stacked]] = {}
 
     @functools.wraps(make)
     def make_stacked() -> Any:
@@ -80,11 +79,13 @@ def _keeping(
         def replace(loader: DataLoader[Any]) -> DataLoader[Any]:
             nonlocal count
             count += 1
-            stacked = kept.get((hook, count))
-            if stacked is None or len(stacked) != len(loader.dataset):  # type: ignore[arg-type]
-                stacked = kept[hook, count] = _stack(loader, hook)
+            dataset, stacked = kept.pop(count, (None, None))
+            if stacked is None or dataset is not loader.dataset or len(stacked) != len(loader.dataset):  # type: ignore[arg-type]
+                stacked = None  # Before another one takes its place in memory.
+                stacked = _stack(loader, hook)
                 if place == "device":
-                    _move(stacked, data)
+                    _move(stacked, data, gpu_memory)
+            kept[count] = loader.dataset, stacked
             return _like(loader, stacked)
 
         return apply_to_collection(make(), DataLoader, replace)
@@ -102,7 +103,13 @@ def _stack(loader: DataLoader[Any], hook: str) -> Stacked:
         raise ValueError(f"{where} has a dataset without a length: leave keep_data out") from None
     stacked = Stacked(None, size)
     with same_random_numbers():
-        reader = DataLoader(loader.dataset, _CHUNK, num_workers=loader.num_workers)
+        reader = DataLoader(
+            loader.dataset,
+            _CHUNK,
+            num_workers=loader.num_workers,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+        )
         for number, chunk in enumerate(reader):
             if not number:
                 stacked.batch = apply_to_collection(chunk, Tensor, lambda part: part.new_empty((size, *part.shape[1:])))
@@ -112,7 +119,9 @@ def _stack(loader: DataLoader[Any], hook: str) -> Stacked:
 
 def _fill(whole: Any, chunk: Any, start: int, where: str) -> None:
     """Copy a chunk of examples to its place in the structure of all."""
-    if isinstance(whole, Tensor) and isinstance(chunk, Tensor) and whole.shape[1:] == chunk.shape[1:]:
+    if isinstance(whole, Tensor) and isinstance(chunk, Tensor):
+        if whole.shape[1:] != chunk.shape[1:] or whole.dtype != chunk.dtype:
+            _refuse(where)
         whole[start : start + len(chunk)] = chunk
     elif isinstance(whole, dict) and isinstance(chunk, dict) and whole.keys() == chunk.keys():
         for name in whole:
@@ -121,22 +130,29 @@ def _fill(whole: Any, chunk: Any, start: int, where: str) -> None:
         for part, other in zip(whole, chunk, strict=True):
             _fill(part, other, start, where)
     else:
-        raise ValueError(
-            f"{where} has examples that are not all tensors or numbers of equal shape: leave keep_data out"
-        )
+        _refuse(where)
 
 
-def _move(stacked: Stacked, data: L.LightningDataModule) -> None:
+def _refuse(where: str) -> NoReturn:
+    raise ValueError(
+        f"{where} has examples that are not all tensors or numbers of equal shape and type: leave keep_data out"
+    )
+
+
+def _move(stacked: Stacked, data: L.LightningDataModule, gpu_memory: float) -> None:
     device = data.trainer.strategy.root_device if data.trainer else torch.device("cpu")
     if device.type != "cuda":
         return
     sizes: list[int] = []
     apply_to_collection(stacked.batch, Tensor, lambda tensor: sizes.append(tensor.nbytes))
-    free = torch.cuda.mem_get_info(device)[0]
+    free, whole = torch.cuda.mem_get_info(device)
+    taken = torch.cuda.memory_allocated(device)
+    # What torch holds without using it is free for this process.
+    free = min(free + torch.cuda.memory_reserved(device) - taken, int(gpu_memory * whole) - taken)
     if sum(sizes) > _MOST_OF_THE_DEVICE * free:
         print(
             f"keep_data: the examples take {sum(sizes) / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB that "
-            f"are free on {device}: they stay in memory"
+            f"are free for it on {device}: they stay in memory"
         )
         return
     stacked.batch = apply_to_collection(stacked.batch, Tensor, lambda tensor: tensor.to(device))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evo.report.records import Evaluation, Result, Run, count_statuses, failure_reasons, rank_evaluations
-from evo.report.times import MEASURED, OUTSIDE
+from evo.report.times import OUTSIDE
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
@@ -89,7 +89,7 @@ def nothing_found_text(result: Result) -> str:
 
 
 def shares_text(times: Mapping[str, float]) -> str:
-    """The shares of all activities, training before the rest; empty when no training has measured its own.
+    """The shares of all activities, training before the rest; empty when no evaluation has measured its own.
 
     Args:
         times: See `evo.report.times.gather_times`.
@@ -98,7 +98,7 @@ def shares_text(times: Mapping[str, float]) -> str:
         >>> shares_text({"forward": 60.0, "backward": 39.96, "breeding": 0.04, "waiting": 100.0})
         'forward 30.0 %, backward 20.0 %; outside of trainings: waiting 50.0 %'
     """
-    if not set(times) & set(MEASURED):
+    if not set(times) - {"evaluation", *OUTSIDE}:
         return ""
     shares = {name: f"{name} {percent:.1f} %" for name in times if (percent := 100 * times[name] / sum(times.values()))}
     shown = {name: text for name, text in shares.items() if not text.endswith(" 0.0 %")}
