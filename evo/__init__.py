@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evo.aftermath.testing import test
     from evo.config import Config
     from evo.lightning import LightningObjective
     from evo.limits import Choice, Float, Int
@@ -28,6 +29,7 @@ _HOMES = {
     "Propagator": "evo.propagators",
     "default_propagator": "evo.propagators",
     "minimize": "evo.session",
+    "test": "evo.aftermath.testing",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "__version__",
     "default_propagator",
     "minimize",
+    "test",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -54,6 +55,7 @@ def _objective(what: str | None, sections: dict[str, Any]) -> str | Training:
     return Training(**given)
 
 
+@functools.cache
 def _parser(program: str) -> ArgumentParser:
     from jsonargparse import ArgumentParser
 

@@ -11,7 +11,8 @@ from evo.breeding import training_seed
 from evo.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.exchange import Exchange
 from evo.limits import Params
-from evo.worker import Outcome, Worker
+from evo.outcome import Outcome
+from evo.worker import Worker
 
 
 class Evaluator(Protocol):
@@ -88,7 +89,7 @@ def search(
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
-        if worker.is_near_end:
+        if worker.stopping.is_near:
             exchange.settle()
         publisher.catch_up()
         if exchange.closed is not None:
@@ -108,7 +109,7 @@ def search(
                     yield
                     publisher.catch_up()
                     exchange.post()
-                    if worker.why_stop_now(clock()):
+                    if worker.stopping.why_now(clock()):
                         evaluator.interrupt()
                 stopwatch.note("handover", apart_from=outcome.seconds)
                 publisher.publish(worker.tell(identity, outcome, clock()))

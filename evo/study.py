@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -88,7 +89,7 @@ def run_study(
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
-        signals.listen(worker.request_stop)
+        signals.listen(worker.stopping.request)
         conclusion = _concluded_earlier(worker, directory, transport, config.debug)
         if conclusion is None:
             place = places[transport.rank]
@@ -167,7 +168,7 @@ def _concluded_earlier(
     worker: Worker, directory: RunDirectory | Scratch, transport: Transport, debug: bool
 ) -> Conclusion | None:
     """What earlier sessions concluded, if no rank has anything left to do and the completion record is there."""
-    reason = worker.why_complete
+    reason = worker.stopping.why_complete
     digest = worker.population.digest() if debug else ""
     said = transport.gather(json.dumps([bool(reason) and directory.is_complete, digest]))
     answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
@@ -193,7 +194,7 @@ def _search(
     team = Team(transport, config.ranks_per_worker)
 
     def is_interrupted() -> bool:
-        return bool(worker.why_stop_now(time.time()))
+        return bool(worker.stopping.why_now(time.time()))
 
     session = transport.gather(uuid.uuid4().hex)[0]
     with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
@@ -272,6 +273,7 @@ def _make_evaluator(
     return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     found = {}
     for package in _VERSIONS:

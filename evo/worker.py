@@ -6,49 +6,23 @@ already been applied to its own population: the caller writes it to the journal 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from evo.breeding import Breeder
 from evo.budget import Budget
-from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Judged, Pollinated, Reported, Started, Status
+from evo.events import AnyEvent, Died, Done, Finished, Identity, Joined, Judged, Pollinated, Reported, Started
 from evo.inflight import InFlight
 from evo.migration import Migration, Migrator
+from evo.outcome import Outcome
 from evo.population import Individual, Population
 from evo.propagators import Propagator
 from evo.pruning import Rungs
+from evo.stopping import Stopping
 from evo.topology import Archipelago, make_archipelago
 
-# Evaluations left for each rank from which on no rank starts another before the others can know of its last one.
-# A rank that started without knowing would exceed the budget: so each does at most once, and all but one of them.
-_ENDGAME = 64
 # An individual that has killed so many ranks kills no more.
 _MOST_VICTIMS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How an evaluation ended.
-
-    Args:
-        status: See `evo.events.Finished`.
-        loss: Finite when completed or pruned, else None.
-        seconds: Time it took.
-        metrics: JSON scalars.
-        times: Seconds by activity, parts of `seconds`.
-        error: Why it failed, or was interrupted without a request, one line.
-        traceback: Where.
-    """
-
-    status: Status
-    loss: float | None = None
-    seconds: float = 0.0
-    metrics: dict[str, Any] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
-    error: str = ""
-    traceback: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,26 +86,13 @@ class Worker:
             seed=settings.seed,
             allow_duplicates=settings.allow_duplicates,
         )
-        self._stop_request = ""
-        # Whether it has launched anything in this session. The first one may start however little time there is: it
-        # may be continued, and else a session that is too short for any would be repeated for ever.
-        self._has_launched = False
         self._in_flight = InFlight(population, settings.rank, self._archipelago)
+        self.stopping = Stopping(
+            settings.budget, population, settings.rank, settings.ranks, self._breeder, self._in_flight
+        )
         self._done: set[int] = set()
         # The dead ranks that this one is the heir of.
         self._inherited: set[int] = set()
-
-    @property
-    def is_near_end(self) -> bool:
-        """Whether the evaluations left are so few that all ranks should know of all that have started."""
-        return self.settings.budget.evaluations_left(self.population) <= _ENDGAME * self.settings.ranks
-
-    @property
-    def why_complete(self) -> str:
-        """Why nothing is left to do for this worker, neither anew nor again, in any session; empty when there is."""
-        if reason := self.settings.budget.why_stop_now(self.population, now=-math.inf):
-            return reason
-        return "" if self._in_flight.is_waiting else self._why_breed_no_more()
 
     @property
     def is_done(self) -> bool:
@@ -177,40 +138,28 @@ class Worker:
             or when it is to ask again after a moment.
         """
         assert not self.is_done, "a worker that is done was asked for an individual"
-        if self._in_flight.is_waiting and not self.why_stop_now(now):
+        if self._in_flight.is_waiting and not self.stopping.why_now(now):
             return self._take_up(self._in_flight.take(), now)
         identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
         rng = self._breeder.generator(identity[1])
-        while not (reason := self._why_stop(now)):
+        while not (reason := self.stopping.why_launch_no_more(now)):
             bred = self._breeder.breed(rng)
             if bred is None:
                 return None, []
             refresh()
             params, strategy = bred
-            if self._breeder.is_new(params) and not self._why_stop(now):
+            if self._breeder.is_new(params) and not self.stopping.why_launch_no_more(now):
                 started = Started(
                     time=now, individual=identity, island=self.population.island, params=params, strategy=strategy
                 )
-                self._has_launched = True
+                self.stopping.has_launched = True
                 return started, self._emit(started)
-        if (self._in_flight.is_waiting and not self.why_stop_now(now)) or not may_end():
+        if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
             return None, []  # A rank has just died, and this one is its heir, or may yet learn that it is.
         self.stop_reason = reason
-        self.interrupted = bool(self._stop_request) or self.settings.budget.is_of_time(reason)
+        self.interrupted = self.stopping.is_before_the_end(reason)
         spent = {activity: round(seconds, 6) for activity, seconds in times.items()}
         return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason, times=spent))
-
-    def why_stop_now(self, now: float) -> str:
-        """Why nothing more may start and what is in flight should be interrupted; empty when all may go on.
-
-        Args:
-            now: Seconds since the epoch.
-        """
-        return self._stop_request or self.settings.budget.why_stop_now(self.population, now)
-
-    def request_stop(self, reason: str) -> None:
-        """Let this worker stop as soon as it can, for a reason from outside."""
-        self._stop_request = self._stop_request or reason
 
     def tell(self, identity: Identity, outcome: Outcome, now: float) -> list[AnyEvent]:
         """Record how the evaluation of an individual ended, and which individuals travel then.
@@ -241,7 +190,7 @@ class Worker:
             )
         )
         if outcome.status == "interrupted" and outcome.error:
-            self.request_stop(outcome.error)  # What hindered this one would hinder the next.
+            self.stopping.request(outcome.error)  # What hindered this one would hinder the next.
         if self._migrator and outcome.status != "interrupted":
             for event in self._migrator.depart(identity, now):
                 events += self._emit(event)
@@ -315,17 +264,6 @@ class Worker:
         inherited = [rank for rank in sorted(dead) if self.is_heir(rank, dead) and rank not in self._inherited]
         self._inherited.update(inherited)
         return self._emit(*(Died(time=now, rank=rank, heir=self.settings.rank) for rank in inherited))
-
-    def _why_stop(self, now: float) -> str:
-        if reason := self.why_stop_now(now) or self._why_breed_no_more():
-            return reason
-        return self.settings.budget.why_launch_no_more(self.population, now) if self._has_launched else ""
-
-    def _why_breed_no_more(self) -> str:
-        generation = self.population.next_generation(self.settings.rank)
-        if reason := self.settings.budget.why_breed_no_more(self.population, generation):
-            return reason
-        return f"all {self.population.space.size} points of the space have been tried" * self._breeder.is_exhausted
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Done):

@@ -65,6 +65,16 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
 }
 """Name to the arguments of `evo.run` and the words; `prepare` writes the files that they speak of."""
 
+ALL = """
+import shlex, sys
+import mistakes
+from evo.run import main
+for name, (arguments, _) in mistakes.MISTAKES.items():
+    assert main(shlex.split(arguments)) == 2, name
+    print(f"after {name}", file=sys.stderr, flush=True)
+"""
+"""A script that makes all mistakes, one after another."""
+
 
 def prepare(folder: Path) -> None:
     """Write the files that the mistakes need, and traps for whoever imports torch."""

@@ -10,11 +10,12 @@ import numpy as np
 from evo.budget import Budget
 from evo.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
 from evo.migration import Migration
+from evo.outcome import Outcome
 from evo.population import Individual, Population
 from evo.propagators import Propagator
 from evo.space import Space
 from evo.topology import Archipelago, make_archipelago
-from evo.worker import Outcome, Settings, Worker
+from evo.worker import Settings, Worker
 
 NOW = 1e9
 

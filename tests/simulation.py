@@ -17,12 +17,13 @@ from evo.events import AnyEvent, Done, Finished, Identity, Started, decode
 from evo.exchange import Exchange
 from evo.journal import Memory
 from evo.migration import Migration
+from evo.outcome import Outcome
 from evo.propagators import InitUniform, Propagator
 from evo.search import search
 from evo.space import Space
 from evo.topology import Archipelago, make_archipelago
 from evo.transport import Loopback
-from evo.worker import Outcome, Worker
+from evo.worker import Worker
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 RANDOM = InitUniform()
@@ -367,7 +368,7 @@ def simulate(
                     fates[rank].reach("closed")
                 fates[rank].step()
                 if network.now >= stop:
-                    worker.request_stop("asked to stop")
+                    worker.stopping.request("asked to stop")
                 inspect(result, rank)
                 yield
         except Killed:

@@ -105,6 +105,7 @@ class Slurm:
             "TMPDIR": str(self.folder / "tmp"),  # What killed ranks leave behind ends with the nodes.
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_btl": "^ofi",  # Which takes a second to say that it is of no use here.
             "OMPI_MCA_btl_tcp_if_include": "lo",
         }
 

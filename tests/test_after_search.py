@@ -6,8 +6,10 @@ import csv
 import doctest
 import json
 import re
+import shutil
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +68,21 @@ def evo_command(launcher: Launcher, *arguments: str, **variables: str) -> Ended:
     return launcher.run(*EVO, *arguments, **variables)
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a search in `here`, whose best three individuals have kept their weights."""
+    with closing(Launcher(tmp_path_factory.mktemp("searched"))) as launcher:
+        (launcher.folder / "own.py").write_text(OWN)
+        command = ["own.py:loss", "--limits", "{x: [-5.0, 5.0]}", "--evaluations", "20", "--run-dir", "here", "--quiet"]
+        assert launcher.evo(*command) == Ended(0, "", "")
+        (launcher.folder / "trainings").unlink()
+        return launcher.folder
+
+
 @pytest.fixture
-def folder(launcher: Launcher) -> Path:
-    """With a search in `here`, whose best three individuals have kept their weights."""
-    (launcher.folder / "own.py").write_text(OWN)
-    command = ["own.py:loss", "--limits", "{x: [-5.0, 5.0]}", "--evaluations", "20", "--run-dir", "here", "--quiet"]
-    assert launcher.evo(*command) == Ended(0, "", "")
-    (launcher.folder / "trainings").unlink()
+def folder(launcher: Launcher, searched: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(searched, launcher.folder, dirs_exist_ok=True)
     return launcher.folder
 
 
@@ -209,6 +219,54 @@ def test_a_baseline_is_trained_once_and_shown_beside_the_best(launcher: Launcher
     assert "baseline.json cannot be read" in damaged.err
 
 
+FROM_PYTHON = """
+import json, sys
+import evo, own
+
+if __name__ == "__main__":
+    baseline = json.loads(sys.argv[1]) if len(sys.argv) > 1 else None
+    try:
+        found = evo.test("of_an_instance", own.loss, baseline=baseline)
+    except (ValueError, evo.Interrupted) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    print(json.dumps(found))
+"""
+
+
+def test_from_python_the_same_is_tested_with_the_objective_itself(launcher: Launcher, folder: Path) -> None:
+    (folder / "compare.py").write_text(FROM_PYTHON)
+    assert launcher.python("own.py").status == 0
+    compared = launcher.python("compare.py", '{"x": 2.0}')
+    assert (compared.status, compared.err) == (0, "")
+    *shown, returned = compared.out.splitlines()
+    results = folder / "of_an_instance" / "test" / "test.json"
+    assert json.loads(returned) == json.loads(results.read_text())
+    assert json.loads(returned)["baseline"]["test"]["weight"] == 2.0
+    assert shown[0] == "training the baseline in of_an_instance/baseline"
+    again = launcher.python("compare.py")
+    assert again == Ended(0, compared.out.partition("\n")[2], "")
+    deep = launcher.python("compare.py", '{"x": [1]}')
+    assert (deep.status, deep.err) == (
+        1,
+        "ValueError: baseline: 'x' is [1]: a parameter is a number, text, true, false or null\n",
+    )
+
+
+def test_a_baseline_that_is_stopped_is_interrupted_and_goes_on(launcher: Launcher, folder: Path) -> None:
+    (folder / "compare.py").write_text(FROM_PYTHON)
+    assert launcher.python("own.py").status == 0
+    (folder / "wait").touch()
+    process = launcher.start(sys.executable, "compare.py", '{"x": 2.0}')
+    baseline = folder / "of_an_instance" / "baseline"
+    wait_until((baseline / "waiting").exists)
+    process.send_signal(signal.SIGTERM)
+    ended = launcher.finish(process, 20)
+    why = "SIGTERM asked to stop; run the same command again"
+    assert (ended.status, ended.err) == (1, f"Interrupted: the training of the baseline is interrupted: {why}\n")
+    assert (baseline / "saved.txt").exists()
+    assert launcher.python("compare.py", '{"x": 2.0}').status == 0
+
+
 def test_a_test_that_fails_is_one_line_and_status_1(launcher: Launcher, folder: Path) -> None:
     (folder / "broken").touch()
     ended = evo_command(launcher, "test", "here")
@@ -282,7 +340,7 @@ def test_an_objective_without_a_test_is_told_how_to_have_one(launcher: Launcher,
 def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(launcher: Launcher) -> None:
     (launcher.folder / "baseline.yaml").write_text("{conv_layers: 1, channels: 4, lr: 0.01}\n")
     limits = "{channels: [6, 8], lr: [0.005, 0.02]}"
-    assert launcher.evo("digits", "--limits", limits, "--evaluations", "2", "--keep-checkpoints", "1").status == 0
+    assert launcher.evo("digits", "--limits", limits, "--evaluations", "1").status == 0
     ended = evo_command(launcher, "test", "runs/digits", "--baseline", "baseline.yaml")
     assert (ended.status, ended.err) == (0, "")
     shown = table(ended.out)

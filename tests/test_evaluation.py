@@ -23,8 +23,8 @@ from helpers import Launcher, is_alive, wait_until
 from evo.device import bind, training_environment
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
 from evo.objectives import Interrupted
+from evo.outcome import Outcome
 from evo.references import Reference
-from evo.worker import Outcome
 
 Evaluator = InlineEvaluator | ProcessEvaluator
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
+import json
 import shutil
 import signal
 import time
@@ -21,7 +21,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import evo
-import evo.arguments
 import evo.cli
 from evo.problems.catalogue import PROBLEMS
 from evo.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
@@ -82,7 +81,6 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     place = Place(tmp_path / "a" / "b", tmp_path / "template")
     place.folder.mkdir(parents=True)
-    monkeypatch.setattr(evo.arguments, "_parser", functools.cache(evo.arguments._parser))  # Which takes longest.
     monkeypatch.setitem(PROBLEMS, "digits", PROBLEMS["sphere"])  # Or torch would be loaded here.
     monkeypatch.chdir(place.folder)
     place.tidy()
@@ -185,6 +183,7 @@ def test_any_other_command_is_run_or_refused_with_a_reason(place: Place, argumen
     check_unharmed(place.run, before)
 
 
+@pytest.mark.slow
 @examples(300)
 @given(first=inputs.journals, second=st.none() | inputs.journals)
 def test_a_run_goes_on_from_any_journals_or_names_their_damage_which_can_be_repaired(
@@ -231,26 +230,39 @@ def test_a_run_with_any_study_record_goes_on_or_is_refused_with_a_reason(place: 
     check_unharmed(place.run, before)
 
 
+ON_TWO_RANKS = [
+    (["losses.py:loss", "--limits", "{x: [0, nan]}"], "limit 'x'"),
+    (["losses.py:loss", "--limits", "[" * 500], "limits"),
+    (["losses.py:loss", "--limits", "{x: [0, 1]}", "--seed", "9" * 5000], "seed"),
+    (["study.yaml"], "study"),
+    (["losses.py:loss", "--limits", "{x: [0.0, 1.0], y: [0, 9]}", "--run-dir", "run"], "journal"),
+]
+CALLS = """
+import json, sys
+from pathlib import Path
+from evo.run import main
+for arguments in json.loads(Path("calls.json").read_text()):
+    print(f"status {main(arguments)}", file=sys.stderr, flush=True)
+"""
+
+
 @pytest.mark.mpi
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["losses.py:loss", "--limits", "{x: [0, nan]}"], "limit 'x'"),
-        (["losses.py:loss", "--limits", "[" * 500], "limits"),
-        (["losses.py:loss", "--limits", "{x: [0, 1]}", "--seed", "9" * 5000], "seed"),
-        (["study.yaml"], "study"),
-        (["losses.py:loss", "--limits", "{x: [0.0, 1.0], y: [0, 9]}", "--run-dir", "run"], "journal"),
-    ],
-)
-def test_under_mpirun_one_rank_tells_what_is_wrong_and_all_end(
-    place: Place, launcher: Launcher, mpirun: Callable[..., Ended], arguments: Sequence[str], problem: str
+def test_under_mpirun_one_rank_tells_what_is_wrong(
+    place: Place, launcher: Launcher, mpirun: Callable[..., Ended]
 ) -> None:
     launcher.folder = place.folder
     (place.folder / "study.yaml").write_bytes(b"limits: &a {a: *a}\n\xff")
     (place.run / "journal" / "0.jsonl").write_bytes(b'{"type":"Started"}\n{}\n')
     before = contents(place.run)
-    ended = mpirun(2, "-m", "evo.run", *arguments)
-    assert ended.status == MISTAKEN
-    check(Ended(ended.status, ended.out, ended.err.partition("\n-----")[0]))
-    assert problem in ended.err
+    (place.folder / "calls.py").write_text(CALLS)
+    (place.folder / "calls.json").write_text(json.dumps([arguments for arguments, _ in ON_TWO_RANKS]))
+    ended = mpirun(2, "calls.py")
+    assert ended.status == COMPLETE, ended
+    statuses = [line for line in ended.err.splitlines() if line.startswith("status ")]
+    assert statuses == [f"status {MISTAKEN}"] * 2 * len(ON_TWO_RANKS)
+    said = [message.partition("status ")[0] for message in ended.err.split("evo: error: ")[1:]]
+    assert len(said) == len(ON_TWO_RANKS)
+    for message, (_, problem) in zip(said, ON_TWO_RANKS, strict=True):
+        check(Ended(MISTAKEN, "", f"evo: error: {message}"))
+        assert problem in message
     assert contents(place.run) == before

@@ -15,20 +15,12 @@ from evo.rundir import RunDirectory
 
 pytestmark = pytest.mark.slow
 
-Start = Callable[..., Ended]
-
 # More than any other training takes on a busy machine, the first one of a child included.
 TIME_LIMIT = "10s"
 
 
 def limits(*behaviours: str, **others: object) -> str:
     return json.dumps({"behaviour": behaviours, **others})
-
-
-def search(start: Start, *behaviours: str) -> Ended:
-    given = ["--limits", limits(*behaviours), "--evaluations", "100", "--max-failed-share", "1"]
-    command = ["hostile:objective", *given, "--time-limit", TIME_LIMIT, "--run-dir", "here"]
-    return start(*command, timeout=200)
 
 
 def check_search(ended: Ended, launcher: Launcher, fails: Mapping[str, str], completes: tuple[str, ...]) -> None:
@@ -60,29 +52,26 @@ def output_log(folder: Path, behaviour: str) -> Path:
     return folder / "here" / "individuals" / name / "output.log"
 
 
-def test_on_one_rank_every_behaviour_is_recorded_and_the_search_completes(launcher: Launcher) -> None:
-    ended = search(launcher.evo, *hostile.FAILS, *hostile.COMPLETES)
-    check_search(ended, launcher, hostile.FAILS, hostile.COMPLETES)
+@pytest.mark.mpi
+def test_every_behaviour_is_recorded_while_the_other_rank_goes_on_and_the_search_completes(
+    launcher: Launcher, mpirun: Callable[..., Ended]
+) -> None:
+    fails, completes = hostile.FAILS, hostile.COMPLETES
+    given = ["--limits", limits(*fails, *completes), "--evaluations", "100", "--max-failed-share", "1"]
+    command = ["-m", "evo.run", "hostile:objective", *given, "--time-limit", TIME_LIMIT, "--run-dir", "here"]
+    ended = mpirun(2, *command, timeout=200)
+    check_search(ended, launcher, fails, completes)
     assert output_log(launcher.folder, "prints_megabytes").stat().st_size == hostile.LOUD
     assert sum(file.stat().st_size for file in (launcher.folder / "here" / "journal").iterdir()) < 100_000
     assert len(ended.out + ended.err) < 10_000
 
 
 @pytest.mark.mpi
-def test_on_two_ranks_too_while_the_other_rank_goes_on(launcher: Launcher, mpirun: Callable[..., Ended]) -> None:
-    def start(*arguments: str, timeout: float) -> Ended:
-        return mpirun(2, "-m", "evo.run", *arguments, timeout=timeout)
-
-    fails = {name: error for name, error in hostile.FAILS.items() if not name.startswith("raises_in_the")}
-    check_search(search(start, *fails, *hostile.COMPLETES), launcher, fails, hostile.COMPLETES)
-
-
-@pytest.mark.parametrize("on_two", [False, pytest.param(True, marks=pytest.mark.mpi)])
 def test_a_parameter_that_no_constructor_takes_is_refused_before_anything_runs(
-    launcher: Launcher, request: pytest.FixtureRequest, on_two: bool
+    launcher: Launcher, mpirun: Callable[..., Ended]
 ) -> None:
     command = ["hostile:objective", "--limits", limits("behaves", "is_killed", wdith=[1, 9]), "--run-dir", "here"]
-    ended = request.getfixturevalue("mpirun")(2, "-m", "evo.run", *command) if on_two else launcher.evo(*command)
+    ended = mpirun(2, "-m", "evo.run", *command)
     assert ended.status == 2
     errors = [line for line in ended.err.splitlines() if line.startswith("evo: ")]
     assert len(errors) == 1

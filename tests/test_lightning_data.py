@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import random
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import lightning as L
@@ -117,27 +116,25 @@ def test_something_is_done_once_for_a_session_and_tried_again_when_it_failed(fai
     assert len(done) == (3 if fails else 2)
 
 
-PROCESS = """
-import sys, tempfile, time
-from pathlib import Path
-from evo.lightning.data import once_per_node
-tempfile.tempdir = sys.argv[1]
-def act():
-    log.write_text("begun")
-    time.sleep(0.5)
-    log.write_text("whole")
-    with Path(sys.argv[1], "acts").open("a") as stream:
-        stream.write("x")
-log = Path(sys.argv[1], "download")
-once_per_node("download", "session", act)
-assert log.read_text() == "whole"
-"""
+def prepare(folder: Path) -> None:
+    log = folder / "download"
+
+    def act() -> None:
+        log.write_text("begun")
+        time.sleep(0.5)
+        log.write_text("whole")
+        with (folder / "acts").open("a") as stream:
+            stream.write("x")
+
+    once_per_node("download", "session", act)
+    assert log.read_text() == "whole"
 
 
 def test_the_other_processes_of_a_node_wait_while_one_of_them_prepares(tmp_path: Path) -> None:
-    start: Callable[[], subprocess.Popen[bytes]] = lambda: subprocess.Popen(  # noqa: E731
-        [sys.executable, "-c", PROCESS, str(tmp_path)]
-    )
-    processes = [start() for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    processes = [multiprocessing.get_context("fork").Process(target=prepare, args=(tmp_path,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert (tmp_path / "acts").read_text() == "x"

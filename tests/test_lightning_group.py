@@ -16,7 +16,7 @@ from evo.events import Finished
 from evo.lightning import LightningObjective
 from evo.problems.digits import Digits, DigitsNet
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.slow]
 
 MpiRun = Callable[..., Ended]
 
@@ -50,14 +50,13 @@ class Noted(DigitsNet):
 
 Path("open").mkdir(exist_ok=True)
 long = LightningObjective(Noted, Digits, max_epochs=100000, early_stopping=False)
-short = LightningObjective(Noted, lambda: Digits(2000), max_epochs=1)
+short = LightningObjective(Noted, lambda: Digits(500), max_epochs=1)
 """
 
 
-@pytest.mark.slow
 def test_two_ranks_train_as_one_does_with_both_of_their_batches(mpirun: MpiRun, launcher: Launcher) -> None:
     (launcher.folder / "study.yaml").write_text(STUDY)
-    ended = mpirun(4, "-m", "evo.run", "study.yaml", "--evaluations", "20", "--run-dir", "here", timeout=240)
+    ended = mpirun(4, "-m", "evo.run", "study.yaml", "--evaluations", "8", "--run-dir", "here", timeout=240)
     assert (ended.status, ended.err) == (0, "")
     alone = LightningObjective(
         lambda **params: DigitsNet(optimizer="sgd", **params),
@@ -66,7 +65,7 @@ def test_two_ranks_train_as_one_does_with_both_of_their_batches(mpirun: MpiRun, 
         early_stopping=False,
     )
     here = launcher.folder / "here"
-    assert 20 <= journals.check_complete(here) <= 21
+    assert 8 <= journals.check_complete(here) <= 9
     for identity, params in journals.started(here).items():
         trial = FakeTrial(launcher.folder / "alone", seed=training_seed(0, identity))
         trial.folder.mkdir(exist_ok=True)
@@ -75,6 +74,8 @@ def test_two_ranks_train_as_one_does_with_both_of_their_batches(mpirun: MpiRun, 
         assert journals.finished(here)[identity].loss == pytest.approx(loss, rel=0.02)
     wait_until(lambda: not launcher.survivors(), 10)
     assert not list(here.glob("individuals/*/meeting-*"))
+    # Of the processes that train an individual, one writes for TensorBoard.
+    assert len(list(here.glob("individuals/*/events.out.tfevents.*"))) == len(journals.started(here))
 
 
 def test_a_process_of_a_worker_that_is_killed_is_one_failure_and_the_search_goes_on(
@@ -83,9 +84,7 @@ def test_a_process_of_a_worker_that_is_killed_is_one_failure_and_the_search_goes
     folder = launcher.folder
     (folder / "noted.py").write_text(NOTED)
     search = ["-m", "evo.run", "noted.py:long", "--limits", "{lr: [0.001, 0.1]}", "--run-dir", "here"]
-    process = start_ranks(
-        launcher, mpirun_command, 4, *search, "--ranks-per-worker", "2", "--generations", "2", "--time-limit", "25"
-    )
+    process = start_ranks(launcher, mpirun_command, 4, *search, "--ranks-per-worker", "2", "--generations", "2")
     trained = folder / "trained"
     wait_until(lambda: trained.exists() and len(list(trained.iterdir())) == 4, 60)
     os.kill(int(next(trained.iterdir()).name), signal.SIGKILL)
@@ -104,20 +103,20 @@ def test_a_process_of_a_worker_that_is_killed_is_one_failure_and_the_search_goes
     wait_until(lambda: not launcher.survivors(), 10)
 
 
-def test_two_studies_train_at_once_and_hundreds_of_trainings_leave_nothing_open(
+def test_two_studies_train_at_once_and_many_trainings_leave_nothing_open(
     mpirun_command: str, launcher: Launcher
 ) -> None:
-    (launcher.folder / "noted.py").write_text(NOTED.replace("lambda: Digits(2000)", "Digits"))
+    (launcher.folder / "noted.py").write_text(NOTED)
     search = ["-m", "evo.run", "noted.py:short", "--limits", "{lr: [0.001, 0.1]}", "--ranks-per-worker", "2"]
     runs = [
-        start_ranks(launcher, mpirun_command, 2, *search, "--evaluations", "40", "--run-dir", name) for name in "ab"
+        start_ranks(launcher, mpirun_command, 2, *search, "--evaluations", "25", "--run-dir", name) for name in "ab"
     ]
     for process in runs:
         ended = launcher.finish(process, timeout=120)
         assert (ended.status, ended.err) == (0, "")
     for name in "ab":
-        assert journals.check_complete(launcher.folder / name) == 40
+        assert journals.check_complete(launcher.folder / name) == 25
         assert journals.summary(launcher.folder / name)["failed"] == 0
     noted = [[int(line) for line in file.read_text().split()] for file in (launcher.folder / "open").iterdir()]
-    assert sorted(map(len, noted)) == [40] * 4
+    assert sorted(map(len, noted)) == [25] * 4
     assert all(max(files[10:]) <= max(files[:10]) + 2 for files in noted)

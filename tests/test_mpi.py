@@ -174,8 +174,8 @@ def test_one_rank_under_mpirun_searches_as_without_it(mpirun: MpiRun, launcher: 
 BUDGETS = """
 import sys
 from evo.run import main
-for seed in range(16):
-    budget = 20 + 15 * seed
+for seed in range(8):
+    budget = 20 + 30 * seed
     arguments = f"sphere --evaluations {budget} --seed {seed} --run-dir {budget} --quiet --debug"
     assert main(arguments.split()) == 0
 """
@@ -187,7 +187,7 @@ def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(
 ) -> None:
     (folder / "budgets.py").write_text(BUDGETS)
     assert mpirun(ranks, "budgets.py") == Ended(0, "", "")
-    for budget in range(20, 260, 15):
+    for budget in range(20, 260, 30):
         assert budget <= len(journals.finished(folder / str(budget))) <= budget + ranks - 1
         assert set(journals.started(folder / str(budget))) == set(journals.finished(folder / str(budget)))
 
@@ -214,10 +214,10 @@ def check_mistake(folder: Path, err: str, name: str) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("name", ["unknown_function", "other_objective"])
 def test_a_mistake_on_four_ranks_gives_one_line_and_the_status_2(
-    mpirun: MpiRun, launcher: Launcher, folder: Path, name: str
+    mpirun: MpiRun, launcher: Launcher, folder: Path
 ) -> None:
+    name = "other_objective"
     mistakes.prepare(folder)
     before = mistakes.contents(folder)
     traps = f"{folder / 'traps'}{os.pathsep}{launcher.environment()['PYTHONPATH']}"
@@ -227,19 +227,9 @@ def test_a_mistake_on_four_ranks_gives_one_line_and_the_status_2(
     assert mistakes.contents(folder) == before
 
 
-ALL_MISTAKES = """
-import shlex, sys
-import mistakes
-from evo.run import main
-for name, (arguments, _) in mistakes.MISTAKES.items():
-    assert main(shlex.split(arguments)) == 2, name
-    print(f"after {name}", file=sys.stderr, flush=True)
-"""
-
-
 def test_each_of_all_mistakes_on_four_ranks_gives_one_line(mpirun: MpiRun, launcher: Launcher, folder: Path) -> None:
     mistakes.prepare(folder)
-    (folder / "all.py").write_text(ALL_MISTAKES)
+    (folder / "all.py").write_text(mistakes.ALL)
     before = mistakes.contents(folder)
     traps = f"{folder / 'traps'}{os.pathsep}{launcher.environment()['PYTHONPATH']}"
     ended = mpirun(4, "all.py", PYTHONPATH=traps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -79,6 +80,21 @@ def test_a_matrix_is_written_as_a_table_and_as_a_picture(classes: int, tmp_path:
     assert rows[2].startswith("1,0,1")
     assert len(rows) == classes + 1
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("names", "row"),
+    [(["cat", "dog"], "dog,0,1"), (["cat", "dog", "cow"], "1,0,1"), (2, "1,0,1")],
+    ids=["right", "too many", "a number"],
+)
+def test_the_classes_have_their_names_if_the_data_module_has_these(
+    names: Any, row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Zeros, "classes", names, raising=False)
+    predictions = collected({"preds": [0, 1], "target": [0, 1]})
+    predictions.on_test_start(SimpleNamespace(datamodule=Zeros()), Scripted())
+    predictions.write(tmp_path)
+    assert (tmp_path / "confusion.csv").read_text().splitlines()[2] == row
 
 
 def test_without_matplotlib_there_is_the_table_and_a_word_on_what_to_install(

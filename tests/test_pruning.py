@@ -16,10 +16,11 @@ from records import NOW, ask, make_worker
 
 import evo
 from evo.events import AnyEvent, Identity, Judged, Reported
+from evo.outcome import Outcome
 from evo.propagators import default_propagator
 from evo.pruning import CurveExtrapolation, MedianStopping, Pruner, Rungs, SuccessiveHalving, Verdict, make_pruner
 from evo.space import Space
-from evo.worker import Outcome, Worker
+from evo.worker import Worker
 
 SPACE = Space({"x": (-1.0, 1.0)})
 ALL: Sequence[Pruner] = [

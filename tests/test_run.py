@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import shlex
 import shutil
 import signal
 import struct
@@ -414,18 +413,25 @@ def test_a_search_goes_on_after_every_kind_of_nasty_loss_in_a_child(launcher: La
     assert not launcher.survivors()
 
 
-@pytest.mark.parametrize("name", mistakes.MISTAKES)
-def test_a_mistake_gives_one_line_and_leaves_everything_as_it_was(launcher: Launcher, folder: Path, name: str) -> None:
+def test_each_mistake_gives_one_line_and_leaves_everything_as_it_was(launcher: Launcher, folder: Path) -> None:
     mistakes.prepare(folder)
+    (folder / "all.py").write_text(mistakes.ALL)
     before = mistakes.contents(folder)
-    arguments, words = mistakes.MISTAKES[name]
     traps = f"{folder / 'traps'}{os.pathsep}{launcher.environment()['PYTHONPATH']}"
-    ended = launcher.evo(*shlex.split(arguments), PYTHONPATH=traps)
-    assert ended.status == 2, ended
-    assert re.fullmatch(r"evo: error: [^\n]+\n", ended.err), ended.err
-    assert all(word in ended.err for word in words), ended.err
-    assert "Traceback" not in ended.out
+    ended = launcher.python("all.py", PYTHONPATH=traps)
+    assert (ended.status, "Traceback" in ended.out) == (0, False), ended
+    said = re.findall(r"^(.*)\nafter (\w+)\n", ended.err, re.M)
+    assert ended.err == "".join(f"{line}\nafter {name}\n" for line, name in said)
+    assert [name for _, name in said] == list(mistakes.MISTAKES)
+    for line, name in said:
+        assert line.startswith("evo: error: "), name
+        assert all(word in line for word in mistakes.MISTAKES[name][1]), line
     assert mistakes.contents(folder) == before
+
+
+def test_a_mistake_ends_with_status_2(launcher: Launcher) -> None:
+    ended = launcher.evo("spere")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sphere", "--help"]])

@@ -18,8 +18,8 @@ import evo.evaluation.team
 from evo.evaluation import InlineEvaluator, Team, TeamEvaluator, assist
 from evo.events import AnyEvent, Done, Identity
 from evo.objectives import Trial
+from evo.outcome import Outcome
 from evo.transport import CutOff, Passive, Serial, Stuck, Traffic
-from evo.worker import Outcome
 
 Group = tuple[str, tuple[int, ...]]
 

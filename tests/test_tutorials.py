@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
+import importlib
 import json
 import os
 import pickle
@@ -58,11 +59,10 @@ def test_the_readme_leads_through_all_of_them_and_names_nothing_else() -> None:
     assert named == {*SCRIPTS, *(file.name for file in TUTORIALS.glob("*.yaml"))}
 
 
-@pytest.mark.parametrize(("tutorial", "settings"), [(mnist, "mnist.yaml"), (cifar10, "cifar10.yaml")])
-def test_the_study_file_searches_what_the_script_does(
-    tutorial: Any, settings: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("settings", sorted(file.name for file in TUTORIALS.glob("*.yaml")))
+def test_the_study_file_searches_what_the_script_does(settings: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+    tutorial = importlib.import_module(settings.removesuffix(".yaml"))
     objective, config = parse_arguments([f"tutorials/{settings}"], "evo run")
     assert objective == f"tutorials/{settings.removesuffix('.yaml')}.py:objective"
     assert config.limits is not None
@@ -445,16 +445,16 @@ def test_the_script_from_propulate_prints_its_table_and_the_best(
 
 @pytest.mark.mpi
 @pytest.mark.slow
-@pytest.mark.parametrize(("tutorial", "ranks"), [(mnist, 2), (cifar10, 1)])
+@pytest.mark.parametrize("tutorial", [mnist, cifar10])
 def test_a_study_file_works_as_it_is_with_the_data_in_its_place(
-    tutorial: Any, ranks: int, mpirun: Callable[..., Ended], tmp_path: Path
+    tutorial: Any, mpirun: Callable[..., Ended], tmp_path: Path
 ) -> None:
     name = tutorial.__name__
     (tmp_path / "tutorials").symlink_to(TUTORIALS)
     (tmp_path / "data" / name).mkdir(parents=True)
     tutorial.write_small_files(tmp_path / "data" / name)
     search = ["-m", "evo.run", f"tutorials/{name}.yaml", "--evaluations", "2"]
-    out = check_ended(mpirun(ranks, *search, **NO_NETWORK))
+    out = check_ended(mpirun(1, *search, **NO_NETWORK))
     assert "on the test set, from its saved weights: " in out
     assert (tmp_path / "runs" / f"{name}-study" / "summary.json").is_file()
 
@@ -474,6 +474,24 @@ def test_damaged_data_is_one_message_before_anything_is_searched(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.mpi
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_tutorial_runs_on_four_ranks_and_leaves_nothing_behind(
+    script: str, mpirun: Callable[..., Ended], launcher: Launcher
+) -> None:
+    check_end(script, 4, check_ended(mpirun(4, TUTORIALS / script, "--smoke-test", timeout=200, **NO_NETWORK)))
+    assert not list(launcher.folder.iterdir())
+
+
+def check_end(script: str, ranks: int, out: str) -> None:
+    """A tutorial shows the ranks together, its table, and what became of the best candidate."""
+    assert re.search(rf"ranks 0 on .*, {ranks - 1} on ", out), out
+    assert row(out, "individual")
+    ending = "^the best of " if script == "from_propulate.py" else " on the test set, from its saved weights: "
+    assert re.search(ending, out, re.M), out
+
+
 @pytest.fixture
 def job_ending(slurm: Slurm) -> Iterator[None]:
     yield
@@ -483,13 +501,16 @@ def job_ending(slurm: Slurm) -> Iterator[None]:
 @pytest.mark.mpi
 @pytest.mark.slow
 @pytest.mark.root
+@pytest.mark.timeout(500)
 @pytest.mark.usefixtures("job_ending")
-def test_mnist_runs_in_a_slurm_job(slurm: Slurm, launcher: Launcher, tmp_path: Path) -> None:
+def test_all_tutorials_run_in_a_slurm_job(slurm: Slurm, launcher: Launcher, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
-    tutorial = TUTORIALS / "mnist.py"
-    script.write_text(f"#!/bin/bash\nsrun --mpi=pmix --cpus-per-task=1 python {tutorial} --smoke-test\n")
-    job = slurm.submit(launcher, "--ntasks=2", "--nodes=1", "--output=out", script)
-    status, out = slurm.wait(job, 90), (tmp_path / "out").read_text()
-    assert status == 0, out
-    assert "2 generations on each of 2 ranks" in out
-    assert out.count("on the test set, from its saved weights: ") == 1
+    command = 'srun --mpi=pmix --cpus-per-task=1 python "$tutorial" --smoke-test > "$(basename "$tutorial").out" 2>&1'
+    script.write_text(f"#!/bin/bash\nset -e\nfor tutorial in {TUTORIALS}/*.py; do {command}; done\n")
+    job = slurm.submit(launcher, "--ntasks=2", "--nodes=1", "--output=out", script, **NO_NETWORK)
+    status = slurm.wait(job, 400)
+    outputs = {file.name.removesuffix(".out"): file.read_text() for file in tmp_path.glob("*.py.out")}
+    assert status == 0, outputs
+    assert sorted(outputs) == SCRIPTS
+    for name, out in outputs.items():
+        check_end(name, 2, out)

@@ -27,11 +27,12 @@ from evo.events import (
 )
 from evo.limits import Float
 from evo.migration import Migration
+from evo.outcome import Outcome
 from evo.population import Active, Individual
 from evo.propagators import InitUniform, Propagator, default_propagator
 from evo.space import Space
 from evo.topology import make_archipelago, make_topology
-from evo.worker import Outcome, Worker
+from evo.worker import Worker
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 GRID = Space({"x": (1, 4), "y": ("a", "b", "c")})
@@ -262,8 +263,8 @@ def test_a_worker_that_stops_says_why_and_is_done(
     population = replayed(SPACE, [started((1, 0), {"x": 0.5, "layers": 1}), finished((1, 0), 1.0)])
     worker = make_worker(SPACE, GENETIC, budget, ranks=2, population=population)
     if requested:
-        worker.request_stop(requested)
-        worker.request_stop("and again")
+        worker.stopping.request(requested)
+        worker.stopping.request("and again")
     assert worker.ask(now, lambda: None) == (None, [Done(time=now, rank=0, reason=reason)])
     assert (worker.stop_reason, worker.interrupted) == (reason, interrupted)
     assert worker.is_done
@@ -276,7 +277,7 @@ def test_what_was_in_flight_is_taken_up_unless_the_search_stops(requested: bool)
     population = replayed(SPACE, [started((1, 0), {"x": 0.5, "layers": 1})])
     worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), population=population)
     if requested:
-        worker.request_stop("SIGTERM")
+        worker.stopping.request("SIGTERM")
     individual = ask(worker)
     assert (individual is None) == requested
     assert worker.is_done == requested
@@ -328,7 +329,7 @@ def test_what_is_interrupted_because_the_search_stops_is_left_to_the_next_sessio
     worker = make_worker(SPACE, GENETIC)
     first = ask(worker)
     assert first is not None
-    worker.request_stop("SIGUSR1 asked to stop")
+    worker.stopping.request("SIGUSR1 asked to stop")
     worker.tell(first.individual, Outcome(status="interrupted"), NOW)
     assert ask(worker) is None
     assert worker.interrupted
@@ -531,7 +532,7 @@ def test_a_worker_that_inherits_something_while_it_breeds_is_not_done() -> None:
 def test_what_the_dead_had_is_left_for_a_later_session_when_the_search_stops() -> None:
     worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=2)
     hear(worker, started((1, 0), {"x": 0.5, "layers": 1}))
-    worker.request_stop("SIGTERM")
+    worker.stopping.request("SIGTERM")
     bereave(worker, 1)
     assert ask(worker) is None
     assert worker.stop_reason == "SIGTERM"

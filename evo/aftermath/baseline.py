@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from evo.aftermath.single import SingleEvaluator
 from evo.config import load_yaml
 from evo.events import Identity
 from evo.limits import Params
-from evo.worker import Outcome
+from evo.outcome import Outcome
 
 _FILE = "baseline.json"
 _IDENTITY: Identity = (0, 0)  # It has the seed of the first individual, as good as any.
@@ -55,20 +56,23 @@ def find_baseline(past: Past) -> Baseline | None:
         raise ValueError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
 
 
-def read_parameters(file: str) -> Params:
-    """The parameters in a YAML file, for a baseline.
+def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params:
+    """The parameters of a baseline.
+
+    Args:
+        given: These, or a YAML file with them.
 
     Raises:
-        ValueError: It cannot be read, or holds something else.
+        ValueError: The file cannot be read, or they are something else.
     """
-    loaded = load_yaml("baseline", file)
+    loaded, where = given, "baseline"
+    if isinstance(given, str | os.PathLike):
+        loaded, where = load_yaml("baseline", os.fspath(given)), f"baseline {os.fspath(given)}"
     if not isinstance(loaded, Mapping):
-        raise ValueError(f"baseline {file} holds {loaded!r}: it must hold a mapping of parameters to their values")
+        raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
     for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
-            raise ValueError(
-                f"baseline {file}: {name!r} is {value!r}: a parameter is a number, text, true, false or null"
-            )
+            raise ValueError(f"{where}: {name!r} is {value!r}: a parameter is a number, text, true, false or null")
     return dict(loaded)
 
 
@@ -92,6 +96,7 @@ def train_baseline(past: Past, params: Params, evaluator: SingleEvaluator) -> Ba
 
     Raises:
         AftermathError: Its training failed.
+        Interrupted: A signal stopped it, and it has saved its state.
     """
     outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(past))
     assert outcome.loss is not None

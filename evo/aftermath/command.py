@@ -7,8 +7,9 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
 from evo.aftermath.single import AftermathError
-from evo.aftermath.testing import test_individual
+from evo.aftermath.testing import test as test_individual
 from evo.aftermath.training import train_individual
+from evo.objectives import Interrupted
 from evo.storage import StorageError
 
 
@@ -27,7 +28,11 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
         "--baseline", metavar="FILE.yaml", help="Parameters to compare with; trained once, in RUN/baseline."
     )
     options = parser.parse_args(arguments)
-    return _run(lambda: test_individual(options.run, options.individual, options.baseline, options.objective))
+    return _run(
+        lambda: test_individual(
+            options.run, options.objective, individual=options.individual, baseline=options.baseline
+        )
+    )
 
 
 def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
@@ -53,13 +58,17 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _run(act: Callable[[], None]) -> int:
+def _run(act: Callable[[], object]) -> int:
     try:
         act()
     except ValueError as error:
         problem, status = str(error), 2
-    except (AftermathError, StorageError) as error:
+    except AftermathError as error:
+        problem, status = str(error), 1
+    except StorageError as error:
         problem, status = str(error), error.status
+    except Interrupted as error:
+        problem, status = str(error), 85
     except OSError as error:
         problem, status = f"{error.filename} cannot be used: {error.strerror}", 85
     except KeyboardInterrupt:

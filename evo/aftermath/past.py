@@ -121,18 +121,18 @@ def read_past(name: str) -> Past:
     return Past(directory, study, gather_evaluations(directory.events()))
 
 
-def find_objective(past: Past, named: str | None) -> Named:
+def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callable[..., Any] | Named:
     """The objective of a search.
 
     Args:
         past: The search.
-        named: What the user says that it is; None: what study.json says.
+        given: The objective, or its name, as the user says; None: what study.json says.
 
     Raises:
         ValueError: It has no name by which it could be found.
     """
-    if named is not None:
-        return parse_reference(named)
+    if given is not None:
+        return parse_reference(given) if isinstance(given, str) else given
     recorded = past.study.objective
     if recorded.startswith("{"):
         return Training(**json.loads(recorded))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
@@ -16,25 +18,17 @@ from evo.evaluation import ProcessEvaluator
 from evo.evaluation.child import Examined
 from evo.events import Identity
 from evo.limits import Params
+from evo.objectives import Interrupted, describe
+from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import StopSignals
 from evo.weights import delete_state
-from evo.worker import Outcome
 
 _TRACEBACK = "traceback.txt"
 
 
 class AftermathError(Exception):
-    """A training or a test did not come to its end; the message says which and why.
-
-    Args:
-        message: One line.
-        status: The exit status.
-    """
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+    """A training or a test has failed; the message, one line, says which and why."""
 
 
 class SingleEvaluator:
@@ -45,7 +39,7 @@ class SingleEvaluator:
         objective: Of that search.
     """
 
-    def __init__(self, past: Past, objective: Named) -> None:
+    def __init__(self, past: Past, objective: Callable[..., Any] | Named) -> None:
         self._past, self._objective = past, objective
         self._folder = Path()
         binding = bind(0, os.environ, None, count_gpus(), len(available_cores()))
@@ -92,7 +86,8 @@ class SingleEvaluator:
             folder: For all files of the training.
 
         Raises:
-            AftermathError: The training failed, or was stopped by a signal.
+            AftermathError: The training failed.
+            Interrupted: A signal stopped it, and it has saved its state.
         """
         self._folder = folder
         (folder / _TRACEBACK).unlink(missing_ok=True)
@@ -105,10 +100,10 @@ class SingleEvaluator:
                     self._evaluator.interrupt()
         if outcome.status == "interrupted":
             why = outcome.error or signals.reason
-            raise AftermathError(f"the training of {name} is interrupted: {why}; run the same command again", 85)
+            raise Interrupted(f"the training of {name} is interrupted: {why}; run the same command again")
         if outcome.status == "failed":
             (folder / _TRACEBACK).write_text(outcome.traceback)
-            raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}", 1)
+            raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
         delete_state(folder)
         return outcome
 
@@ -130,12 +125,11 @@ class SingleEvaluator:
         try:
             examined = self._evaluator.examine(identity, params, seed, results)
         except RuntimeError as error:
-            raise AftermathError(f"{name} cannot be tested: {error}", 1) from None
+            raise AftermathError(f"{name} cannot be tested: {error}") from None
         if not examined.metrics:
             raise AftermathError(
-                f"{name} cannot be tested: the objective {self._objective} has no test, or its test finds no number; "
-                "a LightningModule logs them in test_step, any other objective returns them from a method "
-                "test(params, trial)",
-                1,
+                f"{name} cannot be tested: the objective {describe(self._objective)} has no test, or its test finds no "
+                "number; a LightningModule logs them in test_step, any other objective returns them from a method "
+                "test(params, trial)"
             )
         return examined

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from evo.aftermath.baseline import (
     Baseline,
+    baseline_folder,
     check_baseline,
     find_baseline,
     read_parameters,
@@ -23,37 +26,50 @@ PICTURE = "confusion.png"
 _OWN = ("confusion.png", "confusion.csv", "test.json")
 
 
-def test_individual(run: str, name: str | None, baseline_file: str | None, objective: str | None) -> None:
-    """Test an individual, print what was found and write it to RUN/test, or RUN/test/R-G if it is not the best.
+def test(
+    run: str | os.PathLike[str],
+    objective: Callable[..., Any] | str | None = None,
+    *,
+    individual: str | None = None,
+    baseline: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Test an individual from its saved weights, print what was found and write it to RUN/test.
+
+    That of an individual which is not the best goes to RUN/test/R-G. After `evo.minimize` on several ranks, one of
+    them calls this: it takes one process, whose cores and first GPU it uses.
 
     Args:
         run: The run directory.
-        name: Of the individual; None: the best.
-        baseline_file: With the parameters of a baseline; None: the one that the run directory has, if any.
-        objective: Of the search; None: the one that study.json names.
+        objective: Of the search, as `evo.minimize` got it, or its name, `path/to/file.py:name`; None: the one that
+            study.json names.
+        individual: Rank and generation, for example "3-1"; None: the best.
+        baseline: Parameters to compare with, or a YAML file with them; trained once, in RUN/baseline. None: those of
+            an earlier call, if any.
+
+    Returns:
+        What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …
 
     Raises:
         ValueError: Something that was asked for does not exist or does not fit.
         AftermathError: A training or a test failed.
+        Interrupted: A signal stopped the training of the baseline, which has saved its state: the same call goes on.
     """
-    past = read_past(run)
-    individual = past.find(name)
-    folder = past.tested_folder(individual)
-    params = None if baseline_file is None else read_parameters(baseline_file)
+    past = read_past(os.fspath(run))
+    tested = past.find(individual)
+    folder = past.tested_folder(tested)
+    params = None if baseline is None else read_parameters(baseline)
     known = find_baseline(past)
     if known and params is not None:
         check_baseline(known, params, past)
     with SingleEvaluator(past, find_objective(past, objective)) as evaluator:
-        results = _empty_results(past, individual)
-        examined = evaluator.test(
-            f"individual {individual.name}", individual.individual, individual.params, folder, results
-        )
+        results = _empty_results(past, tested)
+        examined = evaluator.test(f"individual {tested.name}", tested.individual, tested.params, folder, results)
         if known is None and params is not None:
             print(f"training the baseline in {past.directory}/baseline", flush=True)
             known = train_baseline(past, params, evaluator)
         baseline_metrics = test_baseline(past, known, evaluator) if known else {}
-    _print(past, individual, folder, examined.metrics, known, baseline_metrics)
-    _write(past, individual, results, examined, known, baseline_metrics)
+    _print(past, tested, folder, examined.metrics, known, baseline_metrics)
+    return _write(past, tested, results, examined, known, baseline_metrics)
 
 
 def _write(
@@ -63,25 +79,26 @@ def _write(
     examined: Examined,
     baseline: Baseline | None,
     baseline_metrics: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
     remark = str(examined.remarks.get("confusion", ""))
     place = results.relative_to(past.directory.path)
-    past.directory.write(
-        f"{place}/test.json",
-        {
-            "individual": individual.individual,
-            "params": individual.params,
-            "loss": individual.loss,
-            "test": examined.metrics,
-            "confusion": PICTURE if (results / PICTURE).exists() else None,
-            "remark": remark,
-            "baseline": baseline and {"params": baseline.params, "loss": baseline.loss, "test": baseline_metrics},
-        },
-    )
+    found = {
+        "individual": individual.individual,
+        "params": individual.params,
+        "loss": individual.loss,
+        "test": examined.metrics,
+        "confusion": PICTURE if (results / PICTURE).exists() else None,
+        "remark": remark,
+        "baseline": baseline and {"params": baseline.params, "loss": baseline.loss, "test": baseline_metrics},
+    }
+    past.directory.write(f"{place}/test.json", found)
     if remark:
         print(remark)
-    files = [name for name in _OWN if (results / name).exists()]
-    print(f"written to {past.directory}/{place}: {', '.join(files)}")
+    folders = [results] if baseline is None else [results, baseline_folder(past)]
+    for folder in folders:
+        files = [name for name in _OWN if (folder / name).exists()]
+        print(f"written to {past.directory}/{folder.relative_to(past.directory.path)}: {', '.join(files)}")
+    return found
 
 
 def _empty_results(past: Past, individual: Evaluation) -> Path:

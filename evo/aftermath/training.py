@@ -18,7 +18,8 @@ def train_individual(run: str, name: str | None, objective: str | None) -> None:
 
     Raises:
         ValueError: Something that was asked for does not exist or does not fit.
-        AftermathError: The training failed, or was stopped.
+        AftermathError: The training failed.
+        Interrupted: A signal stopped it, and it has saved its state.
     """
     past = read_past(run)
     recorded = past.find(name)

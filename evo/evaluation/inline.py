@@ -16,9 +16,9 @@ from evo.evaluation.team import Report, Team
 from evo.events import Identity, Status, json_scalars, json_text
 from evo.limits import Params
 from evo.objectives import Interrupted, Trial, check_loss, optional_method, prepare
+from evo.outcome import Outcome
 from evo.storage import why_not_writable
 from evo.transport import Serial
-from evo.worker import Outcome
 
 SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""

@@ -25,9 +25,9 @@ from evo.evaluation.inline import one_line
 from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.limits import Params
+from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import MARK, end_marked, signals_held_back
-from evo.worker import Outcome
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.

@@ -11,8 +11,8 @@ import msgspec
 
 from evo.events import AnyEvent, Identity
 from evo.limits import Params
+from evo.outcome import Outcome
 from evo.transport import CutOff, Serial, Stuck, Transport
-from evo.worker import Outcome
 
 Report = Callable[[int, float], bool]
 """Called with a step and a finite intermediate loss; answers whether to stop early."""

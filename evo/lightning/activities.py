@@ -121,7 +121,8 @@ class Activities(Profiler):
     @override
     def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
         if self._profiler:
-            self._profiler.setup(stage, local_rank, log_dir)
+            # Without the local rank, which Lightning would add to the file's name: it is 0 in all processes.
+            self._profiler.setup(stage, None, log_dir)
 
     @override
     def teardown(self, stage: str | None) -> None:
@@ -147,12 +148,13 @@ class Activities(Profiler):
             self._profiler._lightning_module = module  # type: ignore[attr-defined]
 
 
-def make_profiler(asked: Any, folder: Path) -> Activities:
+def make_profiler(asked: Any, folder: Path, rank: int = 0) -> Activities:
     """What a training gets as its profiler.
 
     Args:
         asked: What the trainer's settings say: None, one of PROFILERS by its name, or a profiler.
         folder: For the report of one by its name, fit-profile.txt.
+        rank: Place of this process among those that train together; those but the first write fit-profile-RANK.txt.
 
     Raises:
         ValueError: There is none of that name.
@@ -160,7 +162,7 @@ def make_profiler(asked: Any, folder: Path) -> Activities:
     if isinstance(asked, str):
         if asked not in PROFILERS:
             raise ValueError(f"trainer has the profiler {asked!r}: it must be one of {', '.join(PROFILERS)}")
-        asked = PROFILERS[asked](dirpath=folder, filename=_FILE)
+        asked = PROFILERS[asked](dirpath=folder, filename=f"{_FILE}-{rank}" if rank else _FILE)
     return Activities(asked, waits_for_gpu=asked is not None)
 
 

@@ -90,7 +90,9 @@ class TrialReport(L.Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._log_parameters(trainer, {})
+        for logger in trainer.loggers:
+            if not isinstance(logger, TensorBoardLogger):  # For these, RowLogger does it.
+                logger.log_hyperparams(dict(self._parameters))
 
     @override
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -128,18 +130,6 @@ class TrialReport(L.Callback):
         self.logged.update(trainer.callback_metrics)
         if not trainer.enable_validation:
             self.result()  # says so after one epoch rather than after all
-
-    @override
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.best is not None:
-            self._log_parameters(trainer, {"loss": self.best.loss})
-
-    def _log_parameters(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
-        for logger in trainer.loggers:  # without metrics to hparams.yaml, with them to TensorBoard's table, too
-            if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(dict(self._parameters), metrics)
-            elif not metrics:
-                logger.log_hyperparams(dict(self._parameters))
 
     def result(self) -> Best:
         """The best validation of the finished training.

@@ -30,6 +30,7 @@ from evo.lightning.callbacks import (
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import process_group
+from evo.lightning.hparams import row_logger
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
 from evo.lightning.predictions import Predictions
@@ -148,16 +149,21 @@ class LightningObjective:
         """
         state = trial.folder / STATE
         shares = self._share_out(params)
-        with quiet(trial.rank), limited_memory(trial), process_group(trial) as group:
+        if trial.rank == 0 and not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
+            _remove_leftovers(trial.folder)
+        logs = trial.rank == 0 and (self.trainer or {}).get("logger") is not False
+        with (
+            quiet(trial.rank),
+            limited_memory(trial),
+            row_logger(trial, params, writes=logs) as logger,
+            process_group(trial) as group,
+        ):
             try:
                 module, data = self._build(shares, trial)
-                if group.is_first and not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
-                    _remove_leftovers(trial.folder)
                 group.wait()
                 report = TrialReport(trial, params, self.monitor, self.mode, group)
                 saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial, group)]
                 callbacks = [KeepSigterm(), report, *self._stopping(shares), *saving]
-                logger = TensorBoardLogger(trial.folder, name="", version="", default_hp_metric=False)
                 trainer = self._make_trainer(shares, trial, callbacks, logger)
                 trial.times = trainer.profiler.seconds  # type: ignore[attr-defined]
                 # The file is our own: it may hold more than weights.
@@ -166,7 +172,9 @@ class LightningObjective:
                 self._kept.drop()  # It may be half set up.
                 raise
             self._kept.release()
-        best = report.result()
+            best = report.result()
+            if logs:
+                logger.log_loss(best.loss, pruned=trial.should_stop)
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
 
@@ -269,7 +277,7 @@ class LightningObjective:
             share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
         given = part.make(share)
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
-        profiler = make_profiler(given.pop("profiler", None), trial.folder)
+        profiler = make_profiler(given.pop("profiler", None), trial.folder, trial.rank)
         together = isinstance(logger, TensorBoardLogger) and trial.size > 1
         environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
         plugins = [environment, *_as_list(given.pop("plugins", None))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -27,6 +27,9 @@ class Predictions(L.Callback):
     well, or scores of shape (batch, classes), of which the highest counts, or probabilities or logits of class 1 of
     two, of shape (batch,).
 
+    Attributes:
+        names: Of the classes, if the data module has them as `classes`, as torchvision's datasets do; None: numbers.
+
     Example:
         >>> import torch
         >>> predictions = Predictions()
@@ -37,10 +40,16 @@ class Predictions(L.Callback):
 
     def __init__(self) -> None:
         super().__init__()
+        self.names: Sequence[str] | None = None
         self._predictions: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._classes = 0
         self._problem = "there was no test batch"
+
+    @override
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        named = getattr(trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
+        self.names = named if isinstance(named, list | tuple) else None
 
     @override
     def on_test_batch_end(
@@ -116,18 +125,21 @@ class Predictions(L.Callback):
             counts = self.matrix()
         except ValueError as error:
             return f"no confusion matrix: {error}"
+        names = list(map(str, self.names or ()))
+        if len(names) != len(counts):
+            names = list(map(str, range(len(counts))))
         with (folder / TABLE).open("w", newline="") as stream:
             rows = csv.writer(stream)
-            rows.writerow(["true / predicted", *range(len(counts))])
-            rows.writerows([number, *row] for number, row in enumerate(counts.tolist()))
+            rows.writerow(["true / predicted", *names])
+            rows.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
         try:
-            _draw(counts, folder / PICTURE)
+            _draw(counts, names, folder / PICTURE)
         except ModuleNotFoundError as error:
             return f"no picture of the confusion matrix: {error}; pip install matplotlib"
         return ""
 
 
-def _draw(counts: Tensor, file: Path) -> None:
+def _draw(counts: Tensor, names: list[str], file: Path) -> None:
     from matplotlib.figure import Figure  # Not pyplot, which would look for a screen.
 
     classes = len(counts)
@@ -135,7 +147,7 @@ def _draw(counts: Tensor, file: Path) -> None:
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     metric = MulticlassConfusionMatrix(classes)
-    metric.plot(counts, ax=axes, add_text=classes <= _MOST_WITH_NUMBERS, cmap="Blues")
+    metric.plot(counts, ax=axes, add_text=classes <= _MOST_WITH_NUMBERS, labels=names, cmap="Blues")
     axes.set_title(f"{int(counts.trace())} of {int(counts.sum())} right")
     figure.savefig(file)
 
