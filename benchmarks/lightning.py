@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=6, help="trained in all ways, at each batch size")
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[8, 64])
-    parser.add_argument("--pairs", type=int, default=15, help="of a training by evo and a bare one, at batch 64")
+    parser.add_argument("--pairs", type=int, default=15, help="of trainings by evo and bare, at each batch size")
     parser.add_argument("--images", type=int, default=1024, help="in an epoch")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
@@ -170,14 +170,16 @@ def main() -> None:
             shape = {"batch_size": batch_size, "batches": batches, "candidates": candidates + 1}  # One to warm up.
             return {**settings, **shape, "runs": str(runs)}
 
-        for size in asked.batch_sizes if candidates else []:
-            print(
-                f"\nbatch {size}: {candidates} candidates, {asked.epochs} epochs of {asked.images} images", flush=True
-            )
-            show_throughput(*compare(WAYS, job(f"batch-{size}", size, candidates)))
-        if pairs:
-            print(f"\n{pairs} pairs of the same training, by evo and bare, at batch 64", flush=True)
-            show_added(compare([EVO, BARE], job("pairs", 64, pairs))[0])
+        for size in asked.batch_sizes:
+            if candidates:
+                print(
+                    f"\nbatch {size}: {candidates} candidates, {asked.epochs} epochs of {asked.images} images",
+                    flush=True,
+                )
+                show_throughput(*compare(WAYS, job(f"ways-{size}", size, candidates)))
+            if pairs:
+                print(f"\nbatch {size}: {pairs} trainings by evo, and the same ones bare", flush=True)
+                show_added(compare([EVO, BARE], job(f"pairs-{size}", size, pairs))[0])
 
 
 if __name__ == "__main__":
