@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evo.budget import Budget
+from evo.limits import Params
 from evo.propagators.base import check_count, check_probability
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -35,6 +37,8 @@ class Config:
         grace: Time that trainings may take to save their state when the search stops, written like walltime; a
             quarter of a minute more than that before the end of a Slurm job, it stops.
         target: Stop once some loss is this low.
+        baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
+            individual.
         seed: Of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and its name.
         islands: How many islands, or a list with one mapping for each: workers, and its own propagator if it has one.
@@ -84,6 +88,7 @@ class Config:
     walltime: str | float | None = None
     grace: str | float = "45s"
     target: float | None = None
+    baseline: str | dict[str, Any] | None = None
     seed: int | None = None
     run_dir: str | None = None
     islands: int | list[dict] = 1  # type: ignore[type-arg]
@@ -230,6 +235,26 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(loaded, Mapping):
         raise ValueError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
+
+
+def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params:
+    """The parameters of a baseline.
+
+    Args:
+        given: These, or a YAML file with them.
+
+    Raises:
+        ValueError: The file cannot be read, or they are something else.
+    """
+    loaded, where = given, "baseline"
+    if isinstance(given, str | os.PathLike):
+        loaded, where = load_yaml("baseline", os.fspath(given)), f"baseline {os.fspath(given)}"
+    if not isinstance(loaded, Mapping):
+        raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
+            raise ValueError(f"{where}: {name!r} is {value!r}: a parameter is a number, text, true, false or null")
+    return dict(loaded)
 
 
 def load_yaml(what: str, file: str) -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 
 from evo.breeding import breed_one
 from evo.budget import Budget
-from evo.config import Config, load_limits
+from evo.config import Config, load_limits, read_parameters
+from evo.limits import Params
 from evo.migration import Migration
 from evo.objectives import describe
 from evo.population import Individual
@@ -47,6 +48,7 @@ class Plan:
         separate: Whether the objective runs in a child process.
         objective: What is minimised.
         fan_out: See `evo.exchange.neighbours`.
+        baseline: With what `evo test` compares; None: with nothing.
     """
 
     space: Space
@@ -58,6 +60,7 @@ class Plan:
     separate: bool
     objective: Callable[..., Any] | Named
     fan_out: int | None
+    baseline: Params | None
 
 
 class _Island(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,6 +117,7 @@ def make_plan(
         separate=separate,
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
+        baseline=None if config.baseline is None else read_parameters(config.baseline),
     )
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from evo.events import AnyEvent, Identity
 from evo.journal import Journal, Memory, open_locked, read_journal
+from evo.limits import Params
 from evo.storage import persist
 
 # What JSON that is damaged raises.
@@ -38,6 +39,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         pruning: What ended evaluations early in the first session; empty: nothing did.
         islands: How many workers each island had in the first session.
         topology: How many individuals went from island to island then.
+        baseline: Parameters with which the best individual is compared; None: none.
         versions: Packages that matter to reproduce it.
         created: Seconds since the epoch.
     """
@@ -50,6 +52,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     pruning: str = ""
     islands: list[int] = []
     topology: tuple[tuple[int, ...], ...] = ()
+    baseline: Params | None = None
     versions: dict[str, str] = {}
     created: float = 0.0
 
@@ -288,6 +291,9 @@ def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None
             raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
     if list(found.limits) != list(asked.limits):
         raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
+    if asked.baseline is not None and found.baseline != asked.baseline:
+        instead = "leave it out here, and name it with evo test --baseline"
+        raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
     if seed is not None and found.seed != seed:
         raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
     return found

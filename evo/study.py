@@ -122,6 +122,7 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
         islands=[len(members) for members in plan.archipelago.members],
         pruning=repr(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
+        baseline=plan.baseline,
         versions=_versions(),
         created=time.time(),
     )

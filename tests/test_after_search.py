@@ -255,6 +255,27 @@ def test_from_python_the_same_is_tested_with_the_objective_itself(launcher: Laun
     )
 
 
+def test_a_study_may_name_its_baseline(launcher: Launcher, folder: Path) -> None:
+    (folder / "study.yaml").write_text("""
+objective: own.py:loss
+limits: {x: [0.0, 1.0]}
+baseline: {x: 2.0}
+evaluations: 2
+run_dir: with_baseline
+""")
+    assert evo_command(launcher, "run", "study.yaml", "--quiet").status == 0
+    ended = evo_command(launcher, "test", "with_baseline")
+    assert ended.status == 0, ended.err
+    assert ended.out.startswith("training the baseline in with_baseline/baseline\n")
+    written = json.loads((folder / "with_baseline" / "test" / "test.json").read_text())
+    assert written["baseline"]["params"] == {"x": 2.0}
+    # The same command goes on without it, and not with another one.
+    assert evo_command(launcher, "run", "study.yaml", "--quiet", "--evaluations", "3").status == 0
+    for baseline, problem in (("{x: 3.0}", "its baseline is {'x': 2.0}, not {'x': 3.0}"), ("{x: [1]}", "'x' is [1]")):
+        ended = evo_command(launcher, "run", "study.yaml", "--baseline", baseline)
+        assert (ended.status, problem in ended.err) == (2, True), ended.err
+
+
 def test_a_baseline_that_is_stopped_is_interrupted_and_goes_on(launcher: Launcher, folder: Path) -> None:
     (folder / "compare.py").write_text(FROM_PYTHON)
     assert launcher.python("own.py").status == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import msgspec
 
 from evo.aftermath.past import Past
 from evo.aftermath.single import SingleEvaluator
-from evo.config import load_yaml
 from evo.events import Identity
 from evo.limits import Params
 from evo.outcome import Outcome
@@ -54,26 +51,6 @@ def find_baseline(past: Past) -> Baseline | None:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise ValueError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
-
-
-def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params:
-    """The parameters of a baseline.
-
-    Args:
-        given: These, or a YAML file with them.
-
-    Raises:
-        ValueError: The file cannot be read, or they are something else.
-    """
-    loaded, where = given, "baseline"
-    if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("baseline", os.fspath(given)), f"baseline {os.fspath(given)}"
-    if not isinstance(loaded, Mapping):
-        raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
-            raise ValueError(f"{where}: {name!r} is {value!r}: a parameter is a number, text, true, false or null")
-    return dict(loaded)
 
 
 def check_baseline(known: Baseline, params: Params, past: Past) -> None:

@@ -12,13 +12,13 @@ from evo.aftermath.baseline import (
     baseline_folder,
     check_baseline,
     find_baseline,
-    read_parameters,
     test_baseline,
     train_baseline,
 )
 from evo.aftermath.figures import figures_text
 from evo.aftermath.past import Past, find_objective, read_past
 from evo.aftermath.single import SingleEvaluator
+from evo.config import read_parameters
 from evo.evaluation.child import Examined, refuse_in_child
 from evo.report.records import Evaluation
 
@@ -44,7 +44,7 @@ def test(
             study.json names.
         individual: Rank and generation, for example "3-1"; None: the best.
         baseline: Parameters to compare with, or a YAML file with them; trained once, in RUN/baseline. None: those of
-            an earlier call, if any.
+            an earlier call, or else those that the study names, if any.
 
     Returns:
         What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …
@@ -62,6 +62,7 @@ def test(
     known = find_baseline(past)
     if known and params is not None:
         check_baseline(known, params, past)
+    params = past.study.baseline if params is None else params
     with SingleEvaluator(past, find_objective(past, objective)) as evaluator:
         results = _empty_results(past, tested)
         examined = evaluator.test(f"individual {tested.name}", tested.individual, tested.params, folder, results)
