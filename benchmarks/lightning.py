@@ -19,8 +19,9 @@ new trainer              in one process, a new Trainer and new DataLoaders with 
 new trainer, no workers  the same, but the process that trains loads the images as well
 new process              as "new trainer", in a new process for each candidate
 
-bare                     the process calls Trainer.fit, one training after another, on images already read, with the
-                         callbacks that a user needs: early stopping, the best weights, TensorBoard's log
+bare                     Trainer.fit and nothing else, on images already read, with the callbacks that a user needs:
+                         early stopping, the best weights, TensorBoard's log. In the process that trains for evo, in
+                         turn with it, since two processes of the same program may differ by several percent
 
 "times evo" are medians of the candidates' ratios; the figures in brackets are where a median lies with 95 % confidence.
 CPU time is that of all processes of a way together; it suffers less from other load than the time on the clock.
@@ -40,7 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning_ways import Anew, Search, Served, Training, Way
+from lightning_ways import Anew, Bare, Search, Served, Training, Way
 
 sys.path.append(str(Path(__file__).parents[1] / "tutorials"))
 
@@ -56,7 +57,7 @@ def compare(names: Sequence[str], job: dict[str, Any]) -> tuple[dict[str, list[T
     """Train all candidates in all ways.
 
     Args:
-        names: Of the ways; the first one breeds the candidates.
+        names: Of the ways; the first one is a search of evo, which breeds the candidates.
         job: See `lightning_trainings.Job`.
 
     Returns:
@@ -64,12 +65,16 @@ def compare(names: Sequence[str], job: dict[str, Any]) -> tuple[dict[str, list[T
     """
     trained: dict[str, list[Training]] = {name: [] for name in names}
     with ExitStack() as closing:
-        ways: dict[str, Way] = {}
-        for number, name in enumerate(names):
-            kind = Search if name.startswith(EVO) else Anew if name == ANEW else Served
-            ways[name] = kind(name, {**job, "runs": f"{job['runs']}/{number}"}, closing)
-        breeder = ways[names[0]]
-        assert isinstance(breeder, Search)
+        folders = [{**job, "runs": f"{job['runs']}/{number}"} for number in range(len(names))]
+        breeder = Search(names[0], folders[0], closing)
+        ways: dict[str, Way] = {names[0]: breeder}
+        for name, there in zip(names[1:], folders[1:], strict=True):
+            if name == BARE:
+                ways[name] = Bare(breeder)
+            elif name == ANEW:
+                ways[name] = Anew(name, there)
+            else:
+                ways[name] = (Search if name.startswith(EVO) else Served)(name, there, closing)
         for number in range(job["candidates"]):
             candidate = breeder.candidate
             shift = number % len(names)

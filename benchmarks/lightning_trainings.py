@@ -3,7 +3,7 @@
     python benchmarks/lightning_trainings.py WAY JOB ADDRESS
 
 serves the trainings that are asked for at that Unix socket. A search of evo breeds its candidates itself: the socket
-says which is next, and when it may begin.
+says which is next, and when it may begin; or that the process which trains for it is to train something without evo.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, ClassVar, final
 
 if __name__ == "__main__":  # Rather than this folder, where lightning.py would hide the library.
@@ -35,7 +37,6 @@ from evo.objectives import Trial
 
 SEARCHES = {"evo": None, "evo, kept in memory": "memory"}  # What they give as keep_data.
 WORKERS = {"new trainer": 2, "new trainer, no workers": 0, "new process": 2}
-BARE = "bare"
 
 
 @final
@@ -79,9 +80,11 @@ class Images(L.LightningDataModule):
     def __init__(self, folder: str, batch_size: int, workers: int = 0) -> None:
         super().__init__()
         self.folder, self.batch_size, self.workers = Path(folder), batch_size, workers
+        self.parts: dict[str, Any] = {}
 
     def setup(self, stage: str) -> None:
-        self.parts = mnist.read_parts.__wrapped__(self.folder)  # Not the tutorial's cache.
+        if not self.parts:
+            self.parts = mnist.read_parts.__wrapped__(self.folder)  # Not the tutorial's cache.
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         order = RandomSampler(self.parts["train"], generator=torch.Generator().manual_seed(torch.initial_seed()))
@@ -99,12 +102,12 @@ class Images(L.LightningDataModule):
 @final
 @dataclass(frozen=True)
 class InTurn:
-    """An objective that says what is asked for, and waits for its turn."""
+    """An objective that says what is asked for, and waits for its turn; meanwhile it trains bare what it is told."""
 
     separate_process: ClassVar[bool] = True
     objective: evo.LightningObjective
+    job: Job
     address: str
-    threads: int
 
     def check(self, names: list[str]) -> None:
         self.objective.check(names)
@@ -112,8 +115,11 @@ class InTurn:
     def __call__(self, params: dict[str, Any], trial: Trial) -> float:
         channel = _connect(self.address)
         channel.send(("asked", (params, trial.seed)))
-        channel.recv()
-        trial.threads = self.threads
+        while bare := channel.recv():
+            began = time.process_time()
+            loss = train(replace(self.job, runs=mkdtemp(dir=self.job.runs)), *bare, _load(self.job))
+            channel.send(("bare", (loss, time.process_time() - began)))
+        trial.threads = self.job.threads
         loss = self.objective(params, trial)
         channel.send(("loss", loss))
         return loss
@@ -122,6 +128,14 @@ class InTurn:
 @cache
 def _connect(address: str) -> Connection:
     return Client(address)
+
+
+@cache
+def _load(job: Job) -> Images:
+    """Images that are already read."""
+    data = Images(job.images, job.batch_size)
+    data.setup("fit")
+    return data
 
 
 def search(way: str, job: Job, address: str) -> None:
@@ -136,7 +150,7 @@ def search(way: str, job: Job, address: str) -> None:
         keep_data=SEARCHES[way],
     )
     evo.minimize(
-        InTurn(objective, address, job.threads),
+        InTurn(objective, job, address),
         mnist.LIMITS,
         propagator="random",
         evaluations=job.candidates + 1,  # One more than is trained: when it is asked for, the last one is complete.
@@ -147,27 +161,24 @@ def search(way: str, job: Job, address: str) -> None:
 
 def serve(way: str, job: Job, address: str) -> None:
     """Train what is asked for, one after the other, until the connection is closed."""
-    data = Images(job.images, job.batch_size)
-    if way == BARE:
-        data.setup("fit")
     channel = Client(address)
     for number in range(job.candidates):
         try:
             params, seed = channel.recv()
         except EOFError:
             return
-        channel.send(train(way, replace(job, runs=f"{job.runs}/{number}"), params, seed, data))
+        data = Images(job.images, job.batch_size, WORKERS[way])
+        channel.send(train(replace(job, runs=f"{job.runs}/{number}"), params, seed, data))
 
 
-def train(way: str, job: Job, params: Mapping[str, Any], seed: int, data: Images) -> float:
-    """The loss of a candidate: everything that evo does of use to a user, by Lightning alone.
+def train(job: Job, params: Mapping[str, Any], seed: int, data: Images) -> float:
+    """The loss of a candidate: by Lightning alone, with everything that is of use to a user.
 
     Args:
-        way: How it is trained.
         job: With a folder for this training.
         params: The candidate.
         seed: Of this training.
-        data: What a bare training uses, already loaded.
+        data: What it is trained on.
     """
     torch.set_num_threads(job.threads)
     L.seed_everything(seed, workers=True, verbose=False)
@@ -182,10 +193,7 @@ def train(way: str, job: Job, params: Mapping[str, Any], seed: int, data: Images
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    if way == BARE:
-        trainer.fit(module, data.train_dataloader(), data.val_dataloader())
-    else:
-        trainer.fit(module, datamodule=Images(job.images, job.batch_size, WORKERS[way]))
+    trainer.fit(module, datamodule=data)
     return -float(best.best_model_score)
 
 
@@ -201,7 +209,7 @@ def main() -> None:
         serve(way, job, address)
     else:
         params, seed = json.loads(sys.argv[4])
-        print(train(way, job, params, seed, Images(job.images, job.batch_size)), flush=True)
+        print(train(job, params, seed, Images(job.images, job.batch_size, WORKERS[way])), flush=True)
 
 
 if __name__ == "__main__":

@@ -92,10 +92,16 @@ class Search(Served):
     def _ask(self, candidate: Candidate) -> float:
         if candidate != self.candidate:
             raise RuntimeError(f"evo bred {self.candidate}, and not {candidate}")
-        self._channel.send("begin")
+        self._channel.send(None)
         loss = self._hear("loss")
         self.candidate = self._hear("asked")
         return float(loss)
+
+    def train_bare(self, candidate: Candidate) -> tuple[float, float]:
+        """Let the process that trains for the search train a candidate by Lightning alone; loss and CPU seconds."""
+        self._channel.send(candidate)
+        loss, cpu = self._hear("bare")
+        return loss, cpu
 
     def _hear(self, kind: str) -> Any:
         heard, said = self._channel.recv()
@@ -105,10 +111,26 @@ class Search(Served):
 
 
 @final
+class Bare(Way):
+    """Trainings without evo, in the process that trains for a search.
+
+    Two processes of the very same program may differ by several percent, for as long as they live.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    def train(self, candidate: Candidate) -> Training:
+        began = time.perf_counter()
+        loss, cpu = self._search.train_bare(candidate)
+        return Training(time.perf_counter() - began, cpu, loss)
+
+
+@final
 class Anew(Way):
     """A new process for each training."""
 
-    def __init__(self, name: str, job: dict[str, Any], closing: ExitStack) -> None:
+    def __init__(self, name: str, job: dict[str, Any]) -> None:
         self._name, self._job = name, job
         self._number = 0
 
