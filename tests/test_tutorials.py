@@ -488,12 +488,8 @@ def check_end(script: str, ranks: int, out: str) -> None:
     """A tutorial shows the ranks together, its table, and what became of the best candidate."""
     assert re.search(rf"ranks 0 on .*, {ranks - 1} on ", out), out
     assert row(out, "individual")
-    ending = (
-        "^the best of "
-        if script == "from_propulate.py"
-        else "^the best candidate, .* on the test set, from its saved weights: "
-    )
-    assert len(re.findall(ending, out, re.M)) == 1, out  # One rank tells.
+    told = "of " if script == "from_propulate.py" else "candidate, .* on the test set, from its saved weights: "
+    assert len(re.findall(f"^the best {told}", out, re.M)) == 1, out  # One rank tells.
 
 
 @pytest.fixture
