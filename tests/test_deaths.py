@@ -47,6 +47,8 @@ def search_and_kill(
         wait_until_finished(here, enough)
         children = kill_with_children(launcher, processes[rank])
         assert (children > 0) == ("process" in arguments)
+        # Or the next one might die over the same individual, which would then be taken for the cause, and fail.
+        wait_until_taken_over(here, rank)
     ended = launcher.finish(process)
     wait_until(lambda: not launcher.survivors(), 10)
     return ended
@@ -55,6 +57,11 @@ def search_and_kill(
 def wait_until_finished(here: Path, enough: int) -> None:
     """Wait until so many evaluations have ended."""
     wait_until(lambda: journals.count_finished(here) >= enough)
+
+
+def wait_until_taken_over(here: Path, rank: int) -> None:
+    """Wait until all evaluations that a rank had begun have ended."""
+    wait_until(lambda: {one for one in journals.started(here) if one[0] == rank} <= set(journals.finished(here)))
 
 
 def kill_with_children(launcher: Launcher, process: int) -> int:
