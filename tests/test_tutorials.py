@@ -505,7 +505,8 @@ def job_ending(slurm: Slurm) -> Iterator[None]:
 @pytest.mark.usefixtures("job_ending")
 def test_all_tutorials_run_in_a_slurm_job(slurm: Slurm, launcher: Launcher, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
-    command = 'srun --mpi=pmix --cpus-per-task=1 python "$tutorial" --smoke-test > "$(basename "$tutorial").out" 2>&1'
+    python = f"srun --mpi=pmix --cpus-per-task=1 {sys.executable}"
+    command = f'{python} "$tutorial" --smoke-test > "$(basename "$tutorial").out" 2>&1'
     script.write_text(f"#!/bin/bash\nset -e\nfor tutorial in {TUTORIALS}/*.py; do {command}; done\n")
     job = slurm.submit(launcher, "--ntasks=2", "--nodes=1", "--output=out", script, **NO_NETWORK)
     status = slurm.wait(job, 400)
