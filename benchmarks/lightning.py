@@ -1,6 +1,6 @@
 """How many networks are trained in an hour, by evo and as it is usually done; and what evo adds to a training.
 
-    python benchmarks/lightning.py [--candidates 6] [--pairs 15] [--quick]
+    python benchmarks/lightning.py [--candidates 5] [--pairs 15] [--quick]
 
 The network is that of tutorials/mnist.py: 2 to 10 convolutions of 10 channels; candidates are drawn at random from the
 tutorial's limits. The images are noise with a bright square, in files like MNIST's, 60,000 and 10,000 of 28x28. An
@@ -152,10 +152,10 @@ def write_images(folder: Path, seed: int = 0) -> None:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--candidates", type=int, default=6, help="trained in all ways, at each batch size")
+    parser.add_argument("--candidates", type=int, default=5, help="trained in all ways, at each batch size")
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[8, 64])
     parser.add_argument("--pairs", type=int, default=15, help="of trainings by evo and bare, at each batch size")
-    parser.add_argument("--images", type=int, default=1024, help="in an epoch")
+    parser.add_argument("--images", type=int, default=640, help="in an epoch")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--seed", type=int, default=0, help="of the search")
