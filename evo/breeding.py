@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from evo.events import Identity
-from evo.limits import Params
 from evo.population import Active, Individual, Population
 from evo.propagators import Propagator
 from evo.space import Space
+from evo.values import Params
 
 Bred: TypeAlias = tuple[Params, dict[str, Any]]
 """Parameters, and the strategy parameters that come with them."""

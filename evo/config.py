@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evo.budget import Budget
-from evo.limits import Params
 from evo.propagators.base import check_count, check_probability
+from evo.values import Params
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10

@@ -13,7 +13,6 @@ import numpy as np
 from evo.breeding import breed_one
 from evo.budget import Budget
 from evo.config import Config, load_limits, read_parameters
-from evo.limits import Params
 from evo.migration import Migration
 from evo.objectives import describe
 from evo.population import Individual
@@ -23,6 +22,7 @@ from evo.pruning import Pruner, make_pruner
 from evo.references import Named
 from evo.space import Space
 from evo.topology import Archipelago, make_archipelago, make_topology
+from evo.values import Params
 
 _DEFAULT_DEGREE = 2
 # Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.

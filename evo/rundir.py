@@ -20,8 +20,8 @@ import msgspec
 
 from evo.events import AnyEvent, Identity
 from evo.journal import Journal, Memory, open_locked, read_journal
-from evo.limits import Params
 from evo.storage import persist
+from evo.values import Params
 
 # What JSON that is damaged raises.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -293,7 +293,7 @@ class Worker:
             time=now,
             individual=individual.identity,
             island=individual.island,
-            params=self.population.space.decode(individual.genome),
+            params=self.population.params(individual),
             rank=None if individual.identity[0] == self.settings.rank else self.settings.rank,
             strategy=individual.strategy,
         )

@@ -17,11 +17,11 @@ from evo.device import available_cores, bind, count_gpus, training_environment
 from evo.evaluation import ProcessEvaluator
 from evo.evaluation.child import Examined
 from evo.events import Identity
-from evo.limits import Params
 from evo.objectives import Interrupted, describe
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import StopSignals
+from evo.values import Params
 from evo.weights import delete_state
 
 _TRACEBACK = "traceback.txt"

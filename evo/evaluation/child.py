@@ -23,18 +23,18 @@ import msgspec
 
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity, json_scalars, json_text
-from evo.limits import Params
 from evo.objectives import Interrupted, optional_method, prepare, wants_trial
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import end_group_with_this_process, end_with_parent, let_signals_pass
+from evo.values import Params
 
 
 class Task(msgspec.Struct, frozen=True, tag=True):
     """Evaluate an individual in its folder; for the so manyth time of the processes that do so together."""
 
     individual: Identity
-    params: dict[str, str | int | float | bool | None]
+    params: Params
     seed: int
     folder: str
     attempt: int = 0

@@ -24,10 +24,10 @@ from evo.evaluation.child import Ended, Examination, Examined, News, Progress, R
 from evo.evaluation.inline import one_line
 from evo.evaluation.team import Report, Team
 from evo.events import Identity
-from evo.limits import Params
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import MARK, end_marked, signals_held_back
+from evo.values import Params
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.

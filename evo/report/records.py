@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from evo.events import AnyEvent, Finished, Identity, Started
-from evo.limits import Params
 from evo.population import precedence
 from evo.report.times import gather_times
+from evo.values import Params
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
