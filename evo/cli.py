@@ -130,9 +130,10 @@ def _best(arguments: Sequence[str]) -> int:
 
 def _read_run(name: str) -> Run:
     from evo.report.records import Run, gather_evaluations
-    from evo.rundir import RunDirectory
+    from evo.rundir import RunDirectory, study_forms
 
     directory = RunDirectory(Path(name))
-    if directory.study() is None:
+    study = directory.study()
+    if study is None:
         raise ValueError(f"{name} is no run directory: it has no study.json")
-    return Run(str(Path(name)), gather_evaluations(directory.events()), directory.is_complete)
+    return Run(str(Path(name)), gather_evaluations(directory.events(), study_forms(study)), directory.is_complete)

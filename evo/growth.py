@@ -1,8 +1,8 @@
 """A study whose limits have changed: what its earlier individuals are within the new ones.
 
-Nothing that is recorded changes. An individual whose parameters lie within the study's limits is one like any other; one
-that was started before a parameter existed has the default of that; any other is set aside: it stays in the journal and
-counts as evaluated, but it neither breeds nor is it the best.
+Nothing that is recorded changes. An individual whose parameters lie within the study's limits is one like any other;
+one that was started before a parameter existed has the default of that; any other is set aside: it stays in the journal
+and counts as evaluated, but it neither breeds nor is it the best.
 """
 
 from __future__ import annotations
@@ -87,24 +87,53 @@ class Forms:
         return None
 
 
-def describe_changes(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """How limits differ, one line for each difference; a default makes none.
+class Change(msgspec.Struct, frozen=True):
+    """One difference between the limits that a study has and others.
+
+    Args:
+        name: The parameter; empty: their order.
+        before: What its limit is, as text; empty: there is none.
+        now: What it would be.
+    """
+
+    name: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        if not self.name:
+            return f"the order of parameters is {self.now}"
+        if not self.before or not self.now:
+            return f"{self.name} is {'new' if self.now else 'gone'}: {self.now or self.before}"
+        return f"{self.name} was {self.before} and is {self.now}"
+
+    @property
+    def refusal(self) -> str:
+        """The same, where other limits are refused."""
+        if not self.name:
+            return f"its limits are in the order {self.before}, not {self.now}"
+        return f"its limit of {self.name!r} is {self.before or None}, not {self.now or None}"
+
+
+def find_changes(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[Change]:
+    """How limits differ; a default makes no difference.
 
     Args:
         before: See `evo.limits.describe_limits`.
         now: The same.
 
     Example:
-        >>> describe_changes({"x": {"type": "int", "low": 1, "high": 5}}, {"x": {"type": "int", "low": 1, "high": 9}})
-        ["its limit of 'x' is {'type': 'int', 'low': 1, 'high': 5}, not {'type': 'int', 'low': 1, 'high': 9}"]
+        >>> limits = {"x": {"type": "choice", "values": [1]}}
+        >>> [str(change) for change in find_changes(limits, {"x": {"type": "choice", "values": [2]}})]
+        ["x was {'type': 'choice', 'values': [1]} and is {'type': 'choice', 'values': [2]}"]
     """
     changes = []
     for name in dict.fromkeys([*before, *now]):
         one, other = (_without_default(each.get(name)) for each in (before, now))
         if not identical(one, other):
-            changes.append(f"its limit of {name!r} is {one}, not {other}")
+            changes.append(Change(name, *("" if each is None else str(each) for each in (one, other))))
     if not changes and list(before) != list(now):
-        changes.append(f"its limits are in the order {list(before)}, not {list(now)}")
+        changes.append(Change("", str(list(before)), str(list(now))))
     return changes
 
 

@@ -195,7 +195,7 @@ def as_meant(parameter: Parameter, value: Any) -> Any:
     """A value that a person gave, where a whole number stands for a real one."""
     if not isinstance(value, int) or isinstance(value, bool):
         return value
-    is_choice_of_float = isinstance(parameter, Choice) and not may_be(parameter, value)
+    is_choice_of_float = isinstance(parameter, Choice) and not may_be(parameter, value) and may_be(parameter, value / 1)
     return float(value) if isinstance(parameter, Float) or is_choice_of_float else value
 
 

@@ -111,10 +111,9 @@ class Space:
         Returns:
             The active parameters, in the order of the limits.
         """
-        if self._has_constants and self._conditional:
-            # Whether a constant exists is told by the others only; none that does is missing here.
-            return self.complete(genome, np.random.default_rng(0))
         genes = self._with_constants(genome)
+        if self._has_constants and self._conditional:
+            genes = self._without_inactive_constants(genes)
         return {
             name: gene.decode(value)
             for name, gene, value in zip(self.names, self._genes, genes, strict=True)
@@ -226,6 +225,17 @@ class Space:
         for offset in range(cells):
             value = gene.decode(gene.of_cell((start + offset) % cells))
             yield from self._points(position + 1, {**values, gene.name: value}, start // cells)
+
+    def _without_inactive_constants(self, genes: list[float]) -> list[float]:
+        """NaN for the constants whose condition does not hold, which only the other genes tell."""
+        values: Params = {}
+        for index in self._order:
+            gene = self._genes[index]
+            if gene.is_constant and not self._active(index, values):
+                genes[index] = math.nan
+            elif not math.isnan(genes[index]):
+                values[gene.name] = gene.decode(genes[index])
+        return genes
 
     def _active(self, index: int, values: Mapping[str, Any]) -> bool:
         return all(

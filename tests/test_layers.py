@@ -16,9 +16,12 @@ PACKAGE = Path(__file__).parent.parent / "evo"
 
 # Each may import from itself and from those above it.
 LAYERS = [
+    "evo.values",
+    "evo.parameters",
     "evo.limits",
     "evo.genes",
     "evo.space",
+    "evo.growth",
     "evo.events",
     "evo.outcome",
     "evo.population",
@@ -26,6 +29,7 @@ LAYERS = [
     "evo.pruning",
     "evo.topology",
     "evo.breeding",
+    "evo.starting",
     "evo.budget",
     "evo.migration",
     "evo.inflight",

@@ -13,12 +13,14 @@ from rich.console import Console
 from evo.budget import Budget
 from evo.device import Place
 from evo.events import AnyEvent, Finished
+from evo.growth import Change
 from evo.migration import Migration
 from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.topology import Archipelago, topology_text
+from evo.values import Params
 
 _MOST_ISLANDS = 12
 
@@ -50,6 +52,22 @@ class Screen:
         self._print(f"evo: study {name} in {directory}; {_budget_text(budget, workers, len(places))}")
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
+
+    def constants(self, constants: Params) -> None:
+        """Say what is not searched, though it is among the limits."""
+        if constants:
+            self._print(f"  constant: {', '.join(f'{name} {value}' for name, value in constants.items())}")
+
+    def limits_changed(self, changes: Sequence[Change], population: Population) -> None:
+        """Say how the limits have changed, and what becomes of the earlier individuals."""
+        for change in changes:
+            self._print(f"other limits from now on: {change}")
+        aside = len(population.set_aside)
+        self._print(
+            f"{population.started} individuals are known, {aside} of them outside of the limits and set aside"
+            if aside
+            else f"all {population.started} individuals are within them"
+        )
 
     def progress(self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]) -> Progress:
         """Say what is known already, if anything is; returns what is to be shown every event from now on.
