@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from evo.config import Config
 from evo.references import Training
+from evo.traps import check_options, check_study_file
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -32,9 +33,11 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Train
     """
     parser, source = _parser(program), ""
     try:
+        check_options(arguments)
         namespace = parser.parse_args(list(arguments))
         what = namespace.what
         if what is not None and what.endswith((".yaml", ".yml")):
+            check_study_file(what)
             source = f"study file {what}: "  # The rest has just been read without a mistake.
             namespace = parser.parse_args(["--config", what, *arguments])
             what = namespace.objective

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from evo.budget import Budget
 from evo.propagators.base import check_count, check_probability
+from evo.traps import check_values
 from evo.values import Params, plain, why_no_value
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -240,7 +241,7 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if not isinstance(limits, str):
         return limits
-    loaded = load_yaml("limits file", limits)
+    loaded = load_yaml("limits file", limits, of_values=True)
     if not isinstance(loaded, Mapping):
         raise ValueError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
@@ -257,7 +258,7 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
     """
     loaded, where = given, "baseline"
     if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("baseline", os.fspath(given)), f"baseline {os.fspath(given)}"
+        loaded, where = load_yaml("baseline", os.fspath(given), of_values=True), f"baseline {os.fspath(given)}"
     if not isinstance(loaded, Mapping):
         raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
     values: Params = plain(loaded)
@@ -280,18 +281,19 @@ def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Map
     """
     loaded, where = given, "start_from"
     if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("start_from", os.fspath(given)), f"start_from {os.fspath(given)}"
+        loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
     if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
         raise ValueError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
     return list(loaded)
 
 
-def load_yaml(what: str, file: str) -> Any:
+def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     """What a YAML file holds, read as a study file is.
 
     Args:
         what: The file is, for messages.
         file: Its path.
+        of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
 
     Raises:
         ValueError: It cannot be read, or is not YAML.
@@ -299,8 +301,12 @@ def load_yaml(what: str, file: str) -> Any:
     from jsonargparse import get_loader
 
     try:
-        return get_loader("yaml")(Path(file).read_text(encoding="utf-8"))
+        text = Path(file).read_text(encoding="utf-8")
+        loaded = get_loader("yaml")(text)
     except OSError as error:
         raise ValueError(f"{what} {file} cannot be read: {error.strerror}") from None
     except Exception as error:
         raise ValueError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if of_values:
+        check_values(text, what=f"{what} {file}")
+    return loaded

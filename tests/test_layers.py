@@ -54,6 +54,7 @@ LAYERS = [
     "evo.lightning",
     "evo.problems",
     "evo.report",
+    "evo.traps",
     "evo.config",
     "evo.arguments",
     "evo.plan",
