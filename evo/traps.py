@@ -62,9 +62,9 @@ def check_options(arguments: Sequence[str]) -> None:
     """`check_values` for the options of a command line that hold values as YAML."""
     for section in SECTIONS:
         option = f"--{section.replace('_', '-')}"
-        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-            if argument == option or argument.startswith(f"{option}="):
-                check_values(following if argument == option else argument.partition("=")[2], what=option)
+        for argument, following in zip(["", *arguments], [*arguments, ""], strict=True):
+            if argument == option or following.startswith(f"{option}="):
+                check_values(following if argument == option else following.partition("=")[2], what=option)
 
 
 def _compose(text: str) -> Node:
