@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal
 
 from evo.budget import Budget
 from evo.propagators.base import check_count, check_probability
+from evo.texts import as_path
 from evo.traps import check_values
 from evo.values import Params, plain, why_no_value
 
@@ -301,7 +301,7 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     from jsonargparse import get_loader
 
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = as_path(file).read_text(encoding="utf-8")
         loaded = get_loader("yaml")(text)
     except OSError as error:
         raise ValueError(f"{what} {file} cannot be read: {error.strerror}") from None

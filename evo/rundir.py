@@ -23,6 +23,7 @@ from evo.growth import Forms, check_growth, find_changes
 from evo.journal import Journal, Memory, open_locked, read_journal
 from evo.space import Space
 from evo.storage import persist
+from evo.texts import readable
 from evo.values import Params
 
 # What JSON that is damaged raises.
@@ -82,7 +83,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        self._name = str(path)
+        self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
         # The bytes of each journal that were read last.
         self._sizes: dict[Path, int] = {}

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -46,6 +45,7 @@ from evo.search import search
 from evo.signals import StopSignals
 from evo.space import Space
 from evo.starting import make_start_points
+from evo.texts import as_path, readable
 from evo.transport import Stuck, Transport, together
 from evo.weights import Weights
 from evo.worker import Settings, Worker
@@ -83,7 +83,7 @@ def run_study(
     end = _allocation_end(transport)
     plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
     places = bind_ranks(config.gpus_per_node, transport)
-    directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
+    directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
     asked = _make_study(config, plan, describe(objective), directory)
     study, changes = _agree_on_study(asked, config, directory, transport)
@@ -103,7 +103,7 @@ def run_study(
         result = Result(
             rank=transport.rank,
             events=directory.events,
-            run_dir=Path(str(directory)) if isinstance(directory, RunDirectory) else None,
+            run_dir=as_path(str(directory)) if isinstance(directory, RunDirectory) else None,
             forms=study_forms(study),
             **msgspec.structs.asdict(conclusion),
         )
@@ -120,8 +120,8 @@ def _allocation_end(transport: Transport) -> float | None:
 
 def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
     return Study(
-        name=directory.path.name,
-        objective=objective,
+        name=readable(directory.path.name),
+        objective=readable(objective),
         limits=plan.space.describe(),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),

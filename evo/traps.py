@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
+
+from evo.texts import as_path
 
 Node: TypeAlias = Any
 """Of `yaml.compose`."""
@@ -51,7 +52,7 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
 def check_study_file(file: str) -> None:
     """`check_values` for all sections of a study file that hold values; a file that cannot be read is left alone."""
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = as_path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return
     for section in SECTIONS:

@@ -39,6 +39,7 @@ LAYERS = [
     "evo.exchange",
     "evo.search",
     # Pure above, effects below.
+    "evo.texts",
     "evo.signals",
     "evo.allocation",
     "evo.mpi",
@@ -67,7 +68,7 @@ LAYERS = [
     "evo.cli",
     "evo",
 ]
-PURE = LAYERS[: LAYERS.index("evo.signals")]
+PURE = LAYERS[: LAYERS.index("evo.texts")]
 
 # Clocks, files, processes, output, global randomness.
 EFFECTS = {"time", "datetime", "os", "sys", "io", "logging", "random", "pathlib", "socket", "subprocess", "threading"}

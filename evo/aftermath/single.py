@@ -102,7 +102,7 @@ class SingleEvaluator:
             why = outcome.error or signals.reason
             raise Interrupted(f"the training of {name} is interrupted: {why}; run the same command again")
         if outcome.status == "failed":
-            (folder / _TRACEBACK).write_text(outcome.traceback)
+            (folder / _TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
             raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
         delete_state(folder)
         return outcome

@@ -19,6 +19,7 @@ from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
+from evo.texts import print_anything, readable
 from evo.topology import Archipelago, topology_text
 from evo.values import Params
 
@@ -34,6 +35,8 @@ class Screen:
 
     def __init__(self, silent: bool) -> None:
         self._silent = silent
+        if not silent:
+            print_anything()
         width = terminal_width()
         self._live = not silent and width > 0
         self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
@@ -171,12 +174,12 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         size = f" ({filesize.decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
-        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{size}{record}")
+        notes.append(f"everything is in {readable(str(run_dir))}: study.json, journal/, individuals/{size}{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
         if best is not None and folder.is_dir():
-            notes.append(f"the best candidate's files are in {folder}")
+            notes.append(f"the best candidate's files are in {readable(str(folder))}")
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
-            notes.append(f"learning curves: tensorboard --logdir {run_dir / 'individuals'}")
+            notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")
     if result.interrupted:
         notes.append("not complete" + (": run the same command again to go on" if run_dir else ""))
     return notes
