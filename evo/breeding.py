@@ -103,6 +103,7 @@ class Breeder:
         shares = ranks if self.space.size <= _EXHAUSTIBLE * ranks else min(ranks, _MOST_SHARES)
         self._shares = shares if math.isfinite(self.space.size) else 1
         self._share_is_exhausted = False
+        self._all_start, self._ranks = start, ranks
         self._start = deque(start[rank::ranks])
         # Of all ranks: nobody else happens upon them before they are tried.
         self._reserved = {self.space.encode(point).tobytes() for point in start}
@@ -137,6 +138,10 @@ class Breeder:
             if found is not None:
                 return found
         return self._find(rng, share_only=False) if self._may_take_from_others() else None
+
+    def take_over(self, rank: int) -> None:
+        """Try what is left of the start points of a rank that has died."""
+        self._start.extend(self._all_start[rank :: self._ranks])
 
     def is_new(self, params: Params) -> bool:
         """Whether a point may be tried."""

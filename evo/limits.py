@@ -304,13 +304,13 @@ def _checked_when(name: str, parameter: Parameter, parsed: Mapping[str, Paramete
             raise ValueError(
                 f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}"
             )
-        if not allowed_values(wanted):
-            raise ValueError(f"limit {name!r} depends on {parent} = {wanted!r}: name at least one value")
-        if isinstance(wanted, list) and may_be(parsed[parent], wanted):
+        impossible = [value for value in allowed_values(wanted) if not may_be(parsed[parent], value)]
+        if isinstance(wanted, list) and (impossible or not wanted) and may_be(parsed[parent], wanted):
             when[parent] = [wanted]  # The list is the value, not a list of values.
-        for value in allowed_values(when[parent]):
-            if not may_be(parsed[parent], value):
-                raise ValueError(f"limit {name!r} depends on {parent} = {value!r}, which {parent!r} can never be")
+        elif not allowed_values(wanted):
+            raise ValueError(f"limit {name!r} depends on {parent} = {wanted!r}: name at least one value")
+        elif impossible:
+            raise ValueError(f"limit {name!r} depends on {parent} = {impossible[0]!r}, which {parent!r} can never be")
     if isinstance(parameter, Choice):
         return Choice(list(parameter.values), when=when, default=parameter.default)
     return dataclasses.replace(parameter, when=when)

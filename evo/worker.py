@@ -267,6 +267,8 @@ class Worker:
         # Perhaps not the newly dead only: an earlier heir may have died before it had recorded anything.
         inherited = [rank for rank in sorted(dead) if self.is_heir(rank, dead) and rank not in self._inherited]
         self._inherited.update(inherited)
+        for rank in inherited:
+            self._breeder.take_over(rank)
         return self._emit(*(Died(time=now, rank=rank, heir=self.settings.rank) for rank in inherited))
 
     def _take(self, event: AnyEvent) -> None:
