@@ -43,6 +43,8 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
         node = next((value for name, value in _items(node) if getattr(name, "value", None) == key), None)
     if node is None or node.id == "scalar":
         return
+    if twice := _twice(node):
+        raise ValueError(f"{what}: {twice}")
     for name, place, scalar in _scalars(node, (), True):
         if problem := _problem(scalar):
             where = f"{what}: {name!r} holds" if place else f"{what}: a name is written"
@@ -90,18 +92,23 @@ def _scalars(node: Node, names: tuple[str, ...], is_value: bool) -> Iterator[tup
         for each in node.value:
             yield from _scalars(each, names, is_value)
     else:
-        _check_once(node)
         for name, value in node.value:
             yield from _scalars(name, names, bool(names))
             yield from _scalars(value, names or (str(name.value),), True)
 
 
-def _check_once(node: Node) -> None:
+def _twice(node: Node) -> str:
+    """A name that one mapping has twice, as a sentence; empty when there is none."""
+    if node.id == "scalar":
+        return ""
+    if node.id == "sequence":
+        return next(filter(None, map(_twice, node.value)), "")
     names = [name.value for name, _ in node.value if name.id == "scalar"]
     for place, name in enumerate(names):
         if name in names[:place] and name != "<<":
             line = node.value[place][0].start_mark.line + 1
-            raise ValueError(f"{name!r} is written twice, again in line {line}: YAML takes the last one; name it once")
+            return f"{name!r} is written twice, again in line {line}: YAML takes the last one; name it once"
+    return next(filter(None, (_twice(value) for _, value in node.value)), "")
 
 
 def _problem(scalar: Node) -> str:
