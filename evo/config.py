@@ -263,10 +263,8 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
         raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
     values: Params = plain(loaded)
     for name, value in values.items():
-        if not isinstance(name, str) or why_no_value(value):
-            raise ValueError(
-                f"{where}: {name!r} is {value!r}: a parameter is a number, text, true, false, null or a list of these"
-            )
+        if problem := why_no_value({name: value}):
+            raise ValueError(f"{where}: {name!r} is {value!r}: {problem}")
     return values
 
 

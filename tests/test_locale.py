@@ -16,9 +16,12 @@ def verlust(p):
     return p["größe"] + len(p["层"])
 """
 PYTHON = """
-import sys
 import evo
-from größe import verlust
+
+
+def verlust(p):
+    return p["größe"] + len(p["层"])
+
 
 if __name__ == "__main__":
     limits = {"größe": (1, 5), "层": ("ä", "层层")}
