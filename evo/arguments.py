@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import dataclasses
 import functools
+import json
+import locale
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from evo.config import Config
 from evo.references import Training
+from evo.texts import as_path, readable
+from evo.traps import check_options, check_study_file
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -32,17 +37,32 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Train
     """
     parser, source = _parser(program), ""
     try:
+        arguments = [readable(argument) for argument in arguments]
+        check_options(arguments)
         namespace = parser.parse_args(list(arguments))
         what = namespace.what
         if what is not None and what.endswith((".yaml", ".yml")):
+            check_study_file(what)
             source = f"study file {what}: "  # The rest has just been read without a mistake.
-            namespace = parser.parse_args(["--config", what, *arguments])
+            namespace = parser.parse_args(["--config", _study_file(what), *arguments])
             what = namespace.objective
         values = {field.name: namespace[field.name] for field in dataclasses.fields(Config)}
         sections = {field.name: namespace[field.name] for field in dataclasses.fields(Training)}
         return _objective(what or namespace.objective, sections), Config(**values)
     except (argparse.ArgumentError, TypeError, OSError, ValueError) as error:
         raise ValueError(source + _readable(str(error))) from None
+
+
+def _study_file(file: str) -> str:
+    """The study file; or what it holds, where the parser would read it in another encoding, as the locale says."""
+    from jsonargparse import get_loader
+
+    if codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8":
+        return file
+    try:
+        return json.dumps(get_loader("yaml")(as_path(file).read_text(encoding="utf-8")))
+    except Exception:
+        return file  # The parser says what is wrong with it.
 
 
 def _objective(what: str | None, sections: dict[str, Any]) -> str | Training:

@@ -6,16 +6,17 @@ import itertools
 import math
 import traceback
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from evo.events import Identity
-from evo.limits import Params
 from evo.population import Active, Individual, Population
 from evo.propagators import Propagator
 from evo.space import Space
+from evo.values import Params, fresh
 
 Bred: TypeAlias = tuple[Params, dict[str, Any]]
 """Parameters, and the strategy parameters that come with them."""
@@ -31,7 +32,7 @@ _MOST_SHARES = 16
 _QUIET_ENOUGH = 3
 
 # What the generators derived from a study's seed are for.
-_BREEDING, _TRAINING, _MIGRATING = 0, 1, 2
+_BREEDING, _TRAINING, _MIGRATING, _STARTING = 0, 1, 2, 3
 
 
 class PropagatorError(ValueError):
@@ -78,6 +79,7 @@ class Breeder:
         ranks: How many there are.
         seed: The study's seed, not negative.
         allow_duplicates: Whether a point may be tried twice, for noisy losses.
+        start: Points to be tried first, the same on all ranks, which share them out.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Breeder:
         ranks: int,
         seed: int,
         allow_duplicates: bool = False,
+        start: Sequence[Params] = (),
     ) -> None:
         self.propagator = propagator
         self.population = population
@@ -100,6 +103,10 @@ class Breeder:
         shares = ranks if self.space.size <= _EXHAUSTIBLE * ranks else min(ranks, _MOST_SHARES)
         self._shares = shares if math.isfinite(self.space.size) else 1
         self._share_is_exhausted = False
+        self._all_start, self._ranks = start, ranks
+        self._start = deque(start[rank::ranks])
+        # Of all ranks: nobody else happens upon them before they are tried.
+        self._reserved = {self.space.encode(point).tobytes() for point in start}
         # For how many turns nobody has tried anything new.
         self._quiet = self._tried_before = 0
 
@@ -119,6 +126,10 @@ class Breeder:
         Raises:
             ValueError: The propagator returned something else than one individual.
         """
+        while self._start and self.population.has_tried(self._start[0]):
+            self._start.popleft()
+        if self._start:
+            return fresh(self._start[0]), {}
         if self.allow_duplicates:
             return next(self._bred(rng))
         if not self._share_is_exhausted:
@@ -127,6 +138,10 @@ class Breeder:
             if found is not None:
                 return found
         return self._find(rng, share_only=False) if self._may_take_from_others() else None
+
+    def take_over(self, rank: int) -> None:
+        """Try what is left of the start points of a rank that has died."""
+        self._start.extend(self._all_start[rank :: self._ranks])
 
     def is_new(self, params: Params) -> bool:
         """Whether a point may be tried."""
@@ -155,6 +170,8 @@ class Breeder:
     def _suits(self, bred: Bred, share_only: bool) -> bool:
         genome = self.space.encode(bred[0]).tobytes()
         if genome in self.population.tried:
+            return False
+        if share_only and genome in self._reserved:
             return False
         return not share_only or self._shares == 1 or (zlib.crc32(genome) - self.rank) % self._shares == 0
 
@@ -185,6 +202,16 @@ def training_seed(seed: int, identity: Identity) -> int:
         Below 2**32.
     """
     return int(_sequence(seed, identity, _TRAINING).generate_state(1)[0])
+
+
+def start_generator(seed: int, number: int) -> np.random.Generator:
+    """The randomness of what a start point lacks.
+
+    Args:
+        seed: The study's.
+        number: The point's, from 0.
+    """
+    return np.random.Generator(np.random.PCG64(_sequence(seed, (0, number), _STARTING)))
 
 
 def migration_generator(seed: int, identity: Identity) -> np.random.Generator:

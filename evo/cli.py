@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from evo import __version__
+from evo.texts import print_anything, readable
 
 if TYPE_CHECKING:
     from evo.report.records import Run
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 success, 2 mistaken input; see `evo.run.main` for the others.
     """
+    print_anything()
     given = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (given[0], given[1:]) if given else ("", [])
     if command == "run":
@@ -120,7 +122,7 @@ def _best(arguments: Sequence[str]) -> int:
     if options.json:
         for run in runs:
             best = {} if run.best is None else msgspec.structs.asdict(run.best)
-            print(msgspec.json.encode({"run": run.name, **best}).decode())
+            print(_printable_json(msgspec.json.encode({"run": run.name, **best}).decode()))
     else:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
@@ -128,11 +130,25 @@ def _best(arguments: Sequence[str]) -> int:
     return 0 if len(found) == len(options.runs) else 2
 
 
+def _printable_json(text: str) -> str:
+    """JSON that is JSON still where the locale lacks a character of it."""
+    import json
+
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text))
+    return text
+
+
 def _read_run(name: str) -> Run:
     from evo.report.records import Run, gather_evaluations
-    from evo.rundir import RunDirectory
+    from evo.rundir import RunDirectory, study_forms
 
     directory = RunDirectory(Path(name))
-    if directory.study() is None:
+    study = directory.study()
+    if study is None:
         raise ValueError(f"{name} is no run directory: it has no study.json")
-    return Run(str(Path(name)), gather_evaluations(directory.events()), directory.is_complete)
+    return Run(
+        readable(str(Path(name))), gather_evaluations(directory.events(), study_forms(study)), directory.is_complete
+    )

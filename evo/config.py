@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from evo.budget import Budget
-from evo.limits import Params
 from evo.propagators.base import check_count, check_probability
+from evo.texts import as_path
+from evo.traps import check_values
+from evo.values import Params, plain, why_no_value
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
@@ -41,6 +42,10 @@ class Config:
             individual.
         seed: Of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and its name.
+        change_limits: Go on in a directory whose study has other limits: from now on it has these. Individuals outside
+            of them are set aside; those that lack a new parameter have its default.
+        start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. What a point lacks
+            has its default, or is drawn.
         islands: How many islands, or a list with one mapping for each: workers, and its own propagator if it has one.
         island_sizes: Workers of each island, if these differ.
         migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
@@ -91,6 +96,8 @@ class Config:
     baseline: str | dict[str, Any] | None = None
     seed: int | None = None
     run_dir: str | None = None
+    change_limits: bool = False
+    start_from: str | list[dict] | None = None  # type: ignore[type-arg]
     islands: int | list[dict] = 1  # type: ignore[type-arg]
     island_sizes: list[int] | None = None
     migration: Literal["copy", "move"] = "copy"
@@ -121,11 +128,14 @@ class Config:
     debug: bool = False
 
     def __post_init__(self) -> None:
-        """Check every value that can be judged alone.
+        """Check every value that can be judged alone; numbers of numpy become Python's.
 
         Raises:
             ValueError: It names the field, its value and the rule.
         """
+        for field in fields(self):
+            if hasattr(getattr(self, field.name), "tolist"):
+                object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         for name, least in (
             ("generations", 1),
             ("evaluations", 1),
@@ -143,7 +153,7 @@ class Config:
             check_probability(name, getattr(self, name))
         if self.migration_probability is not None:
             check_probability("migration_probability", self.migration_probability)
-        for name in ("allow_duplicates", "quiet", "debug"):
+        for name in ("change_limits", "allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")
         for name in ("walltime", "grace", "time_limit", "checkpoint_interval"):
@@ -231,7 +241,7 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if not isinstance(limits, str):
         return limits
-    loaded = load_yaml("limits file", limits)
+    loaded = load_yaml("limits file", limits, of_values=True)
     if not isinstance(loaded, Mapping):
         raise ValueError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
@@ -248,21 +258,40 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
     """
     loaded, where = given, "baseline"
     if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("baseline", os.fspath(given)), f"baseline {os.fspath(given)}"
+        loaded, where = load_yaml("baseline", os.fspath(given), of_values=True), f"baseline {os.fspath(given)}"
     if not isinstance(loaded, Mapping):
         raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float | bool | None):
-            raise ValueError(f"{where}: {name!r} is {value!r}: a parameter is a number, text, true, false or null")
-    return dict(loaded)
+    values: Params = plain(loaded)
+    for name, value in values.items():
+        if problem := why_no_value({name: value}):
+            raise ValueError(f"{where}: {name!r} is {value!r}: {problem}")
+    return values
 
 
-def load_yaml(what: str, file: str) -> Any:
+def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Mapping[str, Any]]:
+    """The points of the setting `start_from`, as they are given.
+
+    Args:
+        given: A list of parameters, or a YAML or JSON file with one.
+
+    Raises:
+        ValueError: The file cannot be read, or it is something else.
+    """
+    loaded, where = given, "start_from"
+    if isinstance(given, str | os.PathLike):
+        loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
+    if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
+        raise ValueError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
+    return list(loaded)
+
+
+def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     """What a YAML file holds, read as a study file is.
 
     Args:
         what: The file is, for messages.
         file: Its path.
+        of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
 
     Raises:
         ValueError: It cannot be read, or is not YAML.
@@ -270,8 +299,12 @@ def load_yaml(what: str, file: str) -> Any:
     from jsonargparse import get_loader
 
     try:
-        return get_loader("yaml")(Path(file).read_text())
+        text = as_path(file).read_text(encoding="utf-8")
+        loaded = get_loader("yaml")(text)
     except OSError as error:
         raise ValueError(f"{what} {file} cannot be read: {error.strerror}") from None
     except Exception as error:
         raise ValueError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if of_values:
+        check_values(text, what=f"{what} {file}")
+    return loaded

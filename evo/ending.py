@@ -11,9 +11,9 @@ import msgspec
 from evo.breeding import training_seed
 from evo.evaluation import Evaluator
 from evo.exchange import Exchange
-from evo.report.records import count_statuses, gather_evaluations, rank_evaluations
+from evo.report.records import Evaluation, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.times import gather_times
-from evo.rundir import RunDirectory, Scratch, Study
+from evo.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.weights import Weights
 from evo.worker import Worker
 
@@ -150,7 +150,7 @@ class Ending:
         has_all_files = isinstance(self._directory, RunDirectory)
         if has_all_files and not self._exchange.is_first:
             return {}, ""
-        best = next(iter(rank_evaluations(gather_evaluations(self._directory.events()))), None)
+        best = next(iter(rank_evaluations(self._evaluations())), None)
         if best is not None and not has_all_files and best.rank in self._exchange.dead:
             return {}, f"its files were with rank {best.rank}, which died"
         if best is None or not (has_all_files or best.rank == self._worker.settings.rank):
@@ -161,8 +161,11 @@ class Ending:
         except RuntimeError as error:
             return {}, str(error)
 
+    def _evaluations(self) -> list[Evaluation]:
+        return gather_evaluations(self._directory.events(), study_forms(self._study))
+
     def _summary(self, conclusion: Conclusion) -> dict[str, Any]:
-        evaluations = gather_evaluations(self._directory.events())
+        evaluations = self._evaluations()
         best = next(iter(rank_evaluations(evaluations)), None)
         counts = count_statuses(evaluations)
         return {

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from evo.values import Params
+
 _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identity: TypeAlias = tuple[_Number, _Number]
 """Rank and generation of birth: unique for the life of a study."""
@@ -58,7 +60,7 @@ class Started(Event, frozen=True, kw_only=True):
 
     individual: Identity
     island: int
-    params: dict[str, str | int | float | bool | None]
+    params: Params
     rank: int | None = None
     strategy: dict[str, Any] = {}
 

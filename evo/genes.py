@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from evo.limits import Choice, Float, Int, Parameter, Scalar, allowed_values
+from evo.limits import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
+from evo.values import Value, fresh, key
 
 # Floats are kept to so many digits that decoding what was encoded gives the same number, whatever the rounding
 # errors on the way: 11 significant ones on a log scale, 13 of the range (or less, far from zero) on a linear one.
@@ -24,13 +25,15 @@ class Gene(ABC):
 
     def __init__(self, name: str, parameter: Parameter) -> None:
         self.name = name
+        # A constant has a gene, but no place in the genome.
+        self.is_constant = is_constant(parameter)
         self.when = [(parent, allowed_values(value)) for parent, value in (parameter.when or {}).items()]
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> float: ...
 
     @abstractmethod
-    def decode(self, gene: float) -> Scalar: ...
+    def decode(self, gene: float) -> Value: ...
 
     @abstractmethod
     def encode(self, value: Any) -> float: ...
@@ -80,41 +83,42 @@ class _FloatGene(Gene):
         return ((math.log(value) if self.log else value) - self.origin) / self.width
 
 
-class _IntGene(Gene):
+class _GridGene(Gene):
+    """Of an integer, or a float with a step."""
+
     ordered = True
 
-    def __init__(self, name: str, parameter: Int) -> None:
+    def __init__(self, name: str, parameter: Int | Float) -> None:
         super().__init__(name, parameter)
-        self.low, self.step, self.log = parameter.low, parameter.step, parameter.log
-        self.cells = float((parameter.high - parameter.low) // parameter.step + 1)
-        self.last = int(self.cells) - 1
+        self.grid = Grid(parameter)
+        self.low, self.step, self.log = parameter.low, self.grid.step, parameter.log
+        self.cells = float(self.grid.count)
+        self.last = self.grid.count - 1
         # On a log scale, the ends reach half a step beyond the outermost values, but never to zero.
-        highest = self.low + self.last * self.step
+        highest = self.grid.value(self.last)
         self.origin = math.log(self.low - min(self.step, self.low) / 2) if self.log else 0.0
         self.width = math.log(highest + self.step / 2) - self.origin if self.log else self.cells
 
     def sample(self, rng: np.random.Generator) -> float:
         return rng.random() if self.log else self.of_cell(int(rng.integers(self.last + 1)))
 
-    def decode(self, gene: float) -> int:
+    def decode(self, gene: float) -> Value:
         gene = min(max(gene, 0.0), 1.0)
         if self.log:
             cell = round((math.exp(self.origin + gene * self.width) - self.low) / self.step)
         else:
             cell = int(gene * self.cells)
-        return self.low + min(max(cell, 0), self.last) * self.step
+        return self.grid.value(min(max(cell, 0), self.last))  # type: ignore[no-any-return]
 
     def encode(self, value: Any) -> float:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._refuse(value)
-        cell, off_grid = divmod(value - self.low, self.step)
-        if off_grid or not 0 <= cell <= self.last:
+        cell = self.grid.cell(value)
+        if cell is None:
             raise self._refuse(value)
         return self.of_cell(cell)
 
     def of_cell(self, cell: int) -> float:
         if self.log:
-            return (math.log(self.low + cell * self.step) - self.origin) / self.width
+            return (math.log(self.grid.value(cell)) - self.origin) / self.width
         return (cell + 0.5) / self.cells
 
 
@@ -125,20 +129,20 @@ class _ChoiceGene(Gene):
         self.ordered = parameter.ordered
         self.last = len(self.values) - 1
         self.cells = float(len(self.values))
-        self.index = {(type(value), value): cell for cell, value in enumerate(self.values)}
+        self.index = {key(value): cell for cell, value in enumerate(self.values)}
 
     def sample(self, rng: np.random.Generator) -> float:
         return self.of_cell(int(rng.integers(self.last + 1)))
 
-    def decode(self, gene: float) -> Scalar:
+    def decode(self, gene: float) -> Value:
         cell = gene * self.cells if self.ordered else gene + 0.5
-        return self.values[int(min(max(cell, 0.0), self.last))]
+        return fresh(self.values[int(min(max(cell, 0.0), self.last))])  # type: ignore[no-any-return]
 
     def encode(self, value: Any) -> float:
-        cell = self.index.get((type(value), value))
-        if cell is None:
-            raise self._refuse(value)
-        return self.of_cell(cell)
+        try:
+            return self.of_cell(self.index[key(value)])
+        except (KeyError, TypeError):  # A value of any other type may be given.
+            raise self._refuse(value) from None
 
     def of_cell(self, cell: int) -> float:
         return (cell + 0.5) / self.cells if self.ordered else float(cell)
@@ -146,6 +150,8 @@ class _ChoiceGene(Gene):
 
 def make_gene(name: str, parameter: Parameter) -> Gene:
     """The gene of a parameter that `evo.limits.parse_limits` has checked."""
-    if isinstance(parameter, Float):
+    if isinstance(parameter, Choice):
+        return _ChoiceGene(name, parameter)
+    if isinstance(parameter, Float) and parameter.step is None:
         return _FloatGene(name, parameter)
-    return _IntGene(name, parameter) if isinstance(parameter, Int) else _ChoiceGene(name, parameter)
+    return _GridGene(name, parameter)

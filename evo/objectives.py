@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evo.events import Identity, plain
-from evo.limits import Params
 from evo.references import Named
+from evo.values import Params
 
 
 class Interrupted(BaseException):

@@ -12,8 +12,7 @@ import numpy as np
 
 from evo.breeding import breed_one
 from evo.budget import Budget
-from evo.config import Config, load_limits, read_parameters
-from evo.limits import Params
+from evo.config import Config, load_limits, read_parameters, read_start_points
 from evo.migration import Migration
 from evo.objectives import describe
 from evo.population import Individual
@@ -22,7 +21,9 @@ from evo.propagators.catalogue import make_propagator, make_selection
 from evo.pruning import Pruner, make_pruner
 from evo.references import Named
 from evo.space import Space
+from evo.starting import make_start_points
 from evo.topology import Archipelago, make_archipelago, make_topology
+from evo.values import Params
 
 _DEFAULT_DEGREE = 2
 # Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
@@ -49,6 +50,7 @@ class Plan:
         objective: What is minimised.
         fan_out: See `evo.exchange.neighbours`.
         baseline: With what `evo test` compares; None: with nothing.
+        start: Points to be tried first, as the user gives them, checked.
     """
 
     space: Space
@@ -61,6 +63,7 @@ class Plan:
     objective: Callable[..., Any] | Named
     fan_out: int | None
     baseline: Params | None
+    start: Sequence[Mapping[str, Any]] = ()
 
 
 class _Island(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,6 +104,8 @@ def make_plan(
     if given is None:
         raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
     space = Space(load_limits(given))
+    start = [] if config.start_from is None else read_start_points(config.start_from)
+    make_start_points(space, start, config.seed or 0)  # Or else it says which one does not fit.
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
     own = [island.propagator for island in islands] or [None] * archipelago.islands
@@ -118,6 +123,7 @@ def make_plan(
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
+        start=start,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 from sortedcontainers import SortedKeyList
 
 from evo.events import (
@@ -27,8 +28,9 @@ from evo.events import (
     Started,
     Status,
 )
-from evo.limits import Params
+from evo.growth import Fitted, Forms
 from evo.space import Genome, Space
+from evo.values import Params, fresh
 
 _FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "failed": 2, "interrupted": 3}
 _NO_STRATEGY: dict[str, Any] = {}
@@ -82,10 +84,18 @@ class Population:
         space: What is searched.
         island: Whose active individuals `active` shows.
         islands: How many islands there are. Individuals of a session with more belong to island modulo this number.
+        forms: The limits that the study has had, if they have changed; its space is `space`.
     """
 
-    def __init__(self, space: Space, island: int = 0, islands: int = 1) -> None:
+    def __init__(self, space: Space, island: int = 0, islands: int = 1, forms: Forms | None = None) -> None:
         self.space = space
+        self._forms = forms or Forms(space)
+        # Those that lie outside of the study's limits, which have changed; see `evo.growth`.
+        self.set_aside: set[Identity] = set()
+        # Of these, the ones that have not finished, and never will.
+        self._abandoned: set[Identity] = set()
+        self._precedence: dict[Identity, tuple[int, bytes]] = {}
+        self._nowhere = np.full(len(space), np.nan)
         self.island = island
         self.islands = islands
         self.counts: Counter[str] = Counter()
@@ -93,6 +103,8 @@ class Population:
         self.fastest = 0.0
         self._individuals: dict[Identity, Individual] = {}
         self._running: dict[Identity, Individual] = {}
+        # Of those that run: exactly what their objective gets, which the genome may tell to a few digits less.
+        self._params: dict[Identity, Params] = {}
         self._ranking: SortedKeyList = SortedKeyList(key=_by_loss)
         self._views: list[tuple[SortedKeyList, Callable[[Individual], bool]]] = []
         self._active = self.view(lambda individual: True)
@@ -147,13 +159,19 @@ class Population:
 
     @property
     def started(self) -> int:
-        """How many individuals were ever started."""
-        return len(self._individuals)
+        """How many individuals were ever started, but for those that were set aside before they had finished."""
+        return len(self._individuals) - len(self._abandoned)
 
     @property
     def finished(self) -> int:
         """How many evaluations have ended, and were not interrupted."""
         return self.counts["completed"] + self.counts["pruned"] + self.counts["failed"]
+
+    def params(self, individual: Individual) -> Params:
+        """The parameters of an individual, as its objective gets them."""
+        assert individual.identity is not None
+        known = self._params.get(individual.identity)
+        return self.space.decode(individual.genome) if known is None else fresh(known)
 
     def next_generation(self, rank: int) -> int:
         """The generation that a rank breeds next."""
@@ -237,20 +255,56 @@ class Population:
         return any(place % self.islands == island for place in places)
 
     def _start(self, event: Started) -> None:
-        if event.individual in self._individuals:
+        known = self._individuals.get(event.individual)
+        if known is not None and not self._forms.have_changed:
+            return
+        fitted = self._forms.fit(event.params)
+        if fitted.genome is not None:
+            self.tried.add(fitted.genome.tobytes())
+        if known is not None:
+            self._start_again(known, fitted)
             return
         individual = Individual(
             identity=event.individual,
-            genome=self.space.encode(event.params),
+            genome=self._nowhere if fitted.genome is None else fitted.genome,
             island=event.island,
             strategy=event.strategy or _NO_STRATEGY,
         )
-        self.tried.add(individual.genome.tobytes())
         self.counts["running"] += 1
-        self._individuals[event.individual] = self._running[event.individual] = individual
+        self._individuals[event.individual] = individual
+        self._place(event.individual, individual, fitted)
         early = self._early.pop(event.individual, None)
         if early is not None:
             self._finish(early)
+
+    def _start_again(self, before: Individual, fitted: Fitted) -> None:
+        """Take a second record of parameters into account, in a study whose limits have changed in between."""
+        assert before.identity is not None
+        if fitted.precedence <= self._precedence[before.identity]:
+            return
+        genome = self._nowhere if fitted.genome is None else fitted.genome
+        after = msgspec.structs.replace(before, genome=genome)
+        self._individuals[before.identity] = after
+        self._place(before.identity, after, fitted)
+        self._update_views(before, after)
+        self._update_ranking(before, after)
+
+    def _place(self, identity: Identity, individual: Individual, fitted: Fitted) -> None:
+        """Set an individual aside, or do not; note what is to be evaluated."""
+        if self._forms.have_changed:
+            self._precedence[identity] = fitted.precedence
+        is_open = individual.status in ("running", "interrupted")
+        for members, belongs in (
+            (self.set_aside, fitted.genome is None),
+            (self._abandoned, fitted.genome is None and is_open),
+        ):
+            (members.add if belongs else members.discard)(identity)
+        if is_open and fitted.genome is not None:
+            self._running[identity] = individual
+            self._params[identity] = fitted.params
+        else:
+            self._running.pop(identity, None)
+            self._params.pop(identity, None)
 
     def _finish(self, event: Finished) -> None:
         before = self._individuals[event.individual]
@@ -263,16 +317,17 @@ class Population:
         self.counts[before.status] -= 1
         self.counts[after.status] += 1
         if event.status == "interrupted":
-            self._running[event.individual] = after
+            if event.individual not in self.set_aside:
+                self._running[event.individual] = after
             return
         self._running.pop(event.individual, None)
+        self._params.pop(event.individual, None)
+        self._abandoned.discard(event.individual)
         if event.status == "completed":
             if before.status == "running":  # Of one that was continued, these are the last seconds only.
                 self.fastest = min(self.fastest or event.seconds, event.seconds)
             self._update_views(before, after)
-            if before.status == "completed":
-                self._ranking.discard(before)
-            self._ranking.add(after)
+            self._update_ranking(before, after)
 
     def _travel(self, event: Retired | Migrated | Pollinated) -> None:
         travels = self._travels.setdefault(event.individual, _Travels())
@@ -292,8 +347,16 @@ class Population:
             if self._is_in(belongs, after):
                 members.add(after)
 
+    def _update_ranking(self, before: Individual, after: Individual) -> None:
+        if before.status == "completed":
+            self._ranking.discard(before)
+        if after.status == "completed" and after.identity not in self.set_aside:
+            self._ranking.add(after)
+
     def _is_in(self, belongs: Callable[[Individual], bool], individual: Individual) -> bool:
-        return individual.status == "completed" and self.is_on(individual, self.island) and belongs(individual)
+        if individual.status != "completed" or individual.identity in self.set_aside:
+            return False
+        return self.is_on(individual, self.island) and belongs(individual)
 
 
 def _places(individual: Individual, travels: _Travels) -> set[int]:

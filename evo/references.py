@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from evo.texts import as_path
+
 # Modules that belong into the process that trains, never into a rank.
 _HEAVY = ("torch", "lightning", "pytorch_lightning", "torchvision", "evo.lightning", "evo.LightningObjective")
 
@@ -94,7 +96,7 @@ class Reference:
 
     def _file(self) -> Path:
         if self._is_file:
-            path = Path(self.place)
+            path = as_path(self.place)
             if not path.is_file():
                 raise ValueError(f"{self.kind} {self}: there is no file {self.place}")
             return path

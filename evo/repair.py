@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo.events import AnyEvent, Identity, Skipped, Started, decode, encode
+from evo.growth import Forms
 from evo.journal import is_whole, open_locked
-from evo.rundir import RunDirectory
+from evo.rundir import RunDirectory, study_forms
 from evo.space import Space
 
 _BEGINNING = rb'(?=\{"type":")'
@@ -77,11 +78,11 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
     journals = directory.journals()
     if not journals and not (directory.path / "study.json").exists():
         raise ValueError(f"{directory} is no run directory: it has no journals and no study.json")
-    space, problem = _space(directory)
+    forms, problem = _forms(directory)
     with ExitStack() as stack:
         for file in journals:
             stack.enter_context(open_locked(file))
-        findings = [examine(file, space) for file in journals]
+        findings = [examine(file, forms) for file in journals]
         _check_limits(directory, findings)
         for finding in findings:
             if finding.damaged:
@@ -98,12 +99,12 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         raise ValueError(problem)
 
 
-def examine(file: Path, space: Space | None) -> Finding:
+def examine(file: Path, forms: Forms | None) -> Finding:
     """Tell the sound lines of a journal from the damaged ones; the end of a line that was never finished is neither.
 
     Args:
         file: The journal.
-        space: Of the study: a start outside of it is damage too; None: unknown.
+        forms: Limits of the study: a start that was never within is damage too; None: unknown.
 
     Raises:
         ValueError: It cannot be read.
@@ -115,23 +116,23 @@ def examine(file: Path, space: Space | None) -> Finding:
     sound: list[AnyEvent] = []
     damaged: list[DamagedLine] = []
     for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
-        event = _sound(line, space)
+        event = _sound(line, forms)
         if not isinstance(event, str):
             sound.append(event)
             continue
-        parts = [_sound(part.strip(b"\0"), space) for part in re.split(_BEGINNING, line)]
+        parts = [_sound(part.strip(b"\0"), forms) for part in re.split(_BEGINNING, line)]
         salvaged = [part for part in parts if not isinstance(part, str)]
         damaged.append(DamagedLine(number, line, event, salvaged, is_whole(line)))
         sound += salvaged
     return Finding(file, sound, damaged)
 
 
-def _sound(line: bytes, space: Space | None) -> AnyEvent | str:
+def _sound(line: bytes, forms: Forms | None) -> AnyEvent | str:
     """The record in a line; or else why there is none."""
     try:
         event = decode(line)
-        if space is not None and isinstance(event, Started):
-            space.encode(event.params)
+        if forms is not None and isinstance(event, Started):
+            forms.fit(event.params)
     except ValueError as error:
         return str(error)
     return event
@@ -147,12 +148,12 @@ def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
         )
 
 
-def _space(directory: RunDirectory) -> tuple[Space | None, str]:
+def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
     """What is searched; or else what is wrong with study.json, and what can be done."""
     try:
         study = directory.study()
         if study is not None:
-            return Space(study.limits), ""
+            return study_forms(study) or Forms(Space(study.limits)), ""
         problem = f"run directory {directory} has no study.json"
     except ValueError as error:
         problem = f"study.json says nothing sound: {error}"

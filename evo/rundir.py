@@ -1,6 +1,6 @@
 """The run directory: what is searched, what happened, and the files of every evaluation.
 
-study.json              what is searched; written once
+study.json              what is searched; written once, and when its limits are changed
 journal/RANK.jsonl      the events of one rank, one per line
 individuals/R-G/        the files of one evaluation
 summary.json            the completion record
@@ -19,9 +19,12 @@ from typing import Any
 import msgspec
 
 from evo.events import AnyEvent, Identity
+from evo.growth import Forms, check_growth, find_changes
 from evo.journal import Journal, Memory, open_locked, read_journal
-from evo.limits import Params
+from evo.space import Space
 from evo.storage import persist
+from evo.texts import readable
+from evo.values import Params
 
 # What JSON that is damaged raises.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -40,6 +43,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         islands: How many workers each island had in the first session.
         topology: How many individuals went from island to island then.
         baseline: Parameters with which the best individual is compared; None: none.
+        former: What the limits were before they were changed, the first ones first.
         versions: Packages that matter to reproduce it.
         created: Seconds since the epoch.
     """
@@ -53,8 +57,16 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     islands: list[int] = []
     topology: tuple[tuple[int, ...], ...] = ()
     baseline: Params | None = None
+    former: list[dict[str, dict[str, Any]]] = []
     versions: dict[str, str] = {}
     created: float = 0.0
+
+
+def study_forms(study: Study) -> Forms | None:
+    """The limits that a study has had; None when they have never changed."""
+    if not study.former:
+        return None
+    return Forms(Space(study.limits), [Space(limits) for limits in study.former])
 
 
 class _Tested(msgspec.Struct):
@@ -71,7 +83,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        self._name = str(path)
+        self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
         # The bytes of each journal that were read last.
         self._sizes: dict[Path, int] = {}
@@ -136,11 +148,14 @@ class RunDirectory:
         Raises:
             ValueError: It cannot be written, or another run writes there, or did since its events were read.
         """
-        if self.study() is None:
+        found = self.study()
+        if found is None:
             self.create(study)
         self._check_alone()
         try:
             self._summary.unlink(missing_ok=True)
+            if found is not None and found.limits != study.limits:
+                self._replace("study.json", study)
         except OSError as error:
             raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
         self._has_begun = True
@@ -275,8 +290,17 @@ class Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> Study | None:
-    """The study of a directory, after a check that it may go on, or begin, there; touches nothing."""
+def find_study(
+    directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
+) -> Study | None:
+    """The study of a directory, after a check that it may go on, or begin, there; touches nothing.
+
+    Args:
+        directory: Where.
+        asked: What is to be searched.
+        seed: That was asked for, if any.
+        change_limits: Whether it goes on with other limits, if these are others: its former ones are in `former` then.
+    """
     found = directory.study()
     directory.check_writable()
     if found is None:
@@ -285,15 +309,18 @@ def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None
     advice = "choose another directory with --run-dir, or repeat the same command"
     if found.objective != asked.objective:
         raise ValueError(f"{where}: its objective is {found.objective}, not {asked.objective}; {advice}")
-    for name in [*found.limits, *asked.limits]:
-        before, now = found.limits.get(name), asked.limits.get(name)
-        if before != now:
-            raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
-    if list(found.limits) != list(asked.limits):
-        raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
+    changes = find_changes(found.limits, asked.limits)
+    if changes and not change_limits:
+        others = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
+        raise ValueError(
+            f"{where}: {changes[0].refusal}{others}; {advice}, or go on with other limits with --change-limits"
+        )
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
     if seed is not None and found.seed != seed:
         raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
+    if changes:
+        check_growth(found.limits, asked.limits)
+        return msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
     return found

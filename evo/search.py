@@ -10,8 +10,8 @@ from typing import Protocol
 from evo.breeding import training_seed
 from evo.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.exchange import Exchange
-from evo.limits import Params
 from evo.outcome import Outcome
+from evo.values import Params
 from evo.worker import Worker
 
 

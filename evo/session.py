@@ -22,6 +22,7 @@ from evo.report.records import Result
 from evo.report.tables import nothing_found_text
 from evo.signals import StopSignals, say_ready
 from evo.study import run_study
+from evo.texts import print_anything
 from evo.transport import Serial, SharedError, Stuck, Transport, together
 
 COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
@@ -78,6 +79,7 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     Returns:
         The exit status, one of those above.
     """
+    print_anything()
     transport: Transport = Serial()
     try:
         transport = connect() or transport

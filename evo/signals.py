@@ -104,7 +104,7 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
     if not file:
         return
     try:
-        with open(file, "w") as stream:
+        with open(file, "w", encoding="utf-8") as stream:
             stream.write(f"{ranks}\n")
     except OSError as error:
         raise ValueError(

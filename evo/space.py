@@ -1,21 +1,22 @@
 """The search space: a limits dictionary and its genomes.
 
-A genome is a float64 vector with one gene per parameter, in the order of the limits. Numbers lie in [0, 1] (after
-the logarithm on a log scale; grids in the middle of their cell), categories are indices, and the gene of an inactive
-conditional parameter is NaN. Only this module and `evo.genes` turn genomes into parameters and back.
+A genome is a float64 vector with one gene per parameter, in the order of the limits, constants left out. Numbers lie
+in [0, 1] (after the logarithm on a log scale; grids in the middle of their cell), categories are indices, and the gene
+of an inactive conditional parameter is NaN. Only this module and `evo.genes` turn genomes into parameters and back.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evo.genes import Gene, make_gene
-from evo.limits import Parameter, Params, Scalar, describe_limits, identical, parse_limits
+from evo.limits import ABSENT, Parameter, as_meant, default_of, describe_limits, parse_limits
+from evo.values import Params, Value, fresh, identical, key, plain
 
 Genome: TypeAlias = NDArray[np.float64]
 
@@ -43,16 +44,24 @@ class Space:
         self._genes = [make_gene(name, parameter) for name, parameter in self.parameters.items()]
         self._order = _parents_first(self.parameters)
         self._conditional = any(parameter.when for parameter in self.parameters.values())
+        # Constants have no place in the genome, so that no propagator spends anything on them.
+        self._searched = [index for index, gene in enumerate(self._genes) if not gene.is_constant]
+        self._has_constants = len(self._searched) < len(self._genes)
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
-        self.cells: NDArray[np.float64] = np.array([gene.cells for gene in self._genes])
-        self.ordered: NDArray[np.bool_] = np.array([gene.ordered for gene in self._genes])
+        self.cells: NDArray[np.float64] = np.array([self._genes[index].cells for index in self._searched])
+        self.ordered: NDArray[np.bool_] = np.array([self._genes[index].ordered for index in self._searched], dtype=bool)
         self._named = _named_values(self._genes)
         total = self._count(self._order, {})
         self.size: float = total if math.isinf(total) else int(total)
 
     def __len__(self) -> int:
-        """The number of genes."""
-        return len(self._genes)
+        """The number of genes: of all parameters but the constants."""
+        return len(self._searched)
+
+    @property
+    def constants(self) -> Params:
+        """The parameters that have one value only."""
+        return {gene.name: gene.decode(0.0) for gene in self._genes if gene.is_constant}
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """The limits as JSON values from which an equal space can be made."""
@@ -67,11 +76,11 @@ class Space:
         Returns:
             Shape (genes,).
         """
-        return np.array([gene.sample(rng) for gene in self._genes])
+        return np.array([self._genes[index].sample(rng) for index in self._searched])
 
     def sample_gene(self, index: int, rng: np.random.Generator) -> float:
         """One gene, uniform over its range."""
-        return self._genes[index].sample(rng)
+        return self._genes[self._searched[index]].sample(rng)
 
     def complete(self, genome: Genome, rng: np.random.Generator) -> Params:
         """Decode whatever a propagator made: out of bounds is clipped, a missing (NaN) active gene is sampled.
@@ -83,7 +92,7 @@ class Space:
         Returns:
             The active parameters, in the order of the limits.
         """
-        genes = genome.tolist()
+        genes = self._with_constants(genome)
         values: Params = {}
         for index in self._order:
             if self._active(index, values):
@@ -102,7 +111,9 @@ class Space:
         Returns:
             The active parameters, in the order of the limits.
         """
-        genes = genome.tolist()
+        genes = self._with_constants(genome)
+        if self._has_constants and self._conditional:
+            genes = self._without_inactive_constants(genes)
         return {
             name: gene.decode(value)
             for name, gene, value in zip(self.names, self._genes, genes, strict=True)
@@ -133,9 +144,61 @@ class Space:
         if len(params) > len(genes) or any(name not in self.parameters for name in params):
             unknown = sorted(set(params) - set(self.names))
             raise ValueError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
-        genome = np.array(genes)
+        genome = np.array([genes[index] for index in self._searched] if self._has_constants else genes)
         genome.flags.writeable = False
         return genome
+
+    def fill(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params | None:
+        """A whole set of parameters from some: each of the others gets its default, or is drawn.
+
+        Args:
+            given: Values as a user gives them: numpy's numbers and tuples too, and whole numbers for real ones.
+            rng: For what has no default; None: nothing is drawn.
+
+        Returns:
+            The active parameters, in the order of the limits, exactly as given; None when nothing may be drawn, and
+            one has no default.
+
+        Raises:
+            ValueError: A value is not within the limits, or no parameter has that name.
+        """
+        values = self.supplement(given, rng)
+        if any(self._active(index, values) and self.names[index] not in values for index in self._order):
+            return None
+        self.encode(values)  # Or else it says what does not fit.
+        return {name: values[name] for name in self.names if name in values}
+
+    def supplement(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params:
+        """Some parameters, and the defaults of the others, as far as they have any; nothing is checked.
+
+        Args:
+            given: As for `fill`.
+            rng: For what has no default; None: that stays missing.
+        """
+        values = {
+            name: as_meant(self.parameters[name], plain(value)) if name in self.parameters else plain(value)
+            for name, value in given.items()
+        }
+        for index in self._order:
+            gene = self._genes[index]
+            if gene.name in values or not self._active(index, values):
+                continue
+            default = default_of(self.parameters[gene.name])
+            if default is not ABSENT:
+                values[gene.name] = fresh(default)
+            elif rng is not None:
+                values[gene.name] = gene.decode(gene.sample(rng))
+        return values
+
+    def _with_constants(self, genome: Genome) -> list[float]:
+        """A gene for each parameter, in the order of the limits."""
+        genes: list[float] = genome.tolist()
+        if not self._has_constants:
+            return genes
+        whole = [0.0] * len(self._genes)
+        for index, gene in zip(self._searched, genes, strict=True):
+            whole[index] = gene
+        return whole
 
     def points(self, start: int = 0) -> Iterator[Params]:
         """All points of a finite space, once each.
@@ -162,6 +225,17 @@ class Space:
         for offset in range(cells):
             value = gene.decode(gene.of_cell((start + offset) % cells))
             yield from self._points(position + 1, {**values, gene.name: value}, start // cells)
+
+    def _without_inactive_constants(self, genes: list[float]) -> list[float]:
+        """NaN for the constants whose condition does not hold, which only the other genes tell."""
+        values: Params = {}
+        for index in self._order:
+            gene = self._genes[index]
+            if gene.is_constant and not self._active(index, values):
+                genes[index] = math.nan
+            elif not math.isnan(genes[index]):
+                values[gene.name] = gene.decode(genes[index])
+        return genes
 
     def _active(self, index: int, values: Mapping[str, Any]) -> bool:
         return all(
@@ -194,11 +268,11 @@ class Space:
         return groups
 
 
-def _named_values(genes: Sequence[Gene]) -> list[list[Scalar]]:
+def _named_values(genes: Sequence[Gene]) -> list[list[Value]]:
     """For each gene, its values that some `when` names."""
-    named: dict[str, dict[tuple[type, Scalar], Scalar]] = {gene.name: {} for gene in genes}
+    named: dict[str, dict[Hashable, Value]] = {gene.name: {} for gene in genes}
     for parent, allowed in (condition for gene in genes for condition in gene.when):
-        named[parent] |= {(type(value), value): value for value in allowed}
+        named[parent] |= {key(value): value for value in allowed}
     return [list(named[gene.name].values()) for gene in genes]
 
 

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,6 +31,7 @@ from evo.evaluation import (
 )
 from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
+from evo.growth import Change, Forms, find_changes
 from evo.objectives import describe
 from evo.plan import Plan, make_plan
 from evo.population import Population
@@ -40,9 +40,12 @@ from evo.pruning import Rungs
 from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
-from evo.rundir import RunDirectory, Scratch, Study, find_study
+from evo.rundir import RunDirectory, Scratch, Study, find_study, study_forms
 from evo.search import search
 from evo.signals import StopSignals
+from evo.space import Space
+from evo.starting import make_start_points
+from evo.texts import as_path, readable
 from evo.transport import Stuck, Transport, together
 from evo.weights import Weights
 from evo.worker import Settings, Worker
@@ -80,17 +83,19 @@ def run_study(
     end = _allocation_end(transport)
     plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
     places = bind_ranks(config.gpus_per_node, transport)
-    directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
+    directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
-    study = _agree_on_study(
-        _make_study(config, plan, describe(objective), directory), config.seed, directory, transport
-    )
+    asked = _make_study(config, plan, describe(objective), directory)
+    study, changes = _agree_on_study(asked, config, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
+        screen.constants(plan.space.constants)
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
+        if changes and transport.rank == 0:
+            screen.limits_changed(changes, worker.population)
         signals.listen(worker.stopping.request)
-        conclusion = _concluded_earlier(worker, directory, transport, config.debug)
+        conclusion = None if changes else _concluded_earlier(worker, directory, transport, config.debug)
         if conclusion is None:
             place = places[transport.rank]
             conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
@@ -98,7 +103,8 @@ def run_study(
         result = Result(
             rank=transport.rank,
             events=directory.events,
-            run_dir=Path(str(directory)) if isinstance(directory, RunDirectory) else None,
+            run_dir=as_path(str(directory)) if isinstance(directory, RunDirectory) else None,
+            forms=study_forms(study),
             **msgspec.structs.asdict(conclusion),
         )
         if result.is_first:
@@ -114,8 +120,8 @@ def _allocation_end(transport: Transport) -> float | None:
 
 def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
     return Study(
-        name=directory.path.name,
-        objective=objective,
+        name=readable(directory.path.name),
+        objective=readable(objective),
         limits=plan.space.describe(),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
@@ -128,18 +134,32 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
     )
 
 
-def _agree_on_study(asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport) -> Study:
-    """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks."""
-    found = together(transport, lambda: find_study(directory, asked, seed) if transport.rank == 0 else None)
-    said = transport.gather(msgspec.json.encode(found or asked).decode())
-    return msgspec.json.decode(said[0], type=Study)
+def _agree_on_study(
+    asked: Study, config: Config, directory: RunDirectory | Scratch, transport: Transport
+) -> tuple[Study, list[Change]]:
+    """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks.
+
+    Returns:
+        And how its limits are changed by this session.
+    """
+
+    def find() -> tuple[Study, list[Change]]:
+        found = find_study(directory, asked, config.seed, config.change_limits) or asked
+        recorded = directory.study() or found
+        return found, find_changes(recorded.limits, found.limits)
+
+    agreed = together(transport, lambda: find() if transport.rank == 0 else (asked, []))
+    said = transport.gather(msgspec.json.encode(agreed).decode())
+    return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
 
 
 def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
     """The worker that this rank belongs to, which knows what happened in earlier sessions."""
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
-    population = Population(plan.space, island, plan.archipelago.islands)
+    former = [Space(limits) for limits in study.former]
+    forms = Forms(Space(study.limits), former, plan.space) if former else None
+    population = Population(plan.space, island, plan.archipelago.islands, forms)
     rungs = Rungs(plan.pruner) if plan.pruner else None
     for event in directory.events():
         try:
@@ -161,6 +181,7 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
         device=place.device,
         archipelago=plan.archipelago,
         migration=plan.migration,
+        start=make_start_points(plan.space, plan.start, study.seed),
     )
     return Worker(settings, plan.propagators[island], population, rungs)
 

@@ -6,7 +6,7 @@ already been applied to its own population: the caller writes it to the journal 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from evo.breeding import Breeder
@@ -20,6 +20,7 @@ from evo.propagators import Propagator
 from evo.pruning import Rungs
 from evo.stopping import Stopping
 from evo.topology import Archipelago, make_archipelago
+from evo.values import Params
 
 # An individual that has killed so many ranks kills no more.
 _MOST_VICTIMS = 2
@@ -39,6 +40,7 @@ class Settings:
         device: What it evaluates on, for the record.
         archipelago: Who lives on which island; None: all on one.
         migration: How individuals travel; None: they stay.
+        start: Points to be tried first, the same for all ranks.
     """
 
     rank: int
@@ -50,6 +52,7 @@ class Settings:
     device: str = ""
     archipelago: Archipelago | None = None
     migration: Migration | None = None
+    start: Sequence[Params] = ()
 
 
 class Worker:
@@ -85,6 +88,7 @@ class Worker:
             ranks=settings.ranks,
             seed=settings.seed,
             allow_duplicates=settings.allow_duplicates,
+            start=settings.start,
         )
         self._in_flight = InFlight(population, settings.rank, self._archipelago)
         self.stopping = Stopping(
@@ -263,6 +267,8 @@ class Worker:
         # Perhaps not the newly dead only: an earlier heir may have died before it had recorded anything.
         inherited = [rank for rank in sorted(dead) if self.is_heir(rank, dead) and rank not in self._inherited]
         self._inherited.update(inherited)
+        for rank in inherited:
+            self._breeder.take_over(rank)
         return self._emit(*(Died(time=now, rank=rank, heir=self.settings.rank) for rank in inherited))
 
     def _take(self, event: AnyEvent) -> None:
@@ -293,7 +299,7 @@ class Worker:
             time=now,
             individual=individual.identity,
             island=individual.island,
-            params=self.population.space.decode(individual.genome),
+            params=self.population.params(individual),
             rank=None if individual.identity[0] == self.settings.rank else self.settings.rank,
             strategy=individual.strategy,
         )

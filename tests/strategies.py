@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from evo.events import (
@@ -22,6 +23,7 @@ from evo.events import (
     Started,
 )
 from evo.limits import Choice, Float, Int, identical
+from evo.values import key
 
 # What JSON can hold: characters, not lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -40,6 +42,16 @@ def _floats(draw: st.DrawFn) -> Float:
     log = draw(st.booleans())
     one, other = draw(st.tuples(*[_positive_ends if log else _ends] * 2).filter(_is_wide))
     return Float(one, other, log=log)
+
+
+@st.composite
+def _stepped_floats(draw: st.DrawFn) -> Float:
+    log = draw(st.booleans())
+    low, high = sorted(draw(st.tuples(*[_positive_ends if log else _ends] * 2).filter(_is_wide)))
+    least = max(high - low, abs(low), abs(high)) / 2**39
+    step = draw(st.sampled_from([0.1, 0.25, 1 / 3, 1.0, 1e-3]) | st.floats(least, high - low))
+    assume(least <= step <= high - low)
+    return Float(low, high, log=log, step=step)
 
 
 def _is_wide(ends: tuple[float, float]) -> bool:
@@ -62,22 +74,37 @@ def _ints(draw: st.DrawFn) -> Int:
 
 @st.composite
 def _choices(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Choice:
-    return Choice(draw(st.lists(values, min_size=2, max_size=5, unique_by=lambda value: (type(value), value))))
+    return Choice(draw(st.lists(values, min_size=1, max_size=5, unique_by=key)))
 
 
 def _plain(parameter: Float | Int | Choice) -> Any:
     """The same as a tuple, where a tuple can say it."""
     if isinstance(parameter, Choice):
         numbers = parameter.ordered and len(parameter.values) > 2
-        same_type = len({type(value) for value in parameter.values}) == 1 and type(parameter.values[0]) in (str, bool)
-        return parameter.values if numbers or same_type else parameter
-    plain = isinstance(parameter, Float) or parameter.step == 1
+        same_type = len({type(value) for value in parameter.values}) == 1
+        of_types = type(parameter.values[0]) in (str, bool, list)
+        return parameter.values if numbers or (same_type and of_types) else parameter
+    plain = parameter.step is None if isinstance(parameter, Float) else parameter.step == 1
     return (parameter.low, parameter.high) if plain and not parameter.log else parameter
 
 
 _alike = st.sampled_from([0, 1, 0.0, 1.0, False, True, "0", "1", None])  # Of which Python finds several equal.
-parameters = _floats() | _ints() | _choices(scalars) | _choices(_alike) | _choices(whole | finite) | _choices(texts)
-finite_parameters = _choices(scalars) | st.builds(Int, st.integers(1, 2), st.integers(3, 6), log=st.booleans())
+_lists = st.lists(st.integers(1, 3) | texts | st.lists(st.booleans(), max_size=2), max_size=3)
+values = scalars | _lists | st.dictionaries(texts, scalars | _lists, max_size=2)
+parameters = (
+    _floats()
+    | _stepped_floats()
+    | _ints()
+    | _choices(scalars)
+    | _choices(_alike)
+    | _choices(whole | finite)
+    | _choices(texts)
+    | _choices(_lists)
+    | _choices(values)
+)
+finite_parameters = (
+    _choices(scalars) | _choices(_lists) | st.builds(Int, st.integers(1, 2), st.integers(3, 6), log=st.booleans())
+)
 
 
 def _some_value(draw: st.DrawFn, parent: Int | Choice) -> Any:
@@ -129,7 +156,7 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
         time=_times,
         individual=identities,
         island=st.integers(0, 9),
-        params=st.dictionaries(texts, scalars, max_size=4),
+        params=st.dictionaries(texts, values, max_size=4),
         rank=st.none() | st.integers(0, 7),
         strategy=st.dictionaries(texts, scalars | st.lists(finite, max_size=3), max_size=2),
     ),

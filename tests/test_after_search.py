@@ -248,10 +248,10 @@ def test_from_python_the_same_is_tested_with_the_objective_itself(launcher: Laun
     assert shown[0] == "training the baseline in of_an_instance/baseline"
     again = launcher.python("compare.py")
     assert again == Ended(0, compared.out.partition("\n")[2], "")
-    deep = launcher.python("compare.py", '{"x": [1]}')
+    deep = launcher.python("compare.py", '{"x": NaN}')
     assert (deep.status, deep.err) == (
         1,
-        "ValueError: baseline: 'x' is [1]: a parameter is a number, text, true, false or null\n",
+        "ValueError: baseline: 'x' is nan: a number must be finite\n",
     )
 
 
@@ -271,7 +271,7 @@ run_dir: with_baseline
     assert written["baseline"]["params"] == {"x": 2.0}
     # The same command goes on without it, and not with another one.
     assert evo_command(launcher, "run", "study.yaml", "--quiet", "--evaluations", "3").status == 0
-    for baseline, problem in (("{x: 3.0}", "its baseline is {'x': 2.0}, not {'x': 3.0}"), ("{x: [1]}", "'x' is [1]")):
+    for baseline, problem in (("{x: 3.0}", "its baseline is {'x': 2.0}, not {'x': 3.0}"), ("{x: .nan}", "'x' is nan")):
         ended = evo_command(launcher, "run", "study.yaml", "--baseline", baseline)
         assert (ended.status, problem in ended.err) == (2, True), ended.err
 
@@ -310,7 +310,7 @@ def test_a_test_that_fails_is_one_line_and_status_1(launcher: Launcher, folder: 
         (["test", "here", "--baseline", "none.yaml"], "baseline none.yaml cannot be read: No such file"),
         (["test", "here", "--baseline", "own.py"], "baseline own.py is not valid YAML"),
         (["test", "here", "--baseline", "list.yaml"], "baseline list.yaml holds [1]: it must hold a mapping"),
-        (["test", "here", "--baseline", "deep.yaml"], "baseline deep.yaml: 'x' is [1, 2]: a parameter is a number"),
+        (["test", "here", "--baseline", "deep.yaml"], "baseline deep.yaml: 'x' is [1, nan]: a number must be"),
         (["test", "here", "--objective", "own.py"], "objective 'own.py' is neither"),
         (["test", "here", "--objective", "own.py:lost"], "own.py has no 'lost'"),
         (["test", "here", "--wrong"], "unrecognized arguments: --wrong; see evo test --help"),
@@ -321,7 +321,7 @@ def test_a_mistake_is_one_line_and_status_2(
     launcher: Launcher, folder: Path, arguments: list[str], message: str
 ) -> None:
     (folder / "list.yaml").write_text("[1]\n")
-    (folder / "deep.yaml").write_text("x: [1, 2]\n")
+    (folder / "deep.yaml").write_text("x: [1, .nan]\n")
     before = contents(folder / "here")
     ended = evo_command(launcher, *arguments)
     assert (ended.status, ended.out) == (2, "")

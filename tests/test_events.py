@@ -100,8 +100,6 @@ def test_a_record_with_another_field_or_without_one_of_its_own_is_refused(event:
 @pytest.mark.parametrize(
     ("event", "field", "value"),
     [
-        (Started, "params", {"lr": [0.1]}),
-        (Started, "params", {"lr": {"low": 0.1}}),
         (Started, "params", [0.1]),
         (Started, "individual", [1]),
         (Started, "individual", [1, 2, 3]),

@@ -16,9 +16,12 @@ PACKAGE = Path(__file__).parent.parent / "evo"
 
 # Each may import from itself and from those above it.
 LAYERS = [
+    "evo.values",
+    "evo.parameters",
     "evo.limits",
     "evo.genes",
     "evo.space",
+    "evo.growth",
     "evo.events",
     "evo.outcome",
     "evo.population",
@@ -26,6 +29,7 @@ LAYERS = [
     "evo.pruning",
     "evo.topology",
     "evo.breeding",
+    "evo.starting",
     "evo.budget",
     "evo.migration",
     "evo.inflight",
@@ -35,6 +39,7 @@ LAYERS = [
     "evo.exchange",
     "evo.search",
     # Pure above, effects below.
+    "evo.texts",
     "evo.signals",
     "evo.allocation",
     "evo.mpi",
@@ -50,6 +55,7 @@ LAYERS = [
     "evo.lightning",
     "evo.problems",
     "evo.report",
+    "evo.traps",
     "evo.config",
     "evo.arguments",
     "evo.plan",
@@ -62,7 +68,7 @@ LAYERS = [
     "evo.cli",
     "evo",
 ]
-PURE = LAYERS[: LAYERS.index("evo.signals")]
+PURE = LAYERS[: LAYERS.index("evo.texts")]
 
 # Clocks, files, processes, output, global randomness.
 EFFECTS = {"time", "datetime", "os", "sys", "io", "logging", "random", "pathlib", "socket", "subprocess", "threading"}

@@ -704,7 +704,7 @@ def test_losses_of_nan_are_never_the_best_and_never_on_disk(here: Path) -> None:
     ("loss", "limits", "settings", "message"),
     [
         (nasty.good, {}, {}, "limits are {}"),
-        (nasty.good, {"x": (1.0, 1.0)}, {}, "'x'"),
+        (nasty.good, {"x": (1.0, "a")}, {}, "'x'"),
         (nasty.good, LIMITS, {"evaluations": 2.5}, "evaluations is 2.5"),
         (nasty.good, LIMITS, {"evaluate": "fast"}, "evaluate is 'fast'"),
         (lambda: 0.0, LIMITS, {}, "an objective takes"),

@@ -79,6 +79,9 @@ def test_completed_parameters_are_within_limits_on_the_grid_and_without_the_inac
             assert parameter.low <= value <= parameter.high
             assert type(value) is (int if isinstance(parameter, Int) else float)
             assert isinstance(parameter, Float) or (value - parameter.low) % parameter.step == 0
+            if isinstance(parameter, Float) and parameter.step is not None:
+                cells = round((value - parameter.low) / parameter.step)
+                assert value == pytest.approx(parameter.low + cells * parameter.step)
 
 
 @given(limits=strategies.limits(), data=st.data())

@@ -10,8 +10,8 @@ import msgspec
 from evo.aftermath.past import Past
 from evo.aftermath.single import SingleEvaluator
 from evo.events import Identity
-from evo.limits import Params
 from evo.outcome import Outcome
+from evo.values import Params
 
 _FILE = "baseline.json"
 _IDENTITY: Identity = (0, 0)  # It has the seed of the first individual, as good as any.
@@ -27,7 +27,7 @@ class Baseline(msgspec.Struct, frozen=True):
         seconds: That it took.
     """
 
-    params: dict[str, str | int | float | bool | None]
+    params: Params
     loss: float
     metrics: dict[str, Any] = {}
     seconds: float = 0.0

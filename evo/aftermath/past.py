@@ -13,7 +13,7 @@ from typing import Any
 from evo.events import Identity
 from evo.references import Named, Reference, Training, parse_reference
 from evo.report.records import Evaluation, gather_evaluations, rank_evaluations
-from evo.rundir import RunDirectory, Study
+from evo.rundir import RunDirectory, Study, study_forms
 
 WEIGHTS = "*.ckpt"
 _MOST_NAMED = 8
@@ -118,7 +118,7 @@ def read_past(name: str) -> Past:
     study = directory.study()
     if study is None:
         raise ValueError(f"{name} is no run directory: it has no study.json")
-    return Past(directory, study, gather_evaluations(directory.events()))
+    return Past(directory, study, gather_evaluations(directory.events(), study_forms(study)))
 
 
 def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callable[..., Any] | Named:

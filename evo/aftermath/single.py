@@ -17,11 +17,11 @@ from evo.device import available_cores, bind, count_gpus, training_environment
 from evo.evaluation import ProcessEvaluator
 from evo.evaluation.child import Examined
 from evo.events import Identity
-from evo.limits import Params
 from evo.objectives import Interrupted, describe
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import StopSignals
+from evo.values import Params
 from evo.weights import delete_state
 
 _TRACEBACK = "traceback.txt"
@@ -102,7 +102,7 @@ class SingleEvaluator:
             why = outcome.error or signals.reason
             raise Interrupted(f"the training of {name} is interrupted: {why}; run the same command again")
         if outcome.status == "failed":
-            (folder / _TRACEBACK).write_text(outcome.traceback)
+            (folder / _TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
             raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
         delete_state(folder)
         return outcome

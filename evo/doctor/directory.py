@@ -99,7 +99,7 @@ def try_directory(path: str, transport: Transport) -> Directory:
 
 def _look(folder: Path, rank: int, is_first_here: bool) -> View:
     try:
-        _await(lambda: (folder / "0").read_text() == "0")
+        _await(lambda: (folder / "0").read_text(encoding="utf-8") == "0")
     except OSError as error:
         return View(unread=_reason(error))
     if not is_first_here:
@@ -116,7 +116,7 @@ def _not_shown(folder: Path, ranks: list[int]) -> tuple[int, ...]:
     unseen = []
     for rank in ranks:
         try:
-            _await(lambda file=folder / str(rank): file.read_text() == file.name)  # type: ignore[misc]
+            _await(lambda file=folder / str(rank): file.read_text(encoding="utf-8") == file.name)  # type: ignore[misc]
         except OSError:
             unseen.append(rank)
     return tuple(unseen)
@@ -152,7 +152,7 @@ def _await(is_so: Callable[[], bool]) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    with file.open("w") as stream:
+    with file.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -23,18 +23,19 @@ import msgspec
 
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
 from evo.events import Identity, json_scalars, json_text
-from evo.limits import Params
 from evo.objectives import Interrupted, optional_method, prepare, wants_trial
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import end_group_with_this_process, end_with_parent, let_signals_pass
+from evo.texts import as_path, print_anything
+from evo.values import Params
 
 
 class Task(msgspec.Struct, frozen=True, tag=True):
     """Evaluate an individual in its folder; for the so manyth time of the processes that do so together."""
 
     individual: Identity
-    params: dict[str, str | int | float | bool | None]
+    params: Params
     seed: int
     folder: str
     attempt: int = 0
@@ -133,6 +134,7 @@ def main(
     # Slurm sends them to all processes of a job; the rank decides.
     let_signals_pass()
     interruption = _Interruption()
+    print_anything()
     _print_to(Path(output))
     faulthandler.enable()
     try:
@@ -152,7 +154,7 @@ def main(
             return
         assert isinstance(order, Task)
         rank, size = (0, 1) if isinstance(order, Examination) else place
-        if problem := _enter(Path(order.output), rank):
+        if problem := _enter(as_path(order.output), rank):
             hindered = Ended(Outcome(status="interrupted", error=problem))
             connection.send_bytes(encode(Examined({}, problem) if isinstance(order, Examination) else hindered))
             continue
@@ -160,7 +162,7 @@ def main(
         trial = RunningTrial(
             order.individual,
             order.seed,
-            Path(order.folder),
+            as_path(order.folder),
             threads,
             _Reporter(connection, interruption),
             rank=rank,
@@ -168,7 +170,7 @@ def main(
             checkpoint_interval=checkpoint_interval,
             attempt=order.attempt,
             is_interrupted=interruption.check,
-            results=Path(order.results) if isinstance(order, Examination) and order.results else None,
+            results=as_path(order.results) if isinstance(order, Examination) and order.results else None,
         )
         if isinstance(order, Examination):
             news: News = _examine(loaded, params, trial)

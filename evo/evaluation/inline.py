@@ -14,11 +14,11 @@ from typing import Any
 
 from evo.evaluation.team import Report, Team
 from evo.events import Identity, Status, json_scalars, json_text
-from evo.limits import Params
 from evo.objectives import Interrupted, Trial, check_loss, optional_method, prepare
 from evo.outcome import Outcome
 from evo.storage import why_not_writable
 from evo.transport import Serial
+from evo.values import Params, fresh
 
 SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""
@@ -141,7 +141,7 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
         return Outcome(status=status, seconds=time.perf_counter() - began, times=_finite_times(trial), **known)
 
     try:
-        loss = check_loss(run(dict(params), trial))
+        loss = check_loss(run(fresh(params), trial))
         metrics = json_scalars(trial.metrics)
     except KeyboardInterrupt:
         raise
@@ -305,6 +305,6 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
     if test is None:
         return {}
     try:
-        return json_scalars(test(dict(params), trial))
+        return json_scalars(test(fresh(params), trial))
     except (Exception, SystemExit) as error:
         raise RuntimeError(one_line(error)) from error

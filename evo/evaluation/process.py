@@ -24,10 +24,11 @@ from evo.evaluation.child import Ended, Examination, Examined, News, Progress, R
 from evo.evaluation.inline import one_line
 from evo.evaluation.team import Report, Team
 from evo.events import Identity
-from evo.limits import Params
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import MARK, end_marked, signals_held_back
+from evo.texts import readable
+from evo.values import Params
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.
@@ -104,7 +105,9 @@ class ProcessEvaluator:
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
         self._attempts += 1
-        self._begin(Task(identity, params, seed, str(self._folder(identity).resolve()), self._attempts), report)
+        self._begin(
+            Task(identity, params, seed, readable(str(self._folder(identity).resolve())), self._attempts), report
+        )
 
     def poll(self) -> Outcome | None:
         """The outcome, or None after a moment's wait for news."""
@@ -157,8 +160,8 @@ class ProcessEvaluator:
         Raises:
             RuntimeError: The test failed.
         """
-        folder = str(self._folder(identity).resolve())
-        wanted = str(results.resolve()) if results else ""
+        folder = readable(str(self._folder(identity).resolve()))
+        wanted = readable(str(results.resolve())) if results else ""
         self._begin(Examination(identity, params, seed, folder, results=wanted), None)
         while True:
             news = self._next_news()
@@ -272,7 +275,7 @@ class ProcessEvaluator:
         log = child.log_name(self._place[0])
         file = Path(self._task.output) / log if self._task and self._ready else Path(self._output)
         try:
-            return file.read_text(errors="replace")[-_LAST_WORDS:]
+            return file.read_text(encoding="utf-8", errors="replace")[-_LAST_WORDS:]
         except OSError:
             return ""
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from evo.events import AnyEvent, Identity
-from evo.limits import Params
 from evo.outcome import Outcome
 from evo.transport import CutOff, Serial, Stuck, Transport
+from evo.values import Params
 
 Report = Callable[[int, float], bool]
 """Called with a step and a finite intermediate loss; answers whether to stop early."""
@@ -52,7 +52,7 @@ class _Task(msgspec.Struct, frozen=True, tag=True):
     """Evaluate an individual with the others."""
 
     individual: Identity
-    params: dict[str, str | int | float | bool | None]
+    params: Params
     seed: int
 
 

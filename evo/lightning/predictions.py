@@ -128,7 +128,7 @@ class Predictions(L.Callback):
         names = list(map(str, self.names or ()))
         if len(names) != len(counts):
             names = list(map(str, range(len(counts))))
-        with (folder / TABLE).open("w", newline="") as stream:
+        with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream:
             rows = csv.writer(stream)
             rows.writerow(["true / predicted", *names])
             rows.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))

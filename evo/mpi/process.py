@@ -66,7 +66,7 @@ def speaks(environment: Mapping[str, str]) -> bool:
 
 def _parent_name() -> str:
     try:
-        return Path(f"/proc/{os.getppid()}/comm").read_text().strip()
+        return Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

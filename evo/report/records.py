@@ -6,15 +6,17 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from evo.events import AnyEvent, Finished, Identity, Started
-from evo.limits import Params
+from evo.growth import Fitted, Forms
 from evo.population import precedence
 from evo.report.times import gather_times
+from evo.values import Params
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         traceback: Where it failed.
         island: Where it was born.
         started: When, seconds since the epoch.
+        is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
     """
 
     individual: Identity
@@ -49,6 +52,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""
     island: int = 0
     started: float = 0.0
+    is_set_aside: bool = False
 
     @property
     def name(self) -> str:
@@ -76,6 +80,7 @@ class Result:
         messages: How many all ranks sent together, in this session.
         bytes: Of all of these.
         individuals_bytes: What the files of all individuals take, once only the best have kept their weights.
+        forms: The limits that the study has had, if they have changed.
     """
 
     rank: int
@@ -93,6 +98,7 @@ class Result:
     messages: int = 0
     bytes: int = 0
     individuals_bytes: int = 0
+    forms: Forms | None = field(default=None, repr=False)
 
     @property
     def is_first(self) -> bool:
@@ -102,7 +108,7 @@ class Result:
     @functools.cached_property
     def individuals(self) -> list[Evaluation]:
         """All individuals, in the order in which they were started; read when first asked for."""
-        return gather_evaluations(self.events())
+        return gather_evaluations(self.events(), self.forms)
 
     @functools.cached_property
     def times(self) -> Mapping[str, float]:
@@ -140,11 +146,12 @@ def rank_runs(runs: Iterable[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.best is None, run.best and run.best.loss, run.name))
 
 
-def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
+def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -> list[Evaluation]:
     """What became of every individual.
 
     Args:
         events: Of one study, in any order, some perhaps more than once.
+        forms: The limits that the study has had, if they have changed.
 
     Returns:
         In the order in which they were started.
@@ -152,8 +159,12 @@ def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
     started: dict[Identity, Started] = {}
     finished: dict[Identity, Finished] = {}
     parts: dict[Identity, dict[float, float]] = {}
+    fits: dict[Identity, Fitted] = {}
     for event in events:
         if isinstance(event, Started):
+            if forms is not None:
+                fitted = forms.fit(event.params)
+                fits[event.individual] = max(fits.get(event.individual, fitted), fitted, key=attrgetter("precedence"))
             first = started.get(event.individual)
             if first is None or event.time < first.time:
                 started[event.individual] = event
@@ -163,15 +174,15 @@ def gather_evaluations(events: Iterable[AnyEvent]) -> list[Evaluation]:
                 finished[event.individual] = event
             parts.setdefault(event.individual, {})[event.time] = event.seconds if event.status == "interrupted" else 0.0
     evaluations = [
-        _evaluation(event, finished.get(identity), sum(parts.get(identity, {}).values()))
+        _evaluation(event, finished.get(identity), sum(parts.get(identity, {}).values()), fits.get(identity))
         for identity, event in started.items()
     ]
     return sorted(evaluations, key=lambda evaluation: (evaluation.started, evaluation.individual))
 
 
 def rank_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """The completed ones, the lowest loss first."""
-    completed = [evaluation for evaluation in evaluations if evaluation.status == "completed"]
+    """The completed ones, the lowest loss first, without those that are set aside."""
+    completed = [each for each in evaluations if each.status == "completed" and not each.is_set_aside]
     return sorted(completed, key=lambda evaluation: (evaluation.loss, evaluation.individual))
 
 
@@ -189,8 +200,14 @@ def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[tuple[str, li
     return sorted(reasons.items(), key=lambda reason: -len(reason[1]))
 
 
-def _evaluation(start: Started, end: Finished | None, interrupted: float) -> Evaluation:
-    known = Evaluation(individual=start.individual, params=start.params, island=start.island, started=start.time)
+def _evaluation(start: Started, end: Finished | None, interrupted: float, fitted: Fitted | None) -> Evaluation:
+    known = Evaluation(
+        individual=start.individual,
+        params=start.params if fitted is None else fitted.params,
+        island=start.island,
+        started=start.time,
+        is_set_aside=fitted is not None and fitted.genome is None,
+    )
     if end is None:
         return known
     return msgspec.structs.replace(

@@ -13,12 +13,15 @@ from rich.console import Console
 from evo.budget import Budget
 from evo.device import Place
 from evo.events import AnyEvent, Finished
+from evo.growth import Change
 from evo.migration import Migration
 from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
+from evo.texts import print_anything, readable
 from evo.topology import Archipelago, topology_text
+from evo.values import Params
 
 _MOST_ISLANDS = 12
 
@@ -32,6 +35,8 @@ class Screen:
 
     def __init__(self, silent: bool) -> None:
         self._silent = silent
+        if not silent:
+            print_anything()
         width = terminal_width()
         self._live = not silent and width > 0
         self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
@@ -50,6 +55,22 @@ class Screen:
         self._print(f"evo: study {name} in {directory}; {_budget_text(budget, workers, len(places))}")
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
+
+    def constants(self, constants: Params) -> None:
+        """Say what is not searched, though it is among the limits."""
+        if constants:
+            self._print(f"  constant: {', '.join(f'{name} {value}' for name, value in constants.items())}")
+
+    def limits_changed(self, changes: Sequence[Change], population: Population) -> None:
+        """Say how the limits have changed, and what becomes of the earlier individuals."""
+        for change in changes:
+            self._print(f"other limits from now on: {change}")
+        aside = len(population.set_aside)
+        self._print(
+            f"{population.started} individuals are known, {aside} of them outside of the limits and set aside"
+            if aside
+            else f"all {population.started} individuals are within them"
+        )
 
     def progress(self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]) -> Progress:
         """Say what is known already, if anything is; returns what is to be shown every event from now on.
@@ -153,12 +174,12 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         size = f" ({filesize.decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
-        notes.append(f"everything is in {run_dir}: study.json, journal/, individuals/{size}{record}")
+        notes.append(f"everything is in {readable(str(run_dir))}: study.json, journal/, individuals/{size}{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
         if best is not None and folder.is_dir():
-            notes.append(f"the best candidate's files are in {folder}")
+            notes.append(f"the best candidate's files are in {readable(str(folder))}")
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
-            notes.append(f"learning curves: tensorboard --logdir {run_dir / 'individuals'}")
+            notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")
     if result.interrupted:
         notes.append("not complete" + (": run the same command again to go on" if run_dir else ""))
     return notes

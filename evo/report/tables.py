@@ -51,7 +51,9 @@ def count_text(evaluations: Sequence[Evaluation]) -> str:
     counts = count_statuses(evaluations)
     shown = [f"{counts[status]} {status}" for status in ("completed", "pruned", "failed", "interrupted", "running")]
     kept = [text for text in shown if not text.startswith("0 ")]
-    return f"{len(evaluations)} evaluations ({', '.join(kept) or 'none finished'})"
+    aside = sum(evaluation.is_set_aside for evaluation in evaluations)
+    outside = f", {aside} of them outside of the limits and set aside" if aside else ""
+    return f"{len(evaluations)} evaluations ({', '.join(kept) or 'none finished'}){outside}"
 
 
 def best_text(best: Evaluation) -> str:

@@ -1,0 +1,165 @@
+"""What YAML reads as something else than was written: off as false, 1:30 as ninety, 010 as eight.
+
+Only where values are recorded as what they are: in limits, and in points within them. The rest of a study file is read
+as YAML reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from evo.texts import as_path
+
+Node: TypeAlias = Any
+"""Of `yaml.compose`."""
+
+SECTIONS = ("limits", "start_from", "baseline")
+"""Where a study file holds values."""
+
+_WORDS = re.compile("true|false", re.IGNORECASE)
+_NULL = re.compile("null", re.IGNORECASE)
+
+
+def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> None:
+    """Refuse values that YAML reads as something else than was written.
+
+    Args:
+        text: Of a YAML file, or of an option that holds YAML.
+        path: Keys of the mappings that lead to the values; they may lead nowhere.
+        what: The text is, for the message.
+
+    Raises:
+        ValueError: It names the parameter, what was written, what YAML reads, and how to write either.
+
+    Example:
+        >>> check_values("{bias: [on, off]}")
+        Traceback (most recent call last):
+        ValueError: limits: 'bias' holds on, which YAML reads as true: write "on" for the text, or true
+    """
+    node = _compose(text)
+    for key in path:
+        node = next((value for name, value in _items(node) if getattr(name, "value", None) == key), None)
+    if node is None or node.id == "scalar":
+        return
+    if twice := _twice(node):
+        raise ValueError(f"{what}: {twice}")
+    for name, place, scalar in _scalars(node, (), True):
+        if problem := _problem(scalar):
+            where = f"{what}: {name!r} holds" if place else f"{what}: a name is written"
+            raise ValueError(f"{where} {problem}")
+
+
+def check_study_file(file: str) -> None:
+    """`check_values` for all sections of a study file that hold values; a file that cannot be read is left alone."""
+    try:
+        text = as_path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    for section in SECTIONS:
+        check_values(text, [section], f"study file {file}, {section}")
+
+
+def check_options(arguments: Sequence[str]) -> None:
+    """`check_values` for the options of a command line that hold values as YAML."""
+    for section in SECTIONS:
+        option = f"--{section.replace('_', '-')}"
+        for argument, following in zip(["", *arguments], [*arguments, ""], strict=True):
+            if argument == option or following.startswith(f"{option}="):
+                check_values(following if argument == option else following.partition("=")[2], what=option)
+
+
+def _compose(text: str) -> Node:
+    """The text as YAML sees it; None when it is not YAML, which whoever loads it says."""
+    import yaml
+
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def _items(node: Node) -> list[tuple[Node, Node]]:
+    return list(node.value) if node is not None and node.id == "mapping" else []
+
+
+def _scalars(node: Node, names: tuple[str, ...], is_value: bool) -> Iterator[tuple[str, bool, Node]]:
+    """All scalars: the parameter to which each belongs, whether it is a value of it, and itself."""
+    if node.id == "scalar":
+        yield (names[0] if names else "the list"), is_value, node
+    elif node.id == "sequence":
+        for each in node.value:
+            yield from _scalars(each, names, is_value)
+    else:
+        for name, value in node.value:
+            yield from _scalars(name, names, bool(names))
+            yield from _scalars(value, names or (str(name.value),), True)
+
+
+def _twice(node: Node) -> str:
+    """A name that one mapping has twice, as a sentence; empty when there is none."""
+    if node.id == "scalar":
+        return ""
+    if node.id == "sequence":
+        return next(filter(None, map(_twice, node.value)), "")
+    names = [name.value for name, _ in node.value if name.id == "scalar"]
+    for place, name in enumerate(names):
+        if name in names[:place] and name != "<<":
+            line = node.value[place][0].start_mark.line + 1
+            return f"{name!r} is written twice, again in line {line}: YAML takes the last one; name it once"
+    return next(filter(None, (_twice(value) for _, value in node.value)), "")
+
+
+def _problem(scalar: Node) -> str:
+    """What is wrong with how a scalar is written; empty when nothing is."""
+    written = scalar.value
+    if not _is_plain(scalar):
+        return ""
+    read = _read(written)
+    text = f'write "{written}" for the text'
+    if isinstance(read, bool) and not _WORDS.fullmatch(written):
+        word = str(read).lower()
+        return f"{written}, which YAML reads as {word}: {text}, or {word}"
+    if read is None and not _NULL.fullmatch(written):
+        return f"{written or 'nothing'}, which YAML reads as null: {text}, or null"
+    if isinstance(read, int | float) and ":" in written:
+        return f"{written}, which YAML reads as the number {read}: {text}, or {read}"
+    if isinstance(read, int) and not isinstance(read, bool) and re.fullmatch("[-+]?0[0-9_]+", written):
+        decimal = "-" * written.startswith("-") + (written.replace("_", "").lstrip("+-0") or "0")
+        either = f", {decimal} or {read}" if decimal != str(read) else f", or {read}"
+        return f"{written}, which YAML reads as an octal number, {read}: {text}{either}"
+    if isinstance(read, str) and _number(written) is not None:
+        return f"{written}, which YAML reads as a text: {text}, or {_number(written)}"
+    return ""
+
+
+def _is_plain(scalar: Node) -> bool:
+    """Whether a scalar is without quotes, and YAML finds out itself what it is."""
+    import yaml
+
+    found = yaml.SafeLoader("").resolve(yaml.ScalarNode, scalar.value, (True, False))
+    return not scalar.style and bool(scalar.tag == found)
+
+
+def _read(written: str) -> Any:
+    """A scalar as a study file is read."""
+    import yaml
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(f"- {written}")[0]
+    except yaml.YAMLError:
+        return written  # Whoever loads it says.
+
+
+def _number(written: str) -> int | float | None:
+    """The number that a text may be meant as; a word is none."""
+    if not (written.isascii() and re.search("[0-9]", written)):
+        return None
+    for kind in (int, float):
+        try:
+            return kind(written)
+        except ValueError:
+            continue
+    return None
