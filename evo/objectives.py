@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ class Trial(Protocol):
         session: Names this session of the study: the same in all processes that take part, and no other session's.
         attempt: Counts the individuals that these processes have evaluated together in this session.
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
+        found: What the folder held when this attempt began: names and times of change in ns; None: not known.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
@@ -46,6 +47,7 @@ class Trial(Protocol):
     session: str
     attempt: int
     gpu_memory: float
+    found: Mapping[str, int] | None
     results: Path | None
 
     @property
