@@ -12,6 +12,8 @@ from evo.events import Identity, plain
 from evo.limits import Params
 from evo.references import Named
 
+_LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
+
 
 class Interrupted(BaseException):
     """Raised by an objective that has saved its state because `trial.interrupted` was set; evaluated again later."""
@@ -126,19 +128,36 @@ def check_loss(value: Any) -> float:
         value: What an objective returned: a number, or an array or tensor of one.
 
     Raises:
-        TypeError: It is not a number.
+        TypeError: It is not a number; the message has a hint for what people return by mistake.
         ValueError: It is not finite.
     """
+    loss = _number(value)
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss is {loss}: it must be finite")
+    return loss
+
+
+def _number(value: Any) -> float:
     shape = tuple(getattr(value, "shape", ()))
     if math.prod(shape) != 1:
         raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
     number = plain(value)
+    rule = f"the loss is {_shortened(repr(number))} ({type(number).__name__}): it must be a number"
+    # One line for each of them, or a report of all failures would take them for the same one.
+    if number is None:
+        raise TypeError(f"{rule}; does the objective forget to return it?")
+    if isinstance(number, Mapping):
+        which = "its 'loss'" if "loss" in number else "one of its values"
+        raise TypeError(f"{rule}; return {which}, and put what else is to be recorded into trial.metrics")
+    if isinstance(number, tuple | list):
+        raise TypeError(f"{rule}; return one, for example a weighted sum, and put the others into trial.metrics")
     if isinstance(number, str | bytes | bool) or not hasattr(number, "__float__"):
-        raise TypeError(f"the loss is {number!r} ({type(number).__name__}): it must be a number")
-    loss = float(number)
-    if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss}: it must be finite")
-    return loss
+        raise TypeError(rule)
+    return float(number)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
@@ -150,7 +169,7 @@ def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
             latest = next(losses)
         except StopIteration as end:
             return latest if end.value is None else end.value
-        trial.report(step, float(latest))
+        trial.report(step, _number(latest))
         step += 1
         if trial.should_stop:
             losses.close()

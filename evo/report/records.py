@@ -180,15 +180,6 @@ def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
     return Counter(evaluation.status for evaluation in evaluations)
 
 
-def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[tuple[str, list[Evaluation]]]:
-    """The failed evaluations by their error, the most frequent first."""
-    reasons: dict[str, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        if evaluation.status == "failed":
-            reasons.setdefault(evaluation.error, []).append(evaluation)
-    return sorted(reasons.items(), key=lambda reason: -len(reason[1]))
-
-
 def _evaluation(start: Started, end: Finished | None, interrupted: float) -> Evaluation:
     known = Evaluation(individual=start.individual, params=start.params, island=start.island, started=start.time)
     if end is None:
