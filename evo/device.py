@@ -155,8 +155,11 @@ def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Place]:
         SharedError: More GPUs are asked for than some rank sees.
     """
     cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
-    local_rank = transport.node.index(transport.rank)
-    threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
+    local_rank, neighbours = transport.local
+    here = [cores[rank] for rank in transport.node]
+    # Those that take no part in this search have trainings or something else to do on cores like this rank's.
+    here += [cores[transport.rank]] * (neighbours - len(here))
+    threads = share_of_cores(here, transport.node.index(transport.rank))
     binding = together(transport, lambda: bind(local_rank, os.environ, gpus_per_node, count_gpus(), threads))
     environment = dict(binding.environment)
     place = Place(transport.rank, socket.gethostname(), binding.device, binding.threads, environment)

@@ -80,7 +80,7 @@ class RunningTrial:
         self.metrics: dict[str, Any] = {}
         self.times: dict[str, float] = {}
         self._folder = folder
-        self.found = _times_of_change(folder)
+        self.found: Mapping[str, int] | None = _times_of_change(folder)
         self._report = report
         self._should_stop = False
 

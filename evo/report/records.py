@@ -15,6 +15,7 @@ from evo.events import AnyEvent, Finished, Identity, Started
 from evo.limits import Params
 from evo.population import precedence
 from evo.report.times import gather_times
+from evo.transport import Shared
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,8 @@ class Result:
         events: Where the records come from.
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
+        by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
+        all_failed: Whether none has completed, and not because all were pruned: some failed.
         gave_up: Whether it stopped because too many evaluations failed.
         run_dir: Where its files are; None when none were kept.
         seconds: Time that the search took, in this session.
@@ -93,6 +96,8 @@ class Result:
     messages: int = 0
     bytes: int = 0
     individuals_bytes: int = 0
+    by_keyboard: bool = False
+    all_failed: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -113,6 +118,33 @@ class Result:
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none completed."""
         return next(iter(rank_evaluations(self.individuals)), None)
+
+
+class SearchFailed(RuntimeError, Shared):
+    """No individual has completed; the message says why they failed.
+
+    Args:
+        message: For the user.
+        result: What became of them.
+    """
+
+    __module__ = "evo"  # Where users find it.
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def interrupted_by(message: str, result: Result) -> KeyboardInterrupt:
+    """What is raised when Ctrl-C has stopped a search: Python's own, or a shell would not take it for an interrupt.
+
+    Args:
+        message: For the user.
+        result: What was found until then; the exception has it, too.
+    """
+    error = KeyboardInterrupt(message)
+    error.result = result  # type: ignore[attr-defined]
+    return error
 
 
 @dataclass(frozen=True)

@@ -88,17 +88,17 @@ def nothing_found_text(result: Result) -> str:
     """Why a search ended without a result, in one line."""
     reasons = failure_reasons(result.individuals)
     often = f"; the most frequent reason: {reasons[0].text}" if reasons else ""
-    return f"{_without_result(result)}{often}"
+    return f"{_without_result(result)}: {result.stop_reason}{often}"
 
 
 def all_reasons_text(result: Result) -> str:
-    """Why a search ended without a result: a line for that, and one for each reason of failures."""
-    return "\n".join([_without_result(result), *failure_lines(result.individuals)])
+    """Why a search in which evaluations failed ended without a result: a line, and one for each reason."""
+    first, *others = failure_lines(result.individuals)
+    return "\n".join([f"{_without_result(result)}: {first}", *others])
 
 
 def _without_result(result: Result) -> str:
-    ended = "the search gave up" if result.gave_up else "no evaluation completed"
-    return f"{ended}: {result.stop_reason}"
+    return "the search gave up" if result.gave_up else "no evaluation completed"
 
 
 def shares_text(times: Mapping[str, float]) -> str:
