@@ -169,11 +169,18 @@ def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
             latest = next(losses)
         except StopIteration as end:
             return latest if end.value is None else end.value
-        trial.report(step, _number(latest))
+        trial.report(step, _intermediate(latest))
         step += 1
         if trial.should_stop:
             losses.close()
             return latest
+
+
+def _intermediate(value: Any) -> float:
+    try:
+        return float(value)
+    except TypeError:
+        return _number(value)  # Which says what is wrong with it.
 
 
 def describe(objective: Callable[..., Any] | Named) -> str:
