@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import re
@@ -368,9 +369,10 @@ def _end_together(error: BaseException) -> None:
     sys.stderr.flush()
     sys.stdout.flush()
     if where is not None and usable:
-        # Or the launcher would end the one that speaks before it has; but some may have caught the error.
-        all_are_here, deadline = where.Ibarrier(), time.monotonic() + _ENDING
-        while not all_are_here.Test() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        # Or the launcher would end the one that speaks before it has; but some may have caught the error, or died.
+        with contextlib.suppress(MPI.Exception):
+            all_are_here, deadline = where.Ibarrier(), time.monotonic() + _ENDING
+            while not all_are_here.Test() and time.monotonic() < deadline:
+                time.sleep(0.01)
     _finalize()
     os._exit(error.status if isinstance(error, Shared) else _BY_KEYBOARD)
