@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evo.limits import Choice, Float, Int
     from evo.objectives import Interrupted
     from evo.propagators import Propagator, default_propagator
+    from evo.report.records import SearchFailed
     from evo.session import minimize
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ _HOMES = {
     "Interrupted": "evo.objectives",
     "LightningObjective": "evo.lightning",
     "Propagator": "evo.propagators",
+    "SearchFailed": "evo.report.records",
     "default_propagator": "evo.propagators",
     "minimize": "evo.session",
     "test": "evo.aftermath.testing",
@@ -40,6 +42,7 @@ __all__ = [
     "Interrupted",
     "LightningObjective",
     "Propagator",
+    "SearchFailed",
     "__version__",
     "default_propagator",
     "minimize",

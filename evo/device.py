@@ -37,6 +37,8 @@ _LAUNCH_NAMES = {
     "MASTER_ADDR",
     "MASTER_PORT",
 }
+# How many threads a process has; the first one counts where they differ, since torch has one number.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def bind(
         environment: Environment variables; CUDA_VISIBLE_DEVICES limits the choice.
         gpus_per_node: How many GPUs to use, 0 for none; None: all.
         gpus_found: How many GPUs the node has.
-        threads: CPU threads for it.
+        threads: CPU threads for it, unless the environment says how many.
 
     Raises:
         ValueError: More GPUs are asked for than are visible.
@@ -104,15 +106,42 @@ def bind(
                 "ask for no more than are visible"
             )
         gpus = gpus[:gpus_per_node]
+    own = threads_asked_for(environment)
+    threads = next(filter(None, map(_count, own.values())), threads)
     # Threads that spin while they wait for each other take the cores of other trainings, which then wait in turn.
     waiting = environment.get("OMP_WAIT_POLICY", "PASSIVE")
-    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": waiting}
+    variables = {**dict.fromkeys(_THREADS, str(threads)), **own, "OMP_WAIT_POLICY": waiting}
     if not gpus:
         # Where none was found, one may be that does not show in /dev; where none is wanted, none is shown.
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if gpus_per_node == 0 or visible is not None else {}
         return Binding("cpu", threads, {**variables, **hidden})
     gpu = gpus[local_rank % len(gpus)]
     return Binding(f"cuda:{gpu}", threads, {**variables, "CUDA_VISIBLE_DEVICES": gpu})
+
+
+def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which the user has said how many threads a process has; not what a launcher or evo has set.
+
+    Args:
+        environment: Environment variables; a value that is no number of threads counts for nothing.
+
+    Example:
+        >>> threads_asked_for({"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "many"})
+        {'OMP_NUM_THREADS': '4'}
+    """
+    asked = {name: environment[name] for name in _THREADS if _count(environment.get(name, ""))}
+    # torchrun says 1 where it starts several processes, and PBS as many as the job has cores, for each of its ranks.
+    by_torchrun = "TORCHELASTIC_RUN_ID" in environment and asked.get("OMP_NUM_THREADS") == "1"
+    by_pbs = "PBS_JOBID" in environment and asked.get("OMP_NUM_THREADS") == environment.get("NCPUS")
+    if by_torchrun or by_pbs:
+        asked.pop("OMP_NUM_THREADS", None)
+    return asked
+
+
+def _count(value: str) -> int:
+    """The threads that a variable asks for, of several levels those of the first one; 0 when it is no number."""
+    first = value.partition(",")[0].strip()
+    return int(first) if first.isascii() and first.isdigit() else 0
 
 
 def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Place]:
@@ -126,10 +155,14 @@ def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Place]:
         SharedError: More GPUs are asked for than some rank sees.
     """
     cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
-    local_rank = transport.node.index(transport.rank)
-    threads = share_of_cores([cores[rank] for rank in transport.node], local_rank)
+    local_rank, neighbours = transport.local
+    here = [cores[rank] for rank in transport.node]
+    # Those that take no part in this search have trainings or something else to do on cores like this rank's.
+    here += [cores[transport.rank]] * (neighbours - len(here))
+    threads = share_of_cores(here, transport.node.index(transport.rank))
     binding = together(transport, lambda: bind(local_rank, os.environ, gpus_per_node, count_gpus(), threads))
-    place = Place(transport.rank, socket.gethostname(), binding.device, threads, dict(binding.environment))
+    environment = dict(binding.environment)
+    place = Place(transport.rank, socket.gethostname(), binding.device, binding.threads, environment)
     return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
 
 

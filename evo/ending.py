@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from evo.breeding import training_seed
 from evo.evaluation import Evaluator
 from evo.exchange import Exchange
+from evo.population import Population
 from evo.report.records import Evaluation, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.times import gather_times
 from evo.rundir import RunDirectory, Scratch, Study, study_forms
@@ -29,6 +30,7 @@ class LastWords(msgspec.Struct, frozen=True):
         bytes: Of all of these.
         test: Metrics of the best individual, from the rank that has its files.
         test_error: Why the test failed.
+        by_keyboard: Whether Ctrl-C asked to stop here.
     """
 
     reason: str
@@ -38,6 +40,7 @@ class LastWords(msgspec.Struct, frozen=True):
     bytes: int
     test: dict[str, Any] = {}
     test_error: str = ""
+    by_keyboard: bool = False
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,8 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 0
     bytes: int = 0
     individuals_bytes: int = 0
+    by_keyboard: bool = False
+    all_failed: bool = False
 
 
 def decode_conclusion(words: str) -> Conclusion:
@@ -74,6 +79,7 @@ class Ending:
         weights: Of its individuals.
         debug: Whether the populations of all ranks are compared.
         ranks: How many ranks take part, those included that only assist.
+        by_keyboard: Whether Ctrl-C has asked to stop on this rank.
     """
 
     def __init__(
@@ -87,7 +93,9 @@ class Ending:
         *,
         debug: bool,
         ranks: int,
+        by_keyboard: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._by_keyboard = by_keyboard
         self._study = study
         self._worker = worker
         self._exchange = exchange
@@ -110,6 +118,7 @@ class Ending:
             bytes=self._exchange.traffic.bytes,
             test=test,
             test_error=problem,
+            by_keyboard=self._by_keyboard(),
         )
         return msgspec.json.encode(words).decode()
 
@@ -121,6 +130,8 @@ class Ending:
         conclusion = Conclusion(
             stop_reason=(interrupted or [self._worker.stop_reason])[0],
             interrupted=bool(interrupted),
+            all_failed=all_failed(self._worker.population),
+            by_keyboard=any(each.by_keyboard for each in words.values()),
             gave_up=self._gave_up,
             first_rank=self._ranks_of([self._worker.settings.rank])[0],
             seconds=time.monotonic() - self._began,
@@ -184,6 +195,11 @@ class Ending:
             "best": best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")},
             "test": conclusion.test,
         }
+
+
+def all_failed(population: Population) -> bool:
+    """Whether none has completed, and not because all were pruned."""
+    return not population.counts["completed"] and population.counts["failed"] > 0
 
 
 def same_digest(digests: Iterable[str]) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from evo.events import Identity, plain
 from evo.references import Named
 from evo.values import Params
+
+_LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
 
 
 class Interrupted(BaseException):
@@ -32,6 +34,7 @@ class Trial(Protocol):
         session: Names this session of the study: the same in all processes that take part, and no other session's.
         attempt: Counts the individuals that these processes have evaluated together in this session.
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
+        found: What the folder held when this attempt began: names and times of change in ns; None: not known.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
@@ -46,6 +49,7 @@ class Trial(Protocol):
     session: str
     attempt: int
     gpu_memory: float
+    found: Mapping[str, int] | None
     results: Path | None
 
     @property
@@ -124,19 +128,36 @@ def check_loss(value: Any) -> float:
         value: What an objective returned: a number, or an array or tensor of one.
 
     Raises:
-        TypeError: It is not a number.
+        TypeError: It is not a number; the message has a hint for what people return by mistake.
         ValueError: It is not finite.
     """
+    loss = _number(value)
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss is {loss}: it must be finite")
+    return loss
+
+
+def _number(value: Any) -> float:
     shape = tuple(getattr(value, "shape", ()))
     if math.prod(shape) != 1:
         raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
     number = plain(value)
+    rule = f"the loss is {_shortened(repr(number))} ({type(number).__name__}): it must be a number"
+    # One line for each of them, or a report of all failures would take them for the same one.
+    if number is None:
+        raise TypeError(f"{rule}; does the objective forget to return it?")
+    if isinstance(number, Mapping):
+        which = "its 'loss'" if "loss" in number else "one of its values"
+        raise TypeError(f"{rule}; return {which}, and put what else is to be recorded into trial.metrics")
+    if isinstance(number, tuple | list):
+        raise TypeError(f"{rule}; return one, for example a weighted sum, and put the others into trial.metrics")
     if isinstance(number, str | bytes | bool) or not hasattr(number, "__float__"):
-        raise TypeError(f"the loss is {number!r} ({type(number).__name__}): it must be a number")
-    loss = float(number)
-    if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss}: it must be finite")
-    return loss
+        raise TypeError(rule)
+    return float(number)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
@@ -148,11 +169,18 @@ def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
             latest = next(losses)
         except StopIteration as end:
             return latest if end.value is None else end.value
-        trial.report(step, float(latest))
+        trial.report(step, _intermediate(latest))
         step += 1
         if trial.should_stop:
             losses.close()
             return latest
+
+
+def _intermediate(value: Any) -> float:
+    try:
+        return float(value)
+    except TypeError:
+        return _number(value)  # Which says what is wrong with it.
 
 
 def describe(objective: Callable[..., Any] | Named) -> str:

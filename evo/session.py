@@ -9,17 +9,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from evo.arguments import parse_arguments
 from evo.config import Config
 from evo.evaluation.child import refuse_in_child
-from evo.mpi import NoMPIError, connect, speaks
+from evo.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
 from evo.references import Named, Training, parse_reference
-from evo.report.records import Result
-from evo.report.tables import nothing_found_text
+from evo.report.records import Result, SearchFailed, interrupted_by
+from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.signals import StopSignals, say_ready
 from evo.study import run_study
 from evo.texts import print_anything
@@ -34,6 +34,8 @@ def minimize(
     limits: Mapping[str, Any],
     *,
     propagator: Propagator | str | Mapping[str, Any] | None = None,
+    comm: Any = None,
+    on_interrupt: Literal["raise", "return"] = "raise",
     **settings: Any,
 ) -> Result:
     """Search for the parameters with the lowest loss; under mpirun or srun, on all ranks together.
@@ -43,6 +45,10 @@ def minimize(
             `LightningObjective`.
         limits: What is searched; see `evo.limits`.
         propagator: Breeds individuals, or says what does, as a study file would; None: the genetic default.
+        comm: An mpi4py communicator: exactly its ranks search, and all of them must call this. None: all ranks that
+            there are.
+        on_interrupt: After Ctrl-C has stopped the search, and everything is saved: "raise" KeyboardInterrupt,
+            with the `result`, or "return" the result, whose `by_keyboard` is true. Other signals always return.
         settings: Those of `Config`: generations, evaluations, walltime, target, seed, run_dir, … Without run_dir,
             no files are kept. Nothing is printed unless quiet=False.
 
@@ -51,6 +57,9 @@ def minimize(
 
     Raises:
         ValueError: A setting or limit is wrong; the message names it.
+        SearchFailed: No individual has completed, since evaluations failed; a RuntimeError that says why, and has the
+            result.
+        KeyboardInterrupt: Ctrl-C has stopped the search.
 
     Example:
         >>> result = minimize(lambda params: (params["x"] - 1) ** 2, {"x": (-5.0, 5.0)}, evaluations=100)
@@ -59,13 +68,44 @@ def minimize(
     """
     refuse_in_child("minimize")
     with StopSignals() as signals:
-        transport = connect() or Serial()
-        _say_ready(transport)
-        config = together(transport, lambda: Config(**{"quiet": True, **settings}))
-        with _no_silent_exit():
-            result = run_study(config, loss, transport, signals, limits, propagator)
+        transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
+        try:
+            _check_threads(transport)
+            _say_ready(transport)
+            config = together(transport, lambda: _configure(on_interrupt, settings))
+            with _no_silent_exit():
+                result = run_study(config, loss, transport, signals, limits, propagator)
+        except SharedError:
+            transport.close()  # All ranks are here: they may catch it, and search again.
+            raise
+        by_keyboard = result.by_keyboard or _on_any_rank(transport, signals.by_keyboard)
         transport.close()
-        return result
+    # It may have come at the very end.
+    result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
+    if result.by_keyboard and on_interrupt == "raise":
+        raise interrupted_by(_interrupted_text(result), result)
+    if result.all_failed and not result.interrupted:
+        raise SearchFailed(all_reasons_text(result), result)
+    return result
+
+
+def _configure(on_interrupt: str, settings: Mapping[str, Any]) -> Config:
+    if on_interrupt not in ("raise", "return"):
+        raise ValueError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
+    return Config(**{"quiet": True, **settings})
+
+
+def _on_any_rank(transport: Transport, wanted: bool) -> bool:
+    """Whether some rank wants something; only this one, where ranks may die meanwhile."""
+    if transport.dead or is_fault_tolerant(os.environ):
+        return wanted
+    return "yes" in transport.gather("yes" if wanted else "")
+
+
+def _interrupted_text(result: Result) -> str:
+    if not result.interrupted:
+        return "Ctrl-C, when the search was about to end"
+    return f"Ctrl-C has stopped the search{': the same call goes on with it' if result.run_dir else ''}"
 
 
 def run_command(arguments: Sequence[str], program: str, signals: StopSignals) -> int:
@@ -83,6 +123,7 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     transport: Transport = Serial()
     try:
         transport = connect() or transport
+        _check_threads(transport)
         _say_ready(transport)
         job = together(transport, lambda: _read(arguments, program, transport))
         with _no_silent_exit():
@@ -103,6 +144,16 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
         status = error.status
     transport.close()
     return status
+
+
+def _check_threads(transport: Transport) -> None:
+    """Make sure that several ranks can send and receive while they compute."""
+
+    def check() -> None:
+        if transport.size > 1 and (problem := why_too_few_threads()):
+            raise ValueError(problem)
+
+    together(transport, check)
 
 
 def _say_ready(transport: Transport) -> None:

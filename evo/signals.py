@@ -29,6 +29,10 @@ class StopSignals:
 
     To be put in force before anything heavy is imported, since these signals end a process without a handler.
 
+    Attributes:
+        reason: The first request, for the record; empty: there was none.
+        by_keyboard: Whether one of them was Ctrl-C, a SIGINT.
+
     Example:
         >>> with StopSignals() as signals:
         ...     signals.reason
@@ -37,6 +41,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.reason = ""
+        self.by_keyboard = False
         self._stop: Callable[[str], None] | None = None
         self._hurry: Callable[[], None] | None = None
         self._hurries = False
@@ -75,6 +80,7 @@ class StopSignals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         name, now = signal.Signals(number).name, time.monotonic()
+        self.by_keyboard = self.by_keyboard or number == signal.SIGINT
         if not self.reason:
             self.reason = f"{name} asked to stop"
             if self._stop:

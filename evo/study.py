@@ -18,7 +18,7 @@ from evo.allocation import allocation_end
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
 from evo.device import Place, bind_ranks, training_environment
-from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
+from evo.ending import Conclusion, Ending, all_failed, decode_conclusion, same_digest
 from evo.evaluation import (
     GPU_MEMORY,
     SESSION,
@@ -198,7 +198,13 @@ def _concluded_earlier(
         return None
     digest = same_digest(digest for _, digest in answers)
     gave_up = worker.settings.budget.too_many_failed(worker.population)
-    return Conclusion(stop_reason=reason, gave_up=gave_up, digest=digest, test=directory.tested())
+    return Conclusion(
+        stop_reason=reason,
+        gave_up=gave_up,
+        all_failed=all_failed(worker.population),
+        digest=digest,
+        test=directory.tested(),
+    )
 
 
 def _search(
@@ -236,7 +242,15 @@ def _search(
         progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
         weights = Weights(worker.population, directory.folder, number, config.keep_checkpoints, exchange.is_first)
         ending = Ending(
-            study, worker, exchange, evaluator, directory, weights, debug=config.debug, ranks=transport.size
+            study,
+            worker,
+            exchange,
+            evaluator,
+            directory,
+            weights,
+            debug=config.debug,
+            ranks=transport.size,
+            by_keyboard=lambda: signals.by_keyboard,
         )
 
         def watch(event: AnyEvent) -> None:

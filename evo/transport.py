@@ -12,8 +12,20 @@ import numpy as np
 T = TypeVar("T")
 
 
-class SharedError(ValueError):
-    """An error of the user that every rank knows of: to be shown by one of them."""
+class Shared(BaseException):
+    """What every rank raises at the same place: uncaught, it is shown by one of them, in one line, and ends all.
+
+    Attributes:
+        status: Exit status of all ranks.
+    """
+
+    status = 1
+
+
+class SharedError(ValueError, Shared):
+    """An error of the user that every rank knows of."""
+
+    status = 2
 
 
 class CutOff(RuntimeError):
@@ -50,6 +62,8 @@ class Transport(Protocol):
         rank: This rank, from 0.
         size: How many ranks there are.
         node: The ranks on this machine, this one included, in order.
+        local: This rank's place among all ranks of the job on this machine, also those that take no part; and how many
+            these are.
         dead: The ranks that are known to have died; only grows.
         traffic: What this rank has sent.
     """
@@ -57,6 +71,7 @@ class Transport(Protocol):
     rank: int
     size: int
     node: Sequence[int]
+    local: tuple[int, int]
     dead: frozenset[int]
     traffic: Traffic
 
@@ -141,6 +156,7 @@ class Serial(Passive):
     rank = 0
     size = 1
     node: Sequence[int] = (0,)
+    local = (0, 1)
     dead: frozenset[int] = frozenset()
 
     def __init__(self) -> None:
@@ -214,6 +230,7 @@ class LoopbackEndpoint(Passive):
         self.rank = rank
         self.size = size
         self.node: Sequence[int] = range(size)
+        self.local = (rank, size)
         self.traffic = Traffic()
         self._network = network
         # From each rank, in order: when a message arrives, and the message.

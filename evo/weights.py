@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,12 +12,16 @@ from pathlib import Path
 from evo.events import AnyEvent, Finished, Identity
 from evo.population import Population
 
-_PATTERN = "*.ckpt"
-_STATE = "last*.ckpt"  # What a training goes on from; of no use once it has ended.
+_SUFFIX = ".ckpt"
+# What a training goes on from; of no use once it has ended. A last.ckpt further below is of a callback of the user's.
+_STATES = ("last.ckpt", "last.part.ckpt")
 
 
 class Weights:
     """Deletes the checkpoints of individuals as soon as enough better ones are known, and states of ended trainings.
+
+    Checkpoints are the files and directories *.ckpt anywhere below an individual's folder: those of callbacks that a
+    module brings along too, and sharded ones. Links are deleted rather than followed, and nothing else is touched.
 
     A state goes when the end is recorded: a kill before that would cost the whole training. Each rank looks after what
     it has evaluated itself, in this session; `sweep` after all.
@@ -46,7 +51,8 @@ class Weights:
             self._kept.add(event.individual)
             delete_state(self._folder(event.individual))
         if self._kept:
-            beaten = self._kept - self._best()
+            if beaten := self._kept - self._best():
+                beaten -= self._running()
             self._kept -= beaten
             _delete(self._folder(identity) for identity in beaten)
 
@@ -62,14 +68,20 @@ class Weights:
             Bytes that all individuals' files take, afterwards.
         """
         best = {self._folder(identity).name for identity in self._best()}
-        running = {self._folder(one.identity).name for one in self._population.running if one.identity is not None}
+        running = {self._folder(identity).name for identity in self._running()}
         try:
             folders = list(individuals.iterdir())
         except OSError:
             return 0
         _delete(folder for folder in folders if folder.name not in best | running)
-        _delete((folder for folder in folders if folder.name not in running), _STATE)
+        for folder in folders:
+            if folder.name not in running:
+                delete_state(folder)
         return sum(map(_size, folders))
+
+    def _running(self) -> set[Identity]:
+        """Those that are evaluated, or will be again."""
+        return {one.identity for one in self._population.running if one.identity is not None}
 
     def _best(self) -> set[Identity]:
         ranking = itertools.islice(self._population.ranking, self._keep)
@@ -82,15 +94,45 @@ def delete_state(folder: Path) -> None:
     Args:
         folder: Of the individual.
     """
-    _delete([folder], _STATE)
+    for name in _STATES:
+        _remove(folder / name)
 
 
-def _delete(folders: Iterable[Path], pattern: str = _PATTERN) -> None:
+def _delete(folders: Iterable[Path]) -> None:
     for folder in folders:
-        with suppress(OSError):
-            for file in folder.glob(pattern):
-                with suppress(OSError):
-                    file.unlink()
+        _remove_checkpoints(folder)
+
+
+def _remove_checkpoints(folder: Path) -> bool:
+    """Remove all checkpoints below a folder, and the folders that this leaves empty; whether there were any."""
+    found = False
+    for path in _contents(folder):
+        if path.name.endswith(_SUFFIX):
+            found = _remove(path) or found
+        elif path.is_dir() and not path.is_symlink() and _remove_checkpoints(path):
+            found = True
+            with suppress(OSError):  # Something else is there.
+                path.rmdir()
+    return found
+
+
+def _contents(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, a link or a whole directory; whether that was possible."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _size(folder: Path) -> int:

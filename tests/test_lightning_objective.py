@@ -272,14 +272,14 @@ def test_the_folder_holds_one_event_file_the_parameters_and_the_best_weights(tri
 
 
 def test_leftovers_of_a_killed_attempt_are_not_taken_for_this_ones(trial: FakeTrial) -> None:
-    for name in ("best.ckpt", "best-v1.ckpt", "events.out.tfevents.1.host.1.0", "hparams.yaml", "output.txt"):
+    for name in ("best.ckpt", "best-v1.ckpt", "events.out.tfevents.1.host.1.0", "hparams.yaml", "output.log"):
         (trial.folder / name).write_text("dead")
     assert scripted()({}, trial) == 1.0
     assert weight_in(trial.folder / "best.ckpt") == -2
     assert not (trial.folder / "best-v1.ckpt").exists()
     assert "dead" not in (trial.folder / "hparams.yaml").read_text()
     assert len(list(trial.folder.glob("events*"))) == 1
-    assert (trial.folder / "output.txt").read_text() == "dead"  # the engine's, perhaps
+    assert (trial.folder / "output.log").read_text() == "dead"  # what it printed may say why
 
 
 def test_a_training_that_fails_leaves_no_weights_of_an_earlier_attempt(trial: FakeTrial) -> None:

@@ -39,11 +39,11 @@ from evo.events import (
 from evo.migration import Migration
 from evo.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
+from evo.report.reasons import failure_reasons
 from evo.report.records import (
     Evaluation,
     Result,
     count_statuses,
-    failure_reasons,
     gather_evaluations,
     rank_evaluations,
 )
@@ -167,8 +167,7 @@ def test_statuses_and_reasons_are_counted() -> None:
         3, 1, 12, 1, 1, 0,
     ]  # fmt: skip
     reasons = failure_reasons(evaluations)
-    assert [len(failed) for _, failed in reasons] == [8, 1, 1, 1, 1]
-    assert reasons[0][0] == "ValueError: the loss is nan: it must be finite"
+    assert [(reason.kind, len(reason.evaluations)) for reason in reasons] == [("ValueError", 8), ("OSError", 4)]
     assert count_text(evaluations) == ("18 evaluations (3 completed, 1 pruned, 12 failed, 1 interrupted, 1 running)")
     assert count_text([]) == "0 evaluations (none finished)"
 

@@ -307,7 +307,8 @@ def test_a_finite_space_ends_with_its_last_point(launcher: Launcher, folder: Pat
 def test_a_loss_that_always_fails_ends_the_search_with_its_reason(launcher: Launcher, folder: Path) -> None:
     ended = launcher.evo("nasty:raises", "--limits", "{x: [-1.0, 1.0]}", "--evaluations", "100", "--run-dir", "here")
     assert ended.status == 1
-    assert "20 of 20 evaluations failed:\n  20 x ArithmeticError: the learning rate exploded (0-0, 0-1, " in ended.out
+    reason = r"  20 x ArithmeticError at nasty\.py:\d+: the learning rate exploded \(0-0, 0-1, "
+    assert re.search(f"^20 of 20 evaluations failed:\n{reason}", ended.out, re.M)
     assert "20 evaluations (20 failed) in" in ended.out
     assert "no evaluation completed, so there is no best candidate\n" in ended.out
     assert not (folder / "here" / "summary.json").exists()
@@ -394,7 +395,7 @@ def check_nasty_search(folder: Path, ended: Ended, expected: dict[str, str]) -> 
     assert found["best"]["params"] == {"kind": "good", "x": 0}
     assert found["failed"] == 2 * len(expected)
     assert f"{2 * len(expected)} of {2 * len(expected) + 2} evaluations failed:\n" in ended.out
-    assert re.search(r"^  \d x \w+: .* \(0-\d+, 0-\d+.*\)$", ended.out, re.M)
+    assert re.search(r"^  \d+ x \w+( at \S+)?(, for example)?: ", ended.out, re.M)
     check_json(folder / "here" / "journal" / "0.jsonl")
 
 

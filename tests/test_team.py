@@ -40,6 +40,10 @@ class Communicator:
         copy.copy_of = self
         return copy
 
+    def Free(self) -> None:
+        assert self.copy_of is not None, "this one is not ours"
+        self.copy_of = None
+
 
 class Network:
     """Queues between ranks, and who has died."""

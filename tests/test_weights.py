@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,17 +98,16 @@ def test_what_an_earlier_session_has_kept_goes_as_soon_as_it_is_beaten(tmp_path:
     assert checkpoints(tmp_path) == {"1-0"}
 
 
-def test_what_cannot_be_deleted_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_what_cannot_be_deleted_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(path)
+
     study = Study(tmp_path, ranks=1, keep=1)
-    study.start((0, 0))
-    for name in ("last.ckpt", "best.ckpt"):
-        file = folder_in(tmp_path, (0, 0)) / name
-        file.unlink()
-        file.mkdir()
-    study.finish((0, 0), 2.0)
-    study.start((0, 1))
-    study.finish((0, 1), 1.0)
-    assert study.weights[0].sweep(tmp_path / "individuals") == 5 + 2 * 5
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for generation, loss in enumerate((2.0, 1.0)):
+        study.start((0, generation))
+        study.finish((0, generation), loss)
+    assert study.weights[0].sweep(tmp_path / "individuals") == 2 * 3 * 5
 
 
 @given(st.lists(st.floats(0, 10), max_size=30), st.integers(1, 5), st.randoms(use_true_random=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -112,7 +113,7 @@ def _examine(options: _Options, enter: Callable[[str], None]) -> int:
     launch, speaking, serial = find_launch(os.environ), speaks(os.environ), Serial()
     enter(_CONNECTING)
     try:
-        transport = connect()
+        transport = connect(wait=math.inf)  # Whoever waits too long is ended, and the first one says for whom.
     except NoMPIError as error:
         # One of many that cannot reach each other; all but the first end well, likewise.
         launch = msgspec.structs.replace(launch, refusal=str(error))

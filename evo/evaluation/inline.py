@@ -80,6 +80,7 @@ class RunningTrial:
         self.metrics: dict[str, Any] = {}
         self.times: dict[str, float] = {}
         self._folder = folder
+        self.found: Mapping[str, int] | None = _times_of_change(folder)
         self._report = report
         self._should_stop = False
 
@@ -124,6 +125,14 @@ class RunningTrial:
         """Report an intermediate loss; one that is not finite is passed over."""
         if math.isfinite(loss):
             self._should_stop = self._report(int(step), float(loss)) or self._should_stop
+
+
+def _times_of_change(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    with suppress(OSError), os.scandir(folder) as entries:  # The folder need not exist.
+        for entry in entries:
+            found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
+    return found
 
 
 def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:

@@ -186,6 +186,9 @@ class Team:
     def close(self) -> None:
         """End the connections of this team; those to all ranks stay."""
         if self.size > 1:
+            for communicator in (self._communicator, self._agreement):
+                if communicator and not self._transport.dead:
+                    communicator.Free()
             self._transport.close()
             if self.leaders is not None:
                 self.leaders.close()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -71,7 +72,7 @@ def process_group(trial: Trial) -> Iterator[Group]:
     if trial.size == 1:
         yield ALONE
         return
-    meeting = trial.folder / f"meeting-{trial.session}-{trial.attempt}"
+    meeting = meeting_file(trial)
     store = dist.FileStore(os.fspath(meeting), trial.size)  # type: ignore[attr-defined]
     backend = _choose_backend(store, trial)
     dist.init_process_group(backend, store=store, rank=trial.rank, world_size=trial.size, timeout=_PATIENCE)
@@ -80,6 +81,11 @@ def process_group(trial: Trial) -> Iterator[Group]:
     finally:
         dist.destroy_process_group()
         meeting.unlink(missing_ok=True)
+
+
+def meeting_file(trial: Trial) -> Path:
+    """The file by which the processes of this attempt meet; no other attempt has it."""
+    return trial.folder / f"meeting-{trial.session}-{trial.attempt}"
 
 
 def _choose_backend(store: Any, trial: Trial) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import math
+import re
+import shutil
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, final, get_args
 
 import lightning as L
@@ -29,7 +30,7 @@ from evo.lightning.callbacks import (
 )
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
-from evo.lightning.group import process_group
+from evo.lightning.group import meeting_file, process_group
 from evo.lightning.hparams import row_logger
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
@@ -37,6 +38,7 @@ from evo.lightning.predictions import Predictions
 from evo.lightning.stacked import Place, keep_stacked
 from evo.objectives import Trial
 
+_RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
 _SPREAD = ("num_nodes", "devices")
 OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", *_SPREAD)
 DEFAULT_SETTINGS: dict[str, Any] = {
@@ -62,8 +64,9 @@ class LightningObjective:
 
     Training is seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file,
     `hparams.yaml`, and `best.ckpt` (weights only). An attempt that was interrupted or killed is continued from the
-    state that it saved; what one without a state left there is removed first. Module-level classes and plain values
-    keep an objective picklable, which it must be to reach the process that trains.
+    state that it saved; one without a state starts in an empty folder: what is left there is removed first.
+    Module-level classes and plain values keep an objective picklable, which it must be to reach the process that
+    trains.
 
     Args:
         model: A LightningModule class, a function that makes one (of parameters by name, or of `params`, all of them),
@@ -151,7 +154,7 @@ class LightningObjective:
         state = trial.folder / STATE
         shares = self._share_out(params)
         if trial.rank == 0 and not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
-            _remove_leftovers(trial.folder)
+            _remove_leftovers(trial)
         logs = trial.rank == 0 and (self.trainer or {}).get("logger") is not False
         with (
             quiet(trial.rank),
@@ -294,10 +297,21 @@ class LightningObjective:
         return L.Trainer(**settings, **own, default_root_dir=trial.folder), profiler
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Removes what an attempt that was killed left, so that nothing of it is taken for this one's."""
-    for pattern in ("best*.ckpt", STATE, "events.out.tfevents.*", "hparams.yaml"):
-        for path in folder.glob(pattern):
+def _remove_leftovers(trial: Trial) -> None:
+    """Removes whatever an attempt that was killed left in the folder, so that nothing of it is taken for this one's.
+
+    What this attempt has made there itself stays: what its processes print, the file by which they are about to meet
+    (they wait for each other there, so none of them writes anything else before this is done), and what a function
+    that calls the objective has written before.
+    """
+    own = re.compile(rf"output(-\d+)?\.log|{re.escape(meeting_file(trial).name)}|{_RECORDS}")
+    for path in trial.folder.iterdir():
+        is_new = trial.found is not None and trial.found.get(path.name) != path.lstat().st_mtime_ns
+        if is_new or own.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink(missing_ok=True)
 
 

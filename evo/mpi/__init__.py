@@ -1,6 +1,7 @@
 """Ranks connected by MPI: the only folder that imports mpi4py, and only once it is called."""
 
 from evo.mpi.process import (
+    CommunicatorError,
     NoMPIError,
     communicator_alone,
     connect,
@@ -9,10 +10,12 @@ from evo.mpi.process import (
     library,
     speaks,
     why_not_one_world,
+    why_too_few_threads,
 )
 from evo.mpi.transport import MPITransport
 
 __all__ = [
+    "CommunicatorError",
     "MPITransport",
     "NoMPIError",
     "communicator_alone",
@@ -22,4 +25,5 @@ __all__ = [
     "library",
     "speaks",
     "why_not_one_world",
+    "why_too_few_threads",
 ]

@@ -41,12 +41,14 @@ class _History:
     """What has happened to the transports of this process, for its end.
 
     Args:
-        attended: Those that have sent and received in the background.
+        attended: Those that send and receive in the background.
         someone_died: Whether a rank of any of them has.
+        latest: The communicator on whose ranks the last search was, or is.
     """
 
     attended: list[MPITransport] = field(default_factory=list)
     someone_died: bool = False
+    latest: MPI.Intracomm | None = None
 
 
 history = _History()
@@ -57,9 +59,10 @@ class MPITransport:
 
     Args:
         communicator: Of these ranks, its own one; its errors are returned, as mpi4py has it.
+        local: See `evo.transport.Transport`; None: the ranks of the communicator are all that there are.
     """
 
-    def __init__(self, communicator: MPI.Intracomm) -> None:
+    def __init__(self, communicator: MPI.Intracomm, local: tuple[int, int] | None = None) -> None:
         from mpi4py import MPI
 
         self._mpi = MPI
@@ -71,6 +74,7 @@ class MPITransport:
         node.Allgather(np.array([self.rank], dtype="i"), ranks)
         node.Free()
         self.node: Sequence[int] = ranks.tolist()
+        self.local = local or (self.node.index(self.rank), len(self.node))
         self.dead: frozenset[int] = frozenset()
         self.traffic = Traffic()
         self._outstanding: list[deque[tuple[MPI.Request, bytes]]] = [deque() for _ in range(self.size)]
@@ -102,6 +106,8 @@ class MPITransport:
         self._is_closing.set()
         if self._attendant is not None:
             self._attendant.join()
+        if self in history.attended:
+            history.attended.remove(self)
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
         """Send one record, a line without its end, to some ranks, soon, or with `post` now; returns at once."""
@@ -153,8 +159,13 @@ class MPITransport:
 
     def part(self, ranks: Sequence[int]) -> MPITransport:
         """A connection of some ranks only, numbered from 0 in their order; all of these must call it."""
-        group = self.communicator.Get_group().Incl(list(ranks))
-        return MPITransport(self.communicator.Create_group(group, _TAG))
+        everyone = self.communicator.Get_group()
+        group = everyone.Incl(list(ranks))
+        try:
+            return MPITransport(self.communicator.Create_group(group, _TAG))
+        finally:
+            group.Free()
+            everyone.Free()
 
     def close(self) -> None:
         """End the connection once all that was sent has left."""

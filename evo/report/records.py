@@ -16,6 +16,7 @@ from evo.events import AnyEvent, Finished, Identity, Started
 from evo.growth import Fitted, Forms
 from evo.population import precedence
 from evo.report.times import gather_times
+from evo.transport import Shared
 from evo.values import Params
 
 
@@ -70,6 +71,8 @@ class Result:
         events: Where the records come from.
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
+        by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
+        all_failed: Whether none has completed, and not because all were pruned: some failed.
         gave_up: Whether it stopped because too many evaluations failed.
         run_dir: Where its files are; None when none were kept.
         seconds: Time that the search took, in this session.
@@ -99,6 +102,8 @@ class Result:
     bytes: int = 0
     individuals_bytes: int = 0
     forms: Forms | None = field(default=None, repr=False)
+    by_keyboard: bool = False
+    all_failed: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -119,6 +124,33 @@ class Result:
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none completed."""
         return next(iter(rank_evaluations(self.individuals)), None)
+
+
+class SearchFailed(RuntimeError, Shared):
+    """No individual has completed; the message says why they failed.
+
+    Args:
+        message: For the user.
+        result: What became of them.
+    """
+
+    __module__ = "evo"  # Where users find it.
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def interrupted_by(message: str, result: Result) -> KeyboardInterrupt:
+    """What is raised when Ctrl-C has stopped a search: Python's own, or a shell would not take it for an interrupt.
+
+    Args:
+        message: For the user.
+        result: What was found until then; the exception has it, too.
+    """
+    error = KeyboardInterrupt(message)
+    error.result = result  # type: ignore[attr-defined]
+    return error
 
 
 @dataclass(frozen=True)
@@ -189,15 +221,6 @@ def rank_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
 def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
     """How many evaluations have each status; 0 for the ones that do not occur."""
     return Counter(evaluation.status for evaluation in evaluations)
-
-
-def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[tuple[str, list[Evaluation]]]:
-    """The failed evaluations by their error, the most frequent first."""
-    reasons: dict[str, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        if evaluation.status == "failed":
-            reasons.setdefault(evaluation.error, []).append(evaluation)
-    return sorted(reasons.items(), key=lambda reason: -len(reason[1]))
 
 
 def _evaluation(start: Started, end: Finished | None, interrupted: float, fitted: Fitted | None) -> Evaluation:

@@ -10,12 +10,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evo.report.records import Evaluation, Result, Run, count_statuses, failure_reasons, rank_evaluations
+from evo.report.reasons import failure_reasons
+from evo.report.records import Evaluation, Result, Run, count_statuses, rank_evaluations
 from evo.report.times import OUTSIDE
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
-_MOST_NAMES = 6
 
 
 def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: int = 5) -> RenderableType:
@@ -33,17 +33,21 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     ranking = rank_evaluations(evaluations)
     if ranking:
         parts.append(_table_of_best(ranking[:best], names))
-    counts = count_statuses(evaluations)
-    if counts["failed"]:
-        parts.append(Text(f"{counts['failed']} of {len(evaluations)} evaluations failed:"))
-        reasons = failure_reasons(evaluations)
-        for error, failed in reasons[:_MOST_REASONS]:
-            names = ", ".join(evaluation.name for evaluation in failed[:_MOST_NAMES])
-            more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
-            parts.append(Text(f"  {len(failed)} x {error} ({names}{more})"))
-        if len(reasons) > _MOST_REASONS:
-            parts.append(Text(f"  and {len(reasons) - _MOST_REASONS} other reasons"))
+    parts += map(Text, failure_lines(evaluations))
     return Group(*parts)
+
+
+def failure_lines(evaluations: Sequence[Evaluation]) -> list[str]:
+    """How many evaluations failed, and then a line for each of the most frequent reasons; nothing when none failed."""
+    reasons = failure_reasons(evaluations)
+    if not reasons:
+        return []
+    failed = sum(len(reason.evaluations) for reason in reasons)
+    lines = [f"{failed} of {len(evaluations)} evaluations failed:"]
+    lines += [f"  {reason.text}" for reason in reasons[:_MOST_REASONS]]
+    if len(reasons) > _MOST_REASONS:
+        lines.append(f"  and {len(reasons) - _MOST_REASONS} other reasons")
+    return lines
 
 
 def count_text(evaluations: Sequence[Evaluation]) -> str:
@@ -84,10 +88,19 @@ def runs_text(runs: Sequence[Run]) -> str:
 
 def nothing_found_text(result: Result) -> str:
     """Why a search ended without a result, in one line."""
-    ended = "the search gave up" if result.gave_up else "no evaluation completed"
     reasons = failure_reasons(result.individuals)
-    often = f"; the most frequent error, {len(reasons[0][1])} times: {reasons[0][0]}" if reasons else ""
-    return f"{ended}: {result.stop_reason}{often}"
+    often = f"; the most frequent reason: {reasons[0].text}" if reasons else ""
+    return f"{_without_result(result)}: {result.stop_reason}{often}"
+
+
+def all_reasons_text(result: Result) -> str:
+    """Why a search in which evaluations failed ended without a result: a line, and one for each reason."""
+    first, *others = failure_lines(result.individuals)
+    return "\n".join([f"{_without_result(result)}: {first}", *others])
+
+
+def _without_result(result: Result) -> str:
+    return "the search gave up" if result.gave_up else "no evaluation completed"
 
 
 def shares_text(times: Mapping[str, float]) -> str:

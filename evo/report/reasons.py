@@ -1,0 +1,89 @@
+"""Why evaluations failed: failures of the same kind from the same place are one reason, whatever their messages say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.report.records import Evaluation
+
+_MOST_NAMES = 6
+_BEGIN = "Traceback (most recent call last):"
+_FRAME = re.compile(r'^[ |]*File "(.+?)", line (\d+)', re.MULTILINE)
+_ELSEWHERE = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3\.\d+)[/\\]|^<frozen ")
+_OWN = f"{Path(__file__).parents[1]}/"  # Of evo.
+_WORKER = re.compile(r"^on rank \d+ of the worker: ")
+_KIND = re.compile(r"^[^\W\d]\w*(?=: |$)")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why some evaluations failed.
+
+    Args:
+        kind: Name of the exception, or what else happened.
+        place: The file and line where it was raised: the innermost that are the user's own, or else a library's;
+            empty when neither is known.
+        evaluations: At least one, in the order given.
+    """
+
+    kind: str
+    place: str
+    evaluations: Sequence[Evaluation]
+
+    @property
+    def text(self) -> str:
+        """One line: how often, what and where; a message; and which individuals."""
+        failed = self.evaluations
+        message = _message(failed[0])
+        differ = any(_message(one) != message for one in failed)
+        where = f" at {self.place}" if self.place else ""
+        names = ", ".join(evaluation.name for evaluation in failed[:_MOST_NAMES])
+        more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
+        said = f": {message}" if message else ""
+        return f"{len(failed)} x {self.kind}{where}{', for example' if differ else ''}{said} ({names}{more})"
+
+
+def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[Reason]:
+    """The failed evaluations by kind and place of what went wrong, the most frequent reason first."""
+    groups: dict[tuple[str, str], list[Evaluation]] = {}
+    places: dict[tuple[str, str], str] = {}
+    for evaluation in evaluations:
+        if evaluation.status == "failed":
+            exact, shown = _place(evaluation)
+            key = (_kind(evaluation), exact)
+            groups.setdefault(key, []).append(evaluation)
+            places[key] = shown
+    reasons = [Reason(kind, places[kind, exact], failed) for (kind, exact), failed in groups.items()]
+    return sorted(reasons, key=lambda reason: -len(reason.evaluations))
+
+
+def _error(evaluation: Evaluation) -> str:
+    return _WORKER.sub("", evaluation.error)
+
+
+def _kind(evaluation: Evaluation) -> str:
+    error = _error(evaluation)
+    found = _KIND.match(error)
+    return found[0] if found else error
+
+
+def _message(evaluation: Evaluation) -> str:
+    return _error(evaluation).removeprefix(_kind(evaluation)).removeprefix(": ")
+
+
+def _place(evaluation: Evaluation) -> tuple[str, str]:
+    """Where something was raised: as it is compared, and as it is shown."""
+    # Of a chain, the last one is what was raised; of an error in a process that loads data, that one's own.
+    _, begin, last = evaluation.traceback.rpartition(_BEGIN)
+    frames = _FRAME.findall(last) if begin else []
+    if not frames:  # A process died, or took too long: only the message tells, apart from its numbers.
+        return re.sub(r"\d+", "0", _message(evaluation)), ""
+    own = [frame for frame in frames if not (_ELSEWHERE.search(frame[0]) or frame[0].startswith(_OWN))]
+    file, line = (own or frames)[-1]
+    # Of evo, the line means nothing to the user; of a library, the name of the file alone does not.
+    parts = re.split(r"[/\\]", file)
+    shown = "" if file.startswith(_OWN) else f"{'/'.join(parts[-1 if own else -2 :])}:{line}"
+    return f"{file}:{line}", shown
