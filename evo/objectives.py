@@ -32,6 +32,7 @@ class Trial(Protocol):
         session: Names this session of the study: the same in all processes that take part, and no other session's.
         attempt: Counts the individuals that these processes have evaluated together in this session.
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
+        collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
@@ -46,6 +47,7 @@ class Trial(Protocol):
     session: str
     attempt: int
     gpu_memory: float
+    collective_timeout: float
     results: Path | None
 
     @property

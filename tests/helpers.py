@@ -41,6 +41,7 @@ class FakeTrial:
     communicator: Any = None
     batches_until_interrupted: int | None = None
     gpu_memory: float = 1.0
+    collective_timeout: float = 600.0
     results: Path | None = None
 
     @property
