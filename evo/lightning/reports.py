@@ -76,6 +76,8 @@ class TrialReport(L.Callback):
         # Names that were logged, on any process.
         self._in_training: set[str] = set()
         self._in_validation: set[str] = set()
+        # Whether the monitored metric was logged where callbacks do not see it.
+        self._in_validation_steps = False
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -119,6 +121,8 @@ class TrialReport(L.Callback):
         self._in_validation.update(metrics)
         if self.monitor in metrics:
             self._take(trainer, metrics, self._step)
+        elif self.monitor in trainer.logged_metrics.keys() - trainer.callback_metrics.keys():
+            self._in_validation_steps = True
         self._step += 1
 
     @override
@@ -144,8 +148,12 @@ class TrialReport(L.Callback):
         if self.best is None:
             raise ValueError(
                 f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
-                f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. Set monitor to one of "
-                "them, or log it."
+                f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
+                + (
+                    "It was logged in validation with on_epoch=False, of which callbacks learn nothing: leave that out."
+                    if self._in_validation_steps
+                    else "Set monitor to one of them, or log it."
+                )
             )
         return self.best
 
