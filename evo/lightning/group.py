@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -89,11 +89,9 @@ def process_group(trial: Trial) -> Iterator[Group]:
     limit = timedelta(seconds=trial.collective_timeout)
     store = dist.FileStore(os.fspath(meeting), trial.size)  # type: ignore[attr-defined]
     store.set_timeout(limit)
-    try:
-        with _explained(store, trial), _connected(store, trial, limit) as group:
-            yield group
-    finally:
-        meeting.unlink(missing_ok=True)
+    with _explained(store, trial, meeting), _connected(store, trial, limit) as group:
+        yield group
+    meeting.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -107,11 +105,11 @@ def _connected(store: Any, trial: Trial, limit: timedelta) -> Iterator[Group]:
 
 
 @contextmanager
-def _explained(store: Any, trial: Trial) -> Iterator[None]:
+def _explained(store: Any, trial: Trial, meeting: Path) -> Iterator[None]:
     """Let a process whose wait for another one has ended in vain say what that one did.
 
     Each that fails leaves word in the file by which they met. Who leaves none in time, when the connections are closed,
-    is the one that the others waited for.
+    is the one that the others waited for. The last one removes the file.
     """
     try:
         yield
@@ -119,9 +117,11 @@ def _explained(store: Any, trial: Trial) -> Iterator[None]:
         waited = _is_of_a_collective(error)
         with suppress(Exception):
             store.set(f"end-{trial.rank}", _WAITS if waited else one_line(error))
+        ends = _listen(store, trial, _ANSWER if waited else 0.0)
+        if len(ends) == trial.size - 1:
+            meeting.unlink(missing_ok=True)
         if not waited:
             raise
-        ends = _listen(store, trial)
         reason, kind = _explain(trial, ends, is_late=_is_late(error))
         raise kind(reason) from error
 
@@ -129,7 +129,8 @@ def _explained(store: Any, trial: Trial) -> Iterator[None]:
 def _is_of_a_collective(error: BaseException) -> bool:
     """Whether an exception comes from where processes wait for each other."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = bool(frames) and "torch/distributed/" in Path(frames[-1].filename).as_posix()
+    place = Path(frames[-1].filename).as_posix() if frames else ""
+    inside = place == Path(__file__).as_posix() or "torch/distributed/" in place
     return isinstance(error, RuntimeError) and (inside or isinstance(error, dist.DistError))
 
 
@@ -138,18 +139,19 @@ def _is_late(error: BaseException) -> bool:
     return "timed out" in str(error).lower() or "timeout" in str(error).lower()
 
 
-def _listen(store: Any, trial: Trial, clock: Callable[[], float] = time.monotonic) -> dict[int, str]:
-    """What those of the others who leave word in time have left."""
+def _listen(store: Any, trial: Trial, seconds: float) -> dict[int, str]:
+    """What those of the others who leave word within so many seconds have left."""
     others = [rank for rank in range(trial.size) if rank != trial.rank]
     found: dict[int, str] = {}
-    end = clock() + _ANSWER
-    while len(found) < len(others) and clock() < end:
-        with suppress(RuntimeError):
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(RuntimeError):  # The last one has removed the file.
             for rank in others:
                 if rank not in found and store.check([f"end-{rank}"]):
                     found[rank] = store.get(f"end-{rank}").decode()
+        if len(found) == len(others) or time.monotonic() >= end:
+            return found
         time.sleep(0.01)
-    return found
 
 
 def _explain(trial: Trial, ends: dict[int, str], is_late: bool) -> tuple[str, type[OSError]]:
