@@ -106,7 +106,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Any:
         assert [process.status for process in ended] == [0, 0], ended
     finally:
         launcher.kill()
-    assert not list(folder.glob("*/meeting-*"))
     return {
         model: [json.loads((folder / model.__name__ / f"{rank}.json").read_text()) for rank in (0, 1)]
         for model in MODELS
@@ -136,8 +135,8 @@ def test_who_waits_in_vain_says_for_whom_and_ends_soon(outcomes: Any) -> None:
 
 def test_who_waits_in_different_places_is_told_so(outcomes: Any) -> None:
     said = [outcome for outcome, _ in outcomes[WaitsElsewhere]]
-    assert any("all 2 ranks that train together waited for each other" in outcome for outcome in said), said
-    assert all(outcome.startswith(("TimeoutError", "ConnectionError")) for outcome in said)
+    assert any("all 2 ranks that train together waited for each other longer" in outcome for outcome in said), said
+    assert all(outcome.startswith("TimeoutError") for outcome in said), said
 
 
 def test_who_waits_for_one_that_failed_says_why_that_one_did(outcomes: Any) -> None:

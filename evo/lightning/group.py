@@ -89,9 +89,9 @@ def process_group(trial: Trial) -> Iterator[Group]:
     limit = timedelta(seconds=trial.collective_timeout)
     store = dist.FileStore(os.fspath(meeting), trial.size)  # type: ignore[attr-defined]
     store.set_timeout(limit)
-    with _explained(store, trial, meeting), _connected(store, trial, limit) as group:
+    with _explained(store, trial), _connected(store, trial, limit) as group:
         yield group
-    meeting.unlink(missing_ok=True)
+    meeting.unlink(missing_ok=True)  # After a failure it stays a while: others may still read it.
 
 
 @contextmanager
@@ -105,11 +105,11 @@ def _connected(store: Any, trial: Trial, limit: timedelta) -> Iterator[Group]:
 
 
 @contextmanager
-def _explained(store: Any, trial: Trial, meeting: Path) -> Iterator[None]:
+def _explained(store: Any, trial: Trial) -> Iterator[None]:
     """Let a process whose wait for another one has ended in vain say what that one did.
 
     Each that fails leaves word in the file by which they met. Who leaves none in time, when the connections are closed,
-    is the one that the others waited for. The last one removes the file.
+    is the one that the others waited for.
     """
     try:
         yield
@@ -117,11 +117,9 @@ def _explained(store: Any, trial: Trial, meeting: Path) -> Iterator[None]:
         waited = _is_of_a_collective(error)
         with suppress(Exception):
             store.set(f"end-{trial.rank}", _WAITS if waited else one_line(error))
-        ends = _listen(store, trial, _ANSWER if waited else 0.0)
-        if len(ends) == trial.size - 1:
-            meeting.unlink(missing_ok=True)
         if not waited:
             raise
+        ends = _listen(store, trial)
         reason, kind = _explain(trial, ends, is_late=_is_late(error))
         raise kind(reason) from error
 
@@ -139,13 +137,13 @@ def _is_late(error: BaseException) -> bool:
     return "timed out" in str(error).lower() or "timeout" in str(error).lower()
 
 
-def _listen(store: Any, trial: Trial, seconds: float) -> dict[int, str]:
-    """What those of the others who leave word within so many seconds have left."""
+def _listen(store: Any, trial: Trial) -> dict[int, str]:
+    """What those of the others who leave word in time have left."""
     others = [rank for rank in range(trial.size) if rank != trial.rank]
     found: dict[int, str] = {}
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _ANSWER
     while True:
-        with suppress(RuntimeError):  # The last one has removed the file.
+        with suppress(RuntimeError):
             for rank in others:
                 if rank not in found and store.check([f"end-{rank}"]):
                     found[rank] = store.get(f"end-{rank}").decode()
