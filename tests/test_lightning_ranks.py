@@ -61,6 +61,15 @@ class NeverComes(OnTwo):
             wait_until((marks / "0.json").exists, 120)
 
 
+class NeverGoesBack(OnTwo):
+    """Where the other one waits in the middle of its backward pass."""
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        if self.trainer.global_rank == 1:
+            wait_until((Path(self.trainer.default_root_dir) / "0.json").exists, 120)
+        return super().training_step(batch, index)
+
+
 class WaitsElsewhere(OnTwo):
     def on_validation_end(self) -> None:
         if self.trainer.global_rank == 0:
@@ -73,13 +82,13 @@ class Fails(OnTwo):
             raise ValueError("bad rows")
 
 
-MODELS = (OtherNames, OneNameMore, NoneOnTheFirst, OnlyOnTheFirst, NeverComes, WaitsElsewhere, Fails)
+MODELS = (OtherNames, OneNameMore, NoneOnTheFirst, OnlyOnTheFirst, NeverComes, NeverGoesBack, WaitsElsewhere, Fails)
 
 
 def train_all(folder: Path, rank: int) -> None:
     """Train each of the models as one of two processes, and write what came of it."""
     for model in MODELS:
-        patience = PATIENCE if model in (NeverComes, WaitsElsewhere) else 120.0
+        patience = PATIENCE if model in (NeverComes, NeverGoesBack, WaitsElsewhere) else 120.0
         trial = FakeTrial(folder / model.__name__, rank=rank, size=2, collective_timeout=patience)
         trial.folder.mkdir(parents=True, exist_ok=True)
         (trial.folder / f"{rank}.ready").touch()
@@ -126,8 +135,9 @@ def test_a_loss_that_only_some_have_is_an_error_on_all_that_names_them(model: An
         assert outcome.startswith(f"ValueError: Only rank {rank} of the 2 that train together logged 'val_loss'")
 
 
-def test_who_waits_in_vain_says_for_whom_and_ends_soon(outcomes: Any) -> None:
-    (first, seconds), _ = outcomes[NeverComes]
+@pytest.mark.parametrize("model", [NeverComes, NeverGoesBack])
+def test_who_waits_in_vain_says_for_whom_and_ends_soon(model: Any, outcomes: Any) -> None:
+    (first, seconds), _ = outcomes[model]
     assert first.startswith("TimeoutError: rank 0 of the 2 that train together waited for rank 1 longer than")
     assert "collective_timeout, 4 s" in first
     assert PATIENCE <= seconds < 15 * PATIENCE

@@ -168,6 +168,7 @@ class SaveState(L.Callback):
         self._group = group
         self._saved = time.monotonic()
         self._loaded: dict[str, Any] = {}
+        self._logged: int | None = None  # the step of the loggers at which a training goes on
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -196,14 +197,18 @@ class SaveState(L.Callback):
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._loaded:
-            # Lightning counts what it logs by the batches, and does so again for those after the state.
-            forget_from(trainer.loggers, trainer.fit_loop.epoch_loop._batches_that_stepped)
+            self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
+            forget_from(trainer.loggers, self._logged)
             self._loaded = {}
 
     @override
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        if self._logged is not None:
+            # Lightning takes a state for one that was saved after a batch, and would leave out a step of its loggers.
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self._logged
+            self._logged = None
         self._weights.save(trainer)
         due = time.monotonic() - self._saved >= self._trial.checkpoint_interval
         request = self._group.highest(_INTERRUPTED if self._trial.interrupted else _DUE if due else 0)
