@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import evo.lightning.environment
 import evo.lightning.objective
+import evo.lightning.reports
 from evo.lightning import LightningObjective
 from evo.objectives import Interrupted
 
@@ -430,7 +431,7 @@ def test_every_rank_under_mpirun_and_slurm_trains_alone_writes_its_files_and_pri
         assert len(list((tmp_path / name).glob("events*"))) == 1
 
 
-@pytest.mark.parametrize("module", [evo.lightning.environment, evo.lightning.objective])
+@pytest.mark.parametrize("module", [evo.lightning.environment, evo.lightning.objective, evo.lightning.reports])
 def test_the_examples_in_the_documentation_run(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 

@@ -112,7 +112,7 @@ class BestWeights(ModelCheckpoint):
         # Lightning's own callbacks need no state in a test, and some cannot load it there or keep a second network.
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if type(callback).__module__.startswith("lightning."):
-                checkpoint["callbacks"].pop(callback.state_key, None)
+                checkpoint.get("callbacks", {}).pop(callback.state_key, None)
         if self._unpruned is not None:
             checkpoint["state_dict"] = self._unpruned
 

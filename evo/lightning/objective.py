@@ -54,9 +54,9 @@ class LightningObjective:
     parameter (an inactive conditional one) has the constructor's default.
 
     Training is seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file,
-    `hparams.yaml`, and `best.ckpt` (weights only). An attempt that was interrupted or killed is continued from the
-    state that it saved; what one without a state left there is removed first. Module-level classes and plain values
-    keep an objective picklable, which it must be to reach the process that trains.
+    `hparams.yaml`, and `best.ckpt` (the weights of the best value). An attempt that was interrupted or killed is
+    continued from the state that it saved; what one without a state left there is removed first. Module-level classes
+    and plain values keep an objective picklable, which it must be to reach the process that trains.
 
     Args:
         model: A LightningModule class, a function that makes one (of parameters by name, or of `params`, all of them),
@@ -65,10 +65,12 @@ class LightningObjective:
             own parameters stay the same: `setup` runs once for each stage, `prepare_data` once on each node.
         max_epochs: The most epochs that a training may take, at least 1; -1 for no limit (then trainer needs max_time
             or max_steps). It may also be given in trainer.
-        monitor: Name of the metric that is the loss, as the module logs it in its validation.
+        monitor: Name of the metric that is the loss, as the module logs it: in its validations, or some of them; in
+            training, or in `on_train_epoch_end`, when validations do not log it.
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
         early_stopping: Arguments of Lightning's EarlyStopping, which watches the monitored metric unless told
-            otherwise; its patience is 3 validations by default. False or None: no early stopping.
+            otherwise; its patience is 3 values of that by default, and one that is absent is no error without `strict`.
+            True: the defaults, unless the module or trainer brings an EarlyStopping. False or None: no early stopping.
         trainer: Further arguments of Lightning's Trainer; they win over evo's (no progress bar, the best kind of
             device, no sanity check, TensorBoard's logger). Copied for every training, so that no callback remembers
             the last one. Values may be sections, a logger's for example; its save_dir is the individual's folder.
@@ -78,7 +80,8 @@ class LightningObjective:
             shape, and what their dataset does at random (augmentation) it does only once.
 
     Raises:
-        ValueError: A setting is out of range, or trainer sets what the objective sets itself.
+        ValueError: A setting is out of range, trainer sets what the objective sets itself, or there would be no
+            validation.
 
     Example:
         >>> from evo.problems.digits import Digits, DigitsNet
@@ -139,8 +142,10 @@ class LightningObjective:
         activities, see `evo.lightning.activities`.
 
         Raises:
-            ValueError: A parameter that no constructor takes, or a monitored metric that the module does not log.
+            ValueError: A parameter that no constructor takes, a monitored metric that the module does not log, or no
+                validation in time.
             FloatingPointError: The monitored metric was NaN or infinite.
+            TimeoutError: Another rank of the worker did not come, see trial.collective_timeout.
             Interrupted: The trial was interrupted, and the training has saved its state.
             Exception: Whatever the training raises, unchanged.
         """
