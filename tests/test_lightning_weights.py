@@ -16,6 +16,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 from evo.lightning import LightningObjective
+from evo.objectives import Interrupted
 
 
 class Net(L.LightningModule):
@@ -84,6 +85,9 @@ CALLBACKS: dict[str, Callable[[str], Any]] = {
     "ModelPruning after validations": lambda folder: shipped.ModelPruning(
         "l1_unstructured", amount=0.3, prune_on_train_epoch_end=False
     ),
+    "ModelPruning with masks": lambda folder: shipped.ModelPruning(
+        "l1_unstructured", amount=0.3, make_pruning_permanent=False
+    ),
     "LearningRateFinder": lambda folder: shipped.LearningRateFinder(num_training_steps=5, max_lr=0.1),
     "BatchSizeFinder": lambda folder: shipped.BatchSizeFinder(max_trials=2, steps_per_trial=1),
     "BackboneFinetuning": lambda folder: shipped.BackboneFinetuning(unfreeze_backbone_at_epoch=1),
@@ -119,6 +123,18 @@ def test_the_test_of_the_best_weights_gives_the_recorded_loss(name: str, often: 
     trainer = {"callbacks": [callback], "val_check_interval": often, "log_every_n_steps": 1}
     loss, tested = recorded_and_tested(Net, tmp_path / "0-0", trainer=trainer)
     assert tested == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_so_it_does_when_the_training_was_interrupted(name: str, tmp_path: Path) -> None:
+    callback = CALLBACKS[name](str(tmp_path / "own"))
+    objective = LightningObjective(Net, Data, max_epochs=3, trainer={"callbacks": [callback]}, early_stopping=False)
+    with pytest.raises(Interrupted):
+        objective({}, FakeTrial(tmp_path / "0-0", batches_until_interrupted=2))
+    trial = FakeTrial(tmp_path / "0-0")
+    loss = objective({}, trial)
+    assert trial.metrics["epochs"] == len(trial.reports) == (4 if name == "StochasticWeightAveraging" else 3)
+    assert objective.test({}, FakeTrial(tmp_path / "0-0"))["test_loss"] == pytest.approx(loss, rel=1e-5)
 
 
 class Averaged(Net):

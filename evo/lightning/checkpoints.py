@@ -16,7 +16,7 @@ from typing import Any, final
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, ModelPruning
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, ModelPruning, SpikeDetection
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 from typing_extensions import override
@@ -107,13 +107,18 @@ class BestWeights(ModelCheckpoint):
 
     @override
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if not self._is_saving:
+        if not (self._is_saving or self._report.is_kept):
             return
-        # Lightning's own callbacks need no state in a test, and some cannot load it there or keep a second network.
+        states = checkpoint.get("callbacks", {})
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if type(callback).__module__.startswith("lightning."):
-                checkpoint.get("callbacks", {}).pop(callback.state_key, None)
-        if self._unpruned is not None:
+            # Lightning's own need no state in a test, and some keep a second network; this one cannot load its own.
+            of_lightning = type(callback).__module__.startswith("lightning.")
+            if (self._is_saving and of_lightning) or isinstance(callback, SpikeDetection):
+                states.pop(callback.state_key, None)
+            # A new network has no masks.
+            if isinstance(callback, ModelPruning) and not callback._make_pruning_permanent:
+                checkpoint["state_dict"] = callback._make_pruning_permanent_on_state_dict(pl_module)
+        if self._is_saving and self._unpruned is not None:
             checkpoint["state_dict"] = self._unpruned
 
     @override
@@ -184,10 +189,22 @@ class SaveState(L.Callback):
         self._loaded = state_dict
 
     @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if (self._trial.folder / STATE).exists():
+            # The learning rate that was found is in the state; to find another one would train before that is loaded.
+            found = trainer.callbacks  # type: ignore[attr-defined]
+            kept = [callback for callback in found if not _searches_first(callback)]
+            trainer.callbacks = kept  # type: ignore[attr-defined]
+
+    @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._loaded:
             _set_generators(self._loaded["generators"])
             self._weights.note()
+            connector = trainer._checkpoint_connector
+            if not connector._loaded_checkpoint:
+                # A search for a batch size, which runs before this, has put its own file in the place of ours.
+                connector.resume_start(self._trial.folder / STATE, weights_only=False)
         if self._loaded and self._group.is_first:
             best = self._trial.folder / CHECKPOINT
             best.unlink(missing_ok=True)
@@ -295,6 +312,11 @@ def short_refusals() -> Iterator[None]:
             f"a checkpoint was not loaded, because it holds {what}, and torch.load takes only tensors and plain values "
             "unless it is told weights_only=False: tell it so where the code loads that file, if you trust it."
         ) from error
+
+
+def _searches_first(callback: L.Callback) -> bool:
+    """Whether it searches for a learning rate before the training rather than in it."""
+    return isinstance(callback, LearningRateFinder) and type(callback).on_fit_start is LearningRateFinder.on_fit_start
 
 
 def _generator_states() -> dict[str, Any]:
