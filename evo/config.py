@@ -68,6 +68,8 @@ class Config:
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.
         checkpoint_interval: Time after which a long training saves its state again, written like walltime: what it
             loses at most when it is killed, a validation that is running then aside.
+        collective_timeout: Longest time that a rank of a worker waits for the others inside a training, written like
+            walltime; then the individual has failed, and says for which rank it waited.
         keep_checkpoints: How many of the best individuals of the study keep their weights, the files *.ckpt.
         max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
         allow_duplicates: Try the same point again, for noisy losses.
@@ -112,6 +114,7 @@ class Config:
     evaluate: Literal["auto", "inline", "process"] = "auto"
     time_limit: str | float | None = None
     checkpoint_interval: str | float = "5m"
+    collective_timeout: str | float = "10m"
     keep_checkpoints: int = 3
     max_failed_share: float = 0.9
     allow_duplicates: bool = False
@@ -156,7 +159,7 @@ class Config:
         for name in ("change_limits", "allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")
-        for name in ("walltime", "grace", "time_limit", "checkpoint_interval"):
+        for name in ("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout"):
             if getattr(self, name) is not None:
                 parse_duration(name, getattr(self, name))
         if not isinstance(self.gpu_memory, int | float) or not 0 < self.gpu_memory <= 1:

@@ -35,6 +35,7 @@ class Trial(Protocol):
         attempt: Counts the individuals that these processes have evaluated together in this session.
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
         found: What the folder held when this attempt began: names and times of change in ns; None: not known.
+        collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
@@ -50,6 +51,7 @@ class Trial(Protocol):
     attempt: int
     gpu_memory: float
     found: Mapping[str, int] | None
+    collective_timeout: float
     results: Path | None
 
     @property

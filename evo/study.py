@@ -20,6 +20,7 @@ from evo.config import Config, parse_duration
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, all_failed, decode_conclusion, same_digest
 from evo.evaluation import (
+    COLLECTIVE_TIMEOUT,
     GPU_MEMORY,
     SESSION,
     Evaluator,
@@ -289,7 +290,9 @@ def _make_evaluator(
     is_interrupted: Callable[[], bool],
 ) -> Evaluator:
     evaluator: Evaluator
-    environment = {**place.environment, SESSION: session, GPU_MEMORY: str(config.gpu_memory)}
+    patience = parse_duration("collective_timeout", config.collective_timeout)
+    of_evo = {SESSION: session, GPU_MEMORY: str(config.gpu_memory), COLLECTIVE_TIMEOUT: str(patience)}
+    environment = {**place.environment, **of_evo}
     if plan.separate:
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
         evaluator = ProcessEvaluator(

@@ -42,6 +42,7 @@ class FakeTrial:
     batches_until_interrupted: int | None = None
     gpu_memory: float = 1.0
     found: Mapping[str, int] | None = None
+    collective_timeout: float = 600.0
     results: Path | None = None
 
     @property

@@ -145,6 +145,7 @@ settings = st.fixed_dictionaries(
         "exchange": st.sampled_from(["auto", "flat", "tree"]),
         "keep_checkpoints": st.integers(1, 3),
         "checkpoint_interval": _durations,
+        "collective_timeout": _durations,
         "max_failed_share": st.sampled_from([0, 0.5, 1]),
         "allow_duplicates": st.booleans(),
         "gpus_per_node": st.just(0),
@@ -226,8 +227,9 @@ none.py:f broken.py:f sphere digit study.yaml limits.yaml none.yaml run math:sin
 _objectives = st.sampled_from([*_words.split(), "", "\0", "\ud800:f"])
 _words = """--limits --generations --walltime --target --seed --islands --island-sizes --migration --topology --degree
 --migration-probability --migrants --emigration --immigration --ranks-per-worker --exchange --evaluate=inline
---population --time-limit --checkpoint-interval --keep-checkpoints --max-failed-share --allow-duplicates --gpus-per-node
---propagator --crossover --mutation --random-init --sigma --quiet --debug --config --objective --help --nothing --seed.a
+--population --time-limit --checkpoint-interval --collective-timeout --keep-checkpoints --max-failed-share
+--allow-duplicates --gpus-per-node --propagator --crossover --mutation --random-init
+--sigma --quiet --debug --config --objective --help --nothing --seed.a
 --limits.a --propagator.help --limits+ --islands+ --eval -h -x"""
 _options = st.sampled_from(_words.split())
 _words = """1 2 0 -1 0.5 1e400 nan inf 1h null true [] {} [[0,1],[1,0]] [1,1] [1,2 {a:[0,1]} limits.yaml study.yaml copy

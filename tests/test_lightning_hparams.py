@@ -11,6 +11,7 @@ import pytest
 from helpers import FakeTrial
 from tensorboard import default, program
 from tensorboard.backend.application import TensorBoardWSGIApp
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_lightning_objective import Long, Raises, Scripted, scripted
 from werkzeug.test import Client
 
@@ -180,6 +181,32 @@ def test_a_training_that_was_interrupted_is_one_row_and_one_series(tmp_path: Pat
     assert (row["status"], row["metrics"]["loss"]) == ("STATUS_SUCCESS", 4.0)
     series = board.get("/data/plugin/scalars/scalars?tag=val_loss&run=0-0")
     assert [value for _, _, value in series] == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 5.0, 6.0]
+
+
+def test_after_a_kill_each_epoch_is_shown_once(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "0-0")
+
+    class Dies(Long):
+        """After its state was saved for the last time, two more epochs end."""
+
+        def on_train_batch_start(self, batch: Any, index: int) -> None:
+            if self.current_epoch == 3:
+                trial.checkpoint_interval = math.inf
+            if self.current_epoch == 5:
+                raise Interrupted  # As a kill, it leaves no end of the row.
+
+    trial = FakeTrial(folder, checkpoint_interval=0.0)
+    params = {"batches": 3}
+    settings = {"max_epochs": 8, "early_stopping": None, "trainer": {"log_every_n_steps": 1}}
+    with pytest.raises(Interrupted):
+        scripted(model=Dies, **settings)(params, trial)
+    assert scripted(model=Long, **settings)(params, FakeTrial(folder)) == 4.0
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.value for event in events.Scalars("val_loss")] == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 5.0, 6.0]
+    assert [event.step for event in events.Scalars("train_loss_step")] == list(range(24))
+    (row,) = Board(tmp_path).rows().values()
+    assert (row["status"], row["params"], row["metrics"]["loss"]) == ("STATUS_SUCCESS", {"batches": 3.0}, 4.0)
 
 
 def test_another_logger_does_not_replace_the_row_but_none_at_all_does(tmp_path: Path) -> None:

@@ -322,6 +322,12 @@ def test_when_one_rank_has_failed_the_others_are_interrupted_and_the_next_indivi
         assert [identity for identity, _, _ in evaluator.started] == [(0, 0), (0, 1)]
 
 
+@pytest.mark.parametrize("asked", [0, 1, 2])
+def test_when_one_rank_was_interrupted_alone_the_others_are_as_well(make: Make, asked: int) -> None:
+    crew = make(*(Scripted(lambda identity, own=rank: INTERRUPTED if own == asked else None) for rank in range(3)))
+    assert crew.evaluate((0, 0)).status == "interrupted"
+
+
 def test_an_evaluation_that_is_interrupted_ends_on_all_ranks(make: Make) -> None:
     crew = make(*(Scripted(lambda identity: GOOD if identity[1] else None) for _ in range(3)))
     crew.start((0, 0))

@@ -24,6 +24,8 @@ SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""
 GPU_MEMORY = "EVO_GPU_MEMORY"
 """Another: the share of its GPU's memory that each may use."""
+COLLECTIVE_TIMEOUT = "EVO_COLLECTIVE_TIMEOUT"
+"""Another: the seconds that a rank of a worker waits for the others inside a training."""
 _COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
@@ -72,6 +74,7 @@ class RunningTrial:
         self.attempt = attempt
         self.session = os.environ.get(SESSION, "")
         self.gpu_memory = float(os.environ.get(GPU_MEMORY, 1.0))
+        self.collective_timeout = float(os.environ.get(COLLECTIVE_TIMEOUT, 600.0))
         self.results = results
         self._communicator = communicator
         self._is_interrupted = is_interrupted

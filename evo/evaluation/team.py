@@ -238,6 +238,8 @@ class TeamEvaluator:
             return outcome
         if any(outcome.error for outcome in self._outcomes.values()):
             self.interrupt(failed=True)  # The others may wait for one that has failed.
+        elif any(outcome.status == "interrupted" for outcome in self._outcomes.values()):
+            self.interrupt()  # One was asked alone, by whatever manages its node: it will not come back to the others.
         if 0 in self._outcomes:
             self._team.check_patience(self._outcomes[0], self._ended)
             self._team.wait()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 import torch.distributed as dist
 
+from evo.evaluation.inline import one_line
 from evo.objectives import Trial
 
-_PATIENCE = timedelta(minutes=30)  # One of them may load its data for long, and the rank ends those that wait in vain.
+T = TypeVar("T")
+
+# Seconds in which the others learn that this one waits no longer, and say what they are doing. Less than a process has
+# to end by itself when another one of its worker has failed.
+_ANSWER = 1.0
+_WAITS = "waits"
 
 
 @final
@@ -26,12 +34,14 @@ class Group:
     Args:
         rank: Place of this process.
         size: How many there are.
+        patience: Seconds that each waits for the others.
     """
 
-    def __init__(self, rank: int, size: int) -> None:
+    def __init__(self, rank: int, size: int, patience: float = 0.0) -> None:
         self.is_first = rank == 0
         self._size = size
-        self._processes: Any = dist.new_group(backend="gloo") if size > 1 else None
+        limit = timedelta(seconds=patience)
+        self._processes: Any = dist.new_group(backend="gloo", timeout=limit) if size > 1 else None
 
     def wait(self) -> None:
         """Wait for the others."""
@@ -46,15 +56,13 @@ class Group:
         dist.all_reduce(tensor, dist.ReduceOp.MAX, self._processes)
         return int(tensor)
 
-    def mean(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """The mean of each of their numbers; all have the same names."""
+    def gather(self, thing: T) -> Sequence[T]:
+        """What each of them has, in the order of their ranks; it may be of another size on each."""
         if self._size == 1:
-            return dict(numbers)
-        names = sorted(numbers)
-        tensor = torch.tensor([numbers[name] for name in names], dtype=torch.float64)
-        dist.all_reduce(tensor, dist.ReduceOp.SUM, self._processes)
-        means = dict(zip(names, (tensor / self._size).tolist(), strict=True))
-        return {name: means[name] for name in numbers}
+            return [thing]
+        things: list[Any] = [None] * self._size
+        dist.all_gather_object(things, thing, self._processes)
+        return things
 
 
 ALONE = Group(0, 1)
@@ -65,22 +73,108 @@ def process_group(trial: Trial) -> Iterator[Group]:
     """Connect the processes that train an individual together, for as long as they do.
 
     They meet by a file in the individual's folder, which all of them see: no port that another study might take.
+    None of them waits for another longer than the trial says, in a collective of evo's, Lightning's or the user's.
 
     Args:
-        trial: Says which of how many this one is.
+        trial: Says which of how many this one is, and how long it may wait.
+
+    Raises:
+        TimeoutError: It waited longer; the message says for whom.
+        ConnectionError: Another one has failed, or is gone; the message says which.
     """
     if trial.size == 1:
         yield ALONE
         return
     meeting = meeting_file(trial)
+    limit = timedelta(seconds=trial.collective_timeout)
     store = dist.FileStore(os.fspath(meeting), trial.size)  # type: ignore[attr-defined]
+    store.set_timeout(limit)
+    with _explained(store, trial), _connected(store, trial, limit) as group:
+        yield group
+    meeting.unlink(missing_ok=True)  # After a failure it stays a while: others may still read it.
+
+
+@contextmanager
+def _connected(store: Any, trial: Trial, limit: timedelta) -> Iterator[Group]:
     backend = _choose_backend(store, trial)
-    dist.init_process_group(backend, store=store, rank=trial.rank, world_size=trial.size, timeout=_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=trial.rank, world_size=trial.size, timeout=limit)
     try:
-        yield Group(trial.rank, trial.size)
+        yield Group(trial.rank, trial.size, limit.total_seconds())
     finally:
         dist.destroy_process_group()
-        meeting.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(store: Any, trial: Trial) -> Iterator[None]:
+    """Let a process whose wait for another one has ended in vain say what that one did.
+
+    Each that fails leaves word in the file by which they met. Who leaves none in time, when the connections are closed,
+    is the one that the others waited for.
+    """
+    try:
+        yield
+    except BaseException as error:
+        waited = _is_of_a_collective(error)
+        with suppress(Exception):
+            store.set(f"end-{trial.rank}", _WAITS if waited else one_line(error))
+        if not waited:
+            raise
+        ends = _listen(store, trial)
+        reason, kind = _explain(trial, ends, is_late=_is_late(error))
+        raise kind(reason) from error
+
+
+def _is_of_a_collective(error: BaseException) -> bool:
+    """Whether an exception comes from where processes wait for each other."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = Path(frames[-1].filename).as_posix() if frames else ""
+    inside = place == Path(__file__).as_posix() or "torch/distributed/" in place
+    # What runs inside the backward pass has no frame of its own.
+    named = any(word in str(error) for word in ("/gloo/", "NCCL"))
+    return isinstance(error, RuntimeError) and (inside or named or isinstance(error, dist.DistError))
+
+
+def _is_late(error: BaseException) -> bool:
+    # Gloo's has no class of its own.
+    return "timed out" in str(error).lower() or "timeout" in str(error).lower()
+
+
+def _listen(store: Any, trial: Trial) -> dict[int, str]:
+    """What those of the others who leave word in time have left."""
+    others = [rank for rank in range(trial.size) if rank != trial.rank]
+    found: dict[int, str] = {}
+    end = time.monotonic() + _ANSWER
+    while True:
+        with suppress(RuntimeError):
+            for rank in others:
+                if rank not in found and store.check([f"end-{rank}"]):
+                    found[rank] = store.get(f"end-{rank}").decode()
+        if len(found) == len(others) or time.monotonic() >= end:
+            return found
+        time.sleep(0.01)
+
+
+def _explain(trial: Trial, ends: dict[int, str], is_late: bool) -> tuple[str, type[OSError]]:
+    """What to say, and as what, of a wait in vain; with the last word of each of the others that has left one."""
+    for rank, word in sorted(ends.items()):
+        if word != _WAITS:
+            return f"rank {rank} of those that train together failed: {word}", ConnectionError
+    absent = [rank for rank in range(trial.size) if rank != trial.rank and rank not in ends]
+    whom = f"rank{'s' if len(absent) > 1 else ''} {', '.join(map(str, absent))}"
+    if not is_late:
+        return f"rank {trial.rank} lost its connection to {whom if absent else 'the others'}", ConnectionError
+    limit = f"longer than collective_timeout, {trial.collective_timeout:g} s"
+    if absent:
+        return (
+            f"rank {trial.rank} of the {trial.size} that train together waited for {whom} {limit}: let all of them "
+            "train alike, or allow more",
+            TimeoutError,
+        )
+    return (
+        f"all {trial.size} ranks that train together waited for each other {limit}: let them make the same "
+        "collective calls in the same order",
+        TimeoutError,
+    )
 
 
 def meeting_file(trial: Trial) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import override
 
 from evo.objectives import Interrupted, Trial
@@ -63,6 +65,20 @@ class RowLogger(TensorBoardLogger):
     def _write(self, tag: str, data: HParamsPluginData) -> None:
         value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
         self.experiment._get_file_writer().add_summary(Summary(value=[value]))
+
+
+def forget_from(loggers: Iterable[Logger], step: int) -> None:
+    """Tell TensorBoard that a training goes on from a step: what its files hold of that one and later ones is void.
+
+    Args:
+        loggers: Of the training; those for TensorBoard are told.
+        step: The first that is logged again.
+    """
+    for logger in loggers:
+        # Where a logger writes nothing, on ranks but the first, Lightning puts something else in the writer's place.
+        if isinstance(logger, TensorBoardLogger) and isinstance(logger.experiment, SummaryWriter):
+            start = Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
+            logger.experiment._get_file_writer().add_event(start)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -13,21 +13,13 @@ from typing import Any, ClassVar, TypeAlias, final, get_args
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from evo.lightning.activities import Activities, check_profiler, make_profiler
-from evo.lightning.callbacks import (
-    CHECKPOINT,
-    STATE,
-    BestWeights,
-    KeepSigterm,
-    Mode,
-    SaveState,
-    TrialReport,
-    WholeFiles,
-)
+from evo.lightning.callbacks import KeepSigterm, Stopping
+from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, SaveState, WholeFiles, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import meeting_file, process_group
@@ -35,6 +27,7 @@ from evo.lightning.hparams import row_logger
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
 from evo.lightning.predictions import Predictions
+from evo.lightning.reports import Mode, TrialReport
 from evo.lightning.stacked import Place, keep_stacked
 from evo.objectives import Trial
 
@@ -63,9 +56,9 @@ class LightningObjective:
     parameter (an inactive conditional one) has the constructor's default.
 
     Training is seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file,
-    `hparams.yaml`, and `best.ckpt` (weights only). An attempt that was interrupted or killed is continued from the
-    state that it saved; one without a state starts in an empty folder: what is left there is removed first.
-    Module-level classes and plain values keep an objective picklable, which it must be to reach the process that
+    `hparams.yaml`, and `best.ckpt` (the weights of the best value). An attempt that was interrupted or killed is
+    continued from the state that it saved; one without a state starts in an empty folder: what is left there is removed
+    first. Module-level classes and plain values keep an objective picklable, which it must be to reach the process that
     trains.
 
     Args:
@@ -75,10 +68,12 @@ class LightningObjective:
             own parameters stay the same: `setup` runs once for each stage, `prepare_data` once on each node.
         max_epochs: The most epochs that a training may take, at least 1; -1 for no limit (then trainer needs max_time
             or max_steps). It may also be given in trainer.
-        monitor: Name of the metric that is the loss, as the module logs it in its validation.
+        monitor: Name of the metric that is the loss, as the module logs it: in its validations, or some of them; in
+            training, or in `on_train_epoch_end`, when validations do not log it.
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
         early_stopping: Arguments of Lightning's EarlyStopping, which watches the monitored metric unless told
-            otherwise; its patience is 3 validations by default. False or None: no early stopping.
+            otherwise; its patience is 3 values of that by default, and one that is absent is no error without `strict`.
+            True: the defaults, unless the module or trainer brings an EarlyStopping. False or None: no early stopping.
         trainer: Further arguments of Lightning's Trainer; they win over evo's (no progress bar, the best kind of
             device, no sanity check, TensorBoard's logger). Copied for every training, so that no callback remembers
             the last one. Values may be sections, a logger's for example; its save_dir is the individual's folder.
@@ -88,7 +83,8 @@ class LightningObjective:
             shape, and what their dataset does at random (augmentation) it does only once.
 
     Raises:
-        ValueError: A setting is out of range, or trainer sets what the objective sets itself.
+        ValueError: A setting is out of range, trainer sets what the objective sets itself, or there would be no
+            validation.
 
     Example:
         >>> from evo.problems.digits import Digits, DigitsNet
@@ -134,6 +130,9 @@ class LightningObjective:
         if not isinstance(epochs, int) or (epochs < 1 and epochs != -1):
             raise ValueError(f"max_epochs is {epochs!r}: it must be at least 1, or -1 for no limit.")
 
+        limit_batches = settings.get("limit_val_batches")
+        check_validations(epochs, settings.get("check_val_every_n_epoch"), limit_batches)
+
     def __call__(self, params: Mapping[str, Any], trial: Trial) -> float:
         """Trains and returns the loss: the best monitored value, negative for mode "max".
 
@@ -146,8 +145,10 @@ class LightningObjective:
         activities, see `evo.lightning.activities`.
 
         Raises:
-            ValueError: A parameter that no constructor takes, or a monitored metric that the module does not log.
+            ValueError: A parameter that no constructor takes, a monitored metric that the module does not log, or no
+                validation in time.
             FloatingPointError: The monitored metric was NaN or infinite.
+            TimeoutError: Another rank of the worker did not come, see trial.collective_timeout.
             Interrupted: The trial was interrupted, and the training has saved its state.
             Exception: Whatever the training raises, unchanged.
         """
@@ -158,6 +159,7 @@ class LightningObjective:
         logs = trial.rank == 0 and (self.trainer or {}).get("logger") is not False
         with (
             quiet(trial.rank),
+            short_refusals(),
             limited_memory(trial),
             row_logger(trial, params, writes=logs) as logger,
             process_group(trial) as group,
@@ -166,13 +168,15 @@ class LightningObjective:
                 module, data = self._build(shares, trial)
                 group.wait()
                 report = TrialReport(trial, params, self.monitor, self.mode, group)
-                saving = [BestWeights(trial.folder, self.monitor, self.mode), SaveState(trial, group)]
-                callbacks = [KeepSigterm(), report, *self._stopping(shares), *saving]
-                trainer, profiler = self._make_trainer(shares, trial, callbacks, logger)
+                weights = BestWeights(trial.folder, report)
+                # The state first: it has the best weights saved before another callback changes them.
+                own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
+                trainer, profiler = self._make_trainer(shares, trial, [*own, weights], logger)
+                check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
                 trial.times = profiler.seconds
                 last = state if state.exists() else None
                 with profiler.ended():
-                    # The file is our own: it may hold more than weights.
+                    # The file is this individual's own: it may hold more than weights.
                     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
             except BaseException:
                 self._kept.drop()  # It may be half set up.
@@ -205,12 +209,13 @@ class LightningObjective:
                 "nodes, give a run directory that all of them see; or train this one again."
             )
         shares = self._share_out(params)
-        with quiet(0):
+        with quiet(0), short_refusals():
             module, data = self._build(shares, trial)
             predictions = [Predictions()] if trial.results else []
             trainer, profiler = self._make_trainer(shares, trial, [KeepSigterm(), *predictions], logger=False)
             with profiler.ended():
-                results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
+                # The file is this individual's own: it may hold more than weights.
+                results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=False)
             self._kept.release()
         if trial.results:
             trial.metrics["confusion"] = predictions[0].write(trial.results)
@@ -268,13 +273,13 @@ class LightningObjective:
             keep_stacked(data, self.keep_data, trial.gpu_memory)
         return data
 
-    def _stopping(self, shares: Shares) -> list[L.Callback]:
+    def _stopping(self, shares: Shares, report: TrialReport) -> list[L.Callback]:
         if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
             return []
         given = _make(shares["early_stopping"])
         if given.setdefault("monitor", self.monitor) == self.monitor:
             given.setdefault("mode", self.mode)
-        return [EarlyStopping(**given)]
+        return [Stopping(report, yields=self.early_stopping is True, **given)]
 
     def _make_trainer(
         self, shares: Shares, trial: Trial, callbacks: list[L.Callback], logger: TensorBoardLogger | bool
@@ -289,12 +294,32 @@ class LightningObjective:
         environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
         plugins = [environment, *_as_list(given.pop("plugins", None))]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins.append(WholeFiles())
+            plugins.append(WholeFiles(trial.folder))
         # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
         spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
         settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given
+        if any(isinstance(callback, ProgressBar) for callback in callbacks):
+            settings["enable_progress_bar"] = True
         own: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "profiler": profiler}
         return L.Trainer(**settings, **own, default_root_dir=trial.folder), profiler
+
+
+def check_validations(epochs: int | None, every: int | None, batches: float | None) -> None:
+    """Make sure that a training has a validation at all.
+
+    Args:
+        epochs: The most that it may take; -1: no limit.
+        every: After so many there is one; None: not counted by epochs, or not said.
+        batches: Of a validation, Lightning's limit_val_batches; 0: there is to be none.
+
+    Raises:
+        ValueError: It ends before its first one.
+    """
+    if epochs is not None and every is not None and batches != 0 and 0 < epochs < every:
+        raise ValueError(
+            f"trainer sets check_val_every_n_epoch to {every}, but max_epochs is {epochs}: there would be no "
+            "validation. Make it smaller; or set limit_val_batches to 0 if there is to be none."
+        )
 
 
 def _remove_leftovers(trial: Trial) -> None:

@@ -1,0 +1,219 @@
+"""What a training tells the trial: its losses one after another, and the best of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, final
+
+import lightning as L
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from typing_extensions import override
+
+from evo.lightning.group import ALONE, Group
+from evo.objectives import Trial
+
+Mode = Literal["min", "max"]
+
+
+@final
+@dataclass(frozen=True)
+class Best:
+    """The best value of a training: its epoch (counted from 1), loss (minimised) and finite metrics."""
+
+    epoch: int
+    loss: float
+    metrics: dict[str, float]
+
+
+@final
+class TrialReport(L.Callback):
+    """Reports every monitored value to the trial, remembers the best one, and ends the training when the trial says so.
+
+    The loss is the monitored metric, with its sign turned for mode "max". A metric that is logged in validations is
+    taken from these, and a step is one validation, counted from 0; with Lightning's defaults, an epoch. One that only
+    training logs, in its steps or in `on_train_epoch_end`, is taken at the end of each epoch, and a step is an epoch.
+    What does not come in a validation, or an epoch, is not reported for that one. A sanity check, the validation
+    before any training, counts for nothing. Of equal values the earliest is the best, as for ModelCheckpoint.
+
+    Args:
+        trial: Gets the reports.
+        parameters: The individual's, for the loggers.
+        monitor: Name of the metric.
+        mode: Whether it is to be small or large.
+        group: The processes that train together.
+
+    Attributes:
+        epochs: How many epochs were trained, the one that was cut short included.
+        best: The best value, None before the first one.
+        is_unsaved: Whether the weights that it belongs to are still to be saved.
+        is_kept: Whether what this knows belongs into the checkpoint that is being made.
+
+    Raises:
+        ValueError: Only some of the processes that train together have the monitored metric.
+        FloatingPointError: The monitored metric was NaN or infinite.
+    """
+
+    def __init__(
+        self, trial: Trial, parameters: Mapping[str, Any], monitor: str, mode: Mode, group: Group = ALONE
+    ) -> None:
+        super().__init__()
+        self.epochs = 0
+        self.best: Best | None = None
+        self.is_unsaved = self.is_kept = False
+        self.monitor, self.mode = monitor, mode
+        self._group = group
+        self._trial = trial
+        self._parameters = parameters
+        self._sign = 1.0 if mode == "min" else -1.0
+        self._step = 0
+        self._looked_at = 0  # the last epoch whose end was looked at
+        # Tensors are new where a metric was logged anew: callback_metrics keeps the old ones.
+        self._before_validation: dict[str, Tensor] = {}
+        self._before_epoch: dict[str, Tensor] = {}
+        # Names that were logged, on any process.
+        self._in_training: set[str] = set()
+        self._in_validation: set[str] = set()
+        # Whether the monitored metric was logged where callbacks do not see it.
+        self._in_validation_steps = False
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        if not self.is_kept:
+            return {}
+        best = None if self.best is None else asdict(self.best)
+        logged = {"training": sorted(self._in_training), "validation": sorted(self._in_validation)}
+        return {"epochs": self.epochs, "best": best, "logged": logged, "step": self._step}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs, self._step = state_dict["epochs"], state_dict["step"]
+        self._looked_at = self.epochs
+        logged = state_dict["logged"]
+        if not isinstance(logged, Mapping):  # Earlier versions kept one list, and knew metrics of validations only.
+            logged = {"training": [], "validation": logged}
+        self._in_training, self._in_validation = set(logged["training"]), set(logged["validation"])
+        self.best = None if state_dict["best"] is None else Best(**state_dict["best"])
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for logger in trainer.loggers:
+            if not isinstance(logger, TensorBoardLogger):  # For these, RowLogger does it.
+                logger.log_hyperparams(dict(self._parameters))
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._before_epoch = dict(trainer.callback_metrics)
+
+    @override
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._before_validation = dict(trainer.callback_metrics)
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        metrics = self._gather(trainer, self._before_validation)
+        if self.monitor in metrics and self.monitor not in self._in_validation:
+            self.best = None  # What training had logged by this name is another thing.
+        self._in_validation.update(metrics)
+        if self.monitor in metrics:
+            self._take(trainer, metrics, self._step)
+        elif self.monitor in trainer.logged_metrics.keys() - trainer.callback_metrics.keys():
+            self._in_validation_steps = True
+        self._step += 1
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.epochs += 1
+
+    def end_epoch(self, trainer: L.Trainer) -> None:
+        """Take in what is known only when an epoch is over, once: for callbacks that Lightning calls last of all."""
+        if self._looked_at == self.epochs:
+            return
+        self._looked_at = self.epochs
+        metrics = self._gather(trainer, self._before_epoch)
+        self._in_training.update(metrics.keys() - self._in_validation)
+        if self.monitor in metrics and self.monitor not in self._in_validation:
+            self._take(trainer, metrics, self.epochs - 1)
+
+    def result(self) -> Best:
+        """The best value of the finished training.
+
+        Raises:
+            ValueError: There was none.
+        """
+        if self.best is None:
+            raise ValueError(
+                f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
+                f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
+                + (
+                    "It was logged in validation with on_epoch=False, of which callbacks learn nothing: leave that out."
+                    if self._in_validation_steps
+                    else "Set monitor to one of them, or log it."
+                )
+            )
+        return self.best
+
+    def _gather(self, trainer: L.Trainer, before: Mapping[str, Tensor]) -> dict[str, float]:
+        """What was logged since then: means over all processes that have it, for each has seen a share of the data."""
+        logged = trainer.callback_metrics
+        new = {name: float(value) for name, value in logged.items() if value is not before.get(name)}
+        shares = self._group.gather(new)
+        having = [rank for rank, share in enumerate(shares) if self.monitor in share]
+        if having and len(having) < len(shares):
+            raise ValueError(
+                f"Only {_ranks(having)} of the {len(shares)} that train together logged {self.monitor!r}, which is the "
+                "loss: log it on all of them, without rank_zero_only."
+            )
+        return combine(shares)
+
+    def _take(self, trainer: L.Trainer, metrics: Mapping[str, float], step: int) -> None:
+        value = metrics[self.monitor]
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{self.monitor} is {value} in epoch {trainer.current_epoch + 1}: the training diverged. A smaller "
+                "learning rate or gradient_clip_val helps where this happens often."
+            )
+        loss = self._sign * value
+        if self.best is None or loss < self.best.loss:
+            finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
+            self.best = Best(trainer.current_epoch + 1, loss, finite)
+            self.is_unsaved = True
+        self._trial.report(step, loss)
+        if self._group.highest(self._trial.should_stop):
+            trainer.should_stop = True
+
+
+def combine(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of processes that train together: means of those that all have, the others from the first that has them.
+
+    Args:
+        shares: Of each process, in their order.
+
+    Example:
+        >>> combine([{"loss": 1.0, "hits": 5.0}, {"loss": 2.0, "size": 7.0}])
+        {'loss': 1.5, 'hits': 5.0, 'size': 7.0}
+    """
+    if len(shares) == 1:
+        return dict(shares[0])
+    first: dict[str, float] = {}
+    for share in shares:
+        first = {**share, **first}
+    names = [name for share in shares for name in share]
+    return {
+        name: math.fsum(share[name] for share in shares) / len(shares)
+        if all(name in share for share in shares)
+        else first[name]
+        for name in dict.fromkeys(names)
+    }
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
