@@ -1,6 +1,6 @@
 """The run directory: what is searched, what happened, and the files of every evaluation.
 
-study.json              what is searched; written once
+study.json              what is searched; written again only when that has changed
 journal/RANK.jsonl      the events of one rank, one per line
 individuals/R-G/        the files of one evaluation
 summary.json            the completion record
@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from evo.definition import ADVICE, Definition, check_same
 from evo.events import AnyEvent, Identity
 from evo.journal import Journal, Memory, open_locked, read_journal
 from evo.limits import Params
@@ -32,7 +33,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         name: Of the study.
-        objective: What is minimised, as a user names it.
+        objective: What is minimised, by its own name.
+        definition: What it is made of; that of an older evo is unknown.
         limits: See `evo.space.Space.describe`.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
@@ -48,6 +50,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     objective: str
     limits: dict[str, dict[str, Any]]
     seed: int
+    definition: Definition = Definition()
     propagator: str = ""
     pruning: str = ""
     islands: list[int] = []
@@ -136,10 +139,13 @@ class RunDirectory:
         Raises:
             ValueError: It cannot be written, or another run writes there, or did since its events were read.
         """
-        if self.study() is None:
+        found = self.study()
+        if found is None:
             self.create(study)
         self._check_alone()
         try:
+            if found not in (None, study):
+                self._replace("study.json", study)
             self._summary.unlink(missing_ok=True)
         except OSError as error:
             raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
@@ -275,25 +281,28 @@ class Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def another_study(directory: RunDirectory | Scratch) -> str:
+    """The beginning of the message that a directory holds another study."""
+    return f"run directory {directory} holds another study"
+
+
 def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None) -> Study | None:
     """The study of a directory, after a check that it may go on, or begin, there; touches nothing."""
     found = directory.study()
     directory.check_writable()
     if found is None:
         return None
-    where = f"run directory {directory} holds another study"
-    advice = "choose another directory with --run-dir, or repeat the same command"
-    if found.objective != asked.objective:
-        raise ValueError(f"{where}: its objective is {found.objective}, not {asked.objective}; {advice}")
+    where = another_study(directory)
+    check_same(where, (found.objective, found.definition), (asked.objective, asked.definition))
     for name in [*found.limits, *asked.limits]:
         before, now = found.limits.get(name), asked.limits.get(name)
         if before != now:
-            raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
+            raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {ADVICE}")
     if list(found.limits) != list(asked.limits):
-        raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
+        raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {ADVICE}")
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
     if seed is not None and found.seed != seed:
-        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
+        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
     return found

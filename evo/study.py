@@ -18,6 +18,7 @@ import msgspec
 from evo.allocation import allocation_end
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
+from evo.definition import Definition, canonical_name, changes, check_same, define, memory
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import (
@@ -32,7 +33,6 @@ from evo.evaluation import (
 )
 from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
-from evo.objectives import describe
 from evo.plan import Plan, make_plan
 from evo.population import Population
 from evo.propagators import Propagator
@@ -40,7 +40,7 @@ from evo.pruning import Rungs
 from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
-from evo.rundir import RunDirectory, Scratch, Study, find_study
+from evo.rundir import RunDirectory, Scratch, Study, another_study, find_study
 from evo.search import search
 from evo.signals import StopSignals
 from evo.transport import Stuck, Transport, together
@@ -82,9 +82,8 @@ def run_study(
     places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
-    study = _agree_on_study(
-        _make_study(config, plan, describe(objective), directory), config.seed, directory, transport
-    )
+    asked = together(transport, lambda: _make_study(config, plan, objective, directory, transport))
+    study = _agree_on_study(asked, config.seed, directory, transport, screen)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
     with closing(directory):
@@ -94,6 +93,8 @@ def run_study(
         if conclusion is None:
             place = places[transport.rank]
             conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
+            if study.definition.settings and transport.rank == 0 and not plan.separate:
+                memory.remember(plan.objective, study.definition)
             transport.dead = transport.dead.union(conclusion.lost_ranks)
         result = Result(
             rank=transport.rank,
@@ -112,10 +113,19 @@ def _allocation_end(transport: Transport) -> float | None:
     return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
 
-def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
+def _make_study(
+    config: Config,
+    plan: Plan,
+    objective: Callable[..., Any] | Named,
+    directory: RunDirectory | Scratch,
+    transport: Transport,
+) -> Study:
+    """The study that is asked for; the first rank's, by which the others go, knows what the objective is made of."""
+    knows = transport.rank == 0 and isinstance(directory, RunDirectory)
     return Study(
         name=directory.path.name,
-        objective=objective,
+        objective=canonical_name(objective),
+        definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
         limits=plan.space.describe(),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
@@ -128,11 +138,36 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
     )
 
 
-def _agree_on_study(asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport) -> Study:
+def _agree_on_study(
+    asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport, screen: Screen
+) -> Study:
     """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks."""
     found = together(transport, lambda: find_study(directory, asked, seed) if transport.rank == 0 else None)
+    if found is not None:
+        if changed := changes(found.definition, asked.definition):
+            screen.remark(
+                f"the objective {asked.objective} has changed since {directory} recorded it: {', '.join(changed)}; "
+                "the losses of before are kept beside the new ones, for a search anew choose another run directory"
+            )
+        known = asked.definition.settings or found.definition.settings
+        definition = msgspec.structs.replace(asked.definition, settings=known)
+        name = asked.objective if definition.file else found.objective
+        found = msgspec.structs.replace(found, objective=name, definition=definition)
     said = transport.gather(msgspec.json.encode(found or asked).decode())
     return msgspec.json.decode(said[0], type=Study)
+
+
+def _with_settings(study: Study, settings: dict[str, Any], directory: RunDirectory | Scratch) -> Study:
+    """The study with what its objective was found to depend on when it was loaded.
+
+    Raises:
+        ValueError: The run directory holds a study of another one.
+    """
+    if not settings:
+        return study
+    new = msgspec.structs.replace(study.definition, settings=settings)
+    check_same(another_study(directory), (study.objective, study.definition), (study.objective, new))
+    return msgspec.structs.replace(study, definition=new)
 
 
 def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
@@ -200,8 +235,11 @@ def _search(
     session = transport.gather(uuid.uuid4().hex)[0]
     with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
-        together(transport, lambda: evaluator.open(plan.space.names))
-        together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
+        settings = together(transport, lambda: evaluator.open(plan.space.names))
+        together(
+            transport,
+            lambda: directory.begin(_with_settings(study, settings, directory)) if transport.rank == 0 else None,
+        )
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
         if team.leaders is None or journal is None:

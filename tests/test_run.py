@@ -708,8 +708,8 @@ def test_losses_of_nan_are_never_the_best_and_never_on_disk(here: Path) -> None:
         (nasty.good, LIMITS, {"evaluations": 2.5}, "evaluations is 2.5"),
         (nasty.good, LIMITS, {"evaluate": "fast"}, "evaluate is 'fast'"),
         (lambda: 0.0, LIMITS, {}, "an objective takes"),
-        (lambda params: 0.0, LIMITS, {"evaluate": "process"}, "cannot be sent to a child process"),
-        (lambda params: 0.0, LIMITS, {"time_limit": 5}, "cannot be sent to a child process"),
+        (partial(print, (n for n in ())), LIMITS, {"evaluate": "process"}, "cannot be sent to a child process"),
+        (partial(print, (n for n in ())), LIMITS, {"time_limit": 5}, "cannot be sent to a child process"),
         (nasty.good, LIMITS, {"run_dir": "/dev/null/below"}, "/dev/null/below"),
     ],
 )
