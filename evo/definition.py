@@ -152,6 +152,9 @@ def _define_object(objective: Callable[..., Any]) -> Definition:
             places.append(find_place(file))
         elif code := code_of(thing):
             codes[name] = code
+        for base in getattr(thing, "__mro__", ()):
+            if base.__module__ == thing.__module__:
+                waiting.append((f"{module}.{base.__qualname__}".strip("."), base))
         for function in functions_of(thing):
             for variable, value in globals_read(function):
                 if is_plain(value):
@@ -206,9 +209,16 @@ def _is_same_code(one: str, other: str) -> bool:
 
 def _refuse(where: str, what: str, found: list[tuple[str, Any, Any]]) -> None:
     if found:
-        told = [f"{path or 'it'} was {brief(before)} and is {brief(now)}" for path, before, now in found[:_MOST_SHOWN]]
+        told = [_told(path, before, now) for path, before, now in found[:_MOST_SHOWN]]
         more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
         raise ValueError(f"{where}: {what} differs: {'; '.join(told)}{more}; {ADVICE}")
+
+
+def _told(path: str, before: Any, now: Any) -> str:
+    above, _, last = path.rpartition(".")
+    if last == CODE:
+        return f"{above or 'it'} has other code"
+    return f"{path or 'it'} was {brief(before)} and is {brief(now)}"
 
 
 def _file_of(module: str, objective: str) -> str:

@@ -81,7 +81,7 @@ class Describer:
             arguments = [self.describe(each) for each in value.args]
             return {"partial": self.describe(value.func), "args": arguments, "keywords": keywords}
         if isinstance(value, types.MethodType):
-            return {"method": self.name(value.__func__), "of": self.describe(value.__self__)}
+            return {"method": self.name(value.__func__), "self": self.describe(value.__self__)}
         if isinstance(value, types.ModuleType):
             return {"module": value.__name__}
         if isinstance(value, dict | types.MappingProxyType):
@@ -155,13 +155,13 @@ class Describer:
         elif isinstance(value, tuple):  # A named one.
             state = dict(zip(getattr(kind, "_fields", map(str, range(len(value)))), value, strict=False))
         elif hasattr(value, "state_dict") and hasattr(value, "named_parameters"):
-            state = _public(attributes_of(value)) | {"state": dict(value.state_dict())}
+            state = _public(value) | {"state": dict(value.state_dict())}
         elif _is_users(kind):
             own = getattr(kind, "__getstate__", None)
             has_own = own is not None and own is not getattr(object, "__getstate__", None)
             state = own(value) if has_own else attributes_of(value)  # type: ignore[misc]
         elif kind.__module__.partition(".")[0] not in sys.stdlib_module_names or isinstance(value, _WITH_STATE):
-            state = _public(attributes_of(value)) if not isinstance(value, _WITH_STATE) else vars(value)
+            state = vars(value) if isinstance(value, _WITH_STATE) else _public(value)
         about: dict[str, Any] = {"class": self.name(kind)}
         if not _is_named(kind):
             about["made"] = self.describe(kind)
@@ -270,9 +270,18 @@ def attributes_of(value: Any) -> dict[str, Any]:
     return {**found, **getattr(value, "__dict__", {})}
 
 
-def _public(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what others have written: what begins with an underline may be of this process, as a process number is."""
-    return {name: value for name, value in state.items() if not str(name).startswith("_")}
+def _public(value: Any) -> dict[str, Any]:
+    """Attributes of an instance that others have written: what begins with an underline may be of this process alone,
+    as a process number is, unless it is an argument of the constructor.
+    """
+    arguments = {f"_{name}" for kind in type(value).__mro__ for name in _arguments(kind)}
+    state = attributes_of(value)
+    return {name: each for name, each in state.items() if name in arguments or not str(name).startswith("_")}
+
+
+def _arguments(kind: type) -> list[str]:
+    code = getattr(vars(kind).get("__init__"), "__code__", None)
+    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else []
 
 
 def _is_named(kind: type) -> bool:

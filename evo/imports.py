@@ -6,12 +6,15 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import os
+import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 from evo.places import Place, Source, digest_of, is_local, read_source
 
@@ -70,15 +73,15 @@ def find_module(name: str, path: Sequence[str] | None = None) -> Path | None:
         name: Dotted. No package above it is run.
         path: Where to look; None: where Python does.
     """
-    spec = _find_specs(name, path)[-1]
-    origin = spec.origin if spec is not None and (spec.has_location or spec.origin == "frozen") else None
-    return Path(origin) if origin and origin != "frozen" else None
+    specs = _find_specs(name, path)
+    spec = specs[-1] if len(specs) == name.count(".") + 1 else None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 def is_module(name: str) -> bool:
     """Whether there is such a module, with a file or built in."""
-    spec = _find_specs(name, None)[-1]
-    return spec is not None and spec.origin is not None
+    specs = _find_specs(name, None)
+    return len(specs) == name.count(".") + 1 and specs[-1] is not None and specs[-1].origin is not None
 
 
 class _Walk:
@@ -114,7 +117,7 @@ class _Walk:
         if not is_local(importer.file):
             self.others.add(name)  # Of what is installed, its own imports and its requirements tell enough.
             return []
-        path = [str(importer.root), str(importer.file.parent), *map(str, self.directories), *sys.path]
+        path = [str(importer.root), *map(str, self.directories), *sys.path]
         specs = _find_specs(name, path)
         if specs[0] is None and (directory := _find_above(name.partition(".")[0], importer.file)):
             self.directories.append(directory)
@@ -151,27 +154,37 @@ def _read(file: Path) -> Source:
 def _find_specs(name: str, path: Sequence[str] | None) -> list[ModuleSpec | None]:
     """Of a dotted name's every step; ends with None at the first that is not found."""
     steps = name.split(".")
-    specs: list[ModuleSpec | None] = []
-    places: Sequence[str] | None = path
-    for depth in range(1, len(steps) + 1):
-        specs.append(_find_spec(".".join(steps[:depth]), places, is_top=depth == 1))
-        spec = specs[-1]
-        if spec is None or (spec.submodule_search_locations is None and depth < len(steps)):
-            return specs if spec is None else [*specs, None]
-        places = list(spec.submodule_search_locations or ())
+    specs: list[ModuleSpec | None] = [_find_top(steps[0], sys.path if path is None else path)]
+    for depth in range(2, len(steps) + 1):
+        above = specs[-1]
+        if above is None:
+            break
+        specs.append(_find_in(".".join(steps[:depth]), list(above.submodule_search_locations or ())))
     return specs
 
 
-def _find_spec(name: str, path: Sequence[str] | None, *, is_top: bool) -> ModuleSpec | None:
-    if is_top and (name in sys.builtin_module_names or name in sys.stdlib_module_names):
-        path = None
+def _find_top(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    spec = None if name in sys.stdlib_module_names else _find_in(name, path)
     try:
-        spec = PathFinder.find_spec(name, path) if path is not None else None
-        if spec is None and is_top:
-            # What finders of other kinds know: built-in modules, editable installations.
-            spec = importlib.util.find_spec(name)
+        # What finders of other kinds know: built-in modules, editable installations.
+        return spec or importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
         return None
+
+
+def _find_in(name: str, folders: Sequence[str]) -> ModuleSpec | None:
+    """As Python's own finder of paths does, but without any package above being loaded."""
+    portions: list[str] = []
+    for folder in folders:
+        finder: Any = pkgutil.get_importer(folder or os.getcwd())
+        spec = finder.find_spec(name) if finder is not None else None
+        if spec is not None and spec.loader is not None:
+            return spec  # type: ignore[no-any-return]
+        portions += spec.submodule_search_locations or () if spec is not None else ()
+    if not portions:
+        return None
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = portions
     return spec
 
 

@@ -46,6 +46,15 @@ class Reference:
         return f"{place.name if place else self.place}:{self.name}"
 
     @property
+    def exists(self) -> bool:
+        """Whether its module or file is found."""
+        try:
+            self.where()
+        except ValueError:
+            return False
+        return True
+
+    @property
     def is_heavy(self) -> bool:
         """Whether its module imports torch or the like, itself or through others; seen without running it.
 

@@ -146,8 +146,9 @@ def _agree_on_study(
     if found is not None:
         if changed := changes(found.definition, asked.definition):
             screen.remark(
-                f"the objective {asked.objective} has changed since {directory} recorded it: {', '.join(changed)}; "
-                "the losses of before are kept beside the new ones, for a search anew choose another run directory"
+                f"run directory {directory}: its objective {asked.objective} has changed since then: "
+                f"{', '.join(changed)}; the search goes on, and compares earlier losses with those of now: for another "
+                "search choose another directory with --run-dir"
             )
         known = asked.definition.settings or found.definition.settings
         definition = msgspec.structs.replace(asked.definition, settings=known)

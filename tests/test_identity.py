@@ -176,7 +176,7 @@ WAYS: list[Callable[[Any], Any]] = [
     lambda centre: Distance(np.full(100, centre)),
     lambda centre: Distance(np.float32(centre)),
     lambda centre: Distance(np.array([centre], dtype=object)),
-    lambda centre: Distance(list(range(1000)) + [centre]),
+    lambda centre: Distance([*range(1000), centre]),
     lambda centre: Distance("a" * 10_000 + str(centre)),
     lambda centre: Distance(Point(0.0, centre)),
     lambda centre: Distance(Number(centre)),
