@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from evo.differences import CODE, brief, differences, same_name, shortened
-from evo.identity import Describer, code_of, functions_of, globals_read, is_plain, module_name
+from evo.functions import code_of, functions_of, globals_read
+from evo.identity import Describer, is_plain, module_name
 from evo.imports import find_module, survey
 from evo.places import Place, digest_of, find_place, is_local
 from evo.references import Named, Reference

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import dis
 import enum
 import functools
-import inspect
 import math
 import re
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from evo.differences import digest, json_of
+from evo.functions import code_digest, code_of_class
 from evo.places import find_place, is_local
 
 _DEEPEST = 16  # Levels below which only the class of a thing counts.
@@ -101,7 +100,7 @@ class Describer:
         if _is_named(value):
             return {"type": name}
         state = {key: each for key, each in vars(value).items() if not key.startswith("__") and _plain(each)[1]}
-        return {"type": name, **self._mapping(state), "code": _code_of_class(value)}
+        return {"type": name, **self._mapping(state), "code": code_of_class(value)}
 
     def _function(self, value: types.FunctionType) -> Any:
         name = self.name(value)
@@ -112,7 +111,7 @@ class Describer:
             except ValueError:  # Not assigned yet.
                 continue
         if "<" in name:  # Its name does not tell it from others.
-            parts["code"] = codedigest(value)
+            parts["code"] = code_digest(value)
             defaults = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
             parts |= {"defaults": [self.describe(each) for each in defaults]} if defaults else {}
         given = {key: each for key, each in vars(value).items() if key != "__wrapped__"}
@@ -184,43 +183,6 @@ def module_name(name: str) -> tuple[str, Path | None]:
         return ("" if name == "__main__" else name), None
     place = find_place(Path(file))
     return place.name, place.file
-
-
-def codedigest(function: types.FunctionType) -> str:
-    """A digest of a function's code, with the version of Python that it is for."""
-    text = _code_text(function.__code__, skips=function.__doc__)
-    return f"{sys.version_info.major}.{sys.version_info.minor}:{digest(text.encode('utf-8', 'replace'))}"
-
-
-def code_of(thing: Any) -> str:
-    """A digest of the code of a function or class; empty: it has none."""
-    if isinstance(thing, types.FunctionType):
-        return codedigest(thing)
-    return _code_of_class(thing) if isinstance(thing, type) else ""
-
-
-def functions_of(thing: Any) -> list[types.FunctionType]:
-    """A function itself, or the functions of a class."""
-    values = list(vars(thing).values()) if isinstance(thing, type) else [thing]
-    bare = [getattr(each, "__func__", None) or getattr(each, "fget", None) or each for each in values]
-    return [inspect.unwrap(each) for each in bare if isinstance(each, types.FunctionType)]
-
-
-def globals_read(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """The global names that a function reads and no part of it assigns, with their values."""
-    read, assigned = dict[str, None](), set[str]()
-    codes = [function.__code__]
-    while codes:
-        code = codes.pop()
-        codes += [each for each in code.co_consts if isinstance(each, types.CodeType)]
-        for step in dis.get_instructions(code):
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                read[step.argval] = None
-            elif step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                assigned.add(step.argval)
-    for name in read:
-        if name in function.__globals__ and name not in assigned and not name.startswith("__"):
-            yield name, function.__globals__[name]
 
 
 def is_plain(value: Any) -> bool:
@@ -301,22 +263,3 @@ def _full_name(kind: type) -> str:
 def _is_users(kind: type) -> bool:
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return kind.__module__ == "__main__" or bool(file and is_local(Path(file)))
-
-
-def _code_of_class(kind: type) -> str:
-    digests = [f"{each.__qualname__} {codedigest(each)}" for each in functions_of(kind)]
-    return f"{sys.version_info.major}.{sys.version_info.minor}:{digest(' '.join(sorted(digests)).encode())}"
-
-
-def _code_text(code: types.CodeType, skips: str | None = None) -> str:
-    constants = [
-        _code_text(each) if isinstance(each, types.CodeType) else _constant_text(each)
-        for place, each in enumerate(code.co_consts)
-        if place or each != skips
-    ]
-    return repr((code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, constants))
-
-
-def _constant_text(constant: Any) -> str:
-    """A frozenset has its members in an order of this process."""
-    return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)

@@ -44,6 +44,7 @@ LAYERS = [
     "evo.places",
     "evo.imports",
     "evo.differences",
+    "evo.functions",
     "evo.identity",
     "evo.references",
     "evo.objectives",

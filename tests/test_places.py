@@ -176,8 +176,8 @@ def test_the_requirements_of_what_is_installed_count_without_extras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, requires in (
-        ("Some_Thing", "other.thing>=1; python_version > '3'"),
-        ("other-thing", "torch"),
+        ("Some_Thing", "Other.Thing>=1; python_version > '3'"),
+        ("other_thing", "torch"),
         ("light", "torch; extra == 'gpu'"),
     ):
         folder = tmp_path / f"{name}-1.0.dist-info"
@@ -187,16 +187,8 @@ def test_the_requirements_of_what_is_installed_count_without_extras(
     monkeypatch.syspath_prepend(str(tmp_path))
     _needs_heavy.cache_clear()
     importlib.invalidate_caches()
-    found = {
-        name: _needs_heavy(name) for name in ("module_of_some_thing", "module_of_light", "light", "numpy", "absent")
-    }
-    assert found == {
-        "module_of_some_thing": True,
-        "module_of_light": False,
-        "light": False,
-        "numpy": False,
-        "absent": False,
-    }
+    assert _needs_heavy("module_of_some_thing")
+    assert not any(map(_needs_heavy, ("module_of_light", "light", "numpy", "absent")))
 
 
 def test_comments_formatting_and_docstrings_do_not_change_code(tmp_path: Path) -> None:

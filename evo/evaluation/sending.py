@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from evo.evaluation.inline import one_line
-from evo.identity import attributes_of, functions_of, globals_read
+from evo.functions import functions_of, globals_read
+from evo.identity import attributes_of
 from evo.references import Named
 
 _MAIN = "__main__"
