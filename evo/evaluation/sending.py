@@ -81,8 +81,19 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
 def unpack(content: bytes) -> Any:
     """The objective, in the child; what it brings of the rank's main module is found in that of this process."""
     sent = pickle.loads(content)
+    for name, member in sent.members.items():
+        _name_inner(member, name)
     vars(sys.modules[_MAIN]).update(sent.members)
     return sent.objective
+
+
+def _name_inner(thing: Any, name: str) -> None:
+    """Let classes inside of a class that came by value have their whole name again, by which pickle looks for them."""
+    if isinstance(thing, type) and thing.__module__ == _MAIN:
+        thing.__qualname__ = name
+        for inner, value in list(vars(thing).items()):
+            if isinstance(value, type) and value.__name__ == inner and value is not thing:
+                _name_inner(value, f"{name}.{inner}")
 
 
 @contextmanager
@@ -167,7 +178,7 @@ class _Notes:
             top = thing.__qualname__.partition(".")[0]
             found = vars(sys.modules[_MAIN]).get(top)
             self.members[top] = thing if found is None else found
-        elif getattr(type(thing), "is_cuda", None) is not None and thing.is_cuda:
+        elif getattr(thing, "is_cuda", False) is True:
             raise TypeError(f"a tensor on {thing.device}, whose memory belongs to this process")
 
 
