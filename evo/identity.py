@@ -11,7 +11,7 @@ import re
 import sys
 import types
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -159,6 +159,12 @@ class Describer:
             own = getattr(kind, "__getstate__", None)
             has_own = own is not None and own is not getattr(object, "__getstate__", None)
             state = own(value) if has_own else attributes_of(value)  # type: ignore[misc]
+        elif kind.__module__ == "operator":  # itemgetter and its like.
+            state = list(value.__reduce__()[1])
+        elif isinstance(value, Mapping):
+            state = dict(value)
+        elif isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) <= _READABLE:
+            state = list(value)
         elif kind.__module__.partition(".")[0] not in sys.stdlib_module_names or isinstance(value, _WITH_STATE):
             state = vars(value) if isinstance(value, _WITH_STATE) else _public(value)
         about: dict[str, Any] = {"class": self.name(kind)}

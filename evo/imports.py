@@ -148,7 +148,7 @@ def _read(file: Path) -> Source:
     try:
         return read_source(file)
     except (OSError, SyntaxError, ValueError):
-        return Source((), frozenset(), "")
+        return Source((), frozenset())
 
 
 def _find_specs(name: str, path: Sequence[str] | None) -> list[ModuleSpec | None]:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,10 @@ class Source:
     Args:
         imports: All of them, also those inside of functions.
         attributes: Names that follow a dot anywhere.
-        digest: Of its code: comments, formatting and docstrings do not change it.
     """
 
     imports: tuple[Import, ...]
     attributes: frozenset[str]
-    digest: str
 
     @property
     def level(self) -> int:
@@ -112,26 +111,40 @@ def read_source(file: Path) -> Source:
         OSError: It cannot be read.
         SyntaxError: It is not valid Python, like ValueError.
     """
-    state = file.stat()
-    return _read(file, state.st_mtime_ns, state.st_size)
+    return _read(file, _state(file))
 
 
 def digest_of(file: Path) -> str:
-    """The digest of a file's code; of its bytes if it is not valid Python; empty: it cannot be read."""
+    """A digest of a file's code, which comments, formatting and docstrings do not change; empty: it cannot be read.
+
+    Of a file that is not valid Python, it is that of its bytes.
+    """
     try:
-        return read_source(file).digest
-    except (SyntaxError, ValueError):
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        return _digest(file, _state(file))
     except OSError:
         return ""
 
 
 @functools.lru_cache(maxsize=4096)
-def _read(file: Path, time: int, size: int) -> Source:
+def _read(file: Path, state: tuple[int, int]) -> Source:
     tree = ast.parse(file.read_bytes())
     imports = tuple(_imports(tree))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return Source(imports, attributes, hashlib.sha256(_bare(tree).encode("utf-8", "replace")).hexdigest()[:16])
+    return Source(imports, attributes)
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest(file: Path, state: tuple[int, int]) -> str:
+    content = file.read_bytes()
+    with suppress(SyntaxError, ValueError, RecursionError):
+        content = _bare(ast.parse(content)).encode("utf-8", "replace")
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """What changes when a file is written."""
+    state = file.stat()
+    return state.st_mtime_ns, state.st_size
 
 
 def _imports(node: ast.AST) -> Iterator[Import]:

@@ -145,7 +145,9 @@ class RunDirectory:
         self._check_alone()
         try:
             if found not in (None, study):
-                self._replace("study.json", study)
+                # What another evo has written there beside is not lost.
+                recorded = msgspec.json.decode((self.path / "study.json").read_bytes())
+                self._replace("study.json", {**recorded, **msgspec.to_builtins(study)})
             self._summary.unlink(missing_ok=True)
         except OSError as error:
             raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None

@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import operator
 import os
 import random
 import subprocess
 import sys
 import threading
 import types
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from evo.differences import brief, differences, shortened
 from evo.identity import Describer
@@ -74,6 +78,10 @@ class Pickled:
 class Settings:
     centre: Any
     kept: list[int] = field(default_factory=list, compare=False)
+
+
+class Record(msgspec.Struct):
+    centre: Any
 
 
 class Number(int):
@@ -185,6 +193,11 @@ WAYS: list[Callable[[Any], Any]] = [
     lambda centre: Distance(types.SimpleNamespace(centre=centre)),
     lambda centre: Distance(argparse.Namespace(centre=centre)),
     lambda centre: Distance(lambda params: centre),
+    lambda centre: operator.itemgetter(f"x{centre}"),
+    lambda centre: Distance(Record(centre)),
+    lambda centre: Distance(ChainMap({"a": centre}, {})),
+    lambda centre: Distance(np.vectorize(functools.partial(distance, centre=centre))),
+    lambda centre: Distance(LogisticRegression(C=centre)),
 ]
 
 

@@ -19,6 +19,7 @@ from evo.definition import Definition, canonical_name, check_same, define
 from evo.places import is_local
 from evo.references import Reference
 from evo.run import main
+from evo.session import _study_name
 
 LIMITS = {"x": (-5.0, 5.0)}
 CENTRE = 1.0
@@ -194,6 +195,17 @@ def test_one_objective_has_one_study_by_whatever_name_and_from_wherever(
     assert capfd.readouterr() == ("", "")
     assert recorded(project / "run")["objective"] == "pkg.tune:loss"
     assert len((project / "run" / "journal" / "0.jsonl").read_text().split('"Started"')) == 10
+
+
+def test_the_folder_of_a_study_has_one_name_unless_an_older_evo_has_given_it_another(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    names = ["pkg/tune.py", "pkg.tune", f"{project}/pkg/tune.py"]
+    assert {_study_name(Reference(place, "loss")) for place in names} == {"tune-loss"}
+    (project / "runs" / "pkg.tune-loss").mkdir(parents=True)
+    (project / "runs" / "pkg.tune-loss" / "study.json").touch()
+    assert _study_name(Reference("pkg.tune", "loss")) == "pkg.tune-loss"
 
 
 def test_code_that_has_changed_is_told_once_and_the_search_goes_on(
