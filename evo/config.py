@@ -64,7 +64,7 @@ class Config:
             flat, but a tree for more than 512 workers whose objective runs in child processes; with a loss that runs
             inline, a tree passes on late, and budgets are overspent.
         evaluate: Where the objective runs: inline in the rank, or in a child process that may crash or hang. auto: in
-            a child process when its module imports torch or lightning.
+            a child process when its module imports torch, lightning or the like, itself or through others.
         time_limit: Longest time for one evaluation, written like walltime; needs a child process.
         checkpoint_interval: Time after which a long training saves its state again, written like walltime: what it
             loses at most when it is killed, a validation that is running then aside.

@@ -94,11 +94,6 @@ def make_plan(
     Raises:
         ValueError: Something does not fit; the message names it.
     """
-    if config.run_dir and describe(objective).endswith("<lambda>"):
-        raise ValueError(
-            f"objective {describe(objective)} has no name by which run directory {config.run_dir} could know it again: "
-            "define a function, or keep no files"
-        )
     separate = _is_separate(config, objective)  # Also says when there is no such objective.
     given = config.limits if config.limits is not None else limits
     if given is None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from evo.imports import find_module, is_module, survey
+from evo.places import Place, find_place, is_local, read_source
 from evo.texts import as_path
 
-# Modules that belong into the process that trains, never into a rank.
-_HEAVY = ("torch", "lightning", "pytorch_lightning", "torchvision", "evo.lightning", "evo.LightningObjective")
+_loading: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,38 @@ class Reference:
         return f"{self.place}:{self.name}"
 
     @property
+    def canonical(self) -> str:
+        """The same name by whatever path or module it is called: the module's own, from the highest package on."""
+        try:
+            place = self.where()
+        except ValueError:
+            place = None
+        return f"{place.name if place else self.place}:{self.name}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether its module or file is found."""
+        try:
+            self.where()
+        except ValueError:
+            return False
+        return True
+
+    @property
     def is_heavy(self) -> bool:
-        """Whether its module imports torch or lightning; seen in its text, without running it.
+        """Whether its module imports torch or the like, itself or through others; seen without running it.
 
         Raises:
             ValueError: There is no such module or file, or it is not Python.
         """
-        file = self._file()
-        if file.suffix != ".py":
+        place = self.where()
+        if place is None:
             return False  # Built in or compiled.
         try:
-            tree = ast.parse(file.read_bytes())
+            read_source(place.file)
         except (SyntaxError, ValueError) as error:
             raise ValueError(f"{self.kind} {self}: {self.place} is not valid Python: {error}") from None
-        for node in ast.walk(tree):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Attribute) and node.attr == "LightningObjective":
-                return True  # Of evo, whatever that is called there.
-            if any(name == heavy or name.startswith(f"{heavy}.") for name in names for heavy in _HEAVY):
-                return True
-        return False
+        return survey([place]).is_heavy
 
     def load(self) -> Callable[..., Any]:
         """Import it.
@@ -90,40 +99,66 @@ class Reference:
             target = getattr(target, part)
         return target
 
-    @property
-    def _is_file(self) -> bool:
-        return self.place.endswith(".py")
+    def where(self) -> Place | None:
+        """Where its module stands; None when that is no Python file.
 
-    def _file(self) -> Path:
+        Raises:
+            ValueError: There is no such module or file.
+        """
         if self._is_file:
             path = as_path(self.place)
             if not path.is_file():
                 raise ValueError(f"{self.kind} {self}: there is no file {self.place}")
-            return path
+            return find_place(path)
         if "" not in sys.path:
             sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
-        try:
-            spec = importlib.util.find_spec(self.place)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or spec.origin is None:
+        if not all(self.place.split(".")) or not is_module(self.place):
             raise ValueError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
-        return Path(spec.origin)
+        file = find_module(self.place)
+        return find_place(file) if file is not None and file.suffix == ".py" else None
+
+    @property
+    def _is_file(self) -> bool:
+        return self.place.endswith(".py")
 
     def _import(self) -> Any:
-        path = self._file()
+        place = self.where()
         try:
-            return _run_file(path.resolve()) if self._is_file else importlib.import_module(self.place)
+            with _as_loading(str(self)):
+                if place is not None and is_local(place.file):
+                    # Appended: nothing that is found without them may be found in them.
+                    sys.path += [str(folder) for folder in survey([place]).directories if str(folder) not in sys.path]
+                if place is not None and self._is_file:
+                    return _import_file(place)
+                return importlib.import_module(self.place)
         except (Exception, SystemExit) as error:
             raise ValueError(f"{self.kind} {self} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _run_file(file: Path) -> ModuleType:
-    """The module of a file, once; under the name of the file unless another module has that name."""
-    sys.path.insert(0, str(file.parent))  # Its neighbours, as when it is run as a script.
+def what_is_loading() -> str:
+    """The objective or class whose module this process imports right now; empty: none."""
+    return _loading[-1] if _loading else ""
+
+
+@contextmanager
+def _as_loading(name: str) -> Iterator[None]:
+    _loading.append(name)
+    try:
+        yield
+    finally:
+        _loading.pop()
+
+
+def _import_file(place: Place) -> ModuleType:
+    """The module of a file, once: in its package if it is in one, or else as a script with its neighbours."""
+    if place.package and "." not in place.file.stem and not _is_taken(place):
+        _put_first(place.root)
+        return importlib.import_module(place.name)
+    file = place.file
+    _put_first(file.parent)
     name = file.stem
     if name in sys.stdlib_module_names or getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
-        name = str(file)
+        name = str(file)  # Another module has the name of the file.
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
@@ -136,6 +171,26 @@ def _run_file(file: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _put_first(folder: Path) -> None:
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+
+
+def _is_taken(place: Place) -> bool:
+    """Whether its package has the name of another one that is loaded already, or of one of Python's own."""
+    top = place.name.partition(".")[0]
+    loaded = sys.modules.get(top)
+    folders = [Path(folder).resolve() for folder in getattr(loaded, "__path__", ())]
+    if loaded is None and top not in sys.stdlib_module_names:
+        return False
+    if (place.root / top).resolve() in folders:
+        return False
+    if read_source(place.file).level:
+        where = ", ".join(map(str, folders)) or getattr(loaded, "__file__", "Python's own library")
+        raise ImportError(f"its package {top!r} has the name of another one, {where}: rename one of them")
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The run directory: what is searched, what happened, and the files of every evaluation.
 
-study.json              what is searched; written once, and when its limits are changed
+study.json              what is searched; written again only when that has changed
 journal/RANK.jsonl      the events of one rank, one per line
 individuals/R-G/        the files of one evaluation
 summary.json            the completion record
@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from evo.definition import ADVICE, Definition, check_same
 from evo.events import AnyEvent, Identity
 from evo.growth import Forms, check_growth, find_changes
 from evo.journal import Journal, Memory, open_locked, read_journal
@@ -35,7 +36,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         name: Of the study.
-        objective: What is minimised, as a user names it.
+        objective: What is minimised, by its own name.
+        definition: What it is made of; that of an older evo is unknown.
         limits: See `evo.space.Space.describe`.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
@@ -52,6 +54,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     objective: str
     limits: dict[str, dict[str, Any]]
     seed: int
+    definition: Definition = Definition()
     propagator: str = ""
     pruning: str = ""
     islands: list[int] = []
@@ -153,9 +156,11 @@ class RunDirectory:
             self.create(study)
         self._check_alone()
         try:
+            if found not in (None, study):
+                # What another evo has written there beside is not lost.
+                recorded = msgspec.json.decode((self.path / "study.json").read_bytes())
+                self._replace("study.json", {**recorded, **msgspec.to_builtins(study)})
             self._summary.unlink(missing_ok=True)
-            if found is not None and found.limits != study.limits:
-                self._replace("study.json", study)
         except OSError as error:
             raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
         self._has_begun = True
@@ -290,6 +295,11 @@ class Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def another_study(directory: RunDirectory | Scratch) -> str:
+    """The beginning of the message that a directory holds another study."""
+    return f"run directory {directory} holds another study"
+
+
 def find_study(
     directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
 ) -> Study | None:
@@ -305,21 +315,19 @@ def find_study(
     directory.check_writable()
     if found is None:
         return None
-    where = f"run directory {directory} holds another study"
-    advice = "choose another directory with --run-dir, or repeat the same command"
-    if found.objective != asked.objective:
-        raise ValueError(f"{where}: its objective is {found.objective}, not {asked.objective}; {advice}")
+    where = another_study(directory)
+    check_same(where, (found.objective, found.definition), (asked.objective, asked.definition))
     changes = find_changes(found.limits, asked.limits)
     if changes and not change_limits:
         others = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
         raise ValueError(
-            f"{where}: {changes[0].refusal}{others}; {advice}, or go on with other limits with --change-limits"
+            f"{where}: {changes[0].refusal}{others}; {ADVICE}, or go on with other limits with --change-limits"
         )
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
     if seed is not None and found.seed != seed:
-        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
+        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
     if changes:
         check_growth(found.limits, asked.limits)
         return msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])

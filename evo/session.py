@@ -17,7 +17,7 @@ from evo.evaluation.child import refuse_in_child
 from evo.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
-from evo.references import Named, Training, parse_reference
+from evo.references import Named, Reference, Training, parse_reference
 from evo.report.records import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.signals import StopSignals, say_ready
@@ -195,6 +195,13 @@ def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
             f"path/to/file.py:function{meant}"
         )
     objective = problem.objective if problem else parse_reference(what)
-    name = what if problem else f"{os.path.basename(objective.place).removesuffix('.py')}-{objective.name}"
-    run_dir = config.run_dir or os.path.join("runs", name)
+    run_dir = config.run_dir or os.path.join("runs", what if problem else _study_name(objective))
     return _Job(objective, problem.limits if problem else None, replace(config, run_dir=run_dir))
+
+
+def _study_name(objective: Reference) -> str:
+    """The same by whatever path or module the objective is named."""
+    module, _, name = objective.canonical.rpartition(":")
+    as_named = f"{objective.place}-{objective.name}"  # By an older evo.
+    own = f"{module.rpartition('.')[2]}-{name}"
+    return as_named if os.path.isfile(os.path.join("runs", as_named, "study.json")) else own

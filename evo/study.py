@@ -17,6 +17,7 @@ import msgspec
 from evo.allocation import allocation_end
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
+from evo.definition import Definition, canonical_name, check_same, code_changes, define, memory
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, all_failed, decode_conclusion, same_digest
 from evo.evaluation import (
@@ -33,7 +34,6 @@ from evo.evaluation import (
 from evo.events import AnyEvent, encode
 from evo.exchange import Exchange
 from evo.growth import Change, Forms, find_changes
-from evo.objectives import describe
 from evo.plan import Plan, make_plan
 from evo.population import Population
 from evo.propagators import Propagator
@@ -41,7 +41,7 @@ from evo.pruning import Rungs
 from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
-from evo.rundir import RunDirectory, Scratch, Study, find_study, study_forms
+from evo.rundir import RunDirectory, Scratch, Study, another_study, find_study, study_forms
 from evo.search import search
 from evo.signals import StopSignals
 from evo.space import Space
@@ -86,8 +86,8 @@ def run_study(
     places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
-    asked = _make_study(config, plan, describe(objective), directory)
-    study, changes = _agree_on_study(asked, config, directory, transport)
+    asked = together(transport, lambda: _make_study(config, plan, objective, directory, transport))
+    study, changes = _agree_on_study(asked, config, directory, transport, screen)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.constants(plan.space.constants)
@@ -100,6 +100,8 @@ def run_study(
         if conclusion is None:
             place = places[transport.rank]
             conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
+            if study.definition.settings and transport.rank == 0 and not plan.separate:
+                memory.remember(plan.objective, study.definition)
             transport.dead = transport.dead.union(conclusion.lost_ranks)
         result = Result(
             rank=transport.rank,
@@ -119,10 +121,19 @@ def _allocation_end(transport: Transport) -> float | None:
     return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
 
-def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirectory | Scratch) -> Study:
+def _make_study(
+    config: Config,
+    plan: Plan,
+    objective: Callable[..., Any] | Named,
+    directory: RunDirectory | Scratch,
+    transport: Transport,
+) -> Study:
+    """The study that is asked for; the first rank's, by which the others go, knows what the objective is made of."""
+    knows = transport.rank == 0 and isinstance(directory, RunDirectory)
     return Study(
         name=readable(directory.path.name),
-        objective=readable(objective),
+        objective=readable(canonical_name(objective)),
+        definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
         limits=plan.space.describe(),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
@@ -136,7 +147,7 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
 
 
 def _agree_on_study(
-    asked: Study, config: Config, directory: RunDirectory | Scratch, transport: Transport
+    asked: Study, config: Config, directory: RunDirectory | Scratch, transport: Transport, screen: Screen
 ) -> tuple[Study, list[Change]]:
     """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks.
 
@@ -145,13 +156,42 @@ def _agree_on_study(
     """
 
     def find() -> tuple[Study, list[Change]]:
-        found = find_study(directory, asked, config.seed, config.change_limits) or asked
-        recorded = directory.study() or found
-        return found, find_changes(recorded.limits, found.limits)
+        recorded = directory.study()
+        found = find_study(directory, asked, config.seed, config.change_limits)
+        if recorded is None or found is None:
+            return asked, []
+        return _as_defined_now(found, asked, directory, screen), find_changes(recorded.limits, found.limits)
 
     agreed = together(transport, lambda: find() if transport.rank == 0 else (asked, []))
     said = transport.gather(msgspec.json.encode(agreed).decode())
     return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
+
+
+def _as_defined_now(found: Study, asked: Study, directory: RunDirectory | Scratch, screen: Screen) -> Study:
+    """A study that goes on, with the code of its objective as it is now; a change of it is told."""
+    if changed := code_changes(found.definition, asked.definition):
+        screen.remark(
+            f"run directory {directory}: its objective {asked.objective} has changed since then: "
+            f"{', '.join(changed)}; the search goes on, and compares earlier losses with those of now: for another "
+            "search choose another directory with --run-dir"
+        )
+    known = asked.definition.settings or found.definition.settings
+    definition = msgspec.structs.replace(asked.definition, settings=known)
+    name = asked.objective if definition.file else found.objective
+    return msgspec.structs.replace(found, objective=name, definition=definition)
+
+
+def _with_settings(study: Study, settings: dict[str, Any], directory: RunDirectory | Scratch) -> Study:
+    """The study with what its objective was found to depend on when it was loaded.
+
+    Raises:
+        ValueError: The run directory holds a study of another one.
+    """
+    if not settings:
+        return study
+    new = msgspec.structs.replace(study.definition, settings=settings)
+    check_same(another_study(directory), (study.objective, study.definition), (study.objective, new))
+    return msgspec.structs.replace(study, definition=new)
 
 
 def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
@@ -228,8 +268,11 @@ def _search(
     session = transport.gather(uuid.uuid4().hex)[0]
     with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
-        together(transport, lambda: evaluator.open(plan.space.names))
-        together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
+        settings = together(transport, lambda: evaluator.open(plan.space.names))
+        together(
+            transport,
+            lambda: directory.begin(_with_settings(study, settings, directory)) if transport.rank == 0 else None,
+        )
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
         if team.leaders is None or journal is None:

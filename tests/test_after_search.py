@@ -330,26 +330,33 @@ def test_a_mistake_is_one_line_and_status_2(
 
 
 def test_an_objective_that_study_json_does_not_name_well_enough_is_named_by_the_user(
-    launcher: Launcher, folder: Path
+    launcher: Launcher, folder: Path, searched: Path
 ) -> None:
     assert launcher.python("own.py").status == 0
+    assert evo_command(launcher, "train", "of_the_script").status == 0
+    study = folder / "of_the_script" / "study.json"
+    study.write_text(study.read_text().replace('"own:plain"', '"plain"'))  # As of a notebook.
     unnamed = evo_command(launcher, "train", "of_the_script")
     assert (unnamed.status, unnamed.out) == (2, "")
     assert unnamed.err == (
-        "evo: error: run directory of_the_script: its objective is 'plain', of the script that was run or of a "
-        "function in it, and cannot be found again: name it with --objective path/to/file.py:name\n"
+        "evo: error: run directory of_the_script: its objective is 'plain', of a notebook or a script, or of a "
+        "function in it, and cannot be found again: name it with --objective path/to/file.py:name, or give it to "
+        "evo.test itself\n"
     )
     assert evo_command(launcher, "train", "of_the_script", "--objective", "own.py:plain").status == 0
-    study = folder / "of_an_instance" / "study.json"
-    study.write_text(study.read_text().replace('"Loss"', '"own:Loss"'))
     instance = evo_command(launcher, "test", "of_an_instance")
     assert instance.status == 2
     assert "its objective was an instance of own:Loss, and study.json does not say which; " in instance.err
     assert evo_command(launcher, "test", "of_an_instance", "--objective", "own:loss").status == 0
     (folder / "own.py").rename(folder / "renamed.py")
+    study = folder / "here" / "study.json"
+    study.write_text(study.read_text().replace(str(searched), "/gone"))
     gone = evo_command(launcher, "test", "here")
     assert gone.status == 2
-    assert "there is no file own.py; run this where the search was run, or name the objective" in gone.err
+    assert (
+        "there is no module 'own', here or installed; run this where the search was run, or name the objective"
+        in gone.err
+    )
     assert evo_command(launcher, "test", "here", "--objective", "renamed.py:loss").status == 0
 
 

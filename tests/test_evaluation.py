@@ -12,6 +12,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -695,7 +696,7 @@ def without_module() -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        (lambda params: 0.0, "cannot be sent to a child process.*at the top level of a module"),
+        (partial(nasty.good, trial=(n for n in ())), "its argument 'trial' is a builtins.generator .*inline"),
         (Unpicklable(), "cannot be sent to a child process.*it holds a lock"),
         (PicklesBadly(), "FileNotFoundError.*/no/such/file"),
         (without_module(), "No module named 'module_of_nowhere'"),

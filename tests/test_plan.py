@@ -418,8 +418,3 @@ def test_an_objective_that_is_not_there_or_has_no_limits_is_one_line(objective: 
     with pytest.raises(ValueError, match=words) as caught:
         make_plan(Config(), objective, None, None, 1)
     assert "\n" not in str(caught.value)
-
-
-def test_what_has_no_name_has_no_run_directory() -> None:
-    message = refusal(objective=lambda params: 0.0, run_dir="here")
-    assert "has no name by which run directory here could know it again: define a function, or keep no files" in message

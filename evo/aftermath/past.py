@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,13 @@ class Past:
 
 @dataclass(frozen=True)
 class RecordedObjective(Reference):
-    """An objective as study.json names it, which need not name it well enough to find it again."""
+    """An objective as study.json names it, which need not name it well enough to find it again.
+
+    Args:
+        of_instance: Whether it was a method of an instance.
+    """
+
+    of_instance: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import it.
@@ -100,7 +106,7 @@ class RecordedObjective(Reference):
             ValueError: It cannot be imported, or only the class of it can.
         """
         found = super().load()
-        if inspect.isclass(found):
+        if inspect.isclass(found) or (self.of_instance and inspect.isfunction(found)):
             raise ValueError(f"its objective was an instance of {self}, and study.json does not say which")
         return found
 
@@ -133,16 +139,19 @@ def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callab
     """
     if given is not None:
         return parse_reference(given) if isinstance(given, str) else given
-    recorded = past.study.objective
+    recorded, definition = past.study.objective, past.study.definition
     if recorded.startswith("{"):
         return Training(**json.loads(recorded))
     if ":" not in recorded or "<" in recorded:
         raise ValueError(
-            f"run directory {past.directory}: its objective is {recorded!r}, of the script that was run or of a "
-            "function in it, and cannot be found again: name it with --objective path/to/file.py:name"
+            f"run directory {past.directory}: its objective is {recorded!r}, of a notebook or a script, or of a "
+            "function in it, and cannot be found again: name it with --objective path/to/file.py:name, or give it to "
+            "evo.test itself"
         )
     place, _, target = recorded.rpartition(":")
-    return RecordedObjective(place, target)
+    # By its name, as where the search was run; elsewhere, or with its folder not on the path, by its file.
+    found = RecordedObjective(place, target, of_instance="method" in definition.settings)
+    return found if found.exists or not Path(definition.file).is_file() else replace(found, place=definition.file)
 
 
 def _has_weights(folder: Path) -> bool:

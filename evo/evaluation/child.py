@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,11 +20,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from evo.definition import settings_of
 from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
+from evo.evaluation.sending import unpack
 from evo.events import Identity, json_scalars, json_text
 from evo.objectives import Interrupted, optional_method, prepare, wants_trial
 from evo.outcome import Outcome
-from evo.references import Named
+from evo.places import is_local
+from evo.references import Named, Reference, what_is_loading
 from evo.signals import end_group_with_this_process, end_with_parent, let_signals_pass
 from evo.texts import as_path, print_anything
 from evo.values import Params
@@ -66,11 +68,12 @@ class Verdict(msgspec.Struct, frozen=True, tag=True):
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The objective is loaded and takes the parameters; or else why not.
 
-    It may save its state when it is interrupted, if it takes the trial.
+    It may save its state when it is interrupted, if it takes the trial. One that was named is described.
     """
 
     refusal: str = ""
     may_save: bool = False
+    settings: dict[str, Any] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -138,7 +141,7 @@ def main(
     _print_to(Path(output))
     faulthandler.enable()
     try:
-        loaded = _load(pickled)
+        loaded, settings = _load(pickled)
         run = prepare(loaded)
         check = optional_method(loaded, "check")
         if check:
@@ -146,7 +149,7 @@ def main(
     except ValueError as error:
         connection.send_bytes(encode(Ready(refusal=str(error))))
         return
-    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded))))
+    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded), settings=settings)))
     while True:
         try:
             order = decode_order(connection.recv_bytes())
@@ -181,7 +184,7 @@ def main(
 
 
 def refuse_in_child(call: str) -> None:
-    """Make sure that this is no child that imports the main module, as it does when the objective is defined there.
+    """Make sure that this is no call of a module that is only being imported, for an objective that it defines.
 
     Args:
         call: What was called.
@@ -189,9 +192,11 @@ def refuse_in_child(call: str) -> None:
     Raises:
         ValueError: It is.
     """
-    # As multiprocessing itself recognises it.
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise ValueError(f'{call} was called in a child process: put the call under `if __name__ == "__main__":`')
+    name = what_is_loading()
+    # As multiprocessing itself recognises a child that runs the main module of the process that has started it.
+    if name or getattr(multiprocessing.current_process(), "_inheriting", False):
+        where = f"while {name} was imported" if name else "in a child process"
+        raise ValueError(f'{call} was called {where}: put the call under `if __name__ == "__main__":`')
 
 
 def log_name(rank: int) -> str:
@@ -203,15 +208,20 @@ def log_name(rank: int) -> str:
     return f"output-{rank}.log" if rank else "output.log"
 
 
-def _load(pickled: bytes) -> Callable[..., Any]:
+def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The objective, and what it depends on if it was named and is the user's."""
     try:
-        objective = pickle.loads(pickled)
+        objective = unpack(content)
     except (Exception, SystemExit) as error:
         raise ValueError(
             f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
             "define it at the top level of a module that can be imported"
         ) from None
-    return objective.load() if isinstance(objective, Named) else objective
+    if not isinstance(objective, Named):
+        return objective, {}
+    loaded = objective.load()
+    place = objective.where() if isinstance(objective, Reference) else None
+    return loaded, settings_of(loaded) if place is not None and is_local(place.file) else {}
 
 
 class _Interruption:

@@ -229,8 +229,11 @@ class InlineEvaluator:
         self._outcome: Outcome | None = None
         self._attempts = 0
 
-    def open(self, names: Sequence[str]) -> None:
+    def open(self, names: Sequence[str]) -> dict[str, Any]:
         """Check that the objective takes the parameters of these names.
+
+        Returns:
+            Nothing: what it depends on can be seen without it.
 
         Raises:
             ValueError: It does not.
@@ -240,6 +243,7 @@ class InlineEvaluator:
         check = optional_method(self._objective, "check")
         if check:
             check(names)
+        return {}
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""

@@ -6,13 +6,12 @@ import dataclasses
 import math
 import multiprocessing
 import os
-import pickle
 import signal
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -21,7 +20,7 @@ from typing import Any
 
 from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
-from evo.evaluation.inline import one_line
+from evo.evaluation.sending import Parcel, main_hidden, pack
 from evo.evaluation.team import Report, Team
 from evo.events import Identity
 from evo.outcome import Outcome
@@ -40,7 +39,7 @@ class ProcessEvaluator:
     """Evaluates in a child process; see `evo.search.Evaluator`.
 
     Args:
-        objective: An importable function or instance, or a reference to one.
+        objective: A function or instance, or a reference to one.
         folder: The folder of an individual.
         environment: The environment variables of the child, all of them.
         threads: CPU threads that a training may use.
@@ -73,7 +72,8 @@ class ProcessEvaluator:
         self._threads = threads
         self._time_limit = time_limit
         self._names: Sequence[str] = ()
-        self._pickled = b""
+        self._parcel: Parcel | None = None
+        self._settings: dict[str, Any] = {}
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
@@ -86,21 +86,25 @@ class ProcessEvaluator:
         self._may_save = False
         self._ask_again = self._must_have_saved = math.inf
 
-    def open(self, names: Sequence[str]) -> None:
+    def open(self, names: Sequence[str]) -> dict[str, Any]:
         """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
 
         Args:
             names: The parameters that the objective must take.
 
+        Returns:
+            What an objective that was named depends on, see `evo.definition`; empty: nobody knows yet.
+
         Raises:
             ValueError: The objective cannot be loaded, or does not take the parameters.
         """
-        self._names, self._pickled = names, _pickle(self._objective)
+        self._names, self._parcel = names, pack(self._objective)
         self._launch()
         while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
                 raise ValueError(f"{news.error}\n{news.traceback}".strip())
+        return self._settings
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -196,13 +200,14 @@ class ProcessEvaluator:
 
     def _launch(self) -> None:
         self.close()
+        assert self._parcel is not None
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         handle, self._output = tempfile.mkstemp(prefix="evo-", suffix=".log")
         os.close(handle)
         arguments = (
             theirs,
-            self._pickled,
+            self._parcel.content,
             list(self._names),
             self._threads,
             self._output,
@@ -212,7 +217,8 @@ class ProcessEvaluator:
         process = context.Process(target=child.main, args=arguments, name="evo-evaluation")
         self._mark = uuid.uuid4().hex
         resource_tracker.ensure_running()  # Of this process: it must not have the environment of the child.
-        with _as_environment({**self._environment, MARK: self._mark}), signals_held_back():
+        main = nullcontext() if self._parcel.needs_main else main_hidden()
+        with _as_environment({**self._environment, MARK: self._mark}), signals_held_back(), main:
             process.start()
         self._process, self._ready = process, False
         theirs.close()  # Or its death could not be seen.
@@ -235,6 +241,7 @@ class ProcessEvaluator:
             if news.refusal:
                 return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
+            self._settings = news.settings
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 
@@ -288,16 +295,6 @@ class ProcessEvaluator:
         self._process.kill()
         self._process.join()
         end_marked(self._mark)
-
-
-def _pickle(objective: Callable[..., Any] | Named) -> bytes:
-    try:
-        return pickle.dumps(objective)
-    except Exception as error:
-        raise ValueError(
-            f"the objective cannot be sent to a child process ({one_line(error)}): "
-            "define it at the top level of a module, or evaluate inline"
-        ) from None
 
 
 def _cause_of_death(code: int | None) -> str:

@@ -26,8 +26,11 @@ _LONGER_THAN_ANY = 10
 class Evaluator(Protocol):
     """What evaluates on one rank; see `evo.search.Evaluator`."""
 
-    def open(self, names: Sequence[str]) -> None:
-        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
+    def open(self, names: Sequence[str]) -> dict[str, Any]:
+        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated.
+
+        Returns what the objective depends on if only this has found it out, see `evo.definition`.
+        """
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Begin to evaluate."""

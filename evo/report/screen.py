@@ -105,6 +105,11 @@ class Screen:
             with suppress(OSError):
                 print(f"evo: {'{}-{}'.format(*event.individual)} is interrupted: {event.error}", file=sys.stderr)
 
+    def remark(self, text: str) -> None:
+        """Say something, even when silent, that may make the results other than they seem."""
+        with suppress(OSError):
+            print(f"evo: warning: {text}", file=sys.stderr, flush=True)
+
     def end(self, result: Result, names: Sequence[str], workers: int, ranks: int) -> None:
         """Show what was found.
 

@@ -1,0 +1,256 @@
+"""How an objective comes from a rank to its child: by name where its names can be found there, or else by value."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import io
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evo.evaluation.inline import one_line
+from evo.functions import functions_of, globals_read
+from evo.identity import attributes_of
+from evo.references import Named
+
+_MAIN = "__main__"
+_DEEPEST = 8  # Levels down to which the part that cannot be sent is looked for.
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """An objective on its way.
+
+    Args:
+        content: Pickled.
+        needs_main: Whether the child runs the main module of its rank, as a script with a guard lets it.
+    """
+
+    content: bytes
+    needs_main: bool
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What is pickled.
+
+    Args:
+        objective: What to evaluate, or a reference to it.
+        members: Classes and functions of the rank's main module, by which others may look for them in the child's.
+    """
+
+    objective: Any
+    members: dict[str, Any]
+
+
+def pack(objective: Callable[..., Any] | Named) -> Parcel:
+    """Pickle an objective.
+
+    By name as far as possible. What the main module defines is sent by value, unless that is a script that a child can
+    run as well: one that has a guard, and defines it outside of that. A notebook cannot be run at all.
+
+    Raises:
+        ValueError: It cannot be sent; the message names the part that cannot.
+    """
+    if isinstance(objective, Named):
+        return Parcel(pickle.dumps(_Sent(objective, {})), needs_main=False)
+    script = _read_script()
+    try:
+        content, members = _pickle(_by_name(), objective)
+    except Exception:
+        content, members = b"", {}
+    if content and set(members) <= (set() if script is None else script.names):
+        return Parcel(content, needs_main=script is not None)
+    try:
+        _, members = _pickle(_by_value(), objective)
+        content, _ = _pickle(_by_value(), objective, members)
+    except Exception as error:
+        raise ValueError(
+            f"the objective cannot be sent to a child process: {_name_culprit(objective, error)}; make that where it "
+            'is first needed in the evaluation, or set evaluate="inline"'
+        ) from None
+    return Parcel(content, needs_main=False)
+
+
+def unpack(content: bytes) -> Any:
+    """The objective, in the child; what it brings of the rank's main module is found in that of this process."""
+    sent = pickle.loads(content)
+    for name, member in sent.members.items():
+        _name_inner(member, name)
+    vars(sys.modules[_MAIN]).update(sent.members)
+    return sent.objective
+
+
+def _name_inner(thing: Any, name: str) -> None:
+    """Let classes inside of a class that came by value have their whole name again, by which pickle looks for them."""
+    if isinstance(thing, type) and thing.__module__ == _MAIN:
+        thing.__qualname__ = name
+        for inner, value in list(vars(thing).items()):
+            if isinstance(value, type) and value.__name__ == inner and value is not thing:
+                _name_inner(value, f"{name}.{inner}")
+
+
+@contextmanager
+def main_hidden() -> Iterator[None]:
+    """Let multiprocessing start a process inside that does not run this one's main module."""
+    main = sys.modules[_MAIN]
+    names = ("__spec__", "__file__")
+    before = {name: vars(main)[name] for name in names if name in vars(main)}
+    main.__spec__ = None
+    vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(main).update(before)
+
+
+@dataclass(frozen=True)
+class _Script:
+    """A main module that a child may run.
+
+    Args:
+        names: What it defines outside of its guard.
+    """
+
+    names: set[str]
+
+
+def _read_script() -> _Script | None:
+    """The main module, if multiprocessing would run it again and its guard keeps it from searching then."""
+    main = sys.modules[_MAIN]
+    file = getattr(main, "__file__", None)
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    if not file or Path(file).stem == "ipython" or (name and name.rpartition(".")[2] == _MAIN):
+        return None
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    guards = [node for node in tree.body if isinstance(node, ast.If) and _asks_for_the_name(node.test)]
+    others = [node for node in tree.body if node not in guards]
+    if not guards or any(_searches(node) for node in others):
+        return None
+    return _Script({name for node in others for name in _names_bound(node)})
+
+
+def _asks_for_the_name(test: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
+
+
+def _searches(node: ast.stmt) -> bool:
+    """Whether a statement calls minimize as soon as it is run."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    called = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
+    return any("minimize" in (getattr(each, "attr", None), getattr(each, "id", None)) for each in called)
+
+
+def _names_bound(node: ast.stmt) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield each.name
+        elif isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+            yield each.id
+        elif isinstance(each, ast.alias):
+            yield (each.asname or each.name).partition(".")[0]
+            if each.name == "*":
+                yield from vars(sys.modules[_MAIN])
+
+
+class _Notes:
+    """In a pickler: notes what is of the main module, and refuses what another process cannot have.
+
+    Attributes:
+        members: Classes and functions that the main module has by these names.
+    """
+
+    members: dict[str, Any]
+
+    def persistent_id(self, thing: Any) -> None:
+        """None: everything is pickled as it would be without this."""
+        if isinstance(thing, type | types.FunctionType) and thing.__module__ == _MAIN:
+            top = thing.__qualname__.partition(".")[0]
+            found = vars(sys.modules[_MAIN]).get(top)
+            self.members[top] = thing if found is None else found
+        elif getattr(thing, "is_cuda", False) is True:
+            raise TypeError(f"a tensor on {thing.device}, whose memory belongs to this process")
+
+
+@functools.cache
+def _by_name() -> Callable[[io.BytesIO], Any]:
+    class ByName(_Notes, pickle.Pickler):
+        pass
+
+    return ByName
+
+
+@functools.cache
+def _by_value() -> Callable[[io.BytesIO], Any]:
+    import cloudpickle
+
+    class ByValue(_Notes, cloudpickle.Pickler):  # type: ignore[misc]
+        pass
+
+    return ByValue
+
+
+def _pickle(
+    pickler: Callable[[io.BytesIO], Any], objective: Any, members: dict[str, Any] | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    stream = io.BytesIO()
+    one = pickler(stream)
+    one.members = {}
+    one.dump(_Sent(objective, members or {}))
+    return stream.getvalue(), one.members
+
+
+def _name_culprit(objective: Any, error: Exception) -> str:
+    """The innermost part that cannot be sent, and why."""
+    path, thing, why = "it", objective, error
+    for _ in range(_DEEPEST):
+        for name, part in _parts(thing):
+            if (refusal := _refusal(part)) is not None:
+                path, thing, why = (name if path == "it" else f"{path}, {name}"), part, refusal
+                break
+        else:
+            break
+    return f"{path} is a {type(thing).__module__}.{type(thing).__qualname__} ({one_line(why)})"
+
+
+def _refusal(thing: Any) -> Exception | None:
+    try:
+        _pickle(_by_value(), thing)
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What a thing brings with it, by names that its author knows."""
+    if isinstance(thing, functools.partial):
+        yield from (("its function", thing.func), *((f"its argument {place}", a) for place, a in enumerate(thing.args)))
+        yield from ((f"its argument {name!r}", value) for name, value in thing.keywords.items())
+    elif isinstance(thing, types.MethodType):
+        yield f"the {type(thing.__self__).__qualname__}", thing.__self__
+    elif isinstance(thing, types.FunctionType):
+        for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True):
+            with suppress(ValueError):  # Not assigned yet.
+                yield f"{name!r} of {thing.__qualname__}", cell.cell_contents
+        yield from ((f"the global name {name!r}", value) for name, value in globals_read(thing))
+    elif isinstance(thing, type):
+        if thing.__module__ == _MAIN:
+            yield from ((each.__qualname__, each) for each in functions_of(thing))
+            yield from ((f"{thing.__qualname__}.{name}", value) for name, value in vars(thing).items())
+    elif isinstance(thing, dict):
+        yield from ((f"the entry {str(name)!r}", value) for name, value in thing.items())
+    elif isinstance(thing, list | tuple | set | frozenset):
+        yield from ((f"the entry {place}", value) for place, value in enumerate(thing))
+    else:
+        yield from ((f"its attribute {name!r}", value) for name, value in attributes_of(thing).items())
+        yield "its class", type(thing)
