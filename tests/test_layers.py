@@ -43,6 +43,7 @@ LAYERS = [
     "evo.weights",
     "evo.rundir",
     "evo.repair",
+    "evo.training",
     "evo.references",
     "evo.objectives",
     "evo.evaluation",
