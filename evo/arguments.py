@@ -67,7 +67,7 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Train
                 f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
             )
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
-        training = make_training(sections, config.limits, list(folders), aside, is_asked=bool(aside))
+        training = make_training(sections, config.limits, list(folders), aside)
         return (training or "digits"), config
     except ValueError as error:
         raise ValueError(source + _one_line(error)) from None

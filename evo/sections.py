@@ -19,7 +19,6 @@ def make_training(
     limits: str | Mapping[str, Any] | None,
     folders: Sequence[Path],
     aside: Sequence[str] = (),
-    is_asked: bool = False,
 ) -> Training | None:
     """A training.
 
@@ -28,7 +27,6 @@ def make_training(
         limits: What is searched, or a file with it.
         folders: Whose Python files say which classes are meant where no class is named.
         aside: What was set aside already, for the note.
-        is_asked: Whether a training is wanted even without any section.
 
     Returns:
         None: no training is asked for.
@@ -36,8 +34,8 @@ def make_training(
     Raises:
         ValueError: A section is absent, is malformed, or leaves open what cannot be found.
     """
-    searched = list(load_limits(limits)) if limits is not None and (sections or limits) else []
-    if not (sections or is_asked or any(name.startswith(("model.", "trainer.")) for name in searched)):
+    searched = list(load_limits(limits)) if limits is not None else []
+    if not (sections or "model.class_path" in searched):
         return None
     given = {name: value for name, value in sections.items() if value is not None}
     trainer, more = settle_trainer(given.get("trainer") or {})

@@ -31,6 +31,7 @@ from evo.evaluation import (
     assist,
 )
 from evo.events import AnyEvent, encode
+from evo.examples import example_points
 from evo.exchange import Exchange
 from evo.objectives import describe
 from evo.plan import Plan, make_plan
@@ -43,6 +44,7 @@ from evo.report.screen import Screen
 from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
+from evo.training import Training
 from evo.transport import Stuck, Transport, together
 from evo.weights import Weights
 from evo.worker import Settings, Worker
@@ -87,6 +89,7 @@ def run_study(
     )
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
+        screen.notes(objective.notes if isinstance(objective, Training) else ())
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
         signals.listen(worker.stopping.request)
@@ -200,7 +203,9 @@ def _search(
     session = transport.gather(uuid.uuid4().hex)[0]
     with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
-        together(transport, lambda: evaluator.open(plan.space.names))
+        remarks = together(transport, lambda: evaluator.open(plan.space.names, example_points(plan.space)))
+        if transport.rank == 0:
+            screen.notes(remarks)
         together(transport, lambda: directory.begin(study) if transport.rank == 0 else None)
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)

@@ -21,10 +21,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
+from evo.evaluation.inline import RunningTrial, check_objective, evaluate, one_line, run_test
 from evo.events import Identity, json_scalars, json_text
 from evo.limits import Params
-from evo.objectives import Interrupted, optional_method, prepare, wants_trial
+from evo.objectives import Interrupted, prepare, wants_trial
 from evo.outcome import Outcome
 from evo.references import Named
 from evo.signals import end_group_with_this_process, end_with_parent, let_signals_pass
@@ -65,11 +65,12 @@ class Verdict(msgspec.Struct, frozen=True, tag=True):
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The objective is loaded and takes the parameters; or else why not.
 
-    It may save its state when it is interrupted, if it takes the trial.
+    It may save its state when it is interrupted, if it takes the trial. The notes are for the user.
     """
 
     refusal: str = ""
     may_save: bool = False
+    notes: list[str] = []
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -107,6 +108,7 @@ def main(
     connection: Connection,
     pickled: bytes,
     names: list[str],
+    examples: list[Params],
     threads: int,
     output: str,
     place: tuple[int, int],
@@ -118,6 +120,7 @@ def main(
         connection: To the rank.
         pickled: What to evaluate, or a reference to it.
         names: The parameters that it must take.
+        examples: Points that show them, see `evo.examples`.
         threads: CPU threads that a training may use.
         output: File for what is printed before the first evaluation.
         place: This process's among those that evaluate an individual together, and how many these are.
@@ -138,13 +141,11 @@ def main(
     try:
         loaded = _load(pickled)
         run = prepare(loaded)
-        check = optional_method(loaded, "check")
-        if check:
-            check(names)
+        notes = check_objective(loaded, names, examples)
     except ValueError as error:
         connection.send_bytes(encode(Ready(refusal=str(error))))
         return
-    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded))))
+    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded), notes=notes)))
     while True:
         try:
             order = decode_order(connection.recv_bytes())

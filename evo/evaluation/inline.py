@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import os
 import time
@@ -217,17 +218,22 @@ class InlineEvaluator:
         self._outcome: Outcome | None = None
         self._attempts = 0
 
-    def open(self, names: Sequence[str]) -> None:
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Sequence[str]:
         """Check that the objective takes the parameters of these names.
+
+        Args:
+            names: The parameters that it must take.
+            examples: Points that show them, see `evo.examples`.
+
+        Returns:
+            What the objective remarks.
 
         Raises:
             ValueError: It does not.
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
-        check = optional_method(self._objective, "check")
-        if check:
-            check(names)
+        return check_objective(self._objective, names, examples)
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""
@@ -293,6 +299,28 @@ class InlineEvaluator:
             else:
                 os.environ[name] = value
         self._before.clear()
+
+
+def check_objective(objective: Callable[..., Any], names: Sequence[str], examples: Sequence[Params]) -> list[str]:
+    """Let an objective that has a `check(names)`, or `check(names, examples)`, see what it is to be called with.
+
+    Args:
+        objective: The objective.
+        names: Of all parameters.
+        examples: Points that together show every choice.
+
+    Returns:
+        What it remarks.
+
+    Raises:
+        ValueError: It does not take them.
+    """
+    check = optional_method(objective, "check")
+    if check is None:
+        return []
+    wants_examples = "examples" in inspect.signature(check).parameters
+    remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
+    return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
 
 
 def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class ProcessEvaluator:
         self._threads = threads
         self._time_limit = time_limit
         self._names: Sequence[str] = ()
+        self._examples: Sequence[Params] = ()
+        self._notes: Sequence[str] = ()
         self._pickled = b""
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
@@ -85,21 +87,28 @@ class ProcessEvaluator:
         self._may_save = False
         self._ask_again = self._must_have_saved = math.inf
 
-    def open(self, names: Sequence[str]) -> None:
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Sequence[str]:
         """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
 
         Args:
             names: The parameters that the objective must take.
+            examples: Points that show them, see `evo.examples`.
+
+        Returns:
+            What the objective remarks.
 
         Raises:
             ValueError: The objective cannot be loaded, or does not take the parameters.
         """
-        self._names, self._pickled = names, _pickle(self._objective)
+        self._names, self._examples, self._pickled = names, examples, _pickle(self._objective)
         self._launch()
         while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
                 raise ValueError(f"{news.error}\n{news.traceback}".strip())
+        # It has been checked: one that takes its place when it has died need not be.
+        self._examples = ()
+        return self._notes
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -201,6 +210,7 @@ class ProcessEvaluator:
             theirs,
             self._pickled,
             list(self._names),
+            list(self._examples),
             self._threads,
             self._output,
             self._place,
@@ -232,6 +242,7 @@ class ProcessEvaluator:
             if news.refusal:
                 return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
+            self._notes = news.notes
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 

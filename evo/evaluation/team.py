@@ -26,8 +26,8 @@ _LONGER_THAN_ANY = 10
 class Evaluator(Protocol):
     """What evaluates on one rank; see `evo.search.Evaluator`."""
 
-    def open(self, names: Sequence[str]) -> None:
-        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Sequence[str]:
+        """Make ready to evaluate, and say what is to be remarked; a `ValueError` says why it cannot be evaluated."""
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Begin to evaluate."""

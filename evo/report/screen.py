@@ -51,6 +51,11 @@ class Screen:
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
 
+    def notes(self, notes: Sequence[str]) -> None:
+        """Say how what the user gave was understood, where that is worth saying."""
+        for note in notes:
+            self._print(f"  note: {note}")
+
     def progress(self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]) -> Progress:
         """Say what is known already, if anything is; returns what is to be shown every event from now on.
 
