@@ -29,7 +29,7 @@ def example_points(space: Space) -> list[dict[str, Any]]:
         >>> example_points(Space({"layers": (1, 3), "activation": ("relu", "tanh")}))
         [{'layers': 1, 'activation': 'relu'}, {'layers': 3, 'activation': 'tanh'}]
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.Generator(np.random.PCG64(0))
     constants = getattr(space, "constants", {})
     names = [name for name in space.names if name not in constants]
     counts = [

@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.loggers import CSVLogger
 
-from evo.lightning.parts import Constructor, FromSection, Part, Settings, in_folder, make_part
+from evo.lightning.parts import Constructor, FromSection, Part, make_part
+from evo.lightning.settings import Settings, in_folder
 from evo.lightning.sharing import share_out
 
 

@@ -13,9 +13,10 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from evo.lightning.linking import Link, comes_first, linked_values, read_links
 from evo.lightning.optimizing import set_optimizers
-from evo.lightning.parts import Absent, Constructor, Part, Section, Settings, in_folder, make_part
+from evo.lightning.parts import Absent, Constructor, Part, Section, make_part
+from evo.lightning.settings import Settings, in_folder
 from evo.lightning.sharing import share_out
-from evo.lightning.trees import SectionError, find_any
+from evo.lightning.signatures import SectionError, find_any
 
 Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
 """The parts by name, each with the parameters that it gets."""
@@ -159,7 +160,7 @@ class Blueprint:
         return part.make({**self.placed(name, folder), **params, **linked})  # type: ignore[no-any-return]
 
     def placed(self, name: str, folder: str) -> dict[str, Any]:
-        """The loggers of the Trainer, which write into a folder unless they say another one; of other parts, nothing."""
+        """The Trainer's loggers, which write into a folder unless they say another one; for other parts, nothing."""
         logger = self.trainer.get("logger") if name == "trainer" else None
         return {"logger": in_folder(logger, folder)} if logger else {}
 

@@ -12,7 +12,7 @@ from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_load
 from evo.lightning.data import same_random_numbers
 from evo.lightning.making import told
 from evo.lightning.parts import Absent, Constructor
-from evo.lightning.trees import SectionError
+from evo.lightning.signatures import SectionError
 
 _MOST_TRIES = 5  # Points at which something may be impossible to make before it counts as a mistake.
 

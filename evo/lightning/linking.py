@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evo.lightning.parts import Part
-from evo.lightning.trees import SectionError
+from evo.lightning.signatures import SectionError
 
 _MISSING = object()
 

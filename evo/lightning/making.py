@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import sysconfig
 import traceback
@@ -10,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from evo.lightning.trees import SectionError, for_parser, takes
+from evo.lightning.signatures import SectionError, find_any, takes
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, for_parser, is_section
 
 _LONGEST = 400  # Of a message in another library's words, characters that are shown.
 _NOT_THE_USERS = tuple(
@@ -49,6 +51,7 @@ def read_arguments(
     try:
         parsed = parser.parse_object({"made": values})
     except argparse.ArgumentError as error:
+        _read_sections(name, given)
         raise SectionError(_readable(name, str(error))) from None
     made = parser.instantiate(parsed).made if make else parsed.made
     return vars(made) if isinstance(made, Namespace) else dict(made)
@@ -70,11 +73,44 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {_shortened(str(error))}{at}"
 
 
+def _read_sections(name: str, value: Any) -> None:
+    """Read the sections in a value one by one, innermost first, for a message with the very place.
+
+    Raises:
+        SectionError: One cannot be read.
+    """
+    if isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            _read_sections(f"{name}.{number}", each)
+    if not isinstance(value, Mapping):
+        return
+    given = (value.get(INIT_ARGS) or {}) if is_section(value) else value
+    for place, each in given.items():
+        _read_sections(f"{name}.{place}", each)
+    if is_section(value):
+        owner = find_any(value[CLASS_PATH], name)
+        skipped = {*takes(owner).names, *inspect.signature(owner).parameters} - set(given)
+        read_arguments(name, owner, given, skipped, make=False)
+
+
 def _readable(name: str, message: str) -> str:
-    line = _shortened(message)
-    line = re.sub(r'Parser key "made\.?([^"]*)":', lambda found: f"{name}.{found[1]}:".replace(".:", ":"), line)
-    line = re.sub(r"<class '([\w.]*?)'>", r"\1", line.replace("NoneType", "null"))
-    return line if line.startswith(name) else f"{name}: {line.replace('made.', '')}"
+    """One line for a person from what the parser says."""
+    line = re.sub(r"<class '([\w.]*?)'>|typing\.", r"\1", " ".join(message.split())).replace("NoneType", "null")
+    places = re.findall(r'Parser key "(?:made\.?)?([^"]*)":', line)
+    where = ".".join([name, *filter(None, places)])
+    line = re.sub(r'Parser key "[^"]*": ', "", line)
+    union = re.match(
+        r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors:.*value: (.*)", line
+    )
+    inner = re.search(r"Problem with given class_path '([^']*)': (.*?)(?= - |$)", line)
+    plain = re.match(r"Expected an? ([^.]*)\. Got value: (.*)", line)
+    if inner:
+        line = f"{inner[1]}: {inner[2]}"
+    elif union:
+        line = f"expected one of {union[1]}, got {union[2]}"
+    elif plain:
+        line = f"expected {plain[1]}, got {plain[2]}"
+    return f"{where}: {_shortened(line)}".replace("'made.", "'").replace(" made.", " ")
 
 
 def _shortened(text: str) -> str:

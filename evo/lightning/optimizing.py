@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau as PlainReduceLROnPlateau
 
-from evo.lightning.trees import SectionError
+from evo.lightning.signatures import SectionError
 
 
 def set_optimizers(module: L.LightningModule, optimizer: Any, lr_scheduler: Any, monitor: str) -> None:

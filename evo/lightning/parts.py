@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
 from evo.lightning.making import read_arguments, split_known
-from evo.lightning.trees import (
-    CLASS_PATH,
-    DICT_KWARGS,
-    INIT_ARGS,
-    Tree,
-    find_any,
-    has_section,
-    is_plain,
-    is_section,
-    keep_taken,
-    takes,
-)
+from evo.lightning.signatures import find_any, takes
+from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, Tree, has_section, is_plain, is_section, keep_taken
 from evo.references import find_class
 
 Section: TypeAlias = str | Mapping[str, Any]
@@ -85,9 +76,11 @@ class Part(ABC):
         """Make it with these parameters, relative names, and what its constructor gets before them."""
 
     def _refuse(self, name: str) -> None:
+        alike = difflib.get_close_matches(name, list(self.named), 1)
+        meant = f"Did you mean {self.name}.{alike[0]}? " if alike else ""
         raise ValueError(
             f"No constructor takes '{self.name}.{name}'. {self.title} takes: {', '.join(self.named) or 'none'}. "
-            "Rename it in the limits, or add it to the constructor."
+            f"{meant}Rename it in the limits, or add it to the constructor."
         )
 
 
@@ -122,7 +115,7 @@ class Constructor(Part):
         pass  # Its values are nobody's but the constructor's.
 
     def value(self, params: Mapping[str, Any], place: str) -> Any:
-        return _value(self._constructor, params, place)
+        return find_value(self._constructor, params, place)
 
     def make(self, params: Mapping[str, Any], *given: Any) -> Any:
         return self._constructor(dict(params)) if self._wants_all else self._constructor(*given, **params)
@@ -171,8 +164,12 @@ class FromSection(Part):
         return self._dropped
 
     def check(self, names: Collection[str]) -> None:
-        self._put(_without_classes(names))
-        _check_needed(self.title, self._takes.needs, {*self._arguments, *(name.partition(".")[0] for name in names)})
+        self._put(without_classes(names))
+        _check_needed(
+            f"{self.name}: {self.title}",
+            self._takes.needs,
+            {*self._arguments, *(name.partition(".")[0] for name in names)},
+        )
 
     def make(self, params: Mapping[str, Any], *given: Any) -> Any:
         """Make it.
@@ -188,7 +185,7 @@ class FromSection(Part):
         self._read(params, len(_BEFORE.get(self.name, ())), make=False)
 
     def value(self, params: Mapping[str, Any], place: str) -> Any:
-        return _value(self._class, self._put(params), place)
+        return find_value(self._class, self._put(params), place)
 
     def _read(self, params: Mapping[str, Any], before: int, *, make: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the constructor gets by names of its signature, and beside these."""
@@ -203,65 +200,6 @@ class FromSection(Part):
         arguments = tree.put(params)
         self._dropped += [each for each in tree.dropped if each not in self._dropped]
         return arguments
-
-
-@final
-class Settings(Part):
-    """Arguments of one of Lightning's own classes, as a dictionary.
-
-    Args:
-        name: As above.
-        owner: The class.
-        given: The fixed ones; values may be `class_path` sections, or lists of these.
-    """
-
-    def __init__(self, name: str, owner: Callable[..., Any], given: Mapping[str, Any]) -> None:
-        self.name, self.title = name, str(getattr(owner, "__name__", owner))
-        self._owner, self._given = owner, given
-        self._takes = takes(owner)
-        self._dropped: list[str] = []
-
-    @property
-    def named(self) -> Collection[str]:
-        return self._takes.names
-
-    @property
-    def takes_any(self) -> bool:
-        return False
-
-    @property
-    def dropped(self) -> Sequence[str]:
-        return self._dropped
-
-    def check(self, names: Collection[str]) -> None:
-        for name in (*self._given, *names):
-            if name.partition(".")[0] not in self._takes:
-                self._refuse(name)
-        Tree(self.name, self._owner, self._given).put(_without_classes(names))
-
-    def make(self, params: Mapping[str, Any], *given: Any) -> dict[str, Any]:
-        # Copied, so that no callback remembers the last training.
-        return self._read(params, make=True)
-
-    def read(self, params: Mapping[str, Any]) -> None:
-        self._read(params, make=False)
-
-    def value(self, params: Mapping[str, Any], place: str) -> Any:
-        return _value(self._owner, self._put(params), place)
-
-    def _read(self, params: Mapping[str, Any], *, make: bool) -> dict[str, Any]:
-        settings = self._put(params)
-        known, _ = split_known(self._owner, settings)
-        read = {name: value for name, value in known.items() if is_plain(value) or has_section(value)}
-        skipped = set(self._takes.names) - set(read)
-        made = read_arguments(self.name, self._owner, read, skipped, make=make) if read else {}
-        return settings | {name: made[name] for name in read}
-
-    def _put(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        tree = Tree(self.name, self._owner, self._given)
-        settings = tree.put(params)
-        self._dropped += [each for each in tree.dropped if each not in self._dropped]
-        return settings
 
 
 @final
@@ -312,23 +250,6 @@ def make_part(name: str, given: Callable[..., Any] | Section | None, class_path:
     return Constructor(name, given)
 
 
-def in_folder(value: Any, folder: str) -> Any:
-    """A logger's section, or a list of such, with a folder as its save_dir unless it says another one.
-
-    Args:
-        value: What a trainer has as its logger.
-        folder: The individual's.
-    """
-    if isinstance(value, list | tuple):
-        return [in_folder(each, folder) for each in value]
-    if not is_section(value):
-        return value
-    arguments = value.get(INIT_ARGS) or {}
-    if "save_dir" in takes(find_any(value[CLASS_PATH], "logger")).names and arguments.get("save_dir") is None:
-        arguments = {**arguments, "save_dir": folder}
-    return {**value, INIT_ARGS: arguments}
-
-
 def _as_mapping(name: str, section: Section, class_path: str | None) -> dict[str, Any]:
     where = {CLASS_PATH: section} if isinstance(section, str) else dict(section)
     path, arguments, others = where.get(CLASS_PATH, class_path), where.get(INIT_ARGS), where.get(DICT_KWARGS)
@@ -340,7 +261,12 @@ def _as_mapping(name: str, section: Section, class_path: str | None) -> dict[str
     return where
 
 
-def _value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: str) -> Any:
+def find_value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: str) -> Any:
+    """One of the arguments of a class, or its default.
+
+    Raises:
+        KeyError: There is none.
+    """
     first, *rest = [step for step in place.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
     if first not in arguments:
         default = _by_name(owner)[first].default
@@ -353,7 +279,7 @@ def _value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: str) 
     return value
 
 
-def _without_classes(names: Collection[str]) -> dict[str, None]:
+def without_classes(names: Collection[str]) -> dict[str, None]:
     """Those of the names that can be looked up without knowing which classes there will be."""
     changing = [name.removesuffix(CLASS_PATH) for name in names if name.endswith(f".{CLASS_PATH}")]
     return {name: None for name in names if not any(name.startswith(place) for place in changing)}

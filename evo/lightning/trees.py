@@ -4,42 +4,15 @@ from __future__ import annotations
 
 import copy
 import difflib
-import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, get_type_hints
+from typing import Any
 
-from evo.references import find_class
+from evo.lightning.signatures import SectionError, find_any, record_of, takes
 
 CLASS_PATH, INIT_ARGS, DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
 _KEYS = (CLASS_PATH, INIT_ARGS, DICT_KWARGS)
 _ALIKE = 0.8  # Names that are so similar are taken for the same one, misspelt.
-
-
-class SectionError(ValueError):
-    """Something is wrong in a section; the message has the place."""
-
-
-@dataclass(frozen=True)
-class Takes:
-    """What a class, or a function that makes something, takes by name.
-
-    Args:
-        names: The parameters that are known.
-        needs: Those without a default.
-        any_other: Whether it takes others as well.
-    """
-
-    names: Sequence[str]
-    needs: Collection[str]
-    any_other: bool
-
-    def __contains__(self, name: str) -> bool:
-        return self.any_other or name in self.names
-
-    def __str__(self) -> str:
-        return ", ".join(self.names) or "none"
 
 
 @dataclass
@@ -96,17 +69,18 @@ class Tree:
         self, place: Any, key: Any, owner: Callable[..., Any] | None, rest: Sequence[str], value: Any, where: str
     ) -> None:
         below = place[key] if isinstance(place, list) else place.get(key)
+        record = record_of(owner, key)
         if isinstance(below, str) and "." in below:
             below = {CLASS_PATH: below}
         elif isinstance(below, tuple):
             below = list(below)
-        elif below is None and _is_record(owner, key):
+        elif below is None and record is not None:
             below = {}
         if not isinstance(below, dict | list):
             raise SectionError(f"{where}.{'.'.join(rest)} is searched, but {where} is no section: give its class_path")
         place[key] = below
         if isinstance(below, list) or not is_section(below):
-            self._put(below, None, rest, value, where)
+            self._put(below, record, rest, value, where)
             return
         inner = find_any(below[CLASS_PATH], where)
         is_searched = f"{where}.{CLASS_PATH}" in self._searched
@@ -193,95 +167,6 @@ def for_parser(value: Any, where: str) -> Any:
                 _check_taken(owner, value, name, where, f"{where}.{name}", fixed=True)
             made.setdefault(kind, {})[name] = for_parser(each, f"{where}.{name}")
     return made | {name: each for name, each in value.items() if name not in _KEYS}
-
-
-@cache
-def takes(owner: Callable[..., Any]) -> Takes:
-    """What a class or function takes by name, also by way of `**kwargs` that it hands on."""
-    signature = inspect.signature(owner).parameters.values()
-    own = [each for each in signature if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-    names = [each.name for each in own]
-    any_other = any(each.kind is each.VAR_KEYWORD for each in signature)
-    if any_other and isinstance(owner, type):
-        resolved = _resolved(owner)
-        any_other = set(resolved) <= set(names)
-        names += [name for name in resolved if name not in names]
-    hidden = _given_by_caller(owner)
-    needs = [each.name for each in own if each.default is each.empty and each.name not in hidden]
-    return Takes([name for name in names if name not in hidden], needs, any_other)
-
-
-def _resolved(owner: type) -> list[str]:
-    from jsonargparse import ArgumentParser
-
-    try:
-        added = ArgumentParser(exit_on_error=False).add_class_arguments(owner, "made", fail_untyped=False)
-    except Exception:
-        return []  # Of a signature that it cannot read, what is in the signature.
-    return [name.removeprefix("made.") for name in added]
-
-
-def _given_by_caller(owner: Callable[..., Any]) -> set[str]:
-    """What is not among the arguments of a section because it is given where that is used."""
-    from lightning.pytorch.utilities.types import LRSchedulerTypeTuple
-    from torch.optim import Optimizer
-
-    if not isinstance(owner, type):
-        return set()
-    if issubclass(owner, Optimizer):
-        return {"params"}
-    return {"optimizer"} if issubclass(owner, LRSchedulerTypeTuple) else set()
-
-
-def find_any(path: Any, where: str) -> Callable[..., Any]:
-    """A class, or a function that makes something, by its import path or by the short name that jsonargparse allows.
-
-    Args:
-        path: What stands there.
-        where: The place, for messages.
-
-    Raises:
-        SectionError: There is none.
-    """
-    if not isinstance(path, str):
-        raise SectionError(f"{where} has the class_path {path!r}: give an import path")
-    if "." not in path and ":" not in path and (short := _by_short_name(path)):
-        return short
-    found = find_class(path, where)
-    if not callable(found):
-        raise SectionError(f"{where} has the class_path {path!r}, which is {found!r} and no class")
-    return found  # type: ignore[no-any-return]
-
-
-def _by_short_name(name: str) -> type | None:
-    import lightning as L
-    from lightning.pytorch.loggers import Logger
-    from lightning.pytorch.profilers import Profiler
-    from torch import nn, optim
-
-    waiting: list[type] = [nn.Module, L.LightningDataModule, L.Callback, Logger, Profiler]
-    waiting += [optim.Optimizer, optim.lr_scheduler.LRScheduler]
-    seen: set[type] = set()
-    while waiting:
-        one = waiting.pop()
-        if one not in seen:
-            seen.add(one)
-            waiting += one.__subclasses__()
-    found = [one for one in seen if one.__name__ == name]
-    return found[0] if len(found) == 1 else None
-
-
-def _is_record(owner: Callable[..., Any] | None, name: str) -> bool:
-    """Whether a parameter's type is one whose fields may be given as a mapping: a dataclass."""
-    if owner is None:
-        return False
-    try:
-        hint = get_type_hints(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
-    except Exception:
-        return False  # Of hints that only a type checker understands.
-    return hasattr(hint, "__dataclass_fields__") or any(
-        hasattr(each, "__dataclass_fields__") for each in getattr(hint, "__args__", ())
-    )
 
 
 def _check_taken(
