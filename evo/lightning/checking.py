@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import lightning as L
 
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
 from evo.lightning.data import same_random_numbers
@@ -80,8 +81,6 @@ def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:
         return doing[-1], str(error)
     except Exception as error:
         return doing[-1], f"{doing[-1]} cannot be made: {shares[doing[-1]][0].title}: {told(error)}"
-    finally:
-        gc.collect()
     return None
 
 
@@ -94,6 +93,8 @@ def _make_module_and_data(blueprint: Blueprint, shares: Shares, doing: list[str]
     module, made = blueprint.build(
         shares, lambda key, make: None if isinstance(data, Constructor) else make(), doing.append, sets_up=False
     )
+    if isinstance(module, L.LightningModule):
+        vars(module).pop("configure_optimizers", None)  # Which holds the module, or its memory would not be freed.
     check_kinds(module, None if isinstance(data, Constructor) else made)
     if module is not None and blueprint.data is None and isinstance(data, Absent) and not has_own_loaders(module):
         raise SectionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,10 +107,11 @@ def linked_values(
         if value is _MISSING:
             value = _argument(shares[first], place)
         if value is _MISSING and first == "data" and made.get(first) is not None:
-            if set_up is None:
+            if set_up is not None:
+                set_up()
+                value = _find(made[first], place)
+            elif _is_named_in(type(made[first]), place.partition(".")[0]):
                 return None
-            set_up()
-            value = _find(made[first], place)
         if value is _MISSING:
             thing = type(made[first]).__name__ if first in made else first
             raise SectionError(
@@ -118,6 +120,17 @@ def linked_values(
             )
         values[link.place] = value
     return values
+
+
+def _is_named_in(owner: type, attribute: str) -> bool:
+    """Whether the text of a class, or of one above it, has this attribute, which its set-up may bring."""
+    for each in owner.__mro__[:-1]:
+        try:
+            if f".{attribute}" in inspect.getsource(each):
+                return True
+        except (OSError, TypeError):
+            return True  # Nothing can be seen.
+    return False
 
 
 def _find(thing: Any, place: str) -> Any:

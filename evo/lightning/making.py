@@ -53,7 +53,10 @@ def read_arguments(
     except argparse.ArgumentError as error:
         _read_sections(name, given)
         raise SectionError(_readable(name, str(error))) from None
-    made = parser.instantiate(parsed).made if make else parsed.made
+    try:
+        made = parser.instantiate(parsed).made if make else parsed.made
+    except Exception as error:
+        raise _root(error) from None  # Rather than what jsonargparse makes of it where there are several types.
     return vars(made) if isinstance(made, Namespace) else dict(made)
 
 
@@ -66,11 +69,23 @@ def split_known(owner: Callable[..., Any], arguments: Mapping[str, Any]) -> tupl
 
 def told(error: BaseException) -> str:
     """An exception in one line: its type, its message, and the place in the user's own code that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_NOT_THE_USERS)]
-    place = own[-1] if own else (frames[-1] if frames else None)
+    frames = _own_frames(error) or traceback.extract_tb(error.__traceback__)
+    place = frames[-1] if frames else None
     at = f" ({place.filename}:{place.lineno})" if place else ""
     return f"{type(error).__name__}: {_shortened(str(error))}{at}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """The exception of the user's own code from which another one was made; or this one."""
+    chain, one = [error], error
+    while one := one.__cause__ or one.__context__:  # type: ignore[assignment]
+        chain.append(one)
+    return next((each for each in reversed(chain) if _own_frames(each)), error)
+
+
+def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_NOT_THE_USERS)]
 
 
 def _read_sections(name: str, value: Any) -> None:
