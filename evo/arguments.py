@@ -1,24 +1,28 @@
-"""The command line and the study file: a parser made from the fields of `Config`."""
+"""The command line and the study file: options made from the fields of `Config` and of `Training`."""
 
 from __future__ import annotations
 
 import argparse
-import codecs
 import dataclasses
+import difflib
 import functools
-import json
-import locale
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_type_hints
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
 
-from evo.config import Config
-from evo.references import Training
-from evo.texts import as_path, readable
+import msgspec
+
+from evo.config import Config, load_yaml
+from evo.lightningcli import read_configuration
+from evo.sections import make_training
+from evo.texts import readable
+from evo.training import SECTIONS, Training
 from evo.traps import check_options, check_study_file
 
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
+_YAML = (".yaml", ".yml")
 
 
 def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Training, Config]:
@@ -35,56 +39,83 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Train
         ValueError: An option is unknown or has a wrong value.
         SystemExit: Help was asked for.
     """
-    parser, source = _parser(program), ""
+    arguments = [readable(argument) for argument in arguments]
+    check_options(arguments)
+    plain, dotted = _split_dotted(arguments)
+    given = vars(_parser(program).parse_args(plain))
+    what, files = given.pop("what", None), given.pop("config", [])
+    if what is not None and what.endswith(_YAML):
+        what, files = None, [what, *files]
+    options: dict[str, Any] = {}
+    aside: list[str] = []
+    for file in files:
+        read, more = _read_study(file)
+        options |= read
+        aside += more
+    source = f"study file {files[0]}: " if files and not given and not dotted else ""
+    options |= {name: _from_text(name, text) for name, text in given.items()}
+    for path, text in dotted:
+        _put(options, path, text)
     try:
-        arguments = [readable(argument) for argument in arguments]
-        check_options(arguments)
-        namespace = parser.parse_args(list(arguments))
-        what = namespace.what
-        if what is not None and what.endswith((".yaml", ".yml")):
-            check_study_file(what)
-            source = f"study file {what}: "  # The rest has just been read without a mistake.
-            namespace = parser.parse_args(["--config", _study_file(what), *arguments])
-            what = namespace.objective
-        values = {field.name: namespace[field.name] for field in dataclasses.fields(Config)}
-        sections = {field.name: namespace[field.name] for field in dataclasses.fields(Training)}
-        return _objective(what or namespace.objective, sections), Config(**values)
-    except (argparse.ArgumentError, TypeError, OSError, ValueError) as error:
-        raise ValueError(source + _readable(str(error))) from None
+        config = Config(
+            **{each.name: options[each.name] for each in dataclasses.fields(Config) if each.name in options}
+        )
+        sections = {
+            each.name: options[each.name] for each in SECTIONS if options.get(each.name, each.default) != each.default
+        }
+        what = what or options.get("objective")
+        if not sections and what is not None:
+            return what, config
+        if what is not None:
+            raise ValueError(
+                f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
+            )
+        folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
+        training = make_training(sections, config.limits, list(folders), aside)
+        return (training or "digits"), config
+    except ValueError as error:
+        raise ValueError(source + _one_line(error)) from None
 
 
-def _study_file(file: str) -> str:
-    """The study file; or what it holds, where the parser would read it in another encoding, as the locale says."""
-    from jsonargparse import get_loader
-
-    if codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8":
-        return file
+def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
+    """The options in a study file, or a configuration of LightningCLI, and what of that was set aside."""
+    given = load_yaml("study file", file)
+    check_study_file(file)
+    if given is None:
+        return {}, []
+    if not isinstance(given, Mapping):
+        raise ValueError(f"study file {file} holds {given!r}: it must hold a mapping of options to their values")
     try:
-        return json.dumps(get_loader("yaml")(as_path(file).read_text(encoding="utf-8")))
-    except Exception:
-        return file  # The parser says what is wrong with it.
+        options, aside = read_configuration(given)
+        hints = _hints()
+        for name, value in options.items():
+            if name not in hints:
+                raise ValueError(_unknown(str(name), [*hints]))
+            options[name] = _convert(name, value, value)
+    except ValueError as error:
+        raise ValueError(f"study file {file}: {error}") from None
+    return options, aside
 
 
-def _objective(what: str | None, sections: dict[str, Any]) -> str | Training:
-    defaults = {field.name: field.default for field in dataclasses.fields(Training)}
-    given = {name: value for name, value in sections.items() if value != defaults[name]}
-    if not given:
-        return what or "digits"
-    if what is not None:
-        raise ValueError(f"{next(iter(given))} belongs to a training, but the objective is {what}: give one of the two")
-    return Training(**given)
+def _unknown(name: str, known: Sequence[str]) -> str:
+    similar = difflib.get_close_matches(name, known, n=1)
+    return f"{name!r} is no option{f'; did you mean {similar[0]}?' if similar else ''}; --help lists the options"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        line = re.sub(r"^argument (--)?([\w-]+): ", lambda found: f"{found[2].replace('-', '_')}: ", message)
+        raise ValueError(f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line)
 
 
 @functools.cache
-def _parser(program: str) -> ArgumentParser:
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = _Parser(
         prog=program,
         usage=f"{program} [OBJECTIVE | STUDY.yaml] [options]",
         description="Search for the parameters with the lowest loss. Start it under mpirun or srun to use many ranks.",
-        exit_on_error=False,
-        print_config=None,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "what",
@@ -93,17 +124,122 @@ def _parser(program: str) -> ArgumentParser:
         help="A ready problem (digits by default, sphere, rastrigin, …), module:function, path/to/file.py:function, or "
         "a YAML study file with any of the options below, and objective.",
     )
-    parser.add_argument("--config", action="config", help="The same as a study file as first argument.")
-    parser.add_argument("--objective", type=str, default=None, help="The same as the first argument.")
-    for settings in (Config, Training):
+    parser.add_argument("--config", action="append", metavar="FILE", help="The same as a study file as first argument.")
+    parser.add_argument("--objective", metavar="NAME", help="The same as the first argument.")
+    for settings, fields in ((Config, dataclasses.fields(Config)), (Training, SECTIONS)):
         hints, texts = get_type_hints(settings), _field_texts(settings)
-        for field in dataclasses.fields(settings):
-            option = "--" + field.name.replace("_", "-")
-            if field.type == "bool":
-                parser.add_argument(option, action="store_true", help=texts[field.name])
+        for field in fields:
+            option, text = "--" + field.name.replace("_", "-"), texts[field.name].replace("%", "%%")
+            if hints[field.name] is bool:
+                parser.add_argument(option, action="store_true", help=text)
             else:
-                parser.add_argument(option, type=hints[field.name], default=field.default, help=texts[field.name])
+                default = "" if field.default is None else f" (default: {field.default})"
+                parser.add_argument(option, metavar=_metavar(hints[field.name]), help=text + default)
     return parser
+
+
+def _split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Options as argparse knows them, and those for a place in one, `--trainer.max_epochs 3`, with their text."""
+    plain: list[str] = []
+    dotted: list[tuple[str, str]] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, text = argument.partition("=")
+        if not re.match(r"--\w", name):
+            plain.append(argument)
+            continue
+        first, dot, place = name[2:].partition(".")
+        if dot:
+            following = text if equals else next(rest, None)
+            if following is None:
+                raise ValueError(f"{name[2:]}: expected one argument")
+            dotted.append((f"{first.replace('-', '_')}.{place}", following))
+        else:
+            plain.append(f"--{first.replace('_', '-')}{equals}{text}")
+    return plain, dotted
+
+
+def _put(options: dict[str, Any], path: str, text: str) -> None:
+    """Set one place in an option that is a mapping."""
+    name, _, place = path.partition(".")
+    if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
+        raise ValueError(f"unrecognized arguments: --{path}; --help lists the options")
+    # The names of limits and parameters have dots of their own; the places in a section do not.
+    is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
+    steps = place.split(".") if is_section else [place]
+    tree, step = options, name
+    for following in steps:
+        below = tree.get(step)
+        below = {"class_path": below} if isinstance(below, str) and is_section else below
+        tree[step] = dict(below) if isinstance(below, Mapping) else {}
+        tree, step = tree[step], following
+        if "class_path" in tree and step not in ("class_path", "init_args", "dict_kwargs"):
+            tree["init_args"] = dict(tree.get("init_args") or {})
+            tree = tree["init_args"]
+    tree[step] = _yaml(text)
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    sections = get_type_hints(Training)
+    return {"objective": str} | get_type_hints(Config) | {each.name: sections[each.name] for each in SECTIONS}
+
+
+def _from_text(name: str, text: Any) -> Any:
+    """The value of an option from what stands on the command line."""
+    if name == "objective" or not isinstance(text, str):
+        return text
+    return _convert(name, _yaml(text) if _is_structured(_hints()[name]) else text, text)
+
+
+def _convert(name: str, value: Any, shown: Any) -> Any:
+    hint = _hints()[name]
+    try:
+        # What has structure is taken as it is: nothing but the place where it is used knows what it means.
+        return msgspec.convert(value, hint, strict=_is_structured(hint))
+    except (msgspec.ValidationError, ValueError):
+        kinds = ", ".join(_kinds(hint))
+        rule = f"one of the types {kinds}" if len(_kinds(hint)) > 1 else f"of type {kinds}"
+        if typing.get_origin(hint) is typing.Literal:
+            rule = "one of " + ", ".join(map(repr, typing.get_args(hint)))
+        raise ValueError(f"{name} is {shown!r}: it must be {rule}") from None
+
+
+def _yaml(text: str) -> Any:
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(text)
+    except Exception:
+        return text  # A name with characters that mean something in YAML.
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _is_structured(hint: Any) -> bool:
+    return any((typing.get_origin(member) or member) in (dict, list, tuple) for member in _members(hint))
+
+
+def _may_be_mapping(hint: Any) -> bool:
+    return any((typing.get_origin(member) or member) is dict for member in _members(hint))
+
+
+def _kinds(hint: Any) -> list[str]:
+    names = []
+    for member in _members(hint):
+        if typing.get_origin(member) is typing.Literal:
+            names += [repr(value) for value in typing.get_args(member)]
+        elif member is type(None):
+            names.append("null")
+        else:
+            names.append(str(member).replace("typing.", "") if typing.get_args(member) else member.__name__)
+    return names
+
+
+def _metavar(hint: Any) -> str:
+    return "|".join(kind for kind in _kinds(hint) if kind != "null").replace("'", "")
 
 
 def _field_texts(settings: type) -> dict[str, str]:
@@ -112,18 +248,5 @@ def _field_texts(settings: type) -> dict[str, str]:
     return {text.arg_name: " ".join((text.description or "").split()) for text in parse(settings.__doc__ or "").params}
 
 
-def _readable(message: str) -> str:
-    """One line for a person from what the parser says."""
-    line = " ".join(message.split())
-    given = re.match(r'Parser key "(\w+)": Does not validate.*Subtypes: \[(.*)\] Errors:.*Given value: (.*)', line)
-    if given:
-        kinds = re.sub(r"<class '(.*?)'>|typing\.", r"\1", given[2]).replace("NoneType", "null")
-        return f"{given[1]} is {given[3]!r}: it must be one of the types {kinds}"
-    literal = re.match(r'Parser key "(\w+)": Expected a typing.Literal\[(.*?)\]. Got value:\s*(.*)', line)
-    if literal:
-        return f"{literal[1]} is {literal[3]!r}: it must be one of {literal[2]}"
-    plain = re.match(r"Parser key \"(\w+)\": Expected a <class '(\w+)'>. Got value:\s*(.*)", line)
-    if plain:
-        return f"{plain[1]} is {plain[3]!r}: it must be of type {plain[2]}"
-    line = re.sub(r'^Parser key "([^"]*)": ', r"\1: ", line)
-    return f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

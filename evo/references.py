@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from evo.imports import find_module, is_module, survey
 from evo.places import Place, find_place, is_local, read_source
 from evo.texts import as_path
+from evo.training import Training as Training
 
 _loading: list[str] = []
 
@@ -191,66 +191,6 @@ def _is_taken(place: Place) -> bool:
         where = ", ".join(map(str, folders)) or getattr(loaded, "__file__", "Python's own library")
         raise ImportError(f"its package {top!r} has the name of another one, {where}: rename one of them")
     return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """A Lightning training by the sections of a study file, which are those of LightningCLI.
-
-    Args:
-        model: The LightningModule: its import path, or a mapping of class_path and init_args.
-        data: The LightningDataModule, in the same way.
-        trainer: Arguments of Lightning's Trainer, max_epochs among them.
-        monitor: Name of the metric that is the loss, as the module logs it in its validation.
-        mode: Whether it is to be small, min, or large, max.
-        early_stopping: Arguments of Lightning's EarlyStopping; false: none. By default a patience of 3.
-        compile: Compile the module with torch.compile.
-        keep_data: Read every example once, and take all batches from memory, or from the device where they fit there.
-            For examples of equal shape; what their dataset does at random (augmentation) it does only once.
-    """
-
-    is_heavy: ClassVar[bool] = True
-
-    model: str | dict[str, Any] | None = None
-    data: str | dict[str, Any] | None = None
-    trainer: dict | None = None  # type: ignore[type-arg]
-    monitor: str = "val_loss"
-    mode: Literal["min", "max"] = "min"
-    early_stopping: bool | dict | None = True  # type: ignore[type-arg]
-    compile: bool = False
-    keep_data: Literal["memory", "device"] | None = None
-
-    def __post_init__(self) -> None:
-        """Make sure that there is something to train.
-
-        Raises:
-            ValueError: A section is absent.
-        """
-        for name in ("model", "data"):
-            if getattr(self, name) is None:
-                raise ValueError(f"there is no section {name}: a training needs the sections model and data")
-
-    @property
-    def name(self) -> str:
-        """A short one: that of the module's class."""
-        path = self.model if isinstance(self.model, str) else str((self.model or {}).get("class_path", "training"))
-        return path.replace(":", ".").rpartition(".")[2]
-
-    def __str__(self) -> str:
-        return json.dumps(self._given(), sort_keys=True)
-
-    def load(self) -> Callable[..., Any]:
-        """Make the objective.
-
-        Raises:
-            ValueError: A section does not fit; the message names it.
-        """
-        make = Reference("evo.lightning", "LightningObjective").load()
-        return make(**self._given())  # type: ignore[no-any-return]
-
-    def _given(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {field.name: values[field.name] for field in fields(self) if values[field.name] != field.default}
 
 
 Named: TypeAlias = Reference | Training

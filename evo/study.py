@@ -32,6 +32,7 @@ from evo.evaluation import (
     assist,
 )
 from evo.events import AnyEvent, encode
+from evo.examples import example_points
 from evo.exchange import Exchange
 from evo.growth import Change, Forms, find_changes
 from evo.plan import Plan, make_plan
@@ -47,6 +48,7 @@ from evo.signals import StopSignals
 from evo.space import Space
 from evo.starting import make_start_points
 from evo.texts import as_path, readable
+from evo.training import Training
 from evo.transport import Stuck, Transport, together
 from evo.weights import Weights
 from evo.worker import Settings, Worker
@@ -91,6 +93,7 @@ def run_study(
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.constants(plan.space.constants)
+        screen.notes(objective.notes if isinstance(objective, Training) else ())
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
         if changes and transport.rank == 0:
@@ -181,7 +184,7 @@ def _as_defined_now(found: Study, asked: Study, directory: RunDirectory | Scratc
     return msgspec.structs.replace(found, objective=name, definition=definition)
 
 
-def _with_settings(study: Study, settings: dict[str, Any], directory: RunDirectory | Scratch) -> Study:
+def _with_settings(study: Study, settings: Mapping[str, Any], directory: RunDirectory | Scratch) -> Study:
     """The study with what its objective was found to depend on when it was loaded.
 
     Raises:
@@ -189,7 +192,7 @@ def _with_settings(study: Study, settings: dict[str, Any], directory: RunDirecto
     """
     if not settings:
         return study
-    new = msgspec.structs.replace(study.definition, settings=settings)
+    new = msgspec.structs.replace(study.definition, settings=dict(settings))
     check_same(another_study(directory), (study.objective, study.definition), (study.objective, new))
     return msgspec.structs.replace(study, definition=new)
 
@@ -268,10 +271,12 @@ def _search(
     session = transport.gather(uuid.uuid4().hex)[0]
     with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
-        settings = together(transport, lambda: evaluator.open(plan.space.names))
+        opened = together(transport, lambda: evaluator.open(plan.space.names, example_points(plan.space)))
+        if transport.rank == 0:
+            screen.notes(opened.notes)
         together(
             transport,
-            lambda: directory.begin(_with_settings(study, settings, directory)) if transport.rank == 0 else None,
+            lambda: directory.begin(_with_settings(study, opened.settings, directory)) if transport.rank == 0 else None,
         )
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)

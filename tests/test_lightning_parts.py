@@ -12,7 +12,9 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.loggers import CSVLogger
 
-from evo.lightning.parts import Constructor, FromSection, Part, Settings, in_folder, make_part, share_out
+from evo.lightning.parts import Constructor, FromSection, Part, make_part
+from evo.lightning.settings import Settings, in_folder
+from evo.lightning.sharing import share_out
 
 
 class Net(L.LightningModule):
@@ -113,8 +115,8 @@ def test_a_section_that_is_none_is_an_error(section: Any, message: str) -> None:
 
 def test_values_are_checked_by_the_type_hints_of_the_constructor() -> None:
     part = FromSection("model", {"class_path": NET, "init_args": {"width": "wide"}})
-    with pytest.raises(ValueError, match=r"^model: .*width.*int.*wide"):
-        part.check([])
+    with pytest.raises(ValueError, match=r"^model.width: .*int.*wide"):
+        part.read({})
 
 
 def test_a_function_of_params_gets_all_that_nobody_else_names() -> None:
@@ -141,9 +143,9 @@ def test_settings_are_copied_made_from_their_sections_and_overwritten_by_paramet
 
 def test_a_section_in_the_settings_is_checked_before_anything_runs() -> None:
     section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
-    Settings("trainer", L.Trainer, {"logger": [section]}).check([])
-    with pytest.raises(ValueError, match=r"^trainer: .*logger.*nome.*not accepted"):
-        Settings("trainer", L.Trainer, {"logger": {**section, "init_args": {"nome": "x"}}}).check([])
+    Settings("trainer", L.Trainer, {"logger": in_folder([section], "logs")}).read({})
+    with pytest.raises(ValueError, match=r"^trainer\.logger has the argument 'nome', .* mean trainer\.logger\.name"):
+        Settings("trainer", L.Trainer, {"logger": {**section, "init_args": {"nome": "x"}}}).read({})
 
 
 def test_a_logger_without_a_place_writes_into_the_individuals_folder(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from evo.definition import settings_of
-from evo.evaluation.inline import RunningTrial, evaluate, one_line, run_test
+from evo.evaluation.inline import RunningTrial, check_objective, evaluate, one_line, run_test
 from evo.evaluation.sending import unpack
 from evo.events import Identity, json_scalars, json_text
-from evo.objectives import Interrupted, optional_method, prepare, wants_trial
+from evo.objectives import Interrupted, prepare, wants_trial
 from evo.outcome import Outcome
 from evo.places import is_local
 from evo.references import Named, Reference, what_is_loading
@@ -68,12 +68,14 @@ class Verdict(msgspec.Struct, frozen=True, tag=True):
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The objective is loaded and takes the parameters; or else why not.
 
-    It may save its state when it is interrupted, if it takes the trial. One that was named is described.
+    It may save its state when it is interrupted, if it takes the trial. One that was named is described. The notes are
+    for the user.
     """
 
     refusal: str = ""
     may_save: bool = False
     settings: dict[str, Any] = {}
+    notes: list[str] = []
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -111,6 +113,7 @@ def main(
     connection: Connection,
     pickled: bytes,
     names: list[str],
+    examples: list[Params],
     threads: int,
     output: str,
     place: tuple[int, int],
@@ -122,6 +125,7 @@ def main(
         connection: To the rank.
         pickled: What to evaluate, or a reference to it.
         names: The parameters that it must take.
+        examples: Points that show them, see `evo.examples`.
         threads: CPU threads that a training may use.
         output: File for what is printed before the first evaluation.
         place: This process's among those that evaluate an individual together, and how many these are.
@@ -143,13 +147,11 @@ def main(
     try:
         loaded, settings = _load(pickled)
         run = prepare(loaded)
-        check = optional_method(loaded, "check")
-        if check:
-            check(names)
+        notes = check_objective(loaded, names, examples)
     except ValueError as error:
         connection.send_bytes(encode(Ready(refusal=str(error))))
         return
-    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded), settings=settings)))
+    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded), settings=settings, notes=notes)))
     while True:
         try:
             order = decode_order(connection.recv_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import os
 import time
@@ -12,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from evo.evaluation.team import Report, Team
+from evo.evaluation.team import Opened, Report, Team
 from evo.events import Identity, Status, json_scalars, json_text
 from evo.objectives import Interrupted, Trial, check_loss, optional_method, prepare
 from evo.outcome import Outcome
@@ -229,21 +230,22 @@ class InlineEvaluator:
         self._outcome: Outcome | None = None
         self._attempts = 0
 
-    def open(self, names: Sequence[str]) -> dict[str, Any]:
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
         """Check that the objective takes the parameters of these names.
 
+        Args:
+            names: The parameters that it must take.
+            examples: Points that show them, see `evo.examples`.
+
         Returns:
-            Nothing: what it depends on can be seen without it.
+            What the objective remarks; what it depends on can be seen without this.
 
         Raises:
             ValueError: It does not.
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
-        check = optional_method(self._objective, "check")
-        if check:
-            check(names)
-        return {}
+        return Opened(notes=check_objective(self._objective, names, examples))
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""
@@ -309,6 +311,28 @@ class InlineEvaluator:
             else:
                 os.environ[name] = value
         self._before.clear()
+
+
+def check_objective(objective: Callable[..., Any], names: Sequence[str], examples: Sequence[Params]) -> list[str]:
+    """Let an objective that has a `check(names)`, or `check(names, examples)`, see what it is to be called with.
+
+    Args:
+        objective: The objective.
+        names: Of all parameters.
+        examples: Points that together show every choice.
+
+    Returns:
+        What it remarks.
+
+    Raises:
+        ValueError: It does not take them.
+    """
+    check = optional_method(objective, "check")
+    if check is None:
+        return []
+    wants_examples = "examples" in inspect.signature(check).parameters
+    remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
+    return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
 
 
 def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:

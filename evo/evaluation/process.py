@@ -21,7 +21,7 @@ from typing import Any
 from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
 from evo.evaluation.sending import Parcel, main_hidden, pack
-from evo.evaluation.team import Report, Team
+from evo.evaluation.team import Opened, Report, Team
 from evo.events import Identity
 from evo.outcome import Outcome
 from evo.references import Named
@@ -72,8 +72,9 @@ class ProcessEvaluator:
         self._threads = threads
         self._time_limit = time_limit
         self._names: Sequence[str] = ()
+        self._examples: Sequence[Params] = ()
+        self._opened = Opened()
         self._parcel: Parcel | None = None
-        self._settings: dict[str, Any] = {}
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
@@ -86,25 +87,28 @@ class ProcessEvaluator:
         self._may_save = False
         self._ask_again = self._must_have_saved = math.inf
 
-    def open(self, names: Sequence[str]) -> dict[str, Any]:
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
         """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
 
         Args:
             names: The parameters that the objective must take.
+            examples: Points that show them, see `evo.examples`.
 
         Returns:
-            What an objective that was named depends on, see `evo.definition`; empty: nobody knows yet.
+            What the objective remarks, and what one that was named depends on; nothing after a stop.
 
         Raises:
             ValueError: The objective cannot be loaded, or does not take the parameters.
         """
-        self._names, self._parcel = names, pack(self._objective)
+        self._names, self._examples, self._parcel = names, examples, pack(self._objective)
         self._launch()
         while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
                 raise ValueError(f"{news.error}\n{news.traceback}".strip())
-        return self._settings
+        # It has been checked: one that takes its place when it has died need not be.
+        self._examples = ()
+        return self._opened
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -209,6 +213,7 @@ class ProcessEvaluator:
             theirs,
             self._parcel.content,
             list(self._names),
+            list(self._examples),
             self._threads,
             self._output,
             self._place,
@@ -241,7 +246,7 @@ class ProcessEvaluator:
             if news.refusal:
                 return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
-            self._settings = news.settings
+            self._opened = Opened(notes=news.notes, settings=news.settings)
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 

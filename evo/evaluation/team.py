@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -23,14 +24,24 @@ _PATIENCE = 60.0
 _LONGER_THAN_ANY = 10
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What is learnt of an objective when it is loaded.
+
+    Args:
+        notes: For the user.
+        settings: What it depends on, if only this has found it out, see `evo.definition`; empty: nobody knows yet.
+    """
+
+    notes: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Evaluator(Protocol):
     """What evaluates on one rank; see `evo.search.Evaluator`."""
 
-    def open(self, names: Sequence[str]) -> dict[str, Any]:
-        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated.
-
-        Returns what the objective depends on if only this has found it out, see `evo.definition`.
-        """
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
+        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Begin to evaluate."""

@@ -7,33 +7,34 @@ import math
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar, TypeAlias, final, get_args
+from typing import Any, ClassVar, final, get_args
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from evo.lightning.activities import Activities, check_profiler, make_profiler
+from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
+from evo.lightning.checking import check_training
 from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, SaveState, WholeFiles, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import meeting_file, process_group
 from evo.lightning.hparams import row_logger
 from evo.lightning.memory import limited_memory
-from evo.lightning.parts import Part, Section, Settings, in_folder, make_part, share_out
+from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport
 from evo.lightning.stacked import Place, keep_stacked
+from evo.lightningcli import settle_trainer
 from evo.objectives import Trial
 
 _RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
-_SPREAD = ("num_nodes", "devices")
-OWN_SETTINGS = ("default_root_dir", "enable_checkpointing", *_SPREAD)
 DEFAULT_SETTINGS: dict[str, Any] = {
     "accelerator": "auto",
     "num_sanity_val_steps": 0,
@@ -41,8 +42,6 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "enable_model_summary": False,
     "enable_autolog_hparams": False,  # RowLogger logs the individual's parameters, with their loss
 }
-
-Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
 
 
 @final
@@ -64,10 +63,11 @@ class LightningObjective:
     Args:
         model: A LightningModule class, a function that makes one (of parameters by name, or of `params`, all of them),
             or a section as LightningCLI has them: an import path, or a mapping of class_path and init_args.
-        data: A LightningDataModule in the same way. The last one is kept, with the data that it has loaded, while its
-            own parameters stay the same: `setup` runs once for each stage, `prepare_data` once on each node.
+        data: A LightningDataModule in the same way; None for a module with its own dataloaders. The last one is kept,
+            with the data that it has loaded, while its own parameters stay the same: `setup` runs once for each stage,
+            `prepare_data` once on each node.
         max_epochs: The most epochs that a training may take, at least 1; -1 for no limit (then trainer needs max_time
-            or max_steps). It may also be given in trainer.
+            or max_steps). It may also be given in trainer, or be searched as `trainer.max_epochs`.
         monitor: Name of the metric that is the loss, as the module logs it: in its validations, or some of them; in
             training, or in `on_train_epoch_end`, when validations do not log it.
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
@@ -75,8 +75,14 @@ class LightningObjective:
             otherwise; its patience is 3 values of that by default, and one that is absent is no error without `strict`.
             True: the defaults, unless the module or trainer brings an EarlyStopping. False or None: no early stopping.
         trainer: Further arguments of Lightning's Trainer; they win over evo's (no progress bar, the best kind of
-            device, no sanity check, TensorBoard's logger). Copied for every training, so that no callback remembers
-            the last one. Values may be sections, a logger's for example; its save_dir is the individual's folder.
+            device, no sanity check, TensorBoard's logger), None being the default. Copied for every training, so that
+            no callback remembers the last one. Values may be sections, a logger's for example; its save_dir is the
+            individual's folder.
+        optimizer: A section with an optimizer, which takes the place of the module's own configure_optimizers.
+        lr_scheduler: A section with a scheduler of the learning rate for it.
+        link_arguments: Arguments that are taken from another part when that is made, from sources to targets:
+            `{"data.num_classes": "model.num_classes"}`.
+        trainer_class: A Trainer in place of Lightning's own, or its import path.
         compile: Compile the module with torch.compile.
         keep_data: "memory": read every example once and take all batches from memory; "device": from the GPU where the
             examples fit. None: load as the data module does. See `evo.lightning.stacked`: examples must be of equal
@@ -90,6 +96,7 @@ class LightningObjective:
         >>> from evo.problems.digits import Digits, DigitsNet
         >>> objective = LightningObjective(DigitsNet, Digits, max_epochs=12, early_stopping={"patience": 5})
         >>> objective.check(["lr", "channels", "data.batch_size"])
+        []
         >>> objective.check(["learning_rate"])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
@@ -98,7 +105,7 @@ class LightningObjective:
 
     separate_process: ClassVar[bool] = True  # A rank neither imports torch nor dies with a training.
     model: Callable[..., L.LightningModule] | Section
-    data: Callable[..., L.LightningDataModule] | Section
+    data: Callable[..., L.LightningDataModule] | Section | None = None
     _: KW_ONLY
     max_epochs: int | None = None
     monitor: str = "val_loss"
@@ -107,27 +114,24 @@ class LightningObjective:
     trainer: Mapping[str, Any] | None = None
     compile: bool = False
     keep_data: Place | None = None
+    optimizer: Section | None = None
+    lr_scheduler: Section | None = None
+    link_arguments: Mapping[str, Any] | None = None
+    trainer_class: Callable[..., L.Trainer] | str | None = None
     _kept: DataKeeper = field(default_factory=DataKeeper, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        settings = self.trainer or {}
+        settings, _ = settle_trainer(self.trainer or {})
+        object.__setattr__(self, "trainer", settings)
         if self.mode not in get_args(Mode):
             raise ValueError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
         if self.keep_data not in (None, *get_args(Place)):
             raise ValueError(f"keep_data is {self.keep_data!r}: it must be 'memory', 'device' or absent.")
-        for name in OWN_SETTINGS:
-            if name in settings:
-                several = " For several GPUs per training, set ranks_per_worker." if name in _SPREAD else ""
-                raise ValueError(
-                    f"trainer sets {name!r}, which the objective sets itself. Leave it out of trainer.{several}"
-                )
         check_profiler(settings.get("profiler"))
         if self.max_epochs is not None and "max_epochs" in settings:
             raise ValueError("trainer sets 'max_epochs', which the objective has as well. Give it once.")
         epochs = settings.get("max_epochs", self.max_epochs)
-        if epochs is None:
-            raise ValueError("max_epochs is absent: say how many epochs a training may take, or -1 for no limit.")
-        if not isinstance(epochs, int) or (epochs < 1 and epochs != -1):
+        if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
             raise ValueError(f"max_epochs is {epochs!r}: it must be at least 1, or -1 for no limit.")
 
         limit_batches = settings.get("limit_val_batches")
@@ -222,53 +226,58 @@ class LightningObjective:
         metrics = {name: float(value) for result in results for name, value in result.items()}
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
-    def check(self, names: Collection[str]) -> None:
+    def check(self, names: Collection[str], examples: Sequence[Mapping[str, Any]] = ()) -> list[str]:
         """Makes sure that the constructors can be called with these parameters, before anything is trained.
 
         Args:
             names: Names of all parameters in the limits, conditional ones included.
+            examples: Points that together show every choice. With these, values are checked by the constructors' type
+                hints, and what sections describe is made once for each combination of classes, without a Trainer.
+
+        Returns:
+            What is worth saying: which fixed arguments are left out where another class does not take them.
 
         Raises:
-            ValueError: No constructor takes one of them, or a constructor needs one that is not among them.
+            ValueError: No constructor takes one of them, a constructor needs one that is not among them, a value does
+                not fit, or something cannot be made; the message has the place.
         """
-        parts = self._parts()
-        for part, share in zip(parts, share_out(dict.fromkeys(names), parts[:2], parts[2:]), strict=True):
-            part.check(list(share))
+        return check_training(self._blueprint, names, examples)
 
-    def _parts(self) -> list[Part]:
-        stopping = self.early_stopping if isinstance(self.early_stopping, Mapping) else {}
-        return [
-            make_part("model", self.model),
-            make_part("data", self.data),
-            Settings("trainer", L.Trainer, self.trainer or {}),
-            Settings("early_stopping", EarlyStopping, stopping),
-        ]
+    @property
+    def _blueprint(self) -> Blueprint:
+        length = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
+        return Blueprint(
+            model=self.model,
+            data=self.data,
+            trainer={**length, **(self.trainer or {})},
+            early_stopping=self.early_stopping if isinstance(self.early_stopping, Mapping) else {},
+            optimizer=self.optimizer,
+            lr_scheduler=self.lr_scheduler,
+            link_arguments=self.link_arguments,
+            trainer_class=self.trainer_class,
+            monitor=self.monitor,
+        )
 
-    def _share_out(self, params: Mapping[str, Any]) -> dict[str, tuple[Part, dict[str, Any]]]:
+    def _share_out(self, params: Mapping[str, Any]) -> Shares:
         """The parts by name, each with the parameters that it gets."""
-        parts = self._parts()
-        shares = share_out(params, parts[:2], parts[2:])
-        return {part.name: (part, share) for part, share in zip(parts, shares, strict=True)}
+        return self._blueprint.share_out(params)
 
-    def _build(self, shares: Shares, trial: Trial) -> tuple[L.LightningModule, L.LightningDataModule]:
+    def _build(self, shares: Shares, trial: Trial) -> tuple[L.LightningModule, L.LightningDataModule | None]:
         if torch.cuda.is_available() or trial.size > 1:
             gc.collect()  # a trainer is a cycle: the last one's tensors leave the GPU, and its connections are closed
         torch.set_num_threads(trial.threads)
         L.seed_everything(trial.seed, workers=True, verbose=False)
-        module = _make(shares["model"])
-        data = self._kept.get(shares["data"][1], trial.session, lambda: self._make_data(shares["data"], trial))
-        for thing, kind in ((module, L.LightningModule), (data, L.LightningDataModule)):
-            if not isinstance(thing, kind):
-                raise ValueError(
-                    f"{type(thing).__module__}.{type(thing).__qualname__} is not a {kind.__module__}.{kind.__name__}. "
-                    "evo trains what `import lightning` brings, not `import pytorch_lightning`: change that import."
-                )
+
+        def keep_data(key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+            return self._kept.get(key, trial.session, lambda: self._keep_examples(make(), trial))
+
+        module, data = self._blueprint.build(shares, keep_data)
+        check_kinds(module, data)
         if self.compile:
             module.compile()
         return module, data
 
-    def _make_data(self, what: tuple[Part, Mapping[str, Any]], trial: Trial) -> Any:
-        data = _make(what)
+    def _keep_examples(self, data: Any, trial: Trial) -> Any:
         if self.keep_data and isinstance(data, L.LightningDataModule):
             keep_stacked(data, self.keep_data, trial.gpu_memory)
         return data
@@ -276,7 +285,7 @@ class LightningObjective:
     def _stopping(self, shares: Shares, report: TrialReport) -> list[L.Callback]:
         if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
             return []
-        given = _make(shares["early_stopping"])
+        given = self._blueprint.settings(shares, "early_stopping")
         if given.setdefault("monitor", self.monitor) == self.monitor:
             given.setdefault("mode", self.mode)
         return [Stopping(report, yields=self.early_stopping is True, **given)]
@@ -284,10 +293,9 @@ class LightningObjective:
     def _make_trainer(
         self, shares: Shares, trial: Trial, callbacks: list[L.Callback], logger: TensorBoardLogger | bool
     ) -> tuple[L.Trainer, Activities]:
-        part, share = shares["trainer"]
-        if own_logger := (self.trainer or {}).get("logger"):
-            share = {"logger": in_folder(own_logger, str(trial.folder)), **share}
-        given = part.make(share)
+        blueprint = self._blueprint
+        blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
+        given = blueprint.settings(shares, "trainer", str(trial.folder))
         callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
         profiler = make_profiler(given.pop("profiler", None), trial.folder, trial.rank)
         together = isinstance(logger, TensorBoardLogger) and trial.size > 1
@@ -297,11 +305,11 @@ class LightningObjective:
             plugins.append(WholeFiles(trial.folder))
         # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
         spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
-        settings = DEFAULT_SETTINGS | spread | {"logger": logger, "max_epochs": self.max_epochs, "devices": 1} | given
+        settings = DEFAULT_SETTINGS | spread | {"logger": logger, "devices": 1} | given
         if any(isinstance(callback, ProgressBar) for callback in callbacks):
             settings["enable_progress_bar"] = True
         own: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "profiler": profiler}
-        return L.Trainer(**settings, **own, default_root_dir=trial.folder), profiler
+        return blueprint.make_trainer(**settings, **own, default_root_dir=trial.folder), profiler
 
 
 def check_validations(epochs: int | None, every: int | None, batches: float | None) -> None:
@@ -338,11 +346,6 @@ def _remove_leftovers(trial: Trial) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def _make(what: tuple[Part, Mapping[str, Any]]) -> Any:
-    part, share = what
-    return part.make(share)
 
 
 def _as_list(value: Any) -> list[Any]:

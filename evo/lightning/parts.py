@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-import copy
+import difflib
 import inspect
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
+from evo.lightning.making import read_arguments, split_known
+from evo.lightning.signatures import find_any, takes
+from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, Tree, has_section, is_plain, is_section, keep_taken
 from evo.references import find_class
 
 Section: TypeAlias = str | Mapping[str, Any]
 """As LightningCLI has them: an import path, or `{"class_path": …, "init_args": {…}}`."""
 
-_SETTINGS = "init_args"  # `model.init_args.lr` is the same place as `model.lr`.
+
+# What is given to a constructor by whoever uses it, before the arguments of the section.
+_BEFORE = {"optimizer": ("params",), "lr_scheduler": ("optimizer",)}
 
 
 class Part(ABC):
@@ -39,6 +42,11 @@ class Part(ABC):
     def takes_any(self) -> bool:
         """Whether it takes others as well."""
 
+    @property
+    def dropped(self) -> Sequence[str]:
+        """Which fixed arguments it goes without because its class does not take them, in words."""
+        return ()
+
     @abstractmethod
     def check(self, names: Collection[str]) -> None:
         """Make sure that it can be made with these parameters, relative names.
@@ -48,13 +56,31 @@ class Part(ABC):
         """
 
     @abstractmethod
-    def make(self, params: Mapping[str, Any]) -> Any:
-        """Make it with these parameters, relative names."""
+    def read(self, params: Mapping[str, Any]) -> None:
+        """Make sure that values fit the type hints; nothing is made.
+
+        Raises:
+            ValueError: One does not, or there is no place for one of these parameters.
+        """
+
+    def value(self, params: Mapping[str, Any], place: str) -> Any:
+        """An argument that it is made with; its own default when nothing else is said.
+
+        Raises:
+            KeyError: There is no such argument.
+        """
+        raise KeyError(place)
+
+    @abstractmethod
+    def make(self, params: Mapping[str, Any], *given: Any) -> Any:
+        """Make it with these parameters, relative names, and what its constructor gets before them."""
 
     def _refuse(self, name: str) -> None:
+        alike = difflib.get_close_matches(name, list(self.named), 1)
+        meant = f"Did you mean {self.name}.{alike[0]}? " if alike else ""
         raise ValueError(
             f"No constructor takes '{self.name}.{name}'. {self.title} takes: {', '.join(self.named) or 'none'}. "
-            "Rename it in the limits, or add it to the constructor."
+            f"{meant}Rename it in the limits, or add it to the constructor."
         )
 
 
@@ -82,10 +108,17 @@ class Constructor(Part):
         for name in names:
             if name not in self.named and not self.takes_any:
                 self._refuse(name)
-        _check_needed(self.title, self._parameters if not self._wants_all else {}, names)
+        needed = [name for name, each in self._parameters.items() if each.default is each.empty]
+        _check_needed(self.title, needed if not self._wants_all else [], names)
 
-    def make(self, params: Mapping[str, Any]) -> Any:
-        return self._constructor(dict(params)) if self._wants_all else self._constructor(**params)
+    def read(self, params: Mapping[str, Any]) -> None:
+        pass  # Its values are nobody's but the constructor's.
+
+    def value(self, params: Mapping[str, Any], place: str) -> Any:
+        return find_value(self._constructor, params, place)
+
+    def make(self, params: Mapping[str, Any], *given: Any) -> Any:
+        return self._constructor(dict(params)) if self._wants_all else self._constructor(*given, **params)
 
 
 @final
@@ -93,211 +126,163 @@ class FromSection(Part):
     """A class by its import path, with fixed arguments, as in a configuration of LightningCLI.
 
     Values are checked and converted by the constructor's type hints, and nested `class_path` sections are made first.
+    A function that makes the thing may stand in place of the class.
 
     Raises:
         ValueError: The section is malformed, or there is no such class.
     """
 
-    def __init__(self, name: str, section: Section) -> None:
+    def __init__(self, name: str, section: Section, class_path: str | None = None) -> None:
         self.name = name
-        self._class, self._arguments = _read_section(name, section)
-        self.title = self._class.__name__
-        self._parameters = _by_name(self._class)
+        where = _as_mapping(name, section, class_path)
+        path = class_path or where[CLASS_PATH]
+        if name in ("model", "data") and "." not in path:
+            find_class(path, name)  # Short names are for what Lightning and torch have.
+        self._dropped: list[str] = []
+        if class_path is not None:
+            where, self._dropped = keep_taken(where, class_path, name)
+        self._class = find_any(where[CLASS_PATH], name)
+        self.title = str(getattr(self._class, "__name__", self._class))
+        self._arguments = {**(where.get(INIT_ARGS) or {}), **(where.get(DICT_KWARGS) or {})}
+        self._takes = takes(self._class)
         for argument in self._arguments:
-            if argument not in self._parameters and not self.takes_any:
+            if argument not in self._takes:
                 raise ValueError(
-                    f"{name} has the argument {argument!r}, which {self.title} does not take. It takes: "
-                    f"{', '.join(self._parameters) or 'none'}"
+                    f"{name} has the argument {argument!r}, which {self.title} does not take. It takes: {self._takes}"
                 )
 
     @property
     def named(self) -> Collection[str]:
-        return self._parameters
+        return self._takes.names
 
     @property
     def takes_any(self) -> bool:
-        return _has_keywords(self._class)
+        return self._takes.any_other
+
+    @property
+    def dropped(self) -> Sequence[str]:
+        return self._dropped
 
     def check(self, names: Collection[str]) -> None:
-        for name in names:
-            first, _, rest = name.partition(".")
-            if first not in self._parameters and not self.takes_any:
-                self._refuse(name)
-            if rest:
-                self._check_nested(name)
-        given = {*self._arguments, *(name.partition(".")[0] for name in names)}
-        _check_needed(self.title, self._parameters, given)
-        if not names:
-            self.make({})
+        self._put(without_classes(names))
+        _check_needed(
+            f"{self.name}: {self.title}",
+            self._takes.needs,
+            {*self._arguments, *(name.partition(".")[0] for name in names)},
+        )
 
-    def _check_nested(self, name: str) -> None:
-        place: Any = self._arguments
-        path = name.split(".")[:-1]
-        for depth, step in enumerate(path):
-            place = place.get(step) if isinstance(place, Mapping) else None
-            if isinstance(place, Mapping) and "class_path" in place:
-                place = place.get(_SETTINGS) or {}
-            if not isinstance(place, Mapping):
-                above = ".".join([self.name, *path[: depth + 1]])
-                raise ValueError(f"{self.name}.{name} is searched, but {above} is no section: give its class_path")
+    def make(self, params: Mapping[str, Any], *given: Any) -> Any:
+        """Make it.
 
-    def make(self, params: Mapping[str, Any]) -> Any:
-        arguments = copy.deepcopy(dict(self._arguments))
-        for name, value in params.items():
-            _put(arguments, name.split("."), value)
-        return _make(self.name, self._class, arguments)
+        Args:
+            params: Relative names. What is neither plain nor a section is given to the constructor as it is.
+            given: What the constructor gets before them.
+        """
+        arguments, others = self._read(params, len(given), make=True)
+        return self._class(*given, **arguments, **others)
+
+    def read(self, params: Mapping[str, Any]) -> None:
+        self._read(params, len(_BEFORE.get(self.name, ())), make=False)
+
+    def value(self, params: Mapping[str, Any], place: str) -> Any:
+        return find_value(self._class, self._put(params), place)
+
+    def _read(self, params: Mapping[str, Any], before: int, *, make: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the constructor gets by names of its signature, and beside these."""
+        known, others = split_known(self._class, self._put(params))
+        ready = {name: value for name, value in known.items() if not (is_plain(value) or has_section(value))}
+        plain = {name: value for name, value in known.items() if name not in ready}
+        skipped = {*ready, *list(inspect.signature(self._class).parameters)[:before]}
+        return read_arguments(self.name, self._class, plain, skipped, make=make) | ready, others
+
+    def _put(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        tree = Tree(self.name, self._class, self._arguments)
+        arguments = tree.put(params)
+        self._dropped += [each for each in tree.dropped if each not in self._dropped]
+        return arguments
 
 
 @final
-class Settings(Part):
-    """Arguments of one of Lightning's own classes, as a dictionary.
+class Absent(Part):
+    """A part that this training does not have."""
 
-    Args:
-        name: As above.
-        owner: The class.
-        given: The fixed ones; values may be `class_path` sections, or lists of these.
-    """
-
-    def __init__(self, name: str, owner: type, given: Mapping[str, Any]) -> None:
-        self.name, self.title = name, owner.__name__
-        self._owner, self._given = owner, given
-        self._parameters = _by_name(owner)
+    def __init__(self, name: str) -> None:
+        self.name = self.title = name
 
     @property
     def named(self) -> Collection[str]:
-        return self._parameters
+        return ()
 
     @property
     def takes_any(self) -> bool:
         return False
 
     def check(self, names: Collection[str]) -> None:
-        for name in (*self._given, *names):
-            if name not in self._parameters:
-                self._refuse(name)
-        self.make({name: in_folder(value, os.devnull) for name, value in self._given.items() if name == "logger"})
+        for name in names:
+            raise ValueError(
+                f"{self.name}.{name} is searched, but there is no section {self.name}: add it, with its class_path"
+            )
 
-    def make(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        # So that no callback remembers the last training.
-        settings = {**copy.deepcopy(dict(self._given)), **params}
-        sections = {name: value for name, value in settings.items() if _has_section(value)}
-        made = _make(self.name, self._owner, sections, instantiate=False) if sections else {}
-        return settings | {name: made[name] for name in sections}
+    def read(self, params: Mapping[str, Any]) -> None:
+        self.check(list(params))
+
+    def make(self, params: Mapping[str, Any], *given: Any) -> None:
+        self.check(list(params))
 
 
-def make_part(name: str, given: Callable[..., Any] | Section) -> Part:
+def make_part(name: str, given: Callable[..., Any] | Section | None, class_path: str | None = None) -> Part:
     """A part from a class, a function, or a section of a configuration.
+
+    Args:
+        name: As above.
+        given: What the user has; None: nothing.
+        class_path: Of the class in its place, for this individual.
 
     Raises:
         ValueError: It is none of these.
     """
-    if isinstance(given, str | Mapping):
-        return FromSection(name, given)
+    if isinstance(given, str | Mapping) or (given is None and class_path is not None):
+        return FromSection(name, given or {}, class_path)
+    if given is None:
+        return Absent(name)
     if not callable(given):
         raise ValueError(f"{name} is {given!r}: give a class, a function that makes one, or a class_path section")
     return Constructor(name, given)
 
 
-def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Sequence[Part]) -> list[dict[str, Any]]:
-    """Which parameters each part gets, by their relative names.
-
-    `model.lr` and `model.init_args.lr` go to the model; `lr` to each part that takes it by name, or else to those that
-    take any.
-
-    Args:
-        params: Those of an individual.
-        parts: Those that get parameters without a dot.
-        dotted_only: Those that do not.
-
-    Raises:
-        ValueError: Nobody takes one of them.
-    """
-    everyone = [*parts, *dotted_only]
-    shares: list[dict[str, Any]] = [{} for _ in everyone]
-    places = {part.name: number for number, part in enumerate(everyone)}
-    rest = {}
-    for name, value in params.items():
-        first, _, relative = name.partition(".")
-        takers = [share for share, part in zip(shares, parts, strict=False) if name in part.named]
-        if relative and first in places:
-            steps = [step for step in relative.split(".") if step != _SETTINGS]
-            shares[places[first]][".".join(steps)] = value
-        elif takers:
-            for share in takers:
-                share[name] = value
-        else:
-            rest[name] = value
-    greedy = [share for share, part in zip(shares, parts, strict=False) if part.takes_any]
-    if rest and not greedy:
-        takes = ". ".join(f"{part.title} takes: {', '.join(part.named) or 'none'}" for part in parts)
-        raise ValueError(
-            f"No constructor takes {', '.join(map(repr, rest))}. {takes}. Rename it in the limits, or add it to a "
-            "constructor."
-        )
-    for share in greedy:
-        share.update(rest)
-    return shares
-
-
-def in_folder(value: Any, folder: str) -> Any:
-    """A logger's section, or a list of such, with a folder as its save_dir unless it says another one.
-
-    Args:
-        value: What a trainer has as its logger.
-        folder: The individual's.
-    """
-    if isinstance(value, list | tuple):
-        return [in_folder(each, folder) for each in value]
-    if not _has_section(value):
-        return value
-    logger, arguments = _read_section("logger", value)
-    place = {"save_dir": folder} if "save_dir" in _by_name(logger) else {}
-    return {**value, _SETTINGS: {**place, **arguments}}
-
-
-def _make(name: str, owner: type, arguments: Mapping[str, Any], *, instantiate: bool = True) -> Any:
-    """An instance of a class, or only its arguments, from plain values that its type hints say how to read.
-
-    Raises:
-        ValueError: A value does not fit.
-    """
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(owner, "made", fail_untyped=False, instantiate=instantiate)
-    try:
-        parsed = parser.parse_object({"made": arguments})
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
-    return parser.instantiate(parsed).made
-
-
-def _read_section(name: str, section: Section) -> tuple[type, Mapping[str, Any]]:
-    where = {"class_path": section} if isinstance(section, str) else dict(section)
-    path, arguments = where.pop("class_path", None), where.pop(_SETTINGS, None) or {}
-    if not isinstance(path, str) or not isinstance(arguments, Mapping) or where:
+def _as_mapping(name: str, section: Section, class_path: str | None) -> dict[str, Any]:
+    where = {CLASS_PATH: section} if isinstance(section, str) else dict(section)
+    path, arguments, others = where.get(CLASS_PATH, class_path), where.get(INIT_ARGS), where.get(DICT_KWARGS)
+    wrong = [each for each in (arguments, others) if not isinstance(each, Mapping | None)]
+    if not isinstance(path, str) or wrong or set(where) - {CLASS_PATH, INIT_ARGS, DICT_KWARGS}:
         raise ValueError(
             f"{name} is {section!r}: give an import path, or a mapping of class_path and init_args and nothing else"
         )
-    found = find_class(path, name)
-    if not isinstance(found, type):
-        raise ValueError(f"{name} has the class_path {path!r}, which is {found!r} and no class")
-    return found, arguments
+    return where
 
 
-def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    *above, last = path
-    for step in above:
-        tree = tree[step]
-        if "class_path" in tree:
-            tree = tree.setdefault(_SETTINGS, {})
-    tree[last] = value
+def find_value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: str) -> Any:
+    """One of the arguments of a class, or its default.
+
+    Raises:
+        KeyError: There is none.
+    """
+    first, *rest = [step for step in place.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
+    if first not in arguments:
+        default = _by_name(owner)[first].default
+        if default is inspect.Parameter.empty or rest:
+            raise KeyError(place)
+        return default
+    value = arguments[first]
+    for step in rest:
+        value = (value.get(INIT_ARGS) or {})[step] if is_section(value) else value[step]
+    return value
 
 
-def _has_section(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(map(_has_section, value))
-    return isinstance(value, Mapping) and "class_path" in value
+def without_classes(names: Collection[str]) -> dict[str, None]:
+    """Those of the names that can be looked up without knowing which classes there will be."""
+    changing = [name.removesuffix(CLASS_PATH) for name in names if name.endswith(f".{CLASS_PATH}")]
+    return {name: None for name in names if not any(name.startswith(place) for place in changing)}
 
 
 def _by_name(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -311,8 +296,8 @@ def _has_keywords(constructor: Callable[..., Any]) -> bool:
     return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def _check_needed(title: str, parameters: Mapping[str, inspect.Parameter], given: Collection[str]) -> None:
-    missing = [name for name, p in parameters.items() if p.default is inspect.Parameter.empty and name not in given]
+def _check_needed(title: str, needed: Collection[str], given: Collection[str]) -> None:
+    missing = [name for name in needed if name not in given]
     if missing:
         raise ValueError(
             f"{title} needs {', '.join(map(repr, missing))}, which the limits do not have. "

@@ -72,6 +72,11 @@ class Screen:
             else f"all {population.started} individuals are within them"
         )
 
+    def notes(self, notes: Sequence[str]) -> None:
+        """Say how what the user gave was understood, where that is worth saying."""
+        for note in notes:
+            self._print(f"  note: {note}")
+
     def progress(self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]) -> Progress:
         """Say what is known already, if anything is; returns what is to be shown every event from now on.
 

@@ -1,0 +1,208 @@
+"""Which classes a training has that names none: those that LightningCLI is called with, or the only ones that fit.
+
+Files are read, never run: a rank imports neither torch nor what needs it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_BASES = {"model": "LightningModule", "data": "LightningDataModule"}
+_KEYS = {"model": "model_class", "data": "datamodule_class"}
+_MOST_FILES, _MOST_NAMED = 300, 6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A class that may be meant.
+
+    Args:
+        path: To be imported by.
+        takes: The arguments of its constructor; None: any, or not known.
+        needs: Those without a default.
+        where: What says that it is meant; empty: nothing.
+    """
+
+    path: str
+    takes: Sequence[str] | None = None
+    needs: frozenset[str] = frozenset()
+    where: str = ""
+
+    def fits(self, given: Collection[str], searched: Collection[str]) -> bool:
+        """Whether it takes these arguments, and needs no others than these and those that are searched."""
+        return (self.takes is None or set(given) <= set(self.takes)) and self.needs <= {*given, *searched}
+
+    def __str__(self) -> str:
+        return self.path if self.takes is None else f"{self.path}({', '.join(self.takes)})"
+
+
+@dataclass
+class Sources:
+    """The Python files of some folders, read.
+
+    Args:
+        folders: Where they are.
+    """
+
+    folders: Sequence[Path]
+    _files: dict[Path, _File] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        found = dict.fromkeys(file.resolve() for folder in self.folders for file in sorted(folder.glob("*.py")))
+        for file in list(found)[:_MOST_FILES]:
+            try:
+                self._files[file] = _File(file, ast.parse(file.read_bytes()))
+            except (SyntaxError, ValueError, OSError):
+                continue  # Not one that a training could import.
+
+    def called(self) -> list[dict[str, Candidate]]:
+        """What each call of LightningCLI in these files has as "model" and as "data"."""
+        calls = []
+        for file in self._files.values():
+            for node in ast.walk(file.tree):
+                if isinstance(node, ast.Call) and self._derives(file, node.func, "LightningCLI"):
+                    given = dict(zip(_KEYS.values(), node.args, strict=False))
+                    given |= {each.arg: each.value for each in node.keywords if each.arg}
+                    found = {kind: file.path_of(given[key]) for kind, key in _KEYS.items() if key in given}
+                    where = f"LightningCLI is called with it in {file.path.name}"
+                    calls.append({kind: self._describe(path, where) for kind, path in found.items() if path})
+        return [call for call in calls if call]
+
+    def classes(self, kind: str) -> list[Candidate]:
+        """All of a kind, "model" or "data", that are defined in these files."""
+        return [
+            self._describe(file.own_path(name))
+            for file in self._files.values()
+            for name, definition in file.classes.items()
+            if any(self._derives(file, base, _BASES[kind]) for base in definition.bases)
+        ]
+
+    def _derives(self, file: _File, base: ast.expr, wanted: str, depth: int = 20) -> bool:
+        path = file.path_of(base)
+        if path is None or not depth:
+            return False
+        if path.replace(":", ".").rpartition(".")[2] == wanted:
+            return True
+        known = self._definition(path)
+        return known is not None and any(self._derives(known[0], each, wanted, depth - 1) for each in known[1].bases)
+
+    def _definition(self, path: str) -> tuple[_File, ast.ClassDef] | None:
+        for file in self._files.values():
+            for name, definition in file.classes.items():
+                if file.own_path(name) == path:
+                    return file, definition
+        return None
+
+    def _describe(self, path: str, where: str = "") -> Candidate:
+        known = self._definition(path)
+        while known is not None:
+            file, definition = known
+            start = next(
+                (each for each in definition.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"),
+                None,
+            )
+            if start is not None:
+                return _described(path, start.args, where)
+            bases = [file.path_of(base) for base in definition.bases]
+            if any(base and base.replace(":", ".").rpartition(".")[2] in _BASES.values() for base in bases):
+                return Candidate(path, (), where=where)  # It has no constructor of its own.
+            known = next((found for base in bases if base and (found := self._definition(base))), None)
+        return Candidate(path, where=where)
+
+
+@dataclass
+class _File:
+    path: Path
+    tree: ast.Module
+    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.classes = {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    first = alias.name.partition(".")[0]
+                    self.imported[alias.asname or first] = alias.name if alias.asname else first
+            elif isinstance(node, ast.ImportFrom):
+                self.imported |= dict(self._import_from(node))
+
+    def _import_from(self, node: ast.ImportFrom) -> Iterator[tuple[str, str]]:
+        for alias in node.names:
+            if not node.level:
+                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+            elif node.module:
+                folder = self.path.parents[node.level - 1].joinpath(*node.module.split("."))
+                yield alias.asname or alias.name, _path_in(folder.with_suffix(".py"), alias.name)
+
+    def own_path(self, name: str) -> str:
+        """What a class of this file is imported by."""
+        return _path_in(self.path, name)
+
+    def path_of(self, expression: ast.expr) -> str | None:
+        """What the value of an expression is imported by; None: that cannot be seen."""
+        if isinstance(expression, ast.Name):
+            if expression.id in self.imported:
+                return self.imported[expression.id]
+            here = expression.id in self.classes or any(
+                isinstance(node, ast.FunctionDef) and node.name == expression.id for node in self.tree.body
+            )
+            return self.own_path(expression.id) if here else None
+        if isinstance(expression, ast.Attribute):
+            owner = self.path_of(expression.value)
+            return f"{owner}.{expression.attr}" if owner else None
+        return None
+
+
+def choose_class(
+    kind: str, given: Collection[str], searched: Collection[str], candidates: Sequence[Candidate]
+) -> Candidate:
+    """The class that a section without one is meant for.
+
+    Args:
+        kind: "model" or "data".
+        given: The arguments in the section.
+        searched: Those among the limits.
+        candidates: All that there are. Those that LightningCLI is called with come before the others.
+
+    Raises:
+        ValueError: None fits, or several do.
+    """
+    base, key = _BASES[kind], _KEYS[kind]
+    known = list({one.path: one for one in reversed(candidates)}.values())
+    fitting = [one for one in known if one.fits(given, searched)]
+    fitting = [one for one in fitting if one.where] or fitting
+    arguments = f"the arguments {', '.join(given)}" if given else "no arguments"
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        listed = "; there are: " + ", ".join(map(str, known[:_MOST_NAMED])) if known else ""
+        raise ValueError(
+            f"{kind} has no class_path, and no {base} in the Python files here takes {arguments}{listed}; write "
+            f"{key}: module.Class, or give {kind} a class_path and init_args"
+        )
+    raise ValueError(
+        f"{kind} has no class_path, and several classes take {arguments}: "
+        f"{', '.join(map(str, fitting[:_MOST_NAMED]))}; write {key}: and one of them"
+    )
+
+
+def _described(path: str, arguments: ast.arguments, where: str) -> Candidate:
+    positional = [each.arg for each in (*arguments.posonlyargs, *arguments.args)][1:]
+    keywords = [each.arg for each in arguments.kwonlyargs]
+    optional = positional[len(positional) - len(arguments.defaults) :] if arguments.defaults else []
+    optional += [name for name, default in zip(keywords, arguments.kw_defaults, strict=True) if default is not None]
+    takes = None if arguments.kwarg else (*positional, *keywords)
+    return Candidate(path, takes, frozenset({*positional, *keywords} - set(optional)), where)
+
+
+def _path_in(file: Path, name: str) -> str:
+    """What a class in a file is imported by: as of a module where the file is in the working directory."""
+    here = Path.cwd()
+    if file.parent == here and file.stem.isidentifier():
+        return f"{file.stem}.{name}"
+    return f"{os.path.relpath(file, here)}:{name}"

@@ -1,0 +1,227 @@
+"""What a training is made of, for any parameters: which part gets which of them, and in which order they are made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, final
+
+import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from evo.lightning.linking import Link, comes_first, linked_values, read_links
+from evo.lightning.optimizing import set_optimizers
+from evo.lightning.parts import Absent, Constructor, Part, Section, make_part
+from evo.lightning.settings import Settings, in_folder
+from evo.lightning.sharing import share_out
+from evo.lightning.signatures import SectionError, find_any
+
+Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
+"""The parts by name, each with the parameters that it gets."""
+Given: TypeAlias = Callable[..., Any] | Section | None
+"""A class, a function that makes one, a section, or nothing."""
+
+_SECTIONS = ("model", "data", "optimizer", "lr_scheduler")  # Whose class may be searched.
+_LENGTHS = {"max_epochs": (None,), "max_steps": (None, -1), "max_time": (None,)}  # And what says nothing.
+
+
+@final
+@dataclass(frozen=True)
+class Blueprint:
+    """A training before its parameters are known; the fields are those of `LightningObjective`.
+
+    Args:
+        model: The module.
+        data: The data module; None: the module has its own dataloaders.
+        trainer: Arguments of the Trainer.
+        early_stopping: Arguments of Lightning's EarlyStopping.
+        optimizer: A section, in place of the module's own.
+        lr_scheduler: A section, for this optimizer.
+        link_arguments: From sources to targets.
+        trainer_class: In place of Lightning's own.
+        monitor: The metric that is the loss.
+    """
+
+    model: Given
+    data: Given
+    trainer: Mapping[str, Any]
+    early_stopping: Mapping[str, Any]
+    optimizer: Section | None
+    lr_scheduler: Section | None
+    link_arguments: Mapping[str, Any] | None
+    trainer_class: Callable[..., L.Trainer] | str | None
+    monitor: str
+
+    @property
+    def links(self) -> list[Link]:
+        """The arguments that one part takes from another.
+
+        Raises:
+            ValueError: One names no part.
+        """
+        return read_links(self.link_arguments, [*_SECTIONS, "trainer", "early_stopping"])
+
+    @property
+    def make_trainer(self) -> Callable[..., L.Trainer]:
+        """The Trainer's class, or a function that makes one."""
+        if isinstance(self.trainer_class, str):
+            return find_any(self.trainer_class, "trainer_class")
+        return self.trainer_class or L.Trainer
+
+    def share_out(self, params: Mapping[str, Any]) -> Shares:
+        """Which parameters each part gets, with the classes that these say.
+
+        Raises:
+            ValueError: Nobody takes one of them, or a section is malformed.
+        """
+        return self._shares({_short(name): value for name, value in params.items()}, _SECTIONS)
+
+    def share_names(self, names: Collection[str]) -> Shares:
+        """The same for names whose values are not known; parts whose class is searched take everything.
+
+        Raises:
+            ValueError: Nobody takes one of them, or a section is malformed.
+        """
+        names = list(map(_short, names))
+        return self._shares(dict.fromkeys(names), [name for name in _SECTIONS if f"{name}.class_path" not in names])
+
+    def check_length(self, names: Collection[str]) -> None:
+        """Make sure that something says how long a training may last.
+
+        Args:
+            names: Of the parameters.
+
+        Raises:
+            ValueError: Nothing does.
+        """
+        says = {f"trainer.{name}" for name, nothing in _LENGTHS.items() if self.trainer.get(name) not in nothing}
+        says |= set(map(_short, names)) | {link.target for link in self.links}
+        if says.isdisjoint(f"trainer.{name}" for name in _LENGTHS):
+            raise ValueError(
+                "max_epochs is absent: say how many epochs a training may take, or -1 for no limit; or search "
+                "trainer.max_epochs."
+            )
+
+    def build(
+        self,
+        shares: Shares,
+        keep_data: Callable[[Mapping[str, Any], Callable[[], Any]], Any],
+        tell: Callable[[str], object] = lambda name: None,
+        *,
+        sets_up: bool = True,
+    ) -> tuple[Any, Any]:
+        """The module, with its optimizer if there is a section for it, and the data module.
+
+        Args:
+            shares: The parts and their parameters.
+            keep_data: Gets the parameters of the data module, and a function that makes it.
+            tell: Is told the name of each part before that is made.
+            sets_up: Whether the data module may be set up for what is taken from it.
+
+        Returns:
+            None in place of what cannot be made without setting the data up; or of the data where there is none.
+
+        Raises:
+            Exception: Whatever a constructor raises, unchanged.
+        """
+        made: dict[str, Any] = {}
+
+        def set_up() -> None:
+            made["data"].prepare_data()
+            made["data"].setup("fit")
+
+        first = comes_first(self.links)
+        for name in (first, "data" if first == "model" else "model"):
+            tell(name)
+            part, params = shares[name]
+            linked = linked_values(name, self.links, shares, made, set_up if sets_up else None)
+            if linked is None:
+                return None, made.get("data")
+            make = functools.partial(part.make, {**params, **linked})
+            if name == "data" and not isinstance(part, Absent):
+                made[name] = keep_data({**params, **linked, "class_path": part.title}, make)
+            else:
+                made[name] = make()
+        self._optimize(shares, made, tell)
+        return made["model"], made["data"]
+
+    def settings(self, shares: Shares, name: str, folder: str = "") -> dict[str, Any]:
+        """The arguments of the Trainer or of EarlyStopping, with those that are taken from elsewhere.
+
+        Args:
+            shares: The parts and their parameters.
+            name: "trainer" or "early_stopping".
+            folder: Where loggers write that do not say where.
+        """
+        part, params = shares[name]
+        linked = linked_values(name, self.links, shares, {}, None) or {}
+        return part.make({**self.placed(name, folder), **params, **linked})  # type: ignore[no-any-return]
+
+    def placed(self, name: str, folder: str) -> dict[str, Any]:
+        """The Trainer's loggers, which write into a folder unless they say another one; for other parts, nothing."""
+        logger = self.trainer.get("logger") if name == "trainer" else None
+        return {"logger": in_folder(logger, folder)} if logger else {}
+
+    def _optimize(self, shares: Shares, made: dict[str, Any], tell: Callable[[str], object]) -> None:
+        if isinstance(shares["optimizer"][0], Absent) or not isinstance(made["model"], L.LightningModule):
+            return
+        before: Any = made["model"].parameters()
+        for name in ("optimizer", "lr_scheduler"):
+            part, params = shares[name]
+            if not isinstance(part, Absent):
+                tell(name)
+                linked = linked_values(name, self.links, shares, made, None) or {}
+                made[name] = before = part.make({**params, **linked}, before)
+        set_optimizers(made["model"], made["optimizer"], made.get("lr_scheduler"), self.monitor)
+
+    def _shares(self, params: Mapping[str, Any], known: Collection[str]) -> Shares:
+        parts: dict[str, Part] = {}
+        for name in _SECTIONS:
+            path = params.get(f"{name}.class_path", ...)
+            if name not in known:
+                parts[name] = Constructor(name, _takes_any)
+            elif path is None:
+                parts[name] = Absent(name)  # It is searched whether there is one.
+            else:
+                parts[name] = make_part(name, getattr(self, name), None if path is ... else path)
+        if isinstance(parts["optimizer"], Absent) and not isinstance(parts["lr_scheduler"], Absent):
+            raise ValueError("there is a section lr_scheduler, but no section optimizer that it is for: add one")
+        parts["trainer"] = Settings("trainer", self.make_trainer, self.trainer)
+        parts["early_stopping"] = Settings("early_stopping", EarlyStopping, self.early_stopping)
+        others = {name: value for name, value in params.items() if name not in {f"{part}.class_path" for part in parts}}
+        anywhere = [parts["model"], parts["data"]]
+        dotted: Sequence[Part] = [part for part in parts.values() if part not in anywhere]
+        shares = share_out(others, anywhere, dotted)
+        return {part.name: (part, share) for part, share in zip([*anywhere, *dotted], shares, strict=True)}
+
+
+def has_own_loaders(module: Any) -> bool:
+    """Whether a module, or its class, defines dataloaders for its training."""
+    if isinstance(module, type):
+        return getattr(module, "train_dataloader", None) is not L.LightningModule.train_dataloader
+    return not isinstance(module, L.LightningModule) or is_overridden("train_dataloader", module)
+
+
+def check_kinds(module: Any, data: Any) -> None:
+    """Make sure that these are a module and, if anything, a data module of the Lightning that trains them.
+
+    Raises:
+        SectionError: One of them is something else.
+    """
+    for thing, kind in ((module, L.LightningModule), (data, L.LightningDataModule)):
+        if not isinstance(thing, kind | None):
+            raise SectionError(
+                f"{type(thing).__module__}.{type(thing).__qualname__} is not a {kind.__module__}.{kind.__name__}. "
+                "evo trains what `import lightning` brings, not `import pytorch_lightning`: change that import."
+            )
+
+
+def _short(name: str) -> str:
+    """`model.class_path` for `model.init_args.class_path`, and the like."""
+    return name.replace(".init_args.", ".")
+
+
+def _takes_any(**others: Any) -> None:
+    """In place of a class that is not known."""

@@ -1,0 +1,102 @@
+"""Mistakes in what a training is made of, found before the search: everything is read, and made once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import lightning as L
+
+from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
+from evo.lightning.data import same_random_numbers
+from evo.lightning.making import told
+from evo.lightning.parts import Absent, Constructor
+from evo.lightning.signatures import SectionError
+
+_MOST_TRIES = 5  # Points at which something may be impossible to make before it counts as a mistake.
+
+
+def check_training(blueprint: Blueprint, names: Collection[str], examples: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Make sure that a training can be made with these parameters.
+
+    Args:
+        blueprint: The training.
+        names: The names of all parameters, conditional ones included.
+        examples: Points that together show every choice; without any, only names are checked.
+
+    Returns:
+        What is worth saying: which fixed arguments are left out where another class does not take them.
+
+    Raises:
+        ValueError: A name is nobody's, a value does not fit, or something cannot be made; the message has the place.
+    """
+    blueprint.check_length(names)
+    seen: set[str] = set()
+    notes: dict[str, None] = {}
+    for shares in map(blueprint.share_out, examples) if examples else [blueprint.share_names(names)]:
+        for part, params in shares.values():
+            linked = [link.place for link in blueprint.links if link.target_part == part.name]
+            part.check([*params, *linked])
+            key = f"{part.name} {part.title} {sorted(params.items())}"
+            if examples and key not in seen and not linked:
+                seen.add(key)
+                part.read({**blueprint.placed(part.name, os.curdir), **params})
+            notes |= dict.fromkeys(part.dropped)
+    if blueprint.data is None and isinstance(blueprint.model, type) and not has_own_loaders(blueprint.model):
+        raise ValueError(f"there is no data: give one, or define train_dataloader in {blueprint.model.__name__}")
+    _make_once(blueprint, examples)
+    return [f"left out: {note}" for note in notes]
+
+
+def _make_once(blueprint: Blueprint, examples: Sequence[Mapping[str, Any]]) -> None:
+    """Make what sections describe, once for each combination of classes."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for example in examples:
+        classes = {name: value for name, value in example.items() if name.endswith("class_path")}
+        kinds.setdefault(repr(classes), []).append(example)
+    for alike in kinds.values():
+        for number, example in enumerate(alike[:_MOST_TRIES], 1):
+            shares = blueprint.share_out(example)
+            failed = _make(blueprint, shares)
+            if failed is None:
+                break
+            name, message = failed
+            # What some parameters make impossible is a failed individual, and no mistake.
+            if number == min(len(alike), _MOST_TRIES) or not shares[name][1]:
+                raise ValueError(message)
+
+
+def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:
+    """Make it all, but for the Trainer; or else the part that cannot be made, and why."""
+    doing = ["trainer"]
+    try:
+        with same_random_numbers(), tempfile.TemporaryDirectory() as folder:
+            blueprint.settings(shares, "trainer", folder)
+            doing.append("early_stopping")
+            blueprint.settings(shares, "early_stopping")
+            _make_module_and_data(blueprint, shares, doing)
+    except SectionError as error:
+        return doing[-1], str(error)
+    except Exception as error:
+        return doing[-1], f"{doing[-1]} cannot be made: {shares[doing[-1]][0].title}: {told(error)}"
+    return None
+
+
+def _make_module_and_data(blueprint: Blueprint, shares: Shares, doing: list[str]) -> None:
+    # A class that Python gives makes what it likes: only sections are known to be cheap and without effects.
+    takes_data = any(link.source_part == "data" for link in blueprint.links)
+    data = shares["data"][0]
+    if isinstance(shares["model"][0], Constructor) or (isinstance(data, Constructor) and takes_data):
+        return
+    module, made = blueprint.build(
+        shares, lambda key, make: None if isinstance(data, Constructor) else make(), doing.append, sets_up=False
+    )
+    if isinstance(module, L.LightningModule):
+        vars(module).pop("configure_optimizers", None)  # Which holds the module, or its memory would not be freed.
+    check_kinds(module, None if isinstance(data, Constructor) else made)
+    if module is not None and blueprint.data is None and isinstance(data, Absent) and not has_own_loaders(module):
+        raise SectionError(
+            f"there is no section data, and {shares['model'][0].title} has no train_dataloader: add one of the two"
+        )

@@ -1,0 +1,133 @@
+"""Instances from trees of plain values, as the type hints of constructors say how to read them."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sysconfig
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from evo.lightning.signatures import SectionError, find_any, takes
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, for_parser, is_section
+
+_LONGEST = 400  # Of a message in another library's words, characters that are shown.
+_NOT_THE_USERS = tuple(
+    str(Path(folder).resolve())
+    for folder in [*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1])]
+)
+
+
+def read_arguments(
+    name: str, owner: Callable[..., Any], given: Mapping[str, Any], skipped: Collection[str] = (), *, make: bool = True
+) -> dict[str, Any]:
+    """The arguments of a class or function, with its own defaults: values converted, nested sections made.
+
+    Args:
+        name: Of the part, for messages.
+        owner: The class or function.
+        given: Plain values and sections.
+        skipped: Parameters that are given elsewhere.
+        make: Whether nested sections are made, or only read.
+
+    Raises:
+        SectionError: A value does not fit its type hint.
+        Exception: Whatever the constructor of a nested section raises.
+    """
+    from jsonargparse import ArgumentParser, Namespace
+
+    parser = ArgumentParser(exit_on_error=False)
+    skip: set[int | str] = set(skipped)
+    values = {place: for_parser(value, f"{name}.{place}") for place, value in given.items()}
+    if isinstance(owner, type):
+        added = parser.add_class_arguments(owner, "made", fail_untyped=False, instantiate=False, skip=skip)
+    else:
+        added = parser.add_function_arguments(owner, "made", fail_untyped=False, skip=skip)
+    if not added:
+        return {}
+    try:
+        parsed = parser.parse_object({"made": values})
+    except argparse.ArgumentError as error:
+        _read_sections(name, given)
+        raise SectionError(_readable(name, str(error))) from None
+    try:
+        made = parser.instantiate(parsed).made if make else parsed.made
+    except Exception as error:
+        raise _root(error) from None  # Rather than what jsonargparse makes of it where there are several types.
+    return vars(made) if isinstance(made, Namespace) else dict(made)
+
+
+def split_known(owner: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments that the signature of a class names, and those that it takes by `**kwargs` only."""
+    names = takes(owner).names
+    known = {name: value for name, value in arguments.items() if name in names}
+    return known, {name: value for name, value in arguments.items() if name not in names}
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line: its type, its message, and the place in the user's own code that it comes from."""
+    frames = _own_frames(error) or traceback.extract_tb(error.__traceback__)
+    place = frames[-1] if frames else None
+    at = f" ({place.filename}:{place.lineno})" if place else ""
+    return f"{type(error).__name__}: {_shortened(str(error))}{at}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """The exception of the user's own code from which another one was made; or this one."""
+    chain, one = [error], error
+    while one := one.__cause__ or one.__context__:  # type: ignore[assignment]
+        chain.append(one)
+    return next((each for each in reversed(chain) if _own_frames(each)), error)
+
+
+def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_NOT_THE_USERS)]
+
+
+def _read_sections(name: str, value: Any) -> None:
+    """Read the sections in a value one by one, innermost first, for a message with the very place.
+
+    Raises:
+        SectionError: One cannot be read.
+    """
+    if isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            _read_sections(f"{name}.{number}", each)
+    if not isinstance(value, Mapping):
+        return
+    given = (value.get(INIT_ARGS) or {}) if is_section(value) else value
+    for place, each in given.items():
+        _read_sections(f"{name}.{place}", each)
+    if is_section(value):
+        owner = find_any(value[CLASS_PATH], name)
+        skipped = {*takes(owner).names, *inspect.signature(owner).parameters} - set(given)
+        read_arguments(name, owner, given, skipped, make=False)
+
+
+def _readable(name: str, message: str) -> str:
+    """One line for a person from what the parser says."""
+    line = re.sub(r"<class '([\w.]*?)'>|typing\.", r"\1", " ".join(message.split())).replace("NoneType", "null")
+    places = re.findall(r'Parser key "(?:made\.?)?([^"]*)":', line)
+    where = ".".join([name, *filter(None, places)])
+    line = re.sub(r'Parser key "[^"]*": ', "", line)
+    union = re.match(
+        r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors:.*value: (.*)", line
+    )
+    inner = re.search(r"Problem with given class_path '([^']*)': (.*?)(?= - |$)", line)
+    plain = re.match(r"Expected an? ([^.]*)\. Got value: (.*)", line)
+    if inner:
+        line = f"{inner[1]}: {inner[2]}"
+    elif union:
+        line = f"expected one of {union[1]}, got {union[2]}"
+    elif plain:
+        line = f"expected {plain[1]}, got {plain[2]}"
+    return f"{where}: {_shortened(line)}".replace("'made.", "'").replace(" made.", " ")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"

@@ -1,0 +1,87 @@
+"""Arguments of Lightning's own classes, its Trainer's and EarlyStopping's, with sections among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, final
+
+from evo.lightning.making import read_arguments, split_known
+from evo.lightning.parts import Part, find_value, without_classes
+from evo.lightning.signatures import find_any, takes
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, has_section, is_plain, is_section
+
+
+@final
+class Settings(Part):
+    """Arguments of one of Lightning's own classes, as a dictionary.
+
+    Args:
+        name: As above.
+        owner: The class.
+        given: The fixed ones; values may be `class_path` sections, or lists of these.
+    """
+
+    def __init__(self, name: str, owner: Callable[..., Any], given: Mapping[str, Any]) -> None:
+        self.name, self.title = name, str(getattr(owner, "__name__", owner))
+        self._owner, self._given = owner, given
+        self._takes = takes(owner)
+        self._dropped: list[str] = []
+
+    @property
+    def named(self) -> Collection[str]:
+        return self._takes.names
+
+    @property
+    def takes_any(self) -> bool:
+        return False
+
+    @property
+    def dropped(self) -> Sequence[str]:
+        return self._dropped
+
+    def check(self, names: Collection[str]) -> None:
+        for name in (*self._given, *names):
+            if name.partition(".")[0] not in self._takes:
+                self._refuse(name)
+        Tree(self.name, self._owner, self._given).put(without_classes(names))
+
+    def make(self, params: Mapping[str, Any], *given: Any) -> dict[str, Any]:
+        # Copied, so that no callback remembers the last training.
+        return self._read(params, make=True)
+
+    def read(self, params: Mapping[str, Any]) -> None:
+        self._read(params, make=False)
+
+    def value(self, params: Mapping[str, Any], place: str) -> Any:
+        return find_value(self._owner, self._put(params), place)
+
+    def _read(self, params: Mapping[str, Any], *, make: bool) -> dict[str, Any]:
+        settings = self._put(params)
+        known, _ = split_known(self._owner, settings)
+        read = {name: value for name, value in known.items() if is_plain(value) or has_section(value)}
+        skipped = set(self._takes.names) - set(read)
+        made = read_arguments(self.name, self._owner, read, skipped, make=make) if read else {}
+        return settings | {name: made[name] for name in read}
+
+    def _put(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        tree = Tree(self.name, self._owner, self._given)
+        settings = tree.put(params)
+        self._dropped += [each for each in tree.dropped if each not in self._dropped]
+        return settings
+
+
+def in_folder(value: Any, folder: str) -> Any:
+    """A logger's section, or a list of such, with a folder as its save_dir unless it says another one.
+
+    Args:
+        value: What a trainer has as its logger.
+        folder: The individual's.
+    """
+    if isinstance(value, list | tuple):
+        return [in_folder(each, folder) for each in value]
+    if not is_section(value):
+        return value
+    arguments = value.get(INIT_ARGS) or {}
+    if "save_dir" in takes(find_any(value[CLASS_PATH], "logger")).names and arguments.get("save_dir") is None:
+        arguments = {**arguments, "save_dir": folder}
+    return {**value, INIT_ARGS: arguments}

@@ -1,0 +1,50 @@
+"""Which parameters of an individual go to which part of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evo.lightning.parts import Part
+from evo.lightning.trees import DICT_KWARGS, INIT_ARGS
+
+
+def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Sequence[Part]) -> list[dict[str, Any]]:
+    """Which parameters each part gets, by their relative names.
+
+    `model.lr` and `model.init_args.lr` go to the model; `lr` to each part that takes it by name, or else to those that
+    take any.
+
+    Args:
+        params: Those of an individual.
+        parts: Those that get parameters without a dot.
+        dotted_only: Those that do not.
+
+    Raises:
+        ValueError: Nobody takes one of them.
+    """
+    everyone = [*parts, *dotted_only]
+    shares: list[dict[str, Any]] = [{} for _ in everyone]
+    places = {part.name: number for number, part in enumerate(everyone)}
+    rest = {}
+    for name, value in params.items():
+        first, _, relative = name.partition(".")
+        takers = [share for share, part in zip(shares, parts, strict=False) if name in part.named]
+        if relative and first in places:
+            steps = [step for step in relative.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
+            shares[places[first]][".".join(steps)] = value
+        elif takers:
+            for share in takers:
+                share[name] = value
+        else:
+            rest[name] = value
+    greedy = [share for share, part in zip(shares, parts, strict=False) if part.takes_any]
+    if rest and not greedy:
+        takes = ". ".join(f"{part.title} takes: {', '.join(part.named) or 'none'}" for part in parts)
+        raise ValueError(
+            f"No constructor takes {', '.join(map(repr, rest))}. {takes}. Rename it in the limits, or add it to a "
+            "constructor."
+        )
+    for share in greedy:
+        share.update(rest)
+    return shares

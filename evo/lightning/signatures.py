@@ -1,0 +1,133 @@
+"""What classes take by name, found by their import paths."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_type_hints
+
+from evo.references import find_class
+
+_LONGEST = 400  # Of a message that lists what a module has, characters that are shown.
+
+
+class SectionError(ValueError):
+    """Something is wrong in a section; the message has the place."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a class, or a function that makes something, takes by name.
+
+    Args:
+        names: The parameters that are known.
+        needs: Those without a default.
+        any_other: Whether it takes others as well.
+    """
+
+    names: Sequence[str]
+    needs: Collection[str]
+    any_other: bool
+
+    def __contains__(self, name: str) -> bool:
+        return self.any_other or name in self.names
+
+    def __str__(self) -> str:
+        return ", ".join(self.names) or "none"
+
+
+@cache
+def takes(owner: Callable[..., Any]) -> Takes:
+    """What a class or function takes by name, also by way of `**kwargs` that it hands on."""
+    signature = inspect.signature(owner).parameters.values()
+    own = [each for each in signature if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    names = [each.name for each in own]
+    any_other = any(each.kind is each.VAR_KEYWORD for each in signature)
+    if any_other and isinstance(owner, type):
+        resolved = _resolved(owner)
+        any_other = set(resolved) <= set(names)
+        names += [name for name in resolved if name not in names]
+    hidden = _given_by_caller(owner)
+    needs = [each.name for each in own if each.default is each.empty and each.name not in hidden]
+    return Takes([name for name in names if name not in hidden], needs, any_other)
+
+
+def _resolved(owner: type) -> list[str]:
+    from jsonargparse import ArgumentParser
+
+    try:
+        added = ArgumentParser(exit_on_error=False).add_class_arguments(owner, "made", fail_untyped=False)
+    except Exception:
+        return []  # Of a signature that it cannot read, what is in the signature.
+    return [name.removeprefix("made.") for name in added]
+
+
+def _given_by_caller(owner: Callable[..., Any]) -> set[str]:
+    """What is not among the arguments of a section because it is given where that is used."""
+    from lightning.pytorch.utilities.types import LRSchedulerTypeTuple
+    from torch.optim import Optimizer
+
+    if not isinstance(owner, type):
+        return set()
+    if issubclass(owner, Optimizer):
+        return {"params"}
+    return {"optimizer"} if issubclass(owner, LRSchedulerTypeTuple) else set()
+
+
+def find_any(path: Any, where: str) -> Callable[..., Any]:
+    """A class, or a function that makes something, by its import path or by the short name that jsonargparse allows.
+
+    Args:
+        path: What stands there.
+        where: The place, for messages.
+
+    Raises:
+        SectionError: There is none.
+    """
+    if not isinstance(path, str):
+        raise SectionError(f"{where} has the class_path {path!r}: give an import path")
+    if "." not in path and ":" not in path and (short := _by_short_name(path)):
+        return short
+    try:
+        found = find_class(path, where)
+    except ValueError as error:
+        raise SectionError(_shortened(str(error))) from None
+    if not callable(found):
+        raise SectionError(f"{where} has the class_path {path!r}, which is {found!r} and no class")
+    return found  # type: ignore[no-any-return]
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …"
+
+
+def _by_short_name(name: str) -> type | None:
+    import lightning as L
+    from lightning.pytorch.loggers import Logger
+    from lightning.pytorch.profilers import Profiler
+    from torch import nn, optim
+
+    waiting: list[type] = [nn.Module, L.LightningDataModule, L.Callback, Logger, Profiler]
+    waiting += [optim.Optimizer, optim.lr_scheduler.LRScheduler]
+    seen: set[type] = set()
+    while waiting:
+        one = waiting.pop()
+        if one not in seen:
+            seen.add(one)
+            waiting += one.__subclasses__()
+    found = [one for one in seen if one.__name__ == name]
+    return found[0] if len(found) == 1 else None
+
+
+def record_of(owner: Callable[..., Any] | None, name: Any) -> Callable[..., Any] | None:
+    """The dataclass that a parameter's type hint names, whose fields may be given as a mapping."""
+    if owner is None:
+        return None
+    try:
+        hint = get_type_hints(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
+    except Exception:
+        return None  # Of hints that only a type checker understands.
+    kinds = (hint, *getattr(hint, "__args__", ()))
+    return next((each for each in kinds if isinstance(each, type) and hasattr(each, "__dataclass_fields__")), None)

@@ -1,0 +1,63 @@
+"""Example points, which show every choice before a search begins."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+from typing import Any
+
+import pytest
+
+import evo
+import evo.examples
+from evo.examples import example_points
+from evo.space import Space
+
+OPTIMIZERS = {
+    "optimizer": ("sgd", "adam", "lbfgs"),
+    "momentum": evo.Float(0.0, 0.9, when={"optimizer": "sgd"}),
+    "line": evo.Choice("none", "wolfe", when={"optimizer": "lbfgs"}),
+    "steps": evo.Int(1, 9, when={"line": "wolfe"}),
+    "batch": (8, 16, 64),
+    "lr": (1e-4, 1e-1),
+}
+
+
+def shown(points: list[dict[str, Any]], name: str) -> set[Any]:
+    return {point[name] for point in points if name in point}
+
+
+def test_the_points_show_every_choice_and_both_ends_of_every_number() -> None:
+    points = example_points(Space(OPTIMIZERS))
+    assert shown(points, "optimizer") == {"sgd", "adam", "lbfgs"}
+    assert shown(points, "line") == {"none", "wolfe"}
+    assert shown(points, "batch") == {8, 16, 64}
+    assert shown(points, "momentum") == {0.0, 0.9}
+    assert shown(points, "steps") == {1, 9}
+    assert shown(points, "lr") == {1e-4, 1e-1}
+    assert len(points) < 12
+
+
+def test_every_point_is_one_of_the_space_and_they_are_always_the_same() -> None:
+    space = Space(OPTIMIZERS)
+    points = example_points(space)
+    for point in points:
+        assert space.decode(space.encode(point)) == point
+    assert points == example_points(Space(OPTIMIZERS))
+
+
+def test_a_deep_branch_is_found() -> None:
+    names = [f"p{depth}" for depth in range(6)]
+    limits: dict[str, Any] = {names[0]: ("a", "b", "c")}
+    for above, name in itertools.pairwise(names):
+        limits[name] = evo.Choice("a", "b", "c", when={above: "c"})
+    assert shown(example_points(Space(limits)), names[-1]) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("limits", [{"x": (0.0, 1.0)}, {"x": evo.Choice(list(range(1000)))}])
+def test_there_are_at_least_one_and_at_most_200(limits: dict[str, Any]) -> None:
+    assert 1 <= len(example_points(Space(limits))) <= 200
+
+
+def test_the_example_in_the_documentation_runs() -> None:
+    assert doctest.testmod(evo.examples).failed == 0
