@@ -1,12 +1,10 @@
-"""The files of a training: the weights that its loss belongs to, and the state from which it goes on."""
+"""The files of a training: how they are written and read, and the weights that its loss belongs to."""
 
 from __future__ import annotations
 
 import os
 import pickle
-import random
 import re
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +12,16 @@ from pathlib import Path
 from typing import Any, final
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, ModelPruning, SpikeDetection
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelPruning, SpikeDetection
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 from typing_extensions import override
 
-from evo.lightning.group import ALONE, Group
-from evo.lightning.hparams import forget_from
 from evo.lightning.reports import TrialReport
-from evo.objectives import Interrupted, Trial
 
-CHECKPOINT = "best.ckpt"  # the weights of the best validation
+CHECKPOINT = "best.ckpt"  # the weights of the best value
 STATE = "last.ckpt"  # everything that a training needs to go on
-
-# What a process of a training wants between two batches; the highest counts for all of them.
-_DUE, _INTERRUPTED = 1, 2
 
 
 @final
@@ -144,116 +135,6 @@ class BestWeights(ModelCheckpoint):
 
 
 @final
-class SaveState(L.Callback):
-    """Saves everything that a training needs to go on: at intervals, and when the trial is interrupted, which ends it.
-
-    Between two batches, so that none counts twice. A training that goes on has the same weights, optimizers,
-    schedulers, counters and states of the random number generators; but the loader shuffles anew, so that it is not
-    the same bit for bit as one that was not interrupted. So the best weights are saved as well: those on disk may be
-    of a validation after the state, which does not happen again.
-
-    Of evo's callbacks it is the first, and so the first of all to hear that a validation is over: it has the weights
-    saved before a callback changes them.
-
-    Args:
-        trial: Its folder gets the state.
-        report: Its knowledge is part of the state.
-        weights: Saves the best weights.
-        group: The processes that train together.
-
-    Raises:
-        Interrupted: The trial was interrupted, and the state is saved.
-    """
-
-    def __init__(self, trial: Trial, report: TrialReport, weights: BestWeights, group: Group = ALONE) -> None:
-        super().__init__()
-        self._trial = trial
-        self._report = report
-        self._weights = weights
-        self._group = group
-        self._saved = time.monotonic()
-        self._loaded: dict[str, Any] = {}
-        self._logged: int | None = None  # the step of the loggers at which a training goes on
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        # Other checkpoints, of callbacks or for the search of a learning rate, are none of ours.
-        if not self._report.is_kept:
-            return {}
-        best = self._trial.folder / CHECKPOINT
-        content = bytearray(best.read_bytes() if best.exists() else b"")
-        return {"generators": _generator_states(), "best": _tensor(content)}
-
-    @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict
-
-    @override
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if (self._trial.folder / STATE).exists():
-            # The learning rate that was found is in the state; to find another one would train before that is loaded.
-            found = trainer.callbacks  # type: ignore[attr-defined]
-            kept = [callback for callback in found if not _searches_first(callback)]
-            trainer.callbacks = kept  # type: ignore[attr-defined]
-
-    @override
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._loaded:
-            _set_generators(self._loaded["generators"])
-            self._weights.note()
-            connector = trainer._checkpoint_connector
-            if not connector._loaded_checkpoint:
-                # A search for a batch size, which runs before this, has put its own file in the place of ours.
-                connector.resume_start(self._trial.folder / STATE, weights_only=False)
-        if self._loaded and self._group.is_first:
-            best = self._trial.folder / CHECKPOINT
-            best.unlink(missing_ok=True)
-            if content := _content(self._loaded["best"]):
-                best.write_bytes(content)
-
-    @override
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._loaded:
-            self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
-            forget_from(trainer.loggers, self._logged)
-            self._loaded = {}
-
-    @override
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if self._logged is not None:
-            # Lightning takes a state for one that was saved after a batch, and would leave out a step of its loggers.
-            trainer.fit_loop.epoch_loop._batches_that_stepped = self._logged
-            self._logged = None
-        self._weights.save(trainer)
-        due = time.monotonic() - self._saved >= self._trial.checkpoint_interval
-        request = self._group.highest(_INTERRUPTED if self._trial.interrupted else _DUE if due else 0)
-        if request:
-            with self._kept():
-                trainer.save_checkpoint(self._trial.folder / STATE)
-            self._saved = time.monotonic()
-        if request == _INTERRUPTED:
-            raise Interrupted
-
-    @override
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._weights.before_pruning(trainer, pl_module)
-
-    @override
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._weights.save(trainer)
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        self._report.is_kept = True
-        try:
-            yield
-        finally:
-            self._report.is_kept = False
-
-
-@final
 class WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: it is whole or absent.
 
@@ -312,37 +193,3 @@ def short_refusals() -> Iterator[None]:
             f"a checkpoint was not loaded, because it holds {what}, and torch.load takes only tensors and plain values "
             "unless it is told weights_only=False: tell it so where the code loads that file, if you trust it."
         ) from error
-
-
-def _searches_first(callback: L.Callback) -> bool:
-    """Whether it searches for a learning rate before the training rather than in it."""
-    return isinstance(callback, LearningRateFinder) and type(callback).on_fit_start is LearningRateFinder.on_fit_start
-
-
-def _generator_states() -> dict[str, Any]:
-    """The states of all global random number generators, as tensors and plain values."""
-    name, keys, *rest = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_generators(states: dict[str, Any]) -> None:
-    random.setstate(states["python"])
-    name, keys, *rest = states["numpy"]  # Earlier versions kept the keys as an array.
-    np.random.set_state((name, np.asarray(keys).astype(np.uint32), *rest))
-    torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count():  # Or the training goes on on another kind of machine.
-        torch.cuda.set_rng_state_all(states["cuda"])
-
-
-def _tensor(content: bytearray) -> Tensor:
-    return torch.frombuffer(content, dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
-
-
-def _content(kept: Tensor | bytes) -> bytes:
-    """What `_tensor` was made of; earlier versions kept the bytes themselves."""
-    return kept if isinstance(kept, bytes) else kept.cpu().numpy().tobytes()

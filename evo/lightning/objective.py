@@ -21,7 +21,7 @@ from evo.lightning.activities import Activities, check_profiler, make_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
 from evo.lightning.checking import check_training
-from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, SaveState, WholeFiles, short_refusals
+from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, WholeFiles, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import WorkerEnvironment, quiet
 from evo.lightning.group import meeting_file, process_group
@@ -29,8 +29,9 @@ from evo.lightning.hparams import row_logger
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
-from evo.lightning.reports import Mode, TrialReport
+from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.stacked import Place, keep_stacked
+from evo.lightning.state import SaveState
 from evo.lightningcli import settle_trainer
 from evo.objectives import Trial
 
@@ -310,24 +311,6 @@ class LightningObjective:
             settings["enable_progress_bar"] = True
         own: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "profiler": profiler}
         return blueprint.make_trainer(**settings, **own, default_root_dir=trial.folder), profiler
-
-
-def check_validations(epochs: int | None, every: int | None, batches: float | None) -> None:
-    """Make sure that a training has a validation at all.
-
-    Args:
-        epochs: The most that it may take; -1: no limit.
-        every: After so many there is one; None: not counted by epochs, or not said.
-        batches: Of a validation, Lightning's limit_val_batches; 0: there is to be none.
-
-    Raises:
-        ValueError: It ends before its first one.
-    """
-    if epochs is not None and every is not None and batches != 0 and 0 < epochs < every:
-        raise ValueError(
-            f"trainer sets check_val_every_n_epoch to {every}, but max_epochs is {epochs}: there would be no "
-            "validation. Make it smaller; or set limit_val_batches to 0 if there is to be none."
-        )
 
 
 def _remove_leftovers(trial: Trial) -> None:

@@ -211,6 +211,24 @@ def combine(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
+def check_validations(epochs: int | None, every: int | None, batches: float | None) -> None:
+    """Make sure that a training has a validation at all.
+
+    Args:
+        epochs: The most that it may take; -1: no limit.
+        every: After so many there is one; None: not counted by epochs, or not said.
+        batches: Of a validation, Lightning's limit_val_batches; 0: there is to be none.
+
+    Raises:
+        ValueError: It ends before its first one.
+    """
+    if isinstance(epochs, int) and isinstance(every, int) and batches != 0 and 0 < epochs < every:
+        raise ValueError(
+            f"trainer sets check_val_every_n_epoch to {every}, but max_epochs is {epochs}: there would be no "
+            "validation. Make it smaller; or set limit_val_batches to 0 if there is to be none."
+        )
+
+
 def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
