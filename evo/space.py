@@ -238,9 +238,10 @@ class Space:
         return genes
 
     def _active(self, index: int, values: Mapping[str, Any]) -> bool:
-        return all(
+        conditions = self._genes[index].when
+        return not conditions or all(
             parent in values and any(identical(values[parent], value) for value in allowed)
-            for parent, allowed in self._genes[index].when
+            for parent, allowed in conditions
         )
 
     def _count(self, order: Sequence[int], values: Params) -> float:

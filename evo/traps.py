@@ -6,6 +6,7 @@ as YAML reads it.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -62,12 +63,19 @@ def check_study_file(file: str) -> None:
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """`check_values` for the options of a command line that hold values as YAML."""
+    """`check_values` for the options of a command line that hold values, or name a study file."""
     for section in SECTIONS:
-        option = f"--{section.replace('_', '-')}"
-        for argument, following in zip(["", *arguments], [*arguments, ""], strict=True):
-            if argument == option or following.startswith(f"{option}="):
-                check_values(following if argument == option else following.partition("=")[2], what=option)
+        for text in _given(f"--{section.replace('_', '-')}", arguments):
+            check_values(text, what=f"--{section.replace('_', '-')}")
+    for file in _given("--config", arguments):
+        check_study_file(file)
+
+
+def _given(option: str, arguments: Sequence[str]) -> list[str]:
+    """What an option is given on a command line."""
+    following = [after for argument, after in itertools.pairwise(arguments) if argument == option]
+    joined = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{option}=")]
+    return following + joined
 
 
 def _compose(text: str) -> Node:

@@ -17,6 +17,8 @@ Value: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
 Params: TypeAlias = dict[str, Any]
 """Name to value."""
 
+_CONTAINERS = (list, dict)
+
 # Larger integers cannot be journalled.
 BEYOND_JSON = 2**63
 
@@ -76,16 +78,16 @@ def key(value: Value) -> Hashable:
         >>> key(1) == key(1.0), key([1, [2]]) == key([1, [2]])
         (False, True)
     """
-    if isinstance(value, list | dict):
+    if isinstance(value, _CONTAINERS):
         return json.dumps(value, sort_keys=True)
     return type(value), value
 
 
 def identical(one: Any, other: Any) -> bool:
     """Equality of values: unlike in Python, 1, 1.0 and True are three."""
-    if isinstance(one, list | dict) or isinstance(other, list | dict):
-        return type(one) is type(other) and key(one) == key(other)
-    return type(one) is type(other) and bool(one == other)
+    if type(one) is not type(other):
+        return False
+    return key(one) == key(other) if isinstance(one, _CONTAINERS) else bool(one == other)
 
 
 def fresh(value: Any) -> Any:

@@ -70,6 +70,8 @@ def test_limits_are_looked_at_in_files_study_files_and_options_and_nothing_else_
     study.write_text("objective: sphere\nwalltime: 1:30:00\nquiet: yes\nlimits:\n  bias: [on, off]\n")
     with pytest.raises(ValueError, match=r"study file .*study.yaml, limits: 'bias' holds on"):
         parse_arguments([str(study)], "evo")
+    with pytest.raises(ValueError, match=r"study file .*study.yaml, limits: 'bias' holds on"):
+        parse_arguments(["--config", str(study)], "evo")
     study.write_text("objective: sphere\nwalltime: '1:30:00'\nquiet: yes\nstart_from:\n  - {bias: off}\n")
     with pytest.raises(ValueError, match=r"study.yaml, start_from: 'bias' holds off"):
         parse_arguments([str(study)], "evo")
