@@ -47,13 +47,13 @@ class Reference:
         return f"{place.name if place else self.place}:{self.name}"
 
     @property
-    def exists(self) -> bool:
-        """Whether its module or file is found."""
+    def is_found(self) -> bool:
+        """Whether its module or file is there, and the user's: a script may have the name of a module of Python's."""
         try:
-            self.where()
+            place = self.where()
         except ValueError:
             return False
-        return True
+        return place is not None and is_local(place.file)
 
     @property
     def is_heavy(self) -> bool:

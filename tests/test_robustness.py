@@ -156,13 +156,6 @@ def test_failures_of_an_earlier_session_are_counted_in_the_progress(launcher: La
     assert "10/10 evaluations (1 failed)" in ended.out
 
 
-def test_a_lambda_has_no_run_directory(launcher: Launcher, folder: Path) -> None:
-    program = 'import evo; evo.minimize(lambda p: p["x"], {"x": (0.0, 1.0)}, run_dir="here")'
-    ended = launcher.python("-c", program)
-    assert "has no name by which run directory here could know it again" in ended.err
-    assert not (folder / "here").exists()
-
-
 def test_a_launcher_without_mpi4py_is_named(launcher: Launcher, folder: Path) -> None:
     (folder / "mpi4py").mkdir()
     (folder / "mpi4py" / "__init__.py").write_text("raise ImportError('no MPI library')")

@@ -151,7 +151,7 @@ def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callab
     place, _, target = recorded.rpartition(":")
     # By its name, as where the search was run; elsewhere, or with its folder not on the path, by its file.
     found = RecordedObjective(place, target, of_instance="method" in definition.settings)
-    return found if found.exists or not Path(definition.file).is_file() else replace(found, place=definition.file)
+    return found if found.is_found or not Path(definition.file).is_file() else replace(found, place=definition.file)
 
 
 def _has_weights(folder: Path) -> bool:
