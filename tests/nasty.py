@@ -96,6 +96,9 @@ def reports_text(params: dict[str, Any], trial: Any) -> float:
 
 
 NUMBER = "it must be a number"
+FORGOTTEN = f"{NUMBER}; does the objective forget to return it?"
+SEVERAL = f"{NUMBER}; return one, for example a weighted sum, and put the others into trial.metrics"
+ITS_LOSS = f"{NUMBER}; return its 'loss', and put what else is to be recorded into trial.metrics"
 FAILS: dict[str, tuple[Callable[..., Any], str]] = {
     "raises": (raises, "ArithmeticError: the learning rate exploded"),
     "raises_without_text": (raises_without_text, "LookupError"),
@@ -105,7 +108,7 @@ FAILS: dict[str, tuple[Callable[..., Any], str]] = {
     "exits": (exits, "SystemExit: 3"),
     "recurses": (recurses, "RecursionError: maximum recursion depth exceeded"),
     "takes_all_memory": (takes_all_memory, "MemoryError"),
-    "none": (returns(None), f"TypeError: the loss is None (NoneType): {NUMBER}"),
+    "none": (returns(None), f"TypeError: the loss is None (NoneType): {FORGOTTEN}"),
     "nan": (returns(math.nan), "ValueError: the loss is nan: it must be finite"),
     "inf": (returns(math.inf), "ValueError: the loss is inf: it must be finite"),
     "minus_inf": (returns(-math.inf), "ValueError: the loss is -inf: it must be finite"),
@@ -116,12 +119,12 @@ FAILS: dict[str, tuple[Callable[..., Any], str]] = {
     "numpy_string": (returns(np.array("0.5")), f"TypeError: the loss is '0.5' (str): {NUMBER}"),
     "bytes": (returns(b"1"), f"TypeError: the loss is b'1' (bytes): {NUMBER}"),
     "complex": (returns(1j), f"TypeError: the loss is 1j (complex): {NUMBER}"),
-    "list": (returns([1.0]), f"TypeError: the loss is [1.0] (list): {NUMBER}"),
-    "dictionary": (returns({"loss": 1.0}), f"TypeError: the loss is {{'loss': 1.0}} (dict): {NUMBER}"),
+    "list": (returns([1.0]), f"TypeError: the loss is [1.0] (list): {SEVERAL}"),
+    "dictionary": (returns({"loss": 1.0}), f"TypeError: the loss is {{'loss': 1.0}} (dict): {ITS_LOSS}"),
     "huge": (returns(10**400), "OverflowError: int too large to convert to float"),
     "two_numbers": (returns(np.ones(2)), "TypeError: the loss is a ndarray of shape (2,): it must be one number"),
     "no_number": (returns(np.ones(0)), "TypeError: the loss is a ndarray of shape (0,): it must be one number"),
-    "yields_nothing": (yields_nothing, f"TypeError: the loss is None (NoneType): {NUMBER}"),
+    "yields_nothing": (yields_nothing, f"TypeError: the loss is None (NoneType): {FORGOTTEN}"),
     "yields_nan_at_last": (yields_nan_at_last, "ValueError: the loss is nan: it must be finite"),
     "yields_text": (yields_text, "ValueError: could not convert string to float: 'bad'"),
     "yields_and_raises": (yields_and_raises, "ArithmeticError: late"),
