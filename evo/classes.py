@@ -33,8 +33,12 @@ class Candidate:
     where: str = ""
 
     def fits(self, given: Collection[str], searched: Collection[str]) -> bool:
-        """Whether it takes these arguments, and needs no others than these and those that are searched."""
-        return (self.takes is None or set(given) <= set(self.takes)) and self.needs <= {*given, *searched}
+        """Whether it takes these arguments, and needs no others than these and those that are searched.
+
+        Where something says that it is meant, what else it needs is not asked for here.
+        """
+        takes_all = self.takes is None or set(given) <= set(self.takes)
+        return takes_all and (bool(self.where) or self.needs <= {*given, *searched})
 
     def __str__(self) -> str:
         return self.path if self.takes is None else f"{self.path}({', '.join(self.takes)})"
@@ -71,6 +75,20 @@ class Sources:
                     where = f"LightningCLI is called with it in {file.path.name}"
                     calls.append({kind: self._describe(path, where) for kind, path in found.items() if path})
         return [call for call in calls if call]
+
+    def links(self) -> dict[str, str]:
+        """Which arguments a parser of LightningCLI in these files takes from others, where nothing is computed."""
+        found = {}
+        for file in self._files.values():
+            for node in ast.walk(file.tree):
+                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                    continue
+                computed = any(each.arg == "compute_fn" for each in node.keywords)
+                if node.func.attr == "link_arguments" and len(node.args) == 2 and not computed:
+                    source, target = node.args
+                    if isinstance(source, ast.Constant) and isinstance(target, ast.Constant):
+                        found[str(source.value)] = str(target.value)
+        return found
 
     def classes(self, kind: str) -> list[Candidate]:
         """All of a kind, "model" or "data", that are defined in these files."""

@@ -56,29 +56,41 @@ def _find_classes(given: dict[str, Any], searched: Collection[str], folders: Seq
         return []
     sources = Sources(folders)
     calls = sources.called()
+    links = sources.links() if calls and "link_arguments" not in given else {}
+    given.setdefault("link_arguments", links)
     notes = []
     if open_model:
         called = [call["model"] for call in calls if "model" in call]
         if "model" not in given and not called and not _relative("model", searched):
             raise ValueError("there is no section model: a training needs one, with class_path and init_args")
-        notes.append(_choose("model", given, searched, [*called, *sources.classes("model")]))
+        notes.append(_choose("model", given, searched, [*called, *sources.classes("model")], links))
     path = given.get("model_class") or _class_path(given.get("model"))
     fitting = [call for call in calls if "data" in call and ("model" not in call or call["model"].path == path)]
     if open_data:
         called = [call["data"] for call in fitting] or [call["data"] for call in calls if "data" in call]
-        notes.append(_choose("data", given, searched, [*called, *sources.classes("data")]))
+        notes.append(_choose("data", given, searched, [*called, *sources.classes("data")], links))
     elif not has_data and len({call["data"].path for call in fitting}) == 1:
         # A data module without arguments does not appear in a printed configuration.
         given["datamodule_class"] = fitting[0]["data"].path
         notes.append(f"data is {fitting[0]['data'].path}: {fitting[0]['data'].where}")
-    return [note for note in notes if note]
+    if links and any("LightningCLI" in note for note in notes):
+        notes.append(f"link_arguments is {links}: LightningCLI's parser has it")
+    elif given["link_arguments"] is links:
+        del given["link_arguments"]
+    return notes
 
 
-def _choose(kind: str, given: dict[str, Any], searched: Collection[str], candidates: Sequence[Candidate]) -> str:
+def _choose(
+    kind: str, given: dict[str, Any], searched: Collection[str], candidates: Sequence[Candidate], links: dict[str, str]
+) -> str:
     arguments = given.get(kind) or {}
     arguments = arguments.get("init_args") or {} if set(arguments) == {"init_args"} else arguments
     chosen = choose_class(kind, list(arguments), [*_relative(kind, searched), *_linked(kind, given)], candidates)
     given[_CLASS_KEYS[kind]] = chosen.path
+    for source, target in list(links.items()):
+        first, _, place = target.partition(".")
+        if first == kind and chosen.takes is not None and place.partition(".")[0] not in chosen.takes:
+            del links[source]  # It is for another class.
     return f"{kind} is {chosen.path}: {chosen.where or 'the only class here that fits'}"
 
 

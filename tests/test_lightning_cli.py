@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from helpers import FakeTrial
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from evo.arguments import parse_arguments
@@ -27,6 +27,7 @@ from evo.training import Training
 DEMOS = """
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.demos import BoringDataModule, BoringModel, DemoModel, LightningTransformer
 from torch.nn.functional import nll_loss
 from torch.utils.data import DataLoader, TensorDataset
@@ -55,6 +56,17 @@ class Words(LightningTransformer):
 
     def validation_step(self, batch, index):
         self.log("val_loss", self.training_step(batch, index))
+
+
+class Nested(Logged, DemoModel):
+    def __init__(
+        self,
+        width: int,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        blocks: list[torch.nn.Module] = (),
+        named: dict[str, list[torch.nn.Module]] | None = None,
+    ):
+        super().__init__()
 
 
 class Rows(LightningDataModule):
@@ -89,12 +101,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+class LinkedCLI(LightningCLI):
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("data.vocab_size", "model.vocab_size", apply_on="instantiate")
+
+
 def printed(classes: Sequence[str], *options: str) -> str:
     """What `main.py fit --print_config` prints; without classes, in subclass mode."""
     text = io.StringIO()
     given = [find_class(f"cli_demos.{name}", "class") for name in classes]
+    cli = LinkedCLI if "Words" in classes else LightningCLI
     with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
-        LightningCLI(*given, args=["fit", *options, "--print_config"])
+        cli(*given, args=["fit", *options, "--print_config"])
     return text.getvalue()
 
 
@@ -148,27 +166,78 @@ def test_a_configuration_of_subclasses_runs_as_it_is_printed(folder: Path, name:
 PLAIN = {
     "Boring": ("", "", "trainer.gradient_clip_val: [0.5, 1.0]"),
     "Demo": ("Rows", "model: {out_dim: 10", "model.out_dim: [2, 4]"),
-    "Words": ("Text", "model: {vocab_size: ", "data.batch_size: [2, 4]"),
+    "Words": ("Text", "model: {", "data.batch_size: [2, 4]"),
 }
+MAIN = """
+import cli_demos
+from lightning.pytorch.cli import LightningCLI
+
+
+class CLI(LightningCLI):
+    def add_arguments_to_parser(self, parser):
+        parser.link_arguments("data.vocab_size", "model.vocab_size", apply_on="instantiate")
+
+
+"""
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_configuration_of_plain_arguments_runs_as_it_is_printed(folder: Path, name: str) -> None:
     data, model, limits = PLAIN[name]
     # What these classes are is said by nothing but this call.
-    call = f"from lightning.pytorch.cli import LightningCLI\nimport cli_demos\nLightningCLI(cli_demos.{name}"
+    main = MAIN if name == "Words" else MAIN.replace("parser.link_arguments", "print")
+    call = main + f"if __name__ == '__main__':\n    CLI(cli_demos.{name}"
     (folder / "main.py").write_text(f"{call}, cli_demos.{data})\n" if data else f"{call})\n")
     length = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
     text = printed([each for each in (name, data) if each], *length)
     given = yaml.safe_load(text)
     assert "class_path" not in text
+    assert "vocab_size" not in text
     assert json.dumps(given.get("model", {})).replace('"', "").startswith(model.removeprefix("model: "))
-    links = "link_arguments: {data.vocab_size: model.vocab_size}\n" if name == "Words" else ""
-    training, (trial,) = train(f"{text}{links}limits: {{{limits}}}\nevaluations: 1\n")
+    training, (trial,) = train(f"{text}limits: {{{limits}}}\nevaluations: 1\n")
     assert training.model_class == f"cli_demos.{name}"
     assert training.datamodule_class == (f"cli_demos.{data}" if data else None)  # BoringModel has its own loaders.
-    assert all("main.py" in note for note in training.notes)
+    assert all("main.py" in note or note.startswith("link_arguments") for note in training.notes)
     assert len(trial.reports) == 1
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+CLASSES = "[torch.optim.SGD, torch.optim.Adam]"
+FORMS = {
+    "a section": ("optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}", "model.optimizer.lr: [0.1, 0.2]"),
+    "printed places": ("optimizer: torch.optim.SGD", "model.init_args.optimizer.init_args.lr: [0.1, 0.2]"),
+    "null": ("optimizer: {class_path: torch.optim.SGD, init_args: null}", "model.optimizer.momentum: [0.1, 0.2]"),
+    "the class": ("", f"model.optimizer.class_path: {CLASSES}, model.optimizer.lr: [0.1, 0.2]"),
+    "the class by its name": ("", f"model.optimizer: {CLASSES}, model.optimizer.lr: [0.1, 0.2]"),
+    "a list": ("blocks: [{class_path: torch.nn.Dropout, init_args: {p: 0.1}}]", "model.blocks.0.p: [0.1, 0.2]"),
+    "a list in a mapping": ("named: {a: [{class_path: torch.nn.Dropout}]}", "model.named.a.0.p: [0.1, 0.2]"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_nesting_goes_through_a_study_file(folder: Path, form: str) -> None:
+    arguments, limits = FORMS[form]
+    Path("study.yaml").write_text(
+        f"model: {{class_path: cli_demos.Nested, init_args: {{width: 2, {arguments}}}}}\ndata: cli_demos.Rows\n"
+        f"trainer: {{max_epochs: 1}}\nlimits: {{{limits}}}\n"
+    )
+    training, config = parse_arguments(["study.yaml"], "evo")
+    assert isinstance(training, Training)
+    space = Space(load_limits(config.limits or {}))
+    objective = training.load()
+    assert objective.check(space.names, example_points(space)) == []  # type: ignore[attr-defined]
+    assert Training(**json.loads(str(training))) == training
+
+
+@pytest.mark.parametrize(("file", "dropped"), [("sections.yaml", []), ("nested.yaml", ["optimizer.nesterov"])])
+def test_the_study_files_of_the_readme_are_checked_and_built(folder: Path, file: str, dropped: list[str]) -> None:
+    for name in (file, "network.py"):
+        (folder / name).write_text(README.partition(f"\n# {name}\n")[2].partition("\n```")[0] + "\n")
+    training, config = parse_arguments([file], "evo")
+    assert isinstance(training, Training)
+    space = Space(load_limits(config.limits or {}))
+    notes = training.load().check(space.names, example_points(space))  # type: ignore[attr-defined]
+    assert notes == [f"left out: {name}, which torch.optim.Adam does not take" for name in dropped]
 
 
 def learning_rates(folder: Path) -> list[float]:

@@ -169,6 +169,7 @@ class FromSection(Part):
             f"{self.name}: {self.title}",
             self._takes.needs,
             {*self._arguments, *(name.partition(".")[0] for name in names)},
+            "to its init_args, the limits or link_arguments,",
         )
 
     def make(self, params: Mapping[str, Any], *given: Any) -> Any:
@@ -282,6 +283,7 @@ def find_value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: s
 def without_classes(names: Collection[str]) -> dict[str, None]:
     """Those of the names that can be looked up without knowing which classes there will be."""
     changing = [name.removesuffix(CLASS_PATH) for name in names if name.endswith(f".{CLASS_PATH}")]
+    changing += [f"{name}." for name in names]  # A whole section, by the import path of its class.
     return {name: None for name in names if not any(name.startswith(place) for place in changing)}
 
 
@@ -296,10 +298,10 @@ def _has_keywords(constructor: Callable[..., Any]) -> bool:
     return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def _check_needed(title: str, needed: Collection[str], given: Collection[str]) -> None:
+def _check_needed(title: str, needed: Collection[str], given: Collection[str], where: str = "to the limits") -> None:
     missing = [name for name in needed if name not in given]
     if missing:
         raise ValueError(
             f"{title} needs {', '.join(map(repr, missing))}, which the limits do not have. "
-            "Add it to the limits or give it a default."
+            f"Add it {where} or give it a default."
         )

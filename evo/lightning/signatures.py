@@ -41,7 +41,10 @@ class Takes:
 @cache
 def takes(owner: Callable[..., Any]) -> Takes:
     """What a class or function takes by name, also by way of `**kwargs` that it hands on."""
-    signature = inspect.signature(owner).parameters.values()
+    try:
+        signature = inspect.signature(owner).parameters.values()
+    except (TypeError, ValueError):
+        return Takes((), (), any_other=True)  # Of what is compiled, nothing can be seen.
     own = [each for each in signature if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     names = [each.name for each in own]
     any_other = any(each.kind is each.VAR_KEYWORD for each in signature)
