@@ -22,9 +22,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from evo.bounds import Named, widest_ranges
+
 Scalar: TypeAlias = str | int | float | bool | None
 Params: TypeAlias = dict[str, Scalar]
 When: TypeAlias = Mapping[str, "Scalar | Sequence[Scalar]"]
+Bound: TypeAlias = Any
+"""A number, or text that names other parameters; once limits are parsed, a number."""
 
 # Grid points are addressed through a float in [0, 1], on a log scale through its exponential: further from zero than
 # so many steps, neighbours could no longer be told apart.
@@ -41,8 +45,8 @@ class Float:
     """A real number in [low, high].
 
     Args:
-        low: One end, included.
-        high: The other end, included; the two may be given in either order.
+        low: One end, included: a number, or an expression of other parameters, for example "model.lr".
+        high: The other end, included; two numbers may be given in either order.
         log: Search the logarithm: 1e-4 to 1e-3 is as wide as 1e-3 to 1e-2. Both ends must be above 0.
         when: The parameter exists only when each parameter named here has (one of) the given values.
 
@@ -51,10 +55,12 @@ class Float:
         Float(low=0.0001, high=0.1, log=True, when=None)
     """
 
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     log: bool = False
     when: When | None = None
+    # Once limits are parsed, the ends that were expressions.
+    bounds: Named | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,8 @@ class Int:
     """An integer in [low, high], both ends included.
 
     Args:
-        low: One end.
-        high: The other end; the two may be given in either order.
+        low: One end: a number, or an expression of other parameters, for example "2 * layers".
+        high: The other end; two numbers may be given in either order.
         log: Search the logarithm. Both ends must be above 0.
         step: Only low, low + step, low + 2 step, … up to high.
         when: As for `Float`.
@@ -73,11 +79,12 @@ class Int:
         Int(low=4, high=256, log=True, step=1, when=None)
     """
 
-    low: int
-    high: int
+    low: Bound
+    high: Bound
     log: bool = False
     step: int = 1
     when: When | None = None
+    bounds: Named | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclass(frozen=True, init=False)
@@ -135,11 +142,12 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, Parameter]:
     """
     if not isinstance(limits, Mapping) or not limits:
         raise ValueError(f"limits are {limits!r}: name at least one parameter, for example {{'lr': [0.0001, 0.1]}}")
-    parsed = {}
+    given = {}
     for name, limit in limits.items():
         if not isinstance(name, str) or not name:
             raise ValueError(f"limits name a parameter {name!r}: a name is a non-empty string")
-        parsed[name] = _checked(name, _parse(name, limit))
+        given[name] = _parse(name, limit)
+    parsed = {name: _checked(name, parameter) for name, parameter in widest_ranges(given).items()}
     for name, parameter in parsed.items():
         _check_when(name, parameter, parsed)
     return parsed
@@ -159,6 +167,8 @@ def describe_limits(parameters: Mapping[str, Parameter]) -> dict[str, dict[str, 
         kind = type(parameter).__name__.lower()
         values = {field.name: getattr(parameter, field.name) for field in dataclasses.fields(parameter)}
         defaults: dict[str, Any] = {"log": False, "step": 1, "when": None}
+        for end, text in zip(("low", "high"), values.pop("bounds", None) or (), strict=False):
+            values[end] = values[end] if text is None else text
         kept = {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
         if "values" in kept:
             kept["values"] = list(kept["values"])
@@ -215,7 +225,7 @@ def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
     try:
         return Choice(fields.pop("values"), **fields) if kind is Choice else kind(**fields)
     except (TypeError, KeyError):
-        known = ", ".join(field.name for field in dataclasses.fields(kind))
+        known = ", ".join(field.name for field in dataclasses.fields(kind) if field.name != "bounds")
         raise ValueError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
 
 

@@ -100,7 +100,9 @@ def make_plan(
     given = config.limits if config.limits is not None else limits
     if given is None:
         raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
-    space = Space(load_limits(given))
+    space = Space(load_limits(given), config.constraints)
+    if space.feasibility is not None:
+        space.feasibility.check()
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
     own = [island.propagator for island in islands] or [None] * archipelago.islands

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         name: Of the study.
         objective: What is minimised, as a user names it.
         limits: See `evo.space.Space.describe`.
+        constraints: What every individual fulfils; of functions only the names, so what these do is not compared.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
         pruning: What ended evaluations early in the first session; empty: nothing did.
@@ -48,6 +49,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     objective: str
     limits: dict[str, dict[str, Any]]
     seed: int
+    constraints: list[str] = []
     propagator: str = ""
     pruning: str = ""
     islands: list[int] = []
@@ -291,9 +293,18 @@ def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None
             raise ValueError(f"{where}: its limit of {name!r} is {before}, not {now}; {advice}")
     if list(found.limits) != list(asked.limits):
         raise ValueError(f"{where}: its limits are in the order {list(found.limits)}; {advice}")
+    if difference := _difference(found.constraints, asked.constraints):
+        raise ValueError(f"{where}: {difference}; {advice}")
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
     if seed is not None and found.seed != seed:
         raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {advice}")
     return found
+
+
+def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """How two lists of constraints differ, whatever their order; empty when they do not."""
+    only = [[one for one in these if one not in those] for these, those in ((before, now), (now, before))]
+    texts = [f"{what} {', '.join(map(repr, which))}" for what, which in zip(("has", "lacks"), only, strict=True) if which]
+    return f"among its constraints it {' and '.join(texts)}" if texts else ""

@@ -14,6 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evo.bounds import Allowed, make_allowed
+from evo.constraints import read_constraints
+from evo.feasibility import ENUMERABLE, Feasibility
 from evo.genes import Gene, make_gene
 from evo.limits import Parameter, Params, Scalar, describe_limits, identical, parse_limits
 
@@ -25,9 +28,10 @@ class Space:
 
     Args:
         limits: A limits dictionary; see `evo.limits`.
+        constraints: What every point must fulfil; see `evo.constraints.read_constraints`.
 
     Raises:
-        ValueError: The limits are malformed; the message names the parameter.
+        ValueError: The limits or constraints are malformed; the message names the parameter or the constraint.
 
     Example:
         >>> space = Space({"layers": (2, 10), "activation": ("relu", "tanh")})
@@ -37,18 +41,31 @@ class Space:
         18
     """
 
-    def __init__(self, limits: Mapping[str, Any]) -> None:
+    def __init__(self, limits: Mapping[str, Any], constraints: Any = None) -> None:
         self.parameters: dict[str, Parameter] = parse_limits(limits)
         self.names = tuple(self.parameters)
         self._genes = [make_gene(name, parameter) for name, parameter in self.parameters.items()]
-        self._order = _parents_first(self.parameters)
+        # By index, those whose bounds depend on others.
+        self._allowed: dict[int, Allowed] = {
+            index: make_allowed(name, bounds, self.parameters)
+            for index, (name, parameter) in enumerate(self.parameters.items())
+            if (bounds := getattr(parameter, "bounds", None))
+        }
+        self._order = _parents_first(self.parameters, {self.names[i]: one.names for i, one in self._allowed.items()})
         self._conditional = any(parameter.when for parameter in self.parameters.values())
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
         self.cells: NDArray[np.float64] = np.array([gene.cells for gene in self._genes])
         self.ordered: NDArray[np.bool_] = np.array([gene.ordered for gene in self._genes])
         self._named = _named_values(self._genes)
         total = self._count(self._order, {})
+        # The number of points, whatever the constraints.
         self.size: float = total if math.isinf(total) else int(total)
+        given = read_constraints(constraints, self.names)
+        # As study.json records them.
+        self.constraints: tuple[str, ...] = tuple(constraint.text for constraint in given)
+        implied = read_constraints([rule for one in self._allowed.values() for rule in one.rules], self.names)
+        # What constraints and dependent bounds leave; None: everything.
+        self.feasibility = Feasibility(self, [*given, *implied]) if given or implied else None
 
     def __len__(self) -> int:
         """The number of genes."""
@@ -61,17 +78,76 @@ class Space:
     def sample(self, rng: np.random.Generator) -> Genome:
         """A genome with every gene uniform over its range, whether active or not.
 
+        With constraints it fulfils them, unless no such point was found.
+
         Args:
             rng: Where the randomness comes from.
 
         Returns:
             Shape (genes,).
         """
-        return np.array([gene.sample(rng) for gene in self._genes])
+        feasible = self.feasibility.sample(rng) if self.feasibility else None
+        return np.array(self.draw(rng) if feasible is None else feasible)
 
-    def sample_gene(self, index: int, rng: np.random.Generator) -> float:
-        """One gene, uniform over its range."""
-        return self._genes[index].sample(rng)
+    def sample_gene(self, index: int, rng: np.random.Generator, genome: Genome | None = None) -> float:
+        """One gene, uniform over its range, or over what the others in the genome leave of it."""
+        if genome is None or index not in self._allowed:
+            return self._genes[index].sample(rng)
+        return self._sample_allowed(index, self.decode(genome), rng)
+
+    @property
+    def genes(self) -> Sequence[Gene]:
+        """The genes of all parameters."""
+        return self._genes
+
+    def draw(self, rng: np.random.Generator) -> list[float]:
+        """The genes of a point, whatever the constraints; within bounds that depend on others, where that is possible.
+
+        Args:
+            rng: Where the randomness comes from.
+        """
+        if not self._allowed:
+            return [gene.sample(rng) for gene in self._genes]
+        genes, values = [math.nan] * len(self._genes), Params()
+        for index in self._order:
+            genes[index] = self._sample_allowed(index, values, rng)
+            if self._active(index, values):
+                values[self.names[index]] = self._genes[index].decode(genes[index])
+        return genes
+
+    def _sample_allowed(self, index: int, values: Params, rng: np.random.Generator) -> float:
+        gene = self._genes[index]
+        if index in self._allowed and (part := self._allowed[index].part(gene.decode, values)):
+            return part[0] + rng.random() * (part[1] - part[0])
+        return gene.sample(rng)
+
+    def values(self, genes: Sequence[float]) -> Params:
+        """The active parameters of genes, none of which is missing (NaN) where it is active."""
+        return self._completed(genes, None)
+
+    def allows(self, params: Params) -> bool:
+        """Whether active parameters fulfil all constraints."""
+        return self.feasibility is None or self.feasibility.allows(params)
+
+    def repair(self, genome: Genome, parents: Sequence[Genome], rng: np.random.Generator) -> Params | None:
+        """Parameters near whatever a propagator made that fulfil all constraints; None when none were found.
+
+        Args:
+            genome: Shape (genes,), any values.
+            parents: Genomes that fulfil the constraints, towards which it may be moved.
+            rng: The only source of randomness.
+        """
+        if self.feasibility is None:
+            return self.complete(genome, rng)
+        instead = self.draw(rng)
+        genes = [other if math.isnan(gene) else gene for gene, other in zip(genome.tolist(), instead, strict=True)]
+        point = self.feasibility.repair(genes, [parent.tolist() for parent in parents], rng)
+        return None if point is None else point.values
+
+    @property
+    def is_enumerable(self) -> bool:
+        """Whether all points can be gone through to find those that fulfil the constraints."""
+        return self.size <= ENUMERABLE
 
     def complete(self, genome: Genome, rng: np.random.Generator) -> Params:
         """Decode whatever a propagator made: out of bounds is clipped, a missing (NaN) active gene is sampled.
@@ -83,15 +159,20 @@ class Space:
         Returns:
             The active parameters, in the order of the limits.
         """
-        genes = genome.tolist()
+        return self._completed(genome.tolist(), rng)
+
+    def _completed(self, genes: Sequence[float], rng: np.random.Generator | None) -> Params:
         values: Params = {}
         for index in self._order:
             if self._active(index, values):
                 gene = genes[index]
-                if math.isnan(gene):
-                    gene = self._genes[index].sample(rng)
+                if rng is not None and math.isnan(gene):
+                    gene = self._sample_allowed(index, values, rng)
+                if index in self._allowed and (part := self._allowed[index].part(self._genes[index].decode, values)):
+                    gene = min(max(gene, part[0]), part[1])
                 values[self.names[index]] = self._genes[index].decode(gene)
-        return {name: values[name] for name in self.names if name in values} if self._conditional else values
+        in_order = self._conditional or self._allowed
+        return {name: values[name] for name in self.names if name in values} if in_order else values
 
     def decode(self, genome: Genome) -> Params:
         """The parameters of a genome that `encode` made: exactly those that were encoded.
@@ -202,8 +283,8 @@ def _named_values(genes: Sequence[Gene]) -> list[list[Scalar]]:
     return [list(named[gene.name].values()) for gene in genes]
 
 
-def _parents_first(parameters: Mapping[str, Parameter]) -> list[int]:
-    """Indices in an order in which every parameter follows those that its `when` names."""
+def _parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Sequence[str]]) -> list[int]:
+    """Indices in an order in which every parameter follows those that its `when` and its bounds name."""
     names = list(parameters)
     order: list[int] = []
     visiting: list[str] = []
@@ -214,7 +295,7 @@ def _parents_first(parameters: Mapping[str, Parameter]) -> list[int]:
         if name in visiting:
             raise ValueError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
         visiting.append(name)
-        for parent in parameters[name].when or {}:
+        for parent in (*(parameters[name].when or {}), *bounds.get(name, ())):
             visit(parent)
         visiting.pop()
         order.append(names.index(name))

@@ -18,6 +18,7 @@ import msgspec
 from evo.allocation import allocation_end
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
+from evo.constraints import ConstraintError
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import (
@@ -117,6 +118,7 @@ def _make_study(config: Config, plan: Plan, objective: str, directory: RunDirect
         name=directory.path.name,
         objective=objective,
         limits=plan.space.describe(),
+        constraints=list(plan.space.constraints),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
@@ -228,7 +230,7 @@ def _search(
         with closing(journal), closing(progress):
             try:
                 words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
-            except PropagatorError as error:
+            except (PropagatorError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
         team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
         team.close()

@@ -16,8 +16,12 @@ PACKAGE = Path(__file__).parent.parent / "evo"
 
 # Each may import from itself and from those above it.
 LAYERS = [
+    "evo.expressions",
+    "evo.bounds",
     "evo.limits",
+    "evo.constraints",
     "evo.genes",
+    "evo.feasibility",
     "evo.space",
     "evo.events",
     "evo.outcome",
