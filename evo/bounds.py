@@ -110,7 +110,7 @@ def _interval(tree: ast.expr, range_of: Callable[[str], Interval]) -> Interval:
     """Between which numbers an expression lies."""
     if (name := name_of(tree)) is not None:
         return range_of(name)
-    if isinstance(tree, ast.Constant) and type(tree.value) in (int, float):
+    if isinstance(tree, ast.Constant) and isinstance(tree.value, int | float) and not isinstance(tree.value, bool):
         return tree.value, tree.value
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub | ast.UAdd):
         low, high = _interval(tree.operand, range_of)

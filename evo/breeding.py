@@ -29,8 +29,8 @@ _EXHAUSTIBLE = 100
 _MOST_SHARES = 16
 # Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
 _QUIET_ENOUGH = 3
-# With constraints and a real number, so many points are drawn before it is said that there is nothing new.
-_CONSTRAINED_ATTEMPTS = 30
+# With constraints, and more points than can be gone through, so many are drawn before there is said to be nothing new.
+_CONSTRAINED_ATTEMPTS = 200
 # Of so many of the best, the nearest ones are parents towards which a point is moved that violates constraints.
 _NEAREST_OF, _NEAREST = 32, 3
 
@@ -212,8 +212,10 @@ class Breeder:
         # There is always something new to draw from a space with a float, however rarely that exists; with constraints
         # there may be nothing.
         attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES))
-        if math.isinf(self.space.size):
-            attempts = range(_CONSTRAINED_ATTEMPTS) if self.space.feasibility else itertools.count()
+        if self.space.feasibility is not None and not self.space.is_enumerable:
+            attempts = range(_CONSTRAINED_ATTEMPTS)
+        elif math.isinf(self.space.size):
+            attempts = itertools.count()
         for _ in attempts:
             yield self.space.complete(self.space.sample(rng), rng), {}
 

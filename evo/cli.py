@@ -115,7 +115,10 @@ def _best(arguments: Sequence[str]) -> int:
         return 2
     runs = rank_runs(found)
     if runs[0].best is None:
-        print(f"evo: error: no individual in {', '.join(run.name for run in runs)} has completed yet", file=sys.stderr)
+        refused = sum(one.status == "infeasible" for run in runs for one in run.evaluations)
+        besides = f"; {refused} are infeasible" if refused else ""
+        names = ", ".join(run.name for run in runs)
+        print(f"evo: error: no individual in {names} has completed yet{besides}", file=sys.stderr)
         return 2
     if options.json:
         for run in runs:

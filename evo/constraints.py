@@ -20,6 +20,7 @@ _UNCOMPUTABLE_VIOLATION, _VIOLATION = 1e3, 1.0
 _LEAST_VIOLATION = 1e-9
 # Differences are measured between logarithms, and near zero between numbers: a learning rate counts like a batch size.
 _FINEST = 1e6
+_SHOWN = 200  # Characters of a constraint in messages.
 
 
 class ConstraintError(ValueError):
@@ -75,6 +76,8 @@ class Constraint:
         """
         try:
             result = self.value(values)
+        except ConstraintError:
+            raise
         except OverflowError as error:
             raise self._fails(values, f"a number in it becomes too large ({error})") from None
         except UNCOMPUTABLE:
@@ -121,7 +124,8 @@ def _read(given: Any, known: Collection[str], source: str) -> Constraint:
     try:
         expression = read_expression(given, known)
     except ValueError as error:
-        raise ConstraintError(f"{source} {given!r} cannot be read: {error}") from None
+        shown = repr(given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…")
+        raise ConstraintError(f"{source} {shown} cannot be read: {error}") from None
     return _of_expression(expression)
 
 
@@ -136,7 +140,9 @@ def _of_function(function: Callable[..., Any], known: Collection[str]) -> Constr
         try:
             result = function(dict(values))
         except Exception as error:
-            raise ConstraintError(f"constraint {text} fails for {dict(values)}: {_failure(error, values, known)}") from error
+            raise ConstraintError(
+                f"constraint {text} fails for {dict(values)}: {_failure(error, values, known)}"
+            ) from error
         result = getattr(result, "item", lambda: result)()  # numpy's own kind of bool is one.
         if not isinstance(result, bool):
             file = getattr(getattr(function, "__code__", None), "co_filename", "")

@@ -171,7 +171,7 @@ class Ending:
             "ranks": self._ranks,
             "lost_ranks": conclusion.lost_ranks,
             "evaluations": len(evaluations),
-            **{status: counts[status] for status in ("completed", "pruned", "failed")},
+            **{status: counts[status] for status in ("completed", "pruned", "infeasible", "failed")},
             "seconds": round(conclusion.seconds, 3),
             "times": {name: round(spent, 3) for name, spent in gather_times(self._directory.events()).items()},
             "stopped": conclusion.stop_reason,

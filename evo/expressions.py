@@ -123,7 +123,11 @@ def _parse(text: str) -> ast.expr:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    if isinstance(base, int) and isinstance(exponent, int) and exponent * max(0, abs(base).bit_length() - 1) > _MOST_BITS:
+    if (
+        isinstance(base, int)
+        and isinstance(exponent, int)
+        and exponent * max(0, abs(base).bit_length() - 1) > _MOST_BITS
+    ):
         raise OverflowError(f"{base} ** {exponent} is too large")
     result = base**exponent
     if isinstance(result, complex):
@@ -196,7 +200,7 @@ def _refusal(tree: ast.expr, more: str = "") -> ValueError:
 
 
 def _unknown(name: str, tree: ast.expr, known: Collection[str]) -> str:
-    odd = sorted(other for other in known if not reference(other) == other and name in other.replace("-", " ").split())
+    odd = sorted(other for other in known if reference(other) != other and name in other.replace("-", " ").split())
     hint = f"; {odd[0]!r} is written {reference(odd[0])}" if odd else ""
     text = "; a text is written in quotes" if isinstance(tree, ast.Name) and not odd else ""
     return f"there is no parameter {name!r}; the parameters are {', '.join(known)}{hint}{text}"

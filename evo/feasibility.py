@@ -107,9 +107,11 @@ class Feasibility:
         counts = [sum(one.violation(point.values) > 0 for point in points) for one in self.constraints]
         worst = int(np.argmax(counts))
         if self._space.size <= ENUMERABLE:
-            found = f"none of the {self._space.size} points fulfils all constraints"
+            found = f"none of the {self._space.size} points fulfils all"
         else:
-            found = f"in {_SURVEYED} draws, and {_SEARCHES} searches from one of them, no point fulfilled all constraints"
+            found = (
+                f"in {_SURVEYED} draws, and {_SEARCHES} searches from one of them, no point fulfilled all constraints"
+            )
         raise ConstraintError(
             f"constraints leave nothing to search: {found}; {self.constraints[worst].text!r} was violated most, by "
             f"{counts[worst]} of {len(points)} random points: widen the limits, or the constraint"
@@ -416,5 +418,3 @@ def _reach(gene: float, direction: float) -> tuple[float, float]:
 def _generator(purpose: int) -> np.random.Generator:
     """Randomness that is always the same: what is found out about a space does not depend on who asks."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([0, purpose])))
-
-

@@ -46,6 +46,8 @@ class Gene(ABC):
 class _FloatGene(Gene):
     cells = math.inf
     ordered = True
+    low: float
+    high: float
 
     def __init__(self, name: str, parameter: Float) -> None:
         super().__init__(name, parameter)
@@ -82,6 +84,7 @@ class _FloatGene(Gene):
 
 class _IntGene(Gene):
     ordered = True
+    low: int
 
     def __init__(self, name: str, parameter: Int) -> None:
         super().__init__(name, parameter)

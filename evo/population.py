@@ -30,7 +30,7 @@ from evo.events import (
 from evo.limits import Params
 from evo.space import Genome, Space
 
-_FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "failed": 2, "interrupted": 3}
+_FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "infeasible": 2, "failed": 3, "interrupted": 4}
 _NO_STRATEGY: dict[str, Any] = {}
 _ABOUT_INDIVIDUALS = (Started, Reported, Finished, Retired, Migrated, Pollinated, Skipped)
 
@@ -153,7 +153,7 @@ class Population:
     @property
     def finished(self) -> int:
         """How many evaluations have ended, and were not interrupted."""
-        return self.counts["completed"] + self.counts["pruned"] + self.counts["failed"]
+        return sum(self.counts[status] for status in ("completed", "pruned", "infeasible", "failed"))
 
     def next_generation(self, rank: int) -> int:
         """The generation that a rank breeds next."""

@@ -305,6 +305,9 @@ def find_study(directory: RunDirectory | Scratch, asked: Study, seed: int | None
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:
     """How two lists of constraints differ, whatever their order; empty when they do not."""
-    only = [[one for one in these if one not in those] for these, those in ((before, now), (now, before))]
-    texts = [f"{what} {', '.join(map(repr, which))}" for what, which in zip(("has", "lacks"), only, strict=True) if which]
-    return f"among its constraints it {' and '.join(texts)}" if texts else ""
+    has = [one for one in before if one not in now]
+    lacks = [one for one in now if one not in before]
+    if not has and not lacks:
+        return ""
+    texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
+    return f"its constraints are others: it {' and '.join(texts)}"

@@ -23,14 +23,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         individual: Rank and generation of birth.
         params: What the objective got.
-        status: "running", "completed", "pruned", "failed" or "interrupted".
+        status: "running", "completed", "pruned", "infeasible", "failed" or "interrupted".
         loss: What was minimised; None unless it completed or was pruned.
         metrics: What the objective recorded beside the loss.
         seconds: Time the evaluation took.
         rank: Who evaluated it; None while it runs.
         host: Where.
         device: On what.
-        error: Why it failed, in one line.
+        error: Why it failed, or is infeasible, in one line.
         traceback: Where it failed.
         island: Where it was born.
         started: When, seconds since the epoch.
@@ -180,11 +180,13 @@ def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
     return Counter(evaluation.status for evaluation in evaluations)
 
 
-def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[tuple[str, list[Evaluation]]]:
-    """The failed evaluations by their error, the most frequent first."""
+def failure_reasons(
+    evaluations: Iterable[Evaluation], status: str = "failed"
+) -> Sequence[tuple[str, list[Evaluation]]]:
+    """The failed evaluations, or those that are infeasible, by their error, the most frequent first."""
     reasons: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
-        if evaluation.status == "failed":
+        if evaluation.status == status:
             reasons.setdefault(evaluation.error, []).append(evaluation)
     return sorted(reasons.items(), key=lambda reason: -len(reason[1]))
 

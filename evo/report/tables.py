@@ -34,22 +34,27 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     if ranking:
         parts.append(_table_of_best(ranking[:best], names))
     counts = count_statuses(evaluations)
-    if counts["failed"]:
-        parts.append(Text(f"{counts['failed']} of {len(evaluations)} evaluations failed:"))
-        reasons = failure_reasons(evaluations)
-        for error, failed in reasons[:_MOST_REASONS]:
-            names = ", ".join(evaluation.name for evaluation in failed[:_MOST_NAMES])
-            more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
-            parts.append(Text(f"  {len(failed)} x {error} ({names}{more})"))
-        if len(reasons) > _MOST_REASONS:
-            parts.append(Text(f"  and {len(reasons) - _MOST_REASONS} other reasons"))
+    for status, what in (("infeasible", "are infeasible"), ("failed", "failed")):
+        if counts[status]:
+            parts.append(Text(f"{counts[status]} of {len(evaluations)} evaluations {what}:"))
+            parts += _reason_lines(failure_reasons(evaluations, status))
     return Group(*parts)
+
+
+def _reason_lines(reasons: Sequence[tuple[str, Sequence[Evaluation]]]) -> Iterable[Text]:
+    for error, failed in reasons[:_MOST_REASONS]:
+        names = ", ".join(evaluation.name for evaluation in failed[:_MOST_NAMES])
+        more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
+        yield Text(f"  {len(failed)} x {error} ({names}{more})")
+    if len(reasons) > _MOST_REASONS:
+        yield Text(f"  and {len(reasons) - _MOST_REASONS} other reasons")
 
 
 def count_text(evaluations: Sequence[Evaluation]) -> str:
     """How many evaluations came to what end, as part of a sentence."""
     counts = count_statuses(evaluations)
-    shown = [f"{counts[status]} {status}" for status in ("completed", "pruned", "failed", "interrupted", "running")]
+    statuses = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
+    shown = [f"{counts[status]} {status}" for status in statuses]
     kept = [text for text in shown if not text.startswith("0 ")]
     return f"{len(evaluations)} evaluations ({', '.join(kept) or 'none finished'})"
 
@@ -73,9 +78,9 @@ def runs_text(runs: Sequence[Run]) -> str:
     rows = [("run", "best loss", "individual", "evaluations")]
     for run in runs:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
-        rows.append(
-            (run.name, loss, individual, f"{len(run.evaluations)}{'' if run.is_complete else ', not complete'}")
-        )
+        infeasible = count_statuses(run.evaluations)["infeasible"]
+        notes = [f"{infeasible} infeasible"] * bool(infeasible) + ["not complete"] * (not run.is_complete)
+        rows.append((run.name, loss, individual, ", ".join([str(len(run.evaluations)), *notes])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -85,6 +90,10 @@ def nothing_found_text(result: Result) -> str:
     ended = "the search gave up" if result.gave_up else "no evaluation completed"
     reasons = failure_reasons(result.individuals)
     often = f"; the most frequent error, {len(reasons[0][1])} times: {reasons[0][0]}" if reasons else ""
+    if refused := failure_reasons(result.individuals, "infeasible"):
+        infeasible = sum(len(evaluations) for _, evaluations in refused)
+        who = "all" if infeasible == len(result.individuals) else f"{infeasible} of {len(result.individuals)}"
+        often = f"; {who} are infeasible, the most frequent reason, {len(refused[0][1])} times: {refused[0][0]}{often}"
     return f"{ended}: {result.stop_reason}{often}"
 
 
