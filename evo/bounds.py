@@ -45,7 +45,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
 
     def fix(name: str) -> Any:
         limit = limits[name]
-        texts = tuple(bound if isinstance(bound, str) else None for bound in _ends(limit))
+        texts = tuple(bound if _is_expression(bound) else None for bound in _ends(limit))
         if name in fixed or texts == (None, None):
             return fixed.setdefault(name, limit)
         if name in visiting:
@@ -58,7 +58,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
             low = math.ceil(low)
         if isinstance(high, float) and type(limit).__name__ == "Int":
             high = math.floor(high)
-        if low > high:
+        if all(isinstance(end, int | float) for end in (low, high)) and low > high:
             raise ValueError(
                 f"limit {name!r} goes from {limit.low!r}, at least {low}, to {limit.high!r}, at most {high}: "
                 "no value of the others leaves anything in between"
@@ -75,14 +75,13 @@ def _ends(limit: Any) -> tuple[Any, Any]:
 
 def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Callable[[str], Any]) -> Interval:
     """Between which numbers a bound may lie."""
-    if not isinstance(bound, str):
+    if not _is_expression(bound):
         return bound, bound
     where = f"limit {name!r} has {field} = {bound!r}"
     try:
         expression = read_expression(bound, limits)
     except ValueError as error:
-        hint = "; this is text: write 1e-4 as 1.0e-4 in YAML" if _is_number(bound) else ""
-        raise ValueError(f"{where}: {error}{hint}; {_RULE}") from None
+        raise ValueError(f"{where}: {error}; {_RULE}") from None
     others = {other: fix(other) for other in expression.names}
     try:
         return _interval(expression.tree, lambda other: _range(other, others[other]))
@@ -90,12 +89,15 @@ def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Ca
         raise ValueError(f"{where}: {error}") from None
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
+def _is_expression(bound: Any) -> bool:
+    """Whether a bound is text; not that of a number, as YAML reads 1e-4, which is a mistake to be told as such."""
+    if not isinstance(bound, str):
         return False
-    return True
+    try:
+        float(bound)
+    except ValueError:
+        return True
+    return False
 
 
 def _range(name: str, limit: Any) -> Interval:

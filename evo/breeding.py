@@ -109,7 +109,7 @@ class Breeder:
         self._why_exhausted = ""
         # Of a space with constraints: its feasible points, gone through once in the course of the search, and the one
         # of these that was the first not tried when this was last looked at.
-        self._feasible = filter(self.space.allows, self.space.points())
+        self._feasible: Iterator[Params] | None = None
         self._witness: bytes | None = None
         # For how many turns nobody has tried anything new.
         self._quiet = self._tried_before = 0
@@ -157,6 +157,7 @@ class Breeder:
         if len(self.population.tried) >= self.space.size:
             return f"all {self.space.size} points of the space have been tried"
         if self.space.feasibility is not None and self.space.is_enumerable:
+            self._feasible = self._feasible or self.space.feasible_points()
             while self._witness is None or self._witness in self.population.tried:
                 params = next(self._feasible, None)
                 if params is None:
@@ -221,7 +222,7 @@ class Breeder:
 
     def _all(self, rng: np.random.Generator) -> Iterator[Bred]:
         if self.space.feasibility is None or self.space.is_enumerable:
-            for params in self.space.points(start=int(rng.integers(2**32))):
+            for params in self.space.feasible_points(start=int(rng.integers(2**32))):
                 yield params, {}
 
 

@@ -97,7 +97,7 @@ def _best(arguments: Sequence[str]) -> int:
     import msgspec
 
     from evo.report.records import rank_runs
-    from evo.report.tables import best_text, runs_text
+    from evo.report.tables import best_text, count_text, runs_text
 
     parser = _Parser(prog="evo best", description="Show the best individual of run directories.")
     parser.add_argument(
@@ -128,6 +128,8 @@ def _best(arguments: Sequence[str]) -> int:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
         print(best_text(runs[0].best))
+        if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].evaluations):
+            print(count_text(runs[0].evaluations))
     return 0 if len(found) == len(options.runs) else 2
 
 

@@ -64,8 +64,9 @@ class Constraint:
 
     def violation(self, values: Values) -> float:
         """By how much active parameters violate it; 0 where they fulfil it, or it does not apply."""
-        if not self.applies(values):
-            return 0.0
+        for name in self.names:
+            if name not in values:
+                return 0.0
         return sum([term.measure(values) for term in self.terms])
 
     def check(self, values: Values) -> bool:
