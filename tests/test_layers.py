@@ -21,6 +21,7 @@ LAYERS = [
     "evo.limits",
     "evo.constraints",
     "evo.genes",
+    "evo.neighbourhood",
     "evo.feasibility",
     "evo.space",
     "evo.events",

@@ -171,7 +171,8 @@ def _why_infeasible(error: BaseException | None) -> str:
         error = error.__cause__  # A library may have put it into an exception of its own.
     if error is None:
         return ""
-    return one_line(error).partition(": ")[2] or "no reason was given"
+    reason = one_line(error).partition(": ")[2].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
+    return reason or "no reason was given"
 
 
 def _finite_times(trial: RunningTrial) -> dict[str, float]:
