@@ -13,7 +13,18 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evo.expressions import UNCOMPUTABLE, Compute, Expression, Values, compare, compile_part, names_in, read_expression
+from evo.expressions import (
+    UNCOMPUTABLE,
+    Compute,
+    Expression,
+    Values,
+    compare,
+    compile_part,
+    name_of,
+    names_in,
+    read_expression,
+)
+from evo.ordering import Pair
 
 # The violation of what cannot be computed, and of what says only yes or no.
 _UNCOMPUTABLE_VIOLATION, _VIOLATION = 1e3, 1.0
@@ -35,11 +46,13 @@ class Term:
         names: The parameters that it names; empty: any may matter.
         measure: By how much values violate it: 0 exactly where it holds.
         side: Of an equality of numbers, left minus right: its sign changes where they are equal. Else None.
+        order: Of two parameters that are compared, the one that must not be above the other, and that. Else None.
     """
 
     names: tuple[str, ...]
     measure: Callable[[Values], float]
     side: Compute | None = None
+    order: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +196,7 @@ def _terms(tree: ast.expr) -> Iterable[Term]:
     elif isinstance(tree, ast.Compare):
         for one in _pairs(tree):
             side = _difference(one) if isinstance(one.ops[0], ast.Eq) else None
-            yield Term(tuple(dict.fromkeys(names_in(one))), _computed(_pair_measure(one)), side)
+            yield Term(tuple(dict.fromkeys(names_in(one))), _computed(_pair_measure(one)), side, _order(one))
     elif isinstance(tree, ast.UnaryOp) and (negated := _negated(tree.operand)) is not None:
         yield from _terms(negated)
     else:
@@ -275,6 +288,13 @@ def _pair_measure(tree: ast.Compare) -> Callable[[Values], float]:
 def _difference(tree: ast.Compare) -> Compute:
     left, right = compile_part(tree.left), compile_part(tree.comparators[0])
     return lambda values: left(values) - right(values)
+
+
+def _order(tree: ast.Compare) -> Pair | None:
+    left, right = name_of(tree.left), name_of(tree.comparators[0])
+    if left is None or right is None or not isinstance(tree.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+        return None
+    return (left, right) if isinstance(tree.ops[0], ast.Lt | ast.LtE) else (right, left)
 
 
 def _distance(one: Any, other: Any) -> float:

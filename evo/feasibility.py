@@ -23,11 +23,11 @@ _SURVEYED, _ENOUGH = 1000, 10
 _PATIENCE = 10
 _MOST_DRAWS = 5000
 # From so many draws a feasible point is looked for nearby, before there is said to be none.
-_SEARCHES = 30
+_SEARCHES, _FEW = 30, 4
 # Combinations of values for which each constraint is tried out.
 _TRIED = 1000
-# Points of a finite space that are gone through to find the feasible ones.
-ENUMERABLE = 300_000
+# Points of a finite space that are gone through to find the feasible ones; fewer where the user's functions judge them.
+_ENUMERABLE, _ENUMERABLE_BY_FUNCTIONS = 300_000, 20_000
 
 
 class Feasibility:
@@ -43,6 +43,12 @@ class Feasibility:
         self._space = space
         self._places = {name: index for index, name in enumerate(space.names)}
         self._near = Neighbourhood(space, constraints)
+
+    @property
+    def is_enumerable(self) -> bool:
+        """Whether all points can be gone through to find the feasible ones."""
+        has_functions = any(not constraint.names for constraint in self.constraints)
+        return self._space.size <= (_ENUMERABLE_BY_FUNCTIONS if has_functions else _ENUMERABLE)
 
     def allows(self, values: Params) -> bool:
         """Whether active parameters fulfil all constraints."""
@@ -61,7 +67,7 @@ class Feasibility:
         points = [self._near.at(self._space.draw(rng)) for rng in [_generator(1)] for _ in range(_SURVEYED)]
         counts = [sum(one.violation(point.values) > 0 for point in points) for one in self.constraints]
         worst = int(np.argmax(counts))
-        if self._space.size <= ENUMERABLE:
+        if self.is_enumerable:
             found = f"none of the {self._space.size} points fulfils all"
         else:
             found = (
@@ -83,6 +89,10 @@ class Feasibility:
             genes = self._space.draw(rng)
             if self.allows(self._space.values(genes)):
                 return genes
+        for _ in range(_SEARCHES if self._near.has_orders else 0):
+            point = self._near.ordered(self._near.at(self._space.draw(rng)))
+            if not point.violation:
+                return point.genes
         for _ in range(_SEARCHES):
             point = self._near.mend(self._near.at(self._space.draw(rng)), rng, prefer_swaps=True)
             if not point.violation:
@@ -140,12 +150,12 @@ class Feasibility:
         mended = (
             self._near.mend(self._near.at(self._space.draw(rng)), rng, prefer_swaps=True) for _ in range(_SEARCHES)
         )
-        return [point for point in mended if not point.violation]
+        return list(itertools.islice((point for point in mended if not point.violation), _FEW))
 
     @cached_property
     def _listed(self) -> list[Params] | None:
         """All feasible points, where these are few among a number that can be gone through; else None."""
-        if self._draws or self._space.size > ENUMERABLE:
+        if self._draws or not self.is_enumerable:
             return None
         return [values for values in self._every_point() if self.allows(values)] or None
 
@@ -179,10 +189,10 @@ class Feasibility:
         tried = computed = 0
         for number in range(min(size, _TRIED) if named else _TRIED // _ENOUGH):
             genes = self._space.draw(rng)
-            place = number if size <= _TRIED else int(rng.integers(size))
+            place = number
             for index, choices in zip(named, options, strict=True):
                 place, choice = divmod(place, len(choices))
-                genes[index] = choices[choice]
+                genes[index] = choices[choice if size <= _TRIED else int(rng.integers(len(choices)))]
             values = self._space.values(genes)
             if constraint.applies(values):
                 tried += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,15 +13,20 @@ import numpy as np
 from evo.constraints import Constraint, Term
 from evo.genes import Gene
 from evo.limits import Params
+from evo.ordering import put_in_order
 
 # Moves until a point is given up.
 _STEPS, _STEPS_PER_GENE = 60, 20
+# Swaps in a row, for each gene, that make nothing better, before others are tried.
+_SWAPS_IN_VAIN = 4
 # Turns of a random walk among feasible points, for each gene; halvings of one turn.
 _TURNS, _HALVINGS = 6, 16
 _SIGMAS = (0.01, 0.03, 0.1, 0.3)
 # A gene that is moved onto the edge of what a constraint allows is so exactly there.
 _EDGE_HALVINGS, _ROOT_HALVINGS = 36, 64
 _SHARE_OF_CELL = 1e-3
+# By the golden section: the share that each step cuts off, and how many there are.
+_GOLDEN, _LEAST_HALVINGS = (3 - math.sqrt(5)) / 2, 45
 
 
 class Searched(Protocol):
@@ -83,20 +89,46 @@ class Neighbourhood:
 
     def mend(self, point: Point, rng: np.random.Generator, prefer_swaps: bool = False) -> Point:
         """A point nearby that violates less, feasible if that is found in a bounded number of small moves."""
-        step = 0
+        point = self.ordered(point)
+        steps = in_vain = 0
         while point.violation:
             violated = self._violated(point)
             named = {name for term in violated for name in (term.names or point.values)}
-            if step >= _STEPS + _STEPS_PER_GENE * len(named):
+            if steps >= _STEPS + _STEPS_PER_GENE * len(named):
                 break
             term = violated[int(rng.integers(len(violated)))]
             # Points that are only put in order stay uniform.
-            swap_only = prefer_swaps and step < _STEPS_PER_GENE * len(named)
+            swap_only = prefer_swaps and in_vain < _SWAPS_IN_VAIN * len(named)
             candidate = self._moved(point, term, named, rng, swap_only)
+            better = candidate is not None and candidate.violation < point.violation
             if candidate is not None and candidate.violation <= point.violation:
                 point = candidate
-            step += 1
+            if swap_only:
+                in_vain = 0 if better else in_vain + 1
+            else:
+                steps += 1
         return point
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether some constraint compares two parameters."""
+        return any(term.order for constraint in self.constraints for term in constraint.terms)
+
+    def ordered(self, point: Point) -> Point:
+        """The same numbers in the order that constraints want, where they are within each other's limits."""
+        terms = [term for one in self.constraints if one.applies(point.values) for term in one.terms if term.order]
+        if not any(term.measure(point.values) for term in terms):
+            return point
+        genes = point.genes.copy()
+        try:
+            pairs = [term.order for term in terms if term.order]
+            for name, value in put_in_order(point.values, pairs).items():  # type: ignore[arg-type]
+                index = self._places[name]
+                genes[index] = self._space.genes[index].encode(value)
+        except (ValueError, TypeError):
+            return point
+        there = self.at(genes)
+        return there if there.violation <= point.violation else point
 
     def _violated(self, point: Point) -> list[Term]:
         return [
@@ -174,7 +206,10 @@ class Neighbourhood:
             for option in options:
                 if (found := self._at_the_root(point, option, term, index)) is not None:
                     return found
-        return min(options, key=lambda option: option.violation, default=None)
+        best = min(options, key=lambda option: option.violation, default=None)
+        if best is None or (best.violation < point.violation and rng.random() < 0.7):
+            return best
+        return self._at_the_least(point, term, index)
 
     def _at_the_edge(self, outside: Point, inside: Point, term: Term, index: int) -> Point:
         """Between a point where a term is violated and one where it holds, the first where it does."""
@@ -211,6 +246,28 @@ class Neighbourhood:
         except (ArithmeticError, ValueError, TypeError, KeyError):
             return None  # It has no value in between.
         return min(one, other, key=lambda point: point.violation)
+
+    def _at_the_least(self, point: Point, term: Term, index: int) -> Point:
+        """The point after one gene was moved to where a term is violated least, if that has one such place."""
+
+        def at(place: float) -> tuple[float, Point]:
+            there = self._with(point, index, place)
+            exists = all(name in there.values for name in term.names)
+            return term.measure(there.values) if exists else math.inf, there
+
+        low, high = 0.0, 1.0
+        inner = [at(low + _GOLDEN * (high - low)), at(high - _GOLDEN * (high - low))]
+        precise = _SHARE_OF_CELL / self._space.genes[index].cells
+        for _ in range(_LEAST_HALVINGS):
+            if not min(inner, key=_first)[0] or high - low < precise:
+                break
+            if inner[0][0] <= inner[1][0]:
+                high = inner[1][1].genes[index]
+                inner = [at(low + _GOLDEN * (high - low)), inner[0]]
+            else:
+                low = inner[0][1].genes[index]
+                inner = [inner[1], at(high - _GOLDEN * (high - low))]
+        return min(at(0.0), at(1.0), *inner, key=_first)[1]
 
     def towards(self, point: Point, parent: Point, rng: np.random.Generator) -> Point | None:
         """The point on the way to a feasible parent that is the furthest from it, with the categories of either."""
@@ -270,6 +327,10 @@ class Neighbourhood:
         named = {name for constraint in self.constraints for name in constraint.names}
         parents = {parent for gene in self._space.genes if every or gene.name in named for parent, _ in gene.when}
         return [index for name, index in self._places.items() if every or name in named | parents]
+
+
+def _first(measured: tuple[float, Point]) -> float:
+    return measured[0]
 
 
 def _reach(gene: float, direction: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evo.bounds import Allowed, make_allowed
 from evo.constraints import read_constraints
-from evo.feasibility import ENUMERABLE, Feasibility
+from evo.feasibility import Feasibility
 from evo.genes import Gene, make_gene
 from evo.limits import Parameter, Params, Scalar, describe_limits, identical, parse_limits
 
@@ -142,7 +142,8 @@ class Space:
         if self.feasibility is None:
             return self.complete(genome, rng)
         instead = self.draw(rng)
-        genes = [other if math.isnan(gene) else gene for gene, other in zip(genome.tolist(), instead, strict=True)]
+        highest = np.where(self.ordered, 1.0, self.cells - 1)
+        genes = np.where(np.isnan(genome), instead, np.clip(genome, 0.0, highest)).tolist()
         point = self.feasibility.repair(genes, [parent.tolist() for parent in parents], rng)
         return None if point is None else point.values
 
@@ -153,7 +154,7 @@ class Space:
     @property
     def is_enumerable(self) -> bool:
         """Whether all points can be gone through to find those that fulfil the constraints."""
-        return self.size <= ENUMERABLE
+        return self.feasibility is None or self.feasibility.is_enumerable
 
     def complete(self, genome: Genome, rng: np.random.Generator) -> Params:
         """Decode whatever a propagator made: out of bounds is clipped, a missing (NaN) active gene is sampled.

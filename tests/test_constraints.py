@@ -20,11 +20,13 @@ from simulation import Session, simulate
 import evo
 import evo.constraints
 import evo.expressions
+import evo.ordering
 from evo.breeding import Breeder
 from evo.budget import Budget
 from evo.constraints import ConstraintError, read_constraints
 from evo.events import Started
 from evo.limits import Choice, Float, Int, Params
+from evo.ordering import put_in_order
 from evo.problems.functions import sphere
 from evo.propagators import (
     Compose,
@@ -285,6 +287,37 @@ def test_a_function_that_accepts_one_in_a_hundred_points_is_no_hurdle() -> None:
     assert abs(np.mean([point["x"] for point in points])) < 0.02
 
 
+def test_numbers_are_handed_out_anew_in_order() -> None:
+    chain = [(f"t{i}", f"t{i + 1}") for i in range(4)]
+    values = {"t0": 5, "t1": 3, "t2": 4, "t3": 1, "t4": 2, "other": 0}
+    assert list(put_in_order(values, chain).values()) == [1, 2, 3, 4, 5]
+    fork = put_in_order({"a": 3, "b": 2, "c": 1}, [("a", "b"), ("a", "c")])
+    assert fork == {"a": 1, "b": 2, "c": 3} or fork == {"a": 1, "c": 2, "b": 3}
+    assert put_in_order({"a": 1, "b": 2}, [("a", "b"), ("b", "a")]) == {}
+    apart = put_in_order({"a": 4, "b": 3, "c": 2, "d": 1}, [("a", "b"), ("c", "d")])
+    assert apart == {"a": 3, "b": 4, "c": 1, "d": 2}
+
+
+@pytest.mark.parametrize(
+    ("limits", "constraints"),
+    [
+        (
+            {f"w{i}": (0.0, 1.0) for i in range(12)},
+            "abs(sum([" + ", ".join(f"w{i}" for i in range(12)) + "]) - 1) < 1e-6",
+        ),
+        ({f"t{i}": (1, 512) for i in range(25)}, [f"t{i} > t{i + 1}" for i in range(24)]),
+        ({f"t{i}": Int(8, 512, log=True) for i in range(5)}, [f"t{i} % t{i + 1} == 0" for i in range(4)]),
+        ({f"c{i}": tuple("abcdef") for i in range(6)}, [f"c{i} != c{j}" for i in range(6) for j in range(i)]),
+        ({"lr": Float(1e-3, 1.0, log=True), "batch": (8, 64)}, "lr == batch / 1000"),
+        ({f"n{i}": (1, 10) for i in range(80)}, "sum([" + ", ".join(f"n{i}" for i in range(80)) + "]) >= 600"),
+    ],
+    ids=["a narrow band", "descending", "divisors", "all different", "a linear rule", "eighty"],
+)
+def test_other_tight_spaces_are_found(limits: dict[str, Any], constraints: Any) -> None:
+    points = drawn(checked(limits, constraints), 8)
+    assert len({tuple(point.values()) for point in points}) > 4
+
+
 # ---- Breeding
 
 SPACES = {
@@ -362,6 +395,16 @@ def test_where_only_a_parent_shows_the_way_a_point_is_moved_towards_it() -> None
     assert repaired is not None
     assert repaired["x"] > 0.3015  # At the edge, not at the parent.
     assert space.repair(np.array([0.9, 0.9]), [], rng) is None
+
+
+def test_whatever_a_propagator_returns_is_repaired_or_given_up() -> None:
+    space = SPACES["mixed"]
+    rng = np.random.default_rng(0)
+    parents = [space.encode(space.values(space.sample(rng).tolist())) for _ in range(3)]
+    for _ in range(100):
+        wild = rng.choice([math.nan, math.inf, -math.inf, 3.0, -1e308, 0.3, 0.9], len(space))
+        params = space.repair(wild, parents, rng)
+        assert params is None or space.allows(params)
 
 
 def tight(params: Any) -> float:
@@ -510,5 +553,5 @@ def test_the_command_line_and_a_study_file_take_expressions(
 
 
 def test_the_examples_in_the_texts_run() -> None:
-    for module in (evo.constraints, evo.expressions):
+    for module in (evo.constraints, evo.expressions, evo.ordering):
         assert doctest.testmod(module).failed == 0

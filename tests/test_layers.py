@@ -19,6 +19,7 @@ LAYERS = [
     "evo.expressions",
     "evo.bounds",
     "evo.limits",
+    "evo.ordering",
     "evo.constraints",
     "evo.genes",
     "evo.neighbourhood",
