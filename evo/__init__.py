@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evo.config import Config
     from evo.lightning import LightningObjective
     from evo.limits import Choice, Float, Int
-    from evo.objectives import Interrupted
+    from evo.objectives import Infeasible, Interrupted
     from evo.propagators import Propagator, default_propagator
     from evo.report.records import SearchFailed
     from evo.session import minimize
@@ -24,6 +24,7 @@ _HOMES = {
     "Choice": "evo.limits",
     "Config": "evo.config",
     "Float": "evo.limits",
+    "Infeasible": "evo.objectives",
     "Int": "evo.limits",
     "Interrupted": "evo.objectives",
     "LightningObjective": "evo.lightning",
@@ -38,6 +39,7 @@ __all__ = [
     "Choice",
     "Config",
     "Float",
+    "Infeasible",
     "Int",
     "Interrupted",
     "LightningObjective",

@@ -7,7 +7,7 @@ import math
 import traceback
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from evo.events import Identity
 from evo.population import Active, Individual, Population
 from evo.propagators import Propagator
-from evo.space import Space
+from evo.space import Genome, Space
 from evo.values import Params, fresh
 
 Bred: TypeAlias = tuple[Params, dict[str, Any]]
@@ -30,6 +30,10 @@ _EXHAUSTIBLE = 100
 _MOST_SHARES = 16
 # Turns, each at least a moment's wait, for which the others try nothing new before a rank takes a point of their share.
 _QUIET_ENOUGH = 3
+# With constraints, and more points than can be gone through, so many are drawn before there is said to be nothing new.
+_CONSTRAINED_ATTEMPTS = 200
+# Of so many of the best, the nearest ones are parents towards which a point is moved that violates constraints.
+_NEAREST_OF, _NEAREST = 32, 3
 
 # What the generators derived from a study's seed are for.
 _BREEDING, _TRAINING, _MIGRATING, _STARTING = 0, 1, 2, 3
@@ -68,7 +72,8 @@ def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.ran
 class Breeder:
     """Breeds for one rank.
 
-    No point is tried twice, as far as this rank knows. Ranks that breed in the same instant know nothing of each
+    Every point fulfils the constraints of the space: one that was bred otherwise is moved a little, or drawn anew. None
+    is tried twice, as far as this rank knows. Ranks that breed in the same instant know nothing of each
     other's choice, so a finite space is shared out among them, by a checksum of the point. Two of them may still try
     the same one when a message is under way for longer than an evaluation, or one takes a point of another's share.
 
@@ -107,6 +112,12 @@ class Breeder:
         self._start = deque(start[rank::ranks])
         # Of all ranks: nobody else happens upon them before they are tried.
         self._reserved = {self.space.encode(point).tobytes() for point in start}
+        # Why there is nothing left to try, once that is found out in a way that no count of points tells.
+        self._why_exhausted = ""
+        # Of a space with constraints: its feasible points, gone through once in the course of the search, and the one
+        # of these that was the first not tried when this was last looked at.
+        self._feasible: Iterator[Params] | None = None
+        self._witness: bytes | None = None
         # For how many turns nobody has tried anything new.
         self._quiet = self._tried_before = 0
 
@@ -131,13 +142,19 @@ class Breeder:
         if self._start:
             return fresh(self._start[0]), {}
         if self.allow_duplicates:
-            return next(self._bred(rng))
+            found = next(itertools.chain(self._bred(rng), filter(self._fulfils, self._drawn(rng))), None)
+            self._note_whether_exhausted(found)
+            return found
         if not self._share_is_exhausted:
             found = self._find(rng, share_only=True)
             self._share_is_exhausted = found is None
             if found is not None:
                 return found
-        return self._find(rng, share_only=False) if self._may_take_from_others() else None
+        if not self._may_take_from_others():
+            return None
+        found = self._find(rng, share_only=False)
+        self._note_whether_exhausted(found)
+        return found
 
     def take_over(self, rank: int) -> None:
         """Try what is left of the start points of a rank that has died."""
@@ -148,9 +165,30 @@ class Breeder:
         return self.allow_duplicates or not self.population.has_tried(params)
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether all points of the space have been tried."""
-        return not self.allow_duplicates and len(self.population.tried) >= self.space.size
+    def why_exhausted(self) -> str:
+        """Why there is nothing left to try; empty while there may be."""
+        if self._why_exhausted or self.allow_duplicates:
+            return self._why_exhausted
+        if len(self.population.tried) >= self.space.size:
+            return f"all {self.space.size} points of the space have been tried"
+        if self.space.feasibility is not None and self.space.is_enumerable:
+            self._feasible = self._feasible or self.space.feasible_points()
+            while self._witness is None or self._witness in self.population.tried:
+                params = next(self._feasible, None)
+                if params is None:
+                    self._why_exhausted = "all points of the space that fulfil the constraints have been tried"
+                    break
+                self._witness = self.space.encode(params).tobytes()
+        return self._why_exhausted
+
+    def _note_whether_exhausted(self, found: Bred | None) -> None:
+        """Where points are not counted, it is the end when none was found."""
+        is_counted = self.space.is_enumerable and not self.allow_duplicates
+        if found is None and self.space.feasibility is not None and not is_counted:
+            self._why_exhausted = "no further point that fulfils the constraints was found"
+
+    def _fulfils(self, bred: Bred) -> bool:
+        return self.space.allows(bred[0])
 
     def _may_take_from_others(self) -> bool:
         """Whether the others were quiet for a while.
@@ -169,7 +207,7 @@ class Breeder:
 
     def _suits(self, bred: Bred, share_only: bool) -> bool:
         genome = self.space.encode(bred[0]).tobytes()
-        if genome in self.population.tried:
+        if genome in self.population.tried or not self._fulfils(bred):
             return False
         if share_only and genome in self._reserved:
             return False
@@ -178,17 +216,31 @@ class Breeder:
     def _bred(self, rng: np.random.Generator) -> Iterator[Bred]:
         for _ in range(_BREEDING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
             bred = breed_one(self.propagator, self.population.active, self.space, rng)
-            yield self.space.complete(bred.genome, rng), bred.strategy
+            if self.space.feasibility is None:
+                yield self.space.complete(bred.genome, rng), bred.strategy
+            elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
+                yield params, bred.strategy
+
+    def _near(self, genome: Genome) -> list[Genome]:
+        """The genomes of some active individuals, the nearest first."""
+        others = [individual.genome for individual in self.population.active[:_NEAREST_OF]]
+        return sorted(others, key=lambda other: float(np.nansum(np.abs(other - genome))))[:_NEAREST]
 
     def _drawn(self, rng: np.random.Generator) -> Iterator[Bred]:
-        # There is always something new to draw from a space with a float, however rarely that exists.
-        endless = math.isinf(self.space.size)
-        for _ in itertools.count() if endless else range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
+        # There is always something new to draw from a space with a float, however rarely that exists; with constraints
+        # there may be nothing.
+        attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES))
+        if self.space.feasibility is not None and not self.space.is_enumerable:
+            attempts = range(_CONSTRAINED_ATTEMPTS)
+        elif math.isinf(self.space.size):
+            attempts = itertools.count()
+        for _ in attempts:
             yield self.space.complete(self.space.sample(rng), rng), {}
 
     def _all(self, rng: np.random.Generator) -> Iterator[Bred]:
-        for params in self.space.points(start=int(rng.integers(2**32))):
-            yield params, {}
+        if self.space.feasibility is None or self.space.is_enumerable:
+            for params in self.space.feasible_points(start=int(rng.integers(2**32))):
+                yield params, {}
 
 
 def training_seed(seed: int, identity: Identity) -> int:

@@ -48,12 +48,14 @@ class Budget:
         if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
             return f"the target loss {self.target:g} is reached"
         if self.too_many_failed(population):
-            return f"{population.counts['failed']} of {population.finished} evaluations failed"
+            infeasible = population.counts["infeasible"]
+            besides = f", and {infeasible} were infeasible" if infeasible else ""
+            return f"{population.counts['failed']} of {population.finished} evaluations failed{besides}"
         return ""
 
     def too_many_failed(self, population: Population) -> bool:
         """Whether so many evaluations failed that the search is given up."""
-        finished = population.finished
+        finished = population.finished - population.counts["infeasible"]  # A refused point says nothing of the others.
         return finished >= _ENOUGH_TO_JUDGE and population.counts["failed"] > self.max_failed_share * finished
 
     def evaluations_left(self, population: Population) -> float:

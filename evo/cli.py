@@ -99,7 +99,7 @@ def _best(arguments: Sequence[str]) -> int:
     import msgspec
 
     from evo.report.records import rank_runs
-    from evo.report.tables import best_text, runs_text
+    from evo.report.tables import best_text, count_text, runs_text
 
     parser = _Parser(prog="evo best", description="Show the best individual of run directories.")
     parser.add_argument(
@@ -117,7 +117,10 @@ def _best(arguments: Sequence[str]) -> int:
         return 2
     runs = rank_runs(found)
     if runs[0].best is None:
-        print(f"evo: error: no individual in {', '.join(run.name for run in runs)} has completed yet", file=sys.stderr)
+        refused = sum(one.status == "infeasible" for run in runs for one in run.evaluations)
+        besides = f"; {refused} are infeasible" if refused else ""
+        names = ", ".join(run.name for run in runs)
+        print(f"evo: error: no individual in {names} has completed yet{besides}", file=sys.stderr)
         return 2
     if options.json:
         for run in runs:
@@ -127,6 +130,8 @@ def _best(arguments: Sequence[str]) -> int:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
         print(best_text(runs[0].best))
+        if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].evaluations):
+            print(count_text(runs[0].evaluations))
     return 0 if len(found) == len(options.runs) else 2
 
 

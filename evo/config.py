@@ -31,6 +31,9 @@ class Config:
 
     Args:
         limits: What is searched: a dictionary, or the path of a YAML file with one. Ready problems have their own.
+        constraints: What every candidate fulfils: an expression of parameters, such as "x < y" or
+            "batch * accumulate <= 512", or a list of these; in Python also functions of the parameters that return
+            True or False. What violates one is never evaluated.
         generations: How many individuals each rank breeds. Default 10, when there is no other budget.
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
         walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a Slurm job
@@ -90,6 +93,7 @@ class Config:
     """
 
     limits: str | dict[str, Any] | None = None
+    constraints: str | list | None = None  # type: ignore[type-arg]
     generations: int | None = None
     evaluations: int | None = None
     walltime: str | float | None = None

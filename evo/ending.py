@@ -185,7 +185,7 @@ class Ending:
             "ranks": self._ranks,
             "lost_ranks": conclusion.lost_ranks,
             "evaluations": len(evaluations),
-            **{status: counts[status] for status in ("completed", "pruned", "failed")},
+            **{status: counts[status] for status in ("completed", "pruned", "infeasible", "failed")},
             "seconds": round(conclusion.seconds, 3),
             "times": {name: round(spent, 3) for name, spent in gather_times(self._directory.events()).items()},
             "stopped": conclusion.stop_reason,
@@ -198,8 +198,9 @@ class Ending:
 
 
 def all_failed(population: Population) -> bool:
-    """Whether none has completed, and not because all were pruned."""
-    return not population.counts["completed"] and population.counts["failed"] > 0
+    """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
+    counts = population.counts
+    return not counts["completed"] and counts["failed"] + counts["infeasible"] > 0
 
 
 def same_digest(digests: Iterable[str]) -> str:

@@ -18,7 +18,8 @@ _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identity: TypeAlias = tuple[_Number, _Number]
 """Rank and generation of birth: unique for the life of a study."""
 
-Status: TypeAlias = Literal["completed", "pruned", "failed", "interrupted"]
+Status: TypeAlias = Literal["completed", "pruned", "infeasible", "failed", "interrupted"]
+"""How an evaluation ended; "infeasible": the objective has refused the point."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, forbid_unknown_fields=True):
@@ -115,7 +116,7 @@ class Finished(Event, frozen=True, kw_only=True):
         device: On what.
         metrics: JSON scalars that the objective recorded beside the loss.
         times: Seconds by activity, parts of `seconds`, as far as the objective measured them.
-        error: Why it failed, in one line.
+        error: Why it failed, or is infeasible, in one line.
         traceback: Where it failed, as Python prints it.
     """
 

@@ -49,6 +49,8 @@ class Gene(ABC):
 class _FloatGene(Gene):
     cells = math.inf
     ordered = True
+    low: float
+    high: float
 
     def __init__(self, name: str, parameter: Float) -> None:
         super().__init__(name, parameter)
@@ -87,6 +89,7 @@ class _GridGene(Gene):
     """Of an integer, or a float with a step."""
 
     ordered = True
+    low: int
 
     def __init__(self, name: str, parameter: Int | Float) -> None:
         super().__init__(name, parameter)

@@ -40,7 +40,8 @@ class Forms:
     Args:
         recorded: The study's limits.
         former: What they were before, the first ones first.
-        space: In which genomes are made, if another one than `recorded`: they may differ in defaults.
+        space: In which genomes are made, if another one than `recorded`: they may differ in defaults, and functions as
+            constraints are recorded by their names only.
     """
 
     def __init__(self, recorded: Space, former: Sequence[Space] = (), space: Space | None = None) -> None:
@@ -62,7 +63,7 @@ class Forms:
             ValueError: They are not within the limits, and have never been.
         """
         try:
-            return Fitted(params, self.space.encode(params), _precedence(len(self._forms), params))
+            return Fitted(params, self._place(params), _precedence(len(self._forms), params))
         except ValueError:
             number = self._latest(params)
             if number is None:
@@ -71,10 +72,15 @@ class Forms:
         for form in self._forms[number + 1 :]:
             grown = form.supplement(grown)
         try:
-            genome = self.space.encode(grown)
+            genome = self._place(grown)
         except ValueError:
             return Fitted(params, None, _precedence(number, params))
-        return Fitted(grown, genome, _precedence(number, params))
+        return Fitted(grown if genome is not None else params, genome, _precedence(number, params))
+
+    def _place(self, params: Params) -> Genome | None:
+        """The genome; None where the constraints, which may have changed, are violated."""
+        genome = self.space.encode(params)
+        return genome if self.space.allows(params) else None
 
     def _latest(self, params: Params) -> int | None:
         """The number of the latest limits that parameters are within."""

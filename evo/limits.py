@@ -24,6 +24,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evo.bounds import widest_ranges
 from evo.parameters import (
     ABSENT,
     Choice,
@@ -83,12 +84,15 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, Parameter]:
     """
     if not isinstance(limits, Mapping) or not limits:
         raise ValueError(f"limits are {limits!r}: name at least one parameter, for example {{'lr': [0.0001, 0.1]}}")
-    parsed = {}
-    for given, limit in limits.items():
-        name = plain(given)
+    given = {}
+    for label, limit in limits.items():
+        name = plain(label)
         if not isinstance(name, str) or not name or why_no_value(name):
-            raise ValueError(f"limits name a parameter {given!r}: a name is a non-empty string")
-        parsed[name] = _checked_default(name, _checked(name, _parse(name, limit)))
+            raise ValueError(f"limits name a parameter {label!r}: a name is a non-empty string")
+        given[name] = _with_plain_ends(_parse(name, limit))
+    parsed = {
+        name: _checked_default(name, _checked(name, parameter)) for name, parameter in widest_ranges(given).items()
+    }
     return {name: _checked_when(name, parameter, parsed) for name, parameter in parsed.items()}
 
 
@@ -108,6 +112,8 @@ def describe_limits(parameters: Mapping[str, Parameter]) -> dict[str, dict[str, 
             for field in dataclasses.fields(parameter)
             if not _is_usual(field, getattr(parameter, field.name))
         }
+        for end, text in zip(("low", "high"), kept.pop("bounds", None) or (), strict=False):
+            kept[end] = kept[end] if text is None else text
         if "values" in kept:
             kept["values"] = list(kept["values"])
         if "when" in kept:
@@ -118,6 +124,12 @@ def describe_limits(parameters: Mapping[str, Parameter]) -> dict[str, dict[str, 
 
 def _is_usual(field: dataclasses.Field[Any], value: Any) -> bool:
     return field.default is not dataclasses.MISSING and (value is field.default or identical(value, field.default))
+
+
+def _with_plain_ends(parameter: Parameter) -> Parameter:
+    if isinstance(parameter, Choice):
+        return parameter
+    return dataclasses.replace(parameter, low=plain(parameter.low), high=plain(parameter.high))
 
 
 def _parse(name: str, limit: Any) -> Parameter:
@@ -178,16 +190,14 @@ def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
             raise ValueError(f"limit {name!r} has values = {values!r}: give a list of at least one value")
         return Choice(values, **fields)
     except (TypeError, KeyError):
-        known = ", ".join(field.name for field in dataclasses.fields(kind))
+        known = ", ".join(field.name for field in dataclasses.fields(kind) if field.name != "bounds")
         raise ValueError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
 
 
 def _checked(name: str, given: Parameter) -> Parameter:
     if isinstance(given, Choice):
         return _checked_choice(name, given)
-    parameter = dataclasses.replace(
-        given, low=plain(given.low), high=plain(given.high), log=plain(given.log), step=plain(given.step)
-    )
+    parameter = dataclasses.replace(given, log=plain(given.log), step=plain(given.step))
     bounds = (parameter.low, parameter.high)
     for bound in bounds:
         if not is_number(bound) or not abs(bound) <= _LARGEST_FLOAT:
@@ -199,7 +209,7 @@ def _checked(name: str, given: Parameter) -> Parameter:
     low, high = sorted(bounds)
     if isinstance(parameter, Float):
         return _checked_float(name, dataclasses.replace(parameter, low=float(low), high=float(high)))
-    return _checked_int(name, dataclasses.replace(parameter, low=low, high=high))  # type: ignore[arg-type]
+    return _checked_int(name, dataclasses.replace(parameter, low=low, high=high))
 
 
 def _checked_float(name: str, parameter: Float) -> Parameter:

@@ -19,6 +19,23 @@ class Interrupted(BaseException):
     """Raised by an objective that has saved its state because `trial.interrupted` was set; evaluated again later."""
 
 
+class Infeasible(Exception):
+    """Raised by an objective that refuses a point: it is recorded, tried no more, and not bred from, but no failure.
+
+    Args:
+        reason: Why, in a few words; recorded with the individual.
+
+    Example:
+        >>> def loss(params):
+        ...     if params["width"] * params["depth"] > 4096:
+        ...         raise Infeasible("too many weights")
+        ...     return params["width"] / params["depth"]
+    """
+
+    def __init__(self, reason: object = "") -> None:
+        super().__init__(reason)
+
+
 class Trial(Protocol):
     """What an objective with a second parameter gets: where it is, and how to report.
 

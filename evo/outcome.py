@@ -18,7 +18,7 @@ class Outcome:
         seconds: Time it took.
         metrics: JSON scalars.
         times: Seconds by activity, parts of `seconds`.
-        error: Why it failed, or was interrupted without a request, one line.
+        error: Why it failed, is infeasible, or was interrupted without a request, one line.
         traceback: Where.
     """
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import Any, Final, TypeAlias
 
+from evo.bounds import Named
 from evo.values import Value, identical, is_number, plain
 
 When: TypeAlias = Mapping[str, Any]
+Bound: TypeAlias = Any
+"""A number, or text that names other parameters; once limits are parsed, a number."""
 
 
 class _Absent:
@@ -33,8 +36,8 @@ class Float:
     """A real number in [low, high].
 
     Args:
-        low: One end, included.
-        high: The other end, included; the two may be given in either order.
+        low: One end, included: a number, or an expression of other parameters, for example "model.lr".
+        high: The other end, included; two numbers may be given in either order.
         log: Search the logarithm: 1e-4 to 1e-3 is as wide as 1e-3 to 1e-2. Both ends must be above 0.
         when: The parameter exists only when each parameter named here has (one of) the given values.
         step: Only low, low + step, low + 2 step, … up to high.
@@ -45,12 +48,14 @@ class Float:
         Float(low=0.0001, high=0.1, log=True, when=None, step=None, default=None)
     """
 
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     log: bool = False
     when: When | None = None
     step: float | None = None
     default: float | None = None
+    # Once limits are parsed, the ends that were expressions.
+    bounds: Named | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Int:
     """An integer in [low, high], both ends included.
 
     Args:
-        low: One end.
-        high: The other end; the two may be given in either order.
+        low: One end: a number, or an expression of other parameters, for example "2 * layers".
+        high: The other end; two numbers may be given in either order.
         log: Search the logarithm. Both ends must be above 0.
         step: Only low, low + step, low + 2 step, … up to high.
         when: As for `Float`.
@@ -70,12 +75,13 @@ class Int:
         Int(low=4, high=256, log=True, step=1, when=None, default=None)
     """
 
-    low: int
-    high: int
+    low: Bound
+    high: Bound
     log: bool = False
     step: int = 1
     when: When | None = None
     default: int | None = None
+    bounds: Named | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, init=False)

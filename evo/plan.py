@@ -98,7 +98,9 @@ def make_plan(
     given = config.limits if config.limits is not None else limits
     if given is None:
         raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
-    space = Space(load_limits(given))
+    space = Space(load_limits(given), config.constraints)
+    if space.feasibility is not None:
+        space.feasibility.check()
     start = [] if config.start_from is None else read_start_points(config.start_from)
     make_start_points(space, start, config.seed or 0)  # Or else it says which one does not fit.
     islands = _read_islands(config.islands)
@@ -216,7 +218,7 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
     population: list[Individual] = []
     for size in _TRIED_SIZES:
         population += [
-            Individual(genome=space.sample(rng), identity=(0, place), loss=float(place), status="completed")
+            Individual(genome=np.array(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
             for place in range(len(population), size)
         ]
         breed_one(propagator, population, space, rng)

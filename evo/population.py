@@ -32,7 +32,7 @@ from evo.growth import Fitted, Forms
 from evo.space import Genome, Space
 from evo.values import Params, fresh
 
-_FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "failed": 2, "interrupted": 3}
+_FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "infeasible": 2, "failed": 3, "interrupted": 4}
 _NO_STRATEGY: dict[str, Any] = {}
 _ABOUT_INDIVIDUALS = (Started, Reported, Finished, Retired, Migrated, Pollinated, Skipped)
 
@@ -165,7 +165,7 @@ class Population:
     @property
     def finished(self) -> int:
         """How many evaluations have ended, and were not interrupted."""
-        return self.counts["completed"] + self.counts["pruned"] + self.counts["failed"]
+        return sum(self.counts[status] for status in ("completed", "pruned", "infeasible", "failed"))
 
     def params(self, individual: Individual) -> Params:
         """The parameters of an individual, as its objective gets them."""

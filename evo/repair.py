@@ -13,8 +13,7 @@ from pathlib import Path
 from evo.events import AnyEvent, Identity, Skipped, Started, decode, encode
 from evo.growth import Forms
 from evo.journal import is_whole, open_locked
-from evo.rundir import RunDirectory, study_forms
-from evo.space import Space
+from evo.rundir import RunDirectory, study_forms, study_space
 
 _BEGINNING = rb'(?=\{"type":")'
 _MENTION = re.compile(rb'"individual":\[(\d{1,15}),(\d{1,15})\]')
@@ -153,7 +152,7 @@ def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
     try:
         study = directory.study()
         if study is not None:
-            return study_forms(study) or Forms(Space(study.limits)), ""
+            return study_forms(study) or Forms(study_space(study)), ""
         problem = f"run directory {directory} has no study.json"
     except ValueError as error:
         problem = f"study.json says nothing sound: {error}"

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from evo.constraints import is_function
 from evo.definition import ADVICE, Definition, check_same
 from evo.events import AnyEvent, Identity
 from evo.growth import Forms, check_growth, find_changes
@@ -39,6 +40,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         objective: What is minimised, by its own name.
         definition: What it is made of; that of an older evo is unknown.
         limits: See `evo.space.Space.describe`.
+        constraints: What every individual fulfils; of functions only the names, so what these do is not compared.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
         pruning: What ended evaluations early in the first session; empty: nothing did.
@@ -55,6 +57,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, dict[str, Any]]
     seed: int
     definition: Definition = Definition()
+    constraints: list[str] = []
     propagator: str = ""
     pruning: str = ""
     islands: list[int] = []
@@ -66,10 +69,15 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def study_forms(study: Study) -> Forms | None:
-    """The limits that a study has had; None when they have never changed."""
-    if not study.former:
+    """The limits that a study has had; None when they have never changed, and no constraints may have."""
+    if not study.former and not study.constraints:
         return None
-    return Forms(Space(study.limits), [Space(limits) for limits in study.former])
+    return Forms(study_space(study), [Space(limits) for limits in study.former])
+
+
+def study_space(study: Study) -> Space:
+    """What a study searches, as far as it is recorded: of functions as constraints only the names are."""
+    return Space(study.limits, [text for text in study.constraints if not is_function(text)])
 
 
 class _Tested(msgspec.Struct):
@@ -323,6 +331,9 @@ def find_study(
         raise ValueError(
             f"{where}: {changes[0].refusal}{others}; {ADVICE}, or go on with other limits with --change-limits"
         )
+    difference = _difference(found.constraints, asked.constraints)
+    if difference and not change_limits:
+        raise ValueError(f"{where}: {difference}; {ADVICE}, or go on with others with --change-limits")
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
@@ -330,5 +341,15 @@ def find_study(
         raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
     if changes:
         check_growth(found.limits, asked.limits)
-        return msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
-    return found
+        found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
+    return msgspec.structs.replace(found, constraints=asked.constraints) if difference else found
+
+
+def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """How two lists of constraints differ, whatever their order; empty when they do not."""
+    has = [one for one in before if one not in now]
+    lacks = [one for one in now if one not in before]
+    if not has and not lacks:
+        return ""
+    texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
+    return f"its constraints are others: it {' and '.join(texts)}"

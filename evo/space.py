@@ -14,6 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evo.bounds import Allowed, make_allowed
+from evo.constraints import read_constraints
+from evo.feasibility import Feasibility
 from evo.genes import Gene, make_gene
 from evo.limits import ABSENT, Parameter, as_meant, default_of, describe_limits, parse_limits
 from evo.values import Params, Value, fresh, identical, key, plain
@@ -26,9 +29,10 @@ class Space:
 
     Args:
         limits: A limits dictionary; see `evo.limits`.
+        constraints: What every point must fulfil; see `evo.constraints.read_constraints`.
 
     Raises:
-        ValueError: The limits are malformed; the message names the parameter.
+        ValueError: The limits or constraints are malformed; the message names the parameter or the constraint.
 
     Example:
         >>> space = Space({"layers": (2, 10), "activation": ("relu", "tanh")})
@@ -38,11 +42,17 @@ class Space:
         18
     """
 
-    def __init__(self, limits: Mapping[str, Any]) -> None:
+    def __init__(self, limits: Mapping[str, Any], constraints: Any = None) -> None:
         self.parameters: dict[str, Parameter] = parse_limits(limits)
         self.names = tuple(self.parameters)
         self._genes = [make_gene(name, parameter) for name, parameter in self.parameters.items()]
-        self._order = _parents_first(self.parameters)
+        # By index, those whose bounds depend on others.
+        self._allowed: dict[int, Allowed] = {
+            index: make_allowed(name, bounds, self.parameters)
+            for index, (name, parameter) in enumerate(self.parameters.items())
+            if (bounds := getattr(parameter, "bounds", None))
+        }
+        self._order = _parents_first(self.parameters, {self.names[i]: one.names for i, one in self._allowed.items()})
         self._conditional = any(parameter.when for parameter in self.parameters.values())
         # Constants have no place in the genome, so that no propagator spends anything on them.
         self._searched = [index for index, gene in enumerate(self._genes) if not gene.is_constant]
@@ -52,7 +62,14 @@ class Space:
         self.ordered: NDArray[np.bool_] = np.array([self._genes[index].ordered for index in self._searched], dtype=bool)
         self._named = _named_values(self._genes)
         total = self._count(self._order, {})
+        # The number of points, whatever the constraints.
         self.size: float = total if math.isinf(total) else int(total)
+        given = read_constraints(constraints, self.names)
+        # As study.json records them.
+        self.constraints: tuple[str, ...] = tuple(constraint.text for constraint in given)
+        implied = read_constraints([rule for one in self._allowed.values() for rule in one.rules], self.names)
+        # What constraints and dependent bounds leave; None: everything.
+        self.feasibility = Feasibility(self, [*given, *implied]) if given or implied else None
 
     def __len__(self) -> int:
         """The number of genes: of all parameters but the constants."""
@@ -70,17 +87,89 @@ class Space:
     def sample(self, rng: np.random.Generator) -> Genome:
         """A genome with every gene uniform over its range, whether active or not.
 
+        With constraints it fulfils them, unless no such point was found.
+
         Args:
             rng: Where the randomness comes from.
 
         Returns:
             Shape (genes,).
         """
-        return np.array([self._genes[index].sample(rng) for index in self._searched])
+        feasible = self.feasibility.sample(rng) if self.feasibility else None
+        return self._without_constants(self.draw(rng) if feasible is None else feasible)
 
-    def sample_gene(self, index: int, rng: np.random.Generator) -> float:
-        """One gene, uniform over its range."""
-        return self._genes[self._searched[index]].sample(rng)
+    def sample_gene(self, index: int, rng: np.random.Generator, genome: Genome | None = None) -> float:
+        """One gene, uniform over its range, or over what the others in the genome leave of it."""
+        place = self._searched[index]
+        if genome is None or place not in self._allowed:
+            return self._genes[place].sample(rng)
+        return self._sample_allowed(place, self.decode(genome), rng)
+
+    @property
+    def genes(self) -> Sequence[Gene]:
+        """The genes of all parameters."""
+        return self._genes
+
+    def draw(self, rng: np.random.Generator) -> list[float]:
+        """The genes of a point, whatever the constraints; within bounds that depend on others, where that is possible.
+
+        One for each parameter, as `genes`.
+
+        Args:
+            rng: Where the randomness comes from.
+        """
+        if not self._allowed:
+            return [0.0 if gene.is_constant else gene.sample(rng) for gene in self._genes]
+        genes, values = [math.nan] * len(self._genes), Params()
+        for index in self._order:
+            genes[index] = self._sample_allowed(index, values, rng)
+            if self._active(index, values):
+                values[self.names[index]] = self._genes[index].decode(genes[index])
+        return genes
+
+    def _sample_allowed(self, index: int, values: Params, rng: np.random.Generator) -> float:
+        gene = self._genes[index]
+        if gene.is_constant:
+            return 0.0
+        if index in self._allowed and (part := self._allowed[index].part(gene.decode, values)):
+            return part[0] + rng.random() * (part[1] - part[0])
+        return gene.sample(rng)
+
+    def values(self, genes: Sequence[float]) -> Params:
+        """The active parameters of genes, none of which is missing (NaN) where it is active."""
+        if self._conditional or self._allowed:
+            return self._completed(genes, None)
+        return {gene.name: gene.decode(value) for gene, value in zip(self._genes, genes, strict=True)}  # Faster.
+
+    def allows(self, params: Params) -> bool:
+        """Whether active parameters fulfil all constraints."""
+        return self.feasibility is None or self.feasibility.allows(params)
+
+    def repair(self, genome: Genome, parents: Sequence[Genome], rng: np.random.Generator) -> Params | None:
+        """Parameters near whatever a propagator made that fulfil all constraints; None when none were found.
+
+        Args:
+            genome: Shape (genes,), any values.
+            parents: Genomes that fulfil the constraints, towards which it may be moved.
+            rng: The only source of randomness.
+        """
+        if self.feasibility is None:
+            return self.complete(genome, rng)
+        instead = self.draw(rng)
+        highest = np.where(self.ordered, 1.0, self.cells - 1)
+        given = self._with_constants(np.clip(genome, 0.0, highest))
+        genes = [other if math.isnan(gene) else gene for gene, other in zip(given, instead, strict=True)]
+        point = self.feasibility.repair(genes, [self._with_constants(parent) for parent in parents], rng)
+        return None if point is None else point.values
+
+    def feasible_points(self, start: int = 0) -> Iterator[Params]:
+        """All points of a finite space that fulfil the constraints, once each; see `points`."""
+        return self.points(start) if self.feasibility is None else self.feasibility.points(start)
+
+    @property
+    def is_enumerable(self) -> bool:
+        """Whether all points can be gone through to find those that fulfil the constraints."""
+        return self.feasibility is None or self.feasibility.is_enumerable
 
     def complete(self, genome: Genome, rng: np.random.Generator) -> Params:
         """Decode whatever a propagator made: out of bounds is clipped, a missing (NaN) active gene is sampled.
@@ -92,15 +181,20 @@ class Space:
         Returns:
             The active parameters, in the order of the limits.
         """
-        genes = self._with_constants(genome)
+        return self._completed(self._with_constants(genome), rng)
+
+    def _completed(self, genes: Sequence[float], rng: np.random.Generator | None) -> Params:
         values: Params = {}
         for index in self._order:
             if self._active(index, values):
                 gene = genes[index]
-                if math.isnan(gene):
-                    gene = self._genes[index].sample(rng)
+                if rng is not None and math.isnan(gene):
+                    gene = self._sample_allowed(index, values, rng)
+                if index in self._allowed and (part := self._allowed[index].part(self._genes[index].decode, values)):
+                    gene = min(max(gene, part[0]), part[1])
                 values[self.names[index]] = self._genes[index].decode(gene)
-        return {name: values[name] for name in self.names if name in values} if self._conditional else values
+        in_order = self._conditional or self._allowed
+        return {name: values[name] for name in self.names if name in values} if in_order else values
 
     def decode(self, genome: Genome) -> Params:
         """The parameters of a genome that `encode` made: exactly those that were encoded.
@@ -144,7 +238,7 @@ class Space:
         if len(params) > len(genes) or any(name not in self.parameters for name in params):
             unknown = sorted(set(params) - set(self.names))
             raise ValueError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
-        genome = np.array([genes[index] for index in self._searched] if self._has_constants else genes)
+        genome = self._without_constants(genes)
         genome.flags.writeable = False
         return genome
 
@@ -166,6 +260,8 @@ class Space:
         if any(self._active(index, values) and self.names[index] not in values for index in self._order):
             return None
         self.encode(values)  # Or else it says what does not fit.
+        if self.feasibility is not None and (violated := self.feasibility.violated(values)):
+            raise ValueError(f"{values!r} violates the constraint {violated!r}")
         return {name: values[name] for name in self.names if name in values}
 
     def supplement(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params:
@@ -187,7 +283,7 @@ class Space:
             if default is not ABSENT:
                 values[gene.name] = fresh(default)
             elif rng is not None:
-                values[gene.name] = gene.decode(gene.sample(rng))
+                values[gene.name] = gene.decode(self._sample_allowed(index, values, rng))
         return values
 
     def _with_constants(self, genome: Genome) -> list[float]:
@@ -199,6 +295,10 @@ class Space:
         for index, gene in zip(self._searched, genes, strict=True):
             whole[index] = gene
         return whole
+
+    def _without_constants(self, genes: Sequence[float]) -> Genome:
+        """The genome of a gene for each parameter."""
+        return np.array([genes[index] for index in self._searched] if self._has_constants else genes)
 
     def points(self, start: int = 0) -> Iterator[Params]:
         """All points of a finite space, once each.
@@ -277,8 +377,8 @@ def _named_values(genes: Sequence[Gene]) -> list[list[Value]]:
     return [list(named[gene.name].values()) for gene in genes]
 
 
-def _parents_first(parameters: Mapping[str, Parameter]) -> list[int]:
-    """Indices in an order in which every parameter follows those that its `when` names."""
+def _parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Sequence[str]]) -> list[int]:
+    """Indices in an order in which every parameter follows those that its `when` and its bounds name."""
     names = list(parameters)
     order: list[int] = []
     visiting: list[str] = []
@@ -289,7 +389,7 @@ def _parents_first(parameters: Mapping[str, Parameter]) -> list[int]:
         if name in visiting:
             raise ValueError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
         visiting.append(name)
-        for parent in parameters[name].when or {}:
+        for parent in (*(parameters[name].when or {}), *bounds.get(name, ())):
             visit(parent)
         visiting.pop()
         order.append(names.index(name))

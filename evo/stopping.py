@@ -81,4 +81,4 @@ class Stopping:
         generation = self._population.next_generation(self._rank)
         if reason := self._budget.why_breed_no_more(self._population, generation):
             return reason
-        return f"all {self._population.space.size} points of the space have been tried" * self._breeder.is_exhausted
+        return self._breeder.why_exhausted

@@ -17,6 +17,7 @@ import msgspec
 from evo.allocation import allocation_end
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
+from evo.constraints import ConstraintError
 from evo.definition import Definition, canonical_name, check_same, code_changes, define, memory
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, all_failed, decode_conclusion, same_digest
@@ -42,7 +43,7 @@ from evo.pruning import Rungs
 from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
-from evo.rundir import RunDirectory, Scratch, Study, another_study, find_study, study_forms
+from evo.rundir import RunDirectory, Scratch, Study, another_study, find_study, study_forms, study_space
 from evo.search import search
 from evo.signals import StopSignals
 from evo.space import Space
@@ -138,6 +139,7 @@ def _make_study(
         objective=readable(canonical_name(objective)),
         definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
         limits=plan.space.describe(),
+        constraints=list(plan.space.constraints),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
@@ -202,7 +204,7 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
     former = [Space(limits) for limits in study.former]
-    forms = Forms(Space(study.limits), former, plan.space) if former else None
+    forms = Forms(study_space(study), former, plan.space) if former else None
     population = Population(plan.space, island, plan.archipelago.islands, forms)
     rungs = Rungs(plan.pruner) if plan.pruner else None
     for event in directory.events():
@@ -312,7 +314,7 @@ def _search(
         with closing(journal), closing(progress):
             try:
                 words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
-            except PropagatorError as error:
+            except (PropagatorError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
         team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
         team.close()

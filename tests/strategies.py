@@ -146,7 +146,7 @@ _times = st.floats(0, 1e10)
 _outcomes = st.one_of(
     st.tuples(st.just("completed"), finite),
     st.tuples(st.just("pruned"), st.none() | finite),
-    st.tuples(st.sampled_from(["failed", "interrupted"]), st.none()),
+    st.tuples(st.sampled_from(["infeasible", "failed", "interrupted"]), st.none()),
 )
 
 events: st.SearchStrategy[AnyEvent] = st.one_of(

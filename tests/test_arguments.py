@@ -39,7 +39,8 @@ def test_without_arguments_the_problem_is_digits_with_the_defaults() -> None:
 def test_every_setting_is_an_option_of_the_command_line() -> None:
     objective, config = parse(
         *shlex.split(
-            "sphere --limits l.yaml --generations 3 --evaluations 4 --walltime 1h --target=-1e-3 --seed 5 --run-dir r "
+            "sphere --limits l.yaml --constraints 'x < y' "
+            "--generations 3 --evaluations 4 --walltime 1h --target=-1e-3 --seed 5 --run-dir r "
             "--grace 20s --checkpoint-interval 2m --keep-checkpoints 5 --pruning median "
             "--evaluate process --time-limit 90 --max-failed-share 0.5 --allow-duplicates --gpus-per-node 0 "
             "--gpu-memory 0.5 --baseline b.yaml --change-limits --start-from '[{x: 0.5}]' --collective-timeout 3m "
@@ -52,6 +53,7 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
     assert objective == "sphere"
     assert config == Config(
         limits="l.yaml",
+        constraints="x < y",
         generations=3,
         evaluations=4,
         walltime="1h",

@@ -17,9 +17,15 @@ PACKAGE = Path(__file__).parent.parent / "evo"
 # Each may import from itself and from those above it.
 LAYERS = [
     "evo.values",
+    "evo.expressions",
+    "evo.bounds",
     "evo.parameters",
     "evo.limits",
+    "evo.ordering",
+    "evo.constraints",
     "evo.genes",
+    "evo.neighbourhood",
+    "evo.feasibility",
     "evo.space",
     "evo.growth",
     "evo.examples",

@@ -101,6 +101,8 @@ class SingleEvaluator:
         if outcome.status == "interrupted":
             why = outcome.error or signals.reason
             raise Interrupted(f"the training of {name} is interrupted: {why}; run the same command again")
+        if outcome.status == "infeasible":
+            raise AftermathError(f"the training of {name} is infeasible: {outcome.error}")
         if outcome.status == "failed":
             (folder / _TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
             raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")

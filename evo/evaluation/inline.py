@@ -15,7 +15,7 @@ from typing import Any
 
 from evo.evaluation.team import Opened, Report, Team
 from evo.events import Identity, Status, json_scalars, json_text
-from evo.objectives import Interrupted, Trial, check_loss, optional_method, prepare
+from evo.objectives import Infeasible, Interrupted, Trial, check_loss, optional_method, prepare
 from evo.outcome import Outcome
 from evo.storage import why_not_writable
 from evo.transport import Serial
@@ -159,6 +159,10 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if reason := _why_infeasible(error):
+            with suppress(Exception):
+                metrics = json_scalars(trial.metrics)
+            return end("infeasible", metrics=metrics, error=reason)
         # With an evaluation its own processes may be told to end, which it then takes for their failure.
         if trial.was_interrupted:
             return end("interrupted")
@@ -172,6 +176,16 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
             traceback=json_text(traceback.format_exc()),
         )
     return end("pruned" if trial.should_stop else "completed", loss=loss, metrics=metrics)
+
+
+def _why_infeasible(error: BaseException | None) -> str:
+    """Why the objective has refused the point, in one line; empty when it has not, but failed."""
+    while error is not None and not isinstance(error, Infeasible):
+        error = error.__cause__  # A library may have put it into an exception of its own.
+    if error is None:
+        return ""
+    reason = one_line(error).partition(": ")[2].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
+    return reason or "no reason was given"
 
 
 def _finite_times(trial: RunningTrial) -> dict[str, float]:

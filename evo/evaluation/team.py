@@ -211,7 +211,7 @@ class Team:
 class TeamEvaluator:
     """The first rank's evaluator: evaluates with the others; see `Evaluator`.
 
-    An individual has failed when it has on any of them, and its loss is the first one's.
+    An individual is infeasible, or else has failed, when it is or has on any of them, and its loss is the first one's.
 
     Args:
         evaluator: Of this rank.
@@ -268,8 +268,13 @@ class TeamEvaluator:
             self._evaluator.interrupt(failed)
 
     def _combine(self) -> Outcome:
-        # Where one could not write, others may have failed because of that.
-        for status, has_error in (("interrupted", True), ("failed", True), ("interrupted", False)):
+        # Where one has refused the point, or could not write, others may have failed because of that.
+        for status, has_error in (
+            ("infeasible", True),
+            ("interrupted", True),
+            ("failed", True),
+            ("interrupted", False),
+        ):
             for place, outcome in sorted(self._outcomes.items()):
                 if outcome.status == status and bool(outcome.error) == has_error:
                     where = f"on rank {place} of the worker: " if place and outcome.error else ""

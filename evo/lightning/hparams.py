@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import override
 
-from evo.objectives import Interrupted, Trial
+from evo.objectives import Infeasible, Interrupted, Trial
 from evo.storage import why_not_writable
 
 
@@ -48,9 +48,8 @@ class RowLogger(TensorBoardLogger):
         # Always both: parallel coordinates leave out a row with an empty cell in a column that is shown.
         self.log_metrics({"loss": loss, "pruned": float(pruned)}, step)
 
-    def end(self, *, failed: bool) -> None:
-        """Write whether the training failed."""
-        status = Status.STATUS_FAILURE if failed else Status.STATUS_SUCCESS
+    def end(self, status: Any) -> None:
+        """Write what became of the training: a `Status`."""
         end = SessionEndInfo(status=status, end_time_secs=time.time())
         self._write(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
 
@@ -106,8 +105,10 @@ def row_logger(trial: Trial, params: Mapping[str, Any], *, writes: bool) -> Iter
         except BaseException as error:
             # TensorBoard believes the first end, and what has failed for want of room goes on when there is some.
             if not why_not_writable(trial.folder, error):
-                logger.end(failed=True)
+                # TensorBoard has no word for a point that was refused, which is neither a success nor a failure.
+                refused = isinstance(error, Infeasible)
+                logger.end(Status.STATUS_UNKNOWN if refused else Status.STATUS_FAILURE)
             raise
-        logger.end(failed=False)
+        logger.end(Status.STATUS_SUCCESS)
     finally:
         logger.close()

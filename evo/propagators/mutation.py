@@ -112,7 +112,7 @@ class InitUniform(Propagator):
 def _redrawn(parent: Individual, points: int, space: Space, rng: np.random.Generator) -> Individual:
     genome = parent.genome.copy()
     for index in _some((~np.isnan(genome)).nonzero()[0], points, rng):
-        genome[index] = space.sample_gene(index, rng)
+        genome[index] = space.sample_gene(index, rng, genome)
     return Individual(genome=genome, strategy=parent.strategy)
 
 

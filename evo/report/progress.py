@@ -64,6 +64,12 @@ class Tally:
         return self._population.counts["failed"]
 
     @property
+    def besides(self) -> list[str]:
+        """How many of these have no loss, and why; nothing where all have one."""
+        counts = self._population.counts
+        return [f"{counts[status]} {status}" for status in ("infeasible", "failed") if counts[status]]
+
+    @property
     def running(self) -> dict[Identity, str]:
         """The individuals in evaluation, with what is known of each."""
         return {one.identity: self._reports.get(one.identity, "") for one in self._population.running if one.identity}
@@ -128,7 +134,7 @@ class Lines:
         self._said, self._pending = self._clock(), False
         tally = self._tally
         of_total = "" if self._total is None else f"/{self._total}"
-        failed = f" ({tally.failed} failed)" if tally.failed else ""
+        failed = f" ({', '.join(tally.besides)})" if tally.besides else ""
         mark = " *" if tally.has_improved() else ""
         seconds = f"[{self._said - self._began:7.1f} s]"
         self._write(f"{seconds} {tally.finished}{of_total} evaluations{failed}, best {tally.best_text()}{mark}")
@@ -163,7 +169,7 @@ class LiveView:
         grid = Table.grid(padding=(0, 2))
         seconds = time.monotonic() - self._began
         of_total = "" if self._total is None else f" of {self._total}"
-        failed = f", [red]{tally.failed} failed[/red]" if tally.failed else ""
+        failed = "".join(f", [red]{text}[/red]" for text in tally.besides)
         bar = ProgressBar(total=self._total, completed=tally.finished, width=30) if self._total else Text()
         grid.add_row(bar, f"{tally.finished}{of_total} evaluations{failed}", f"{seconds:.0f} s")
         grid.add_row("best", f"[green]{tally.best_text()}[/green]", "")

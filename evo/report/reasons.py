@@ -1,4 +1,4 @@
-"""Why evaluations failed: failures of the same kind from the same place are one reason, whatever their messages say."""
+"""Why evaluations failed, or refused their points: what is of the same kind from the same place is one reason."""
 
 from __future__ import annotations
 
@@ -46,18 +46,27 @@ class Reason:
         return f"{len(failed)} x {self.kind}{where}{', for example' if differ else ''}{said} ({names}{more})"
 
 
-def failure_reasons(evaluations: Iterable[Evaluation]) -> Sequence[Reason]:
-    """The failed evaluations by kind and place of what went wrong, the most frequent reason first."""
+def failure_reasons(evaluations: Iterable[Evaluation], status: str = "failed") -> Sequence[Reason]:
+    """The failed evaluations by kind and place of what went wrong, the most frequent reason first.
+
+    Args:
+        evaluations: Of any status.
+        status: Of those that count; for "infeasible" the kind is the reason that was given.
+    """
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     places: dict[tuple[str, str], str] = {}
     for evaluation in evaluations:
-        if evaluation.status == "failed":
+        if evaluation.status == status:
             exact, shown = _place(evaluation)
-            key = (_kind(evaluation), exact)
+            key = (_without_numbers(_kind(evaluation)), exact)
             groups.setdefault(key, []).append(evaluation)
             places[key] = shown
-    reasons = [Reason(kind, places[kind, exact], failed) for (kind, exact), failed in groups.items()]
+    reasons = [Reason(_kind(failed[0]), places[key], failed) for key, failed in groups.items()]
     return sorted(reasons, key=lambda reason: -len(reason.evaluations))
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
 
 
 def _error(evaluation: Evaluation) -> str:
@@ -67,7 +76,7 @@ def _error(evaluation: Evaluation) -> str:
 def _kind(evaluation: Evaluation) -> str:
     error = _error(evaluation)
     found = _KIND.match(error)
-    return found[0] if found else error
+    return found[0] if found and evaluation.status != "infeasible" else error
 
 
 def _message(evaluation: Evaluation) -> str:
@@ -80,7 +89,7 @@ def _place(evaluation: Evaluation) -> tuple[str, str]:
     _, begin, last = evaluation.traceback.rpartition(_BEGIN)
     frames = _FRAME.findall(last) if begin else []
     if not frames:  # A process died, or took too long: only the message tells, apart from its numbers.
-        return re.sub(r"\d+", "0", _message(evaluation)), ""
+        return _without_numbers(_message(evaluation)), ""
     own = [frame for frame in frames if not (_ELSEWHERE.search(frame[0]) or frame[0].startswith(_OWN))]
     file, line = (own or frames)[-1]
     # Of evo, the line means nothing to the user; of a library, the name of the file alone does not.

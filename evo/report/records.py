@@ -26,14 +26,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         individual: Rank and generation of birth.
         params: What the objective got.
-        status: "running", "completed", "pruned", "failed" or "interrupted".
+        status: "running", "completed", "pruned", "infeasible", "failed" or "interrupted".
         loss: What was minimised; None unless it completed or was pruned.
         metrics: What the objective recorded beside the loss.
         seconds: Time the evaluation took.
         rank: Who evaluated it; None while it runs.
         host: Where.
         device: On what.
-        error: Why it failed, in one line.
+        error: Why it failed, or is infeasible, in one line.
         traceback: Where it failed.
         island: Where it was born.
         started: When, seconds since the epoch.

@@ -33,17 +33,21 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     ranking = rank_evaluations(evaluations)
     if ranking:
         parts.append(_table_of_best(ranking[:best], names))
+    parts += map(Text, failure_lines(evaluations, "infeasible"))
     parts += map(Text, failure_lines(evaluations))
     return Group(*parts)
 
 
-def failure_lines(evaluations: Sequence[Evaluation]) -> list[str]:
-    """How many evaluations failed, and then a line for each of the most frequent reasons; nothing when none failed."""
-    reasons = failure_reasons(evaluations)
+def failure_lines(evaluations: Sequence[Evaluation], status: str = "failed") -> list[str]:
+    """How many evaluations failed, or are infeasible, and then a line for each of the most frequent reasons.
+
+    Nothing when there are none.
+    """
+    reasons = failure_reasons(evaluations, status)
     if not reasons:
         return []
-    failed = sum(len(reason.evaluations) for reason in reasons)
-    lines = [f"{failed} of {len(evaluations)} evaluations failed:"]
+    several = sum(len(reason.evaluations) for reason in reasons)
+    lines = [f"{several} of {len(evaluations)} evaluations {'failed' if status == 'failed' else f'are {status}'}:"]
     lines += [f"  {reason.text}" for reason in reasons[:_MOST_REASONS]]
     if len(reasons) > _MOST_REASONS:
         lines.append(f"  and {len(reasons) - _MOST_REASONS} other reasons")
@@ -53,7 +57,8 @@ def failure_lines(evaluations: Sequence[Evaluation]) -> list[str]:
 def count_text(evaluations: Sequence[Evaluation]) -> str:
     """How many evaluations came to what end, as part of a sentence."""
     counts = count_statuses(evaluations)
-    shown = [f"{counts[status]} {status}" for status in ("completed", "pruned", "failed", "interrupted", "running")]
+    statuses = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
+    shown = [f"{counts[status]} {status}" for status in statuses]
     kept = [text for text in shown if not text.startswith("0 ")]
     aside = sum(evaluation.is_set_aside for evaluation in evaluations)
     outside = f", {aside} of them outside of the limits and set aside" if aside else ""
@@ -79,9 +84,9 @@ def runs_text(runs: Sequence[Run]) -> str:
     rows = [("run", "best loss", "individual", "evaluations")]
     for run in runs:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
-        rows.append(
-            (run.name, loss, individual, f"{len(run.evaluations)}{'' if run.is_complete else ', not complete'}")
-        )
+        infeasible = count_statuses(run.evaluations)["infeasible"]
+        notes = [f"{infeasible} infeasible"] * bool(infeasible) + ["not complete"] * (not run.is_complete)
+        rows.append((run.name, loss, individual, ", ".join([str(len(run.evaluations)), *notes])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -90,12 +95,16 @@ def nothing_found_text(result: Result) -> str:
     """Why a search ended without a result, in one line."""
     reasons = failure_reasons(result.individuals)
     often = f"; the most frequent reason: {reasons[0].text}" if reasons else ""
+    if refused := failure_reasons(result.individuals, "infeasible"):
+        infeasible = sum(len(reason.evaluations) for reason in refused)
+        who = "all" if infeasible == len(result.individuals) else f"{infeasible} of {len(result.individuals)}"
+        often = f"; {who} are infeasible, the most frequent reason: {refused[0].text}{often}"
     return f"{_without_result(result)}: {result.stop_reason}{often}"
 
 
 def all_reasons_text(result: Result) -> str:
     """Why a search in which evaluations failed ended without a result: a line, and one for each reason."""
-    first, *others = failure_lines(result.individuals)
+    first, *others = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
     return "\n".join([f"{_without_result(result)}: {first}", *others])
 
 
