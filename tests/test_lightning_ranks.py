@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import journals
 import pytest
 import torch
 import torch.distributed as dist
@@ -114,7 +115,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ended = [launcher.finish(process, 240) for process in both]
         assert [process.status for process in ended] == [0, 0], ended
     finally:
-        launcher.kill()
+        launcher.close()
     return {
         model: [json.loads((folder / model.__name__ / f"{rank}.json").read_text()) for rank in (0, 1)]
         for model in MODELS
@@ -153,6 +154,16 @@ def test_who_waits_for_one_that_failed_says_why_that_one_did(outcomes: Any) -> N
     (first, _), (second, _) = outcomes[Fails]
     assert second == "ValueError: bad rows"
     assert first == "ConnectionError: rank 1 of those that train together failed: ValueError: bad rows"
+
+
+def test_the_time_that_ranks_wait_for_each_other_reaches_the_evaluation(launcher: Launcher) -> None:
+    (launcher.folder / "waits.py").write_text("def loss(params, trial):\n    return trial.collective_timeout\n")
+    arguments = ["waits.py:loss", "--limits", "{x: [0.0, 1.0]}", "--evaluations", "1", "--evaluate", "process"]
+    for given, seconds in (([], 600.0), (["--collective-timeout", "1m30s"], 90.0)):
+        ended = launcher.evo(*arguments, *given, "--run-dir", f"run-{seconds:g}")
+        assert (ended.status, ended.err) == (0, "")
+        (finished,) = journals.finished(launcher.folder / f"run-{seconds:g}").values()
+        assert finished.loss == seconds
 
 
 if __name__ == "__main__":
