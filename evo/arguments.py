@@ -90,7 +90,8 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
         hints = _hints()
         for name, value in options.items():
             if name not in hints:
-                raise ValueError(_unknown(str(name), [*hints]))
+                group = "; a group that a LightningCLI of your own adds is a section, of trainer.callbacks for example"
+                raise ValueError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
             options[name] = _convert(name, value, value)
     except ValueError as error:
         raise ValueError(f"study file {file}: {error}") from None

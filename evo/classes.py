@@ -76,6 +76,16 @@ class Sources:
                     calls.append({kind: self._describe(path, where) for kind, path in found.items() if path})
         return [call for call in calls if call]
 
+    def added(self, kind: str) -> list[str]:
+        """Which classes a parser of LightningCLI in these files has for the section "optimizer" or "lr_scheduler"."""
+        found = []
+        for file in self._files.values():
+            for node in ast.walk(file.tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                    path = file.path_of(node.args[0]) if node.func.attr == f"add_{kind}_args" else None
+                    found += [path] if path and path not in found else []
+        return found
+
     def links(self) -> dict[str, str]:
         """Which arguments a parser of LightningCLI in these files takes from others, where nothing is computed."""
         found = {}
@@ -152,10 +162,15 @@ class _File:
     def _import_from(self, node: ast.ImportFrom) -> Iterator[tuple[str, str]]:
         for alias in node.names:
             if not node.level:
-                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+                yield alias.asname or alias.name, self._path_of(str(node.module), alias.name)
             elif node.module:
                 folder = self.path.parents[node.level - 1].joinpath(*node.module.split("."))
                 yield alias.asname or alias.name, _path_in(folder.with_suffix(".py"), alias.name)
+
+    def _path_of(self, module: str, name: str) -> str:
+        """What a name in a module is imported by; one beside a file that is not in the working directory, as a file."""
+        beside = self.path.parent.joinpath(*module.split(".")).with_suffix(".py")
+        return _path_in(beside, name) if self.path.parent != Path.cwd() and beside.is_file() else f"{module}.{name}"
 
     def own_path(self, name: str) -> str:
         """What a class of this file is imported by."""
@@ -172,7 +187,7 @@ class _File:
             return self.own_path(expression.id) if here else None
         if isinstance(expression, ast.Attribute):
             owner = self.path_of(expression.value)
-            return f"{owner}.{expression.attr}" if owner else None
+            return self._path_of(owner, expression.attr) if owner else None
         return None
 
 

@@ -51,10 +51,17 @@ def _find_classes(given: dict[str, Any], searched: Collection[str], folders: Seq
     """Name the classes of the sections that name none; what to say of the choice."""
     open_model = _is_open("model", given, searched, is_needed=True)
     open_data = _is_open("data", given, searched, is_needed=False)
+    plain = [kind for kind in ("optimizer", "lr_scheduler") if _is_open(kind, given, searched, is_needed=False)]
+    plain = [kind for kind in plain if given.get(kind)]
     has_data = "data" in given or any(name.startswith("data.") for name in searched) or "datamodule_class" in given
-    if not (open_model or open_data or not has_data):
+    if not (open_model or open_data or plain or not has_data):
         return []
     sources = Sources(folders)
+    for kind in plain:
+        added = sources.added(kind)
+        if len(added) != 1:
+            raise ValueError(f"{kind} has no class_path: write class_path and init_args, to which its arguments belong")
+        given[kind] = {"class_path": added[0], "init_args": given[kind]}
     calls = sources.called()
     links = sources.links() if calls and "link_arguments" not in given else {}
     given.setdefault("link_arguments", links)
@@ -97,7 +104,7 @@ def _choose(
 def _is_open(kind: str, given: Mapping[str, Any], searched: Collection[str], *, is_needed: bool) -> bool:
     """Whether no class is named for a section that there is or has to be."""
     section = given.get(kind)
-    if _CLASS_KEYS[kind] in given or f"{kind}.class_path" in searched or _class_path(section):
+    if _CLASS_KEYS.get(kind) in given or f"{kind}.class_path" in searched or _class_path(section):
         return False
     return is_needed or section is not None or any(name.startswith(f"{kind}.") for name in searched)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import doctest
 import itertools
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import evo
 import evo.examples
+from evo.evaluation import InlineEvaluator, ProcessEvaluator
+from evo.evaluation.inline import check_objective
 from evo.examples import example_points
 from evo.space import Space
 
@@ -57,6 +61,40 @@ def test_a_deep_branch_is_found() -> None:
 @pytest.mark.parametrize("limits", [{"x": (0.0, 1.0)}, {"x": evo.Choice(list(range(1000)))}])
 def test_there_are_at_least_one_and_at_most_200(limits: dict[str, Any]) -> None:
     assert 1 <= len(example_points(Space(limits))) <= 200
+
+
+class Checked:
+    """An objective that says what it was checked with."""
+
+    def __call__(self, params: dict[str, Any]) -> float:
+        return 0.0
+
+    def check(self, names: list[str], examples: list[dict[str, Any]]) -> list[str]:
+        return [f"{names} {len(examples)}"]
+
+
+class CheckedByName(Checked):
+    def check(self, names: list[str]) -> None:  # type: ignore[override]
+        self.seen = names
+
+
+def test_the_check_of_an_objective_gets_the_points_if_it_asks_for_them() -> None:
+    assert check_objective(Checked(), ["x"], [{"x": 1}, {"x": 2}]) == ["['x'] 2"]
+    by_name = CheckedByName()
+    assert check_objective(by_name, ["x"], [{"x": 1}]) == []
+    assert by_name.seen == ["x"]
+    assert check_objective(abs, ["x"], []) == []
+    inline = InlineEvaluator(Checked(), lambda identity: Path(), {})
+    assert inline.open(["x"], [{"x": 1}]) == ["['x'] 1"]
+    inline.close()
+
+
+def test_what_the_check_in_a_child_remarks_reaches_the_rank(tmp_path: Path) -> None:
+    child = ProcessEvaluator(Checked(), lambda identity: tmp_path, dict(os.environ))
+    try:
+        assert child.open(["x"], [{"x": 1}, {"x": 2}, {"x": 3}]) == ["['x'] 3"]
+    finally:
+        child.close()
 
 
 def test_the_example_in_the_documentation_runs() -> None:

@@ -20,6 +20,7 @@ from evo.config import load_limits
 from evo.examples import example_points
 from evo.lightning import LightningObjective
 from evo.references import find_class
+from evo.run import main
 from evo.space import Space
 from evo.training import Training
 
@@ -271,3 +272,19 @@ def test_a_configuration_that_was_saved_for_all_commands_is_read_too(folder: Pat
     assert isinstance(training, Training)
     assert training.model == {"class_path": "cli_demos.Boring"}
     assert training.notes == ("set aside: test (evo trains, and tests the best)",)
+
+
+def test_a_misspelt_name_ends_the_command_before_anything_is_written(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("study.yaml").write_text(
+        "model: {class_path: cli_demos.Nested, init_args: {width: 2}}\ndata: cli_demos.Rows\ntrainer: {max_epochs: 1}\n"
+        f"limits: {{model.optimizer.class_path: {CLASSES}, model.optimizer.momentun: [0.1, 0.2]}}\n"
+    )
+    assert main(["study.yaml"], ends=False) == 2
+    error = capfd.readouterr().err
+    assert error.startswith(
+        "evo: error: No constructor takes 'model.optimizer.momentun'. torch.optim.SGD takes: lr, mom"
+    )
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()

@@ -216,6 +216,27 @@ def test_a_section_without_a_class_is_for_that_which_lightning_cli_is_called_wit
     assert read(PLAIN + "model_class: net.Base\n").model_class == "net.Base"
 
 
+def test_what_stands_in_another_folder_is_found_by_its_files(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "net.py").rename(folder / "sub" / "net.py")
+    (folder / "sub" / "main.py").write_text(
+        "from lightning.pytorch.cli import LightningCLI\nimport net\nfrom net import Data as D\n"
+        "class Own(net.Base):\n    pass\nLightningCLI(Own, D)\n"
+    )
+    training = read(PLAIN, file="sub/study.yaml")
+    assert (training.model_class, training.datamodule_class) == ("sub/main.py:Own", "sub/net.py:Data")
+
+
+def test_plain_arguments_of_an_optimizer_are_for_the_class_that_the_parser_has(folder: Path) -> None:
+    text = "model: net.Base\noptimizer: {lr: 0.5}\n"
+    assert "optimizer has no class_path" in refused(text)
+    (folder / "main.py").write_text(
+        "import torch\nclass C:\n    def add_arguments_to_parser(self, parser):\n"
+        "        parser.add_optimizer_args(torch.optim.Adam)\n"
+    )
+    assert read(text).optimizer == {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.5}}
+
+
 def test_a_class_of_another_package_is_found_by_the_call(folder: Path) -> None:
     (folder / "main.py").write_text(
         "from lightning.pytorch import demos\nfrom lightning.pytorch.cli import LightningCLI as C\n"

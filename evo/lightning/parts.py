@@ -147,8 +147,10 @@ class FromSection(Part):
         self._takes = takes(self._class)
         for argument in self._arguments:
             if argument not in self._takes:
+                alike = difflib.get_close_matches(argument, self._takes.names, 1)
                 raise ValueError(
                     f"{name} has the argument {argument!r}, which {self.title} does not take. It takes: {self._takes}"
+                    f"{f'. Did you mean {alike[0]}?' if alike else ''}"
                 )
 
     @property
