@@ -160,7 +160,12 @@ class Population:
     @property
     def started(self) -> int:
         """How many individuals were ever started, but for those that were set aside before they had finished."""
-        return len(self._individuals) - len(self._abandoned)
+        return len(self._individuals) - self.abandoned
+
+    @property
+    def abandoned(self) -> int:
+        """How many individuals were set aside before they had finished, and never will."""
+        return len(self._abandoned)
 
     @property
     def finished(self) -> int:

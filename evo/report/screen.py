@@ -65,12 +65,9 @@ class Screen:
         """Say how the limits have changed, and what becomes of the earlier individuals."""
         for change in changes:
             self._print(f"other limits from now on: {change}")
-        aside = len(population.set_aside)
-        self._print(
-            f"{population.started} individuals are known, {aside} of them outside of the limits and set aside"
-            if aside
-            else f"all {population.started} individuals are within them"
-        )
+        known, aside = population.started + population.abandoned, len(population.set_aside)
+        outside = f"{aside} of {known} individuals are outside of them and set aside"
+        self._print(outside if aside else f"all {known} individuals are within them")
 
     def notes(self, notes: Sequence[str]) -> None:
         """Say how what the user gave was understood, where that is worth saying."""
