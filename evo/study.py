@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from evo.allocation import allocation_end
+from evo.beginning import begin_study, tell_changes
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
-from evo.definition import Definition, canonical_name, changes, check_same, define, memory
+from evo.definition import Definition, canonical_name, define, memory
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, decode_conclusion, same_digest
 from evo.evaluation import (
@@ -40,7 +41,7 @@ from evo.pruning import Rungs
 from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
-from evo.rundir import RunDirectory, Scratch, Study, another_study, find_study
+from evo.rundir import RunDirectory, Scratch, Study, find_study
 from evo.search import search
 from evo.signals import StopSignals
 from evo.transport import Stuck, Transport, together
@@ -83,13 +84,15 @@ def run_study(
     directory = RunDirectory(Path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
     asked = together(transport, lambda: _make_study(config, plan, objective, directory, transport))
-    study = _agree_on_study(asked, config.seed, directory, transport, screen)
+    study = _agree_on_study(asked, config.seed, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
         signals.listen(worker.stopping.request)
         conclusion = _concluded_earlier(worker, directory, transport, config.debug)
+        if conclusion is not None and transport.rank == 0:
+            tell_changes(study, directory, screen)
         if conclusion is None:
             place = places[transport.rank]
             conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
@@ -138,37 +141,16 @@ def _make_study(
     )
 
 
-def _agree_on_study(
-    asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport, screen: Screen
-) -> Study:
+def _agree_on_study(asked: Study, seed: int | None, directory: RunDirectory | Scratch, transport: Transport) -> Study:
     """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks."""
     found = together(transport, lambda: find_study(directory, asked, seed) if transport.rank == 0 else None)
     if found is not None:
-        if changed := changes(found.definition, asked.definition):
-            screen.remark(
-                f"run directory {directory}: its objective {asked.objective} has changed since then: "
-                f"{', '.join(changed)}; the search goes on, and compares earlier losses with those of now: for another "
-                "search choose another directory with --run-dir"
-            )
         known = asked.definition.settings or found.definition.settings
         definition = msgspec.structs.replace(asked.definition, settings=known)
         name = asked.objective if definition.file else found.objective
         found = msgspec.structs.replace(found, objective=name, definition=definition)
     said = transport.gather(msgspec.json.encode(found or asked).decode())
     return msgspec.json.decode(said[0], type=Study)
-
-
-def _with_settings(study: Study, settings: dict[str, Any], directory: RunDirectory | Scratch) -> Study:
-    """The study with what its objective was found to depend on when it was loaded.
-
-    Raises:
-        ValueError: The run directory holds a study of another one.
-    """
-    if not settings:
-        return study
-    new = msgspec.structs.replace(study.definition, settings=settings)
-    check_same(another_study(directory), (study.objective, study.definition), (study.objective, new))
-    return msgspec.structs.replace(study, definition=new)
 
 
 def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
@@ -239,7 +221,7 @@ def _search(
         settings = together(transport, lambda: evaluator.open(plan.space.names))
         together(
             transport,
-            lambda: directory.begin(_with_settings(study, settings, directory)) if transport.rank == 0 else None,
+            lambda: begin_study(study, settings, directory, screen) if transport.rank == 0 else None,
         )
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)

@@ -59,6 +59,7 @@ LAYERS = [
     "evo.config",
     "evo.arguments",
     "evo.plan",
+    "evo.beginning",
     "evo.ending",
     "evo.study",
     "evo.session",
