@@ -225,9 +225,11 @@ def _told(path: str, before: Any, now: Any) -> str:
 def _file_of(module: str, objective: str) -> str:
     """The file of a module, as a user would write it; its name if there is none."""
     root = find_place(Path(objective)).root if objective else Path.cwd()
-    for file in (root / f"{module.replace('.', '/')}.py", root / module.replace(".", "/") / "__init__.py"):
-        if file.is_file():
-            return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+    path = module.replace(".", "/")
+    for folder in (root, *root.parents):
+        for file in (folder / f"{path}.py", folder / path / "__init__.py"):
+            if file.is_file():
+                return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
     return module
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from evo.allocation import allocation_end
+from evo.beginning import agree_on_study, begin_study, tell_changes
 from evo.breeding import PropagatorError
 from evo.config import Config, parse_duration
 from evo.constraints import ConstraintError
-from evo.definition import Definition, canonical_name, check_same, code_changes, define, memory
+from evo.definition import Definition, canonical_name, define, memory
 from evo.device import Place, bind_ranks, training_environment
 from evo.ending import Conclusion, Ending, all_failed, decode_conclusion, same_digest
 from evo.evaluation import (
@@ -35,7 +36,7 @@ from evo.evaluation import (
 from evo.events import AnyEvent, encode
 from evo.examples import example_points
 from evo.exchange import Exchange
-from evo.growth import Change, Forms, find_changes
+from evo.growth import Forms
 from evo.plan import Plan, make_plan
 from evo.population import Population
 from evo.propagators import Propagator
@@ -43,7 +44,7 @@ from evo.pruning import Rungs
 from evo.references import Named
 from evo.report.records import Result
 from evo.report.screen import Screen
-from evo.rundir import RunDirectory, Scratch, Study, another_study, find_study, study_forms, study_space
+from evo.rundir import RunDirectory, Scratch, Study, study_forms, study_space
 from evo.search import search
 from evo.signals import StopSignals
 from evo.space import Space
@@ -90,7 +91,7 @@ def run_study(
     directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
     asked = together(transport, lambda: _make_study(config, plan, objective, directory, transport))
-    study, changes = _agree_on_study(asked, config, directory, transport, screen)
+    study, changes = agree_on_study(asked, config, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.constants(plan.space.constants)
@@ -101,6 +102,8 @@ def run_study(
             screen.limits_changed(changes, worker.population)
         signals.listen(worker.stopping.request)
         conclusion = None if changes else _concluded_earlier(worker, directory, transport, config.debug)
+        if conclusion is not None and transport.rank == 0:
+            tell_changes(study, directory, screen)
         if conclusion is None:
             place = places[transport.rank]
             conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
@@ -149,54 +152,6 @@ def _make_study(
         versions=_versions(),
         created=time.time(),
     )
-
-
-def _agree_on_study(
-    asked: Study, config: Config, directory: RunDirectory | Scratch, transport: Transport, screen: Screen
-) -> tuple[Study, list[Change]]:
-    """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks.
-
-    Returns:
-        And how its limits are changed by this session.
-    """
-
-    def find() -> tuple[Study, list[Change]]:
-        recorded = directory.study()
-        found = find_study(directory, asked, config.seed, config.change_limits)
-        if recorded is None or found is None:
-            return asked, []
-        return _as_defined_now(found, asked, directory, screen), find_changes(recorded.limits, found.limits)
-
-    agreed = together(transport, lambda: find() if transport.rank == 0 else (asked, []))
-    said = transport.gather(msgspec.json.encode(agreed).decode())
-    return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
-
-
-def _as_defined_now(found: Study, asked: Study, directory: RunDirectory | Scratch, screen: Screen) -> Study:
-    """A study that goes on, with the code of its objective as it is now; a change of it is told."""
-    if changed := code_changes(found.definition, asked.definition):
-        screen.remark(
-            f"run directory {directory}: its objective {asked.objective} has changed since then: "
-            f"{', '.join(changed)}; the search goes on, and compares earlier losses with those of now: for another "
-            "search choose another directory with --run-dir"
-        )
-    known = asked.definition.settings or found.definition.settings
-    definition = msgspec.structs.replace(asked.definition, settings=known)
-    name = asked.objective if definition.file else found.objective
-    return msgspec.structs.replace(found, objective=name, definition=definition)
-
-
-def _with_settings(study: Study, settings: Mapping[str, Any], directory: RunDirectory | Scratch) -> Study:
-    """The study with what its objective was found to depend on when it was loaded.
-
-    Raises:
-        ValueError: The run directory holds a study of another one.
-    """
-    if not settings:
-        return study
-    new = msgspec.structs.replace(study.definition, settings=dict(settings))
-    check_same(another_study(directory), (study.objective, study.definition), (study.objective, new))
-    return msgspec.structs.replace(study, definition=new)
 
 
 def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
@@ -278,7 +233,7 @@ def _search(
             screen.notes(opened.notes)
         together(
             transport,
-            lambda: directory.begin(_with_settings(study, opened.settings, directory)) if transport.rank == 0 else None,
+            lambda: begin_study(study, opened.settings, directory, screen) if transport.rank == 0 else None,
         )
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)

@@ -76,6 +76,7 @@ LAYERS = [
     "evo.sections",
     "evo.arguments",
     "evo.plan",
+    "evo.beginning",
     "evo.ending",
     "evo.study",
     "evo.session",
