@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -19,6 +20,42 @@ from slurm import Slurm, running_slurm, why_not
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
+
+
+@pytest.hookimpl(tryfirst=True)  # Before xdist looks at the groups.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes at once, those that share something do in one, and the long ones first."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for item in items:
+        if shared := _shared_by(item):
+            item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("mpi", "slow", "root"))))
+
+
+def _shared_by(item: pytest.Item) -> str:
+    """What a test shares with others that each process would make anew."""
+    names = getattr(item, "fixturenames", ())
+    for everywhere in ("slurm", "main_job"):
+        if everywhere in names:
+            return everywhere
+    definitions = item._fixtureinfo.name2fixturedefs if names else {}  # type: ignore[attr-defined]
+    module = item.nodeid.partition("::")[0]
+    own = (each for name in names for each in definitions.get(name, ()) if each.baseid == module)
+    return module if any(each.scope == "module" for each in own) else ""
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """The main job on two ranks, one network on each.
+
+    Args:
+        ended: How it ended.
+        folder: Where it was started.
+    """
+
+    ended: Ended
+    folder: Path
 
 
 @pytest.fixture
@@ -55,6 +92,14 @@ def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
         return launcher.finish(start_ranks(launcher, mpirun_command, ranks, *arguments, **variables), timeout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def main_job(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> MainJob:
+    """The main job, short, with files; for tests that look at it or go on with a copy of it."""
+    with contextlib.closing(Launcher(tmp_path_factory.mktemp("main-job"))) as launcher:
+        command = ["-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug"]
+        return MainJob(launcher.finish(start_ranks(launcher, mpirun_command, 2, *command), 200), launcher.folder)
 
 
 @pytest.fixture(scope="session")

@@ -279,6 +279,8 @@ def test_the_smoke_test_ends_with_its_table_and_the_baseline_beside_the_best(smo
     assert re.search(r"^ stages +\d", smoke_test.out, re.M)
     table, _, comparison = smoke_test.out.partition("training the baseline in run/baseline\n")
     assert "The best candidates" in table
+    assert re.search(r"ranks 0 on .*, 1 on ", table), table
+    assert len(re.findall("^the best candidate, .* on the test set, from its saved weights: ", table, re.M)) == 1
     name = "{}-{}".format(*summary["best"]["individual"])
     assert re.search(rf"^ +baseline  best, {name}$", comparison, re.M)
     baseline, best = tested["baseline"]["test"]["test_acc"], tested["test"]["test_acc"]
@@ -309,8 +311,8 @@ def test_both_have_a_confusion_matrix_with_the_names_of_the_classes(smoke_test: 
 def test_two_ranks_train_each_network_together_and_a_smoke_test_leaves_nothing_behind(
     mpirun: Callable[..., Ended], launcher: Launcher
 ) -> None:
-    ended = mpirun(4, SCRIPT, "--smoke-test", "--ranks-per-worker", "2", timeout=200.0, **NO_NETWORK)
+    ended = mpirun(2, SCRIPT, "--smoke-test", "--ranks-per-worker", "2", timeout=200.0, **NO_NETWORK)
     assert ended.status == 0, f"{ended.out}\n{ended.err}"
-    assert "worker 0 of ranks 0-1, " in ended.out
+    assert "worker 0 of ranks 0-1" in ended.out
     assert re.search(r"^test_acc +0\.\d+ +0\.\d+$", ended.out, re.M)
     assert not list(launcher.folder.iterdir())
