@@ -3,7 +3,8 @@
 PYTHON ?= python3
 RANKS  ?= 4
 ARGS   ?=
-TESTS  ?= auto
+# One more than cores, since tests wait for processes, and at most 4, since each may start several that load torch.
+TESTS  ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((cores < 3 ? cores + 1 : 4)))
 MPI    ?= pip
 
 ifeq ($(MPI),pip)
@@ -25,7 +26,7 @@ help: ## list the targets
 	@echo
 	@echo "RANKS=4         ranks per node for make run"
 	@echo "ARGS='...'      passed on, to evo by make run and to pytest by make test"
-	@echo "TESTS=auto      tests at a time for make test; auto: as many as cores, at most 4"
+	@echo "TESTS=$(TESTS)         tests at a time for make test; 0: in one process, as for --pdb"
 	@echo "MPI=system      use the mpirun on your PATH (a cluster's module) rather than install Open MPI into .venv"
 	@echo "PYTHON=python3  the interpreter that .venv is made from, 3.10 or newer"
 
@@ -35,7 +36,7 @@ run: $(STAMP) ## search, on RANKS ranks of this machine or of every node of a ba
 
 test: $(STAMP) ## run all tests
 	@$(ACTIVATE) && $(require_mpirun)
-	$(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy

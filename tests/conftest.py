@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
 import os
 import shutil
 import sys
@@ -20,29 +22,6 @@ from slurm import Slurm, running_slurm, why_not
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
-
-
-@pytest.hookimpl(tryfirst=True)  # Before xdist looks at the groups.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes at once, those that share something do in one, and the long ones first."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    for item in items:
-        if shared := _shared_by(item):
-            item.add_marker(pytest.mark.xdist_group(shared))
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("mpi", "slow", "root"))))
-
-
-def _shared_by(item: pytest.Item) -> str:
-    """What a test shares with others that each process would make anew."""
-    names = getattr(item, "fixturenames", ())
-    for everywhere in ("slurm", "main_job"):
-        if everywhere in names:
-            return everywhere
-    definitions = item._fixtureinfo.name2fixturedefs if names else {}  # type: ignore[attr-defined]
-    module = item.nodeid.partition("::")[0]
-    own = (each for name in names for each in definitions.get(name, ()) if each.baseid == module)
-    return module if any(each.scope == "module" for each in own) else ""
 
 
 @dataclass(frozen=True)
@@ -96,10 +75,19 @@ def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
 
 @pytest.fixture(scope="session")
 def main_job(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> MainJob:
-    """The main job, short, with files; for tests that look at it or go on with a copy of it."""
-    with contextlib.closing(Launcher(tmp_path_factory.mktemp("main-job"))) as launcher:
-        command = ["-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug"]
-        return MainJob(launcher.finish(start_ranks(launcher, mpirun_command, 2, *command), 200), launcher.folder)
+    """The main job, short; run once, by whichever process of pytest needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, said = shared / "main-job", shared / "main-job.json"
+    with (shared / "main-job.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            folder.mkdir(exist_ok=True)
+            command = ["-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug"]
+            with contextlib.closing(Launcher(folder)) as launcher:
+                ended = launcher.finish(start_ranks(launcher, mpirun_command, 2, *command), 200)
+            said.write_text(json.dumps([ended.status, ended.out, ended.err]))
+    return MainJob(Ended(*json.loads(said.read_text())), folder)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from evo.rundir import RunDirectory
 
 KILLS = int(os.environ.get("EVO_KILLS", "2"))
 RANKS = 2
-BUDGET = 2 * KILLS + 4  # More than the killed sessions complete.
+BUDGET = 2 * KILLS + 2  # More than the killed sessions complete.
 INTERVAL = 0.5
 SEARCH = ["-m", "evo.run", "logged_digits:short", "--limits", logged_digits.LIMITS, "--run-dir", "here"]
 SEARCH += ["--evaluations", str(BUDGET), "--checkpoint-interval", f"{INTERVAL:g}s", "--debug"]
@@ -80,7 +80,7 @@ def wait_for(moment: str, launcher: Launcher, rng: random.Random) -> None:
     """Wait until a session is where it is to be killed."""
     directory = launcher.folder / "here"
     if moment == "in training":
-        enough = count_steps(launcher.folder) + rng.randrange(1, 400)
+        enough = count_steps(launcher.folder) + rng.randrange(1, 300)
         wait_until(lambda: count_steps(launcher.folder) >= enough, 60)
     elif moment == "at an end":
         before = journals.count_finished(directory)

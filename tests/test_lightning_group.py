@@ -18,7 +18,7 @@ from evo.problems.digits import Digits, DigitsNet
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]
 
-MANY = int(os.environ.get("EVO_TRAININGS", "14"))
+MANY = int(os.environ.get("EVO_TRAININGS", "8"))
 
 NOTED = """
 import os
@@ -73,7 +73,7 @@ def test_two_studies_at_once_train_on_two_ranks_as_one_does_with_both_of_their_b
         check_losses(launcher.folder, name)
     noted = [[int(line) for line in file.read_text().split()] for file in (launcher.folder / "open").iterdir()]
     assert sorted(map(len, noted)) == [4 * MANY] * 4
-    assert all(max(files[40:]) <= max(files[:40]) + 2 for files in noted)
+    assert all(max(files[2 * MANY :]) <= max(files[: 2 * MANY]) + 2 for files in noted)
 
 
 def check_losses(folder: Path, name: str) -> None:
