@@ -116,7 +116,7 @@ def test_a_truncated_idx_file_is_named(tmp_path: Path, name: str, kept: int) -> 
 
 
 @pytest.mark.parametrize(
-    "content", [b"<html>not found</html>", gzip.compress(b"<html>"), b"\0\0\x0d\x01\0\0\0\0", b"x"]
+    "content", [b"<html>not found</html>", gzip.compress(b"<html>", mtime=0), b"\0\0\x0d\x01\0\0\0\0", b"x"]
 )
 @pytest.mark.parametrize("name", ["images", "images.gz"])
 def test_something_else_in_place_of_an_idx_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
