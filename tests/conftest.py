@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -15,10 +18,27 @@ from helpers import Ended, Launcher
 from ranks import start_ranks, why_no_fault_tolerance
 from slurm import Slurm, running_slurm, why_not
 
+# Threads of torch that wait for each other sleep: spinning, they take the cores from those that they wait for, and with
+# more processes than cores a training takes several times as long. All processes that tests start inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """The main job on two ranks, one network on each.
+
+    Args:
+        ended: How it ended.
+        folder: Where it was started.
+    """
+
+    ended: Ended
+    folder: Path
 
 
 @pytest.fixture
@@ -55,6 +75,23 @@ def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
         return launcher.finish(start_ranks(launcher, mpirun_command, ranks, *arguments, **variables), timeout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def main_job(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> MainJob:
+    """The main job, short; run once, by whichever process of pytest needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, said = shared / "main-job", shared / "main-job.json"
+    with (shared / "main-job.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            folder.mkdir(exist_ok=True)
+            command = ["-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug"]
+            with contextlib.closing(Launcher(folder)) as launcher:
+                ended = launcher.finish(start_ranks(launcher, mpirun_command, 2, *command), 200)
+            said.write_text(json.dumps([ended.status, ended.out, ended.err]))
+    return MainJob(Ended(*json.loads(said.read_text())), folder)
 
 
 @pytest.fixture(scope="session")

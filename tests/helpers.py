@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import signal
@@ -167,6 +168,19 @@ class Launcher:
             process.communicate(timeout=10)
 
 
+def call(*arguments: str) -> Ended:
+    """The evo command, in this process: for what ends soon and starts no search of several ranks."""
+    import evo.cli
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = evo.cli.main(arguments)
+        except SystemExit as exit:
+            status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    return Ended(status, out.getvalue(), err.getvalue())
+
+
 def make_environment(folder: Path, mpirun_command: str) -> Path:
     """Make .venv in a folder, after whose activation python, evo and mpirun are those under test.
 
@@ -201,6 +215,7 @@ def mpi_variables() -> Mapping[str, str]:
     """What lets mpirun of Open MPI 4 and 5 start more ranks than this machine has cores, as root too, and at once."""
     return {
         "OMPI_MCA_btl": "^ofi",  # Which takes a second to say that it is of no use here.
+        "OMPI_MCA_mpi_yield_when_idle": "1",  # Who waits in MPI takes no core from whom it waits for.
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",

@@ -1,6 +1,6 @@
 """Digits trainings that write down every step that they take, for tests that kill or interrupt them.
 
-`short` takes 300 steps; `long` ends with the epoch in which the file `enough` appears.
+`short` takes 200 steps; `long` ends with the epoch in which the file `enough` appears.
 """
 
 from __future__ import annotations
@@ -119,5 +119,5 @@ def _train(epochs: int, *callbacks: L.Callback) -> LightningObjective:
     return LightningObjective(Net, Images, max_epochs=epochs, early_stopping=None, trainer=settings)
 
 
-short = _train(15)
+short = _train(10)
 long = _train(100_000, UntilEnough())

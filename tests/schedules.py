@@ -1,7 +1,11 @@
-"""Sessions of all kinds, each drawn from nothing but its number, and what must be true of every one."""
+"""Sessions of all kinds, each drawn from nothing but its number, and what must be true of every one.
+
+EVO_SCHEDULES=10 goes through ten times as many, which takes some minutes.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +23,7 @@ from evo.propagators import SelectMax, SelectMin, SelectUniform, default_propaga
 from evo.space import Space
 from evo.topology import TOPOLOGIES, make_topology
 
+SCHEDULES = int(os.environ.get("EVO_SCHEDULES", "1"))  # So many times as many sessions, where there are blocks of them.
 _SELECTIONS = (SelectMin, SelectMax, SelectUniform)
 PHASES: tuple[Phase, ...] = ("step", "step", "line", "line", "done", "ready", "concluding", "closed", "left")
 ENDING: tuple[Phase, ...] = ("done", "ready", "concluding", "closed", "left")

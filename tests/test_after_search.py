@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Ended, Launcher, wait_until
+from helpers import Ended, Launcher, call, wait_until
 
 import evo
 import evo.aftermath.figures
@@ -318,12 +318,13 @@ def test_a_test_that_fails_is_one_line_and_status_1(launcher: Launcher, folder: 
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
-    launcher: Launcher, folder: Path, arguments: list[str], message: str
+    folder: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(folder)
     (folder / "list.yaml").write_text("[1]\n")
     (folder / "deep.yaml").write_text("x: [1, .nan]\n")
     before = contents(folder / "here")
-    ended = evo_command(launcher, *arguments)
+    ended = call(*arguments)
     assert (ended.status, ended.out) == (2, "")
     assert re.fullmatch(rf"evo: error: .*{re.escape(message)}.*\n", ended.err), ended.err
     assert contents(folder / "here") == before
@@ -368,10 +369,10 @@ def test_an_objective_without_a_test_is_told_how_to_have_one(launcher: Launcher,
 
 
 @pytest.mark.slow
-def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(launcher: Launcher) -> None:
+@pytest.mark.mpi
+def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(launcher: Launcher, main_job: Any) -> None:
+    shutil.copytree(main_job.folder, launcher.folder, dirs_exist_ok=True)
     (launcher.folder / "baseline.yaml").write_text("{conv_layers: 1, channels: 4, lr: 0.01}\n")
-    limits = "{channels: [6, 8], lr: [0.005, 0.02]}"
-    assert launcher.evo("digits", "--limits", limits, "--evaluations", "1").status == 0
     ended = evo_command(launcher, "test", "runs/digits", "--baseline", "baseline.yaml")
     assert (ended.status, ended.err) == (0, "")
     shown = table(ended.out)

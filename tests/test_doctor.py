@@ -432,6 +432,28 @@ def check_report(name: str, ended: Ended, status: int) -> None:
     check_golden(f"doctor-{name}.txt", masked(ended.out))
 
 
+WITHOUT_TORCH = """
+import sys
+import evo.doctor.training
+from evo.doctor.command import main
+evo.doctor.training._PROGRAM = "no_torch"
+sys.exit(main())
+"""
+NO_TORCH = """
+print('{"version": "2.15.0", "built_for": "", "gpus": [], "identifier": "", "refusal": ""}')
+"""
+
+
+@pytest.fixture
+def doctor(launcher: Launcher) -> list[str | Path]:
+    """The command, but that it takes torch as loaded; for what has nothing to do with torch, which takes seconds."""
+    folder = launcher.folder / "doctor"
+    folder.mkdir()
+    (folder / "doctor.py").write_text(WITHOUT_TORCH)
+    (folder / "no_torch.py").write_text(NO_TORCH)
+    return [folder / "doctor.py", *DOCTOR[2:]]
+
+
 def test_one_process_is_examined(launcher: Launcher) -> None:
     check_report("one-process", launcher.python(*DOCTOR), 0)
     assert list(launcher.folder.iterdir()) == []
@@ -459,16 +481,20 @@ def read_only(tmp_path: Path) -> list[str]:
     return begin
 
 
-def test_a_read_only_run_directory_is_a_problem(launcher: Launcher, read_only: Sequence[str]) -> None:
-    ended = launcher.run(*read_only, sys.executable, *DOCTOR, "--run-dir", "closed/runs")
+def test_a_read_only_run_directory_is_a_problem(
+    launcher: Launcher, read_only: Sequence[str], doctor: list[str | Path]
+) -> None:
+    ended = launcher.run(*read_only, sys.executable, *doctor, "--run-dir", "closed/runs")
     check_report("read-only", ended, 1)
 
 
 @pytest.mark.mpi
-def test_a_rank_bound_to_one_core_is_a_problem(launcher: Launcher, mpirun_command: str) -> None:
+def test_a_rank_bound_to_one_core_is_a_problem(
+    launcher: Launcher, mpirun_command: str, doctor: list[str | Path]
+) -> None:
     if (os.cpu_count() or 1) < 2 or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one core")
-    command = [mpirun_command, "-n", "1", "--bind-to", "core", sys.executable, *DOCTOR]
+    command = [mpirun_command, "-n", "1", "--bind-to", "core", sys.executable, *doctor]
     ended = launcher.run(*command, **mpi_variables())
     assert ended.status == 1
     assert re.search(r"^problem  cores .* \(rank 0\): bound to 1 core, although", ended.out, re.M)
@@ -535,8 +561,8 @@ def nodes(launcher: Launcher, mpirun_command: str) -> Iterator[TwoNodes]:
 
 @pytest.mark.mpi
 @pytest.mark.root
-def test_messages_and_clocks_of_another_node_are_measured(nodes: TwoNodes) -> None:
-    ended = nodes.run(2, *DOCTOR, extra_mpirun_args=["--with-ft", "ulfm"])
+def test_messages_and_clocks_of_another_node_are_measured(nodes: TwoNodes, doctor: list[str | Path]) -> None:
+    ended = nodes.run(2, *doctor, extra_mpirun_args=["--with-ft", "ulfm"])
     assert ended.status == 0, ended
     assert re.search(r"^ok +world +4 ranks on 2 machines, all connected$", ended.out, re.M)
     assert f"{nodes.hosts[0]}, {nodes.hosts[1]} (2 machines): 2 ranks each, on cpu" in " ".join(ended.out.split())
@@ -548,9 +574,9 @@ def test_messages_and_clocks_of_another_node_are_measured(nodes: TwoNodes) -> No
 
 @pytest.mark.mpi
 @pytest.mark.root
-def test_a_run_directory_that_another_node_does_not_see_is_a_problem(nodes: TwoNodes) -> None:
+def test_a_run_directory_that_another_node_does_not_see_is_a_problem(nodes: TwoNodes, doctor: list[str | Path]) -> None:
     # Each node has a /dev/shm of its own.
-    ended = nodes.run(1, *DOCTOR, "--run-dir", "/dev/shm/runs")
+    ended = nodes.run(1, *doctor, "--run-dir", "/dev/shm/runs")
     assert ended.status == 1, ended
     words = " ".join(ended.out.split())
     host, other = nodes.hosts

@@ -1,10 +1,13 @@
-"""Whatever a user gives: one message rather than a traceback, an end rather than a hang, and no harm to a run."""
+"""Whatever a user gives: one message rather than a traceback, an end rather than a hang, and no harm to a run.
+
+EVO_FUZZ=5 tries five times as many inputs, which takes minutes.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
+import os
 import shutil
 import signal
 import time
@@ -16,16 +19,16 @@ from typing import Any
 
 import inputs
 import pytest
-from helpers import Ended, Launcher
+from helpers import Ended, Launcher, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import evo
-import evo.cli
 from evo.problems.catalogue import PROBLEMS
 from evo.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 MOST_SECONDS = 10.0  # For one input.
+MORE = int(os.environ.get("EVO_FUZZ", "1"))
 LOSSES = """
 import sys, evo
 LIMITS = {"x": [0.0, 1.0]}
@@ -41,7 +44,7 @@ SOON = ["--evaluations", "3", "--walltime", "1s"]
 
 def examples(count: int) -> Callable[[Any], Any]:
     return settings(
-        max_examples=count, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+        max_examples=count * MORE, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
     )
 
 
@@ -108,17 +111,6 @@ def timed() -> Iterator[None]:
         assert time.monotonic() - began < MOST_SECONDS
 
 
-def call(*arguments: str) -> Ended:
-    """The evo command, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = evo.cli.main(arguments)
-        except SystemExit as exit:
-            status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
-    return Ended(status, out.getvalue(), err.getvalue())
-
-
 def check(ended: Ended) -> None:
     """One message for a mistake, and none otherwise."""
     assert ended.status in (COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN)
@@ -158,7 +150,7 @@ def test_limits_are_searched_or_refused_with_a_reason(limits: Any) -> None:
     assert reason.startswith(("limit ", "limits ", "parameter ", "objective ")) if reason else result.best is not None
 
 
-@examples(500)
+@examples(150)
 @given(content=inputs.study_files)
 def test_a_study_file_is_run_or_refused_with_a_reason(place: Place, content: bytes) -> None:
     before = contents(place.run)
@@ -169,7 +161,7 @@ def test_a_study_file_is_run_or_refused_with_a_reason(place: Place, content: byt
     shutil.rmtree(place.folder / "new", ignore_errors=True)
 
 
-@examples(500)
+@examples(150)
 @given(arguments=inputs.command_lines())
 def test_a_command_line_is_run_or_refused_with_a_reason(place: Place, arguments: Sequence[str]) -> None:
     place.tidy()
@@ -189,7 +181,7 @@ def test_any_other_command_is_run_or_refused_with_a_reason(place: Place, argumen
 
 
 @pytest.mark.slow
-@examples(300)
+@examples(100)
 @given(first=inputs.journals, second=st.none() | inputs.journals)
 def test_a_run_goes_on_from_any_journals_or_names_their_damage_which_can_be_repaired(
     place: Place, first: bytes, second: bytes | None

@@ -66,12 +66,27 @@ def test_every_behaviour_is_recorded_while_the_other_rank_goes_on_and_the_search
     assert len(ended.out + ended.err) < 10_000
 
 
+PICKY = """
+class Picky:
+    def check(self, names):
+        if unknown := {*names} - {"behaviour"}:
+            raise ValueError(f"No constructor takes {unknown}. Module takes: behaviour.")
+    def __call__(self, params):
+        raise AssertionError
+objective = Picky()
+"""
+
+
 @pytest.mark.mpi
 def test_a_parameter_that_no_constructor_takes_is_refused_before_anything_runs(
     launcher: Launcher, mpirun: Callable[..., Ended]
 ) -> None:
-    command = ["hostile:objective", "--limits", limits("behaves", "is_killed", wdith=[1, 9]), "--run-dir", "here"]
-    ended = mpirun(2, "-m", "evo.run", *command)
+    with pytest.raises(ValueError, match=r"takes 'wdith'\. Module takes: behaviour\."):
+        hostile.objective.check(["behaviour", "wdith"])
+    # The children of two ranks refuse it as well; that they load no torch for it makes this short.
+    (launcher.folder / "picky.py").write_text(PICKY)
+    command = ["picky:objective", "--limits", limits("behaves", "is_killed", wdith=[1, 9]), "--run-dir", "here"]
+    ended = mpirun(2, "-m", "evo.run", *command, "--evaluate", "process")
     assert ended.status == 2
     errors = [line for line in ended.err.splitlines() if line.startswith("evo: ")]
     assert len(errors) == 1

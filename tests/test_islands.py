@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from records import replayed
-from schedules import check_conclusion, check_outcomes, check_replicas, island_sessions, members, spent
+from schedules import SCHEDULES, check_conclusion, check_outcomes, check_replicas, island_sessions, members, spent
 from simulation import Result, Session, resumed, simulate
 from travels import Knowledge, check_owners, check_travels
 
@@ -16,7 +16,7 @@ from evo.budget import Budget
 from evo.events import Finished, Migrated, Pollinated, Retired, Started, decode
 from evo.population import Individual
 
-BLOCKS = range(6)
+BLOCKS = range(3 * SCHEDULES)
 
 
 class Watcher:

@@ -72,7 +72,7 @@ def flat(batch: Any) -> list[torch.Tensor]:
         {"sampler": [5, 3, 3, 1], "shuffle": False},
         {"batch_sampler": [[1, 2], [30]], "batch_size": 1, "shuffle": False},
     ],
-    ids=str,
+    ids=lambda options: ", ".join(options) or "shuffled",
 )
 def test_batches_and_their_order_are_the_same_and_each_example_is_read_once(options: dict[str, Any]) -> None:
     plain, kept = Data(**options), Data(**options)

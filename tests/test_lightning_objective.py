@@ -24,7 +24,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial
+from helpers import FakeTrial, mpi_variables
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -400,7 +400,7 @@ assert MPI.COMM_WORLD.size == 2
 os.environ.update(RANK=str(rank + 3), LOCAL_RANK=str(rank + 3), WORLD_SIZE="8", SLURM_NTASKS="4", SLURM_PROCID="3")
 os.environ.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="evo", SLURM_LOCALID="3")
 import json, pathlib, sys
-from helpers import FakeTrial
+from helpers import FakeTrial, mpi_variables
 from test_lightning_objective import scripted
 for generation in range(rank + 1):  # ranks at their own pace: a collective call would wait for ever
     folder = pathlib.Path(sys.argv[1], f"{rank}-{generation}")
@@ -416,9 +416,7 @@ for generation in range(rank + 1):  # ranks at their own pace: a collective call
 def test_every_rank_under_mpirun_and_slurm_trains_alone_writes_its_files_and_prints_nothing(tmp_path: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        **mpi_variables(),
         "OMP_NUM_THREADS": "1",
     }
     command = [str(MPIRUN), "-n", "2", "--bind-to", "none", sys.executable, "-m", "mpi4py", "-c", RANK_PROGRAM]

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import journals
 import mistakes
@@ -174,7 +175,7 @@ def test_one_rank_under_mpirun_searches_as_without_it(mpirun: MpiRun, launcher: 
 BUDGETS = """
 import sys
 from evo.run import main
-for seed in range(8):
+for seed in range(4):
     budget = 20 + 30 * seed
     arguments = f"sphere --evaluations {budget} --seed {seed} --run-dir {budget} --quiet --debug"
     assert main(arguments.split()) == 0
@@ -187,7 +188,7 @@ def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(
 ) -> None:
     (folder / "budgets.py").write_text(BUDGETS)
     assert mpirun(ranks, "budgets.py") == Ended(0, "", "")
-    for budget in range(20, 260, 30):
+    for budget in range(20, 140, 30):
         assert budget <= len(journals.finished(folder / str(budget))) <= budget + ranks - 1
         assert set(journals.started(folder / str(budget))) == set(journals.finished(folder / str(budget)))
 
@@ -488,8 +489,8 @@ def test_a_long_conclusion_lets_all_ranks_leave(mpirun: MpiRun, folder: Path) ->
 
 
 @pytest.mark.slow
-def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(mpirun: MpiRun, folder: Path) -> None:
-    ended = mpirun(2, "-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug", timeout=200)
+def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(main_job: Any) -> None:
+    ended, folder = main_job.ended, main_job.folder
     assert (ended.status, ended.err) == (0, "")
     tested = r"^the best candidate, ([01])-0, on the test set, from its saved weights: .*test_acc ([.0-9]+)"
     ((rank, accuracy),) = re.findall(tested, ended.out, re.M)
@@ -499,16 +500,14 @@ def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(mpirun
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["completed"] + summary["failed"] == 2
     assert summary["test"]["test_acc"] == pytest.approx(float(accuracy), abs=1e-3)
-    assert {path.name for path in folder.iterdir()} <= {"runs", "slow.py", "__pycache__"}
+    assert {path.name for path in folder.iterdir()} == {"runs"}
 
 
 @pytest.mark.slow
 def test_digits_runs_inline_under_mpirun_too(mpirun: MpiRun, folder: Path) -> None:
     limits = "{conv_layers: [1, 2], lr: [1e-3, 1e-2]}"
     command = ["-m", "evo.run", "digits", "--limits", limits, "--evaluations", "1", "--evaluate", "inline"]
-    ended = mpirun(2, *command, timeout=200)
+    ended = mpirun(1, *command, timeout=200)
     assert ended.status == 0, ended
-    statuses = [end.status for end in journals.finished(folder / "runs" / "digits").values()]
-    assert set(statuses) == {"completed"}
-    assert 1 <= len(statuses) <= 2
+    assert [end.status for end in journals.finished(folder / "runs" / "digits").values()] == ["completed"]
     assert "test_acc" in ended.out

@@ -22,7 +22,7 @@ from typing import Any
 import mistakes
 import nasty
 import pytest
-from helpers import Ended, Launcher, wait_until
+from helpers import Ended, Launcher, call, wait_until
 
 import evo
 import evo.run
@@ -527,9 +527,12 @@ def test_several_runs_are_compared_a_line_for_each_and_the_best_of_them_is_shown
         ("other", "no individual in other has completed yet"),
     ],
 )
-def test_the_best_of_what_is_no_study_is_an_error(launcher: Launcher, folder: Path, run: str, message: str) -> None:
+def test_the_best_of_what_is_no_study_is_an_error(
+    folder: Path, run: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mistakes.prepare(folder)
-    ended = best(launcher, run)
+    monkeypatch.chdir(folder)
+    ended = call("best", run)
     assert (ended.status, ended.out) == (2, "")
     assert re.fullmatch(rf"evo: error: {message}.*\n", ended.err)
 

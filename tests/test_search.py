@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from records import NOW, make_worker
-from schedules import check_conclusion, check_outcomes, digests, sessions, spent
+from schedules import SCHEDULES, check_conclusion, check_outcomes, digests, sessions, spent
 from simulation import SPACE, Ending, Evaluator, Fate, Journal, resumed, simulate
 
 from evo.budget import Budget
@@ -19,7 +19,7 @@ from evo.search import search
 from evo.space import Space
 from evo.transport import Loopback, Serial
 
-BLOCKS = range(10)
+BLOCKS = range(5 * SCHEDULES)
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -244,7 +244,15 @@ def heavy(params, trial):
     (trial.folder / "weights.bin").write_bytes(bytes(params["n"] * 1_000_000))
     return float(params["n"])
 """
-SEARCH = ["-m", "evo.run", "losses.py:steady", "--limits", "{x: [0.0, 1.0]}", "--evaluations", "600", "--seed", "1"]
+SETTINGS = ["losses.py:steady", "--limits", "{x: [0.0, 1.0]}", "--evaluations", "600", "--seed", "1"]
+SEARCH = ["-m", "evo.run", *SETTINGS]
+HASTY = """
+import sys
+import evo.storage
+from evo.run import main
+evo.storage._PATIENCE = 4.0
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -282,9 +290,10 @@ def known(directory: Path) -> set[bytes]:
 def test_on_a_full_disk_nothing_is_lost_and_with_room_again_the_same_command_completes(
     launcher: Launcher, small: Path, mpirun: Callable[..., Ended], mpirun_command: str
 ) -> None:
-    two = start_ranks(launcher, mpirun_command, 2, *SEARCH, "--run-dir", small / "two")
+    (launcher.folder / "hasty.py").write_text(HASTY)
+    two = start_ranks(launcher, mpirun_command, 2, "hasty.py", *SETTINGS, "--run-dir", small / "two")
     wait_until(lambda: len(known(small / "two")) > 50)
-    alone = launcher.start(sys.executable, *SEARCH, "--run-dir", small / "alone")
+    alone = launcher.start(sys.executable, "hasty.py", *SETTINGS, "--run-dir", small / "alone")
     wait_until(lambda: len(known(small / "alone")) > 50)
     ballast = fill(small)
     recorded = {name: known(small / name) for name in ("alone", "two")}
@@ -293,10 +302,9 @@ def test_on_a_full_disk_nothing_is_lost_and_with_room_again_the_same_command_com
         assert "Traceback" not in ended.err
         file = rf"{small / name}/journal/\d\.jsonl"
         full = f"journal {file} cannot be written: No space left on device"
-        assert re.search(f"^evo: {full}; trying again for 30 s$", ended.err, re.M)
-        assert re.search(
-            rf"^evo: error: {full}, for 3\d s now; nothing that was recorded before is lost: ", ended.err, re.M
-        )
+        assert re.search(f"^evo: {full}; trying again for 4 s$", ended.err, re.M)
+        told = rf"^evo: error: {full}, for \d+ s now; nothing that was recorded before is lost: "
+        assert re.search(told, ended.err, re.M)
         assert not (small / name / "summary.json").exists()
     ballast.unlink()
     for name, again in (

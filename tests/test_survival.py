@@ -13,6 +13,7 @@ from records import started
 from schedules import (
     ENDING,
     PHASES,
+    SCHEDULES,
     check_deaths,
     check_outcomes,
     check_replicas,
@@ -30,7 +31,7 @@ from evo.journal import Memory
 from evo.propagators import default_propagator
 from evo.space import Space
 
-BLOCKS = range(5)
+BLOCKS = range(3 * SCHEDULES)
 
 
 def deadly_sessions(block: int, count: int, phases: Any = PHASES, **fixed: Any) -> Iterator[Session]:

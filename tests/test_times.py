@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import random
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import Ended, FakeTrial
+from helpers import FakeTrial
 from lightning.pytorch.profilers import SimpleProfiler
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -248,12 +247,12 @@ def test_an_objective_may_measure_what_it_likes_and_a_run_tells_all_of_it(tmp_pa
 
 
 @pytest.mark.mpi
-def test_a_study_of_trainings_says_where_its_time_went(mpirun: Callable[..., Ended], tmp_path: Path) -> None:
-    ended = mpirun(2, "-m", "evo.run", "digits", "--evaluations", "2", "--run-dir", "run")
-    assert ended.status == 0, ended.err
-    (line,) = [line for line in ended.out.splitlines() if line.startswith("where the time went: loading ")]
+def test_a_study_of_trainings_says_where_its_time_went(main_job: Any) -> None:
+    assert main_job.ended.status == 0, main_job.ended.err
+    out = main_job.ended.out
+    (line,) = [line for line in out.splitlines() if line.startswith("where the time went: loading ")]
     assert "; outside of trainings: " in line
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((main_job.folder / "runs" / "digits" / "summary.json").read_text())
     assert {*MEASURED, "other", *OUTSIDE} == set(summary["times"])
     # Both ranks, from when they join: all of their time but the start of the two processes and the test at the end.
     assert sum(summary["times"].values()) <= 2 * summary["seconds"]

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from datafiles.folders import read_folders, write_small_folders
-from helpers import Ended, Launcher
+from helpers import Launcher
 from PIL import Image
 from ranks import start_ranks
 from torch import nn
@@ -257,10 +257,11 @@ def test_missing_data_is_one_message_before_anything_is_searched(
 
 @pytest.fixture(scope="module")
 def smoke_test(tmp_path_factory: pytest.TempPathFactory, mpirun_command: str) -> SimpleNamespace:
-    """The smoke test on two ranks: `out`, what it printed, and `run`, its run directory."""
+    """The smoke test on two ranks that train together: `out`, what it printed, and `run`, its run directory."""
     folder = tmp_path_factory.mktemp("smoke")
     launcher = Launcher(folder)
-    process = start_ranks(launcher, mpirun_command, 2, SCRIPT, "--smoke-test", "--run-dir", "run", **NO_NETWORK)
+    options = ["--smoke-test", "--run-dir", "run", "--ranks-per-worker", "2"]
+    process = start_ranks(launcher, mpirun_command, 2, SCRIPT, *options, **NO_NETWORK)
     try:
         ended = launcher.finish(process, 200)
     finally:
@@ -279,6 +280,8 @@ def test_the_smoke_test_ends_with_its_table_and_the_baseline_beside_the_best(smo
     assert re.search(r"^ stages +\d", smoke_test.out, re.M)
     table, _, comparison = smoke_test.out.partition("training the baseline in run/baseline\n")
     assert "The best candidates" in table
+    assert "worker 0 of ranks 0-1" in table
+    assert len(re.findall("^the best candidate, .* on the test set, from its saved weights: ", table, re.M)) == 1
     name = "{}-{}".format(*summary["best"]["individual"])
     assert re.search(rf"^ +baseline  best, {name}$", comparison, re.M)
     baseline, best = tested["baseline"]["test"]["test_acc"], tested["test"]["test_acc"]
@@ -304,13 +307,17 @@ def test_both_have_a_confusion_matrix_with_the_names_of_the_classes(smoke_test: 
     assert counts.trace() / 48 == pytest.approx(metrics["test_acc"])
 
 
-@pytest.mark.mpi
-@pytest.mark.slow
-def test_two_ranks_train_each_network_together_and_a_smoke_test_leaves_nothing_behind(
-    mpirun: Callable[..., Ended], launcher: Launcher
-) -> None:
-    ended = mpirun(4, SCRIPT, "--smoke-test", "--ranks-per-worker", "2", timeout=200.0, **NO_NETWORK)
-    assert ended.status == 0, f"{ended.out}\n{ended.err}"
-    assert "worker 0 of ranks 0-1, " in ended.out
-    assert re.search(r"^test_acc +0\.\d+ +0\.\d+$", ended.out, re.M)
-    assert not list(launcher.folder.iterdir())
+def test_a_smoke_test_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(objective: Any, limits: Any, run_dir: str, **settings: Any) -> SimpleNamespace:
+        (tmp_path / run_dir / "individuals").mkdir(parents=True)
+        return SimpleNamespace(is_first=True, best=object(), interrupted=False)
+
+    def compare(run_dir: str, *others: Any, **settings: Any) -> None:
+        (tmp_path / run_dir / "test").mkdir()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images.evo, "minimize", search)
+    monkeypatch.setattr(images.evo, "test", compare)
+    monkeypatch.setattr(sys, "argv", ["images.py", "--smoke-test"])
+    assert images.main() == 0
+    assert not list(tmp_path.iterdir())

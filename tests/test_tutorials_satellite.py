@@ -306,6 +306,9 @@ def test_two_ranks_train_together_and_each_training_has_its_profile(
     assert set(summary["test"]) == {"test_loss", "test_acc"}
     assert {"loading", "forward", "backward", "optimizer", "validation", "checkpoints"} <= set(summary["times"])
     assert "where the time went: loading " in ended.out
+    assert re.search(r"^ individual +\d-\d", ended.out, re.M)
+    assert ended.out.count("\nthe best candidate, ") == 1  # One rank tells.
+    assert {file.name for file in tmp_path.iterdir()} == {"run"}
     assert f"test set, from its saved weights: test_loss {summary['test']['test_loss']:.4g}" in ended.out
     profiles = [file.read_text() for file in run.glob("individuals/*/fit-profile*.txt")]
     assert len(profiles) >= 4
