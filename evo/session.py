@@ -42,8 +42,8 @@ def minimize(
             `LightningObjective`.
         limits: What is searched; see `evo.limits`.
         propagator: Breeds individuals, or says what does, as a study file would; None: the genetic default.
-        settings: Those of `Config`: generations, evaluations, walltime, target, seed, run_dir, … Without run_dir,
-            no files are kept. Nothing is printed unless quiet=False.
+        settings: Those of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, … Without
+            run_dir, no files are kept. Nothing is printed unless quiet=False.
 
     Returns:
         The best individual and all the others.
