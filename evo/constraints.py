@@ -181,7 +181,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _keywords(function: Callable[..., Any]) -> Iterable[tuple[str, Any]]:
-    return getattr(function, "keywords", {}).items()  # type: ignore[no-any-return]
+    return getattr(function, "keywords", {}).items()
 
 
 def _failure(error: Exception, values: Values, known: Collection[str]) -> str:
