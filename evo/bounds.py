@@ -84,7 +84,10 @@ def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Ca
         raise ValueError(f"{where}: {error}; {_RULE}") from None
     others = {other: fix(other) for other in expression.names}
     try:
-        return _interval(expression.tree, lambda other: _range(other, others[other]))
+        low, high = _interval(expression.tree, lambda other: _range(other, others[other]))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("it may become too large")
+        return low, high
     except UNCOMPUTABLE as error:
         raise ValueError(f"{where}: {error}") from None
 
@@ -158,6 +161,11 @@ class Allowed:
     def names(self) -> tuple[str, ...]:
         """The parameters that they name."""
         return tuple(name for one in (self.low, self.high) if one is not None for name in one.names)
+
+    def holds(self, value: Any, values: Values) -> bool:
+        """Whether a value is allowed beside those of other parameters."""
+        low, high = _bound(self.low, values), _bound(self.high, values)
+        return (low is None or value >= low) and (high is None or value <= high)
 
     def part(self, decode: Callable[[float], Any], values: Values) -> Interval | None:
         """Of a gene in [0, 1], the part that is allowed; None when nothing is.

@@ -182,7 +182,12 @@ def _name(function: Callable[..., Any]) -> str:
     name = named.__qualname__ if module == "__main__" else f"{module}:{named.__qualname__}"
     if name.endswith("<lambda>") and inspect.isfunction(inner):
         return f"{name} with the parameters {', '.join(inspect.signature(inner).parameters)}"
-    return name
+    given = [*map(repr, getattr(function, "args", ())), *map("{0[0]}={0[1]!r}".format, _keywords(function))]
+    return f"{name} with {', '.join(given)}" if inner is not function and given else name
+
+
+def _keywords(function: Callable[..., Any]) -> Iterable[tuple[str, Any]]:
+    return getattr(function, "keywords", {}).items()
 
 
 def _failure(error: Exception, values: Values, known: Collection[str]) -> str:

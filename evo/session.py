@@ -49,8 +49,8 @@ def minimize(
             there are.
         on_interrupt: After Ctrl-C has stopped the search, and everything is saved: "raise" KeyboardInterrupt,
             with the `result`, or "return" the result, whose `by_keyboard` is true. Other signals always return.
-        settings: Those of `Config`: generations, evaluations, walltime, target, seed, run_dir, … Without run_dir,
-            no files are kept. Nothing is printed unless quiet=False.
+        settings: Those of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, … Without
+            run_dir, no files are kept. Nothing is printed unless quiet=False.
 
     Returns:
         The best individual and all the others.

@@ -190,9 +190,11 @@ class Space:
                 gene = genes[index]
                 if rng is not None and math.isnan(gene):
                     gene = self._sample_allowed(index, values, rng)
-                if index in self._allowed and (part := self._allowed[index].part(self._genes[index].decode, values)):
+                decode = self._genes[index].decode
+                allowed = self._allowed.get(index)
+                if allowed and not allowed.holds(decode(gene), values) and (part := allowed.part(decode, values)):
                     gene = min(max(gene, part[0]), part[1])
-                values[self.names[index]] = self._genes[index].decode(gene)
+                values[self.names[index]] = decode(gene)
         in_order = self._conditional or self._allowed
         return {name: values[name] for name in self.names if name in values} if in_order else values
 
