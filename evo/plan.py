@@ -218,7 +218,7 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
     population: list[Individual] = []
     for size in _TRIED_SIZES:
         population += [
-            Individual(genome=np.array(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
+            Individual(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
             for place in range(len(population), size)
         ]
         breed_one(propagator, population, space, rng)

@@ -96,7 +96,7 @@ class Space:
             Shape (genes,).
         """
         feasible = self.feasibility.sample(rng) if self.feasibility else None
-        return self._without_constants(self.draw(rng) if feasible is None else feasible)
+        return self.genome(self.draw(rng) if feasible is None else feasible)
 
     def sample_gene(self, index: int, rng: np.random.Generator, genome: Genome | None = None) -> float:
         """One gene, uniform over its range, or over what the others in the genome leave of it."""
@@ -240,7 +240,7 @@ class Space:
         if len(params) > len(genes) or any(name not in self.parameters for name in params):
             unknown = sorted(set(params) - set(self.names))
             raise ValueError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
-        genome = self._without_constants(genes)
+        genome = self.genome(genes)
         genome.flags.writeable = False
         return genome
 
@@ -298,7 +298,7 @@ class Space:
             whole[index] = gene
         return whole
 
-    def _without_constants(self, genes: Sequence[float]) -> Genome:
+    def genome(self, genes: Sequence[float]) -> Genome:
         """The genome of a gene for each parameter."""
         return np.array([genes[index] for index in self._searched] if self._has_constants else genes)
 

@@ -321,7 +321,9 @@ def test_a_file_that_is_there_is_not_downloaded(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize(("url", "problem"), [("file:///no/such/file", "No such file"), (None, "its MD5 checksum is 5d4")])
+@pytest.mark.parametrize(
+    ("url", "problem"), [("file:///no/such/file", "No such file"), (None, "its MD5 checksum is 5d4")]
+)
 def test_what_cannot_be_downloaded_is_named_and_nothing_of_it_stays(
     tmp_path: Path, source: str, url: str | None, problem: str
 ) -> None:
