@@ -12,6 +12,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,6 +22,7 @@ from evo.places import find_place, is_local
 
 _DEEPEST = 16  # Levels below which only the class of a thing counts.
 _MOST_THINGS = 20_000  # Of one objective; the same.
+_MOST_ENTRIES = 1_000  # Of a list or mapping of things that are not plain; of the others only the number counts.
 _READABLE = 64  # Entries of a list, characters of bytes: what is longer is told by its digest.
 _LONGEST_TEXT = 300
 _WRITTEN = (complex, range, slice, re.Pattern, types.GenericAlias)  # Their text tells all.
@@ -118,15 +120,20 @@ class Describer:
         return {"function": name, **parts, **self._mapping(given)}
 
     def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        return {
+        if len(value) > _MOST_ENTRIES and all(_plain(each)[1] for each in value.values()):
+            pairs = sorted(json_of([self.describe(key), _plain(each)[0]]) for key, each in value.items())
+            return {"length": len(value), "digest": digest("".join(pairs).encode())}
+        length = {"length": len(value)} if len(value) > _MOST_ENTRIES else {}
+        return length | {
             key if isinstance(key, str) else json_of(self.describe(key)): self.describe(each)
-            for key, each in value.items()
+            for key, each in islice(value.items(), _MOST_ENTRIES)
         }
 
     def _sequence(self, value: list[Any]) -> Any:
         if len(value) > _READABLE and all(isinstance(each, str | int | float | bool | None) for each in value):
             return {"length": len(value), "digest": digest(json_of([_plain(each)[0] for each in value]).encode())}
-        return [self.describe(each) for each in value]
+        length = [f"{len(value)} entries"] if len(value) > _MOST_ENTRIES else []
+        return length + [self.describe(each) for each in value[:_MOST_ENTRIES]]
 
     def _array(self, value: Any) -> Any:
         import numpy as np

@@ -193,6 +193,8 @@ WAYS: list[Callable[[Any], Any]] = [
     lambda centre: Distance(types.SimpleNamespace(centre=centre)),
     lambda centre: Distance(argparse.Namespace(centre=centre)),
     lambda centre: Distance(lambda params: centre),
+    lambda centre: Distance({number: number for number in range(2000)} | {1999: centre}),
+    lambda centre: Distance([Distance(0)] * 2000 * centre),
     lambda centre: operator.itemgetter(f"x{centre}"),
     lambda centre: Distance(Record(centre)),
     lambda centre: Distance(ChainMap({"a": centre}, {})),

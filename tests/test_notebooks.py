@@ -103,6 +103,9 @@ refuse("global", locked)
 refuse("argument", functools.partial(loss, trial=threading.Lock()))
 refuse("cell", make(threading.Lock()))
 refuse("thread", Locked(threading.Thread()))
+class OnGpu:
+    is_cuda, device = True, "cuda:0"
+refuse("tensor", Locked(OnGpu()))
 """
 NEIGHBOUR = """
 import os
@@ -185,6 +188,7 @@ def test_what_cannot_be_sent_is_named(cells: Launcher) -> None:
         ("file", "its attribute 'deep', the entry 'what', the entry 0", "_io.TextIOWrapper"),
         ("generator", "its attribute 'deep', the entry 'what', the entry 0", "builtins.generator"),
         ("global", "the global name 'LOCK'", "_thread.lock"),
+        ("tensor", "its attribute 'deep', the entry 'what', the entry 0", "__main__.OnGpu"),
         ("argument", "its argument 'trial'", "_thread.lock"),
         ("cell", "'centre' of make.<locals>.inner", "_thread.lock"),
     ):
