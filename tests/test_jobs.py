@@ -226,7 +226,7 @@ def test_trainings_of_minutes_stop_within_ten_seconds_of_a_signal_to_the_job(
 
 
 def test_a_search_stops_by_itself_before_its_job_has_to_end(slurm: Slurm, launcher: Launcher, folder: Path) -> None:
-    search = ["patient.py:endless", "--limits", "{x: [0.0, 1.0]}", "--grace", "42s", "--run-dir", "here"]
+    search = ["patient.py:endless", "--limits", "{x: [0.0, 1.0]}", "--grace", "32s", "--run-dir", "here"]
     job = slurm.submit(launcher, "--time=1", "jobs/one_node.sh", *search)
     assert slurm.wait(job) == 85, output(folder)
     assert slurm.facts(job)[0]["JobState"] == "FAILED"  # And not TIMEOUT.
