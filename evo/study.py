@@ -218,10 +218,10 @@ def _search(
     session = transport.gather(uuid.uuid4().hex)[0]
     with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
-        settings = together(transport, lambda: evaluator.open(plan.space.names))
+        together(transport, lambda: evaluator.open(plan.space.names))
         together(
             transport,
-            lambda: begin_study(study, settings, directory, screen) if transport.rank == 0 else None,
+            lambda: begin_study(study, evaluator.settings, directory, screen) if transport.rank == 0 else None,
         )
         number = worker.settings.rank
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)

@@ -216,12 +216,10 @@ class InlineEvaluator:
         self._threads = threads
         self._outcome: Outcome | None = None
         self._attempts = 0
+        self.settings: dict[str, Any] = {}  # What the objective depends on can be seen without this.
 
-    def open(self, names: Sequence[str]) -> dict[str, Any]:
+    def open(self, names: Sequence[str]) -> None:
         """Check that the objective takes the parameters of these names.
-
-        Returns:
-            Nothing: what it depends on can be seen without it.
 
         Raises:
             ValueError: It does not.
@@ -231,7 +229,6 @@ class InlineEvaluator:
         check = optional_method(self._objective, "check")
         if check:
             check(names)
-        return {}
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Evaluate, to the end."""

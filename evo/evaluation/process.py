@@ -72,7 +72,7 @@ class ProcessEvaluator:
         self._time_limit = time_limit
         self._names: Sequence[str] = ()
         self._parcel: Parcel | None = None
-        self._settings: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {}  # What an objective that was named depends on, see `evo.definition`.
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
@@ -85,14 +85,11 @@ class ProcessEvaluator:
         self._may_save = False
         self._ask_again = self._must_have_saved = math.inf
 
-    def open(self, names: Sequence[str]) -> dict[str, Any]:
+    def open(self, names: Sequence[str]) -> None:
         """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
 
         Args:
             names: The parameters that the objective must take.
-
-        Returns:
-            What an objective that was named depends on, see `evo.definition`; empty: nobody knows yet.
 
         Raises:
             ValueError: The objective cannot be loaded, or does not take the parameters.
@@ -103,7 +100,6 @@ class ProcessEvaluator:
             news = self._next_news()
             if isinstance(news, Outcome):
                 raise ValueError(f"{news.error}\n{news.traceback}".strip())
-        return self._settings
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -238,7 +234,7 @@ class ProcessEvaluator:
             if news.refusal:
                 return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
-            self._settings = news.settings
+            self.settings = news.settings
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 

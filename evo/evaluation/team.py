@@ -26,11 +26,12 @@ _LONGER_THAN_ANY = 10
 class Evaluator(Protocol):
     """What evaluates on one rank; see `evo.search.Evaluator`."""
 
-    def open(self, names: Sequence[str]) -> dict[str, Any]:
-        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the objective depends on, once it is open, if that cannot be seen in the rank; or else empty."""
 
-        Returns what the objective depends on if only this has found it out, see `evo.definition`.
-        """
+    def open(self, names: Sequence[str]) -> None:
+        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Begin to evaluate."""
@@ -214,6 +215,11 @@ class TeamEvaluator:
         self.hurry = evaluator.hurry  # The other ranks get the signal as well.
         self.test = evaluator.test
         self.close = evaluator.close
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See `Evaluator`."""
+        return self._evaluator.settings
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Begin to evaluate, on all ranks."""
