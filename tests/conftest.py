@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import Ended, Launcher
+from helpers import Ended, Launcher, RunOnce, run_once
 from ranks import start_ranks, why_no_fault_tolerance
 from slurm import Slurm, running_slurm, why_not
 
@@ -26,19 +23,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
-
-
-@dataclass(frozen=True)
-class MainJob:
-    """The main job on two ranks, one network on each.
-
-    Args:
-        ended: How it ended.
-        folder: Where it was started.
-    """
-
-    ended: Ended
-    folder: Path
 
 
 @pytest.fixture
@@ -78,20 +62,14 @@ def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
 
 
 @pytest.fixture(scope="session")
-def main_job(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> MainJob:
-    """The main job, short; run once, by whichever process of pytest needs it first."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder, said = shared / "main-job", shared / "main-job.json"
-    with (shared / "main-job.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not said.exists():
-            folder.mkdir(exist_ok=True)
-            command = ["-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug"]
-            with contextlib.closing(Launcher(folder)) as launcher:
-                ended = launcher.finish(start_ranks(launcher, mpirun_command, 2, *command), 200)
-            said.write_text(json.dumps([ended.status, ended.out, ended.err]))
-    return MainJob(Ended(*json.loads(said.read_text())), folder)
+def main_job(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> RunOnce:
+    """The main job, short, on two ranks, one network on each."""
+
+    def run(launcher: Launcher) -> Ended:
+        command = ["-m", "evo.run", "--generations", "1", "--evaluate", "process", "--debug"]
+        return launcher.finish(start_ranks(launcher, mpirun_command, 2, *command), 200)
+
+    return run_once(tmp_path_factory, "main-job", run)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
+import json
 import math
 import os
 import signal
@@ -14,7 +16,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import pytest
 
 T = TypeVar("T")
 
@@ -179,6 +184,40 @@ def call(*arguments: str) -> Ended:
         except SystemExit as exit:
             status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
     return Ended(status, out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class RunOnce:
+    """What was run once for several tests.
+
+    Args:
+        ended: How it ended.
+        folder: Where it was run.
+    """
+
+    ended: Ended
+    folder: Path
+
+
+def run_once(temporary: pytest.TempPathFactory, name: str, run: Callable[[Launcher], Ended]) -> RunOnce:
+    """Run something that takes long once, even where several processes run tests: the first one that needs it.
+
+    Args:
+        temporary: The fixture `tmp_path_factory`.
+        name: Of the folder.
+        run: Runs it.
+    """
+    base = temporary.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, said = shared / name, shared / f"{name}.json"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            folder.mkdir(exist_ok=True)
+            with contextlib.closing(Launcher(folder)) as launcher:
+                ended = run(launcher)
+            said.write_text(json.dumps([ended.status, ended.out, ended.err]))
+    return RunOnce(Ended(*json.loads(said.read_text())), folder)
 
 
 def make_environment(folder: Path, mpirun_command: str) -> Path:

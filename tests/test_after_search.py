@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Ended, Launcher, call, wait_until
+from helpers import Ended, Launcher, RunOnce, call, wait_until
 
 import evo
 import evo.aftermath.figures
@@ -370,7 +370,9 @@ def test_an_objective_without_a_test_is_told_how_to_have_one(launcher: Launcher,
 
 @pytest.mark.slow
 @pytest.mark.mpi
-def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(launcher: Launcher, main_job: Any) -> None:
+def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(
+    launcher: Launcher, main_job: RunOnce
+) -> None:
     shutil.copytree(main_job.folder, launcher.folder, dirs_exist_ok=True)
     (launcher.folder / "baseline.yaml").write_text("{conv_layers: 1, channels: 4, lr: 0.01}\n")
     ended = evo_command(launcher, "test", "runs/digits", "--baseline", "baseline.yaml")

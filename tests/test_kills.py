@@ -104,7 +104,7 @@ def kill(launcher: Launcher, process: subprocess.Popen[str], victim: str, rng: r
         outlived = wait_for_ends([rank], of_each[rank])
     else:
         process.kill()
-    wait_until(lambda: not find_ranks(launcher), 20)
+    wait_until(lambda: not find_ranks(launcher), 60)  # Which may not even have begun, on a busy machine.
     return max(outlived, wait_for_ends([process.pid, *ranks.values()], launcher.survivors()))
 
 

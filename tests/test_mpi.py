@@ -13,12 +13,11 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import journals
 import mistakes
 import pytest
-from helpers import Ended, Launcher, wait_until
+from helpers import Ended, Launcher, RunOnce, wait_until
 from ranks import start_ranks
 
 from evo.events import Finished
@@ -489,7 +488,7 @@ def test_a_long_conclusion_lets_all_ranks_leave(mpirun: MpiRun, folder: Path) ->
 
 
 @pytest.mark.slow
-def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(main_job: Any) -> None:
+def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(main_job: RunOnce) -> None:
     ended, folder = main_job.ended, main_job.folder
     assert (ended.status, ended.err) == (0, "")
     tested = r"^the best candidate, ([01])-0, on the test set, from its saved weights: .*test_acc ([.0-9]+)"

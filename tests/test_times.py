@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial
+from helpers import FakeTrial, RunOnce
 from lightning.pytorch.profilers import SimpleProfiler
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -247,7 +247,7 @@ def test_an_objective_may_measure_what_it_likes_and_a_run_tells_all_of_it(tmp_pa
 
 
 @pytest.mark.mpi
-def test_a_study_of_trainings_says_where_its_time_went(main_job: Any) -> None:
+def test_a_study_of_trainings_says_where_its_time_went(main_job: RunOnce) -> None:
     assert main_job.ended.status == 0, main_job.ended.err
     out = main_job.ended.out
     (line,) = [line for line in out.splitlines() if line.startswith("where the time went: loading ")]

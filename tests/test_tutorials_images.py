@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from datafiles.folders import read_folders, write_small_folders
-from helpers import Launcher
+from helpers import Ended, Launcher, run_once
 from PIL import Image
 from ranks import start_ranks
 from torch import nn
@@ -258,14 +258,13 @@ def test_missing_data_is_one_message_before_anything_is_searched(
 @pytest.fixture(scope="module")
 def smoke_test(tmp_path_factory: pytest.TempPathFactory, mpirun_command: str) -> SimpleNamespace:
     """The smoke test on two ranks that train together: `out`, what it printed, and `run`, its run directory."""
-    folder = tmp_path_factory.mktemp("smoke")
-    launcher = Launcher(folder)
-    options = ["--smoke-test", "--run-dir", "run", "--ranks-per-worker", "2"]
-    process = start_ranks(launcher, mpirun_command, 2, SCRIPT, *options, **NO_NETWORK)
-    try:
-        ended = launcher.finish(process, 200)
-    finally:
-        launcher.close()
+
+    def run(launcher: Launcher) -> Ended:
+        options = ["--smoke-test", "--run-dir", "run", "--ranks-per-worker", "2"]
+        return launcher.finish(start_ranks(launcher, mpirun_command, 2, SCRIPT, *options, **NO_NETWORK), 200)
+
+    once = run_once(tmp_path_factory, "images", run)
+    ended, folder = once.ended, once.folder
     assert ended.status == 0, f"{ended.out}\n{ended.err}"
     assert {file.name for file in folder.iterdir()} == {"run"}
     return SimpleNamespace(out=ended.out, run=folder / "run")
