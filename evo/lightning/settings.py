@@ -71,7 +71,7 @@ class Settings(Part):
 
 
 def in_folder(value: Any, folder: str) -> Any:
-    """A logger's section, or a list of such, with a folder as its save_dir unless it says another one.
+    """A logger's section or import path, or a list of such, with a folder as its save_dir unless it says another one.
 
     Args:
         value: What a trainer has as its logger.
@@ -79,6 +79,8 @@ def in_folder(value: Any, folder: str) -> Any:
     """
     if isinstance(value, list | tuple):
         return [in_folder(each, folder) for each in value]
+    if isinstance(value, str):
+        value = {CLASS_PATH: value}
     if not is_section(value):
         return value
     arguments = value.get(INIT_ARGS) or {}
