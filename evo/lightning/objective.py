@@ -294,7 +294,7 @@ def _remove_leftovers(trial: Trial) -> None:
     that calls the objective has written before.
     """
     own = re.compile(rf"output(-\d+)?\.log|{re.escape(meeting_file(trial).name)}|{_RECORDS}")
-    for path in trial.folder.iterdir():
+    for path in trial.folder.glob("*"):  # It need not exist.
         is_new = trial.found is not None and trial.found.get(path.name) != path.lstat().st_mtime_ns
         if is_new or own.fullmatch(path.name):
             continue
