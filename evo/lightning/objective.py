@@ -29,7 +29,7 @@ from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.stacked import Place, keep_stacked
 from evo.lightning.state import SaveState
-from evo.lightning.trainers import Seat, make_trainer
+from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.lightningcli import settle_trainer
 from evo.objectives import Trial
 
@@ -211,7 +211,8 @@ class LightningObjective:
             module, data = self._build(shares, trial)
             predictions = [Predictions()] if trial.results else []
             callbacks: list[L.Callback] = [KeepSigterm(), *predictions]
-            trainer, profiler = make_trainer(self._blueprint, shares, Seat(trial.folder), callbacks, logger=False)
+            logger = SilentLogger(trial.folder)
+            trainer, profiler = make_trainer(self._blueprint, shares, Seat(trial.folder), callbacks, logger)
             with profiler.ended():
                 # The file is this individual's own: it may hold more than weights.
                 results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=False)

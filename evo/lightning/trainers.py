@@ -12,8 +12,10 @@ import lightning as L
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
+from typing_extensions import override
 
 from evo.lightning.activities import Activities, make_profiler
 from evo.lightning.blueprint import Blueprint, Shares
@@ -45,6 +47,24 @@ class Seat:
     size: int = 1
 
 
+@final
+class SilentLogger(DummyLogger):
+    """In place of the loggers of a training, where only its test is run: code that logs by `self.logger` runs as well.
+
+    Args:
+        folder: Of the individual; `trainer.log_dir` says so.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    @property
+    @override
+    def save_dir(self) -> str:
+        return str(self._folder)
+
+
 def make_trainer(
     blueprint: Blueprint, shares: Shares, seat: Seat, callbacks: Sequence[L.Callback], logger: Logger | bool
 ) -> tuple[L.Trainer, Activities]:
@@ -55,7 +75,7 @@ def make_trainer(
         shares: Its parts and their parameters.
         seat: Which process this is, and where it writes.
         callbacks: Those before the user's.
-        logger: Unless the user has one.
+        logger: Unless the user has one, or wants none. A silent one takes the place of the user's.
 
     Raises:
         ValueError: An argument does not fit; or whatever the Trainer raises.
@@ -69,6 +89,8 @@ def make_trainer(
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         plugins.append(WholeFiles(seat.folder))
     settings = DEFAULT_SETTINGS | {"logger": logger, "devices": 1} | _spread(given, seat.size)
+    if isinstance(logger, SilentLogger) and settings["logger"] is not False:
+        settings["logger"] = logger
     if any(isinstance(callback, ProgressBar) for callback in all_callbacks):
         settings["enable_progress_bar"] = True
     own: dict[str, Any] = {"callbacks": all_callbacks, "plugins": plugins, "profiler": profiler}
