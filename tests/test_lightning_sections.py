@@ -265,7 +265,7 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
         (
             {},
             {"trainer": {**TRAINER, "gradient_clip": 1}},
-            ["'trainer.gradient_clip'", "mean trainer.gradient_clip_v"],
+            ["trainer has the argument 'gradient_clip'", "mean trainer.gradient_clip_v"],
         ),
         ({}, {"trainer": {**TRAINER, "max_epochs": 0}}, ["max_epochs is 0: it must be at least 1"]),
         (
@@ -289,6 +289,11 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
             {},
             {"trainer": {**TRAINER, "limit_val_batches": 1.5}},
             ["trainer cannot be made: ", "value 1.5 for limit_val"],
+        ),
+        (
+            {"trainer.max_epochs": (1, 2)},
+            {"trainer": {"logger": False, "check_val_every_n_epoch": 3}},
+            ["check_val_every_n_epoch to 3, but max_epochs is"],
         ),
         ({}, {"early_stopping": {"mode": "upward"}}, ["early_stopping cannot be made: ", "got upward"]),
         ({"model.init_args.lr": (0.1, 0.2)}, {}, ["'model.init_args.lr' is searched twice"]),

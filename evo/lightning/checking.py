@@ -16,6 +16,7 @@ from evo.lightning.data import same_random_numbers
 from evo.lightning.environment import quiet
 from evo.lightning.making import told
 from evo.lightning.parts import Absent, Constructor
+from evo.lightning.reports import check_validations
 from evo.lightning.signatures import SectionError
 from evo.lightning.trainers import Seat, make_trainer
 
@@ -77,7 +78,8 @@ def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:
     doing = ["trainer"]
     try:
         with same_random_numbers(), quiet(0), tempfile.TemporaryDirectory() as folder:
-            make_trainer(blueprint, shares, Seat(Path(folder)), [], logger=False)
+            trainer, _ = make_trainer(blueprint, shares, Seat(Path(folder)), [], logger=False)
+            check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
             doing.append("early_stopping")
             EarlyStopping(**{"monitor": blueprint.monitor} | blueprint.settings(shares, "early_stopping"))
             _make_module_and_data(blueprint, shares, doing)

@@ -8,7 +8,7 @@ from typing import Any, final
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.parts import Part, find_value, without_classes
 from evo.lightning.signatures import find_any, takes
-from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, has_section, is_plain, is_section
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_taken, has_section, is_plain, is_section
 
 
 @final
@@ -40,7 +40,9 @@ class Settings(Part):
         return self._dropped
 
     def check(self, names: Collection[str]) -> None:
-        for name in (*self._given, *names):
+        for name in self._given:
+            check_taken(self._owner, self._given, name, self.name, f"{self.name}.{name}", fixed=True)
+        for name in names:
             if name.partition(".")[0] not in self._takes:
                 self._refuse(name)
         Tree(self.name, self._owner, self._given).put(without_classes(names))
