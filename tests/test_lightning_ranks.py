@@ -92,8 +92,10 @@ def train_all(folder: Path, rank: int) -> None:
         patience = PATIENCE if model in (NeverComes, NeverGoesBack, WaitsElsewhere) else 120.0
         trial = FakeTrial(folder / model.__name__, rank=rank, size=2, collective_timeout=patience)
         trial.folder.mkdir(parents=True, exist_ok=True)
-        (trial.folder / f"{rank}.ready").touch()
-        wait_until(lambda: (trial.folder / f"{1 - rank}.ready").exists(), 120)  # noqa: B023
+        # Beside the folder: what an attempt finds in it, it takes for leftovers.
+        ready = [folder / f"{model.__name__}-{each}.ready" for each in (0, 1)]
+        ready[rank].touch()
+        wait_until(ready[1 - rank].exists, 120)
         began = time.monotonic()
         try:
             loss = LightningObjective(model, Two, max_epochs=1, trainer={"accelerator": "cpu"})({}, trial)

@@ -146,6 +146,9 @@ def test_ranks_that_srun_started_alone_are_told_how_to_start_them() -> None:
     assert why_not_one_world(1, {"SLURM_STEP_NUM_TASKS": "1"}) == ""
     assert why_not_one_world(1, {}) == ""
     assert why_not_one_world(1, {**slurm, "OMPI_COMM_WORLD_SIZE": "1"}) == ""  # mpirun -n 1 in a larger job.
+    mpirun = {"OMPI_COMM_WORLD_SIZE": "4"}
+    assert why_not_one_world(1, mpirun).startswith("mpirun started 4 ranks, but each is alone: it has ended, or")
+    assert why_not_one_world(4, mpirun) == ""
 
 
 # Whole searches.

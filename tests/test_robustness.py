@@ -74,6 +74,31 @@ def test_no_rank_outlives_a_killed_mpirun_however_long_its_loss(
     wait_until(lambda: not any(is_alive(int(rank.stem)) for rank in ranks), seconds=5)
 
 
+STARTS_LATE = """
+import os, sys, time
+from pathlib import Path
+Path(f"{os.getpid()}.pid").touch()
+while not Path("go").exists():
+    time.sleep(0.01)
+from evo.run import main
+sys.exit(main(["sphere", "--generations", "100000", "--run-dir", "here"]))
+"""
+
+
+@pytest.mark.mpi
+def test_no_rank_searches_alone_whose_mpirun_was_killed_before_it_connects(
+    launcher: Launcher, folder: Path, mpirun_command: str
+) -> None:
+    (folder / "late.py").write_text(STARTS_LATE)
+    mpirun = start_ranks(launcher, mpirun_command, 2, "late.py")
+    ranks = wait_until(lambda: len(list(folder.glob("*.pid"))) == 2 and list(folder.glob("*.pid")))
+    mpirun.kill()
+    mpirun.wait(10)
+    (folder / "go").touch()
+    wait_until(lambda: not any(is_alive(int(rank.stem)) for rank in ranks), seconds=30)
+    assert not (folder / "here").exists()
+
+
 def test_what_an_evaluation_has_started_ends_with_a_killed_rank(launcher: Launcher, folder: Path) -> None:
     options = ["--limits", LIMITS, "--evaluate", "process", "--run-dir", "here"]
     rank = launcher.start(sys.executable, "-m", "evo.run", "losses.py:starts_others", *options)

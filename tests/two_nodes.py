@@ -8,6 +8,7 @@ are those of the machine, so a test sees and kills processes by their id, and fo
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,14 +56,15 @@ def why_not(mpirun_command: str) -> str:
     if not (match := re.search(r"\(Open MPI\) (\d+)", version)) or int(match[1]) < 5:
         return f"two nodes on one machine need Open MPI 5 or newer, which {mpirun_command} is not"
     trial = _host(0)
-    try:
-        _ip("netns", "add", trial)
-        _ip("-n", trial, "link", "add", _CABLE, "type", "veth", "peer", "name", "peer")
-        _ip("netns", "exec", trial, "unshare", "--uts", "hostname", trial)
-    except OSError as error:
-        return f"this machine does not permit what two nodes need: {error}"
-    finally:
-        _remove(trial)
+    with _alone():
+        try:
+            _ip("netns", "add", trial)
+            _ip("-n", trial, "link", "add", _CABLE, "type", "veth", "peer", "name", "peer")
+            _ip("netns", "exec", trial, "unshare", "--uts", "hostname", trial)
+        except OSError as error:
+            return f"this machine does not permit what two nodes need: {error}"
+        finally:
+            _remove(trial)
     return ""
 
 
@@ -169,10 +172,11 @@ def two_nodes(launcher: Launcher, mpirun_command: str) -> Iterator[TwoNodes]:
         launcher: Starts what runs on them, in its folder.
         mpirun_command: The mpirun of Open MPI 5 or newer.
     """
-    _remove_abandoned()
     hosts = (_host(1), _host(2))
     addresses = dict(zip(hosts, ("10.23.45.1", "10.23.45.2"), strict=True))  # Seen from nowhere else.
     with contextlib.ExitStack() as ending:
+        ending.enter_context(_alone())
+        _remove_abandoned()
         for host in hosts:
             ending.callback(_remove, host)
             _ip("netns", "add", host)
@@ -189,6 +193,14 @@ def two_nodes(launcher: Launcher, mpirun_command: str) -> Iterator[TwoNodes]:
         agent.write_text(_AGENT.format(hosts=shlex.quote(str(known))))
         agent.chmod(0o755)
         yield TwoNodes(launcher, mpirun_command, hosts, agent)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other process of tests has nodes: `ip netns` does not bear two that change them at once."""
+    with (Path(tempfile.gettempdir()) / "evo-two-nodes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _host(number: int) -> str:

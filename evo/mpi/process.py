@@ -69,12 +69,16 @@ def is_launched(environment: Mapping[str, str]) -> bool:
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
-    """Why the ranks that srun started did not find each other; empty when they did.
+    """Why the ranks that srun or mpirun started did not find each other; empty when they did.
 
     Args:
         size: Number of ranks in this world.
         environment: Environment variables.
     """
+    started = int(environment.get("OMPI_COMM_WORLD_SIZE", "1"))
+    if size == 1 and started > 1:
+        # As a rank is that comes to MPI when its mpirun has been killed: it must not search on by itself.
+        return f"mpirun started {started} ranks, but each is alone: it has ended, or is not of the MPI that mpi4py uses"
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
     if size == 1 and tasks > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
         return f"srun started {tasks} tasks, but each is alone: start them with srun --mpi=pmix, or with mpirun"
