@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from evo.limits import Choice
 from evo.space import Space
+from evo.values import identical
 
 _MOST = 200  # Points.
+_NEAR = 3  # Points towards which one is moved that violates the constraints.
 _TRIES = 2000  # Random points among which one is looked for that shows what is still missing.
 
 
 def example_points(space: Space) -> list[dict[str, Any]]:
     """Few points that together have every value of every choice, and every parameter.
 
-    The first has the lowest numbers, the second the highest ones.
+    The first has the lowest numbers, the second the highest ones. Where constraints forbid such a point, one
+    that fulfils them takes its place, and what no such point shows is left out.
 
     Args:
         space: What is searched.
 
     Returns:
-        At least one; no more than 200, whatever there is to show.
+        At least one, unless nothing fulfils the constraints; no more than 200, whatever there is to show.
 
     Example:
         >>> example_points(Space({"layers": (1, 3), "activation": ("relu", "tanh")}))
@@ -40,8 +43,18 @@ def example_points(space: Space) -> list[dict[str, Any]]:
     points: list[dict[str, Any]] = []
 
     def add(places: Sequence[int]) -> None:
-        point = space.complete(_genome(space, names, places, counts), rng)
-        shown = missing.intersection((name, place) for name, place in zip(names, places, strict=True) if name in point)
+        genome = _genome(space, names, places, counts)
+        asked = space.complete(genome, rng)
+        point = asked if space.allows(asked) else _instead(space, genome, points, rng)
+        if point is None:
+            return
+        # A number may have no feasible end: whatever it is shows it.
+        shown = missing.intersection(
+            (name, place)
+            for name, place in zip(names, places, strict=True)
+            if name in point
+            and (not isinstance(space.parameters[name], Choice) or identical(point[name], asked.get(name, ...)))
+        )
         if (shown or not points) and len(points) < _MOST:
             missing.difference_update(shown)
             points.append(point)
@@ -53,6 +66,15 @@ def example_points(space: Space) -> list[dict[str, Any]]:
             break
         add([int(rng.integers(count)) for count in counts])
     return points
+
+
+def _instead(
+    space: Space, genome: Any, points: Sequence[Mapping[str, Any]], rng: np.random.Generator
+) -> dict[str, Any] | None:
+    """A point near one that violates the constraints, or else any; None when none was found that fulfils them."""
+    point = space.repair(genome, [space.encode(other) for other in points[-_NEAR:]], rng)
+    point = space.complete(space.sample(rng), rng) if point is None else point
+    return point if space.allows(point) else None
 
 
 def _genome(space: Space, names: Sequence[str], places: Sequence[int], counts: Sequence[int]) -> Any:

@@ -63,6 +63,31 @@ def test_there_are_at_least_one_and_at_most_200(limits: dict[str, Any]) -> None:
     assert 1 <= len(example_points(Space(limits))) <= 200
 
 
+@pytest.mark.parametrize(
+    ("limits", "constraints"),
+    [
+        (OPTIMIZERS, ["optimizer != 'lbfgs' or batch == 64", "lr * batch <= 1"]),
+        ({f"x{place}": (0.0, 1.0) for place in range(5)}, [f"x{place} < x{place + 1}" for place in range(4)]),
+        ({"layers": (1, 9), "skip": evo.Int(1, "layers"), "kind": ("a", "b")}, ["kind == 'a' or skip < layers"]),
+        ({"x": (1, 100), "y": (1, 100), "kind": ("a", "b", "c")}, ["x * y == 91"]),
+    ],
+)
+def test_every_point_fulfils_the_constraints_and_all_choices_that_can_be_are_shown(
+    limits: dict[str, Any], constraints: list[str]
+) -> None:
+    space = Space(limits, constraints)
+    points = example_points(space)
+    assert all(map(space.allows, points))
+    assert len(points) < 12
+    for name, parameter in space.parameters.items():
+        assert len(shown(points, name)) >= (len(parameter.values) if isinstance(parameter, evo.Choice) else 1)
+
+
+def test_a_choice_that_the_constraints_rule_out_is_left_out() -> None:
+    points = example_points(Space({"x": (0, 9), "kind": ("a", "b")}, ["kind == 'a'"]))
+    assert points == [{"x": 0, "kind": "a"}, {"x": 9, "kind": "a"}]
+
+
 class Checked:
     """An objective that says what it was checked with."""
 
@@ -85,14 +110,14 @@ def test_the_check_of_an_objective_gets_the_points_if_it_asks_for_them() -> None
     assert by_name.seen == ["x"]
     assert check_objective(abs, ["x"], []) == []
     inline = InlineEvaluator(Checked(), lambda identity: Path(), {})
-    assert inline.open(["x"], [{"x": 1}]) == ["['x'] 1"]
+    assert inline.open(["x"], [{"x": 1}]).notes == ["['x'] 1"]
     inline.close()
 
 
 def test_what_the_check_in_a_child_remarks_reaches_the_rank(tmp_path: Path) -> None:
     child = ProcessEvaluator(Checked(), lambda identity: tmp_path, dict(os.environ))
     try:
-        assert child.open(["x"], [{"x": 1}, {"x": 2}, {"x": 3}]) == ["['x'] 3"]
+        assert child.open(["x"], [{"x": 1}, {"x": 2}, {"x": 3}]).notes == ["['x'] 3"]
     finally:
         child.close()
 

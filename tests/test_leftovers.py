@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from evo.evaluation.inline import RunningTrial
 from evo.lightning import LightningObjective
+from evo.lightning.group import forget_meetings
 from evo.lightning.objective import _remove_leftovers
 
 
@@ -57,6 +58,12 @@ def test_what_is_printed_the_meeting_of_this_attempt_and_evos_records_stay(folde
     leave(folder, *kept, "meeting-a.b-2", "meeting-aXb-3", "output.log.1", "my-output.log", "test.json")
     _remove_leftovers(FakeTrial(folder, session="a.b", attempt=3))
     assert names(folder) == kept
+
+
+def test_meetings_of_earlier_sessions_are_forgotten_and_others_are_not(folder: Path) -> None:
+    leave(folder, "meeting-a.b-2", "meeting-older-1")
+    forget_meetings(FakeTrial(folder, session="a.b", attempt=3))
+    assert {path.name for path in folder.iterdir() if path.name.startswith("meeting-")} == {"meeting-a.b-2"}
 
 
 def test_what_a_function_around_the_objective_has_just_written_stays(folder: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_metric_that_never_came_is_an_error_that_says_which_did_and_where(tria
 def test_a_metric_of_validation_steps_alone_is_kept_from_callbacks_by_lightning_and_the_error_says_so(
     trial: FakeTrial,
 ) -> None:
-    with pytest.raises(ValueError, match=r"did not log 'score'.*logged in validation with on_epoch=False"):
+    with pytest.raises(ValueError, match=r"did not log 'score'.*logged for steps of validations, .* on_epoch=True"):
         objective(InValidationSteps)({}, trial)
 
 

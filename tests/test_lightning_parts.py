@@ -69,6 +69,14 @@ def test_what_nobody_takes_by_name_goes_to_whoever_takes_any() -> None:
         shares({"depth": 3}, Constructor("model", Net), Constructor("data", Untyped))
 
 
+@pytest.mark.parametrize("names", [["model.lr", "model.init_args.lr"], ["lr", "model.lr"], ["data.any", "any"]])
+def test_two_names_of_one_argument_are_an_error_where_an_individual_has_both(names: list[str]) -> None:
+    parts = Constructor("model", Net), Constructor("data", Anything)
+    with pytest.raises(ValueError, match=f"'{names[1]}' is searched twice"):
+        shares(dict.fromkeys(names), *parts)
+    share_out(dict.fromkeys(names), parts, [], at_once=False)
+
+
 @pytest.mark.parametrize("model", [Net, NET, {"class_path": NET}, {"class_path": NET, "init_args": {"lr": 0.5}}])
 def test_a_dotted_name_that_the_part_does_not_take_is_an_error_that_lists_what_it_takes(model: Any) -> None:
     part = make_part("model", model)
@@ -103,7 +111,7 @@ def test_a_section_within_a_section_is_made_first_and_may_be_searched() -> None:
         ("Net", "model 'Net' is neither module.Class nor path/to/file.py:Class"),
         (f"{HERE}.Absent", "model test_lightning_parts:Absent: test_lightning_parts has no 'Absent'"),
         ("no_such_module.Net", "there is no module 'no_such_module'"),
-        (f"{HERE}.NET", "is 'test_lightning_parts.Net' and no class"),
+        (f"{HERE}.NET", "is a str and no class"),
         ({"class_path": NET, "init_args": {"depth": 2}}, "model has the argument 'depth', which Net does not take"),
         (3, "model is 3: give a class, a function that makes one, or a class_path section"),
     ],
@@ -137,7 +145,7 @@ def test_settings_are_copied_made_from_their_sections_and_overwritten_by_paramet
     assert [type(each) for each in made["callbacks"]] == [LearningRateMonitor]
     assert part.make({})["callbacks"][0] is not made["callbacks"][0]
     assert given == {"gradient_clip_val": 1.0, "callbacks": callbacks}
-    with pytest.raises(ValueError, match=r"No constructor takes 'early_stopping\.patients'\. EarlyStopping takes: mon"):
+    with pytest.raises(ValueError, match=r"early_stopping has the argument 'patients'.* mean early_stopping\.patience"):
         Settings("early_stopping", EarlyStopping, {"patients": 3}).check([])
 
 
@@ -154,5 +162,6 @@ def test_a_logger_without_a_place_writes_into_the_individuals_folder(tmp_path: P
     logger = part.make({"logger": in_folder(section, str(tmp_path))})["logger"]
     assert isinstance(logger, CSVLogger)
     assert logger.save_dir == str(tmp_path)
+    assert in_folder("CSVLogger", "logs") == {"class_path": "CSVLogger", "init_args": {"save_dir": "logs"}}
     elsewhere = {**section, "init_args": {"save_dir": "elsewhere"}}
     assert in_folder([elsewhere, True], str(tmp_path)) == [elsewhere, True]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -264,7 +265,7 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
         (
             {},
             {"trainer": {**TRAINER, "gradient_clip": 1}},
-            ["'trainer.gradient_clip'", "mean trainer.gradient_clip_v"],
+            ["trainer has the argument 'gradient_clip'", "mean trainer.gradient_clip_v"],
         ),
         ({}, {"trainer": {**TRAINER, "max_epochs": 0}}, ["max_epochs is 0: it must be at least 1"]),
         (
@@ -277,6 +278,25 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
             {"trainer": {**TRAINER, "callbacks": {"class_path": "LearningRateMonitor", "init_args": {"logging": 3}}}},
             ["trainer.callbacks has the argument 'logging'", "mean trainer.callbacks.logging_interval?"],
         ),
+        (
+            {},
+            {"trainer": {**TRAINER, "callbacks": [{"class_path": "ModelCheckpoint", "init_args": {"save_top_k": -3}}]}},
+            ["trainer.callbacks.0 cannot be made: ModelCheckpoint: MisconfigurationException: Invalid value"],
+        ),
+        ({}, {"trainer": {**TRAINER, "accelerator": "abacus"}}, ["trainer cannot be made: ", "accelerator='abacus'"]),
+        ({}, {"trainer": {**TRAINER, "strategy": "dpp"}}, ["trainer cannot be made: ", "strategy='dpp'"]),
+        (
+            {},
+            {"trainer": {**TRAINER, "limit_val_batches": 1.5}},
+            ["trainer cannot be made: ", "value 1.5 for limit_val"],
+        ),
+        (
+            {"trainer.max_epochs": (1, 2)},
+            {"trainer": {"logger": False, "check_val_every_n_epoch": 3}},
+            ["check_val_every_n_epoch to 3, but max_epochs is"],
+        ),
+        ({}, {"early_stopping": {"mode": "upward"}}, ["early_stopping cannot be made: ", "got upward"]),
+        ({"model.init_args.lr": (0.1, 0.2)}, {}, ["'model.init_args.lr' is searched twice"]),
         ({}, {"early_stopping": {"patience": "long"}}, ["early_stopping.patience: expected int, got long"]),
         ({}, {"trainer_class": "lightning.pytorch.Nope"}, ["trainer_class", "no 'Nope'"]),
         ({}, {"data": None}, ["no section data, and Net has no train_dataloader"]),
@@ -305,6 +325,31 @@ def test_a_mistake_is_found_before_the_search_and_named_with_its_place(
     for word in words:
         assert word in message
     assert not os.listdir()
+
+
+class Odd(Net):
+    def __init__(self, lr: float = 0.1, weights: Any = np.ones(2)) -> None:  # noqa: B008
+        super().__init__(lr)
+        self.weights = weights
+
+
+class Renames(Net):
+    def __init__(self, kind: str = "a") -> None:
+        super().__init__()
+        try:
+            {"b": 1}[kind]
+        except KeyError:
+            raise ValueError("there is only b") from None
+
+
+def test_a_default_that_cannot_be_compared_is_the_constructors() -> None:
+    made = build({"model.lr": 0.3}, model=section("Odd"))
+    assert (made.lr, made.weights.tolist()) == (0.3, [1, 1])
+
+
+def test_the_last_word_of_a_constructor_counts() -> None:
+    holder = section("Net", anything=None, blocks=[section("Renames")])
+    assert "model cannot be made: Net: ValueError: there is only b" in refused({"model.lr": (0.1, 0.2)}, model=holder)
 
 
 def test_what_some_parameters_make_impossible_is_no_mistake_and_what_all_do_is() -> None:

@@ -76,7 +76,7 @@ class Blueprint:
         Raises:
             ValueError: Nobody takes one of them, or a section is malformed.
         """
-        return self._shares({_short(name): value for name, value in params.items()}, _SECTIONS)
+        return self._shares(params, _SECTIONS)
 
     def share_names(self, names: Collection[str]) -> Shares:
         """The same for names whose values are not known; parts whose class is searched take everything.
@@ -84,8 +84,8 @@ class Blueprint:
         Raises:
             ValueError: Nobody takes one of them, or a section is malformed.
         """
-        names = list(map(_short, names))
-        return self._shares(dict.fromkeys(names), [name for name in _SECTIONS if f"{name}.class_path" not in names])
+        known = [name for name in _SECTIONS if f"{name}.class_path" not in map(_short, names)]
+        return self._shares(dict.fromkeys(names), known, at_once=False)
 
     def check_length(self, names: Collection[str]) -> None:
         """Make sure that something says how long a training may last.
@@ -176,10 +176,12 @@ class Blueprint:
                 made[name] = before = part.make({**params, **linked}, before)
         set_optimizers(made["model"], made["optimizer"], made.get("lr_scheduler"), self.monitor)
 
-    def _shares(self, params: Mapping[str, Any], known: Collection[str]) -> Shares:
+    def _shares(self, params: Mapping[str, Any], known: Collection[str], *, at_once: bool = True) -> Shares:
+        classes = {_short(name): value for name, value in params.items() if _short(name).endswith(".class_path")}
+        classes = {place: classes.get(place, ...) for place in (f"{name}.class_path" for name in _SECTIONS)}
         parts: dict[str, Part] = {}
         for name in _SECTIONS:
-            path = params.get(f"{name}.class_path", ...)
+            path = classes[f"{name}.class_path"]
             if name not in known:
                 parts[name] = Constructor(name, _takes_any)
             elif path is None:
@@ -190,10 +192,10 @@ class Blueprint:
             raise ValueError("there is a section lr_scheduler, but no section optimizer that it is for: add one")
         parts["trainer"] = Settings("trainer", self.make_trainer, self.trainer)
         parts["early_stopping"] = Settings("early_stopping", EarlyStopping, self.early_stopping)
-        others = {name: value for name, value in params.items() if name not in {f"{part}.class_path" for part in parts}}
+        others = {name: value for name, value in params.items() if _short(name) not in classes}
         anywhere = [parts["model"], parts["data"]]
         dotted: Sequence[Part] = [part for part in parts.values() if part not in anywhere]
-        shares = share_out(others, anywhere, dotted)
+        shares = share_out(others, anywhere, dotted, at_once=at_once)
         return {part.name: (part, share) for part, share in zip([*anywhere, *dotted], shares, strict=True)}
 
 

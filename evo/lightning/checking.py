@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping
 
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
 from evo.lightning.data import same_random_numbers
+from evo.lightning.environment import quiet
 from evo.lightning.making import told
 from evo.lightning.parts import Absent, Constructor
+from evo.lightning.reports import check_validations
 from evo.lightning.signatures import SectionError
+from evo.lightning.trainers import Seat, make_trainer
 
 _MOST_TRIES = 5  # Points at which something may be impossible to make before it counts as a mistake.
 
@@ -69,13 +74,14 @@ def _make_once(blueprint: Blueprint, examples: Sequence[Mapping[str, Any]]) -> N
 
 
 def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:
-    """Make it all, but for the Trainer; or else the part that cannot be made, and why."""
+    """Make it all; or else the part that cannot be made, and why."""
     doing = ["trainer"]
     try:
-        with same_random_numbers(), tempfile.TemporaryDirectory() as folder:
-            blueprint.settings(shares, "trainer", folder)
+        with same_random_numbers(), quiet(0), tempfile.TemporaryDirectory() as folder:
+            trainer, _ = make_trainer(blueprint, shares, Seat(Path(folder)), [], logger=False)
+            check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
             doing.append("early_stopping")
-            blueprint.settings(shares, "early_stopping")
+            EarlyStopping(**{"monitor": blueprint.monitor} | blueprint.settings(shares, "early_stopping"))
             _make_module_and_data(blueprint, shares, doing)
     except SectionError as error:
         return doing[-1], str(error)

@@ -86,6 +86,8 @@ def process_group(trial: Trial) -> Iterator[Group]:
         yield ALONE
         return
     meeting = meeting_file(trial)
+    if trial.rank == 0:
+        forget_meetings(trial)
     limit = timedelta(seconds=trial.collective_timeout)
     store = dist.FileStore(os.fspath(meeting), trial.size)  # type: ignore[attr-defined]
     store.set_timeout(limit)
@@ -180,6 +182,13 @@ def _explain(trial: Trial, ends: dict[int, str], is_late: bool) -> tuple[str, ty
 def meeting_file(trial: Trial) -> Path:
     """The file by which the processes of this attempt meet; no other attempt has it."""
     return trial.folder / f"meeting-{trial.session}-{trial.attempt}"
+
+
+def forget_meetings(trial: Trial) -> None:
+    """Remove what processes of earlier sessions have left, interrupted or killed: none of them is alive any more."""
+    for path in trial.folder.glob("meeting-*"):
+        if not path.name.startswith(f"meeting-{trial.session}-"):
+            path.unlink(missing_ok=True)
 
 
 def _choose_backend(store: Any, trial: Trial) -> str:

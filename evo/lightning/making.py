@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from evo.lightning.signatures import SectionError, find_any, takes
-from evo.lightning.trees import CLASS_PATH, INIT_ARGS, for_parser, is_section
+from evo.lightning.signatures import SectionError, find_any, given_by_caller, takes
+from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, for_parser, is_section
 
 _LONGEST = 400  # Of a message in another library's words, characters that are shown.
 _NOT_THE_USERS = tuple(
@@ -40,7 +40,7 @@ def read_arguments(
     from jsonargparse import ArgumentParser, Namespace
 
     parser = ArgumentParser(exit_on_error=False)
-    skip: set[int | str] = set(skipped)
+    skip: set[int | str] = {*skipped, *_with_odd_defaults(owner, given)}
     values = {place: for_parser(value, f"{name}.{place}") for place, value in given.items()}
     if isinstance(owner, type):
         added = parser.add_class_arguments(owner, "made", fail_untyped=False, instantiate=False, skip=skip)
@@ -56,7 +56,10 @@ def read_arguments(
     try:
         made = parser.instantiate(parsed).made if make else parsed.made
     except Exception as error:
-        raise _root(error) from None  # Rather than what jsonargparse makes of it where there are several types.
+        root = _root(error)
+        if not _own_frames(root):
+            _read_sections(name, given, make=True)
+        raise root from None  # Rather than what jsonargparse makes of it where there are several types.
     return vars(made) if isinstance(made, Namespace) else dict(made)
 
 
@@ -75,12 +78,23 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {_shortened(str(error))}{at}"
 
 
+def _with_odd_defaults(owner: Callable[..., Any], given: Collection[str]) -> list[str]:
+    """Parameters that stay as they are, whose defaults cannot be compared, an array for example."""
+    odd = []
+    for name, parameter in inspect.signature(owner).parameters.items():
+        try:
+            bool(parameter.default == inspect.Parameter.empty)
+        except Exception:
+            odd += [name] if name not in given else []
+    return odd
+
+
 def _root(error: BaseException) -> BaseException:
-    """The exception of the user's own code from which another one was made; or this one."""
+    """What the user's own code raised of which another exception was made; or this one."""
     chain, one = [error], error
     while one := one.__cause__ or one.__context__:  # type: ignore[assignment]
         chain.append(one)
-    return next((each for each in reversed(chain) if _own_frames(each)), error)
+    return next((each for each in chain if _own_frames(each)), error)
 
 
 def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -88,24 +102,30 @@ def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
     return [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_NOT_THE_USERS)]
 
 
-def _read_sections(name: str, value: Any) -> None:
-    """Read the sections in a value one by one, innermost first, for a message with the very place.
+def _read_sections(name: str, value: Any, *, make: bool = False) -> None:
+    """Read the sections in a value one by one, innermost first, or make them, for a message with the very place.
 
     Raises:
-        SectionError: One cannot be read.
+        SectionError: One cannot be read, or made.
     """
     if isinstance(value, list | tuple):
         for number, each in enumerate(value):
-            _read_sections(f"{name}.{number}", each)
+            _read_sections(f"{name}.{number}", each, make=make)
     if not isinstance(value, Mapping):
         return
     given = (value.get(INIT_ARGS) or {}) if is_section(value) else value
     for place, each in given.items():
-        _read_sections(f"{name}.{place}", each)
+        _read_sections(f"{name}.{place}", each, make=make)
     if is_section(value):
         owner = find_any(value[CLASS_PATH], name)
         skipped = {*takes(owner).names, *inspect.signature(owner).parameters} - set(given)
-        read_arguments(name, owner, given, skipped, make=False)
+        arguments = read_arguments(name, owner, given, skipped, make=make)
+        if make and not given_by_caller(owner):
+            try:
+                owner(**arguments, **(value.get(DICT_KWARGS) or {}))
+            except Exception as error:
+                title = getattr(owner, "__name__", owner)
+                raise SectionError(f"{name} cannot be made: {title}: {told(error)}") from error
 
 
 def _readable(name: str, message: str) -> str:

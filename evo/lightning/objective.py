@@ -13,17 +13,14 @@ from typing import Any, ClassVar, final, get_args
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins import CheckpointIO
 
-from evo.lightning.activities import Activities, check_profiler, make_profiler
+from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
 from evo.lightning.checking import check_training
-from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, WholeFiles, short_refusals
+from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, short_refusals
 from evo.lightning.data import DataKeeper
-from evo.lightning.environment import WorkerEnvironment, quiet
+from evo.lightning.environment import quiet
 from evo.lightning.group import meeting_file, process_group
 from evo.lightning.hparams import row_logger
 from evo.lightning.memory import limited_memory
@@ -32,17 +29,11 @@ from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.stacked import Place, keep_stacked
 from evo.lightning.state import SaveState
+from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.lightningcli import settle_trainer
 from evo.objectives import Trial
 
 _RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
-DEFAULT_SETTINGS: dict[str, Any] = {
-    "accelerator": "auto",
-    "num_sanity_val_steps": 0,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_autolog_hparams": False,  # RowLogger logs the individual's parameters, with their loss
-}
 
 
 @final
@@ -176,7 +167,9 @@ class LightningObjective:
                 weights = BestWeights(trial.folder, report)
                 # The state first: it has the best weights saved before another callback changes them.
                 own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
-                trainer, profiler = self._make_trainer(shares, trial, [*own, weights], logger)
+                self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
+                seat = Seat(trial.folder, trial.rank, trial.size)
+                trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
                 check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
                 trial.times = profiler.seconds
                 last = state if state.exists() else None
@@ -217,7 +210,9 @@ class LightningObjective:
         with quiet(0), short_refusals():
             module, data = self._build(shares, trial)
             predictions = [Predictions()] if trial.results else []
-            trainer, profiler = self._make_trainer(shares, trial, [KeepSigterm(), *predictions], logger=False)
+            callbacks: list[L.Callback] = [KeepSigterm(), *predictions]
+            logger = SilentLogger(trial.folder)
+            trainer, profiler = make_trainer(self._blueprint, shares, Seat(trial.folder), callbacks, logger)
             with profiler.ended():
                 # The file is this individual's own: it may hold more than weights.
                 results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=False)
@@ -233,7 +228,7 @@ class LightningObjective:
         Args:
             names: Names of all parameters in the limits, conditional ones included.
             examples: Points that together show every choice. With these, values are checked by the constructors' type
-                hints, and what sections describe is made once for each combination of classes, without a Trainer.
+                hints, and what sections describe is made once for each combination of classes, with its Trainer.
 
         Returns:
             What is worth saying: which fixed arguments are left out where another class does not take them.
@@ -291,27 +286,6 @@ class LightningObjective:
             given.setdefault("mode", self.mode)
         return [Stopping(report, yields=self.early_stopping is True, **given)]
 
-    def _make_trainer(
-        self, shares: Shares, trial: Trial, callbacks: list[L.Callback], logger: TensorBoardLogger | bool
-    ) -> tuple[L.Trainer, Activities]:
-        blueprint = self._blueprint
-        blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
-        given = blueprint.settings(shares, "trainer", str(trial.folder))
-        callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
-        profiler = make_profiler(given.pop("profiler", None), trial.folder, trial.rank)
-        together = isinstance(logger, TensorBoardLogger) and trial.size > 1
-        environment = WorkerEnvironment(trial.rank, trial.size) if together else WorkerEnvironment()
-        plugins = [environment, *_as_list(given.pop("plugins", None))]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins.append(WholeFiles(trial.folder))
-        # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
-        spread = {"strategy": "ddp", "num_nodes": trial.size} if together else {}
-        settings = DEFAULT_SETTINGS | spread | {"logger": logger, "devices": 1} | given
-        if any(isinstance(callback, ProgressBar) for callback in callbacks):
-            settings["enable_progress_bar"] = True
-        own: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "profiler": profiler}
-        return blueprint.make_trainer(**settings, **own, default_root_dir=trial.folder), profiler
-
 
 def _remove_leftovers(trial: Trial) -> None:
     """Removes whatever an attempt that was killed left in the folder, so that nothing of it is taken for this one's.
@@ -329,10 +303,3 @@ def _remove_leftovers(trial: Trial) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def _as_list(value: Any) -> list[Any]:
-    """Lightning's Trainer takes one thing, several or None where it says callbacks or plugins."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

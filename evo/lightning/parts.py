@@ -10,7 +10,17 @@ from typing import Any, TypeAlias, final
 
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.signatures import find_any, takes
-from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, Tree, has_section, is_plain, is_section, keep_taken
+from evo.lightning.trees import (
+    CLASS_PATH,
+    DICT_KWARGS,
+    INIT_ARGS,
+    Tree,
+    check_taken,
+    has_section,
+    is_plain,
+    is_section,
+    keep_taken,
+)
 from evo.references import find_class
 
 Section: TypeAlias = str | Mapping[str, Any]
@@ -146,12 +156,7 @@ class FromSection(Part):
         self._arguments = {**(where.get(INIT_ARGS) or {}), **(where.get(DICT_KWARGS) or {})}
         self._takes = takes(self._class)
         for argument in self._arguments:
-            if argument not in self._takes:
-                alike = difflib.get_close_matches(argument, self._takes.names, 1)
-                raise ValueError(
-                    f"{name} has the argument {argument!r}, which {self.title} does not take. It takes: {self._takes}"
-                    f"{f'. Did you mean {alike[0]}?' if alike else ''}"
-                )
+            check_taken(self._class, where, argument, name, f"{name}.{argument}", fixed=True)
 
     @property
     def named(self) -> Collection[str]:

@@ -150,7 +150,7 @@ class TrialReport(L.Callback):
                 f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
                 f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
                 + (
-                    "It was logged in validation with on_epoch=False, of which callbacks learn nothing: leave that out."
+                    "It was logged for steps of validations, which callbacks do not see: log it with on_epoch=True."
                     if self._in_validation_steps
                     else "Set monitor to one of them, or log it."
                 )

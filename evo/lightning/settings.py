@@ -8,7 +8,7 @@ from typing import Any, final
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.parts import Part, find_value, without_classes
 from evo.lightning.signatures import find_any, takes
-from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, has_section, is_plain, is_section
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_taken, has_section, is_plain, is_section
 
 
 @final
@@ -40,7 +40,9 @@ class Settings(Part):
         return self._dropped
 
     def check(self, names: Collection[str]) -> None:
-        for name in (*self._given, *names):
+        for name in self._given:
+            check_taken(self._owner, self._given, name, self.name, f"{self.name}.{name}", fixed=True)
+        for name in names:
             if name.partition(".")[0] not in self._takes:
                 self._refuse(name)
         Tree(self.name, self._owner, self._given).put(without_classes(names))
@@ -71,7 +73,7 @@ class Settings(Part):
 
 
 def in_folder(value: Any, folder: str) -> Any:
-    """A logger's section, or a list of such, with a folder as its save_dir unless it says another one.
+    """A logger's section or import path, or a list of such, with a folder as its save_dir unless it says another one.
 
     Args:
         value: What a trainer has as its logger.
@@ -79,6 +81,8 @@ def in_folder(value: Any, folder: str) -> Any:
     """
     if isinstance(value, list | tuple):
         return [in_folder(each, folder) for each in value]
+    if isinstance(value, str):
+        value = {CLASS_PATH: value}
     if not is_section(value):
         return value
     arguments = value.get(INIT_ARGS) or {}

@@ -9,7 +9,9 @@ from evo.lightning.parts import Part
 from evo.lightning.trees import DICT_KWARGS, INIT_ARGS
 
 
-def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Sequence[Part]) -> list[dict[str, Any]]:
+def share_out(
+    params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Sequence[Part], *, at_once: bool = True
+) -> list[dict[str, Any]]:
     """Which parameters each part gets, by their relative names.
 
     `model.lr` and `model.init_args.lr` go to the model; `lr` to each part that takes it by name, or else to those that
@@ -19,10 +21,19 @@ def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Seq
         params: Those of an individual.
         parts: Those that get parameters without a dot.
         dotted_only: Those that do not.
+        at_once: Whether they belong to one individual, so that no two of them may be for the same argument.
 
     Raises:
-        ValueError: Nobody takes one of them.
+        ValueError: Nobody takes one of them, or two of them are the same.
     """
+
+    def put(share: dict[str, Any], place: str, value: Any, name: str) -> None:
+        if at_once and place in share:
+            raise ValueError(
+                f"{name!r} is searched twice, by two names for the same argument: leave one out of the limits"
+            )
+        share[place] = value
+
     everyone = [*parts, *dotted_only]
     shares: list[dict[str, Any]] = [{} for _ in everyone]
     places = {part.name: number for number, part in enumerate(everyone)}
@@ -32,10 +43,10 @@ def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Seq
         takers = [share for share, part in zip(shares, parts, strict=False) if name in part.named]
         if relative and first in places:
             steps = [step for step in relative.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
-            shares[places[first]][".".join(steps)] = value
+            put(shares[places[first]], ".".join(steps), value, name)
         elif takers:
             for share in takers:
-                share[name] = value
+                put(share, name, value, name)
         else:
             rest[name] = value
     greedy = [share for share, part in zip(shares, parts, strict=False) if part.takes_any]
@@ -46,5 +57,6 @@ def share_out(params: Mapping[str, Any], parts: Sequence[Part], dotted_only: Seq
             "constructor."
         )
     for share in greedy:
-        share.update(rest)
+        for name, value in rest.items():
+            put(share, name, value, name)
     return shares

@@ -52,7 +52,7 @@ def takes(owner: Callable[..., Any]) -> Takes:
         resolved = _resolved(owner)
         any_other = set(resolved) <= set(names)
         names += [name for name in resolved if name not in names]
-    hidden = _given_by_caller(owner)
+    hidden = given_by_caller(owner)
     needs = [each.name for each in own if each.default is each.empty and each.name not in hidden]
     return Takes([name for name in names if name not in hidden], needs, any_other)
 
@@ -67,7 +67,7 @@ def _resolved(owner: type) -> list[str]:
     return [name.removeprefix("made.") for name in added]
 
 
-def _given_by_caller(owner: Callable[..., Any]) -> set[str]:
+def given_by_caller(owner: Callable[..., Any]) -> set[str]:
     """What is not among the arguments of a section because it is given where that is used."""
     from lightning.pytorch.utilities.types import LRSchedulerTypeTuple
     from torch.optim import Optimizer
@@ -98,7 +98,7 @@ def find_any(path: Any, where: str) -> Callable[..., Any]:
     except ValueError as error:
         raise SectionError(_shortened(str(error))) from None
     if not callable(found):
-        raise SectionError(f"{where} has the class_path {path!r}, which is {found!r} and no class")
+        raise SectionError(f"{where} has the class_path {path!r}, which is a {type(found).__name__} and no class")
     return found  # type: ignore[no-any-return]
 
 

@@ -56,7 +56,7 @@ class Tree:
                 raise SectionError(f"{where} is searched, but {above} is a list of {len(place)}, counted from 0")
             key: Any = int(step)
         else:
-            _check_taken(owner, place, step, above, where)
+            check_taken(owner, place, step, above, where)
             key = step
         if not rest:
             place[key] = value
@@ -84,7 +84,7 @@ class Tree:
             return
         inner = find_any(below[CLASS_PATH], where)
         is_searched = f"{where}.{CLASS_PATH}" in self._searched
-        _check_taken(inner, below, rest[0], where, f"{where}.{rest[0]}", class_is_searched=is_searched)
+        check_taken(inner, below, rest[0], where, f"{where}.{rest[0]}", class_is_searched=is_searched)
         known = takes(inner).names
         kind = DICT_KWARGS if rest[0] in (below.get(DICT_KWARGS) or {}) or rest[0] not in known else INIT_ARGS
         below[kind] = dict(below.get(kind) or {})
@@ -164,12 +164,12 @@ def for_parser(value: Any, where: str) -> Any:
     for kind in (INIT_ARGS, DICT_KWARGS):
         for name, each in (value.get(kind) or {}).items():
             if kind == INIT_ARGS:
-                _check_taken(owner, value, name, where, f"{where}.{name}", fixed=True)
+                check_taken(owner, value, name, where, f"{where}.{name}", fixed=True)
             made.setdefault(kind, {})[name] = for_parser(each, f"{where}.{name}")
     return made | {name: each for name, each in value.items() if name not in _KEYS}
 
 
-def _check_taken(
+def check_taken(
     owner: Callable[..., Any] | None,
     place: Mapping[str, Any],
     name: str,
@@ -180,6 +180,15 @@ def _check_taken(
     class_is_searched: bool = False,
 ) -> None:
     """Make sure that a class takes an argument, or that a mapping without a class has no other one of nearly that name.
+
+    Args:
+        owner: The class; None: there is none.
+        place: Its section, or the mapping.
+        name: Of the argument.
+        above: Where the section stands, for messages.
+        where: Where the argument does.
+        fixed: Whether it stands there, rather than being searched.
+        class_is_searched: Whether the class is.
 
     Raises:
         SectionError: It does not.
