@@ -142,7 +142,7 @@ def _make_study(
         objective=readable(canonical_name(objective)),
         definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
         limits=plan.space.describe(),
-        constraints=list(plan.space.constraints),
+        constraints=list(plan.constraints),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
