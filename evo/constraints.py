@@ -6,6 +6,7 @@ A constraint also measures by how much a point violates it, so that a search for
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import math
 import traceback
@@ -187,7 +188,9 @@ def _of_function(function: Callable[..., Any], known: Collection[str]) -> Constr
 
 
 def _name(function: Callable[..., Any]) -> str:
-    inner = getattr(function, "func", function)  # Of a partial.
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
     named = inner if hasattr(inner, "__qualname__") else type(inner)
     module = getattr(named, "__module__", "__main__")
     name = named.__qualname__ if module == "__main__" else f"{module}:{named.__qualname__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,7 +211,7 @@ def _short(tree: Any) -> dict[str, Any]:
 
 def _primary(objective: Any) -> Any:
     """The function or class that an objective comes from."""
-    while hasattr(objective, "func") and not hasattr(objective, "__qualname__"):
+    while isinstance(objective, functools.partial):
         objective = objective.func
     return objective if hasattr(objective, "__qualname__") else type(objective)
 

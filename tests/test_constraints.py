@@ -527,6 +527,7 @@ class Within:
     """A constraint with a state, which changes with every point."""
 
     most: float
+    func: Any = None
     asked: int = 0
 
     def __call__(self, params: Any) -> bool:

@@ -50,6 +50,21 @@ class Remembers(Distance):
         return super().__call__(params)
 
 
+class Wraps:
+    """Has an attribute of any name."""
+
+    def __init__(self, centre: float) -> None:
+        self.func, self.centre = distance, centre
+
+    def __call__(self, params: dict[str, Any]) -> float:
+        return self.func(params, self.centre)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("test", "check"):
+            raise AttributeError(name)
+        return 3
+
+
 def distance(params: dict[str, Any], centre: float) -> float:
     return float((params["x"] - centre) ** 2)
 
@@ -108,6 +123,7 @@ def run(objective: str, evaluations: int, *arguments: str) -> int:
     ("way", "difference"),
     [
         (Distance, "centre was 1.0 and is 2.0"),
+        (Wraps, "centre was 1.0 and is 2.0"),
         (lambda centre: Distance(centre).other, "self.centre was 1.0 and is 2.0"),
         (lambda centre: functools.partial(distance, centre=centre), "keywords.centre was 1.0 and is 2.0"),
         (lambda centre: functools.partial([distance, nearness][int(centre) - 1], centre=3.0), "partial.function was "),
