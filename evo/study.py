@@ -226,7 +226,8 @@ def _search(
         return bool(worker.stopping.why_now(time.time()))
 
     session = transport.gather(uuid.uuid4().hex)[0]
-    with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
+    made = together(transport, lambda: _make_evaluator(config, plan, directory, place, team, session, is_interrupted))
+    with closing(made) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
         opened = together(transport, lambda: evaluator.open(plan.space.names, example_points(plan.space)))
         if transport.rank == 0:

@@ -113,6 +113,16 @@ def test_an_expression_means_what_it_means_in_python(text: str, fulfilled: Param
     assert constraint.violation(violated) > 0
 
 
+def test_a_name_of_any_language_is_the_one_that_was_given() -> None:
+    # Python reads the first two in other letters than these.
+    (constraint,) = read_constraints("\N{MICRO SIGN} < \N{LATIN SMALL LIGATURE FI}.größe", ["\xb5", "\ufb01.größe"])
+    assert constraint.names == ("\xb5", "\ufb01.größe")
+    assert read_constraints(constraint.text, constraint.names)[0].text == constraint.text
+    assert (
+        constraint.violation({"\xb5": 1, "\ufb01.größe": 2}) == 0 < constraint.violation({"\xb5": 3, "\ufb01.größe": 2})
+    )
+
+
 @given(st.integers(-3, 3), st.integers(-3, 3), st.sampled_from(["<", "<=", ">", ">=", "==", "!="]))
 def test_a_measure_is_zero_exactly_where_a_comparison_holds(one: int, other: int, sign: str) -> None:
     values = {"n": one, "lambda": other}
