@@ -211,9 +211,8 @@ def _is_only_here(name: Any) -> bool:
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is None:
         return False
-    spec = getattr(module, "__spec__", None)
-    if spec is None or getattr(spec, "_initializing", False):
-        return True  # It was never imported, or is just being.
+    if getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return True  # It is just being imported.
     top = name.partition(".")[0]
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
     return not any(finder.find_spec(top, None) is not None for finder in finders)
