@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NamedTuple, NoReturn, get_type_hints
 
 import msgspec
 
@@ -23,17 +23,29 @@ from evo.training import SECTIONS, Training
 from evo.traps import check_options, check_study_file
 
 _YAML = (".yaml", ".yml")
+_OBJECTIVES = ("objective", "model", "model_class")
 
 
-def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Training, Config]:
+class Command(NamedTuple):
+    """What a command line asks for.
+
+    Args:
+        what: The objective, as the user names it or as the sections of a training.
+        config: The settings.
+        study: The name of the study file that says what is minimised, without its ending; empty: none does.
+    """
+
+    what: str | Training
+    config: Config
+    study: str
+
+
+def parse_arguments(arguments: Sequence[str], program: str) -> Command:
     """Read a command line.
 
     Args:
         arguments: Without the program's name.
         program: Its name, for the help.
-
-    Returns:
-        The objective, as the user names it or as the sections of a training, and the settings.
 
     Raises:
         ValueError: An option is unknown or has a wrong value.
@@ -48,10 +60,13 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Train
         what, files = None, [what, *files]
     options: dict[str, Any] = {}
     aside: list[str] = []
+    study = ""
     for file in files:
         read, more = _read_study(file)
         options |= read
         aside += more
+        if what is None and any(name in read and name not in given for name in _OBJECTIVES):
+            study = Path(file).stem
     source = f"study file {files[0]}: " if files and not given and not dotted else ""
     options |= {name: _from_text(name, text) for name, text in given.items()}
     for path, text in dotted:
@@ -65,14 +80,14 @@ def parse_arguments(arguments: Sequence[str], program: str) -> tuple[str | Train
         }
         what = what or options.get("objective")
         if not sections and what is not None:
-            return what, config
+            return Command(what, config, study)
         if what is not None:
             raise ValueError(
                 f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
             )
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
         training = make_training(sections, config.limits, list(folders), aside)
-        return (training or "digits"), config
+        return Command(training or "digits", config, study)
     except ValueError as error:
         raise ValueError(source + _one_line(error)) from None
 

@@ -44,7 +44,8 @@ class Config:
         baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
             individual.
         seed: Of all randomness; not negative. Default: that of the run directory, or 0.
-        run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and its name.
+        run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and the name of
+            the study file, or else of the objective.
         change_limits: Go on in a directory whose study has other limits: from now on it has these. Individuals outside
             of them are set aside; those that lack a new parameter have its default.
         start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. What a point lacks

@@ -6,6 +6,7 @@ A constraint also measures by how much a point violates it, so that a search for
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import math
 import traceback
@@ -109,8 +110,19 @@ class Constraint:
 
 
 def is_function(text: str) -> bool:
-    """Whether the text of a constraint is the name of a function, which cannot be read again."""
-    return text.startswith(_FUNCTION)
+    """Whether the text of a constraint is that of a function, which cannot be read again.
+
+    Example:
+        >>> is_function("function loss:fits"), is_function("function < 3")  # Of a parameter with that name.
+        (True, False)
+    """
+    if not text.startswith(_FUNCTION):
+        return False
+    try:
+        ast.parse(text, mode="eval")
+    except SyntaxError:
+        return True
+    return False
 
 
 def read_constraints(given: Any, known: Collection[str], source: str = "constraint") -> list[Constraint]:
@@ -176,18 +188,15 @@ def _of_function(function: Callable[..., Any], known: Collection[str]) -> Constr
 
 
 def _name(function: Callable[..., Any]) -> str:
-    inner = getattr(function, "func", function)  # Of a partial.
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
     named = inner if hasattr(inner, "__qualname__") else type(inner)
     module = getattr(named, "__module__", "__main__")
     name = named.__qualname__ if module == "__main__" else f"{module}:{named.__qualname__}"
     if name.endswith("<lambda>") and inspect.isfunction(inner):
         return f"{name} with the parameters {', '.join(inspect.signature(inner).parameters)}"
-    given = [*map(repr, getattr(function, "args", ())), *map("{0[0]}={0[1]!r}".format, _keywords(function))]
-    return f"{name} with {', '.join(given)}" if inner is not function and given else name
-
-
-def _keywords(function: Callable[..., Any]) -> Iterable[tuple[str, Any]]:
-    return getattr(function, "keywords", {}).items()
+    return name
 
 
 def _failure(error: Exception, values: Values, known: Collection[str]) -> str:

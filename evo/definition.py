@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from evo.differences import CODE, brief, differences, same_name, shortened
+from evo.constraints import is_function
+from evo.differences import CODE, brief, differences, json_of, same_name, shortened
 from evo.functions import code_of, functions_of, globals_read
 from evo.identity import Describer, is_plain, module_name
 from evo.imports import find_module, survey
@@ -20,6 +22,8 @@ from evo.references import Named, Reference
 ADVICE = "choose another directory with --run-dir, or repeat the same command"
 _MOST_SHOWN = 3  # Differences in one message.
 _MOST_REMEMBERED = 8
+_CARRYING = " which carries "  # In the record of a constraint, before what a function carries.
+_LONGEST_CARRIED = 400
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +75,37 @@ def define(objective: Callable[..., Any] | Named, loaded: Any = None) -> Definit
 def settings_of(objective: Callable[..., Any]) -> dict[str, Any]:
     """What a loaded objective depends on, short enough for a record."""
     return _short(Describer().describe(objective))
+
+
+def describe_constraints(texts: Sequence[str], carried: Sequence[str]) -> list[str]:
+    """The texts of constraints for a record, those of functions with what these carry."""
+    return [f"{text}{_CARRYING}{state}" if state else text for text, state in zip(texts, carried, strict=True)]
+
+
+def carried_by(constraints: Any) -> list[str]:
+    """What each function among constraints carries, as JSON: attributes, arguments, a lambda's code.
+
+    To be asked before any of them is, since an instance may remember things.
+
+    Args:
+        constraints: As settings give them; of an expression, and of a function that carries nothing, it is empty.
+    """
+    given = constraints if isinstance(constraints, list | tuple) else [] if constraints is None else [constraints]
+    return [_carried(each) if callable(each) else "" for each in given]
+
+
+def is_same_constraint(one: str, other: str) -> bool:
+    """Whether two records of constraints are of the same one."""
+    (name, _, carried), (other_name, _, other_carried) = one.partition(_CARRYING), other.partition(_CARRYING)
+    if name != other_name or not is_function(one) or not (carried or other_carried):
+        return one == other
+    trees = [json.loads(text) if text else {} for text in (carried, other_carried)]
+    return not list(differences(*trees))
+
+
+def _carried(function: Callable[..., Any]) -> str:
+    tree = Describer().describe(function)
+    return "" if set(tree) == {"function"} else json_of(shortened(tree, _LONGEST_CARRIED))
 
 
 def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, Definition]) -> None:
@@ -176,7 +211,7 @@ def _short(tree: Any) -> dict[str, Any]:
 
 def _primary(objective: Any) -> Any:
     """The function or class that an objective comes from."""
-    while hasattr(objective, "func") and not hasattr(objective, "__qualname__"):
+    while isinstance(objective, functools.partial):
         objective = objective.func
     return objective if hasattr(objective, "__qualname__") else type(objective)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -55,7 +56,7 @@ def read_expression(text: str, known: Collection[str]) -> Expression:
         >>> read_expression("2*x<y", {"x", "y"}).value({"x": 1, "y": 3})
         True
     """
-    tree = _parse(text)
+    tree = _AsGiven(known).visit(_parse(text))
     value = _compiled(tree, known, 0)
     names = tuple(dict.fromkeys(names_in(tree)))
     if not names:
@@ -104,6 +105,25 @@ def reference(name: str) -> str:
 def compile_part(tree: ast.expr) -> Compute:
     """A part of an expression that has been read, as a function of the parameters' values."""
     return _compiled(tree, set(names_in(tree)), 0)
+
+
+class _AsGiven(ast.NodeTransformer):
+    """Gives parameters the names that they were given: Python reads a micro sign as a Greek letter, for example.
+
+    Args:
+        known: Their names.
+    """
+
+    def __init__(self, known: Collection[str]) -> None:
+        read = {unicodedata.normalize("NFKC", name): name for name in known}
+        self._given = {name: given for name, given in read.items() if name not in known}
+
+    def visit(self, node: ast.AST) -> Any:
+        """A part of an expression, with those names."""
+        name = name_of(node) if isinstance(node, ast.expr) else None
+        if name is None:
+            return self.generic_visit(node)
+        return ast.parse(reference(self._given[name]), mode="eval").body if name in self._given else node
 
 
 def _parse(text: str) -> ast.expr:

@@ -41,7 +41,7 @@ class Forms:
         recorded: The study's limits.
         former: What they were before, the first ones first.
         space: In which genomes are made, if another one than `recorded`: they may differ in defaults, and functions as
-            constraints are recorded by their names only.
+            constraints cannot be made from what is recorded.
     """
 
     def __init__(self, recorded: Space, former: Sequence[Space] = (), space: Space | None = None) -> None:

@@ -160,7 +160,7 @@ class Describer:
             state = {name: each for name, each in attributes_of(value).items() if name not in unseen}
         elif isinstance(value, tuple):  # A named one.
             state = dict(zip(getattr(kind, "_fields", map(str, range(len(value)))), value, strict=False))
-        elif hasattr(value, "state_dict") and hasattr(value, "named_parameters"):
+        elif hasattr(kind, "state_dict") and hasattr(kind, "named_parameters"):
             state = _public(value) | {"state": dict(value.state_dict())}
         elif _is_users(kind):
             own = getattr(kind, "__getstate__", None)

@@ -119,7 +119,7 @@ class _Walk:
             return []
         path = [str(importer.root), *map(str, self.directories), *sys.path]
         specs = _find_specs(name, path)
-        if specs[0] is None and (directory := _find_above(name.partition(".")[0], importer.file)):
+        if specs[0] is None and (directory := _find_above(name, importer.file)):
             self.directories.append(directory)
             specs = _find_specs(name, [*path, str(directory)])
         found = []
@@ -189,13 +189,19 @@ def _find_in(name: str, folders: Sequence[str]) -> ModuleSpec | None:
 
 
 def _find_above(name: str, file: Path) -> Path | None:
-    """The directory, of those above a file or src in one of them, that has a module or package of that name."""
+    """The directory, of those above a file or src in one of them, that has a module or package of that name.
+
+    A directory without `__init__.py` is a package where it holds what the dotted name says, or any Python file.
+    """
+    top, *below = name.split(".")
     for above in file.parents:
         for folder in (above, above / "src"):
-            package = folder / name
-            if (folder / f"{name}.py").is_file() or (package / "__init__.py").is_file():
+            package = folder / top
+            if (folder / f"{top}.py").is_file() or (package / "__init__.py").is_file():
                 return folder
-            if package.is_dir() and any(package.glob("*.py")):
+            inner = package.joinpath(*below)
+            is_there = bool(below) and (inner.is_dir() or inner.with_name(f"{inner.name}.py").is_file())
+            if package.is_dir() and (is_there or any(package.glob("*.py"))):
                 return folder
     return None
 

@@ -203,7 +203,7 @@ def _intermediate(value: Any) -> float:
 
 
 def describe(objective: Callable[..., Any] | Named) -> str:
-    """A name for the study's record.
+    """What a user calls an objective, for messages.
 
     Args:
         objective: A function, an instance, or a reference to one.

@@ -13,6 +13,7 @@ import numpy as np
 from evo.breeding import breed_one
 from evo.budget import Budget
 from evo.config import Config, load_limits, read_parameters, read_start_points
+from evo.definition import carried_by, describe_constraints
 from evo.migration import Migration
 from evo.objectives import describe
 from evo.population import Individual
@@ -41,6 +42,7 @@ class Plan:
 
     Args:
         space: What is searched.
+        constraints: Those of the user, as study.json records them.
         archipelago: Who lives on which island.
         migration: How individuals travel; None with one island.
         propagators: What breeds, by island.
@@ -54,6 +56,7 @@ class Plan:
     """
 
     space: Space
+    constraints: Sequence[str]
     archipelago: Archipelago
     migration: Migration | None
     propagators: Sequence[Propagator]
@@ -98,6 +101,7 @@ def make_plan(
     given = config.limits if config.limits is not None else limits
     if given is None:
         raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    carried = carried_by(config.constraints)
     space = Space(load_limits(given), config.constraints)
     if space.feasibility is not None:
         space.feasibility.check()
@@ -108,6 +112,7 @@ def make_plan(
     own = [island.propagator for island in islands] or [None] * archipelago.islands
     return Plan(
         space=space,
+        constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
         propagators=[

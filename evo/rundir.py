@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from evo.constraints import is_function
-from evo.definition import ADVICE, Definition, check_same
+from evo.definition import ADVICE, Definition, check_same, is_same_constraint
 from evo.events import AnyEvent, Identity
 from evo.growth import Forms, check_growth, find_changes
 from evo.journal import Journal, Memory, open_locked, read_journal
@@ -40,7 +40,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         objective: What is minimised, by its own name.
         definition: What it is made of; that of an older evo is unknown.
         limits: See `evo.space.Space.describe`.
-        constraints: What every individual fulfils; of functions only the names, so what these do is not compared.
+        constraints: What every individual fulfils; of functions their names, and what they carry.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
         pruning: What ended evaluations early in the first session; empty: nothing did.
@@ -76,7 +76,7 @@ def study_forms(study: Study) -> Forms | None:
 
 
 def study_space(study: Study) -> Space:
-    """What a study searches, as far as it is recorded: of functions as constraints only the names are."""
+    """What a study searches, as far as it is recorded: functions as constraints cannot be made from that."""
     return Space(study.limits, [text for text in study.constraints if not is_function(text)])
 
 
@@ -347,8 +347,8 @@ def find_study(
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:
     """How two lists of constraints differ, whatever their order; empty when they do not."""
-    has = [one for one in before if one not in now]
-    lacks = [one for one in now if one not in before]
+    has = [one for one in before if not any(is_same_constraint(one, other) for other in now)]
+    lacks = [one for one in now if not any(is_same_constraint(one, other) for other in before)]
     if not has and not lacks:
         return ""
     texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]

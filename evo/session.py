@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from evo.arguments import parse_arguments
-from evo.config import Config
+from evo.config import Config, load_limits
+from evo.definition import canonical_name
 from evo.evaluation.child import refuse_in_child
 from evo.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
 from evo.problems.catalogue import PROBLEMS
@@ -20,9 +21,11 @@ from evo.propagators import Propagator
 from evo.references import Named, Reference, Training, parse_reference
 from evo.report.records import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
+from evo.rundir import RunDirectory, Study, find_study
 from evo.signals import StopSignals, say_ready
+from evo.space import Space
 from evo.study import run_study
-from evo.texts import print_anything
+from evo.texts import as_path, print_anything, readable
 from evo.transport import Serial, SharedError, Stuck, Transport, together
 
 COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
@@ -181,26 +184,59 @@ class _Job:
 
 def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
     with contextlib.redirect_stdout(io.StringIO() if transport.rank else sys.stdout):  # One rank prints the help.
-        what, config = parse_arguments(arguments, program)
+        what, config, study = parse_arguments(arguments, program)
     if "" not in sys.path:
         sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+    problem = PROBLEMS.get(what) if isinstance(what, str) else None
+    objective = problem.objective if problem else _parse_objective(what)
+    job = _Job(objective, problem.limits if problem else None, config)
+    if config.run_dir:
+        return job
+    run_dir = os.path.join("runs", str(what) if problem else _study_name(objective))
+    if study and not _goes_on(job, run_dir, instead_of=os.path.join("runs", study)):
+        run_dir = os.path.join("runs", study)
+    return replace(job, config=replace(config, run_dir=run_dir))
+
+
+def _parse_objective(what: str | Training) -> Named:
     if isinstance(what, Training):
-        return _Job(what, None, replace(config, run_dir=config.run_dir or os.path.join("runs", what.name)))
-    problem = PROBLEMS.get(what)
-    if problem is None and ":" not in what:
-        similar = difflib.get_close_matches(what, PROBLEMS, n=1)
-        meant = f"; did you mean {similar[0]}?" if similar else ""
-        raise ValueError(
-            f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
-            f"path/to/file.py:function{meant}"
+        return what
+    if ":" in what:
+        return parse_reference(what)
+    similar = difflib.get_close_matches(what, PROBLEMS, n=1)
+    meant = f"; did you mean {similar[0]}?" if similar else ""
+    raise ValueError(
+        f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
+        f"path/to/file.py:function{meant}"
+    )
+
+
+def _goes_on(job: _Job, run_dir: str, instead_of: str) -> bool:
+    """Whether a directory, named after the objective by an older evo, holds this study, which has no other one yet."""
+    earlier, own = (RunDirectory(as_path(name)) for name in (run_dir, instead_of))
+    if not (earlier.path / "study.json").is_file() or (own.path / "study.json").is_file():
+        return False
+    config = job.config
+    limits = config.limits if config.limits is not None else job.limits
+    try:
+        space = Space(load_limits(limits or {}), config.constraints)
+        asked = Study(
+            name="",
+            objective=readable(canonical_name(job.objective)),
+            limits=space.describe(),
+            constraints=list(space.constraints),
+            seed=config.seed or 0,
         )
-    objective = problem.objective if problem else parse_reference(what)
-    run_dir = config.run_dir or os.path.join("runs", what if problem else _study_name(objective))
-    return _Job(objective, problem.limits if problem else None, replace(config, run_dir=run_dir))
+        return find_study(earlier, asked, config.seed, config.change_limits) is not None
+    except ValueError:
+        return False
 
 
-def _study_name(objective: Reference) -> str:
+def _study_name(objective: Named) -> str:
     """The same by whatever path or module the objective is named."""
+    if isinstance(objective, Training):
+        return objective.name
+    assert isinstance(objective, Reference)
     module, _, name = objective.canonical.rpartition(":")
     as_named = f"{objective.place}-{objective.name}"  # By an older evo.
     own = f"{module.rpartition('.')[2]}-{name}"

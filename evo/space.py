@@ -65,7 +65,7 @@ class Space:
         # The number of points, whatever the constraints.
         self.size: float = total if math.isinf(total) else int(total)
         given = read_constraints(constraints, self.names)
-        # As study.json records them.
+        # Those of the user, by their texts.
         self.constraints: tuple[str, ...] = tuple(constraint.text for constraint in given)
         implied = read_constraints([rule for one in self._allowed.values() for rule in one.rules], self.names)
         # What constraints and dependent bounds leave; None: everything.

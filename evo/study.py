@@ -142,7 +142,7 @@ def _make_study(
         objective=readable(canonical_name(objective)),
         definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
         limits=plan.space.describe(),
-        constraints=list(plan.space.constraints),
+        constraints=list(plan.constraints),
         seed=config.seed or 0,
         propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
@@ -226,7 +226,8 @@ def _search(
         return bool(worker.stopping.why_now(time.time()))
 
     session = transport.gather(uuid.uuid4().hex)[0]
-    with closing(_make_evaluator(config, plan, directory, place, team, session, is_interrupted)) as evaluator:
+    made = together(transport, lambda: _make_evaluator(config, plan, directory, place, team, session, is_interrupted))
+    with closing(made) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
         opened = together(transport, lambda: evaluator.open(plan.space.names, example_points(plan.space)))
         if transport.rank == 0:

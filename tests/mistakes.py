@@ -29,6 +29,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "unknown_module": ("no_such_module:loss", ["no_such_module:loss", "there is no module"]),
     "unknown_file": ("no_such_file.py:loss", ["no_such_file.py:loss", "there is no file"]),
     "unknown_name": ("nasty:loss --limits good.yaml", ["nasty:loss", "nasty has no 'loss'"]),
+    "no_loss": ("threading:Event --limits good.yaml --evaluate inline", ["the signature ()", "takes (params)"]),
     "builtin_without_limits": ("time:sleep", ["time:sleep", "has no limits", "--limits"]),
     "empty_limits": ("sphere --limits empty.yaml", ["limits are {}"]),
     "empty_limits_file": ("sphere --limits nothing.yaml", ["nothing.yaml", "no mapping"]),

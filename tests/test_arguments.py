@@ -19,8 +19,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def parse(*arguments: str) -> tuple[str, Config]:
-    return parse_arguments(arguments, "evo")
+def parse(*arguments: str) -> tuple[Any, Config]:
+    return parse_arguments(arguments, "evo")[:2]
 
 
 def settings(config: Config) -> dict[str, Any]:

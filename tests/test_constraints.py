@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,15 @@ def test_an_expression_means_what_it_means_in_python(text: str, fulfilled: Param
     (constraint,) = read_constraints(text, LIMITS)
     assert constraint.violation(fulfilled) == 0
     assert constraint.violation(violated) > 0
+
+
+def test_a_name_of_any_language_is_the_one_that_was_given() -> None:
+    # Python reads these names in other letters.
+    micro, ligature = "\N{MICRO SIGN}", "\N{LATIN SMALL LIGATURE FI}.größe"
+    (constraint,) = read_constraints(f"{micro} < {ligature}", [micro, ligature])
+    assert constraint.names == (micro, ligature)
+    assert read_constraints(constraint.text, constraint.names)[0].text == constraint.text
+    assert constraint.violation({micro: 1, ligature: 2}) == 0 < constraint.violation({micro: 3, ligature: 2})
 
 
 @given(st.integers(-3, 3), st.integers(-3, 3), st.sampled_from(["<", "<=", ">", ">=", "==", "!="]))
@@ -518,6 +529,63 @@ def test_constraints_are_of_the_study_and_others_are_refused_with_the_difference
         search(["x < y", "x > -1"])
     with pytest.raises(ValueError, match="its constraints are others"):
         search(None)
+
+
+@dataclass
+class Within:
+    """A constraint with a state, which changes with every point."""
+
+    most: float
+    func: Any = None
+    asked: int = 0
+
+    def __call__(self, params: Any) -> bool:
+        self.asked += 1
+        return bool(params["x"] + params["y"] <= self.most)
+
+    def fits(self, params: Any) -> bool:
+        return self(params)
+
+
+def within(most: float, params: Any) -> bool:
+    return bool(params["x"] + params["y"] <= most)
+
+
+def closure(most: float) -> Any:
+    def fits(params: Any) -> bool:
+        return within(most, params)
+
+    return fits
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (Within, "Within"),
+        (lambda most: Within(most).fits, "Within.fits"),
+        (lambda most: functools.partial(within, most), "within"),
+        (closure, "closure.<locals>.fits"),
+        (lambda most: lambda params: within(most, params), "<lambda>.<locals>.<lambda> with the parameters params"),
+        (lambda most: functools.partial(closure(most)), "closure.<locals>.fits"),
+    ],
+)
+def test_a_function_as_a_constraint_is_known_by_what_it_carries(make: Any, name: str, tmp_path: Path) -> None:
+    def search(most: float, evaluations: int) -> None:
+        evo.minimize(
+            sphere,
+            {"x": (-2.0, 2.0), "y": (-2.0, 2.0)},
+            constraints=[make(most), "x > -1"],
+            evaluations=evaluations,
+            run_dir=str(tmp_path),
+        )
+
+    search(1.5, 3)
+    study = RunDirectory(tmp_path).study()
+    assert study is not None
+    assert study.constraints[0].startswith(f"function {__name__}:{name} which carries {{")
+    search(1.5, 5)
+    with pytest.raises(ValueError, match=r"its constraints are others: it has .*1\.5.* and lacks .*0\.5"):
+        search(0.5, 7)
 
 
 def test_a_study_of_yesterday_has_no_constraints(tmp_path: Path) -> None:

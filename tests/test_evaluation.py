@@ -686,20 +686,12 @@ class PicklesBadly:
         return os.stat, ("/no/such/file",)
 
 
-def without_module() -> Callable[..., Any]:
-    module = types.ModuleType("module_of_nowhere")
-    sys.modules["module_of_nowhere"] = module
-    exec("def loss(params): return 0.0", vars(module))
-    return module.loss  # type: ignore[no-any-return]
-
-
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
         (partial(nasty.good, trial=(n for n in ())), "its argument 'trial' is a builtins.generator .*inline"),
         (Unpicklable(), "cannot be sent to a child process.*it holds a lock"),
         (PicklesBadly(), "FileNotFoundError.*/no/such/file"),
-        (without_module(), "No module named 'module_of_nowhere'"),
         (Reference("no_such_module", "loss"), "there is no module 'no_such_module'"),
         (Reference("nasty", "no_such_loss"), "nasty has no 'no_such_loss'"),
         (nasty.Unprintable, "takes"),

@@ -247,7 +247,7 @@ def test_each_of_all_mistakes_on_four_ranks_gives_one_line(mpirun: MpiRun, launc
 
 
 def test_a_mistake_in_a_script_on_four_ranks_gives_one_line_as_well(mpirun: MpiRun, folder: Path) -> None:
-    (folder / "script.py").write_text("import evo\nevo.minimize(abs, {'x': (1.0, 1.0)})\n")
+    (folder / "script.py").write_text("import evo\nevo.minimize(abs, {'x': (1.0, float('inf'))})\n")
     ended = mpirun(4, "script.py")
     assert ended.status == 2, ended
     (line,) = re.findall(r"^.*evo: error: .*$", ended.err, re.M)

@@ -41,7 +41,7 @@ class Distance(Base):
     def loss(self, params, trial):
         again = pickle.loads(pickle.dumps(self))
         assert type(again) is Distance and type(again.settings) is Settings, type(again)
-        assert sys.modules["__main__"].Settings is Settings and again.settings.colour is Colour.red
+        assert sys.modules[Settings.__module__].Settings is Settings and again.settings.colour is Colour.red
         return outside_of_rank(trial) + helper(params["x"] - again.settings.centre)
 
 def helper(x):
@@ -132,7 +132,7 @@ def cells(launcher: Launcher) -> Launcher:
     return launcher
 
 
-@pytest.mark.parametrize("way", ["notebook", "script", "pipe", "command", "module"])
+@pytest.mark.parametrize("way", ["notebook", "script", "pipe", "command", "module", "import", "path"])
 def test_what_has_no_guard_is_sent_by_value_and_run_once(cells: Launcher, way: str) -> None:
     command = {
         "notebook": [sys.executable, "notebook.py"],
@@ -140,8 +140,21 @@ def test_what_has_no_guard_is_sent_by_value_and_run_once(cells: Launcher, way: s
         "pipe": ["sh", "-c", f"{sys.executable} < cells.py"],
         "command": [sys.executable, "-c", (cells.folder / "cells.py").read_text()],
         "module": [sys.executable, "-m", "cells"],
+        "import": [sys.executable, "-c", "import cells"],
+        "path": [sys.executable, "-c", "import runpy; runpy.run_path('cells.py')"],
     }[way]
     assert cells.run(*command) == Ended(0, "".join(f"{line}\n" for line in TOLD), "")
+
+
+def test_a_child_that_imports_what_searches_whenever_it_is_imported_has_no_children(cells: Launcher) -> None:
+    (cells.folder / "endless.py").write_text(
+        "import evo\n"
+        "def loss(params):\n    import endless\n"
+        "evo.minimize(loss, {'x': (0.0, 1.0)}, evaluations=1, evaluate='process')\n"
+    )
+    ended = cells.run(sys.executable, "endless.py")
+    assert ended.status == 1
+    assert "minimize was called while endless was imported: put the call under `if __name__ ==" in ended.err
 
 
 @pytest.mark.mpi

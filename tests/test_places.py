@@ -23,6 +23,8 @@ FILES = {
     "proj/scripts/other.py": "import script\nloss = script.loss\n",
     "proj/names/space/tune.py": "from ..beside import square\ndef loss(params): return square(params['x'])\n",
     "proj/names/beside.py": "def square(x): return x ** 2\n",
+    "proj/far/away/more.py": "def square(x): return x ** 2\n",
+    "proj/far/away/tune.py": "from far.away import more\ndef loss(params): return more.square(params['x'])\n",
     "proj/tests/check.py": "import inner.module\ndef loss(params): return inner.module.square(params['x'])\n",
     "proj/src/inner/__init__.py": "",
     "proj/src/inner/module.py": "from inner.more import square\n",
@@ -35,6 +37,7 @@ PLACES = [
     ("scripts/script.py", "script"),
     ("scripts/other.py", "other"),
     ("names/space/tune.py", "names.space.tune"),
+    ("far/away/tune.py", "tune"),
     ("tests/check.py", "check"),
     ("src/inner/module.py", "inner.module"),
 ]

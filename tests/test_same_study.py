@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -47,6 +48,21 @@ class Remembers(Distance):
         self.count += 1
         self.seen.append(params["x"])
         return super().__call__(params)
+
+
+class Wraps:
+    """Has an attribute of any name."""
+
+    def __init__(self, centre: float) -> None:
+        self.func, self.centre = distance, centre
+
+    def __call__(self, params: dict[str, Any]) -> float:
+        return self.func(params, self.centre)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("test", "check"):
+            raise AttributeError(name)
+        return 3
 
 
 def distance(params: dict[str, Any], centre: float) -> float:
@@ -107,6 +123,7 @@ def run(objective: str, evaluations: int, *arguments: str) -> int:
     ("way", "difference"),
     [
         (Distance, "centre was 1.0 and is 2.0"),
+        (Wraps, "centre was 1.0 and is 2.0"),
         (lambda centre: Distance(centre).other, "self.centre was 1.0 and is 2.0"),
         (lambda centre: functools.partial(distance, centre=centre), "keywords.centre was 1.0 and is 2.0"),
         (lambda centre: functools.partial([distance, nearness][int(centre) - 1], centre=3.0), "partial.function was "),
@@ -206,6 +223,32 @@ def test_the_folder_of_a_study_has_one_name_unless_an_older_evo_has_given_it_ano
     (project / "runs" / "pkg.tune-loss").mkdir(parents=True)
     (project / "runs" / "pkg.tune-loss" / "study.json").touch()
     assert _study_name(Reference("pkg.tune", "loss")) == "pkg.tune-loss"
+
+
+def test_a_study_file_names_its_folder_unless_an_older_evo_has_begun_it_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def search(*arguments: str) -> list[str]:
+        assert main([*arguments, "--quiet"]) == 0
+        return sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+    Path("only_here.py").write_text("def loss(params):\n    return params['x'] ** 2\n")
+    Path("few.yaml").write_text("objective: only_here:loss\nlimits: {x: [-1.0, 1.0]}\nevaluations: 2\n")
+    Path("wide.yaml").write_text("objective: ./only_here.py:loss\nlimits: {x: [-9.0, 9.0]}\nevaluations: 2\n")
+    Path("settings.yaml").write_text("evaluations: 2\nlimits: {x: [-1.0, 1.0]}\n")
+    assert search("few.yaml") == ["few"]
+    assert search("wide.yaml", "--config", "settings.yaml") == ["few", "wide"]
+    # What is named on the command line has its own name.
+    assert search("only_here:loss", "--config", "settings.yaml") == ["few", "only_here-loss", "wide"]
+    for name in ("few", "wide"):
+        shutil.rmtree(tmp_path / "runs" / name)
+    assert search("few.yaml") == ["only_here-loss"]
+    assert search("few.yaml", "--limits.x", "[-1.0, 2.0]") == ["few", "only_here-loss"]
+    assert search("few.yaml", "--limits.x", "[-1.0, 2.0]", "--evaluations", "3") == ["few", "only_here-loss"]
+    assert main(["few.yaml"]) == 2
+    assert "runs/few holds another study" in capfd.readouterr().err
 
 
 def test_code_that_has_changed_is_told_once_and_the_search_goes_on(

@@ -79,7 +79,7 @@ def test_limits_are_looked_at_in_files_study_files_and_options_and_nothing_else_
         with pytest.raises(ValueError, match=r"--limits: 'bias' holds on, which YAML reads as true"):
             parse_arguments(["sphere", *arguments], "evo")
     study.write_text("objective: sphere\nquiet: yes\nlimits:\n  bias: ['on', 'off']\n  rate: [1e-4, 1e-1]\n")
-    _, config = parse_arguments([str(study)], "evo")
+    _, config, _ = parse_arguments([str(study)], "evo")
     assert config.limits == {"bias": ["on", "off"], "rate": [0.0001, 0.1]}
     assert config.quiet
     assert load_yaml("file", str(limits)) == {"bias": [True, False]}

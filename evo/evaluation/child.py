@@ -102,6 +102,7 @@ class Examined(msgspec.Struct, frozen=True, tag=True):
 Order: TypeAlias = Task | Examination | Verdict
 News: TypeAlias = Ready | Progress | Ended | Examined
 
+_is_child = False
 encode = msgspec.json.Encoder().encode
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _news: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
@@ -131,6 +132,8 @@ def main(
         place: This process's among those that evaluate an individual together, and how many these are.
         checkpoint_interval: Seconds after which a long evaluation should save its state again.
     """
+    global _is_child
+    _is_child = True
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
     starter = multiprocessing.parent_process()
@@ -194,11 +197,25 @@ def refuse_in_child(call: str) -> None:
     Raises:
         ValueError: It is.
     """
-    name = what_is_loading()
+    name = what_is_loading() or _imported_by_child()
     # As multiprocessing itself recognises a child that runs the main module of the process that has started it.
     if name or getattr(multiprocessing.current_process(), "_inheriting", False):
         where = f"while {name} was imported" if name else "in a child process"
         raise ValueError(f'{call} was called {where}: put the call under `if __name__ == "__main__":`')
+
+
+def _imported_by_child() -> str:
+    """In a child, the module whose import has led to where this is called; empty: none.
+
+    A module that searches whenever it is imported would have children without end.
+    """
+    frame = sys._getframe() if _is_child else None
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name == "<module>" and name != "__main__":
+            return name
+        frame = frame.f_back
+    return ""
 
 
 def log_name(rank: int) -> str:

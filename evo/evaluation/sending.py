@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from evo.evaluation.inline import one_line
 from evo.functions import functions_of, globals_read
@@ -21,6 +21,8 @@ from evo.references import Named
 
 _MAIN = "__main__"
 _DEEPEST = 8  # Levels down to which the part that cannot be sent is looked for.
+Members: TypeAlias = dict[str, dict[str, Any]]
+"""Classes and functions by module and name."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,19 @@ class _Sent:
 
     Args:
         objective: What to evaluate, or a reference to it.
-        members: Classes and functions of the rank's main module, by which others may look for them in the child's.
+        members: By module, classes and functions that come by value, where others may look for them by name.
     """
 
     objective: Any
-    members: dict[str, Any]
+    members: Members
 
 
 def pack(objective: Callable[..., Any] | Named) -> Parcel:
     """Pickle an objective.
 
     By name as far as possible. What the main module defines is sent by value, unless that is a script that a child can
-    run as well: one that has a guard, and defines it outside of that. A notebook cannot be run at all.
+    run as well: one that has a guard, and defines it outside of that. A notebook cannot be run at all. So is what a
+    module defines that a child cannot import, or that searches while it is imported.
 
     Raises:
         ValueError: It cannot be sent; the message names the part that cannot.
@@ -65,11 +68,10 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
         content, members = _pickle(_by_name(), objective)
     except Exception:
         content, members = b"", {}
-    if content and set(members) <= (set() if script is None else script.names):
+    if content and set(members) <= {_MAIN} and set(members.get(_MAIN, {})) <= (script.names if script else set()):
         return Parcel(content, needs_main=script is not None)
     try:
-        _, members = _pickle(_by_value(), objective)
-        content, _ = _pickle(_by_value(), objective, members)
+        content = _pickle_by_value(objective)
     except Exception as error:
         raise ValueError(
             f"the objective cannot be sent to a child process: {_name_culprit(objective, error)}; make that where it "
@@ -81,18 +83,20 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
 def unpack(content: bytes) -> Any:
     """The objective, in the child; what it brings of the rank's main module is found in that of this process."""
     sent = pickle.loads(content)
-    for name, member in sent.members.items():
-        _name_inner(member, name)
-    vars(sys.modules[_MAIN]).update(sent.members)
+    for module, members in sent.members.items():
+        for name, member in members.items():
+            _name_inner(member, name)
+        vars(sys.modules.setdefault(module, types.ModuleType(module))).update(members)
     return sent.objective
 
 
 def _name_inner(thing: Any, name: str) -> None:
     """Let classes inside of a class that came by value have their whole name again, by which pickle looks for them."""
-    if isinstance(thing, type) and thing.__module__ == _MAIN:
+    if isinstance(thing, type):
         thing.__qualname__ = name
         for inner, value in list(vars(thing).items()):
-            if isinstance(value, type) and value.__name__ == inner and value is not thing:
+            is_inner = isinstance(value, type) and value.__name__ == inner and value.__module__ == thing.__module__
+            if is_inner and value is not thing:
                 _name_inner(value, f"{name}.{inner}")
 
 
@@ -164,20 +168,20 @@ def _names_bound(node: ast.stmt) -> Iterator[str]:
 
 
 class _Notes:
-    """In a pickler: notes what is of the main module, and refuses what another process cannot have.
+    """In a pickler: notes what is of modules that a child does not have, and refuses what no other process can have.
 
     Attributes:
-        members: Classes and functions that the main module has by these names.
+        members: Classes and functions that these modules have by these names.
     """
 
-    members: dict[str, Any]
+    members: Members
 
     def persistent_id(self, thing: Any) -> None:
         """None: everything is pickled as it would be without this."""
-        if isinstance(thing, type | types.FunctionType) and thing.__module__ == _MAIN:
+        if isinstance(thing, type | types.FunctionType) and _is_only_here(thing.__module__):
             top = thing.__qualname__.partition(".")[0]
-            found = vars(sys.modules[_MAIN]).get(top)
-            self.members[top] = thing if found is None else found
+            found = vars(sys.modules[thing.__module__]).get(top)
+            self.members.setdefault(thing.__module__, {})[top] = thing if found is None else found
         elif getattr(thing, "is_cuda", False) is True:
             raise TypeError(f"a tensor on {thing.device}, whose memory belongs to this process")
 
@@ -200,9 +204,42 @@ def _by_value() -> Callable[[io.BytesIO], Any]:
     return ByValue
 
 
+def _is_only_here(name: Any) -> bool:
+    """Whether a child does not have, or had better not import, the module of a name that this process has."""
+    if name == _MAIN:
+        return True
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is None:
+        return False
+    if getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return True  # It is just being imported.
+    top = name.partition(".")[0]
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    return not any(finder.find_spec(top, None) is not None for finder in finders)
+
+
+def _pickle_by_value(objective: Any) -> bytes:
+    """With all that is of modules that a child does not have."""
+    import cloudpickle
+
+    registered: list[types.ModuleType] = []
+    try:
+        _, members = _pickle(_by_value(), objective)
+        # What comes by value may bring what is of other such modules.
+        while unknown := [name for name in members if name != _MAIN and sys.modules[name] not in registered]:
+            for module in (sys.modules[name] for name in unknown):
+                cloudpickle.register_pickle_by_value(module)
+                registered.append(module)
+            _, members = _pickle(_by_value(), objective)
+        return _pickle(_by_value(), objective, members)[0]
+    finally:
+        for module in registered:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
 def _pickle(
-    pickler: Callable[[io.BytesIO], Any], objective: Any, members: dict[str, Any] | None = None
-) -> tuple[bytes, dict[str, Any]]:
+    pickler: Callable[[io.BytesIO], Any], objective: Any, members: Members | None = None
+) -> tuple[bytes, Members]:
     stream = io.BytesIO()
     one = pickler(stream)
     one.members = {}
