@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import re
 import sysconfig
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +51,41 @@ def read_arguments(
     if not added:
         return {}
     try:
-        parsed = parser.parse_object({"made": values})
+        with _numbers_as_given():
+            parsed = parser.parse_object({"made": values})
     except argparse.ArgumentError as error:
         _read_sections(name, given)
         raise SectionError(_readable(name, str(error))) from None
     try:
-        made = parser.instantiate(parsed).made if make else parsed.made
+        with _numbers_as_given():
+            made = parser.instantiate(parsed).made if make else parsed.made
     except Exception as error:
         root = _root(error)
         if not _own_frames(root):
             _read_sections(name, given, make=True)
         raise root from None  # Rather than what jsonargparse makes of it where there are several types.
     return vars(made) if isinstance(made, Namespace) else dict(made)
+
+
+@contextmanager
+def _numbers_as_given() -> Iterator[None]:
+    """Let the parser leave numbers as they are where a Union allows this: 1 batch is not 1.0, all of them.
+
+    It takes the first type that fits, and which one that is depends on what has been read before: to Python's typing,
+    Union[int, float] and Union[float, int] are one. There is no setting for it.
+    """
+    typehints: Any = importlib.import_module("jsonargparse._typehints")
+    usual = typehints.sort_subtypes_for_union
+
+    def sort(subtypes: Any, value: Any, *others: Any, **more: Any) -> Any:
+        found = usual(subtypes, value, *others, **more)
+        return sorted(found, key=lambda each: each is not type(value)) if type(value) in (int, float) else found
+
+    typehints.sort_subtypes_for_union = sort
+    try:
+        yield
+    finally:
+        typehints.sort_subtypes_for_union = usual
 
 
 def split_known(owner: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
