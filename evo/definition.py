@@ -18,6 +18,7 @@ from evo.identity import Describer, is_plain, module_name
 from evo.imports import find_module, survey
 from evo.places import Place, digest_of, find_place, is_local
 from evo.references import Named, Reference
+from evo.texts import as_path, readable
 
 ADVICE = "choose another directory with --run-dir, or repeat the same command"
 _MOST_SHOWN = 3  # Differences in one message.
@@ -63,13 +64,13 @@ def define(objective: Callable[..., Any] | Named, loaded: Any = None) -> Definit
         return _define_object(objective)
     if not isinstance(objective, Reference):
         places = [place for path in _class_paths(json.loads(str(objective))) if (place := _place_of(path))]
-        return Definition(sources=survey(places).digests)
+        return Definition(sources=_as_text(survey(places).digests))
     place = objective.where()
     if place is None or not is_local(place.file):
         return Definition()
     seen = Definition() if loaded is None else _define_object(loaded)
-    sources = {**seen.sources, **survey([place]).digests}
-    return msgspec.structs.replace(seen, file=str(place.file.resolve()), sources=sources)
+    sources = {**seen.sources, **_as_text(survey([place]).digests)}
+    return msgspec.structs.replace(seen, file=readable(str(place.file.resolve())), sources=sources)
 
 
 def settings_of(objective: Callable[..., Any]) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, D
         _refuse(where, "its training", list(found))
     elif not _is_same_name(old_name, new_name, old.file, new.file):
         raise ValueError(f"{where}: its objective is {old_name}, not {new_name}; {ADVICE}")
-    if new.file and old.file and Path(old.file).is_file() and not _is_same_code(old.file, new.file):
+    if new.file and old.file and as_path(old.file).is_file() and not _is_same_code(old.file, new.file):
         raise ValueError(f"{where}: its objective {new_name} is that of {old.file}, not of {new.file}; {ADVICE}")
     if old.settings and new.settings:
         found = differences(old.settings, new.settings)
@@ -198,15 +199,24 @@ def _define_object(objective: Callable[..., Any]) -> Definition:
                 elif getattr(value, "__module__", None) == thing.__module__ and code_of(value):
                     waiting.append((f"{module}.{value.__qualname__}".strip("."), value))
     file = module_name(_primary(objective).__module__)[1]
-    own = str(file.resolve()) if file is not None and is_local(file) else ""
-    sources = {**survey(places).digests, **codes}
+    own = readable(str(file.resolve())) if file is not None and is_local(file) else ""
+    sources = _as_text({**survey(places).digests, **codes})
     definition = Definition(file=own, settings=_short(tree), sources=sources, constants=_short(constants))
     return memory.as_given(objective, definition)
 
 
 def _short(tree: Any) -> dict[str, Any]:
-    short = shortened(tree)
+    short = _as_text(shortened(tree))
     return short if isinstance(short, dict) else {"value": short}
+
+
+def _as_text(tree: Any) -> Any:
+    """A tree whose names and texts JSON can hold, in the form that they have under any locale."""
+    if isinstance(tree, str):
+        return readable(tree)
+    if isinstance(tree, Mapping):
+        return {_as_text(name): _as_text(value) for name, value in tree.items()}
+    return [_as_text(each) for each in tree] if isinstance(tree, list | tuple) else tree
 
 
 def _primary(objective: Any) -> Any:
@@ -231,7 +241,7 @@ def _is_same_name(old: str, new: str, old_file: str, new_file: str) -> bool:
         # Of a notebook, or of a script by an older evo, the module is unknown.
         return not old_place or not new_place or (not (old_file and new_file) and same_name(old_place, new_place))
     # An older evo has recorded the path as it was given.
-    if Path(old_place).is_file():
+    if as_path(old_place).is_file():
         is_named_so = Reference(old_place, old_function).canonical == new
         return is_named_so and (not new_file or _is_same_code(old_place, new_file))
     steps, now = Path(old_place).with_suffix("").parts, Path(new_file).with_suffix("").parts
@@ -239,7 +249,7 @@ def _is_same_name(old: str, new: str, old_file: str, new_file: str) -> bool:
 
 
 def _is_same_code(one: str, other: str) -> bool:
-    files = Path(one).resolve(), Path(other).resolve()
+    files = as_path(one).resolve(), as_path(other).resolve()
     return files[0] == files[1] or digest_of(files[0]) == digest_of(files[1])
 
 

@@ -84,7 +84,7 @@ def _compose(text: str) -> Node:
 
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
@@ -92,31 +92,37 @@ def _items(node: Node) -> list[tuple[Node, Node]]:
     return list(node.value) if node is not None and node.id == "mapping" else []
 
 
-def _scalars(node: Node, names: tuple[str, ...], is_value: bool) -> Iterator[tuple[str, bool, Node]]:
+def _scalars(
+    node: Node, names: tuple[str, ...], is_value: bool, above: tuple[Node, ...] = ()
+) -> Iterator[tuple[str, bool, Node]]:
     """All scalars: the parameter to which each belongs, whether it is a value of it, and itself."""
+    if any(node is each for each in above):
+        return  # An alias of what it stands in, which whoever takes the values refuses.
+    above = (*above, node)
     if node.id == "scalar":
         yield (names[0] if names else "the list"), is_value, node
     elif node.id == "sequence":
         for each in node.value:
-            yield from _scalars(each, names, is_value)
+            yield from _scalars(each, names, is_value, above)
     else:
         for name, value in node.value:
-            yield from _scalars(name, names, bool(names))
-            yield from _scalars(value, names or (str(name.value),), True)
+            yield from _scalars(name, names, bool(names), above)
+            yield from _scalars(value, names or (str(name.value),), True, above)
 
 
-def _twice(node: Node) -> str:
+def _twice(node: Node, above: tuple[Node, ...] = ()) -> str:
     """A name that one mapping has twice, as a sentence; empty when there is none."""
-    if node.id == "scalar":
+    if node.id == "scalar" or any(node is each for each in above):
         return ""
+    above = (*above, node)
     if node.id == "sequence":
-        return next(filter(None, map(_twice, node.value)), "")
+        return next(filter(None, (_twice(each, above) for each in node.value)), "")
     names = [name.value for name, _ in node.value if name.id == "scalar"]
     for place, name in enumerate(names):
         if name in names[:place] and name != "<<":
             line = node.value[place][0].start_mark.line + 1
             return f"{name!r} is written twice, again in line {line}: YAML takes the last one; name it once"
-    return next(filter(None, (_twice(value) for _, value in node.value)), "")
+    return next(filter(None, (_twice(value, above) for _, value in node.value)), "")
 
 
 def _problem(scalar: Node) -> str:

@@ -57,7 +57,7 @@ def test_any_language_runs_under_a_locale_without_one(launcher: Launcher, here: 
     assert "4 evaluations (4 completed)" in printed
     study = json.loads((here / "runs" / "ü" / "study.json").read_text(encoding="utf-8"))
     assert study["name"] == "ü"
-    assert study["objective"] == "größe.py:verlust"
+    assert study["objective"] == "größe:verlust"
     assert list(study["limits"]) == ["größe", "层"]
     options = ["--evaluate", "process", "--evaluations", "2", "--start-from", "punkte-ü.yaml"]
     run(launcher, "-m", "evo.run", "größe.py:verlust", "--limits", "grenzen-ü.yaml", *options)

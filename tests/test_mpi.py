@@ -459,7 +459,7 @@ def test_minimize_can_be_called_twice_and_its_errors_caught(mpirun: MpiRun, fold
     (folder / "twice.py").write_text(
         "import evo\n"
         "best = []\n"
-        "for high in (1.0, 0.0, 2.0):\n"
+        "for high in (1.0, float('inf'), 2.0):\n"
         "    try:\n"
         "        found = evo.minimize(lambda params: params['x'], {'x': (0.0, high)}, evaluations=20)\n"
         "        best.append(found.best.loss)\n"

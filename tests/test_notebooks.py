@@ -163,7 +163,8 @@ def test_ranks_that_mpirun_starts_send_by_value_as_well(cells: Launcher, mpirun:
     assert (ended.status, ended.err) == (0, "")
     told = ended.out.splitlines()
     assert told.count("top") == 2
-    assert [line.rpartition(" ")[0] for line in told if line != "top"] == [line.rpartition(" ")[0] for line in TOLD[1:]]
+    # Two ranks may evaluate one more than asked for.
+    assert [line.split(" ")[0] for line in told if line != "top"] == [line.split(" ")[0] for line in TOLD[1:]]
 
 
 GUARDED = """

@@ -224,7 +224,9 @@ def test_a_rank_that_waits_for_one_that_failed_ends_the_search_and_the_same_comm
     assert (1, 3) not in journals.finished(folder / "here")
     (folder / "waiting.py").write_text(MENDED)
     ended = launcher.finish(start_ranks(launcher, mpirun_command, 4, *command))
-    assert (ended.status, ended.err) == (0, "")
+    assert ended.status == 0, ended.err
+    (told,) = ended.err.splitlines()
+    assert "waiting:loss has changed since then: waiting.py" in told
     assert journals.check_complete(folder / "here") == 40
 
 

@@ -42,6 +42,9 @@ _LOCAL = (
 )
 _BY_KEYBOARD = 130  # Exit status after Ctrl-C, as shells have it.
 _FIRST_SPEAKS = 1.0  # Seconds.
+# Seconds that the launcher has to forward what this rank has just said: of one that aborts it drops the rest, and
+# nothing tells whether there is any.
+_FORWARDING = 0.3
 _ENDING = 5.0  # Seconds that ranks wait for each other at their end.
 
 
@@ -345,6 +348,7 @@ def _end_all(kind: type[BaseException], error: BaseException, traceback: Traceba
 
     status = error.status if isinstance(error, Stuck | NoMPIError) else 1
     if _is_running():
+        time.sleep(_FORWARDING)
         MPI.COMM_WORLD.Abort(status)
     os._exit(status)
 
