@@ -8,9 +8,11 @@ import io
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -101,6 +103,9 @@ class Launcher:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # An mpirun that is killed leaves files named after its process behind, and one that later gets the same number
+        # refuses to start beside them. Names in there are long, so the path is short.
+        self._temporary = tempfile.mkdtemp(prefix="evo-test-", dir="/tmp")
         self._mark = f"EVO_TEST={uuid.uuid4().hex}"
         self._started: list[subprocess.Popen[str]] = []
 
@@ -109,7 +114,7 @@ class Launcher:
         name, _, value = self._mark.partition("=")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCH_PREFIXES)}
         path = os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]))
-        return kept | {"PYTHONPATH": path, name: value}
+        return kept | {"PYTHONPATH": path, "TMPDIR": self._temporary, name: value}
 
     def start(self, *command: str | Path, stdout: int = subprocess.PIPE, **variables: str) -> subprocess.Popen[str]:
         """Start a process; its output goes to pipes, or where it is told."""
@@ -171,6 +176,7 @@ class Launcher:
         self.kill()
         for process in self._started:
             process.communicate(timeout=10)
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
 
 def call(*arguments: str) -> Ended:
