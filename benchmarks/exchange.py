@@ -7,14 +7,14 @@ It prints five tables. Times are simulated, on the Loopback; only what says "mea
 1. Measured: what taking in one event costs and what an individual occupies in a replica; what one message costs (4
    ranks under mpirun). The simulation uses the rounded figures of `exchange_model.Costs`, so that it repeats exactly.
 2. Counted: messages and bytes per evaluation of real runs under mpirun, beside those of the simulation of whole
-   searches: the real `evo.search.search`, Worker, Exchange and records; only the evaluation and the clock are not.
+   searches: the real `evo.engine.loop.search`, Worker, Exchange and records; only the evaluation and the clock are not.
    "at once" is a message for each record and neighbour, as MPITransport posts them while fewer than 8 are outstanding;
    "joined" is one message per neighbour each time that a rank wakes. More ranks than cores make free real runs send
    fewer: what waits for a rank that is not running is joined. The simulation has a core for each rank.
 3. Model against search: 10,000 replicas fit into no memory, so in table 4 a rank counts what it knows instead, and a
    message says how many records it stands for and how many of them are `Finished`. Who sends to whom is
-   `evo.exchange.neighbours`; latency, wake-ups and joining are the same. Whole searches have a beginning and an end,
-   where ranks that are done take in messages at any time and pass them on: hence more messages, inline in a tree.
+   `evo.engine.exchange.neighbours`; latency, wake-ups and joining are the same. Whole searches have a beginning and an
+   end, where ranks that are done take in messages at any time and pass them on: hence more messages, inline in a tree.
 4. The scale, joined. child: a rank looks for messages every 10 ms while its objective runs, and when that ends; inline:
    only between two evaluations; free: inline, with a loss that takes no time. The simulation begins in the middle of a
    search, lets the news of the beginning arrive, and then counts: inline at least one evaluation per rank, child up to
@@ -51,7 +51,7 @@ from exchange_checks import SearchingRank, count_real, example, measure_messages
 from exchange_model import COSTS, NODE, POLL, Case, CountingRank, Network
 from overhead import LIMITS
 
-from evo.events import encode
+from evo.population.events import encode
 
 ALL_LISTEN, LISTENERS = 256, 64
 RANKS, EXCHANGES = (4, 16, 64, 256, 1000, 4000, 10_000), ("flat", "tree 2", "tree 8", "tree 32", "relay")

@@ -23,14 +23,14 @@ import numpy as np
 from exchange_model import COSTS, Network
 from overhead import LIMITS
 
-from evo.budget import Budget
-from evo.events import AnyEvent, Finished, Started, decode, encode
-from evo.exchange import Exchange
-from evo.population import Population
+from evo.engine.budget import Budget
+from evo.engine.exchange import Exchange
+from evo.engine.loop import search
+from evo.engine.worker import Outcome, Settings, Worker
+from evo.population.events import AnyEvent, Finished, Started, decode, encode
+from evo.population.population import Population
 from evo.propagators import InitUniform, default_propagator
-from evo.search import search
 from evo.space import Space
-from evo.worker import Outcome, Settings, Worker
 
 SPACE = Space(LIMITS)
 LOSS = """import time
@@ -169,7 +169,7 @@ def measure_replica(individuals: int) -> dict[str, float]:
 
 def measure_messages(rounds: int = 50, messages: int = 10) -> None:
     """Print microseconds that a rank needs to send and to take one message; to be run under mpirun."""
-    from evo.mpi import connect
+    from evo.runtime.mpi import connect
 
     transport = connect()
     assert transport is not None

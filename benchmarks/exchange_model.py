@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from evo.exchange import neighbours
-from evo.transport import Loopback
+from evo.engine.exchange import neighbours
+from evo.testing.loopback import Loopback
 
 POLL = 0.01  # Seconds between two looks for messages, see evo.evaluation.process.
 SPREAD = 0.5  # Standard deviation of the logarithm of evaluation times.
 NODE = 8  # Ranks.
 ON_NODE, OVER_NETWORK = 10e-6, (20e-6, 50e-6)  # Latency, seconds.
 ALL_LISTEN, LISTENERS = 256, 64
-JOINED = 140  # Records, at most: 32 kB, see evo.mpi.
+JOINED = 140  # Records, at most: 32 kB, see evo.runtime.mpi.
 COUNTS = struct.Struct("<II")  # Records that a message stands for, and how many of them are Finished.
 
 
@@ -64,7 +64,7 @@ class Case:
 
     @property
     def fan_out(self) -> int | None:
-        """As for `evo.exchange.neighbours`."""
+        """As for `evo.engine.exchange.neighbours`."""
         return int(self.exchange.split()[1]) if self.exchange.startswith("tree") else None
 
     @property

@@ -93,9 +93,9 @@ def launch(ranks: int, *arguments: object, python: str = sys.executable) -> Iter
 def run_quality(function: str, seeds: int, evaluations: int) -> None:
     """On each rank: search once for every row and seed."""
     import evo
-    from evo.mpi import connect
     from evo.problems import functions
     from evo.problems.catalogue import PROBLEMS
+    from evo.runtime.mpi import connect
 
     name, _, dimensions = function.partition("-")
     bounds = list(PROBLEMS[name].limits.items())
@@ -171,8 +171,8 @@ def run_speed(folder: str, islands: int, ranks: int) -> None:
 
 def read_journals(run_dir: Path) -> tuple[list[float], Intervals]:
     """When evaluations were started, in order, and when each rank was evaluating."""
-    from evo.events import Finished, Started
-    from evo.journal import read_journal
+    from evo.population.events import Finished, Started
+    from evo.storage.journal import read_journal
 
     starts, intervals = [], defaultdict(list)
     for event in itertools.chain(*map(read_journal, (run_dir / "journal").iterdir())):

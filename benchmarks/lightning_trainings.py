@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
 
 import evo
-from evo.objectives import Trial
+from evo.objective.objective import Trial
 
 SEARCHES = {"evo": None, "evo, kept in memory": "memory"}  # What they give as keep_data.
 WORKERS = {"new trainer": 2, "new trainer, no workers": 0, "new process": 2}

@@ -68,7 +68,7 @@ def digits_curves(file: Path) -> Curves:
     """Losses by candidate and epoch, from the file or else from trainings; one that failed has none."""
     if not file.exists():
         import evo
-        from evo.events import Reported
+        from evo.population.events import Reported
         from evo.problems.catalogue import PROBLEMS
 
         limits = PROBLEMS["digits"].limits
@@ -103,7 +103,7 @@ def train(curves: Curves, order: Sequence[int], decide: Decide, finish: Callable
 
 def with_evo(curves: Curves, order: Sequence[int], pruning: Any) -> dict[int, int]:
     """The epochs that each candidate gets with a pruner of evo."""
-    from evo.events import Finished, Judged, Reported
+    from evo.population.events import Finished, Judged, Reported
     from evo.pruning import Rungs, make_pruner
 
     pruner = make_pruner(pruning)

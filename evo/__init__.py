@@ -8,31 +8,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evo.aftermath.testing import test
-    from evo.config import Config
     from evo.lightning import LightningObjective
-    from evo.limits import Choice, Float, Int
-    from evo.objectives import Infeasible, Interrupted
+    from evo.objective.objective import Infeasible, Interrupted
+    from evo.posthoc.testing import test
     from evo.propagators import Propagator, default_propagator
     from evo.report.records import SearchFailed
-    from evo.session import minimize
+    from evo.space.limits import Choice, Float, Int
+    from evo.study.config import Config
+    from evo.study.session import minimize
 
 __version__ = "0.1.0"
 
 # Loaded when first used: importing evo takes no time, and brings neither MPI nor torch.
 _HOMES = {
-    "Choice": "evo.limits",
-    "Config": "evo.config",
-    "Float": "evo.limits",
-    "Infeasible": "evo.objectives",
-    "Int": "evo.limits",
-    "Interrupted": "evo.objectives",
+    "Choice": "evo.space.limits",
+    "Config": "evo.study.config",
+    "Float": "evo.space.limits",
+    "Infeasible": "evo.objective.objective",
+    "Int": "evo.space.limits",
+    "Interrupted": "evo.objective.objective",
     "LightningObjective": "evo.lightning",
     "Propagator": "evo.propagators",
     "SearchFailed": "evo.report.records",
     "default_propagator": "evo.propagators",
-    "minimize": "evo.session",
-    "test": "evo.aftermath.testing",
+    "minimize": "evo.study.session",
+    "test": "evo.posthoc.testing",
 }
 
 __all__ = [

@@ -51,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "best":
         return _best(rest)
     if command == "test":
-        from evo.aftermath.command import test
+        from evo.posthoc.command import test
 
         return test(rest, _Parser(prog="evo test", description="Test an individual from its saved weights."))
     if command == "train":
-        from evo.aftermath.command import train
+        from evo.posthoc.command import train
 
         return train(rest, _Parser(prog="evo train", description="Train an individual again, with its own seed."))
     if command == "doctor":
@@ -76,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _repair(arguments: Sequence[str]) -> int:
-    from evo.repair import repair
-    from evo.rundir import RunDirectory
+    from evo.storage.repair import repair
+    from evo.storage.rundir import RunDirectory
 
     parser = _Parser(
         prog="evo repair",
@@ -148,7 +148,7 @@ def _printable_json(text: str) -> str:
 
 def _read_run(name: str) -> Run:
     from evo.report.records import Run, gather_evaluations
-    from evo.rundir import RunDirectory, study_forms
+    from evo.storage.rundir import RunDirectory, study_forms
 
     directory = RunDirectory(Path(name))
     study = directory.study()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from evo.signals import StopSignals
+from evo.runtime.signals import StopSignals
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.run", *, ends: bool = True) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
         The exit status: 0 complete, 1 nothing found or given up, 2 mistaken input, 85 to be run again to go on.
     """
     with StopSignals() as signals:
-        from evo.session import run_command  # Not before: a signal would kill a process that still imports.
+        from evo.study.session import run_command  # Not before: a signal would kill a process that still imports.
 
         status = run_command(sys.argv[1:] if arguments is None else arguments, program, signals)
         if ends:

@@ -11,7 +11,7 @@ import strategies
 import yaml
 from hypothesis import strategies as st
 
-from evo.events import encode
+from evo.population.events import encode
 
 _NUMBERS = [0, 1, -1, 2**31, 2**63, -(2**63), 10**30, 0.0, -0.0, 1e-320, 1e308, -1e308, math.nan, math.inf, -math.inf]
 _TEXTS = [

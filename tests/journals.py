@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evo.events import AnyEvent, Finished, Identity, Started
-from evo.journal import read_journal
-from evo.population import Population
-from evo.rundir import RunDirectory
-from evo.space import Space
+from evo.population.events import AnyEvent, Finished, Identity, Started
+from evo.population.population import Population
+from evo.space.space import Space
+from evo.storage.journal import read_journal
+from evo.storage.rundir import RunDirectory
 
 
 def events(directory: Path) -> list[AnyEvent]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from evo.rundir import RunDirectory, Study
-from evo.space import Space
+from evo.space.space import Space
+from evo.storage.rundir import RunDirectory, Study
 
 _LIMITS = {
     "good": "x: [0.0, 1.0]",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evo.limits import Choice, Float, Int
-from evo.population import Active, Individual
+from evo.population.population import Active, Individual
 from evo.propagators import Propagator
-from evo.space import Space
+from evo.space.limits import Choice, Float, Int
+from evo.space.space import Space
 
 # Of every kind.
 SPACES = {

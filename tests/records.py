@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from evo.budget import Budget
-from evo.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
-from evo.migration import Migration
-from evo.outcome import Outcome
-from evo.population import Individual, Population
+from evo.engine.budget import Budget
+from evo.engine.worker import Settings, Worker
+from evo.islands.migration import Migration
+from evo.islands.topology import Archipelago, make_archipelago
+from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
+from evo.population.outcome import Outcome
+from evo.population.population import Individual, Population
 from evo.propagators import Propagator
-from evo.space import Space
-from evo.topology import Archipelago, make_archipelago
-from evo.worker import Settings, Worker
+from evo.space.space import Space
 
 NOW = 1e9
 

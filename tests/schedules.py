@@ -15,13 +15,13 @@ import numpy as np
 from records import replayed
 from simulation import RANDOM, SPACE, Death, Phase, Result, Session, how_it_ends
 
-from evo.breeding import training_seed
-from evo.budget import Budget
-from evo.events import Died, Finished, Identity, Started
-from evo.migration import Migration
+from evo.engine.budget import Budget
+from evo.islands.migration import Migration
+from evo.islands.topology import TOPOLOGIES, make_topology
+from evo.population.events import Died, Finished, Identity, Started
 from evo.propagators import SelectMax, SelectMin, SelectUniform, default_propagator
-from evo.space import Space
-from evo.topology import TOPOLOGIES, make_topology
+from evo.randomness import training_seed
+from evo.space.space import Space
 
 SCHEDULES = int(os.environ.get("EVO_SCHEDULES", "1"))  # So many times as many sessions, where there are blocks of them.
 _SELECTIONS = (SelectMin, SelectMax, SelectUniform)

@@ -12,18 +12,18 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from records import make_worker, replayed
 
-from evo.budget import Budget
-from evo.events import AnyEvent, Done, Finished, Identity, Started, decode
-from evo.exchange import Exchange
-from evo.journal import Memory
-from evo.migration import Migration
-from evo.outcome import Outcome
+from evo.engine.budget import Budget
+from evo.engine.exchange import Exchange
+from evo.engine.loop import search
+from evo.engine.worker import Worker
+from evo.islands.migration import Migration
+from evo.islands.topology import Archipelago, make_archipelago
+from evo.population.events import AnyEvent, Done, Finished, Identity, Started, decode
+from evo.population.outcome import Outcome
 from evo.propagators import InitUniform, Propagator
-from evo.search import search
-from evo.space import Space
-from evo.topology import Archipelago, make_archipelago
-from evo.transport import Loopback
-from evo.worker import Worker
+from evo.space.space import Space
+from evo.storage.journal import Memory
+from evo.testing.loopback import Loopback
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 RANDOM = InitUniform()
@@ -187,7 +187,7 @@ class Session:
         budget: When it ends.
         sizes: Of the islands; None: all ranks live on one.
         migration: Between them.
-        fan_out: See `evo.exchange.neighbours`.
+        fan_out: See `evo.engine.exchange.neighbours`.
         files: Whether journals outlive their ranks.
         max_delay: Of a message, in steps of all ranks.
         duplicates: Probability that a message arrives twice.

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from evo.events import (
+from evo.population.events import (
     AnyEvent,
     Died,
     Done,
@@ -22,8 +22,8 @@ from evo.events import (
     Skipped,
     Started,
 )
-from evo.limits import Choice, Float, Int, identical
-from evo.values import key
+from evo.space.limits import Choice, Float, Int, identical
+from evo.space.values import key
 
 # What JSON can hold: characters, not lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

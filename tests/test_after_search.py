@@ -19,9 +19,9 @@ import pytest
 from helpers import Ended, Launcher, RunOnce, call, wait_until
 
 import evo
-import evo.aftermath.figures
+import evo.posthoc.figures
 from evo.report.records import Evaluation, gather_evaluations, rank_evaluations
-from evo.rundir import RunDirectory
+from evo.storage.rundir import RunDirectory
 
 EVO = [sys.executable, "-c", "import sys; from evo.cli import main; sys.exit(main())"]
 
@@ -399,7 +399,7 @@ def check_confusion(folder: Path, accuracy: float) -> None:
 
 
 def test_the_examples_in_the_documentation_run() -> None:
-    assert doctest.testmod(evo.aftermath.figures).failed == 0
+    assert doctest.testmod(evo.posthoc.figures).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def descends(params: dict[str, Any]) -> Iterator[float]:
 
 
 def test_when_all_were_ended_early_nothing_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evo.worker.Rungs.judge", lambda *given: _stop())
+    monkeypatch.setattr("evo.engine.worker.Rungs.judge", lambda *given: _stop())
     found = search(descends, pruning="halving")
     assert {one.status for one in found.individuals} == {"pruned"}
     assert (found.best, found.all_failed) == (None, False)

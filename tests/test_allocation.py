@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.allocation import allocation_end
+from evo.runtime.batch import allocation_end
 
 
 @pytest.fixture

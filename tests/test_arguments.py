@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from evo.arguments import parse_arguments
-from evo.config import Config, load_limits, parse_duration
+from evo.study.arguments import parse_arguments
+from evo.study.config import Config, load_limits, parse_duration
 
 
 @pytest.fixture

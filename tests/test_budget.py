@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from records import finished, replayed, started
 
-from evo.budget import Budget
-from evo.events import AnyEvent
-from evo.population import Population
-from evo.space import Space
+from evo.engine.budget import Budget
+from evo.population.events import AnyEvent
+from evo.population.population import Population
+from evo.space.space import Space
 
 SPACE = Space({"x": (1, 1000)})
 

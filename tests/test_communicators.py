@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from helpers import Ended, Launcher
 
-from evo.mpi.meeting import waiting_time
-from evo.mpi.process import place_on_node
+from evo.runtime.mpi.meeting import waiting_time
+from evo.runtime.mpi.process import place_on_node
 
 pytestmark = pytest.mark.mpi
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-import evo.config
-from evo.config import Config, load_limits, parse_duration
+import evo.study.config
+from evo.study.config import Config, load_limits, parse_duration
 
 
 @pytest.fixture
@@ -170,4 +170,4 @@ def test_a_limits_file_that_cannot_be_used_is_an_error_that_names_it(
 
 
 def test_the_examples_in_the_documentation_run() -> None:
-    assert doctest.testmod(evo.config).failed == 0
+    assert doctest.testmod(evo.study.config).failed == 0

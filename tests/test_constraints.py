@@ -20,15 +20,12 @@ from records import evaluated
 from simulation import Session, simulate
 
 import evo
-import evo.constraints
-import evo.expressions
-import evo.ordering
-from evo.breeding import Breeder
-from evo.budget import Budget
-from evo.constraints import ConstraintError, read_constraints
-from evo.events import Started
-from evo.limits import Choice, Float, Int
-from evo.ordering import put_in_order
+import evo.space.constraints
+import evo.space.expressions
+import evo.space.ordering
+from evo.engine.breeding import Breeder
+from evo.engine.budget import Budget
+from evo.population.events import Started
 from evo.problems.functions import sphere
 from evo.propagators import (
     Compose,
@@ -48,10 +45,13 @@ from evo.propagators import (
     default_propagator,
 )
 from evo.propagators.catalogue import READY, make_propagator
-from evo.rundir import RunDirectory, find_study
-from evo.space import Space
-from evo.study import MistakeFound
-from evo.values import Params
+from evo.space.constraints import ConstraintError, read_constraints
+from evo.space.limits import Choice, Float, Int
+from evo.space.ordering import put_in_order
+from evo.space.space import Space
+from evo.space.values import Params
+from evo.storage.rundir import RunDirectory, find_study
+from evo.study.wiring import MistakeFound
 
 LIMITS: dict[str, Any] = {
     "x": (0.0, 1.0),
@@ -622,5 +622,5 @@ def test_the_command_line_and_a_study_file_take_expressions(
 
 
 def test_the_examples_in_the_texts_run() -> None:
-    for module in (evo.constraints, evo.expressions, evo.ordering):
+    for module in (evo.space.constraints, evo.space.expressions, evo.space.ordering):
         assert doctest.testmod(module).failed == 0

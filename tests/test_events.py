@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, finished, started
 
-from evo.events import (
+from evo.population.events import (
     AnyEvent,
     Died,
     Done,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import evo
-import evo.examples
+import evo.space.examples
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
 from evo.evaluation.inline import check_objective
-from evo.examples import example_points
-from evo.space import Space
+from evo.space.examples import example_points
+from evo.space.space import Space
 
 OPTIMIZERS = {
     "optimizer": ("sgd", "adam", "lbfgs"),
@@ -123,4 +123,4 @@ def test_what_the_check_in_a_child_remarks_reaches_the_rank(tmp_path: Path) -> N
 
 
 def test_the_example_in_the_documentation_runs() -> None:
-    assert doctest.testmod(evo.examples).failed == 0
+    assert doctest.testmod(evo.space.examples).failed == 0

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import evo.exchange
-import evo.transport
-from evo.events import AnyEvent, Done, encode
-from evo.exchange import Exchange, neighbours
-from evo.transport import CutOff, Loopback, Passive, Traffic
+import evo.engine.exchange
+import evo.testing.loopback
+from evo.engine.exchange import Exchange, neighbours
+from evo.engine.transport import Passive, Traffic
+from evo.errors import CutOff
+from evo.population.events import AnyEvent, Done, encode
+from evo.testing.loopback import Loopback
 
 
 def said(rank: int, text: str = "") -> Done:
@@ -61,12 +63,12 @@ class Wire(Passive):
 
 def lost(*ranks: int) -> bytes:
     """As an exchange announces an epoch."""
-    return evo.exchange._encode(evo.exchange.Lost(sorted(ranks)))
+    return evo.engine.exchange._encode(evo.engine.exchange.Lost(sorted(ranks)))
 
 
 def ready(dead: Sequence[int], words: str) -> bytes:
     """As an exchange says that its rank is ready."""
-    return evo.exchange._encode(evo.exchange.Ready(list(dead), words))
+    return evo.engine.exchange._encode(evo.engine.exchange.Ready(list(dead), words))
 
 
 @st.composite
@@ -299,7 +301,7 @@ def test_traffic_is_counted_where_it_leaves() -> None:
     assert exchange.traffic == Traffic(messages=3, bytes=3 * len(encode(said(0))))
 
 
-@pytest.mark.parametrize("module", [evo.exchange, evo.transport])
+@pytest.mark.parametrize("module", [evo.engine.exchange, evo.testing.loopback])
 def test_the_examples_in_the_docstrings_run(module: Any) -> None:
     failed, tried = doctest.testmod(module, extraglobs={"np": np})
     assert tried > 0

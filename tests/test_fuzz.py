@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import evo
 from evo.problems.catalogue import PROBLEMS
-from evo.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
+from evo.study.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 MOST_SECONDS = 10.0  # For one input.
 MORE = int(os.environ.get("EVO_FUZZ", "1"))

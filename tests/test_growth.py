@@ -17,15 +17,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import evo
-from evo.aftermath.past import read_past
 from evo.cli import main
-from evo.events import AnyEvent, Finished, Started, encode
-from evo.growth import Forms, check_growth, find_changes
-from evo.limits import describe_limits, parse_limits
-from evo.population import Population
+from evo.population.events import AnyEvent, Finished, Started, encode
+from evo.population.population import Population
+from evo.posthoc.past import read_past
 from evo.report.records import gather_evaluations, rank_evaluations
-from evo.rundir import RunDirectory, Study
-from evo.space import Space
+from evo.space.growth import Forms, check_growth, find_changes
+from evo.space.limits import describe_limits, parse_limits
+from evo.space.space import Space
+from evo.storage.rundir import RunDirectory, Study
 
 OLD = {"x": (-1.0, 1.0), "act": ("relu", "tanh")}
 

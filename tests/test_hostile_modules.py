@@ -11,7 +11,7 @@ import pytest
 from helpers import Ended, Launcher
 
 from evo.report.records import Evaluation, gather_evaluations
-from evo.rundir import RunDirectory
+from evo.storage.rundir import RunDirectory
 
 pytestmark = pytest.mark.slow
 

@@ -24,8 +24,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from evo.differences import brief, differences, shortened
-from evo.identity import Describer
+from evo.objective.differences import brief, differences, shortened
+from evo.objective.identity import Describer
 
 CENTRE = -4.0
 

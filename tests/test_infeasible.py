@@ -13,17 +13,17 @@ from records import evaluated, finished, replayed, started
 from test_team import FAILED, GOOD, Crew, always
 
 import evo
-from evo.budget import Budget
 from evo.cli import main as command
+from evo.engine.budget import Budget
 from evo.evaluation import ProcessEvaluator
 from evo.evaluation.inline import RunningTrial, evaluate
 from evo.evaluation.team import TeamEvaluator
-from evo.objectives import Infeasible, prepare
-from evo.outcome import Outcome
-from evo.population import precedence
+from evo.objective.objective import Infeasible, prepare
+from evo.population.outcome import Outcome
+from evo.population.population import precedence
 from evo.report.tables import nothing_found_text
-from evo.rundir import RunDirectory
-from evo.space import Space
+from evo.space.space import Space
+from evo.storage.rundir import RunDirectory
 
 SPACE = Space({"x": (-1.0, 1.0)})
 
@@ -202,10 +202,10 @@ def test_that_some_are_infeasible_and_the_others_failed_is_said_too() -> None:
             raise Infeasible("below 0")
         raise ValueError("no")
 
-    from evo.config import Config
-    from evo.signals import StopSignals
-    from evo.study import run_study
-    from evo.transport import Serial
+    from evo.engine.transport import Serial
+    from evo.runtime.signals import StopSignals
+    from evo.study.config import Config
+    from evo.study.wiring import run_study
 
     with StopSignals() as signals:
         settings = Config(evaluations=10, quiet=True)

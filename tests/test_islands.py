@@ -12,9 +12,9 @@ from schedules import SCHEDULES, check_conclusion, check_outcomes, check_replica
 from simulation import Result, Session, resumed, simulate
 from travels import Knowledge, check_owners, check_travels
 
-from evo.budget import Budget
-from evo.events import Finished, Migrated, Pollinated, Retired, Started, decode
-from evo.population import Individual
+from evo.engine.budget import Budget
+from evo.population.events import Finished, Migrated, Pollinated, Retired, Started, decode
+from evo.population.population import Individual
 
 BLOCKS = range(3 * SCHEDULES)
 

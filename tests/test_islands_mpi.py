@@ -19,9 +19,9 @@ import pytest
 from helpers import Ended, Launcher
 from ranks import start_ranks
 
-from evo.events import Done, Finished, Identity, Migrated, Pollinated, Retired, Started
+from evo.islands.topology import make_archipelago, make_topology
+from evo.population.events import Done, Finished, Identity, Migrated, Pollinated, Retired, Started
 from evo.problems.catalogue import PROBLEMS
-from evo.topology import make_archipelago, make_topology
 
 pytestmark = pytest.mark.mpi
 

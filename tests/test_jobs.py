@@ -17,8 +17,8 @@ import pytest
 from helpers import Launcher, make_environment, wait_until
 from slurm import NODES, Slurm
 
-from evo.events import AnyEvent, Finished, Joined, Reported
-from evo.rundir import RunDirectory
+from evo.population.events import AnyEvent, Finished, Joined, Reported
+from evo.storage.rundir import RunDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.root]
 

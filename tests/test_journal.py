@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evo.events import (
+from evo.population.events import (
     AnyEvent,
     Died,
     Done,
@@ -25,9 +25,9 @@ from evo.events import (
     Started,
     encode,
 )
-from evo.journal import Journal, Memory, read_journal
-from evo.rundir import RunDirectory, Scratch, Study
-from evo.storage import StorageError
+from evo.storage.journal import Journal, Memory, read_journal
+from evo.storage.retry import StorageError
+from evo.storage.rundir import RunDirectory, Scratch, Study
 
 EVENTS: list[AnyEvent] = [
     Joined(time=1.5, rank=0, ranks=2, host="näme", device="cuda:0"),

@@ -24,7 +24,7 @@ from logged_digits import Step, count_steps, read_steps
 from ranks import find_ranks, parent_of, start_ranks
 
 from evo.problems.digits import parts
-from evo.rundir import RunDirectory
+from evo.storage.rundir import RunDirectory
 
 KILLS = int(os.environ.get("EVO_KILLS", "2"))
 RANKS = 2

@@ -15,14 +15,14 @@ from helpers import FakeTrial
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from evo.arguments import parse_arguments
-from evo.config import load_limits
-from evo.examples import example_points
 from evo.lightning import LightningObjective
-from evo.references import find_class
+from evo.objective.references import find_class
+from evo.objective.training import Training
 from evo.run import main
-from evo.space import Space
-from evo.training import Training
+from evo.space.examples import example_points
+from evo.space.space import Space
+from evo.study.arguments import parse_arguments
+from evo.study.config import load_limits
 
 # Lightning's demos log nothing in their validations, and two of them download their data.
 DEMOS = """

@@ -11,10 +11,10 @@ import pytest
 from helpers import FakeTrial, Launcher, wait_until
 from ranks import start_ranks
 
-from evo.breeding import training_seed
-from evo.events import Finished
 from evo.lightning import LightningObjective
+from evo.population.events import Finished
 from evo.problems.digits import Digits, DigitsNet
+from evo.randomness import training_seed
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]
 

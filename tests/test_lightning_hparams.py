@@ -16,7 +16,7 @@ from test_lightning_objective import Long, Raises, Scripted, scripted
 from werkzeug.test import Client
 
 from evo.lightning.hparams import row_logger
-from evo.objectives import Interrupted
+from evo.objective.objective import Interrupted
 
 STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 HPARAMS = "/data/plugin/hparams"

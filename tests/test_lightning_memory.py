@@ -12,11 +12,11 @@ import torch
 from helpers import FakeTrial
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
-from evo.config import Config
 from evo.evaluation import GPU_MEMORY, InlineEvaluator
 from evo.lightning import LightningObjective
 from evo.lightning.memory import limited_memory
 from evo.lightning.stacked import Stacked, keep_stacked
+from evo.study.config import Config
 
 
 class Squares(Dataset[Any]):

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from evo.lightning import LightningObjective
 from evo.lightning.reports import combine
-from evo.objectives import Interrupted
+from evo.objective.objective import Interrupted
 
 LOSSES = (5.0, 3.0, 1.0, 2.0, 4.0, 6.0, 7.0, 8.0)
 

@@ -33,7 +33,7 @@ import evo.lightning.environment
 import evo.lightning.objective
 import evo.lightning.reports
 from evo.lightning import LightningObjective
-from evo.objectives import Interrupted
+from evo.objective.objective import Interrupted
 
 ROOT = Path(__file__).parents[1]
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")

@@ -21,7 +21,7 @@ from test_lightning_metrics import Logs, Two
 from torch import nn
 
 from evo.lightning import LightningObjective
-from evo.objectives import Interrupted
+from evo.objective.objective import Interrupted
 
 
 class Color(enum.Enum):

@@ -17,10 +17,10 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.utils.data import DataLoader
 
-from evo.examples import example_points
 from evo.lightning import LightningObjective
-from evo.limits import Choice, Float, Int
-from evo.space import Space
+from evo.space.examples import example_points
+from evo.space.limits import Choice, Float, Int
+from evo.space.space import Space
 
 HERE = "test_lightning_sections"
 TRAINER = {"max_epochs": 1, "logger": False}

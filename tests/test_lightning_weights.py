@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 from evo.lightning import LightningObjective
-from evo.objectives import Interrupted
+from evo.objective.objective import Interrupted
 
 
 class Net(L.LightningModule):

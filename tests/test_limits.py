@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import evo
-from evo.limits import Choice, Float, Int, describe_limits, parse_limits
-from evo.space import Space
+from evo.space.limits import Choice, Float, Int, describe_limits, parse_limits
+from evo.space.space import Space
 
 OPTIMIZER = ("sgd", "adam")
 

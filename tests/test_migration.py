@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, finished, migrated, pollinated, replayed, retired, started
 
-from evo.events import AnyEvent, Identity, Migrated, Pollinated, Retired
-from evo.migration import Migration, Migrator
-from evo.population import Population
+from evo.islands.migration import Migration, Migrator
+from evo.islands.topology import Archipelago, Topology, make_archipelago, make_topology
+from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
+from evo.population.population import Population
 from evo.propagators import Propagator, SelectMax, SelectMin, SelectUniform
-from evo.space import Space
-from evo.topology import Archipelago, Topology, make_archipelago, make_topology
+from evo.space.space import Space
 
 SPACE = Space({"x": (0.0, 100.0)})
 THREE = make_archipelago(6, sizes=[3, 2, 1])

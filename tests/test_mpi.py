@@ -20,8 +20,8 @@ import pytest
 from helpers import Ended, Launcher, RunOnce, wait_until
 from ranks import start_ranks
 
-from evo.events import Finished
-from evo.mpi import is_launched, why_not_one_world
+from evo.population.events import Finished
+from evo.runtime.mpi import is_launched, why_not_one_world
 
 pytestmark = pytest.mark.mpi
 
@@ -47,7 +47,7 @@ def folder(launcher: Launcher) -> Path:
 TORTURE = """
 import sys, time
 from mpi4py import MPI
-from evo.mpi import MPITransport
+from evo.runtime.mpi import MPITransport
 transport = MPITransport(MPI.COMM_WORLD.Dup())
 rank, size = transport.rank, transport.size
 others = [other for other in range(size) if other != rank]
@@ -102,7 +102,7 @@ def test_all_messages_arrive_in_order_also_at_a_rank_that_receives_none_for_a_wh
 PARTS = """
 import sys
 from mpi4py import MPI
-from evo.mpi import MPITransport
+from evo.runtime.mpi import MPITransport
 transport = MPITransport(MPI.COMM_WORLD.Dup())
 rank = transport.rank
 outer, inner = [0, 3], [1, 2]
@@ -351,7 +351,7 @@ import time
 from pathlib import Path
 from mpi4py import MPI
 import evo
-from evo.breeding import Breeder
+from evo.engine.breeding import Breeder
 
 breed, calls = Breeder.breed, []
 def broken(self, rng):

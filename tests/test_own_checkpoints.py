@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evo.events import Finished, Identity, Started, Status
-from evo.population import Population
-from evo.space import Space
-from evo.weights import Weights, delete_state
+from evo.population.events import Finished, Identity, Started, Status
+from evo.population.population import Population
+from evo.space.space import Space
+from evo.storage.checkpoints import Weights, delete_state
 
 # What trainings may leave below an individual's folder: of callbacks and loggers, whole and sharded.
 CHECKPOINTS = (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from evo.imports import _needs_heavy, survey
-from evo.places import digest_of, find_place, is_local
-from evo.references import Reference, find_class
+from evo.objective.imports import _needs_heavy, survey
+from evo.objective.places import digest_of, find_place, is_local
+from evo.objective.references import Reference, find_class
 
 FILES = {
     "proj/pkg/__init__.py": "",
@@ -211,7 +211,7 @@ def test_comments_formatting_and_docstrings_do_not_change_code(tmp_path: Path) -
 
 
 def test_what_is_installed_is_not_the_users(project: Path) -> None:
-    files = [sys.modules[name].__file__ for name in ("json", "pytest", "evo.imports")]
+    files = [sys.modules[name].__file__ for name in ("json", "pytest", "evo.objective.imports")]
     assert not any(is_local(Path(file)) for file in files if file)
     assert is_local(project / "pkg" / "tune.py")
     found = survey([find_place(project / "scripts" / "script.py")])

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evo.config import Config
-from evo.plan import Plan, make_plan
+from evo.objective.references import Reference
 from evo.propagators import InitUniform, SelectMax, SelectMin, SelectUniform, default_propagator
-from evo.references import Reference
+from evo.study.config import Config
+from evo.study.plan import Plan, make_plan
 
 LIMITS = {"x": (-1.0, 1.0)}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, finished, individual, migrated, pollinated, replayed, retired, started
 
-from evo.events import (
+from evo.population.events import (
     AnyEvent,
     Died,
     Done,
@@ -24,9 +24,9 @@ from evo.events import (
     Retired,
     Started,
 )
-from evo.limits import Float
-from evo.population import Individual, Population
-from evo.space import Space
+from evo.population.population import Individual, Population
+from evo.space.limits import Float
+from evo.space.space import Space
 
 SPACE = Space({"layers": (1, 9), "optimizer": ("sgd", "adam"), "momentum": Float(0, 1, when={"optimizer": "sgd"})})
 # The last one was an island in an earlier session only.

@@ -12,7 +12,6 @@ import pytest
 from offspring import CATEGORIES, FLOATS, SPACES, Average, changed, near, offspring_of, one_value, share
 from records import individual, random_population
 
-from evo.limits import Float
 from evo.propagators import (
     Compose,
     Conditional,
@@ -31,7 +30,8 @@ from evo.propagators import (
     default_propagator,
 )
 from evo.propagators.selection import choose
-from evo.space import Space
+from evo.space.limits import Float
+from evo.space.space import Space
 
 # Selection
 

@@ -13,9 +13,8 @@ from offspring import CATEGORIES, SPACES, Average, near, offspring_of
 from records import ask, evaluate, evaluated, make_worker, random_population
 
 import evo.propagators
-from evo.breeding import PropagatorError
-from evo.limits import Float
-from evo.population import Active, Individual
+from evo.engine.breeding import PropagatorError
+from evo.population.population import Active, Individual
 from evo.propagators import (
     Compose,
     Conditional,
@@ -33,7 +32,8 @@ from evo.propagators import (
     Stochastic,
     default_propagator,
 )
-from evo.space import Space
+from evo.space.limits import Float
+from evo.space.space import Space
 
 # Each, made to breed one individual from a whole population.
 CONTRACT: dict[str, Propagator] = {

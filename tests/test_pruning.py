@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from records import NOW, ask, make_worker
 
 import evo
-from evo.events import AnyEvent, Identity, Judged, Reported
-from evo.outcome import Outcome
+from evo.engine.worker import Worker
+from evo.population.events import AnyEvent, Identity, Judged, Reported
+from evo.population.outcome import Outcome
 from evo.propagators import default_propagator
 from evo.pruning import CurveExtrapolation, MedianStopping, Pruner, Rungs, SuccessiveHalving, Verdict, make_pruner
-from evo.space import Space
-from evo.worker import Worker
+from evo.space.space import Space
 
 SPACE = Space({"x": (-1.0, 1.0)})
 ALL: Sequence[Pruner] = [

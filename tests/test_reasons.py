@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from evo.evaluation.inline import RunningTrial, evaluate
-from evo.events import Identity
-from evo.objectives import prepare
+from evo.objective.objective import prepare
+from evo.population.events import Identity
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation
 from evo.report.tables import failure_lines

@@ -11,11 +11,11 @@ from records import NOW, finished, started
 from strategies import events
 
 from evo.cli import main
-from evo.events import AnyEvent, Skipped, Started, decode, encode
-from evo.population import Population
-from evo.repair import examine
-from evo.rundir import RunDirectory, Study
-from evo.space import Space
+from evo.population.events import AnyEvent, Skipped, Started, decode, encode
+from evo.population.population import Population
+from evo.space.space import Space
+from evo.storage.repair import examine
+from evo.storage.rundir import RunDirectory, Study
 
 LIMITS = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
 STUDY = Study(name="n", objective="m:f", limits=LIMITS, seed=3)

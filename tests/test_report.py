@@ -21,9 +21,10 @@ from helpers import check_golden
 from records import replayed
 from rich.console import Console
 
-from evo.budget import Budget
-from evo.device import Place
-from evo.events import (
+from evo.engine.budget import Budget
+from evo.islands.migration import Migration
+from evo.islands.topology import make_archipelago, make_topology
+from evo.population.events import (
     AnyEvent,
     Died,
     Done,
@@ -36,21 +37,14 @@ from evo.events import (
     Retired,
     Started,
 )
-from evo.migration import Migration
-from evo.population import Population
+from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.reasons import failure_reasons
-from evo.report.records import (
-    Evaluation,
-    Result,
-    count_statuses,
-    gather_evaluations,
-    rank_evaluations,
-)
+from evo.report.records import Evaluation, Result, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
-from evo.space import Space
-from evo.topology import make_archipelago, make_topology
+from evo.runtime.device import Place
+from evo.space.space import Space
 
 
 def start(identity: Identity, when: float, **params: Any) -> Started:

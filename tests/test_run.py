@@ -26,10 +26,10 @@ from helpers import Ended, Launcher, call, wait_until
 
 import evo
 import evo.run
-from evo.events import AnyEvent, Finished, Started
+from evo.population.events import AnyEvent, Finished, Started
 from evo.propagators import InitUniform
 from evo.report.records import gather_evaluations
-from evo.rundir import RunDirectory
+from evo.storage.rundir import RunDirectory
 
 EVO = [sys.executable, "-c", "import sys; from evo.cli import main; sys.exit(main())"]
 

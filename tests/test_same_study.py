@@ -16,11 +16,11 @@ import msgspec
 import pytest
 
 import evo
-from evo.definition import Definition, canonical_name, check_same, define
-from evo.places import is_local
-from evo.references import Reference
+from evo.objective.definition import Definition, canonical_name, check_same, define
+from evo.objective.places import is_local
+from evo.objective.references import Reference
 from evo.run import main
-from evo.session import _study_name
+from evo.study.session import _study_name
 
 LIMITS = {"x": (-5.0, 5.0)}
 CENTRE = 1.0

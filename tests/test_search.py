@@ -11,13 +11,14 @@ from records import NOW, make_worker
 from schedules import SCHEDULES, check_conclusion, check_outcomes, digests, sessions, spent
 from simulation import SPACE, Ending, Evaluator, Fate, Journal, resumed, simulate
 
-from evo.budget import Budget
-from evo.events import AnyEvent, Finished, Joined, Reported, Started, decode
-from evo.exchange import Exchange
+from evo.engine.budget import Budget
+from evo.engine.exchange import Exchange
+from evo.engine.loop import search
+from evo.engine.transport import Serial
+from evo.population.events import AnyEvent, Finished, Joined, Reported, Started, decode
 from evo.propagators import default_propagator
-from evo.search import search
-from evo.space import Space
-from evo.transport import Loopback, Serial
+from evo.space.space import Space
+from evo.testing.loopback import Loopback
 
 BLOCKS = range(5 * SCHEDULES)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.signals import StopSignals, say_ready
+from evo.runtime.signals import StopSignals, say_ready
 
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
 
@@ -27,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("evo.signals.time.monotonic", clock)
+    monkeypatch.setattr("evo.runtime.signals.time.monotonic", clock)
     return clock
 
 

@@ -14,9 +14,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import same
 
-from evo.events import Started, decode, encode
-from evo.limits import Choice, Float, Int, identical
-from evo.space import Space
+from evo.population.events import Started, decode, encode
+from evo.space.limits import Choice, Float, Int, identical
+from evo.space.space import Space
 
 MIXED = {
     "lr": (0.01, 0.0001),

@@ -12,12 +12,12 @@ import pytest
 from simulation import RANDOM
 
 import evo
-from evo.breeding import Breeder
-from evo.config import Config
-from evo.events import Started
-from evo.population import Population
-from evo.space import Space
-from evo.starting import make_start_points
+from evo.engine.breeding import Breeder
+from evo.engine.starting import make_start_points
+from evo.population.events import Started
+from evo.population.population import Population
+from evo.space.space import Space
+from evo.study.config import Config
 
 LIMITS = {
     "x": evo.Float(1e-5, 1e-1, log=True, default=1 / 300),

@@ -18,12 +18,12 @@ from helpers import Ended, Launcher, wait_until
 from ranks import start_ranks
 from records import finished, started
 
-import evo.storage
-from evo.events import encode
-from evo.journal import Journal, read_journal
+import evo.storage.retry
+from evo.population.events import encode
 from evo.report.records import gather_evaluations
-from evo.rundir import RunDirectory, Study
-from evo.storage import StorageError, persist
+from evo.storage.journal import Journal, read_journal
+from evo.storage.retry import StorageError, persist
+from evo.storage.rundir import RunDirectory, Study
 
 LINES = [encode(event) for event in (started((0, 0), {"x": 0.5}), finished((0, 0), 0.25), started((0, 1), {"x": 0.75}))]
 STUDY = Study(name="n", objective="m:f", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
@@ -51,7 +51,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(1000.0)
-    monkeypatch.setattr(evo.storage, "time", clock)
+    monkeypatch.setattr(evo.storage.retry, "time", clock)
     return clock
 
 
@@ -248,9 +248,9 @@ SETTINGS = ["losses.py:steady", "--limits", "{x: [0.0, 1.0]}", "--evaluations", 
 SEARCH = ["-m", "evo.run", *SETTINGS]
 HASTY = """
 import sys
-import evo.storage
+import evo.storage.retry
 from evo.run import main
-evo.storage._PATIENCE = 4.0
+evo.storage.retry._PATIENCE = 4.0
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -24,12 +24,12 @@ from schedules import (
 from simulation import SPACE, Death, Result, Session, resumed, simulate
 from travels import check_travels
 
-import evo.exchange
-from evo.budget import Budget
-from evo.events import AnyEvent, Retired, Started, encode
-from evo.journal import Memory
+import evo.engine.exchange
+from evo.engine.budget import Budget
+from evo.population.events import AnyEvent, Retired, Started, encode
 from evo.propagators import default_propagator
-from evo.space import Space
+from evo.space.space import Space
+from evo.storage.journal import Memory
 
 BLOCKS = range(3 * SCHEDULES)
 
@@ -99,7 +99,7 @@ def test_who_dies_when_it_has_passed_on_what_was_concluded_leaves_nobody_waiting
 def test_among_very_many_who_dies_before_it_has_passed_on_what_was_concluded_leaves_nobody_waiting(
     fan_out: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evo.exchange, "FEW", 0)  # These few count as very many.
+    monkeypatch.setattr(evo.engine.exchange, "FEW", 0)  # These few count as very many.
     again = 0
     for seed in range(120):
         rng = np.random.default_rng(seed)

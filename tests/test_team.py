@@ -15,11 +15,12 @@ import pytest
 from helpers import wait_until
 
 import evo.evaluation.team
+from evo.engine.transport import Passive, Serial, Traffic
+from evo.errors import CutOff, Stuck
 from evo.evaluation import InlineEvaluator, Team, TeamEvaluator, assist
-from evo.events import AnyEvent, Done, Identity
-from evo.objectives import Trial
-from evo.outcome import Outcome
-from evo.transport import CutOff, Passive, Serial, Stuck, Traffic
+from evo.objective.objective import Trial
+from evo.population.events import AnyEvent, Done, Identity
+from evo.population.outcome import Outcome
 
 Group = tuple[str, tuple[int, ...]]
 
@@ -57,7 +58,7 @@ class Network:
 
 
 class Endpoint(Passive):
-    """One rank's connection to a group of ranks; see `evo.transport.Transport`."""
+    """One rank's connection to a group of ranks; see `evo.engine.transport.Transport`."""
 
     def __init__(self, network: Network, group: Group, rank: int) -> None:
         self.rank = rank

@@ -17,9 +17,9 @@ from lightning.pytorch.profilers import SimpleProfiler
 from torch.utils.data import DataLoader, TensorDataset
 
 import evo
-from evo.events import AnyEvent, Done, Finished, Joined
 from evo.lightning import LightningObjective
 from evo.lightning.activities import PROFILERS, Activities, make_profiler
+from evo.population.events import AnyEvent, Done, Finished, Joined
 from evo.report.tables import shares_text
 from evo.report.times import MEASURED, OUTSIDE, gather_times
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import evo.topology
-from evo.topology import TOPOLOGIES, Archipelago, Topology, make_archipelago, make_topology, topology_text
+import evo.islands.topology
+from evo.islands.topology import TOPOLOGIES, Archipelago, Topology, make_archipelago, make_topology, topology_text
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 NAMES = st.sampled_from(TOPOLOGIES)
@@ -543,4 +543,4 @@ def test_topologies_of_a_thousand_islands_are_made() -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(evo.topology).failed == 0
+    assert doctest.testmod(evo.islands.topology).failed == 0

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from evo.arguments import parse_arguments
-from evo.config import Config
-from evo.training import Training
+from evo.objective.training import Training
+from evo.study.arguments import parse_arguments
+from evo.study.config import Config
 
 NET = """
 import lightning as L

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evo.arguments import parse_arguments
-from evo.config import load_limits, load_yaml
-from evo.traps import check_values
+from evo.study.arguments import parse_arguments
+from evo.study.config import load_limits, load_yaml
+from evo.study.traps import check_values
 
 
 @pytest.mark.parametrize(

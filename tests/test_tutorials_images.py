@@ -23,9 +23,9 @@ from PIL import Image
 from ranks import start_ranks
 from torch import nn
 
-from evo.arguments import parse_arguments
-from evo.config import load_limits
-from evo.limits import describe_limits, parse_limits
+from evo.space.limits import describe_limits, parse_limits
+from evo.study.arguments import parse_arguments
+from evo.study.config import load_limits
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tutorials" / "images.py"

@@ -12,8 +12,8 @@ import pytest
 from helpers import Launcher, wait_until
 from two_nodes import TwoNodes, two_nodes, why_not
 
-from evo.events import Finished, Joined, Migrated, Started
-from evo.rundir import RunDirectory
+from evo.population.events import Finished, Joined, Migrated, Started
+from evo.storage.rundir import RunDirectory
 
 pytestmark = [pytest.mark.mpi, pytest.mark.root]
 

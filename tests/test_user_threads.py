@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evo.device import bind
+from evo.runtime.device import bind
 
 OMP, MKL = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 

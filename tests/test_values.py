@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 import evo
-from evo.config import Config, load_limits
-from evo.events import Started, decode, encode
-from evo.limits import describe_limits, parse_limits
-from evo.parameters import Choice, Float, Grid, Int
-from evo.population import Individual
+from evo.population.events import Started, decode, encode
+from evo.population.population import Individual
 from evo.propagators import IntervalMutationNormal, PointMutation
 from evo.report.tables import best_text
-from evo.rundir import RunDirectory
-from evo.space import Space
-from evo.values import fresh, identical, key, plain, why_no_value
+from evo.space.limits import describe_limits, parse_limits
+from evo.space.parameters import Choice, Float, Grid, Int
+from evo.space.space import Space
+from evo.space.values import fresh, identical, key, plain, why_no_value
+from evo.storage.rundir import RunDirectory
+from evo.study.config import Config, load_limits
 
 SIZES = [[64], [64, 32], [128, 64, 32]]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evo.events import Finished, Identity, Started, Status
-from evo.population import Population
-from evo.space import Space
-from evo.weights import Weights
+from evo.population.events import Finished, Identity, Started, Status
+from evo.population.population import Population
+from evo.space.space import Space
+from evo.storage.checkpoints import Weights
 
 SPACE = Space({"x": (-1.0, 1.0)})
 

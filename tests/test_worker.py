@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from records import NOW, ask, evaluate, finished, make_worker, pollinated, replayed, started
 
-from evo.breeding import training_seed
-from evo.budget import Budget
-from evo.events import (
+from evo.engine.budget import Budget
+from evo.engine.worker import Worker
+from evo.islands.migration import Migration
+from evo.islands.topology import make_archipelago, make_topology
+from evo.population.events import (
     AnyEvent,
     Died,
     Done,
@@ -25,14 +27,12 @@ from evo.events import (
     Retired,
     Started,
 )
-from evo.limits import Float
-from evo.migration import Migration
-from evo.outcome import Outcome
-from evo.population import Active, Individual
+from evo.population.outcome import Outcome
+from evo.population.population import Active, Individual
 from evo.propagators import InitUniform, Propagator, default_propagator
-from evo.space import Space
-from evo.topology import make_archipelago, make_topology
-from evo.worker import Worker
+from evo.randomness import training_seed
+from evo.space.limits import Float
+from evo.space.space import Space
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 GRID = Space({"x": (1, 4), "y": ("a", "b", "c")})

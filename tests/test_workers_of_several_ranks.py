@@ -14,7 +14,7 @@ import pytest
 from helpers import Ended, Launcher, is_alive, wait_until
 from ranks import find_ranks, start_ranks
 
-from evo.events import Died, Finished, Joined
+from evo.population.events import Died, Finished, Joined
 
 pytestmark = pytest.mark.mpi
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 from simulation import Result, Session
 
-from evo.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, decode
+from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, decode
 
 
 class Knowledge:

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 import msgspec
 
-from evo.config import parse_duration
+from evo.checks import check_count
 from evo.doctor.examination import examine, examine_alone
 from evo.doctor.facts import Facts
 from evo.doctor.judgement import judge
 from evo.doctor.launch import find_launch
 from evo.doctor.report import report_text
 from evo.doctor.supervision import supervise
-from evo.mpi import NoMPIError, connect, library, speaks
-from evo.propagators.base import check_count
+from evo.engine.transport import Serial
+from evo.errors import SharedError
 from evo.report.screen import terminal_width
-from evo.transport import Serial, SharedError
+from evo.runtime.mpi import NoMPIError, connect, library, speaks
+from evo.study.config import parse_duration
 
 SOUND, BITES, MISTAKEN = 0, 1, 2
 """Exit statuses."""

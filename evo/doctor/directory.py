@@ -22,7 +22,7 @@ from typing import TypeVar
 import msgspec
 
 from evo.doctor.facts import Directory, View
-from evo.transport import Transport
+from evo.engine.transport import Transport
 
 T = TypeVar("T")
 

@@ -14,13 +14,13 @@ from contextlib import suppress
 import msgspec
 
 from evo import __version__
-from evo.allocation import allocation_end
-from evo.device import Place, available_cores, bind_ranks, count_gpus, visible_gpus
 from evo.doctor.directory import try_directory
 from evo.doctor.facts import Facts, Launch, RankFacts, Torch
 from evo.doctor.messages import measure_messages
 from evo.doctor.training import try_training
-from evo.transport import Transport
+from evo.engine.transport import Transport
+from evo.runtime.batch import allocation_end
+from evo.runtime.device import Place, available_cores, bind_ranks, count_gpus, visible_gpus
 
 _PACKAGES = ("torch", "lightning", "numpy", "mpi4py")
 

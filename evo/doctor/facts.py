@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from evo.device import Place
+from evo.runtime.device import Place
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evo.doctor.facts import Launch
-from evo.mpi import is_fault_tolerant
+from evo.runtime.mpi import is_fault_tolerant
 
 _OF_MPIRUN = ("OMPI_COMM_WORLD_SIZE", "PRTE_LAUNCHED", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS")
 

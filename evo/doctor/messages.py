@@ -8,7 +8,7 @@ from statistics import median
 import msgspec
 
 from evo.doctor.facts import RoundTrip
-from evo.transport import Transport
+from evo.engine.transport import Transport
 
 _ROUNDS = 30
 _PATIENCE = 5.0  # Seconds for an answer.

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from evo.signals import end_with_parent
+from evo.runtime.signals import end_with_parent
 
 
 def supervise(examine: Callable[[Callable[[str], None]], int], patience: float, stuck: Callable[[str], None]) -> int:

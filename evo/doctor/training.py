@@ -9,8 +9,8 @@ import time
 
 import msgspec
 
-from evo.device import Place, training_environment
 from evo.doctor.facts import Torch
+from evo.runtime.device import Place, training_environment
 
 _PATIENCE = 90.0  # Seconds; from a cold shared file system, torch may take most of a minute.
 _PROGRAM = "evo.lightning.devices"

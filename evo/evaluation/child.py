@@ -20,17 +20,17 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from evo.definition import settings_of
 from evo.evaluation.inline import RunningTrial, check_objective, evaluate, one_line, run_test
 from evo.evaluation.sending import unpack
-from evo.events import Identity, json_scalars, json_text
-from evo.objectives import Interrupted, prepare, wants_trial
-from evo.outcome import Outcome
-from evo.places import is_local
-from evo.references import Named, Reference, what_is_loading
-from evo.signals import end_group_with_this_process, end_with_parent, let_signals_pass
+from evo.objective.definition import settings_of
+from evo.objective.objective import Interrupted, prepare, wants_trial
+from evo.objective.places import is_local
+from evo.objective.references import Named, Reference, what_is_loading
+from evo.population.events import Identity, json_scalars, json_text
+from evo.population.outcome import Outcome
+from evo.runtime.signals import end_group_with_this_process, end_with_parent, let_signals_pass
+from evo.space.values import Params
 from evo.texts import as_path, print_anything
-from evo.values import Params
 
 
 class Task(msgspec.Struct, frozen=True, tag=True):
@@ -126,7 +126,7 @@ def main(
         connection: To the rank.
         pickled: What to evaluate, or a reference to it.
         names: The parameters that it must take.
-        examples: Points that show them, see `evo.examples`.
+        examples: Points that show them, see `evo.space.examples`.
         threads: CPU threads that a training may use.
         output: File for what is printed before the first evaluation.
         place: This process's among those that evaluate an individual together, and how many these are.

@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from evo.engine.transport import Serial
 from evo.evaluation.team import Opened, Report, Team
-from evo.events import Identity, Status, json_scalars, json_text
-from evo.objectives import Infeasible, Interrupted, Trial, check_loss, optional_method, prepare
-from evo.outcome import Outcome
-from evo.storage import why_not_writable
-from evo.transport import Serial
-from evo.values import Params, fresh
+from evo.objective.objective import Infeasible, Interrupted, Trial, check_loss, optional_method, prepare
+from evo.population.events import Identity, Status, json_scalars, json_text
+from evo.population.outcome import Outcome
+from evo.space.values import Params, fresh
+from evo.storage.retry import why_not_writable
 
 SESSION = "EVO_SESSION"
 """Environment variable of evaluations: names the session, the same on all ranks."""
@@ -31,7 +31,7 @@ _COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
 class RunningTrial:
-    """What the objective gets of the evaluation that it is in; see `evo.objectives.Trial`.
+    """What the objective gets of the evaluation that it is in; see `evo.objective.objective.Trial`.
 
     Args:
         individual: Rank and generation of birth.
@@ -143,7 +143,7 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     """Run an objective; whatever goes wrong in it is a failed outcome, unless it could not write its files.
 
     Args:
-        run: What `evo.objectives.prepare` returned.
+        run: What `evo.objective.objective.prepare` returned.
         params: What it gets; a copy, so that it may change them.
         trial: What it gets as well.
     """
@@ -210,10 +210,10 @@ def one_line(error: BaseException) -> str:
 
 
 class InlineEvaluator:
-    """Evaluates in this process; see `evo.search.Evaluator`.
+    """Evaluates in this process; see `evo.engine.loop.Evaluator`.
 
     Args:
-        objective: See `evo.objectives.prepare`.
+        objective: See `evo.objective.objective.prepare`.
         folder: The folder of an individual.
         environment: Variables to set from `open` to `close`.
         threads: CPU threads that a training may use.
@@ -249,7 +249,7 @@ class InlineEvaluator:
 
         Args:
             names: The parameters that it must take.
-            examples: Points that show them, see `evo.examples`.
+            examples: Points that show them, see `evo.space.examples`.
 
         Returns:
             What the objective remarks; what it depends on can be seen without this.

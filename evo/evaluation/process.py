@@ -22,12 +22,12 @@ from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
 from evo.evaluation.sending import Parcel, main_hidden, pack
 from evo.evaluation.team import Opened, Report, Team
-from evo.events import Identity
-from evo.outcome import Outcome
-from evo.references import Named
-from evo.signals import MARK, end_marked, signals_held_back
+from evo.objective.references import Named
+from evo.population.events import Identity
+from evo.population.outcome import Outcome
+from evo.runtime.signals import MARK, end_marked, signals_held_back
+from evo.space.values import Params
 from evo.texts import readable
-from evo.values import Params
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
 _POLL = 0.01  # Seconds to wait for the child before looking after messages again.
@@ -36,7 +36,7 @@ _LAST_WORDS = 2000  # Characters of a dead child's output that are kept.
 
 
 class ProcessEvaluator:
-    """Evaluates in a child process; see `evo.search.Evaluator`.
+    """Evaluates in a child process; see `evo.engine.loop.Evaluator`.
 
     Args:
         objective: A function or instance, or a reference to one.
@@ -92,7 +92,7 @@ class ProcessEvaluator:
 
         Args:
             names: The parameters that the objective must take.
-            examples: Points that show them, see `evo.examples`.
+            examples: Points that show them, see `evo.space.examples`.
 
         Returns:
             What the objective remarks, and what one that was named depends on; nothing after a stop.

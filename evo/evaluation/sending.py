@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from evo.evaluation.inline import one_line
-from evo.functions import functions_of, globals_read
-from evo.identity import attributes_of
-from evo.references import Named
+from evo.objective.functions import functions_of, globals_read
+from evo.objective.identity import attributes_of
+from evo.objective.references import Named
 
 _MAIN = "__main__"
 _DEEPEST = 8  # Levels down to which the part that cannot be sent is looked for.

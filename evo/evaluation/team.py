@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from evo.events import AnyEvent, Identity
-from evo.outcome import Outcome
-from evo.transport import CutOff, Serial, Stuck, Transport
-from evo.values import Params
+from evo.engine.transport import Serial, Transport
+from evo.errors import CutOff, Stuck
+from evo.population.events import AnyEvent, Identity
+from evo.population.outcome import Outcome
+from evo.space.values import Params
 
 Report = Callable[[int, float], bool]
 """Called with a step and a finite intermediate loss; answers whether to stop early."""
@@ -30,7 +31,8 @@ class Opened:
 
     Args:
         notes: For the user.
-        settings: What it depends on, if only this has found it out, see `evo.definition`; empty: nobody knows yet.
+        settings: What it depends on, if only this has found it out, see `evo.objective.definition`; empty: nobody knows
+            yet.
     """
 
     notes: Sequence[str] = ()
@@ -38,7 +40,7 @@ class Opened:
 
 
 class Evaluator(Protocol):
-    """What evaluates on one rank; see `evo.search.Evaluator`."""
+    """What evaluates on one rank; see `evo.engine.loop.Evaluator`."""
 
     def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
         """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
@@ -129,7 +131,7 @@ class Team:
     def lend(self) -> Any:
         """A communicator of the team for the objective, mpi4py's."""
         if self._communicator is None:
-            from evo.mpi import communicator_alone
+            from evo.runtime.mpi import communicator_alone
 
             return communicator_alone()
         return self._communicator

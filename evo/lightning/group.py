@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from evo.evaluation.inline import one_line
-from evo.objectives import Trial
+from evo.objective.objective import Trial
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import override
 
-from evo.objectives import Infeasible, Interrupted, Trial
-from evo.storage import why_not_writable
+from evo.objective.objective import Infeasible, Interrupted, Trial
+from evo.storage.retry import why_not_writable
 
 
 @final

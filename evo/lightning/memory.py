@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from evo.objectives import Trial
+from evo.objective.objective import Trial
 
 
 @contextmanager

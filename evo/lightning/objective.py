@@ -30,8 +30,8 @@ from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.stacked import Place, keep_stacked
 from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
-from evo.lightningcli import settle_trainer
-from evo.objectives import Trial
+from evo.objective.lightningcli import settle_trainer
+from evo.objective.objective import Trial
 
 _RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
 

@@ -21,7 +21,7 @@ from evo.lightning.trees import (
     is_section,
     keep_taken,
 )
-from evo.references import find_class
+from evo.objective.references import find_class
 
 Section: TypeAlias = str | Mapping[str, Any]
 """As LightningCLI has them: an import path, or `{"class_path": …, "init_args": {…}}`."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from evo.lightning.group import ALONE, Group
-from evo.objectives import Trial
+from evo.objective.objective import Trial
 
 Mode = Literal["min", "max"]
 

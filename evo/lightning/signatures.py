@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from evo.references import find_class
+from evo.objective.references import find_class
 
 _LONGEST = 400  # Of a message that lists what a module has, characters that are shown.
 

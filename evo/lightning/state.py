@@ -19,7 +19,7 @@ from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights
 from evo.lightning.group import ALONE, Group
 from evo.lightning.hparams import forget_from
 from evo.lightning.reports import TrialReport
-from evo.objectives import Interrupted, Trial
+from evo.objective.objective import Interrupted, Trial
 
 # What a process of a training wants between two batches; the highest counts for all of them.
 _DUE, _INTERRUPTED = 1, 2

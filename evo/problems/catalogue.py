@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evo.limits import Choice, Float, Int
-from evo.references import Reference
+from evo.objective.references import Reference
+from evo.space.limits import Choice, Float, Int
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Mapping
 
-from evo.objectives import Trial
+from evo.objective.objective import Trial
 
 _SECOND_FUNNEL_DEPTH = 1.0  # d of Lunacek's functions.
 _FIRST_FUNNEL = 2.5  # mu_1 of Lunacek's functions, where the optimum is.

@@ -9,14 +9,15 @@ from typing import final
 
 import numpy as np
 
-from evo.population import Active, Individual
-from evo.space import Space
+from evo.checks import check_count, check_probability
+from evo.population.population import Active, Individual
+from evo.space.space import Space
 
 
 class Propagator(ABC):
     """Breeds individuals from individuals. Your own is a subclass with one method, `breed`.
 
-    Genomes are vectors of normalised genes (see `evo.space`), so a propagator knows nothing of units. It need not
+    Genomes are vectors of normalised genes (see `evo.space.space`), so a propagator knows nothing of units. It need not
     respect bounds or conditions either: what it returns is clipped, and missing (NaN) active genes are sampled.
 
     Example:
@@ -149,25 +150,3 @@ class Stochastic(Propagator):
         if rng.random() < self.probability:
             return self.propagator(parents, space, rng)
         return parents[: self.offspring]
-
-
-def check_probability(name: str, value: float) -> None:
-    """Refuse what is not within [0, 1].
-
-    Raises:
-        ValueError: It names the parameter and its value.
-    """
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value!r}: a probability lies between 0 and 1")
-
-
-def check_count(name: str, value: int, least: int = 1, most: int = 2**63 - 1) -> None:
-    """Refuse what is not a whole number, or too small, or too large.
-
-    Raises:
-        ValueError: It names the parameter and its value.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} is {value!r}: give a whole number of at least {least}")
-    if value > most:
-        raise ValueError(f"{name} is too large: give a whole number of at most {most}")

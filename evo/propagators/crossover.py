@@ -9,9 +9,10 @@ from typing import final
 
 import numpy as np
 
-from evo.population import Active, Individual
-from evo.propagators.base import Propagator, check_count, check_probability
-from evo.space import Genome, Space
+from evo.checks import check_count, check_probability
+from evo.population.population import Active, Individual
+from evo.propagators.base import Propagator
+from evo.space.space import Genome, Space
 
 
 class _Crossover(Propagator):

@@ -8,10 +8,11 @@ from typing import final
 
 import numpy as np
 
-from evo.population import Active, Individual
-from evo.propagators.base import Propagator, check_count
+from evo.checks import check_count
+from evo.population.population import Active, Individual
+from evo.propagators.base import Propagator
 from evo.propagators.selection import choose
-from evo.space import Space
+from evo.space.space import Space
 
 
 class _Mutation(Propagator):

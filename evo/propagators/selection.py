@@ -11,9 +11,10 @@ from typing import final
 import numpy as np
 from sortedcontainers import SortedKeyList
 
-from evo.population import Active, Individual
-from evo.propagators.base import Propagator, check_count
-from evo.space import Space
+from evo.checks import check_count
+from evo.population.population import Active, Individual
+from evo.propagators.base import Propagator
+from evo.space.space import Space
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from evo.propagators.base import check_count, check_probability
+from evo.checks import check_count, check_probability
 from evo.pruning.base import Pruner, Verdict
 
 _POWERS = (0.5, 1.0)

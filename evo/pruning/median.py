@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from evo.propagators.base import check_count
+from evo.checks import check_count
 from evo.pruning.base import Pruner, Verdict
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from evo.events import AnyEvent, Finished, Identity, Judged, Reported
+from evo.population.events import AnyEvent, Finished, Identity, Judged, Reported
 from evo.pruning.base import Pruner, Verdict
 
 

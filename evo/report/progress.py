@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evo.events import AnyEvent, Finished, Identity, Reported
-from evo.population import Population
+from evo.population.events import AnyEvent, Finished, Identity, Reported
+from evo.population.population import Population
 from evo.report.tables import number_text
 
 _LINE_INTERVAL = 5.0  # Seconds between two lines, so that a log of a long search stays readable.

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from evo.events import AnyEvent, Finished, Identity, Started
-from evo.growth import Fitted, Forms
-from evo.population import precedence
+from evo.errors import Shared
+from evo.population.events import AnyEvent, Finished, Identity, Started
+from evo.population.population import precedence
 from evo.report.times import gather_times
-from evo.transport import Shared
-from evo.values import Params
+from evo.space.growth import Fitted, Forms
+from evo.space.values import Params
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 from rich import filesize
 from rich.console import Console
 
-from evo.budget import Budget
-from evo.device import Place
-from evo.events import AnyEvent, Finished
-from evo.growth import Change
-from evo.migration import Migration
-from evo.population import Population
+from evo.engine.budget import Budget
+from evo.islands.migration import Migration
+from evo.islands.topology import Archipelago, topology_text
+from evo.population.events import AnyEvent, Finished
+from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
+from evo.runtime.device import Place
+from evo.space.growth import Change
+from evo.space.values import Params
 from evo.texts import print_anything, readable
-from evo.topology import Archipelago, topology_text
-from evo.values import Params
 
 _MOST_ISLANDS = 12
 

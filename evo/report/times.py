@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from evo.events import AnyEvent, Done, Finished, Identity, Joined
+from evo.population.events import AnyEvent, Done, Finished, Identity, Joined
 
 MEASURED = ("loading", "forward", "backward", "optimizer", "validation", "checkpoints")
 """What a training measures; see `evo.lightning.activities`."""
 OUTSIDE = ("handover", "breeding", "exchange", "waiting")
-"""What a worker does besides evaluating; see `evo.search`."""
+"""What a worker does besides evaluating; see `evo.engine.loop`."""
 
 
 def gather_times(events: Iterable[AnyEvent]) -> Mapping[str, float]:

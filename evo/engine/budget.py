@@ -1,0 +1,79 @@
+"""When a search ends: decisions on numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from evo.population.population import Population
+
+_TOO_SHORT = "the time left is too short for another evaluation"
+# A share of failures says little before this many evaluations have finished.
+_ENOUGH_TO_JUDGE = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The limits of a search; what is None does not limit.
+
+    Args:
+        generations: How many individuals each rank breeds.
+        evaluations: How many individuals are evaluated over all ranks and sessions.
+        target: Stop once some loss is this low.
+        deadline: Stop at this time, seconds since the epoch.
+        why_deadline: What the deadline is, as the reason for which the search stops.
+        max_failed_share: Stop when more than this share of at least 20 evaluations failed.
+    """
+
+    generations: int | None = None
+    evaluations: int | None = None
+    target: float | None = None
+    deadline: float | None = None
+    why_deadline: str = "the walltime is over"
+    max_failed_share: float = 0.9
+
+    def is_late(self, now: float) -> bool:
+        """Whether the deadline is past."""
+        return self.deadline is not None and now >= self.deadline
+
+    def is_of_time(self, reason: str) -> bool:
+        """Whether a reason to stop is that the time is over, so that there is more to do in another session."""
+        return reason in (self.why_deadline, _TOO_SHORT)
+
+    def why_stop_now(self, population: Population, now: float) -> str:
+        """Why nothing more may start, not even what was interrupted; empty when it may."""
+        if self.is_late(now):
+            return self.why_deadline
+        best = population.best
+        if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
+            return f"the target loss {self.target:g} is reached"
+        if self.too_many_failed(population):
+            infeasible = population.counts["infeasible"]
+            besides = f", and {infeasible} were infeasible" if infeasible else ""
+            return f"{population.counts['failed']} of {population.finished} evaluations failed{besides}"
+        return ""
+
+    def too_many_failed(self, population: Population) -> bool:
+        """Whether so many evaluations failed that the search is given up."""
+        finished = population.finished - population.counts["infeasible"]  # A refused point says nothing of the others.
+        return finished >= _ENOUGH_TO_JUDGE and population.counts["failed"] > self.max_failed_share * finished
+
+    def evaluations_left(self, population: Population) -> float:
+        """How many evaluations may still start, as far as this rank knows; inf when nothing limits them."""
+        return math.inf if self.evaluations is None else self.evaluations - population.started
+
+    def why_launch_no_more(self, population: Population, now: float) -> str:
+        """Why nothing new may start that would be interrupted for sure; empty when it may.
+
+        Not even the fastest evaluation so far would have ended in time.
+        """
+        is_too_late = self.deadline is not None and now + population.fastest > self.deadline
+        return _TOO_SHORT * is_too_late
+
+    def why_breed_no_more(self, population: Population, generation: int) -> str:
+        """Why this rank may not breed that generation, as far as it knows of the others; empty when it may."""
+        if self.generations is not None and generation >= self.generations:
+            return f"{self.generations} generation{' is' if self.generations == 1 else 's are'} complete"
+        if self.evaluations_left(population) <= 0:
+            return f"{self.evaluations} evaluation{' is' if self.evaluations == 1 else 's are'} complete"
+        return ""

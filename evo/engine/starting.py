@@ -1,0 +1,49 @@
+"""The points that a study begins with: the defaults of all parameters, and those that its user knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evo.randomness import start_generator
+from evo.space.space import Space
+from evo.space.values import Params
+
+# Draws of what a point lacks, before what is drawn is taken to fit to nothing that is given.
+_ATTEMPTS = 100
+
+
+def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: int) -> list[Params]:
+    """The points that are tried first; the same whenever they are made.
+
+    Args:
+        space: What is searched.
+        given: By the user, in this order; what a point lacks has its default, or is drawn.
+        seed: Of the study, not negative.
+
+    Returns:
+        First the defaults, if each parameter that exists then has one.
+
+    Raises:
+        ValueError: A point is not within the limits.
+    """
+    try:
+        default = space.fill({})
+    except ValueError as error:
+        raise ValueError(f"the defaults of the limits cannot be tried together: {error}") from None
+    points = [] if default is None else [default]
+    return points + [_complete(space, point, seed, number) for number, point in enumerate(given)]
+
+
+def _complete(space: Space, given: Mapping[str, Any], seed: int, number: int) -> Params:
+    rng = start_generator(seed, number)
+    problem = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            completed = space.fill(given, rng)
+        except ValueError as error:
+            problem = problem or str(error)
+        else:
+            assert completed is not None
+            return completed
+    raise ValueError(f"start_from, point {number + 1} of those given, {dict(given)!r}: {problem}")

@@ -1,0 +1,41 @@
+"""The errors that evo means: those that a user can mend, those that all ranks share, and those that end a search."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Something that the user can mend; the message names the thing, its value, the rule and the next step.
+
+    The command line shows it in one line and ends with status 2. Any other exception is a bug, and is shown with its
+    traceback.
+    """
+
+
+class Shared(BaseException):
+    """What every rank raises at the same place: uncaught, it is shown by one of them, in one line, and ends all.
+
+    Attributes:
+        status: Exit status of all ranks.
+    """
+
+    status = 1
+
+
+class SharedError(UserError, Shared):
+    """An error of the user that every rank knows of."""
+
+    status = 2
+
+
+class CutOff(RuntimeError):
+    """This rank cannot take part any more, but the others can go on without it."""
+
+
+class Stuck(RuntimeError):
+    """The search cannot go on, on any rank; the message is for the user.
+
+    Attributes:
+        status: Exit status of all ranks.
+    """
+
+    status = 1

@@ -1,0 +1,1 @@
+"""Who lives on which island, and who travels."""

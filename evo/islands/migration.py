@@ -1,0 +1,139 @@
+"""How individuals travel between islands: when, which ones, where to, and which make room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from evo.checks import check_probability
+from evo.islands.topology import Archipelago, Topology
+from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
+from evo.population.population import Individual, Population
+from evo.propagators import Propagator, SelectMax, SelectMin
+from evo.randomness import migration_generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """The rules by which individuals travel.
+
+    Args:
+        mode: "move": an individual leaves its island; "copy" (pollination): a copy travels, and the island that it
+            comes to retires one of its own.
+        probability: That an island sends individuals, for each generation of all its workers together.
+        topology: How many individuals go from each island to each other.
+        emigration: Selects, of the individuals that a worker may send, so many.
+        immigration: Selects which of its own an island retires for a copy.
+    """
+
+    mode: Literal["move", "copy"]
+    probability: float
+    topology: Topology
+    emigration: Callable[[int], Propagator] = SelectMin
+    immigration: Callable[[int], Propagator] = SelectMax
+
+    def __post_init__(self) -> None:
+        check_probability("migration_probability", self.probability)
+
+
+class Migrator:
+    """One worker's part in migration.
+
+    Each individual on an island has exactly one worker there that may send or retire it, its owner. So no two do it
+    at once, and an individual that moves has one home at any time.
+
+    Args:
+        migration: The rules.
+        archipelago: Who lives where.
+        population: What this worker knows.
+        worker: Its number.
+        seed: The study's.
+    """
+
+    def __init__(
+        self, migration: Migration, archipelago: Archipelago, population: Population, worker: int, seed: int
+    ) -> None:
+        self._migration = migration
+        self._archipelago = archipelago
+        self._population = population
+        self._worker = worker
+        self._seed = seed
+        self._island = population.island
+        self._dead: Collection[int] = ()
+        self._targets = {
+            target: (count, population.view(self._may_go_to(target)))
+            for target, count in enumerate(migration.topology[self._island])
+            if count
+        }
+        self._may_retire = population.view(self._is_owned)
+
+    def lose(self, dead: Collection[int]) -> None:
+        """Some workers are dead: others own what they owned.
+
+        Args:
+            dead: All that are.
+        """
+        self._dead = frozenset(dead)
+        self._population.refresh()
+
+    def depart(self, finished: Identity, now: float) -> Iterator[AnyEvent]:
+        """Individuals that leave after a generation of this worker; each event must be applied before the next.
+
+        Args:
+            finished: The individual that this worker has just evaluated; the chance to leave depends on nothing else.
+            now: Seconds since the epoch.
+        """
+        rng = migration_generator(self._seed, finished)
+        workers = [worker for worker in self._archipelago.members[self._island] if worker not in self._dead]
+        if rng.random() * len(workers) >= self._migration.probability:
+            return
+        for target in rng.permutation(list(self._targets)).tolist():  # Or the same one would get the best every time.
+            count, candidates = self._targets[target]
+            if all(worker in self._dead for worker in self._archipelago.members[target]):
+                continue
+            for emigrant in self._migration.emigration(count)(candidates, self._population.space, rng):
+                assert emigrant.identity is not None
+                yield self._travel(emigrant.identity, target, now)
+
+    def make_room(self, copy: Pollinated, now: float) -> Iterator[AnyEvent]:
+        """The individuals that this island retires for a copy; to be asked before the copy is applied.
+
+        Args:
+            copy: What has arrived.
+            now: Seconds since the epoch.
+        """
+        arrives = copy.island == self._island and not self._population.has_been_on(copy.individual, copy.island)
+        if not arrives or not self._owns(copy.individual):
+            return
+        rng = migration_generator(self._seed, copy.individual)
+        for individual in self._migration.immigration(1)(self._may_retire, self._population.space, rng):
+            for place in self._population.places(individual, self._island):
+                yield Retired(time=now, individual=_identity(individual), island=place)
+
+    def _travel(self, identity: Identity, island: int, now: float) -> AnyEvent:
+        if self._migration.mode == "copy":
+            return Pollinated(time=now, individual=identity, island=island)
+        return Migrated(time=now, individual=identity, island=island, move=self._population.moves(identity) + 1)
+
+    def _may_go_to(self, target: int) -> Callable[[Individual], bool]:
+        population = self._population
+        if self._migration.mode == "copy":  # It goes nowhere twice.
+            return lambda each: self._is_owned(each) and not population.has_been_on(_identity(each), target)
+        # What moves may come back, but not where it made room. Copies of an earlier session stay where they are.
+        return lambda each: (
+            self._is_owned(each)
+            and population.is_home(each, self._island)
+            and not population.has_retired(_identity(each), target)
+        )
+
+    def _is_owned(self, individual: Individual) -> bool:
+        return self._owns(_identity(individual))
+
+    def _owns(self, identity: Identity) -> bool:
+        return self._archipelago.owner(identity, self._island, self._dead) == self._worker
+
+
+def _identity(individual: Individual) -> Identity:
+    assert individual.identity is not None
+    return individual.identity

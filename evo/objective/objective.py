@@ -1,0 +1,221 @@
+"""The objective: what is minimised, and what counts as its loss."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from evo.objective.references import Named
+from evo.population.events import Identity, plain
+from evo.space.values import Params
+
+_LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
+
+
+class Interrupted(BaseException):
+    """Raised by an objective that has saved its state because `trial.interrupted` was set; evaluated again later."""
+
+
+class Infeasible(Exception):
+    """Raised by an objective that refuses a point: it is recorded, tried no more, and not bred from, but no failure.
+
+    Args:
+        reason: Why, in a few words; recorded with the individual.
+
+    Example:
+        >>> def loss(params):
+        ...     if params["width"] * params["depth"] > 4096:
+        ...         raise Infeasible("too many weights")
+        ...     return params["width"] / params["depth"]
+    """
+
+    def __init__(self, reason: object = "") -> None:
+        super().__init__(reason)
+
+
+class Trial(Protocol):
+    """What an objective with a second parameter gets: where it is, and how to report.
+
+    Args:
+        individual: Rank and generation of birth.
+        seed: For its training; the same whenever this individual is evaluated.
+        threads: CPU threads that it may use.
+        metrics: What is put here is recorded beside the loss: JSON scalars.
+        times: What is put here is recorded and summed up over the study: seconds by what they were spent on.
+        rank: Place of this process among those that evaluate the individual together, from 0.
+        size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
+        checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
+        session: Names this session of the study: the same in all processes that take part, and no other session's.
+        attempt: Counts the individuals that these processes have evaluated together in this session.
+        gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
+        found: What the folder held when this attempt began: names and times of change in ns; None: not known.
+        collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
+        results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
+    """
+
+    individual: Identity
+    seed: int
+    threads: int
+    metrics: dict[str, Any]
+    times: dict[str, float]
+    rank: int
+    size: int
+    checkpoint_interval: float
+    session: str
+    attempt: int
+    gpu_memory: float
+    found: Mapping[str, int] | None
+    collective_timeout: float
+    results: Path | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the evaluation should save its state in its folder now and raise `Interrupted`.
+
+        Several ranks that evaluate it inline all get the first one's answer, so all of them must ask equally often.
+        """
+
+    @property
+    def communicator(self) -> Any:
+        """An mpi4py communicator of these ranks; only where the objective runs inline."""
+
+    @property
+    def folder(self) -> Path:
+        """The individual's own folder, for logs and checkpoints."""
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the evaluation should end early, with the loss so far."""
+
+    def report(self, step: int, loss: float) -> None:
+        """Report an intermediate loss; one that is not finite is passed over."""
+
+
+def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
+    """Give every objective the same form, whether or not it wants the trial.
+
+    Args:
+        objective: `loss(params)` or `loss(params, trial)`; either may be a generator of intermediate losses.
+
+    Returns:
+        A function of both that runs the objective to its end.
+
+    Raises:
+        ValueError: It takes neither one nor two parameters.
+    """
+    gets_trial = wants_trial(objective)
+
+    def run(params: Params, trial: Trial) -> Any:
+        result = objective(params, trial) if gets_trial else objective(params)
+        return _exhaust(result, trial) if isinstance(result, Generator) else result
+
+    return run
+
+
+def wants_trial(objective: Callable[..., Any]) -> bool:
+    """Whether an objective takes the trial as its second parameter.
+
+    Raises:
+        ValueError: It takes neither one nor two parameters.
+    """
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):
+        return False
+    positional = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    required = [parameter for parameter in positional if parameter.default is parameter.empty]
+    variadic = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
+    if len(required) > 2 or not (positional or variadic):
+        raise ValueError(
+            f"objective {getattr(objective, '__name__', objective)!r} has the signature {signature}: "
+            "an objective takes (params) or (params, trial)"
+        )
+    return len(required) == 2 or (len(positional) >= 2 and positional[1].name == "trial")
+
+
+def check_loss(value: Any) -> float:
+    """The loss as a float.
+
+    Args:
+        value: What an objective returned: a number, or an array or tensor of one.
+
+    Raises:
+        TypeError: It is not a number; the message has a hint for what people return by mistake.
+        ValueError: It is not finite.
+    """
+    loss = _number(value)
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss is {loss}: it must be finite")
+    return loss
+
+
+def _number(value: Any) -> float:
+    shape = tuple(getattr(value, "shape", ()))
+    if math.prod(shape) != 1:
+        raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
+    number = plain(value)
+    rule = f"the loss is {_shortened(repr(number))} ({type(number).__name__}): it must be a number"
+    # One line for each of them, or a report of all failures would take them for the same one.
+    if number is None:
+        raise TypeError(f"{rule}; does the objective forget to return it?")
+    if isinstance(number, Mapping):
+        which = "its 'loss'" if "loss" in number else "one of its values"
+        raise TypeError(f"{rule}; return {which}, and put what else is to be recorded into trial.metrics")
+    if isinstance(number, tuple | list):
+        raise TypeError(f"{rule}; return one, for example a weighted sum, and put the others into trial.metrics")
+    if isinstance(number, str | bytes | bool) or not hasattr(number, "__float__"):
+        raise TypeError(rule)
+    return float(number)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
+    """Report each loss of a generator; the last one is the loss, unless the generator returns one."""
+    latest: Any = None
+    step = 0
+    while True:
+        try:
+            latest = next(losses)
+        except StopIteration as end:
+            return latest if end.value is None else end.value
+        trial.report(step, _intermediate(latest))
+        step += 1
+        if trial.should_stop:
+            losses.close()
+            return latest
+
+
+def _intermediate(value: Any) -> float:
+    try:
+        return float(value)
+    except TypeError:
+        return _number(value)  # Which says what is wrong with it.
+
+
+def describe(objective: Callable[..., Any] | Named) -> str:
+    """What a user calls an objective, for messages.
+
+    Args:
+        objective: A function, an instance, or a reference to one.
+    """
+    if isinstance(objective, Named):
+        return str(objective)
+    named = objective if hasattr(objective, "__qualname__") else type(objective)
+    module = "" if named.__module__ == "__main__" else f"{named.__module__}:"
+    return f"{module}{named.__qualname__}"
+
+
+def optional_method(objective: Callable[..., Any], name: str) -> Callable[..., Any] | None:
+    """A method that an objective may have beside being callable: `check(names)` or `test(params, trial)`."""
+    method = getattr(objective, name, None)
+    return method if callable(method) and not inspect.isfunction(objective) else None

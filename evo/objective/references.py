@@ -1,0 +1,226 @@
+"""What is named rather than given: objectives and classes, loaded in the process that evaluates."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from evo.objective.imports import find_module, is_module, survey
+from evo.objective.places import Place, find_place, is_local, read_source
+from evo.objective.training import Training as Training
+from evo.texts import as_path
+
+_loading: list[str] = []
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An objective by name, to be loaded in the process that evaluates.
+
+    Args:
+        place: Module, or path of a Python file.
+        name: Of the function, class instance or other callable in it.
+        kind: What it is, for messages.
+    """
+
+    place: str
+    name: str
+    kind: str = "objective"
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.name}"
+
+    @property
+    def canonical(self) -> str:
+        """The same name by whatever path or module it is called: the module's own, from the highest package on."""
+        try:
+            place = self.where()
+        except ValueError:
+            place = None
+        return f"{place.name if place else self.place}:{self.name}"
+
+    @property
+    def is_found(self) -> bool:
+        """Whether its module or file is there, and the user's: a script may have the name of a module of Python's."""
+        try:
+            place = self.where()
+        except ValueError:
+            return False
+        return place is not None and is_local(place.file)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether its module imports torch or the like, itself or through others; seen without running it.
+
+        Raises:
+            ValueError: There is no such module or file, or it is not Python.
+        """
+        place = self.where()
+        if place is None:
+            return False  # Built in or compiled.
+        try:
+            read_source(place.file)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"{self.kind} {self}: {self.place} is not valid Python: {error}") from None
+        return survey([place]).is_heavy
+
+    def load(self) -> Callable[..., Any]:
+        """Import it.
+
+        Raises:
+            ValueError: It cannot be imported, or is not callable.
+        """
+        target = self.find()
+        if not callable(target):
+            raise ValueError(f"{self.kind} {self} is {target!r}: an objective is a function of the parameters")
+        return target  # type: ignore[no-any-return]
+
+    def find(self) -> Any:
+        """What has that name.
+
+        Raises:
+            ValueError: It cannot be imported.
+        """
+        module = self._import()
+        target: Any = module
+        for part in self.name.split("."):
+            if not hasattr(target, part):
+                names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
+                raise ValueError(
+                    f"{self.kind} {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}"
+                )
+            target = getattr(target, part)
+        return target
+
+    def where(self) -> Place | None:
+        """Where its module stands; None when that is no Python file.
+
+        Raises:
+            ValueError: There is no such module or file.
+        """
+        if self._is_file:
+            path = as_path(self.place)
+            if not path.is_file():
+                raise ValueError(f"{self.kind} {self}: there is no file {self.place}")
+            return find_place(path)
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+        if not all(self.place.split(".")) or not is_module(self.place):
+            raise ValueError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
+        file = find_module(self.place)
+        return find_place(file) if file is not None and file.suffix == ".py" else None
+
+    @property
+    def _is_file(self) -> bool:
+        return self.place.endswith(".py")
+
+    def _import(self) -> Any:
+        place = self.where()
+        try:
+            with _as_loading(str(self)):
+                if place is not None and is_local(place.file):
+                    # Appended: nothing that is found without them may be found in them.
+                    sys.path += [str(folder) for folder in survey([place]).directories if str(folder) not in sys.path]
+                if place is not None and self._is_file:
+                    return _import_file(place)
+                return importlib.import_module(self.place)
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{self.kind} {self} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def what_is_loading() -> str:
+    """The objective or class whose module this process imports right now; empty: none."""
+    return _loading[-1] if _loading else ""
+
+
+@contextmanager
+def _as_loading(name: str) -> Iterator[None]:
+    _loading.append(name)
+    try:
+        yield
+    finally:
+        _loading.pop()
+
+
+def _import_file(place: Place) -> ModuleType:
+    """The module of a file, once: in its package if it is in one, or else as a script with its neighbours."""
+    if place.package and "." not in place.file.stem and not _is_taken(place):
+        _put_first(place.root)
+        return importlib.import_module(place.name)
+    file = place.file
+    _put_first(file.parent)
+    name = file.stem
+    if name in sys.stdlib_module_names or getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
+        name = str(file)  # Another module has the name of the file.
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _put_first(folder: Path) -> None:
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+
+
+def _is_taken(place: Place) -> bool:
+    """Whether its package has the name of another one that is loaded already, or of one of Python's own."""
+    top = place.name.partition(".")[0]
+    loaded = sys.modules.get(top)
+    folders = [Path(folder).resolve() for folder in getattr(loaded, "__path__", ())]
+    if loaded is None and top not in sys.stdlib_module_names:
+        return False
+    if (place.root / top).resolve() in folders:
+        return False
+    if read_source(place.file).level:
+        where = ", ".join(map(str, folders)) or getattr(loaded, "__file__", "Python's own library")
+        raise ImportError(f"its package {top!r} has the name of another one, {where}: rename one of them")
+    return True
+
+
+Named: TypeAlias = Reference | Training
+"""An objective that is not loaded yet."""
+
+
+def parse_reference(text: str) -> Reference:
+    """Read `module:function` or `path/to/file.py:function`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    place, _, name = text.rpartition(":")
+    if not place or not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"objective {text!r} is neither a ready problem, module:function nor path/to/file.py:function")
+    return Reference(place, name)
+
+
+def find_class(path: str, kind: str) -> Any:
+    """A class by `module.Class`, or `path/to/file.py:Class`.
+
+    Args:
+        path: Where it is.
+        kind: What it is, for messages.
+
+    Raises:
+        ValueError: There is no such class.
+    """
+    separator = ":" if ":" in path else "."
+    place, _, name = path.rpartition(separator)
+    if not place or not name.isidentifier():
+        raise ValueError(f"{kind} {path!r} is neither module.Class nor path/to/file.py:Class")
+    return Reference(place, name, kind).find()

@@ -1,0 +1,92 @@
+"""The baseline of a search: parameters chosen by a person, trained once and tested as the best individual is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.population.events import Identity
+from evo.population.outcome import Outcome
+from evo.posthoc.past import Past
+from evo.posthoc.single import SingleEvaluator
+from evo.space.values import Params
+
+_FILE = "baseline.json"
+_IDENTITY: Identity = (0, 0)  # It has the seed of the first individual, as good as any.
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """A baseline that has been trained, as RUN/baseline/baseline.json records it.
+
+    Args:
+        params: Chosen by a person.
+        loss: Of its training.
+        metrics: What the training recorded beside.
+        seconds: That it took.
+    """
+
+    params: Params
+    loss: float
+    metrics: dict[str, Any] = {}
+    seconds: float = 0.0
+
+
+def baseline_folder(past: Past) -> Path:
+    """The folder of a search's baseline; it need not exist."""
+    return past.directory.path / "baseline"
+
+
+def find_baseline(past: Past) -> Baseline | None:
+    """The baseline of a search; None when it has none yet.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    file = baseline_folder(past) / _FILE
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Baseline)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
+
+
+def check_baseline(known: Baseline, params: Params, past: Past) -> None:
+    """Make sure that the baseline of a search is the one that is asked for.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    for name in [*known.params, *params]:
+        before, now = (dict(each).get(name, "absent") for each in (known.params, params))
+        if before != now:
+            raise ValueError(
+                f"{past.directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
+                "folder, or leave out --baseline"
+            )
+
+
+def train_baseline(past: Past, params: Params, evaluator: SingleEvaluator) -> Baseline:
+    """Train the baseline of a search, and record it.
+
+    Raises:
+        AftermathError: Its training failed.
+        Interrupted: A signal stopped it, and it has saved its state.
+    """
+    outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(past))
+    assert outcome.loss is not None
+    baseline = Baseline(dict(params), outcome.loss, outcome.metrics, outcome.seconds)
+    past.directory.write(f"baseline/{_FILE}", baseline)
+    return baseline
+
+
+def test_baseline(past: Past, baseline: Baseline, evaluator: SingleEvaluator) -> dict[str, Any]:
+    """Metrics of the baseline on the test set.
+
+    Raises:
+        AftermathError: The test failed.
+    """
+    folder = baseline_folder(past)
+    return evaluator.test("the baseline", _IDENTITY, dict(baseline.params), folder, folder).metrics

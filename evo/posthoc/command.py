@@ -1,0 +1,79 @@
+"""The commands after a search: `evo test` and `evo train`."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+
+from evo.objective.objective import Interrupted
+from evo.posthoc.single import AftermathError
+from evo.posthoc.testing import test as test_individual
+from evo.posthoc.training import train_individual
+from evo.storage.retry import StorageError
+
+
+def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
+    """Test an individual.
+
+    Args:
+        arguments: Of the command line, after its name.
+        parser: For the arguments.
+
+    Returns:
+        The exit status: 0 tested, 1 the test or the baseline's training failed, 2 mistaken input, 85 run it again.
+    """
+    _add_arguments(parser)
+    parser.add_argument(
+        "--baseline", metavar="FILE.yaml", help="Parameters to compare with; trained once, in RUN/baseline."
+    )
+    options = parser.parse_args(arguments)
+    return _run(
+        lambda: test_individual(
+            options.run, options.objective, individual=options.individual, baseline=options.baseline
+        )
+    )
+
+
+def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
+    """Train an individual again.
+
+    Args:
+        arguments: Of the command line, after its name.
+        parser: For the arguments.
+
+    Returns:
+        The exit status: 0 trained, 1 the training failed, 2 mistaken input, 85 stopped: run it again.
+    """
+    _add_arguments(parser)
+    options = parser.parse_args(arguments)
+    return _run(lambda: train_individual(options.run, options.individual, options.objective))
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
+    parser.add_argument("--individual", metavar="R-G", help="Rank and generation of an individual. Default: the best.")
+    parser.add_argument(
+        "--objective", metavar="PLACE:NAME", help="The objective of the search. Default: the one that study.json names."
+    )
+
+
+def _run(act: Callable[[], object]) -> int:
+    try:
+        act()
+    except ValueError as error:
+        problem, status = str(error), 2
+    except AftermathError as error:
+        problem, status = str(error), 1
+    except StorageError as error:
+        problem, status = str(error), error.status
+    except Interrupted as error:
+        problem, status = str(error), 85
+    except OSError as error:
+        problem, status = f"{error.filename} cannot be used: {error.strerror}", 85
+    except KeyboardInterrupt:
+        problem, status = "interrupted: run the same command again", 85
+    else:
+        return 0
+    print(f"evo: error: {problem}", file=sys.stderr)
+    return status

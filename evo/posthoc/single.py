@@ -1,0 +1,137 @@
+"""Training and testing single individuals outside of a search, in a child process as in one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from evo.evaluation import ProcessEvaluator
+from evo.evaluation.child import Examined
+from evo.objective.objective import Interrupted, describe
+from evo.objective.references import Named
+from evo.population.events import Identity
+from evo.population.outcome import Outcome
+from evo.posthoc.past import Past
+from evo.randomness import training_seed
+from evo.runtime.device import available_cores, bind, count_gpus, training_environment
+from evo.runtime.signals import StopSignals
+from evo.space.values import Params
+from evo.storage.checkpoints import delete_state
+from evo.study.config import Config, parse_duration
+
+_TRACEBACK = "traceback.txt"
+
+
+class AftermathError(RuntimeError):
+    """A training or a test has failed; the message, one line, says which and why."""
+
+
+class SingleEvaluator:
+    """Trains and tests one individual after another on this machine; a context, at whose end its process ends.
+
+    Args:
+        past: The search that they are of.
+        objective: Of that search.
+    """
+
+    def __init__(self, past: Past, objective: Callable[..., Any] | Named) -> None:
+        self._past, self._objective = past, objective
+        self._folder = Path()
+        binding = bind(0, os.environ, None, count_gpus(), len(available_cores()))
+        usual = Config()
+        self._evaluator = ProcessEvaluator(
+            objective,
+            lambda identity: self._folder,
+            training_environment(os.environ, binding.environment),
+            binding.threads,
+            checkpoint_interval=parse_duration("checkpoint_interval", usual.checkpoint_interval),
+            grace=parse_duration("grace", usual.grace),
+        )
+
+    def __enter__(self) -> Self:
+        """Start the process, which loads the objective.
+
+        Raises:
+            ValueError: It cannot be loaded any more, or does not take the parameters.
+        """
+        try:
+            self._evaluator.open(list(self._past.study.limits))
+        except BaseException as error:
+            self._evaluator.close()
+            if isinstance(error, ValueError):
+                # One that was given, rather than named, is the right one.
+                advice = "; run this where the search was run, or name the objective with --objective module:name or "
+                advice = f"{advice}path/to/file.py:name" if isinstance(self._objective, Named) else ""
+                raise ValueError(f"run directory {self._past.directory}: {error}{advice}") from None
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._evaluator.close()
+
+    def train(self, name: str, identity: Identity, params: Params, folder: Path) -> Outcome:
+        """Train to the end, with the seed that an individual has in the search; a training that was stopped goes on.
+
+        Args:
+            name: Of the training, for messages.
+            identity: Of the individual.
+            params: Its parameters.
+            folder: For all files of the training.
+
+        Raises:
+            AftermathError: The training failed.
+            Interrupted: A signal stopped it, and it has saved its state.
+        """
+        self._folder = folder
+        (folder / _TRACEBACK).unlink(missing_ok=True)
+        seed = training_seed(self._past.study.seed, identity)
+        with StopSignals() as signals:
+            signals.listen_to_hurry(self._evaluator.hurry)
+            self._evaluator.start(identity, params, seed, lambda step, loss: False)
+            while (outcome := self._evaluator.poll()) is None:
+                if signals.reason:
+                    self._evaluator.interrupt()
+        if outcome.status == "interrupted":
+            why = outcome.error or signals.reason
+            raise Interrupted(f"the training of {name} is interrupted: {why}; run the same command again")
+        if outcome.status == "infeasible":
+            raise AftermathError(f"the training of {name} is infeasible: {outcome.error}")
+        if outcome.status == "failed":
+            (folder / _TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
+            raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
+        delete_state(folder)
+        return outcome
+
+    def test(self, name: str, identity: Identity, params: Params, folder: Path, results: Path) -> Examined:
+        """Test an individual from its saved weights.
+
+        Args:
+            name: Of the individual, for messages.
+            identity: Of the individual.
+            params: Its parameters.
+            folder: With its weights.
+            results: Folder for what is found beside metrics; what an earlier test has left there is removed.
+
+        Raises:
+            AftermathError: The test failed, or there is none.
+        """
+        self._folder = folder
+        seed = training_seed(self._past.study.seed, identity)
+        try:
+            examined = self._evaluator.examine(identity, params, seed, results)
+        except RuntimeError as error:
+            raise AftermathError(f"{name} cannot be tested: {error}") from None
+        if not examined.metrics:
+            raise AftermathError(
+                f"{name} cannot be tested: the objective {describe(self._objective)} has no test, or its test finds no "
+                "number; a LightningModule logs them in test_step, any other objective returns them from a method "
+                "test(params, trial)"
+            )
+        return examined

@@ -1,0 +1,130 @@
+"""`evo test`: an individual on the test set, from its saved weights, beside the baseline if there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evo.evaluation.child import Examined, refuse_in_child
+from evo.posthoc.baseline import Baseline, baseline_folder, check_baseline, find_baseline, test_baseline, train_baseline
+from evo.posthoc.figures import figures_text
+from evo.posthoc.past import Past, find_objective, read_past
+from evo.posthoc.single import SingleEvaluator
+from evo.report.records import Evaluation
+from evo.study.config import read_parameters
+
+PICTURE = "confusion.png"
+_OWN = ("confusion.png", "confusion.csv", "test.json")
+
+
+def test(
+    run: str | os.PathLike[str],
+    objective: Callable[..., Any] | str | None = None,
+    *,
+    individual: str | None = None,
+    baseline: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Test an individual from its saved weights, print what was found and write it to RUN/test.
+
+    That of an individual which is not the best goes to RUN/test/R-G. After `evo.minimize` on several ranks, one of
+    them calls this: it takes one process, whose cores and first GPU it uses.
+
+    Args:
+        run: The run directory.
+        objective: Of the search, as `evo.minimize` got it, or its name, `path/to/file.py:name`; None: the one that
+            study.json names.
+        individual: Rank and generation, for example "3-1"; None: the best.
+        baseline: Parameters to compare with, or a YAML file with them; trained once, in RUN/baseline. None: those of
+            an earlier call, or else those that the study names, if any.
+
+    Returns:
+        What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …
+
+    Raises:
+        ValueError: Something that was asked for does not exist or does not fit.
+        RuntimeError: A training or a test failed.
+        Interrupted: A signal stopped the training of the baseline, which has saved its state: the same call goes on.
+    """
+    refuse_in_child("test")
+    past = read_past(os.fspath(run))
+    tested = past.find(individual)
+    folder = past.tested_folder(tested)
+    params = None if baseline is None else read_parameters(baseline)
+    known = find_baseline(past)
+    if known and params is not None:
+        check_baseline(known, params, past)
+    params = past.study.baseline if params is None else params
+    with SingleEvaluator(past, find_objective(past, objective)) as evaluator:
+        results = _empty_results(past, tested)
+        examined = evaluator.test(f"individual {tested.name}", tested.individual, tested.params, folder, results)
+        if known is None and params is not None:
+            print(f"training the baseline in {past.directory}/baseline", flush=True)
+            known = train_baseline(past, params, evaluator)
+        baseline_metrics = test_baseline(past, known, evaluator) if known else {}
+    _print(past, tested, folder, examined.metrics, known, baseline_metrics)
+    return _write(past, tested, results, examined, known, baseline_metrics)
+
+
+def _write(
+    past: Past,
+    individual: Evaluation,
+    results: Path,
+    examined: Examined,
+    baseline: Baseline | None,
+    baseline_metrics: dict[str, Any],
+) -> dict[str, Any]:
+    remark = str(examined.remarks.get("confusion", ""))
+    place = results.relative_to(past.directory.path)
+    found = {
+        "individual": individual.individual,
+        "params": individual.params,
+        "loss": individual.loss,
+        "test": examined.metrics,
+        "confusion": PICTURE if (results / PICTURE).exists() else None,
+        "remark": remark,
+        "baseline": baseline and {"params": baseline.params, "loss": baseline.loss, "test": baseline_metrics},
+    }
+    past.directory.write(f"{place}/test.json", found)
+    if remark:
+        print(remark)
+    folders = [results] if baseline is None else [results, baseline_folder(past)]
+    for folder in folders:
+        files = [name for name in _OWN if (folder / name).exists()]
+        print(f"written to {past.directory}/{folder.relative_to(past.directory.path)}: {', '.join(files)}")
+    return found
+
+
+def _empty_results(past: Past, individual: Evaluation) -> Path:
+    """The folder for the results, without those of an earlier test."""
+    results = past.directory.path / "test"
+    if individual.individual != past.best.individual:
+        results /= individual.name
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        for name in _OWN:
+            (results / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"{results} cannot be written: {error.strerror}; make room for it, or copy the run") from None
+    return results
+
+
+def _print(
+    past: Past,
+    individual: Evaluation,
+    folder: Path,
+    metrics: dict[str, Any],
+    baseline: Baseline | None,
+    baseline_metrics: dict[str, Any],
+) -> None:
+    own = folder == past.directory.folder(individual.individual)
+    where = "" if own else f" in {past.directory}/{folder.relative_to(past.directory.path)}"
+    is_best = individual.individual == past.best.individual
+    print(f"individual {individual.name} of {past.directory} on the test set, from its saved weights{where}")
+    figures = {"loss": individual.loss, **metrics}
+    column = f"{'best, ' if is_best else ''}{individual.name}"
+    if baseline is None:
+        print(figures_text({column: figures}))
+    else:
+        print(figures_text({"baseline": {"loss": baseline.loss, **baseline_metrics}, column: figures}))

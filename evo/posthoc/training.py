@@ -1,0 +1,55 @@
+"""`evo train`: an individual trained again with its own seed, beside what the search has recorded of it."""
+
+from __future__ import annotations
+
+from evo.posthoc.figures import figures_text
+from evo.posthoc.past import find_objective, read_past
+from evo.posthoc.single import SingleEvaluator
+from evo.report.records import Evaluation
+
+
+def train_individual(run: str, name: str | None, objective: str | None) -> None:
+    """Train an individual again in RUN/trained/R-G, print its loss beside the recorded one, and write trained.json.
+
+    Args:
+        run: The run directory.
+        name: Of the individual; None: the best.
+        objective: Of the search; None: the one that study.json names.
+
+    Raises:
+        ValueError: Something that was asked for does not exist or does not fit.
+        AftermathError: The training failed.
+        Interrupted: A signal stopped it, and it has saved its state.
+    """
+    past = read_past(run)
+    recorded = past.find(name)
+    folder = past.trained_folder(recorded.individual)
+    with SingleEvaluator(past, find_objective(past, objective)) as evaluator:
+        print(f"training individual {recorded.name} of {past.directory} again", flush=True)
+        outcome = evaluator.train(f"individual {recorded.name}", recorded.individual, recorded.params, folder)
+    columns = {
+        "recorded": {"loss": recorded.loss, **recorded.metrics, "seconds": recorded.seconds},
+        "again": {"loss": outcome.loss, **outcome.metrics, "seconds": outcome.seconds},
+    }
+    print(figures_text(columns))
+    place = f"trained/{recorded.name}"
+    past.directory.write(
+        f"{place}/trained.json",
+        {
+            "individual": recorded.individual,
+            "params": recorded.params,
+            "loss": outcome.loss,
+            "metrics": outcome.metrics,
+            "seconds": outcome.seconds,
+            "recorded": {"status": recorded.status, "loss": recorded.loss, "metrics": recorded.metrics},
+        },
+    )
+    print(f"{_comparison(recorded, outcome.loss)}; its files are in {past.directory}/{place}")
+
+
+def _comparison(recorded: Evaluation, loss: float | None) -> str:
+    if recorded.status != "completed":
+        return f"the one recorded is {recorded.status}{f' ({recorded.error})' if recorded.error else ''}"
+    if recorded.loss == loss:
+        return "the same loss as recorded"
+    return "another loss than recorded, as another device, number of threads or version may give"

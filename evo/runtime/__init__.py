@@ -1,0 +1,1 @@
+"""The machine and the job: other ranks, signals, the batch system, devices."""

@@ -1,0 +1,29 @@
+"""Ranks connected by MPI: the only folder that imports mpi4py, and only once it is called."""
+
+from evo.runtime.mpi.process import (
+    CommunicatorError,
+    NoMPIError,
+    communicator_alone,
+    connect,
+    is_fault_tolerant,
+    is_launched,
+    library,
+    speaks,
+    why_not_one_world,
+    why_too_few_threads,
+)
+from evo.runtime.mpi.transport import MPITransport
+
+__all__ = [
+    "CommunicatorError",
+    "MPITransport",
+    "NoMPIError",
+    "communicator_alone",
+    "connect",
+    "is_fault_tolerant",
+    "is_launched",
+    "library",
+    "speaks",
+    "why_not_one_world",
+    "why_too_few_threads",
+]

@@ -1,0 +1,386 @@
+"""This process as one rank of an MPI job: how it joins the others, and how it ends."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from evo.errors import CutOff, Shared, Stuck
+from evo.runtime.mpi.meeting import Absent, meet, waiting_time
+from evo.runtime.mpi.transport import MPITransport, history
+from evo.runtime.signals import end_with_parent
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+# These live exactly as long as their job.
+_LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
+_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
+_LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
+
+# mpirun inside of a Slurm job leaves SLURM_PROCID as it is for the batch script: it comes last.
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+
+# A rank's place on its machine, and how many ranks that has. Slurm's come last for the same reason.
+_LOCAL = (
+    ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+    ("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),
+    ("PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"),
+    ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"),
+    ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
+)
+_BY_KEYBOARD = 130  # Exit status after Ctrl-C, as shells have it.
+_FIRST_SPEAKS = 1.0  # Seconds.
+# Seconds that the launcher has to forward what this rank has just said: of one that aborts it drops the rest, and
+# nothing tells whether there is any.
+_FORWARDING = 0.3
+_ENDING = 5.0  # Seconds that ranks wait for each other at their end.
+
+
+class NoMPIError(ValueError):
+    """A launcher started several ranks that cannot reach each other.
+
+    Attributes:
+        status: Exit status of all ranks.
+    """
+
+    status = 2
+
+
+class CommunicatorError(NoMPIError):
+    """What was given is no communicator in which this rank could search; others may have the right one."""
+
+
+def is_launched(environment: Mapping[str, str]) -> bool:
+    """Whether mpirun, or srun with an MPI plugin, started this process.
+
+    Args:
+        environment: Environment variables.
+    """
+    return any(variable in environment for variable in _LAUNCH_VARIABLES)
+
+
+def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
+    """Why the ranks that srun or mpirun started did not find each other; empty when they did.
+
+    Args:
+        size: Number of ranks in this world.
+        environment: Environment variables.
+    """
+    started = int(environment.get("OMPI_COMM_WORLD_SIZE", "1"))
+    if size == 1 and started > 1:
+        # As a rank is that comes to MPI when its mpirun has been killed: it must not search on by itself.
+        return f"mpirun started {started} ranks, but each is alone: it has ended, or is not of the MPI that mpi4py uses"
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
+    if size == 1 and tasks > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
+        return f"srun started {tasks} tasks, but each is alone: start them with srun --mpi=pmix, or with mpirun"
+    return ""
+
+
+def speaks(environment: Mapping[str, str]) -> bool:
+    """Whether this process is the first of those that its launcher started, be they connected or not.
+
+    Args:
+        environment: Environment variables.
+    """
+    ranks = [environment[name] for name in _RANKS if name in environment]
+    return not ranks or ranks[0] == "0"
+
+
+def _parent_name() -> str:
+    try:
+        return Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def connect(
+    comm: Any = None, is_given_up: Callable[[], bool] = lambda: False, wait: float | None = None
+) -> MPITransport | None:
+    """Connect to the other ranks, if this process is one of an MPI job; None when it runs alone.
+
+    From here on an uncaught exception in any rank ends all of them at once, instead of leaving the others waiting.
+
+    Args:
+        comm: An mpi4py communicator, whose ranks connect and no others; None: all ranks do.
+        is_given_up: Whether to wait no longer for the others.
+        wait: Seconds that they are waited for; None: as the environment says, see `evo.runtime.mpi.meeting`.
+
+    Raises:
+        NoMPIError: srun started several ranks that do not form one MPI job; or MPI is not as it must be.
+        CommunicatorError: What was given is no communicator in which this rank could search.
+    """
+    try:
+        transport = _join(comm, is_given_up, wait) if comm is not None or is_launched(os.environ) else None
+    except ImportError as error:
+        if comm is not None:
+            raise CommunicatorError(_not_a_communicator(comm)) from None
+        raise NoMPIError(
+            f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
+        ) from None
+    if transport and _parent_name() in _LAUNCHERS:
+        # Or a rank in the middle of a long loss would go on after the others, and write where the next session does.
+        end_with_parent()
+    if comm is None and (problem := why_not_one_world(transport.size if transport else 1, os.environ)):
+        raise NoMPIError(problem)
+    return transport
+
+
+def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPITransport:
+    import mpi4py
+
+    # Open MPI 5: or a rank that has begun to finalize waits for ever for one that dies then.
+    os.environ.setdefault("OMPI_MCA_async_mpi_finalize", "1")
+    if "mpi4py.MPI" not in sys.modules:
+        mpi4py.rc.finalize = False  # Or Python's end could hang, see below.
+    from mpi4py import MPI
+
+    sys.excepthook = _end_all
+    if not _is_running():
+        state = "has ended (MPI.Finalize)" if MPI.Is_finalized() else "is not initialized (mpi4py.rc.initialize)"
+        raise NoMPIError(f"MPI {state}: search between MPI.Init_thread() and MPI.Finalize()")
+    if not mpi4py.rc.finalize:
+        _finalize_at_exit()
+    if comm is not None:
+        _check_communicator(comm)
+    ours = _meet(comm, is_given_up, _waiting_time() if wait is None else wait)
+    ours.Set_errhandler(MPI.ERRORS_RETURN)
+    is_part = comm is not None and ours.Get_size() < MPI.COMM_WORLD.Get_size()
+    return MPITransport(ours, place_on_node(os.environ) if is_part else None)
+
+
+def _waiting_time() -> float:
+    try:
+        return waiting_time(os.environ)
+    except ValueError as error:
+        raise NoMPIError(str(error)) from None
+
+
+def _meet(comm: MPI.Intracomm | None, is_given_up: Callable[[], bool], wait: float) -> MPI.Intracomm:
+    """A new communicator of the ranks that search, once all of them are here."""
+    from mpi4py import MPI
+
+    where, name = (_Own.world or MPI.COMM_WORLD, "") if comm is None else (comm, " of the communicator")
+    history.latest = where
+    try:
+        meet(where, wait, is_given_up, name)
+    except Absent as error:
+        # Whoever has come would wait for ever at the next meeting, and even at its end: this is no error to be caught.
+        _end_all(Absent, error, None)
+    if comm is None and _Own.world is None:
+        # So that what others do in COMM_WORLD is out of the way from the second search on.
+        where = history.latest = _Own.world = MPI.COMM_WORLD.Dup()
+    return where.Dup()
+
+
+class _Own:
+    """What this process keeps from search to search.
+
+    Attributes:
+        world: All ranks, once they have met.
+    """
+
+    world: MPI.Intracomm | None = None
+
+
+def _check_communicator(comm: Any) -> None:
+    """Make sure that something is a communicator in which this rank can search.
+
+    Raises:
+        CommunicatorError: It is not.
+    """
+    from mpi4py import MPI
+
+    if not isinstance(comm, MPI.Comm):
+        raise CommunicatorError(_not_a_communicator(comm))
+    if comm == MPI.COMM_NULL:
+        raise CommunicatorError(
+            "comm is MPI.COMM_NULL: this rank is not in the communicator, or it was freed; only its ranks may call "
+            "evo.minimize"
+        )
+    if comm.Is_inter():
+        raise CommunicatorError("comm is an intercommunicator: make one group of it first, comm.Merge()")
+
+
+def _not_a_communicator(comm: Any) -> str:
+    return (
+        f"comm is {comm!r} ({type(comm).__name__}): give an mpi4py communicator, for example "
+        "MPI.COMM_WORLD.Split(color), or leave it out for all ranks"
+    )
+
+
+def why_too_few_threads() -> str:
+    """Why several ranks cannot search at the level at which MPI supports threads; empty when they can.
+
+    A thread of evo's sends and receives while the objective computes, which may call MPI as well.
+    """
+    import mpi4py
+    from mpi4py import MPI
+
+    levels = {
+        MPI.THREAD_SINGLE: "MPI_THREAD_SINGLE",
+        MPI.THREAD_FUNNELED: "MPI_THREAD_FUNNELED",
+        MPI.THREAD_SERIALIZED: "MPI_THREAD_SERIALIZED",
+    }
+    level = MPI.Query_thread()
+    if level not in levels:
+        return ""
+    cause = "initialize MPI with MPI.Init_thread(MPI.THREAD_MULTIPLE)"
+    if mpi4py.rc.initialize and not mpi4py.rc.threads:
+        cause = "leave mpi4py.rc.threads at True"
+    elif mpi4py.rc.initialize and mpi4py.rc.thread_level != "multiple":
+        cause = f"leave mpi4py.rc.thread_level, which is {mpi4py.rc.thread_level!r}, at 'multiple'"
+    return (
+        f"MPI runs at the thread level {levels[level]}, but evo needs MPI_THREAD_MULTIPLE, because a thread of its own "
+        f"sends and receives while the objective computes: {cause}; or use an MPI library that supports threads"
+    )
+
+
+def place_on_node(environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """The place of this rank among all ranks on its machine, and how many these are, as the launcher says.
+
+    Only where a part of the ranks searches, since all of them together find out for themselves.
+
+    Args:
+        environment: Environment variables.
+
+    Returns:
+        None when the launcher does not say.
+
+    Example:
+        >>> place_on_node({"OMPI_COMM_WORLD_LOCAL_RANK": "3", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
+        (3, 4)
+    """
+    for place, size in _LOCAL:
+        if environment.get(place, "").isdigit():
+            count = re.match(r"\d+", environment.get(size, ""))
+            rank = int(environment[place])
+            return rank, max(rank + 1, int(count[0]) if count else 0)
+    return None
+
+
+def is_fault_tolerant(environment: Mapping[str, str]) -> bool:
+    """Whether ranks outlive each other: started with mpirun --with-ft ulfm.
+
+    Args:
+        environment: Environment variables.
+    """
+    return environment.get(_FAULT_TOLERANT, "").lower() in ("1", "true", "yes", "enabled")
+
+
+def library() -> str:
+    """The MPI library that this process uses: name and version.
+
+    Example:
+        >>> library()  # doctest: +SKIP
+        'Open MPI v5.0.11'
+    """
+    from mpi4py import MPI
+
+    return MPI.Get_library_version().rstrip("\0").splitlines()[0].split(",")[0].strip()
+
+
+def communicator_alone() -> MPI.Intracomm:
+    """A communicator of this process alone."""
+    from mpi4py import MPI
+
+    return MPI.COMM_SELF
+
+
+@functools.cache  # Once.
+def _finalize_at_exit() -> None:
+    atexit.register(_finalize)
+
+
+def _finalize() -> None:
+    from mpi4py import MPI
+
+    for transport in list(history.attended):
+        transport.leave_alone()
+    # With Open MPI 5, finalizing hangs now and then after the death of a rank; leaving without does not.
+    if not history.someone_died and not MPI.Is_finalized():
+        MPI.Finalize()
+
+
+def _tells_of_death(error: BaseException) -> bool:
+    from mpi4py import MPI
+
+    return isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_PROC_FAILED
+
+
+def _end_all(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """What becomes of an exception that nobody has caught."""
+    # Ctrl-C stops a search on all ranks, which then raise this with the result.
+    is_stop = isinstance(error, KeyboardInterrupt) and hasattr(error, "result")
+    if is_stop or isinstance(error, Shared):
+        _end_together(error)
+    if _tells_of_death(error):
+        print(
+            f"evo: error: a rank died while the others waited for it, outside of the search ({error}): "
+            "run the same command again",
+            file=sys.stderr,
+        )
+    elif isinstance(error, NoMPIError):
+        _let_the_first_speak()
+        print(f"evo: error: {error}", file=sys.stderr)
+    elif isinstance(error, Stuck | CutOff):
+        print(f"evo: error: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    if isinstance(error, CutOff) or is_fault_tolerant(os.environ):
+        # Alone: the others go on. They learn of an end by a signal, but of Abort or an exit status nothing, and would
+        # wait for ever.
+        os.kill(os.getpid(), signal.SIGKILL)
+    from mpi4py import MPI
+
+    status = error.status if isinstance(error, Stuck | NoMPIError) else 1
+    if _is_running():
+        time.sleep(_FORWARDING)
+        MPI.COMM_WORLD.Abort(status)
+    os._exit(status)
+
+
+def _is_running() -> bool:
+    from mpi4py import MPI
+
+    return MPI.Is_initialized() and not MPI.Is_finalized()
+
+
+def _let_the_first_speak() -> None:
+    """Others, which have the same error mostly, give the first rank time to end them."""
+    if not speaks(os.environ):
+        time.sleep(_FIRST_SPEAKS)
+
+
+def _end_together(error: BaseException) -> None:
+    """End all ranks of the last search in good order: each has this error, and the first one speaks."""
+    from mpi4py import MPI
+
+    where = history.latest
+    usable = where is not None and where != MPI.COMM_NULL  # The user may have freed it.
+    if where is None or not usable or where.Get_rank() == 0:
+        what = "" if isinstance(error, KeyboardInterrupt) else "error: "
+        print(f"evo: {what}{error}", file=sys.stderr)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    if where is not None and usable:
+        # Or the launcher would end the one that speaks before it has; but some may have caught the error, or died.
+        with contextlib.suppress(MPI.Exception):
+            all_are_here, deadline = where.Ibarrier(), time.monotonic() + _ENDING
+            while not all_are_here.Test() and time.monotonic() < deadline:
+                time.sleep(0.01)
+    _finalize()
+    os._exit(error.status if isinstance(error, Shared) else _BY_KEYBOARD)

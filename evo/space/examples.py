@@ -1,0 +1,86 @@
+"""Example points of a space, which together show every choice: what can be tried before a search begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evo.space.limits import Choice
+from evo.space.space import Space
+from evo.space.values import identical
+
+_MOST = 200  # Points.
+_NEAR = 3  # Points towards which one is moved that violates the constraints.
+_TRIES = 2000  # Random points among which one is looked for that shows what is still missing.
+
+
+def example_points(space: Space) -> list[dict[str, Any]]:
+    """Few points that together have every value of every choice, and every parameter.
+
+    The first has the lowest numbers, the second the highest ones. Where constraints forbid such a point, one
+    that fulfils them takes its place, and what no such point shows is left out.
+
+    Args:
+        space: What is searched.
+
+    Returns:
+        At least one, unless nothing fulfils the constraints; no more than 200, whatever there is to show.
+
+    Example:
+        >>> example_points(Space({"layers": (1, 3), "activation": ("relu", "tanh")}))
+        [{'layers': 1, 'activation': 'relu'}, {'layers': 3, 'activation': 'tanh'}]
+    """
+    rng = np.random.Generator(np.random.PCG64(0))
+    constants = getattr(space, "constants", {})
+    names = [name for name in space.names if name not in constants]
+    counts = [
+        int(cells) if isinstance(space.parameters[name], Choice) else 2
+        for name, cells in zip(names, space.cells, strict=True)
+    ]
+    missing = {(name, place) for name, count in zip(names, counts, strict=True) for place in range(count)}
+    points: list[dict[str, Any]] = []
+
+    def add(places: Sequence[int]) -> None:
+        genome = _genome(space, names, places, counts)
+        asked = space.complete(genome, rng)
+        point = asked if space.allows(asked) else _instead(space, genome, points, rng)
+        if point is None:
+            return
+        # A number may have no feasible end: whatever it is shows it.
+        shown = missing.intersection(
+            (name, place)
+            for name, place in zip(names, places, strict=True)
+            if name in point
+            and (not isinstance(space.parameters[name], Choice) or identical(point[name], asked.get(name, ...)))
+        )
+        if (shown or not points) and len(points) < _MOST:
+            missing.difference_update(shown)
+            points.append(point)
+
+    for number in range(max(counts, default=1)):
+        add([min(number, count - 1) for count in counts])
+    for _ in range(_TRIES):
+        if not missing or len(points) >= _MOST:
+            break
+        add([int(rng.integers(count)) for count in counts])
+    return points
+
+
+def _instead(
+    space: Space, genome: Any, points: Sequence[Mapping[str, Any]], rng: np.random.Generator
+) -> dict[str, Any] | None:
+    """A point near one that violates the constraints, or else any; None when none was found that fulfils them."""
+    point = space.repair(genome, [space.encode(other) for other in points[-_NEAR:]], rng)
+    point = space.complete(space.sample(rng), rng) if point is None else point
+    return point if space.allows(point) else None
+
+
+def _genome(space: Space, names: Sequence[str], places: Sequence[int], counts: Sequence[int]) -> Any:
+    """The n-th of each choice; of numbers, one end of their range or the other."""
+    genes = []
+    for name, place, count, ordered in zip(names, places, counts, space.ordered, strict=True):
+        is_ranked = ordered and isinstance(space.parameters[name], Choice)
+        genes.append((place + 0.5) / count if is_ranked else float(place))
+    return np.array(genes)

@@ -1,0 +1,160 @@
+"""One parameter's place in the genome: a value becomes a float and back, exactly."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from evo.space.limits import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
+from evo.space.values import Value, fresh, key
+
+# Floats are kept to so many digits that decoding what was encoded gives the same number, whatever the rounding
+# errors on the way: 11 significant ones on a log scale, 13 of the range (or less, far from zero) on a linear one.
+_LOG_DIGITS = 11
+_LINEAR_SHARE = 1e-13
+
+
+class Gene(ABC):
+    """One place in the genome."""
+
+    cells: float
+    ordered: bool
+
+    def __init__(self, name: str, parameter: Parameter) -> None:
+        self.name = name
+        # A constant has a gene, but no place in the genome.
+        self.is_constant = is_constant(parameter)
+        self.when = [(parent, allowed_values(value)) for parent, value in (parameter.when or {}).items()]
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> float: ...
+
+    @abstractmethod
+    def decode(self, gene: float) -> Value: ...
+
+    @abstractmethod
+    def encode(self, value: Any) -> float: ...
+
+    def of_cell(self, cell: int) -> float:
+        """The gene of the cell-th value, for genes with finitely many."""
+        return (cell + 0.5) / self.cells
+
+    def _refuse(self, value: Any) -> ValueError:
+        return ValueError(f"parameter {self.name!r} = {value!r} is not within its limits")
+
+
+class _FloatGene(Gene):
+    cells = math.inf
+    ordered = True
+    low: float
+    high: float
+
+    def __init__(self, name: str, parameter: Float) -> None:
+        super().__init__(name, parameter)
+        self.low, self.high, self.log = parameter.low, parameter.high, parameter.log
+        self.origin = math.log(self.low) if self.log else self.low
+        self.width = (math.log(self.high) if self.log else self.high) - self.origin
+        error = 64 * np.finfo(float).eps * max(abs(self.low), abs(self.high))
+        self.decimals = -math.ceil(math.log10(max(self.width * _LINEAR_SHARE, error)))
+
+    def sample(self, rng: np.random.Generator) -> float:
+        return rng.random()
+
+    def decode(self, gene: float) -> float:
+        if gene <= 0.0:
+            return self.low
+        if gene >= 1.0:
+            return self.high
+        exact = self.origin + gene * self.width
+        # Adding zero turns -0.0 into 0.0: one point, one value.
+        value = float(f"{math.exp(exact):.{_LOG_DIGITS}g}") if self.log else round(exact, self.decimals) + 0.0
+        # A bound may lie off the grid of rounded numbers; a grid point within the rounding error of it is that bound.
+        margin = value * 1e-12 if self.log else 0.25 * 10.0**-self.decimals
+        if value <= self.low + margin:
+            return self.low
+        return self.high if value >= self.high - margin else value
+
+    def encode(self, value: Any) -> float:
+        if not isinstance(value, float) or not self.low <= value <= self.high:
+            raise self._refuse(value)
+        if value == self.low or value == self.high:
+            return float(value == self.high)
+        return ((math.log(value) if self.log else value) - self.origin) / self.width
+
+
+class _GridGene(Gene):
+    """Of an integer, or a float with a step."""
+
+    ordered = True
+    low: int
+
+    def __init__(self, name: str, parameter: Int | Float) -> None:
+        super().__init__(name, parameter)
+        self.grid = Grid(parameter)
+        self.low, self.step, self.log = parameter.low, self.grid.step, parameter.log
+        self.cells = float(self.grid.count)
+        self.last = self.grid.count - 1
+        # On a log scale, the ends reach half a step beyond the outermost values, but never to zero.
+        highest = self.grid.value(self.last)
+        self.origin = math.log(self.low - min(self.step, self.low) / 2) if self.log else 0.0
+        self.width = math.log(highest + self.step / 2) - self.origin if self.log else self.cells
+
+    def sample(self, rng: np.random.Generator) -> float:
+        return rng.random() if self.log else self.of_cell(int(rng.integers(self.last + 1)))
+
+    def decode(self, gene: float) -> Value:
+        gene = min(max(gene, 0.0), 1.0)
+        if self.log:
+            cell = round((math.exp(self.origin + gene * self.width) - self.low) / self.step)
+        else:
+            cell = int(gene * self.cells)
+        return self.grid.value(min(max(cell, 0), self.last))  # type: ignore[no-any-return]
+
+    def encode(self, value: Any) -> float:
+        cell = self.grid.cell(value)
+        if cell is None:
+            raise self._refuse(value)
+        return self.of_cell(cell)
+
+    def of_cell(self, cell: int) -> float:
+        if self.log:
+            return (math.log(self.grid.value(cell)) - self.origin) / self.width
+        return (cell + 0.5) / self.cells
+
+
+class _ChoiceGene(Gene):
+    def __init__(self, name: str, parameter: Choice) -> None:
+        super().__init__(name, parameter)
+        self.values = parameter.values
+        self.ordered = parameter.ordered
+        self.last = len(self.values) - 1
+        self.cells = float(len(self.values))
+        self.index = {key(value): cell for cell, value in enumerate(self.values)}
+
+    def sample(self, rng: np.random.Generator) -> float:
+        return self.of_cell(int(rng.integers(self.last + 1)))
+
+    def decode(self, gene: float) -> Value:
+        cell = gene * self.cells if self.ordered else gene + 0.5
+        return fresh(self.values[int(min(max(cell, 0.0), self.last))])  # type: ignore[no-any-return]
+
+    def encode(self, value: Any) -> float:
+        try:
+            return self.of_cell(self.index[key(value)])
+        except (KeyError, TypeError):  # A value of any other type may be given.
+            raise self._refuse(value) from None
+
+    def of_cell(self, cell: int) -> float:
+        return (cell + 0.5) / self.cells if self.ordered else float(cell)
+
+
+def make_gene(name: str, parameter: Parameter) -> Gene:
+    """The gene of a parameter that `evo.space.limits.parse_limits` has checked."""
+    if isinstance(parameter, Choice):
+        return _ChoiceGene(name, parameter)
+    if isinstance(parameter, Float) and parameter.step is None:
+        return _FloatGene(name, parameter)
+    return _GridGene(name, parameter)

@@ -1,0 +1,402 @@
+"""The search space: a limits dictionary and its genomes.
+
+A genome is a float64 vector with one gene per parameter, in the order of the limits, constants left out. Numbers lie
+in [0, 1] (after the logarithm on a log scale; grids in the middle of their cell), categories are indices, and the gene
+of an inactive conditional parameter is NaN. Only this module and `evo.space.genes` turn genomes into parameters and
+back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evo.space.bounds import Allowed, make_allowed
+from evo.space.constraints import read_constraints
+from evo.space.feasibility import Feasibility
+from evo.space.genes import Gene, make_gene
+from evo.space.limits import ABSENT, Parameter, as_meant, default_of, describe_limits, parse_limits
+from evo.space.values import Params, Value, fresh, identical, key, plain
+
+Genome: TypeAlias = NDArray[np.float64]
+
+
+class Space:
+    """What is searched: encodes parameters as genomes and decodes genomes to parameters.
+
+    Args:
+        limits: A limits dictionary; see `evo.space.limits`.
+        constraints: What every point must fulfil; see `evo.space.constraints.read_constraints`.
+
+    Raises:
+        ValueError: The limits or constraints are malformed; the message names the parameter or the constraint.
+
+    Example:
+        >>> space = Space({"layers": (2, 10), "activation": ("relu", "tanh")})
+        >>> space.decode(space.encode({"layers": 3, "activation": "tanh"}))
+        {'layers': 3, 'activation': 'tanh'}
+        >>> space.size
+        18
+    """
+
+    def __init__(self, limits: Mapping[str, Any], constraints: Any = None) -> None:
+        self.parameters: dict[str, Parameter] = parse_limits(limits)
+        self.names = tuple(self.parameters)
+        self._genes = [make_gene(name, parameter) for name, parameter in self.parameters.items()]
+        # By index, those whose bounds depend on others.
+        self._allowed: dict[int, Allowed] = {
+            index: make_allowed(name, bounds, self.parameters)
+            for index, (name, parameter) in enumerate(self.parameters.items())
+            if (bounds := getattr(parameter, "bounds", None))
+        }
+        self._order = _parents_first(self.parameters, {self.names[i]: one.names for i, one in self._allowed.items()})
+        self._conditional = any(parameter.when for parameter in self.parameters.values())
+        # Constants have no place in the genome, so that no propagator spends anything on them.
+        self._searched = [index for index, gene in enumerate(self._genes) if not gene.is_constant]
+        self._has_constants = len(self._searched) < len(self._genes)
+        # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
+        self.cells: NDArray[np.float64] = np.array([self._genes[index].cells for index in self._searched])
+        self.ordered: NDArray[np.bool_] = np.array([self._genes[index].ordered for index in self._searched], dtype=bool)
+        self._named = _named_values(self._genes)
+        total = self._count(self._order, {})
+        # The number of points, whatever the constraints.
+        self.size: float = total if math.isinf(total) else int(total)
+        given = read_constraints(constraints, self.names)
+        # Those of the user, by their texts.
+        self.constraints: tuple[str, ...] = tuple(constraint.text for constraint in given)
+        implied = read_constraints([rule for one in self._allowed.values() for rule in one.rules], self.names)
+        # What constraints and dependent bounds leave; None: everything.
+        self.feasibility = Feasibility(self, [*given, *implied]) if given or implied else None
+
+    def __len__(self) -> int:
+        """The number of genes: of all parameters but the constants."""
+        return len(self._searched)
+
+    @property
+    def constants(self) -> Params:
+        """The parameters that have one value only."""
+        return {gene.name: gene.decode(0.0) for gene in self._genes if gene.is_constant}
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """The limits as JSON values from which an equal space can be made."""
+        return describe_limits(self.parameters)
+
+    def sample(self, rng: np.random.Generator) -> Genome:
+        """A genome with every gene uniform over its range, whether active or not.
+
+        With constraints it fulfils them, unless no such point was found.
+
+        Args:
+            rng: Where the randomness comes from.
+
+        Returns:
+            Shape (genes,).
+        """
+        feasible = self.feasibility.sample(rng) if self.feasibility else None
+        return self.genome(self.draw(rng) if feasible is None else feasible)
+
+    def sample_gene(self, index: int, rng: np.random.Generator, genome: Genome | None = None) -> float:
+        """One gene, uniform over its range, or over what the others in the genome leave of it."""
+        place = self._searched[index]
+        if genome is None or place not in self._allowed:
+            return self._genes[place].sample(rng)
+        return self._sample_allowed(place, self.decode(genome), rng)
+
+    @property
+    def genes(self) -> Sequence[Gene]:
+        """The genes of all parameters."""
+        return self._genes
+
+    def draw(self, rng: np.random.Generator) -> list[float]:
+        """The genes of a point, whatever the constraints; within bounds that depend on others, where that is possible.
+
+        One for each parameter, as `genes`.
+
+        Args:
+            rng: Where the randomness comes from.
+        """
+        if not self._allowed:
+            return [0.0 if gene.is_constant else gene.sample(rng) for gene in self._genes]
+        genes, values = [math.nan] * len(self._genes), Params()
+        for index in self._order:
+            genes[index] = self._sample_allowed(index, values, rng)
+            if self._active(index, values):
+                values[self.names[index]] = self._genes[index].decode(genes[index])
+        return genes
+
+    def _sample_allowed(self, index: int, values: Params, rng: np.random.Generator) -> float:
+        gene = self._genes[index]
+        if gene.is_constant:
+            return 0.0
+        if index in self._allowed and (part := self._allowed[index].part(gene.decode, values)):
+            return part[0] + rng.random() * (part[1] - part[0])
+        return gene.sample(rng)
+
+    def values(self, genes: Sequence[float]) -> Params:
+        """The active parameters of genes, none of which is missing (NaN) where it is active."""
+        if self._conditional or self._allowed:
+            return self._completed(genes, None)
+        return {gene.name: gene.decode(value) for gene, value in zip(self._genes, genes, strict=True)}  # Faster.
+
+    def allows(self, params: Params) -> bool:
+        """Whether active parameters fulfil all constraints."""
+        return self.feasibility is None or self.feasibility.allows(params)
+
+    def repair(self, genome: Genome, parents: Sequence[Genome], rng: np.random.Generator) -> Params | None:
+        """Parameters near whatever a propagator made that fulfil all constraints; None when none were found.
+
+        Args:
+            genome: Shape (genes,), any values.
+            parents: Genomes that fulfil the constraints, towards which it may be moved.
+            rng: The only source of randomness.
+        """
+        if self.feasibility is None:
+            return self.complete(genome, rng)
+        instead = self.draw(rng)
+        highest = np.where(self.ordered, 1.0, self.cells - 1)
+        given = self._with_constants(np.clip(genome, 0.0, highest))
+        genes = [other if math.isnan(gene) else gene for gene, other in zip(given, instead, strict=True)]
+        point = self.feasibility.repair(genes, [self._with_constants(parent) for parent in parents], rng)
+        return None if point is None else point.values
+
+    def feasible_points(self, start: int = 0) -> Iterator[Params]:
+        """All points of a finite space that fulfil the constraints, once each; see `points`."""
+        return self.points(start) if self.feasibility is None else self.feasibility.points(start)
+
+    @property
+    def is_enumerable(self) -> bool:
+        """Whether all points can be gone through to find those that fulfil the constraints."""
+        return self.feasibility is None or self.feasibility.is_enumerable
+
+    def complete(self, genome: Genome, rng: np.random.Generator) -> Params:
+        """Decode whatever a propagator made: out of bounds is clipped, a missing (NaN) active gene is sampled.
+
+        Args:
+            genome: Shape (genes,), any values.
+            rng: For genes that are active now and were not in the parents.
+
+        Returns:
+            The active parameters, in the order of the limits.
+        """
+        return self._completed(self._with_constants(genome), rng)
+
+    def _completed(self, genes: Sequence[float], rng: np.random.Generator | None) -> Params:
+        values: Params = {}
+        for index in self._order:
+            if self._active(index, values):
+                gene = genes[index]
+                if rng is not None and math.isnan(gene):
+                    gene = self._sample_allowed(index, values, rng)
+                decode = self._genes[index].decode
+                allowed = self._allowed.get(index)
+                if allowed and not allowed.holds(decode(gene), values) and (part := allowed.part(decode, values)):
+                    gene = min(max(gene, part[0]), part[1])
+                values[self.names[index]] = decode(gene)
+        in_order = self._conditional or self._allowed
+        return {name: values[name] for name in self.names if name in values} if in_order else values
+
+    def decode(self, genome: Genome) -> Params:
+        """The parameters of a genome that `encode` made: exactly those that were encoded.
+
+        Args:
+            genome: Shape (genes,).
+
+        Returns:
+            The active parameters, in the order of the limits.
+        """
+        genes = self._with_constants(genome)
+        if self._has_constants and self._conditional:
+            genes = self._without_inactive_constants(genes)
+        return {
+            name: gene.decode(value)
+            for name, gene, value in zip(self.names, self._genes, genes, strict=True)
+            if not math.isnan(value)
+        }
+
+    def encode(self, params: Mapping[str, Any]) -> Genome:
+        """The genome of a set of parameters.
+
+        Args:
+            params: A value for each active parameter, and for no other.
+
+        Returns:
+            Shape (genes,), not writeable; NaN where a parameter is inactive.
+
+        Raises:
+            ValueError: A parameter is missing, unknown, inactive or out of its limits.
+        """
+        genes = [math.nan] * len(self._genes)
+        for index in self._order:
+            name = self.names[index]
+            if self._active(index, params):
+                if name not in params:
+                    raise ValueError(f"parameter {name!r} is missing from {dict(params)!r}")
+                genes[index] = self._genes[index].encode(params[name])
+            elif name in params:
+                raise ValueError(f"parameter {name!r} is given in {dict(params)!r}, where its 'when' makes it inactive")
+        if len(params) > len(genes) or any(name not in self.parameters for name in params):
+            unknown = sorted(set(params) - set(self.names))
+            raise ValueError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
+        genome = self.genome(genes)
+        genome.flags.writeable = False
+        return genome
+
+    def fill(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params | None:
+        """A whole set of parameters from some: each of the others gets its default, or is drawn.
+
+        Args:
+            given: Values as a user gives them: numpy's numbers and tuples too, and whole numbers for real ones.
+            rng: For what has no default; None: nothing is drawn.
+
+        Returns:
+            The active parameters, in the order of the limits, exactly as given; None when nothing may be drawn, and
+            one has no default.
+
+        Raises:
+            ValueError: A value is not within the limits, or no parameter has that name.
+        """
+        values = self.supplement(given, rng)
+        if any(self._active(index, values) and self.names[index] not in values for index in self._order):
+            return None
+        self.encode(values)  # Or else it says what does not fit.
+        if self.feasibility is not None and (violated := self.feasibility.violated(values)):
+            raise ValueError(f"{values!r} violates the constraint {violated!r}")
+        return {name: values[name] for name in self.names if name in values}
+
+    def supplement(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params:
+        """Some parameters, and the defaults of the others, as far as they have any; nothing is checked.
+
+        Args:
+            given: As for `fill`.
+            rng: For what has no default; None: that stays missing.
+        """
+        values = {
+            name: as_meant(self.parameters[name], plain(value)) if name in self.parameters else plain(value)
+            for name, value in given.items()
+        }
+        for index in self._order:
+            gene = self._genes[index]
+            if gene.name in values or not self._active(index, values):
+                continue
+            default = default_of(self.parameters[gene.name])
+            if default is not ABSENT:
+                values[gene.name] = fresh(default)
+            elif rng is not None:
+                values[gene.name] = gene.decode(self._sample_allowed(index, values, rng))
+        return values
+
+    def _with_constants(self, genome: Genome) -> list[float]:
+        """A gene for each parameter, in the order of the limits."""
+        genes: list[float] = genome.tolist()
+        if not self._has_constants:
+            return genes
+        whole = [0.0] * len(self._genes)
+        for index, gene in zip(self._searched, genes, strict=True):
+            whole[index] = gene
+        return whole
+
+    def genome(self, genes: Sequence[float]) -> Genome:
+        """The genome of a gene for each parameter."""
+        return np.array([genes[index] for index in self._searched] if self._has_constants else genes)
+
+    def points(self, start: int = 0) -> Iterator[Params]:
+        """All points of a finite space, once each.
+
+        Args:
+            start: Which one is the first, not negative.
+
+        Yields:
+            Parameters; nothing at all when the space has a float.
+        """
+        if not math.isinf(self.size):
+            yield from self._points(0, {}, start)
+
+    def _points(self, position: int, values: Params, start: int) -> Iterator[Params]:
+        if position == len(self._order):
+            yield {name: values[name] for name in self.names if name in values}
+            return
+        index = self._order[position]
+        if not self._active(index, values):
+            yield from self._points(position + 1, values, start)
+            return
+        gene = self._genes[index]
+        cells = int(gene.cells)
+        for offset in range(cells):
+            value = gene.decode(gene.of_cell((start + offset) % cells))
+            yield from self._points(position + 1, {**values, gene.name: value}, start // cells)
+
+    def _without_inactive_constants(self, genes: list[float]) -> list[float]:
+        """NaN for the constants whose condition does not hold, which only the other genes tell."""
+        values: Params = {}
+        for index in self._order:
+            gene = self._genes[index]
+            if gene.is_constant and not self._active(index, values):
+                genes[index] = math.nan
+            elif not math.isnan(genes[index]):
+                values[gene.name] = gene.decode(genes[index])
+        return genes
+
+    def _active(self, index: int, values: Mapping[str, Any]) -> bool:
+        conditions = self._genes[index].when
+        return not conditions or all(
+            parent in values and any(identical(values[parent], value) for value in allowed)
+            for parent, allowed in conditions
+        )
+
+    def _count(self, order: Sequence[int], values: Params) -> float:
+        """The number of distinct points of these genes, given what they depend on; inf with a float."""
+        return math.prod(self._count_linked(group, values) for group in self._independent(order))
+
+    def _count_linked(self, group: Sequence[int], values: Params) -> float:
+        index, *rest = group
+        gene = self._genes[index]
+        if not self._active(index, values):
+            return self._count(rest, values)
+        # Only the values that some `when` names are told apart; all the others of a parameter count alike.
+        total = sum(self._count(rest, {**values, gene.name: value}) for value in self._named[index])
+        others = gene.cells - len(self._named[index])
+        return total + others * self._count(rest, values) if others else total
+
+    def _independent(self, order: Sequence[int]) -> list[list[int]]:
+        """Groups of genes that do not depend on each other, each in the same order."""
+        groups: list[list[int]] = []
+        for index in order:
+            parents = {self.names.index(parent) for parent, _ in self._genes[index].when}
+            linked = [group for group in groups if not parents.isdisjoint(group)]
+            groups = [group for group in groups if group not in linked]
+            groups.append([*(member for group in linked for member in group), index])
+        return groups
+
+
+def _named_values(genes: Sequence[Gene]) -> list[list[Value]]:
+    """For each gene, its values that some `when` names."""
+    named: dict[str, dict[Hashable, Value]] = {gene.name: {} for gene in genes}
+    for parent, allowed in (condition for gene in genes for condition in gene.when):
+        named[parent] |= {key(value): value for value in allowed}
+    return [list(named[gene.name].values()) for gene in genes]
+
+
+def _parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Sequence[str]]) -> list[int]:
+    """Indices in an order in which every parameter follows those that its `when` and its bounds name."""
+    names = list(parameters)
+    order: list[int] = []
+    visiting: list[str] = []
+
+    def visit(name: str) -> None:
+        if names.index(name) in order:
+            return
+        if name in visiting:
+            raise ValueError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
+        visiting.append(name)
+        for parent in (*(parameters[name].when or {}), *bounds.get(name, ())):
+            visit(parent)
+        visiting.pop()
+        order.append(names.index(name))
+
+    for name in names:
+        visit(name)
+    return order

@@ -1,0 +1,144 @@
+"""Weights take the most room: only the best individuals of a study keep theirs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from evo.population.events import AnyEvent, Finished, Identity
+from evo.population.population import Population
+
+_SUFFIX = ".ckpt"
+# What a training goes on from; of no use once it has ended. A last.ckpt further below is of a callback of the user's.
+_STATES = ("last.ckpt", "last.part.ckpt")
+
+
+class Weights:
+    """Deletes the checkpoints of individuals as soon as enough better ones are known, and states of ended trainings.
+
+    Checkpoints are the files and directories *.ckpt anywhere below an individual's folder: those of callbacks that a
+    module brings along too, and sharded ones. Links are deleted rather than followed, and nothing else is touched.
+
+    A state goes when the end is recorded: a kill before that would cost the whole training. Each rank looks after what
+    it has evaluated itself, in this session; `sweep` after all.
+
+    Args:
+        population: What is known; each event must have been applied before it is shown here.
+        folder: Of an individual.
+        rank: Whose individuals these are.
+        keep: How many of the best individuals of the study keep their checkpoints.
+        is_first: Whether this rank also looks after those that earlier sessions have left.
+    """
+
+    def __init__(
+        self, population: Population, folder: Callable[[Identity], Path], rank: int, keep: int, is_first: bool
+    ) -> None:
+        self._population = population
+        self._folder = folder
+        self._rank = rank
+        self._keep = keep
+        self._kept: set[Identity] = self._best() if is_first else set()
+
+    def __call__(self, event: AnyEvent) -> None:
+        """Take note of an event."""
+        if not isinstance(event, Finished) or event.status == "interrupted":
+            return
+        if event.rank == self._rank:
+            self._kept.add(event.individual)
+            delete_state(self._folder(event.individual))
+        if self._kept:
+            if beaten := self._kept - self._best():
+                beaten -= self._running()
+            self._kept -= beaten
+            _delete(self._folder(identity) for identity in beaten)
+
+    def sweep(self, individuals: Path) -> int:
+        """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.
+
+        What cannot be deleted stays, and what cannot be read is not counted: room is no reason to fail.
+
+        Args:
+            individuals: The folder of all their folders.
+
+        Returns:
+            Bytes that all individuals' files take, afterwards.
+        """
+        best = {self._folder(identity).name for identity in self._best()}
+        running = {self._folder(identity).name for identity in self._running()}
+        try:
+            folders = list(individuals.iterdir())
+        except OSError:
+            return 0
+        _delete(folder for folder in folders if folder.name not in best | running)
+        for folder in folders:
+            if folder.name not in running:
+                delete_state(folder)
+        return sum(map(_size, folders))
+
+    def _running(self) -> set[Identity]:
+        """Those that are evaluated, or will be again."""
+        return {one.identity for one in self._population.running if one.identity is not None}
+
+    def _best(self) -> set[Identity]:
+        ranking = itertools.islice(self._population.ranking, self._keep)
+        return {individual.identity for individual in ranking if individual.identity is not None}
+
+
+def delete_state(folder: Path) -> None:
+    """Delete what a training goes on from, which has ended.
+
+    Args:
+        folder: Of the individual.
+    """
+    for name in _STATES:
+        _remove(folder / name)
+
+
+def _delete(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        _remove_checkpoints(folder)
+
+
+def _remove_checkpoints(folder: Path) -> bool:
+    """Remove all checkpoints below a folder, and the folders that this leaves empty; whether there were any."""
+    found = False
+    for path in _contents(folder):
+        if path.name.endswith(_SUFFIX):
+            found = _remove(path) or found
+        elif path.is_dir() and not path.is_symlink() and _remove_checkpoints(path):
+            found = True
+            with suppress(OSError):  # Something else is there.
+                path.rmdir()
+    return found
+
+
+def _contents(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, a link or a whole directory; whether that was possible."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.stat(os.path.join(path, name), follow_symlinks=False).st_size
+    return size

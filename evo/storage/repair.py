@@ -1,0 +1,241 @@
+"""`evo repair`: what is sound in damaged journals, written anew; the damaged ones are kept beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode
+from evo.space.growth import Forms
+from evo.storage.journal import is_whole, open_locked
+from evo.storage.rundir import RunDirectory, study_forms, study_space
+
+_BEGINNING = rb'(?=\{"type":")'
+_MENTION = re.compile(rb'"individual":\[(\d{1,15}),(\d{1,15})\]')
+_SHOWN = 60  # Characters of a damaged line.
+
+
+@dataclass(frozen=True)
+class DamagedLine:
+    """A line that is not one record.
+
+    Args:
+        number: Its place in the file, from 1.
+        content: Its bytes.
+        problem: Why it is none.
+        salvaged: Whole records in it.
+        is_record: Whether it is one, but does not fit the limits.
+    """
+
+    number: int
+    content: bytes
+    problem: str
+    salvaged: Sequence[AnyEvent]
+    is_record: bool = False
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        shown = repr(self.content[:_SHOWN].decode(errors="backslashreplace"))
+        more = f" and {len(self.content) - _SHOWN} bytes more" if len(self.content) > _SHOWN else ""
+        kept = f"; {len(self.salvaged)} whole record(s) in it kept" if self.salvaged else ""
+        return f"line {self.number}: {shown}{more}: {self.problem}{kept}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a journal holds.
+
+    Args:
+        file: The journal.
+        sound: Its records, those in damaged lines included.
+        damaged: Its damaged lines.
+    """
+
+    file: Path
+    sound: Sequence[AnyEvent]
+    damaged: Sequence[DamagedLine]
+
+
+def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
+    """Write the sound lines of damaged journals anew, and keep the damaged journals beside them.
+
+    Args:
+        directory: Of the run.
+        dry_run: Whether to tell only what would be done.
+
+    Yields:
+        Lines for the user.
+
+    Raises:
+        ValueError: There is no run, another one writes there, or something cannot be read, written or repaired.
+    """
+    journals = directory.journals()
+    if not journals and not (directory.path / "study.json").exists():
+        raise ValueError(f"{directory} is no run directory: it has no journals and no study.json")
+    forms, problem = _forms(directory)
+    with ExitStack() as stack:
+        for file in journals:
+            stack.enter_context(open_locked(file))
+        findings = [examine(file, forms) for file in journals]
+        _check_limits(directory, findings)
+        for finding in findings:
+            if finding.damaged:
+                counts = f"{len(finding.damaged)} damaged line(s), {len(finding.sound)} sound record(s)"
+                yield f"{directory}/journal/{finding.file.name}: {counts}"
+                yield from (f"  {line}" for line in finding.damaged)
+        skipped = _skipped(directory, findings)
+        for finding in findings:
+            if finding.damaged and not dry_run:
+                kept = _write_anew(finding, skipped if finding is _first_damaged(findings) else [])
+                yield f"{directory}/journal/{finding.file.name} is repaired; what it was is in {kept.name}, beside it"
+        yield from _closing(directory, findings, skipped, dry_run)
+    if problem:
+        raise ValueError(problem)
+
+
+def examine(file: Path, forms: Forms | None) -> Finding:
+    """Tell the sound lines of a journal from the damaged ones; the end of a line that was never finished is neither.
+
+    Args:
+        file: The journal.
+        forms: Limits of the study: a start that was never within is damage too; None: unknown.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    try:
+        *lines, torn = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"journal {file} cannot be read: {error.strerror}") from None
+    sound: list[AnyEvent] = []
+    damaged: list[DamagedLine] = []
+    for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
+        event = _sound(line, forms)
+        if not isinstance(event, str):
+            sound.append(event)
+            continue
+        parts = [_sound(part.strip(b"\0"), forms) for part in re.split(_BEGINNING, line)]
+        salvaged = [part for part in parts if not isinstance(part, str)]
+        damaged.append(DamagedLine(number, line, event, salvaged, is_whole(line)))
+        sound += salvaged
+    return Finding(file, sound, damaged)
+
+
+def _sound(line: bytes, forms: Forms | None) -> AnyEvent | str:
+    """The record in a line; or else why there is none."""
+    try:
+        event = decode(line)
+        if forms is not None and isinstance(event, Started):
+            forms.fit(event.params)
+    except ValueError as error:
+        return str(error)
+    return event
+
+
+def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
+    fitting = sum(isinstance(event, Started) for finding in findings for event in finding.sound)
+    others = sum(line.is_record for finding in findings for line in finding.damaged)
+    if others > fitting:
+        raise ValueError(
+            f"{others} of {others + fitting} starts in the journals of {directory} do not fit the limits in "
+            "study.json, which seems to be that of another study: put the right one in its place"
+        )
+
+
+def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
+    """What is searched; or else what is wrong with study.json, and what can be done."""
+    try:
+        study = directory.study()
+        if study is not None:
+            return study_forms(study) or Forms(study_space(study)), ""
+        problem = f"run directory {directory} has no study.json"
+    except ValueError as error:
+        problem = f"study.json says nothing sound: {error}"
+    return None, (
+        f"{problem}; no journal says what is searched, so it cannot be made from them: begin a run with the same "
+        "objective, limits and seed in another directory, stop it, and copy its study.json here"
+    )
+
+
+def _skipped(directory: RunDirectory, findings: Sequence[Finding]) -> list[Skipped]:
+    """The identities that only damaged lines, or folders of individuals, tell of: the last ones of their ranks."""
+    known = _last({event.individual for finding in findings for event in finding.sound if hasattr(event, "individual")})
+    lost: set[Identity] = set()
+    for line in (line for finding in findings for line in finding.damaged):
+        lost.update((int(rank), int(generation)) for rank, generation in _MENTION.findall(line.content))
+    with suppress(OSError):
+        names = [path.name for path in (directory.path / "individuals").iterdir()]
+        found = [re.fullmatch(r"(\d{1,15})-(\d{1,15})", name) for name in names]
+        lost.update((int(match[1]), int(match[2])) for match in found if match)
+    return [
+        Skipped(time=time.time(), individual=(rank, generation))
+        for rank, generation in sorted(_last(lost).items())
+        if generation > known.get(rank, -1)
+    ]
+
+
+def _last(identities: set[Identity]) -> dict[int, int]:
+    return dict(sorted(identities))
+
+
+def _first_damaged(findings: Sequence[Finding]) -> Finding:
+    return next(finding for finding in findings if finding.damaged)
+
+
+def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
+    """Replace a journal by its sound records; where the damaged one is now."""
+    file = finding.file
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        kept = _keep(file)
+        with partial.open("wb") as stream:
+            stream.writelines(encode(event) + b"\n" for event in [*finding.sound, *skipped])
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise ValueError(f"journal {file} cannot be written anew: {error.strerror}; it is as it was") from None
+    return kept
+
+
+def _keep(file: Path) -> Path:
+    """Copy a file beside itself, under a name that no earlier repair has used."""
+    number = 0
+    while True:
+        number += 1
+        kept = file.with_name(f"{file.name}.damaged" + (f"-{number}" if number > 1 else ""))
+        try:
+            with kept.open("xb") as stream:
+                stream.write(file.read_bytes())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except FileExistsError:
+            continue
+        return kept
+
+
+def _closing(
+    directory: RunDirectory, findings: Sequence[Finding], skipped: Sequence[Skipped], dry_run: bool
+) -> Iterator[str]:
+    if not any(finding.damaged for finding in findings):
+        yield f"the {len(findings)} journal(s) of {directory} are sound: nothing to repair"
+        return
+    started = {event.individual for finding in findings for event in finding.sound if isinstance(event, Started)}
+    spoken_of = {
+        event.individual for finding in findings for event in finding.sound if hasattr(event, "individual")
+    } - started
+    lost = sorted(spoken_of | {event.individual for event in skipped})
+    if lost:
+        names = ", ".join("{}-{}".format(*identity) for identity in lost)
+        yield f"individuals whose parameters are lost, which take no part any more: {names}"
+    if dry_run:
+        yield "nothing was changed: leave out --dry-run to repair"
+    else:
+        yield "the same command as before goes on from what is left"

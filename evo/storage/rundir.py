@@ -1,0 +1,355 @@
+"""The run directory: what is searched, what happened, and the files of every evaluation.
+
+study.json              what is searched; written again only when that has changed
+journal/RANK.jsonl      the events of one rank, one per line
+individuals/R-G/        the files of one evaluation
+summary.json            the completion record
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.objective.definition import ADVICE, Definition, check_same, is_same_constraint
+from evo.population.events import AnyEvent, Identity
+from evo.space.constraints import is_function
+from evo.space.growth import Forms, check_growth, find_changes
+from evo.space.space import Space
+from evo.space.values import Params
+from evo.storage.journal import Journal, Memory, open_locked, read_journal
+from evo.storage.retry import persist
+from evo.texts import readable
+
+# What JSON that is damaged raises.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Study(msgspec.Struct, frozen=True, kw_only=True):
+    """What is searched, as study.json records it.
+
+    Args:
+        name: Of the study.
+        objective: What is minimised, by its own name.
+        definition: What it is made of; that of an older evo is unknown.
+        limits: See `evo.space.space.Space.describe`.
+        constraints: What every individual fulfils; of functions their names, and what they carry.
+        seed: Not negative.
+        propagator: How individuals were bred in the first session.
+        pruning: What ended evaluations early in the first session; empty: nothing did.
+        islands: How many workers each island had in the first session.
+        topology: How many individuals went from island to island then.
+        baseline: Parameters with which the best individual is compared; None: none.
+        former: What the limits were before they were changed, the first ones first.
+        versions: Packages that matter to reproduce it.
+        created: Seconds since the epoch.
+    """
+
+    name: str
+    objective: str
+    limits: dict[str, dict[str, Any]]
+    seed: int
+    definition: Definition = Definition()
+    constraints: list[str] = []
+    propagator: str = ""
+    pruning: str = ""
+    islands: list[int] = []
+    topology: tuple[tuple[int, ...], ...] = ()
+    baseline: Params | None = None
+    former: list[dict[str, dict[str, Any]]] = []
+    versions: dict[str, str] = {}
+    created: float = 0.0
+
+
+def study_forms(study: Study) -> Forms | None:
+    """The limits that a study has had; None when they have never changed, and no constraints may have."""
+    if not study.former and not study.constraints:
+        return None
+    return Forms(study_space(study), [Space(limits) for limits in study.former])
+
+
+def study_space(study: Study) -> Space:
+    """What a study searches, as far as it is recorded: functions as constraints cannot be made from that."""
+    return Space(study.limits, [text for text in study.constraints if not is_function(text)])
+
+
+class _Tested(msgspec.Struct):
+    """The part of summary.json that cannot be had from the journals."""
+
+    test: dict[str, Any]
+
+
+class RunDirectory:
+    """Where one study keeps its files.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._name = readable(str(path))
+        self.path = path.absolute()  # An objective may change the working directory.
+        # The bytes of each journal that were read last.
+        self._sizes: dict[Path, int] = {}
+        self._has_begun = False
+
+    def __str__(self) -> str:
+        return self._name
+
+    def folder(self, identity: Identity) -> Path:
+        """The folder of one individual; it need not exist."""
+        return self.path / "individuals" / "{}-{}".format(*identity)
+
+    def study(self) -> Study | None:
+        """The study of this directory; None when there is none yet.
+
+        Raises:
+            ValueError: The directory is something else, or study.json is damaged.
+        """
+        file = self.path / "study.json"
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Study)
+        except (FileNotFoundError, NotADirectoryError):
+            # Of an attempt that was killed before it had written study.json, there may be folders and a part of that.
+            others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
+            if any(path.is_file() for path in others):
+                raise ValueError(
+                    f"run directory {self} holds files but no study.json: choose an empty or a new directory"
+                ) from None
+            return None
+        except (OSError, *_UNREADABLE) as error:
+            raise ValueError(f"run directory {self}: study.json cannot be read: {error}") from None
+
+    def create(self, study: Study) -> None:
+        """Make the directory.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        try:
+            for folder in ("journal", "individuals"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+            self._replace("study.json", study)
+        except OSError as error:
+            raise ValueError(
+                f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
+            ) from None
+
+    def check_writable(self) -> None:
+        """Make sure, without making anything, that the directory can be made.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        existing = next(path for path in [self.path, *self.path.absolute().parents] if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            why = "cannot be written" if existing.is_dir() else "is a file"
+            raise ValueError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
+
+    def begin(self, study: Study) -> None:
+        """Make the directory, or go on in it: a completion record speaks of a complete study.
+
+        Raises:
+            ValueError: It cannot be written, or another run writes there, or did since its events were read.
+        """
+        found = self.study()
+        if found is None:
+            self.create(study)
+        self._check_alone()
+        try:
+            if found not in (None, study):
+                # What another evo has written there beside is not lost.
+                recorded = msgspec.json.decode((self.path / "study.json").read_bytes())
+                self._replace("study.json", {**recorded, **msgspec.to_builtins(study)})
+            self._summary.unlink(missing_ok=True)
+        except OSError as error:
+            raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
+        self._has_begun = True
+
+    def _check_alone(self) -> None:
+        for file in self.journals():
+            with open_locked(file) as descriptor:
+                if os.fstat(descriptor).st_size != self._sizes.get(file):
+                    raise ValueError(
+                        f"run directory {self}: another run has just written {file}; run the same command again"
+                    )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has a completion record, and a sound one."""
+        try:
+            self.tested()
+        except (OSError, *_UNREADABLE):
+            return False
+        return True
+
+    def tested(self) -> dict[str, Any]:
+        """The test of the best individual in the completion record."""
+        return msgspec.json.decode(self._summary.read_bytes(), type=_Tested).test
+
+    @property
+    def _summary(self) -> Path:
+        return self.path / "summary.json"
+
+    def write(self, name: str, content: Any) -> None:
+        """Write a JSON file of the directory, whole or not at all; tries again for a while when that fails.
+
+        Raises:
+            StorageError: It still fails.
+        """
+        persist(f"{self.path / name} cannot be written", lambda: self._replace(name, content))
+
+    def _replace(self, name: str, content: Any) -> None:
+        file = self.path / name
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            with partial.open("wb") as stream:
+                stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(file)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+    def journals(self) -> list[Path]:
+        """The journals of all ranks."""
+        return sorted((self.path / "journal").glob("*.jsonl"))
+
+    def open_journal(self, rank: int) -> Journal:
+        """The log of one rank, to be written.
+
+        Raises:
+            ValueError: It cannot be written.
+        """
+        return Journal(self.path / "journal" / f"{rank}.jsonl")
+
+    def remember(self, event: AnyEvent) -> None:
+        """Nothing: the journals hold it."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All events of all ranks, file by file.
+
+        Raises:
+            ValueError: A line is damaged; the message names the file and the line.
+        """
+        for file in self.journals():
+            with suppress(OSError):  # Or else reading says why.
+                self._sizes[file] = file.stat().st_size
+            yield from read_journal(file, patient=self._has_begun)
+
+
+class Scratch:
+    """In place of a run directory when no files are kept: remembers events, and gives evaluations temporary folders."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="evo-"))
+        self._events: list[AnyEvent] = []
+
+    def __str__(self) -> str:
+        return "a temporary folder"
+
+    def folder(self, identity: Identity) -> Path:
+        """The folder of one individual; it need not exist."""
+        return self.path / "{}-{}".format(*identity)
+
+    def study(self) -> Study | None:
+        """None: it is always new."""
+        return None
+
+    def check_writable(self) -> None:
+        """There is nothing to write."""
+
+    def begin(self, study: Study) -> None:
+        """Nothing is kept."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Never: it is always new."""
+        return False
+
+    def tested(self) -> dict[str, Any]:
+        """Nothing, since it is never complete."""
+        return {}
+
+    def write(self, name: str, content: Any) -> None:
+        """Nothing is kept."""
+
+    def remember(self, event: AnyEvent) -> None:
+        """Remember an event, of this rank or of another."""
+        self._events.append(event)
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All that was remembered."""
+        return iter(self._events)
+
+    def open_journal(self, rank: int) -> Memory:
+        """The events that are remembered, in the place of a file."""
+        return Memory(self._events)
+
+    def close(self) -> None:
+        """Remove the folders of evaluations."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def another_study(directory: RunDirectory | Scratch) -> str:
+    """The beginning of the message that a directory holds another study."""
+    return f"run directory {directory} holds another study"
+
+
+def find_study(
+    directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
+) -> Study | None:
+    """The study of a directory, after a check that it may go on, or begin, there; touches nothing.
+
+    Args:
+        directory: Where.
+        asked: What is to be searched.
+        seed: That was asked for, if any.
+        change_limits: Whether it goes on with other limits, if these are others: its former ones are in `former` then.
+    """
+    found = directory.study()
+    directory.check_writable()
+    if found is None:
+        return None
+    where = another_study(directory)
+    check_same(where, (found.objective, found.definition), (asked.objective, asked.definition))
+    changes = find_changes(found.limits, asked.limits)
+    if changes and not change_limits:
+        others = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
+        raise ValueError(
+            f"{where}: {changes[0].refusal}{others}; {ADVICE}, or go on with other limits with --change-limits"
+        )
+    difference = _difference(found.constraints, asked.constraints)
+    if difference and not change_limits:
+        raise ValueError(f"{where}: {difference}; {ADVICE}, or go on with others with --change-limits")
+    if asked.baseline is not None and found.baseline != asked.baseline:
+        instead = "leave it out here, and name it with evo test --baseline"
+        raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
+    if seed is not None and found.seed != seed:
+        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
+    if changes:
+        check_growth(found.limits, asked.limits)
+        found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
+    return msgspec.structs.replace(found, constraints=asked.constraints) if difference else found
+
+
+def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """How two lists of constraints differ, whatever their order; empty when they do not."""
+    has = [one for one in before if not any(is_same_constraint(one, other) for other in now)]
+    lacks = [one for one in now if not any(is_same_constraint(one, other) for other in before)]
+    if not has and not lacks:
+        return ""
+    texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
+    return f"its constraints are others: it {' and '.join(texts)}"

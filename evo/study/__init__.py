@@ -1,0 +1,1 @@
+"""One study: its settings, its plan, its session, its end."""

@@ -1,0 +1,268 @@
+"""The command line and the study file: options made from the fields of `Config` and of `Training`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, get_type_hints
+
+import msgspec
+
+from evo.objective.lightningcli import read_configuration
+from evo.objective.training import SECTIONS, Training
+from evo.study.config import Config, load_yaml
+from evo.study.sections import make_training
+from evo.study.traps import check_options, check_study_file
+from evo.texts import readable
+
+_YAML = (".yaml", ".yml")
+_OBJECTIVES = ("objective", "model", "model_class")
+
+
+class Command(NamedTuple):
+    """What a command line asks for.
+
+    Args:
+        what: The objective, as the user names it or as the sections of a training.
+        config: The settings.
+        study: The name of the study file that says what is minimised, without its ending; empty: none does.
+    """
+
+    what: str | Training
+    config: Config
+    study: str
+
+
+def parse_arguments(arguments: Sequence[str], program: str) -> Command:
+    """Read a command line.
+
+    Args:
+        arguments: Without the program's name.
+        program: Its name, for the help.
+
+    Raises:
+        ValueError: An option is unknown or has a wrong value.
+        SystemExit: Help was asked for.
+    """
+    arguments = [readable(argument) for argument in arguments]
+    check_options(arguments)
+    plain, dotted = _split_dotted(arguments)
+    given = vars(_parser(program).parse_args(plain))
+    what, files = given.pop("what", None), given.pop("config", [])
+    if what is not None and what.endswith(_YAML):
+        what, files = None, [what, *files]
+    options: dict[str, Any] = {}
+    aside: list[str] = []
+    study = ""
+    for file in files:
+        read, more = _read_study(file)
+        options |= read
+        aside += more
+        if what is None and any(name in read and name not in given for name in _OBJECTIVES):
+            study = Path(file).stem
+    source = f"study file {files[0]}: " if files and not given and not dotted else ""
+    options |= {name: _from_text(name, text) for name, text in given.items()}
+    for path, text in dotted:
+        _put(options, path, text)
+    try:
+        config = Config(
+            **{each.name: options[each.name] for each in dataclasses.fields(Config) if each.name in options}
+        )
+        sections = {
+            each.name: options[each.name] for each in SECTIONS if options.get(each.name, each.default) != each.default
+        }
+        what = what or options.get("objective")
+        if not sections and what is not None:
+            return Command(what, config, study)
+        if what is not None:
+            raise ValueError(
+                f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
+            )
+        folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
+        training = make_training(sections, config.limits, list(folders), aside)
+        return Command(training or "digits", config, study)
+    except ValueError as error:
+        raise ValueError(source + _one_line(error)) from None
+
+
+def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
+    """The options in a study file, or a configuration of LightningCLI, and what of that was set aside."""
+    given = load_yaml("study file", file)
+    check_study_file(file)
+    if given is None:
+        return {}, []
+    if not isinstance(given, Mapping):
+        raise ValueError(f"study file {file} holds {given!r}: it must hold a mapping of options to their values")
+    try:
+        options, aside = read_configuration(given)
+        hints = _hints()
+        for name, value in options.items():
+            if name not in hints:
+                group = "; a group that a LightningCLI of your own adds is a section, of trainer.callbacks for example"
+                raise ValueError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
+            options[name] = _convert(name, value, value)
+    except ValueError as error:
+        raise ValueError(f"study file {file}: {error}") from None
+    return options, aside
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    similar = difflib.get_close_matches(name, known, n=1)
+    return f"{name!r} is no option{f'; did you mean {similar[0]}?' if similar else ''}; --help lists the options"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        line = re.sub(r"^argument (--)?([\w-]+): ", lambda found: f"{found[2].replace('-', '_')}: ", message)
+        raise ValueError(f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line)
+
+
+@functools.cache
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=program,
+        usage=f"{program} [OBJECTIVE | STUDY.yaml] [options]",
+        description="Search for the parameters with the lowest loss. Start it under mpirun or srun to use many ranks.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        metavar="OBJECTIVE",
+        help="A ready problem (digits by default, sphere, rastrigin, …), module:function, path/to/file.py:function, or "
+        "a YAML study file with any of the options below, and objective.",
+    )
+    parser.add_argument("--config", action="append", metavar="FILE", help="The same as a study file as first argument.")
+    parser.add_argument("--objective", metavar="NAME", help="The same as the first argument.")
+    for settings, fields in ((Config, dataclasses.fields(Config)), (Training, SECTIONS)):
+        hints, texts = get_type_hints(settings), _field_texts(settings)
+        for field in fields:
+            option, text = "--" + field.name.replace("_", "-"), texts[field.name].replace("%", "%%")
+            if hints[field.name] is bool:
+                parser.add_argument(option, action="store_true", help=text)
+            else:
+                default = "" if field.default is None else f" (default: {field.default})"
+                parser.add_argument(option, metavar=_metavar(hints[field.name]), help=text + default)
+    return parser
+
+
+def _split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Options as argparse knows them, and those for a place in one, `--trainer.max_epochs 3`, with their text."""
+    plain: list[str] = []
+    dotted: list[tuple[str, str]] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, text = argument.partition("=")
+        if not re.match(r"--\w", name):
+            plain.append(argument)
+            continue
+        first, dot, place = name[2:].partition(".")
+        if dot:
+            following = text if equals else next(rest, None)
+            if following is None:
+                raise ValueError(f"{name[2:]}: expected one argument")
+            dotted.append((f"{first.replace('-', '_')}.{place}", following))
+        else:
+            plain.append(f"--{first.replace('_', '-')}{equals}{text}")
+    return plain, dotted
+
+
+def _put(options: dict[str, Any], path: str, text: str) -> None:
+    """Set one place in an option that is a mapping."""
+    name, _, place = path.partition(".")
+    if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
+        raise ValueError(f"unrecognized arguments: --{path}; --help lists the options")
+    # The names of limits and parameters have dots of their own; the places in a section do not.
+    is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
+    steps = place.split(".") if is_section else [place]
+    tree, step = options, name
+    for following in steps:
+        below = tree.get(step)
+        below = {"class_path": below} if isinstance(below, str) and is_section else below
+        tree[step] = dict(below) if isinstance(below, Mapping) else {}
+        tree, step = tree[step], following
+        if "class_path" in tree and step not in ("class_path", "init_args", "dict_kwargs"):
+            tree["init_args"] = dict(tree.get("init_args") or {})
+            tree = tree["init_args"]
+    tree[step] = _yaml(text)
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    sections = get_type_hints(Training)
+    return {"objective": str} | get_type_hints(Config) | {each.name: sections[each.name] for each in SECTIONS}
+
+
+def _from_text(name: str, text: Any) -> Any:
+    """The value of an option from what stands on the command line."""
+    if name == "objective" or not isinstance(text, str):
+        return text
+    return _convert(name, _yaml(text) if _is_structured(_hints()[name]) else text, text)
+
+
+def _convert(name: str, value: Any, shown: Any) -> Any:
+    hint = _hints()[name]
+    try:
+        # What has structure is taken as it is: nothing but the place where it is used knows what it means.
+        return msgspec.convert(value, hint, strict=_is_structured(hint))
+    except (msgspec.ValidationError, ValueError):
+        kinds = ", ".join(_kinds(hint))
+        rule = f"one of the types {kinds}" if len(_kinds(hint)) > 1 else f"of type {kinds}"
+        if typing.get_origin(hint) is typing.Literal:
+            rule = "one of " + ", ".join(map(repr, typing.get_args(hint)))
+        raise ValueError(f"{name} is {shown!r}: it must be {rule}") from None
+
+
+def _yaml(text: str) -> Any:
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(text)
+    except Exception:
+        return text  # A name with characters that mean something in YAML.
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _is_structured(hint: Any) -> bool:
+    return any((typing.get_origin(member) or member) in (dict, list, tuple) for member in _members(hint))
+
+
+def _may_be_mapping(hint: Any) -> bool:
+    return any((typing.get_origin(member) or member) is dict for member in _members(hint))
+
+
+def _kinds(hint: Any) -> list[str]:
+    names = []
+    for member in _members(hint):
+        if typing.get_origin(member) is typing.Literal:
+            names += [repr(value) for value in typing.get_args(member)]
+        elif member is type(None):
+            names.append("null")
+        else:
+            names.append(str(member).replace("typing.", "") if typing.get_args(member) else member.__name__)
+    return names
+
+
+def _metavar(hint: Any) -> str:
+    return "|".join(kind for kind in _kinds(hint) if kind != "null").replace("'", "")
+
+
+def _field_texts(settings: type) -> dict[str, str]:
+    from docstring_parser import parse
+
+    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(settings.__doc__ or "").params}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,237 @@
+"""What the settings amount to once it is known how many ranks there are: checked, before anything is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from evo.engine.breeding import breed_one
+from evo.engine.budget import Budget
+from evo.engine.starting import make_start_points
+from evo.islands.migration import Migration
+from evo.islands.topology import Archipelago, make_archipelago, make_topology
+from evo.objective.definition import carried_by, describe_constraints
+from evo.objective.objective import describe
+from evo.objective.references import Named
+from evo.population.population import Individual
+from evo.propagators import Propagator
+from evo.propagators.catalogue import make_propagator, make_selection
+from evo.pruning import Pruner, make_pruner
+from evo.space.space import Space
+from evo.space.values import Params
+from evo.study.config import Config, load_limits, read_parameters, read_start_points
+
+_DEFAULT_DEGREE = 2
+# Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
+_PROBABILITIES = {"copy": 0.9, "move": 0.1}
+# Workers from which on each sends to a few that pass on: one connection to each of so many others is too many.
+_FLAT_UP_TO = 512
+_FAN_OUT = 8
+# Individuals from which a propagator must be able to breed.
+_TRIED_SIZES = (0, 1, 2, 4, 16, 64, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is searched, and how.
+
+    Args:
+        space: What is searched.
+        constraints: Those of the user, as study.json records them.
+        archipelago: Who lives on which island.
+        migration: How individuals travel; None with one island.
+        propagators: What breeds, by island.
+        pruner: Ends evaluations early; None: nothing does.
+        budget: When it ends.
+        separate: Whether the objective runs in a child process.
+        objective: What is minimised.
+        fan_out: See `evo.engine.exchange.neighbours`.
+        baseline: With what `evo test` compares; None: with nothing.
+        start: Points to be tried first, as the user gives them, checked.
+    """
+
+    space: Space
+    constraints: Sequence[str]
+    archipelago: Archipelago
+    migration: Migration | None
+    propagators: Sequence[Propagator]
+    pruner: Pruner | None
+    budget: Budget
+    separate: bool
+    objective: Callable[..., Any] | Named
+    fan_out: int | None
+    baseline: Params | None
+    start: Sequence[Mapping[str, Any]] = ()
+
+
+class _Island(msgspec.Struct, forbid_unknown_fields=True):
+    """One entry of the setting `islands`."""
+
+    workers: int
+    propagator: Any = None
+
+
+def make_plan(
+    config: Config,
+    objective: Callable[..., Any] | Named,
+    limits: Mapping[str, Any] | None,
+    propagator: Propagator | str | Mapping[str, Any] | None,
+    ranks: int,
+    allocation_end: float | None = None,
+) -> Plan:
+    """Check all settings, and load the objective if it runs in this process.
+
+    Args:
+        config: The settings.
+        objective: What to minimise.
+        limits: What is searched, if the configuration does not say.
+        propagator: Breeds, or says what does; None: what the configuration says.
+        ranks: How many there are.
+        allocation_end: When the batch job ends, seconds since the epoch; None: it does not, or there is none.
+
+    Raises:
+        ValueError: Something does not fit; the message names it.
+    """
+    separate = _is_separate(config, objective)  # Also says when there is no such objective.
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    carried = carried_by(config.constraints)
+    space = Space(load_limits(given), config.constraints)
+    if space.feasibility is not None:
+        space.feasibility.check()
+    start = [] if config.start_from is None else read_start_points(config.start_from)
+    make_start_points(space, start, config.seed or 0)  # Or else it says which one does not fit.
+    islands = _read_islands(config.islands)
+    archipelago = _make_archipelago(config, islands, ranks)
+    own = [island.propagator for island in islands] or [None] * archipelago.islands
+    return Plan(
+        space=space,
+        constraints=describe_constraints(space.constraints, carried),
+        archipelago=archipelago,
+        migration=_make_migration(config, archipelago),
+        propagators=[
+            _try_out(_make_propagator(config, what, propagator, len(members)), space)
+            for what, members in zip(own, archipelago.members, strict=True)
+        ],
+        pruner=make_pruner(config.pruning),
+        budget=config.budget(time.time(), allocation_end),
+        separate=separate,
+        objective=objective if separate or not isinstance(objective, Named) else objective.load(),
+        fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
+        baseline=None if config.baseline is None else read_parameters(config.baseline),
+        start=start,
+    )
+
+
+def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:
+    if isinstance(objective, Named):
+        needs_child = objective.is_heavy
+    else:
+        needs_child = bool(getattr(objective, "separate_process", False))
+    wanted = config.evaluate == "auto" and (needs_child or config.time_limit is not None)
+    return config.evaluate == "process" or wanted
+
+
+def _read_islands(islands: int | list[Any]) -> list[_Island]:
+    if isinstance(islands, int):
+        return []
+    try:
+        read, problem = msgspec.convert(islands, list[_Island]), "no island"
+    except msgspec.ValidationError as error:
+        read, problem = [], str(error)
+    if not read:
+        raise ValueError(
+            f"islands is {islands!r}: {problem}; give a number, or a list of mappings with workers and propagator"
+        )
+    return read
+
+
+def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Archipelago:
+    workers, left = divmod(ranks, config.ranks_per_worker)
+    if left:
+        raise ValueError(
+            f"ranks_per_worker is {config.ranks_per_worker}, but there are {ranks} ranks: "
+            "start a multiple of it, so that every worker is complete"
+        )
+    if not isinstance(config.islands, int) and config.island_sizes is not None:
+        raise ValueError("islands lists the islands with their workers, and island_sizes too: give one of them")
+    if isinstance(config.islands, int):
+        return make_archipelago(workers, config.islands, config.island_sizes)
+    try:
+        return make_archipelago(workers, sizes=[island.workers for island in islands])
+    except ValueError as error:
+        raise ValueError(str(error).replace("island_sizes", "the workers of islands")) from None
+
+
+def _make_migration(config: Config, archipelago: Archipelago) -> Migration | None:
+    emigration = _make_selection("emigration", config.emigration)
+    immigration = _make_selection("immigration", config.immigration)
+    topology = make_topology(
+        config.topology,
+        archipelago.islands,
+        migrants=config.migrants,
+        degree=config.degree or max(1, min(_DEFAULT_DEGREE, archipelago.islands - 1)),
+        seed=config.seed or 0,
+    )
+    if archipelago.islands == 1:
+        return None
+    return Migration(
+        mode=config.migration,
+        probability=_PROBABILITIES[config.migration]
+        if config.migration_probability is None
+        else config.migration_probability,
+        topology=topology,
+        emigration=emigration,
+        immigration=immigration,
+    )
+
+
+def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
+    try:
+        return make_selection(what)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _make_propagator(config: Config, own: Any, given: Any, workers: int) -> Propagator:
+    what = next((each for each in (own, given) if each is not None), config.propagator)
+    if isinstance(what, Propagator):
+        return what
+    defaults = {
+        "population": config.population or 2 * workers,
+        "crossover": config.crossover,
+        "mutation": config.mutation,
+        "random_init": config.random_init,
+        "sigma": config.sigma,
+    }
+    return make_propagator(what, defaults)
+
+
+def _try_out(propagator: Propagator, space: Space) -> Propagator:
+    """A propagator that makes one individual from an empty population, and from larger ones.
+
+    Raises:
+        PropagatorError: It does not.
+    """
+    rng = np.random.default_rng(0)
+    population: list[Individual] = []
+    for size in _TRIED_SIZES:
+        population += [
+            Individual(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
+            for place in range(len(population), size)
+        ]
+        breed_one(propagator, population, space, rng)
+    return propagator
+
+
+def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
+    """How events reach all ranks; see the figures in docs/architecture.md."""
+    # A rank that computes a loss itself passes nothing on meanwhile.
+    many = separate and workers > _FLAT_UP_TO
+    return _FAN_OUT if exchange == "tree" or (exchange == "auto" and many) else None

@@ -1,0 +1,244 @@
+"""One session of a study, asked for by a command line or from Python, on all ranks that there are."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from evo.engine.transport import Serial, Transport, together
+from evo.errors import SharedError, Stuck
+from evo.evaluation.child import refuse_in_child
+from evo.objective.definition import canonical_name
+from evo.objective.references import Named, Reference, Training, parse_reference
+from evo.problems.catalogue import PROBLEMS
+from evo.propagators import Propagator
+from evo.report.records import Result, SearchFailed, interrupted_by
+from evo.report.tables import all_reasons_text, nothing_found_text
+from evo.runtime.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
+from evo.runtime.signals import StopSignals, say_ready
+from evo.space.space import Space
+from evo.storage.rundir import RunDirectory, Study, find_study
+from evo.study.arguments import parse_arguments
+from evo.study.config import Config, load_limits
+from evo.study.wiring import run_study
+from evo.texts import as_path, print_anything, readable
+
+COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
+"""Exit statuses; 85 asks a batch script to requeue the job."""
+
+
+def minimize(
+    loss: Callable[..., Any],
+    limits: Mapping[str, Any],
+    *,
+    propagator: Propagator | str | Mapping[str, Any] | None = None,
+    comm: Any = None,
+    on_interrupt: Literal["raise", "return"] = "raise",
+    **settings: Any,
+) -> Result:
+    """Search for the parameters with the lowest loss; under mpirun or srun, on all ranks together.
+
+    Args:
+        loss: `loss(params) -> float` or `loss(params, trial) -> float`, or a generator of intermediate losses, or a
+            `LightningObjective`.
+        limits: What is searched; see `evo.space.limits`.
+        propagator: Breeds individuals, or says what does, as a study file would; None: the genetic default.
+        comm: An mpi4py communicator: exactly its ranks search, and all of them must call this. None: all ranks that
+            there are.
+        on_interrupt: After Ctrl-C has stopped the search, and everything is saved: "raise" KeyboardInterrupt,
+            with the `result`, or "return" the result, whose `by_keyboard` is true. Other signals always return.
+        settings: Those of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, … Without
+            run_dir, no files are kept. Nothing is printed unless quiet=False.
+
+    Returns:
+        The best individual and all the others.
+
+    Raises:
+        ValueError: A setting or limit is wrong; the message names it.
+        SearchFailed: No individual has completed, since evaluations failed; a RuntimeError that says why, and has the
+            result.
+        KeyboardInterrupt: Ctrl-C has stopped the search.
+
+    Example:
+        >>> result = minimize(lambda params: (params["x"] - 1) ** 2, {"x": (-5.0, 5.0)}, evaluations=100)
+        >>> result.best.loss < 0.1
+        True
+    """
+    refuse_in_child("minimize")
+    with StopSignals() as signals:
+        transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
+        try:
+            _check_threads(transport)
+            _say_ready(transport)
+            config = together(transport, lambda: _configure(on_interrupt, settings))
+            with _no_silent_exit():
+                result = run_study(config, loss, transport, signals, limits, propagator)
+        except SharedError:
+            transport.close()  # All ranks are here: they may catch it, and search again.
+            raise
+        by_keyboard = result.by_keyboard or _on_any_rank(transport, signals.by_keyboard)
+        transport.close()
+    # It may have come at the very end.
+    result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
+    if result.by_keyboard and on_interrupt == "raise":
+        raise interrupted_by(_interrupted_text(result), result)
+    if result.all_failed and not result.interrupted:
+        raise SearchFailed(all_reasons_text(result), result)
+    return result
+
+
+def _configure(on_interrupt: str, settings: Mapping[str, Any]) -> Config:
+    if on_interrupt not in ("raise", "return"):
+        raise ValueError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
+    return Config(**{"quiet": True, **settings})
+
+
+def _on_any_rank(transport: Transport, wanted: bool) -> bool:
+    """Whether some rank wants something; only this one, where ranks may die meanwhile."""
+    if transport.dead or is_fault_tolerant(os.environ):
+        return wanted
+    return "yes" in transport.gather("yes" if wanted else "")
+
+
+def _interrupted_text(result: Result) -> str:
+    if not result.interrupted:
+        return "Ctrl-C, when the search was about to end"
+    return f"Ctrl-C has stopped the search{': the same call goes on with it' if result.run_dir else ''}"
+
+
+def run_command(arguments: Sequence[str], program: str, signals: StopSignals) -> int:
+    """Search as a command line says.
+
+    Args:
+        arguments: Without the program's name.
+        program: Its name, for the help.
+        signals: In force; they may ask for a clean stop.
+
+    Returns:
+        The exit status, one of those above.
+    """
+    print_anything()
+    transport: Transport = Serial()
+    try:
+        transport = connect() or transport
+        _check_threads(transport)
+        _say_ready(transport)
+        job = together(transport, lambda: _read(arguments, program, transport))
+        with _no_silent_exit():
+            result = run_study(job.config, job.objective, transport, signals, job.limits)
+        status = RUN_AGAIN if result.interrupted else COMPLETE
+        if result.is_first and not status and (result.gave_up or result.best is None):
+            status = NOT_FOUND
+            print(f"evo: error: {nothing_found_text(result)}", file=sys.stderr, flush=True)
+    except (SharedError, NoMPIError) as error:
+        # Ranks that do not know each other all are the first.
+        if transport.rank == 0 and (transport.size > 1 or speaks(os.environ)):
+            print(f"evo: error: {error}", file=sys.stderr, flush=True)
+        status = MISTAKEN
+    except Stuck as error:
+        if transport.size > 1:
+            raise  # Ends all ranks.
+        print(f"evo: error: {error}", file=sys.stderr, flush=True)
+        status = error.status
+    transport.close()
+    return status
+
+
+def _check_threads(transport: Transport) -> None:
+    """Make sure that several ranks can send and receive while they compute."""
+
+    def check() -> None:
+        if transport.size > 1 and (problem := why_too_few_threads()):
+            raise ValueError(problem)
+
+    together(transport, check)
+
+
+def _say_ready(transport: Transport) -> None:
+    """Now that all ranks are connected, which they are with their signal handlers in force."""
+    together(transport, lambda: say_ready(transport.size, os.environ) if transport.rank == 0 else None)
+
+
+@contextlib.contextmanager
+def _no_silent_exit() -> Iterator[None]:
+    """Make an error of what would end this rank alone and leave the others waiting."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"something in the search called sys.exit({error.code!r})") from error
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the command line asks for."""
+
+    objective: Named
+    limits: Mapping[str, Any] | None
+    config: Config
+
+
+def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
+    with contextlib.redirect_stdout(io.StringIO() if transport.rank else sys.stdout):  # One rank prints the help.
+        what, config, study = parse_arguments(arguments, program)
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+    problem = PROBLEMS.get(what) if isinstance(what, str) else None
+    objective = problem.objective if problem else _parse_objective(what)
+    job = _Job(objective, problem.limits if problem else None, config)
+    if config.run_dir:
+        return job
+    run_dir = os.path.join("runs", str(what) if problem else _study_name(objective))
+    if study and not _goes_on(job, run_dir, instead_of=os.path.join("runs", study)):
+        run_dir = os.path.join("runs", study)
+    return replace(job, config=replace(config, run_dir=run_dir))
+
+
+def _parse_objective(what: str | Training) -> Named:
+    if isinstance(what, Training):
+        return what
+    if ":" in what:
+        return parse_reference(what)
+    similar = difflib.get_close_matches(what, PROBLEMS, n=1)
+    meant = f"; did you mean {similar[0]}?" if similar else ""
+    raise ValueError(
+        f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
+        f"path/to/file.py:function{meant}"
+    )
+
+
+def _goes_on(job: _Job, run_dir: str, instead_of: str) -> bool:
+    """Whether a directory, named after the objective by an older evo, holds this study, which has no other one yet."""
+    earlier, own = (RunDirectory(as_path(name)) for name in (run_dir, instead_of))
+    if not (earlier.path / "study.json").is_file() or (own.path / "study.json").is_file():
+        return False
+    config = job.config
+    limits = config.limits if config.limits is not None else job.limits
+    try:
+        space = Space(load_limits(limits or {}), config.constraints)
+        asked = Study(
+            name="",
+            objective=readable(canonical_name(job.objective)),
+            limits=space.describe(),
+            constraints=list(space.constraints),
+            seed=config.seed or 0,
+        )
+        return find_study(earlier, asked, config.seed, config.change_limits) is not None
+    except ValueError:
+        return False
+
+
+def _study_name(objective: Named) -> str:
+    """The same by whatever path or module the objective is named."""
+    if isinstance(objective, Training):
+        return objective.name
+    assert isinstance(objective, Reference)
+    module, _, name = objective.canonical.rpartition(":")
+    as_named = f"{objective.place}-{objective.name}"  # By an older evo.
+    own = f"{module.rpartition('.')[2]}-{name}"
+    return as_named if os.path.isfile(os.path.join("runs", as_named, "study.json")) else own

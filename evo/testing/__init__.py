@@ -1,0 +1,1 @@
+"""What tests of evo, and of propagators of your own, need: virtual ranks, trials, the contract of propagators."""
