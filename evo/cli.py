@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from evo import __version__
+from evo.errors import UserError
 from evo.texts import print_anything, readable
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _read_run(name: str) -> Run:
     directory = RunDirectory(Path(name))
     study = directory.study()
     if study is None:
-        raise ValueError(f"{name} is no run directory: it has no study.json")
+        raise UserError(f"{name} is no run directory: it has no study.json")
     return Run(
         readable(str(Path(name))), gather_evaluations(directory.events(), study_forms(study)), directory.is_complete
     )

@@ -20,7 +20,7 @@ from evo.doctor.launch import find_launch
 from evo.doctor.report import report_text
 from evo.doctor.supervision import supervise
 from evo.engine.transport import Serial
-from evo.errors import SharedError
+from evo.errors import SharedError, UserError
 from evo.report.screen import terminal_width
 from evo.runtime.mpi import NoMPIError, connect, library, speaks
 from evo.study.config import parse_duration
@@ -50,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
     """Leaves it to others to show what is wrong."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        raise ValueError(f"{message}; --help lists the options")
+        raise UserError(f"{message}; --help lists the options")
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.doctor") -> int:

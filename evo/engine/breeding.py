@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from evo.errors import UserError
 from evo.population.population import Active, Individual, Population
 from evo.propagators import Propagator
 from evo.randomness import breeding_generator
@@ -36,7 +37,7 @@ _CONSTRAINED_ATTEMPTS = 200
 _NEAREST_OF, _NEAREST = 32, 3
 
 
-class PropagatorError(ValueError):
+class PropagatorError(UserError):
     """A propagator does not breed what a search needs."""
 
 
@@ -132,7 +133,7 @@ class Breeder:
             None when there is none, or when those that are left are for others to try; ask again after a moment.
 
         Raises:
-            ValueError: The propagator returned something else than one individual.
+            UserError: The propagator returned something else than one individual.
         """
         while self._start and self.population.has_tried(self._start[0]):
             self._start.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evo.errors import UserError
 from evo.randomness import start_generator
 from evo.space.space import Space
 from evo.space.values import Params
@@ -25,12 +26,12 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
         First the defaults, if each parameter that exists then has one.
 
     Raises:
-        ValueError: A point is not within the limits.
+        UserError: A point is not within the limits.
     """
     try:
         default = space.fill({})
     except ValueError as error:
-        raise ValueError(f"the defaults of the limits cannot be tried together: {error}") from None
+        raise UserError(f"the defaults of the limits cannot be tried together: {error}") from None
     points = [] if default is None else [default]
     return points + [_complete(space, point, seed, number) for number, point in enumerate(given)]
 
@@ -46,4 +47,4 @@ def _complete(space: Space, given: Mapping[str, Any], seed: int, number: int) ->
         else:
             assert completed is not None
             return completed
-    raise ValueError(f"start_from, point {number + 1} of those given, {dict(given)!r}: {problem}")
+    raise UserError(f"start_from, point {number + 1} of those given, {dict(given)!r}: {problem}")

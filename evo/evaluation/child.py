@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from evo.errors import UserError
 from evo.evaluation.inline import RunningTrial, check_objective, evaluate, one_line, run_test
 from evo.evaluation.sending import unpack
 from evo.objective.definition import settings_of
@@ -195,13 +196,13 @@ def refuse_in_child(call: str) -> None:
         call: What was called.
 
     Raises:
-        ValueError: It is.
+        UserError: It is.
     """
     name = what_is_loading() or _imported_by_child()
     # As multiprocessing itself recognises a child that runs the main module of the process that has started it.
     if name or getattr(multiprocessing.current_process(), "_inheriting", False):
         where = f"while {name} was imported" if name else "in a child process"
-        raise ValueError(f'{call} was called {where}: put the call under `if __name__ == "__main__":`')
+        raise UserError(f'{call} was called {where}: put the call under `if __name__ == "__main__":`')
 
 
 def _imported_by_child() -> str:
@@ -232,7 +233,7 @@ def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
     try:
         objective = unpack(content)
     except (Exception, SystemExit) as error:
-        raise ValueError(
+        raise UserError(
             f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
             "define it at the top level of a module that can be imported"
         ) from None

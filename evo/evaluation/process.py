@@ -18,6 +18,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from evo.errors import UserError
 from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
 from evo.evaluation.sending import Parcel, main_hidden, pack
@@ -98,14 +99,14 @@ class ProcessEvaluator:
             What the objective remarks, and what one that was named depends on; nothing after a stop.
 
         Raises:
-            ValueError: The objective cannot be loaded, or does not take the parameters.
+            UserError: The objective cannot be loaded, or does not take the parameters.
         """
         self._names, self._examples, self._parcel = names, examples, pack(self._objective)
         self._launch()
         while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
-                raise ValueError(f"{news.error}\n{news.traceback}".strip())
+                raise UserError(f"{news.error}\n{news.traceback}".strip())
         # It has been checked: one that takes its place when it has died need not be.
         self._examples = ()
         return self._opened

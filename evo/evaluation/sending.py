@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from evo.errors import UserError
 from evo.evaluation.inline import one_line
 from evo.objective.functions import functions_of, globals_read
 from evo.objective.identity import attributes_of
@@ -59,7 +60,7 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
     module defines that a child cannot import, or that searches while it is imported.
 
     Raises:
-        ValueError: It cannot be sent; the message names the part that cannot.
+        UserError: It cannot be sent; the message names the part that cannot.
     """
     if isinstance(objective, Named):
         return Parcel(pickle.dumps(_Sent(objective, {})), needs_main=False)
@@ -73,7 +74,7 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
     try:
         content = _pickle_by_value(objective)
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             f"the objective cannot be sent to a child process: {_name_culprit(objective, error)}; make that where it "
             'is first needed in the evaluation, or set evaluate="inline"'
         ) from None

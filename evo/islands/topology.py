@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evo.checks import check_count
+from evo.errors import UserError
 from evo.randomness import topology_generator
 
 Topology: TypeAlias = tuple[tuple[int, ...], ...]
@@ -111,7 +112,7 @@ def make_archipelago(workers: int, islands: int = 1, sizes: Sequence[int] | None
         sizes: How many workers each island has instead; users know it as island_sizes.
 
     Raises:
-        ValueError: There are more islands than workers, or the sizes fit neither the workers nor the islands.
+        UserError: There are more islands than workers, or the sizes fit neither the workers nor the islands.
 
     Example:
         >>> [len(members) for members in make_archipelago(10, 4).members]
@@ -121,7 +122,7 @@ def make_archipelago(workers: int, islands: int = 1, sizes: Sequence[int] | None
     check_count("islands", islands)
     if sizes is None:
         if islands > workers:
-            raise ValueError(
+            raise UserError(
                 f"islands is {islands}, but there {_are(workers, 'worker')}: every island needs a worker of its own, "
                 f"so give at most {workers}, or start more workers"
             )
@@ -134,18 +135,18 @@ def make_archipelago(workers: int, islands: int = 1, sizes: Sequence[int] | None
 
 def _check_sizes(sizes: Sequence[int], workers: int, islands: int) -> None:
     if isinstance(sizes, str) or not isinstance(sizes, Sequence) or not sizes:
-        raise ValueError(
+        raise UserError(
             f"island_sizes is {sizes!r}: give the number of workers of each island in a list, for example [4, 4, 2]"
         )
     for island, size in enumerate(sizes):
         check_count(f"island_sizes[{island}]", size)
     if islands not in (1, len(sizes)):
-        raise ValueError(
+        raise UserError(
             f"islands is {islands}, but island_sizes is {list(sizes)}, which makes {len(sizes)}: "
             "give one size for each island, or leave out islands"
         )
     if sum(sizes) != workers:
-        raise ValueError(
+        raise UserError(
             f"island_sizes is {list(sizes)}, which adds up to {sum(sizes)}, but there {_are(workers, 'worker')}: "
             f"change the sizes to add up to {workers}, or the number of workers to {sum(sizes)}"
         )
@@ -175,7 +176,7 @@ def make_topology(
         The matrix; all zero on its diagonal, and for one island.
 
     Raises:
-        ValueError: A name is unknown, a number out of range, or a matrix has another shape or other entries.
+        UserError: A name is unknown, a number out of range, or a matrix has another shape or other entries.
 
     Example:
         >>> make_topology("ring", 3, migrants=2)
@@ -188,7 +189,7 @@ def make_topology(
     if topology not in TOPOLOGIES:
         similar = difflib.get_close_matches(topology, TOPOLOGIES, n=1)
         meant = f"; did you mean {similar[0]}?" if similar else ""
-        raise ValueError(f"topology is {topology!r}: {_CHOICE}{meant}")
+        raise UserError(f"topology is {topology!r}: {_CHOICE}{meant}")
     if islands == 1:
         return ((0,),)
     if topology == "random":
@@ -223,7 +224,7 @@ def _random_targets(islands: int, degree: int, seed: int) -> list[set[int]]:
     """A ring in random order, so that nobody is left out, and more targets at random."""
     if not isinstance(degree, int) or isinstance(degree, bool) or not 1 <= degree < islands:
         allowed = f"a whole number from 1 to {islands - 1}" if islands > 2 else "1"
-        raise ValueError(
+        raise UserError(
             f"degree is {degree!r}, but there are {islands} islands, and each sends to that many others: give {allowed}"
         )
     rng = topology_generator(seed)
@@ -250,15 +251,15 @@ _CHOICE = f"give one of {', '.join(TOPOLOGIES)}, or a matrix with a row and a co
 def _checked_matrix(matrix: Any, islands: int) -> Topology:
     rows = matrix.tolist() if isinstance(matrix, np.ndarray) else matrix
     if not isinstance(rows, Sequence):
-        raise ValueError(f"topology is {rows!r}: {_CHOICE}")
+        raise UserError(f"topology is {rows!r}: {_CHOICE}")
     rows = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
     for source, row in enumerate(rows):
         if isinstance(row, str) or not isinstance(row, Sequence):
-            raise ValueError(f"topology has the row {row!r} (row {source}, from 0): a row is a list of whole numbers")
+            raise UserError(f"topology has the row {row!r} (row {source}, from 0): a row is a list of whole numbers")
     lengths = sorted({len(row) for row in rows})
     if len(rows) != islands or lengths != [islands]:
         columns = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else sum(lengths)
-        raise ValueError(
+        raise UserError(
             f"topology has the shape {len(rows)} x {columns}, but there {_are(islands, 'island')}: "
             f"give a row and a column for each, {islands} x {islands}"
         )
@@ -271,12 +272,12 @@ def _checked_matrix(matrix: Any, islands: int) -> Topology:
 def _checked_entry(entry: Any, source: int, target: int) -> int:
     place = f"topology has {entry!r} in row {source}, column {target} (from 0)"
     if not isinstance(entry, int | np.integer) or isinstance(entry, bool) or entry < 0:
-        raise ValueError(
+        raise UserError(
             f"{place}: give a whole number of at least 0, how many individuals go from island {source} "
             f"to island {target} at a time"
         )
     if source == target and entry != 0:
-        raise ValueError(f"{place}: nobody goes from an island to itself, so give 0 on the diagonal")
+        raise UserError(f"{place}: nobody goes from an island to itself, so give 0 on the diagonal")
     return int(entry)
 
 

@@ -12,6 +12,8 @@ import torch
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from typing_extensions import override
 
+from evo.errors import UserError
+
 PROFILERS: dict[str, type[Profiler]] = {
     "simple": SimpleProfiler,
     "advanced": AdvancedProfiler,
@@ -171,10 +173,10 @@ def check_profiler(asked: Any) -> None:
         asked: What the trainer's settings say: None, a name, or a profiler.
 
     Raises:
-        ValueError: It is the name of none.
+        UserError: It is the name of none.
     """
     if isinstance(asked, str) and asked not in PROFILERS:
-        raise ValueError(f"trainer has the profiler {asked!r}: it must be one of {', '.join(PROFILERS)}")
+        raise UserError(f"trainer has the profiler {asked!r}: it must be one of {', '.join(PROFILERS)}")
 
 
 def make_profiler(asked: Any, folder: Path, rank: int = 0) -> Activities:

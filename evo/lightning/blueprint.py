@@ -11,6 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from evo.errors import UserError
 from evo.lightning.linking import Link, comes_first, linked_values, read_links
 from evo.lightning.optimizing import set_optimizers
 from evo.lightning.parts import Absent, Constructor, Part, Section, make_part
@@ -59,7 +60,7 @@ class Blueprint:
         """The arguments that one part takes from another.
 
         Raises:
-            ValueError: One names no part.
+            UserError: One names no part.
         """
         return read_links(self.link_arguments, [*_SECTIONS, "trainer", "early_stopping"])
 
@@ -74,7 +75,7 @@ class Blueprint:
         """Which parameters each part gets, with the classes that these say.
 
         Raises:
-            ValueError: Nobody takes one of them, or a section is malformed.
+            UserError: Nobody takes one of them, or a section is malformed.
         """
         return self._shares(params, _SECTIONS)
 
@@ -82,7 +83,7 @@ class Blueprint:
         """The same for names whose values are not known; parts whose class is searched take everything.
 
         Raises:
-            ValueError: Nobody takes one of them, or a section is malformed.
+            UserError: Nobody takes one of them, or a section is malformed.
         """
         known = [name for name in _SECTIONS if f"{name}.class_path" not in map(_short, names)]
         return self._shares(dict.fromkeys(names), known, at_once=False)
@@ -94,12 +95,12 @@ class Blueprint:
             names: Of the parameters.
 
         Raises:
-            ValueError: Nothing does.
+            UserError: Nothing does.
         """
         says = {f"trainer.{name}" for name, nothing in _LENGTHS.items() if self.trainer.get(name) not in nothing}
         says |= set(map(_short, names)) | {link.target for link in self.links}
         if says.isdisjoint(f"trainer.{name}" for name in _LENGTHS):
-            raise ValueError(
+            raise UserError(
                 "max_epochs is absent: say how many epochs a training may take, or -1 for no limit; or search "
                 "trainer.max_epochs."
             )
@@ -189,7 +190,7 @@ class Blueprint:
             else:
                 parts[name] = make_part(name, getattr(self, name), None if path is ... else path)
         if isinstance(parts["optimizer"], Absent) and not isinstance(parts["lr_scheduler"], Absent):
-            raise ValueError("there is a section lr_scheduler, but no section optimizer that it is for: add one")
+            raise UserError("there is a section lr_scheduler, but no section optimizer that it is for: add one")
         parts["trainer"] = Settings("trainer", self.make_trainer, self.trainer)
         parts["early_stopping"] = Settings("early_stopping", EarlyStopping, self.early_stopping)
         others = {name: value for name, value in params.items() if _short(name) not in classes}

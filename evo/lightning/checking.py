@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 
+from evo.errors import UserError
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
 from evo.lightning.data import same_random_numbers
 from evo.lightning.environment import quiet
@@ -35,7 +36,7 @@ def check_training(blueprint: Blueprint, names: Collection[str], examples: Seque
         What is worth saying: which fixed arguments are left out where another class does not take them.
 
     Raises:
-        ValueError: A name is nobody's, a value does not fit, or something cannot be made; the message has the place.
+        UserError: A name is nobody's, a value does not fit, or something cannot be made; the message has the place.
     """
     blueprint.check_length(names)
     seen: set[str] = set()
@@ -50,7 +51,7 @@ def check_training(blueprint: Blueprint, names: Collection[str], examples: Seque
                 part.read({**blueprint.placed(part.name, os.curdir), **params})
             notes |= dict.fromkeys(part.dropped)
     if blueprint.data is None and isinstance(blueprint.model, type) and not has_own_loaders(blueprint.model):
-        raise ValueError(f"there is no data: give one, or define train_dataloader in {blueprint.model.__name__}")
+        raise UserError(f"there is no data: give one, or define train_dataloader in {blueprint.model.__name__}")
     _make_once(blueprint, examples)
     return [f"left out: {note}" for note in notes]
 
@@ -70,7 +71,7 @@ def _make_once(blueprint: Blueprint, examples: Sequence[Mapping[str, Any]]) -> N
             name, message = failed
             # What some parameters make impossible is a failed individual, and no mistake.
             if number == min(len(alike), _MOST_TRIES) or not shares[name][1]:
-                raise ValueError(message)
+                raise UserError(message)
 
 
 def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:

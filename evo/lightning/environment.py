@@ -20,6 +20,8 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from typing_extensions import override
 
+from evo.errors import UserError
+
 LOGGERS = ("lightning", "lightning.fabric", "lightning.pytorch")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -71,7 +73,7 @@ class WorkerEnvironment(ClusterEnvironment):
     @override
     def set_world_size(self, size: int) -> None:
         if size != self._size:
-            raise ValueError(
+            raise UserError(
                 f"A training inside evo has a process for each rank of its worker, {self._size}, not {size}: leave "
                 "devices and num_nodes out of trainer, and set ranks_per_worker."
             )
@@ -83,7 +85,7 @@ class WorkerEnvironment(ClusterEnvironment):
     @override
     def set_global_rank(self, rank: int) -> None:
         if rank != self._rank:
-            raise ValueError(f"This process of a training inside evo is rank {self._rank}, not {rank}.")
+            raise UserError(f"This process of a training inside evo is rank {self._rank}, not {rank}.")
 
     @override
     def local_rank(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, final, get_args
 import lightning as L
 import torch
 
+from evo.errors import UserError
 from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
@@ -81,7 +82,7 @@ class LightningObjective:
             shape, and what their dataset does at random (augmentation) it does only once.
 
     Raises:
-        ValueError: A setting is out of range, trainer sets what the objective sets itself, or there would be no
+        UserError: A setting is out of range, trainer sets what the objective sets itself, or there would be no
             validation.
 
     Example:
@@ -92,7 +93,7 @@ class LightningObjective:
         >>> objective.check(["learning_rate"])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        ValueError: No constructor takes 'learning_rate'. DigitsNet takes: conv_layers, channels, ...
+        UserError: No constructor takes 'learning_rate'. DigitsNet takes: conv_layers, channels, ...
     """
 
     separate_process: ClassVar[bool] = True  # A rank neither imports torch nor dies with a training.
@@ -116,15 +117,15 @@ class LightningObjective:
         settings, _ = settle_trainer(self.trainer or {})
         object.__setattr__(self, "trainer", settings)
         if self.mode not in get_args(Mode):
-            raise ValueError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
+            raise UserError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
         if self.keep_data not in (None, *get_args(Place)):
-            raise ValueError(f"keep_data is {self.keep_data!r}: it must be 'memory', 'device' or absent.")
+            raise UserError(f"keep_data is {self.keep_data!r}: it must be 'memory', 'device' or absent.")
         check_profiler(settings.get("profiler"))
         if self.max_epochs is not None and "max_epochs" in settings:
-            raise ValueError("trainer sets 'max_epochs', which the objective has as well. Give it once.")
+            raise UserError("trainer sets 'max_epochs', which the objective has as well. Give it once.")
         epochs = settings.get("max_epochs", self.max_epochs)
         if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
-            raise ValueError(f"max_epochs is {epochs!r}: it must be at least 1, or -1 for no limit.")
+            raise UserError(f"max_epochs is {epochs!r}: it must be at least 1, or -1 for no limit.")
 
         limit_batches = settings.get("limit_val_batches")
         check_validations(epochs, settings.get("check_val_every_n_epoch"), limit_batches)
@@ -141,7 +142,7 @@ class LightningObjective:
         activities, see `evo.lightning.activities`.
 
         Raises:
-            ValueError: A parameter that no constructor takes, a monitored metric that the module does not log, or no
+            UserError: A parameter that no constructor takes, a monitored metric that the module does not log, or no
                 validation in time.
             FloatingPointError: The monitored metric was NaN or infinite.
             TimeoutError: Another rank of the worker did not come, see trial.collective_timeout.
@@ -234,7 +235,7 @@ class LightningObjective:
             What is worth saying: which fixed arguments are left out where another class does not take them.
 
         Raises:
-            ValueError: No constructor takes one of them, a constructor needs one that is not among them, a value does
+            UserError: No constructor takes one of them, a constructor needs one that is not among them, a value does
                 not fit, or something cannot be made; the message has the place.
         """
         return check_training(self._blueprint, names, examples)

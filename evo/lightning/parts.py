@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
+from evo.errors import UserError
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.signatures import find_any, takes
 from evo.lightning.trees import (
@@ -62,7 +63,7 @@ class Part(ABC):
         """Make sure that it can be made with these parameters, relative names.
 
         Raises:
-            ValueError: It takes no such parameter, or needs another one.
+            UserError: It takes no such parameter, or needs another one.
         """
 
     @abstractmethod
@@ -70,7 +71,7 @@ class Part(ABC):
         """Make sure that values fit the type hints; nothing is made.
 
         Raises:
-            ValueError: One does not, or there is no place for one of these parameters.
+            UserError: One does not, or there is no place for one of these parameters.
         """
 
     def value(self, params: Mapping[str, Any], place: str) -> Any:
@@ -88,7 +89,7 @@ class Part(ABC):
     def _refuse(self, name: str) -> None:
         alike = difflib.get_close_matches(name, list(self.named), 1)
         meant = f"Did you mean {self.name}.{alike[0]}? " if alike else ""
-        raise ValueError(
+        raise UserError(
             f"No constructor takes '{self.name}.{name}'. {self.title} takes: {', '.join(self.named) or 'none'}. "
             f"{meant}Rename it in the limits, or add it to the constructor."
         )
@@ -139,7 +140,7 @@ class FromSection(Part):
     A function that makes the thing may stand in place of the class.
 
     Raises:
-        ValueError: The section is malformed, or there is no such class.
+        UserError: The section is malformed, or there is no such class.
     """
 
     def __init__(self, name: str, section: Section, class_path: str | None = None) -> None:
@@ -227,7 +228,7 @@ class Absent(Part):
 
     def check(self, names: Collection[str]) -> None:
         for name in names:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}.{name} is searched, but there is no section {self.name}: add it, with its class_path"
             )
 
@@ -247,14 +248,14 @@ def make_part(name: str, given: Callable[..., Any] | Section | None, class_path:
         class_path: Of the class in its place, for this individual.
 
     Raises:
-        ValueError: It is none of these.
+        UserError: It is none of these.
     """
     if isinstance(given, str | Mapping) or (given is None and class_path is not None):
         return FromSection(name, given or {}, class_path)
     if given is None:
         return Absent(name)
     if not callable(given):
-        raise ValueError(f"{name} is {given!r}: give a class, a function that makes one, or a class_path section")
+        raise UserError(f"{name} is {given!r}: give a class, a function that makes one, or a class_path section")
     return Constructor(name, given)
 
 
@@ -263,7 +264,7 @@ def _as_mapping(name: str, section: Section, class_path: str | None) -> dict[str
     path, arguments, others = where.get(CLASS_PATH, class_path), where.get(INIT_ARGS), where.get(DICT_KWARGS)
     wrong = [each for each in (arguments, others) if not isinstance(each, Mapping | None)]
     if not isinstance(path, str) or wrong or set(where) - {CLASS_PATH, INIT_ARGS, DICT_KWARGS}:
-        raise ValueError(
+        raise UserError(
             f"{name} is {section!r}: give an import path, or a mapping of class_path and init_args and nothing else"
         )
     return where
@@ -308,7 +309,7 @@ def _has_keywords(constructor: Callable[..., Any]) -> bool:
 def _check_needed(title: str, needed: Collection[str], given: Collection[str], where: str = "to the limits") -> None:
     missing = [name for name in needed if name not in given]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{title} needs {', '.join(map(repr, missing))}, which the limits do not have. "
             f"Add it {where} or give it a default."
         )

@@ -14,6 +14,8 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryConfusionMatrix, MulticlassConfusionMatrix
 from typing_extensions import override
 
+from evo.errors import UserError
+
 PICTURE, TABLE = "confusion.png", "confusion.csv"
 _MOST_WITH_NUMBERS = 30  # Classes; in a picture of more of them, the numbers would cover each other.
 _WANTED = 'let it return {"preds": predictions, "target": labels}'
@@ -94,10 +96,10 @@ class Predictions(L.Callback):
         """How many examples of each class were taken for which; shape (classes, classes), a row for each true class.
 
         Raises:
-            ValueError: There is none; the message says what test_step had better return.
+            UserError: There is none; the message says what test_step had better return.
         """
         if not self._labels:
-            raise ValueError(self._problem)
+            raise UserError(self._problem)
         predictions, labels = torch.cat(self._predictions), torch.cat(self._labels)
         metric: Metric
         if predictions.is_floating_point():
@@ -108,7 +110,7 @@ class Predictions(L.Callback):
         try:
             metric.update(predictions, labels)
         except (RuntimeError, ValueError) as error:
-            raise ValueError(" ".join(str(error).split())) from None
+            raise UserError(" ".join(str(error).split())) from None
         counts: Tensor = metric.compute()
         return counts
 

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from typing_extensions import override
 
+from evo.errors import UserError
 from evo.lightning.group import ALONE, Group
 from evo.objective.objective import Trial
 
@@ -52,7 +53,7 @@ class TrialReport(L.Callback):
         is_kept: Whether what this knows belongs into the checkpoint that is being made.
 
     Raises:
-        ValueError: Only some of the processes that train together have the monitored metric.
+        UserError: Only some of the processes that train together have the monitored metric.
         FloatingPointError: The monitored metric was NaN or infinite.
     """
 
@@ -143,10 +144,10 @@ class TrialReport(L.Callback):
         """The best value of the finished training.
 
         Raises:
-            ValueError: There was none.
+            UserError: There was none.
         """
         if self.best is None:
-            raise ValueError(
+            raise UserError(
                 f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
                 f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
                 + (
@@ -164,7 +165,7 @@ class TrialReport(L.Callback):
         shares = self._group.gather(new)
         having = [rank for rank, share in enumerate(shares) if self.monitor in share]
         if having and len(having) < len(shares):
-            raise ValueError(
+            raise UserError(
                 f"Only {_ranks(having)} of the {len(shares)} that train together logged {self.monitor!r}, which is the "
                 "loss: log it on all of them, without rank_zero_only."
             )
@@ -220,10 +221,10 @@ def check_validations(epochs: int | None, every: int | None, batches: float | No
         batches: Of a validation, Lightning's limit_val_batches; 0: there is to be none.
 
     Raises:
-        ValueError: It ends before its first one.
+        UserError: It ends before its first one.
     """
     if isinstance(epochs, int) and isinstance(every, int) and batches != 0 and 0 < epochs < every:
-        raise ValueError(
+        raise UserError(
             f"trainer sets check_val_every_n_epoch to {every}, but max_epochs is {epochs}: there would be no "
             "validation. Make it smaller; or set limit_val_batches to 0 if there is to be none."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evo.errors import UserError
 from evo.lightning.parts import Part
 from evo.lightning.trees import DICT_KWARGS, INIT_ARGS
 
@@ -24,12 +25,12 @@ def share_out(
         at_once: Whether they belong to one individual, so that no two of them may be for the same argument.
 
     Raises:
-        ValueError: Nobody takes one of them, or two of them are the same.
+        UserError: Nobody takes one of them, or two of them are the same.
     """
 
     def put(share: dict[str, Any], place: str, value: Any, name: str) -> None:
         if at_once and place in share:
-            raise ValueError(
+            raise UserError(
                 f"{name!r} is searched twice, by two names for the same argument: leave one out of the limits"
             )
         share[place] = value
@@ -52,7 +53,7 @@ def share_out(
     greedy = [share for share, part in zip(shares, parts, strict=False) if part.takes_any]
     if rest and not greedy:
         takes = ". ".join(f"{part.title} takes: {', '.join(part.named) or 'none'}" for part in parts)
-        raise ValueError(
+        raise UserError(
             f"No constructor takes {', '.join(map(repr, rest))}. {takes}. Rename it in the limits, or add it to a "
             "constructor."
         )

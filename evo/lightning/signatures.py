@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
+from evo.errors import UserError
 from evo.objective.references import find_class
 
 _LONGEST = 400  # Of a message that lists what a module has, characters that are shown.
 
 
-class SectionError(ValueError):
+class SectionError(UserError):
     """Something is wrong in a section; the message has the place."""
 
 

@@ -13,6 +13,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from evo.errors import UserError
 from evo.lightning.data import same_random_numbers
 
 Place: TypeAlias = Literal["memory", "device"]
@@ -96,11 +97,11 @@ def _keeping(data: L.LightningDataModule, hook: str, place: Place, gpu_memory: f
 def _stack(loader: DataLoader[Any], hook: str) -> Stacked:
     where = f"keep_data: {hook} of the data module"
     if type(loader) is not DataLoader or loader.batch_sampler is None or loader.collate_fn is not default_collate:
-        raise ValueError(f"{where} has no batches as DataLoader makes them by default: leave keep_data out")
+        raise UserError(f"{where} has no batches as DataLoader makes them by default: leave keep_data out")
     try:
         size = len(loader.dataset)  # type: ignore[arg-type]
     except TypeError:
-        raise ValueError(f"{where} has a dataset without a length: leave keep_data out") from None
+        raise UserError(f"{where} has a dataset without a length: leave keep_data out") from None
     stacked = Stacked(None, size)
     with same_random_numbers():
         reader = DataLoader(
@@ -134,7 +135,7 @@ def _fill(whole: Any, chunk: Any, start: int, where: str) -> None:
 
 
 def _refuse(where: str) -> NoReturn:
-    raise ValueError(
+    raise UserError(
         f"{where} has examples that are not all tensors or numbers of equal shape and type: leave keep_data out"
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from evo.errors import UserError
 from evo.objective.differences import CODE, brief, differences, json_of, same_name, shortened
 from evo.objective.functions import code_of, functions_of, globals_read
 from evo.objective.identity import Describer, is_plain, module_name
@@ -118,16 +119,16 @@ def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, D
         asked: Those of the objective that is to go on.
 
     Raises:
-        ValueError: It is another one; the message says in what they differ.
+        UserError: It is another one; the message says in what they differ.
     """
     (old_name, old), (new_name, new) = recorded, asked
     if old_name.startswith("{") and new_name.startswith("{"):
         found = differences(_with_module_names(json.loads(old_name)), _with_module_names(json.loads(new_name)))
         _refuse(where, "its training", list(found))
     elif not _is_same_name(old_name, new_name, old.file, new.file):
-        raise ValueError(f"{where}: its objective is {old_name}, not {new_name}; {ADVICE}")
+        raise UserError(f"{where}: its objective is {old_name}, not {new_name}; {ADVICE}")
     if new.file and old.file and as_path(old.file).is_file() and not _is_same_code(old.file, new.file):
-        raise ValueError(f"{where}: its objective {new_name} is that of {old.file}, not of {new.file}; {ADVICE}")
+        raise UserError(f"{where}: its objective {new_name} is that of {old.file}, not of {new.file}; {ADVICE}")
     if old.settings and new.settings:
         found = differences(old.settings, new.settings)
         edited = old.sources != new.sources and not new_name.endswith("<lambda>")
@@ -257,7 +258,7 @@ def _refuse(where: str, what: str, found: list[tuple[str, Any, Any]]) -> None:
     if found:
         told = [_told(path, before, now) for path, before, now in found[:_MOST_SHOWN]]
         more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-        raise ValueError(f"{where}: {what} differs: {'; '.join(told)}{more}; {ADVICE}")
+        raise UserError(f"{where}: {what} differs: {'; '.join(told)}{more}; {ADVICE}")
 
 
 def _told(path: str, before: Any, now: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evo.errors import UserError
+
 # Subcommands of LightningCLI, whose settings stand below their name in some configurations.
 _OTHER_COMMANDS = ("validate", "test", "predict")
 # Of the Trainer's arguments, the one for which null says something else than its default.
@@ -21,7 +23,7 @@ def read_configuration(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         The options that evo has, and what was set aside, each with the reason.
 
     Raises:
-        ValueError: It asks for what a search cannot do.
+        UserError: It asks for what a search cannot do.
     """
     options = dict(given)
     if isinstance(options.get("fit"), Mapping):
@@ -32,14 +34,14 @@ def read_configuration(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
             aside.append(f"{name} (evo trains, and tests the best)")
     seed = options.pop("seed_everything", None)
     if seed is not None and not isinstance(seed, int):
-        raise ValueError(f"seed_everything is {seed!r}: give a whole number, true or false; or seed in its place")
+        raise UserError(f"seed_everything is {seed!r}: give a whole number, true or false; or seed in its place")
     if seed is False:
         aside.append("seed_everything: false (every training has a seed of its own)")
     if seed is not None and not isinstance(seed, bool) and options.get("seed") is None:
         options["seed"] = seed
     checkpoint = options.pop("ckpt_path", None)
     if checkpoint is not None:
-        raise ValueError(
+        raise UserError(
             f"ckpt_path is {checkpoint!r}, but every training of a search begins anew: leave it out, and let the "
             "module load weights in its constructor if it is to start from some"
         )
@@ -58,7 +60,7 @@ def settle_trainer(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         The others, and what was set aside, each with the reason. What asks only for what evo does anyway is not named.
 
     Raises:
-        ValueError: It asks for what a search cannot do.
+        UserError: It asks for what a search cannot do.
     """
     settings = {name: value for name, value in given.items() if value is not None or name in _NULL_IS_A_VALUE}
     aside = [
@@ -89,7 +91,7 @@ def settle_trainer(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
 def _set_aside_devices(settings: dict[str, Any]) -> list[str]:
     nodes, devices = settings.pop("num_nodes", 1), settings.pop("devices", "auto")
     if nodes not in (1, "1"):
-        raise ValueError(
+        raise UserError(
             f"trainer.num_nodes is {nodes!r}, but the launcher says where ranks run: leave it out, and set "
             "ranks_per_worker to the number of devices that one training is to have"
         )
@@ -98,7 +100,7 @@ def _set_aside_devices(settings: dict[str, Any]) -> list[str]:
         return []
     if alone or devices in (-1, "-1"):
         return [f"trainer.devices: {devices} (each rank has one device; ranks_per_worker gives a training several)"]
-    raise ValueError(
+    raise UserError(
         f"trainer.devices is {devices!r}, but each rank has one device: leave it out, and set ranks_per_worker to the "
         "number of devices that one training is to have"
     )
@@ -114,4 +116,4 @@ def _set_aside(settings: dict[str, Any], name: str, usual: tuple[Any, ...], why:
 def _refuse(settings: dict[str, Any], name: str, why: str) -> None:
     value = settings.pop(name, False)
     if value not in (False, 0):
-        raise ValueError(f"trainer.{name} is {value!r}: {why}")
+        raise UserError(f"trainer.{name} is {value!r}: {why}")

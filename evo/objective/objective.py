@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from evo.errors import UserError
 from evo.objective.references import Named
 from evo.population.events import Identity, plain
 from evo.space.values import Params
@@ -104,7 +105,7 @@ def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
         A function of both that runs the objective to its end.
 
     Raises:
-        ValueError: It takes neither one nor two parameters.
+        UserError: It takes neither one nor two parameters.
     """
     gets_trial = wants_trial(objective)
 
@@ -119,7 +120,7 @@ def wants_trial(objective: Callable[..., Any]) -> bool:
     """Whether an objective takes the trial as its second parameter.
 
     Raises:
-        ValueError: It takes neither one nor two parameters.
+        UserError: It takes neither one nor two parameters.
     """
     try:
         signature = inspect.signature(objective)
@@ -133,7 +134,7 @@ def wants_trial(objective: Callable[..., Any]) -> bool:
     required = [parameter for parameter in positional if parameter.default is parameter.empty]
     variadic = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
     if len(required) > 2 or not (positional or variadic):
-        raise ValueError(
+        raise UserError(
             f"objective {getattr(objective, '__name__', objective)!r} has the signature {signature}: "
             "an objective takes (params) or (params, trial)"
         )
@@ -148,11 +149,11 @@ def check_loss(value: Any) -> float:
 
     Raises:
         TypeError: It is not a number; the message has a hint for what people return by mistake.
-        ValueError: It is not finite.
+        UserError: It is not finite.
     """
     loss = _number(value)
     if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss}: it must be finite")
+        raise UserError(f"the loss is {loss}: it must be finite")
     return loss
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
+from evo.errors import UserError
 from evo.objective.imports import find_module, is_module, survey
 from evo.objective.places import Place, find_place, is_local, read_source
 from evo.objective.training import Training as Training
@@ -60,7 +61,7 @@ class Reference:
         """Whether its module imports torch or the like, itself or through others; seen without running it.
 
         Raises:
-            ValueError: There is no such module or file, or it is not Python.
+            UserError: There is no such module or file, or it is not Python.
         """
         place = self.where()
         if place is None:
@@ -68,32 +69,32 @@ class Reference:
         try:
             read_source(place.file)
         except (SyntaxError, ValueError) as error:
-            raise ValueError(f"{self.kind} {self}: {self.place} is not valid Python: {error}") from None
+            raise UserError(f"{self.kind} {self}: {self.place} is not valid Python: {error}") from None
         return survey([place]).is_heavy
 
     def load(self) -> Callable[..., Any]:
         """Import it.
 
         Raises:
-            ValueError: It cannot be imported, or is not callable.
+            UserError: It cannot be imported, or is not callable.
         """
         target = self.find()
         if not callable(target):
-            raise ValueError(f"{self.kind} {self} is {target!r}: an objective is a function of the parameters")
+            raise UserError(f"{self.kind} {self} is {target!r}: an objective is a function of the parameters")
         return target  # type: ignore[no-any-return]
 
     def find(self) -> Any:
         """What has that name.
 
         Raises:
-            ValueError: It cannot be imported.
+            UserError: It cannot be imported.
         """
         module = self._import()
         target: Any = module
         for part in self.name.split("."):
             if not hasattr(target, part):
                 names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
-                raise ValueError(
+                raise UserError(
                     f"{self.kind} {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}"
                 )
             target = getattr(target, part)
@@ -103,17 +104,17 @@ class Reference:
         """Where its module stands; None when that is no Python file.
 
         Raises:
-            ValueError: There is no such module or file.
+            UserError: There is no such module or file.
         """
         if self._is_file:
             path = as_path(self.place)
             if not path.is_file():
-                raise ValueError(f"{self.kind} {self}: there is no file {self.place}")
+                raise UserError(f"{self.kind} {self}: there is no file {self.place}")
             return find_place(path)
         if "" not in sys.path:
             sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
         if not all(self.place.split(".")) or not is_module(self.place):
-            raise ValueError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
+            raise UserError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
         file = find_module(self.place)
         return find_place(file) if file is not None and file.suffix == ".py" else None
 
@@ -132,7 +133,7 @@ class Reference:
                     return _import_file(place)
                 return importlib.import_module(self.place)
         except (Exception, SystemExit) as error:
-            raise ValueError(f"{self.kind} {self} cannot be imported: {type(error).__name__}: {error}") from error
+            raise UserError(f"{self.kind} {self} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def what_is_loading() -> str:
@@ -201,11 +202,11 @@ def parse_reference(text: str) -> Reference:
     """Read `module:function` or `path/to/file.py:function`.
 
     Raises:
-        ValueError: It is neither.
+        UserError: It is neither.
     """
     place, _, name = text.rpartition(":")
     if not place or not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError(f"objective {text!r} is neither a ready problem, module:function nor path/to/file.py:function")
+        raise UserError(f"objective {text!r} is neither a ready problem, module:function nor path/to/file.py:function")
     return Reference(place, name)
 
 
@@ -217,10 +218,10 @@ def find_class(path: str, kind: str) -> Any:
         kind: What it is, for messages.
 
     Raises:
-        ValueError: There is no such class.
+        UserError: There is no such class.
     """
     separator = ":" if ":" in path else "."
     place, _, name = path.rpartition(separator)
     if not place or not name.isidentifier():
-        raise ValueError(f"{kind} {path!r} is neither module.Class nor path/to/file.py:Class")
+        raise UserError(f"{kind} {path!r} is neither module.Class nor path/to/file.py:Class")
     return Reference(place, name, kind).find()

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+from evo.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -65,12 +67,12 @@ class Training:
         """Make the objective.
 
         Raises:
-            ValueError: A section does not fit; the message names it.
+            UserError: A section does not fit; the message names it.
         """
         try:
             make = importlib.import_module("evo.lightning").LightningObjective
         except ImportError as error:
-            raise ValueError(f"a training needs lightning, which cannot be imported: {error}") from error
+            raise UserError(f"a training needs lightning, which cannot be imported: {error}") from error
         given = self._given()
         classes = {"model": given.pop("model_class", None), "data": given.pop("datamodule_class", None)}
         for section, path in classes.items():

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from evo.errors import UserError
 from evo.space.values import Params
 
 _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -136,7 +137,7 @@ class Finished(Event, frozen=True, kw_only=True):
         if self.loss is not None:
             _check_finite(self.loss)
         elif self.status == "completed":
-            raise ValueError("a completed evaluation has no loss")
+            raise UserError("a completed evaluation has no loss")
 
 
 class Retired(Event, frozen=True, kw_only=True):
@@ -215,7 +216,7 @@ class Done(Event, frozen=True, kw_only=True):
 
 def _check_finite(loss: float) -> None:
     if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss}: a record holds finite numbers only")
+        raise UserError(f"the loss is {loss}: a record holds finite numbers only")
 
 
 AnyEvent: TypeAlias = (
@@ -239,12 +240,12 @@ def decode(line: bytes | memoryview) -> AnyEvent:
     """The record in one line of JSON.
 
     Raises:
-        ValueError: The line is not exactly one record; the message says where and why.
+        UserError: The line is not exactly one record; the message says where and why.
     """
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+        raise UserError(str(error)) from None
 
 
 def plain(value: Any) -> Any:

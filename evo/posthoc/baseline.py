@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from evo.errors import UserError
 from evo.population.events import Identity
 from evo.population.outcome import Outcome
 from evo.posthoc.past import Past
@@ -42,7 +43,7 @@ def find_baseline(past: Past) -> Baseline | None:
     """The baseline of a search; None when it has none yet.
 
     Raises:
-        ValueError: It cannot be read.
+        UserError: It cannot be read.
     """
     file = baseline_folder(past) / _FILE
     try:
@@ -50,19 +51,19 @@ def find_baseline(past: Past) -> Baseline | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise ValueError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
+        raise UserError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
 
 
 def check_baseline(known: Baseline, params: Params, past: Past) -> None:
     """Make sure that the baseline of a search is the one that is asked for.
 
     Raises:
-        ValueError: It is another one.
+        UserError: It is another one.
     """
     for name in [*known.params, *params]:
         before, now = (dict(each).get(name, "absent") for each in (known.params, params))
         if before != now:
-            raise ValueError(
+            raise UserError(
                 f"{past.directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
                 "folder, or leave out --baseline"
             )

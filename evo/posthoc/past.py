@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evo.errors import UserError
 from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.population.events import Identity
 from evo.report.records import Evaluation, gather_evaluations, rank_evaluations
@@ -38,11 +39,11 @@ class Past:
         """The completed individual with the lowest loss.
 
         Raises:
-            ValueError: None has completed.
+            UserError: None has completed.
         """
         ranking = rank_evaluations(self.evaluations)
         if not ranking:
-            raise ValueError(f"no individual in {self.directory} has completed yet")
+            raise UserError(f"no individual in {self.directory} has completed yet")
         return ranking[0]
 
     def find(self, name: str | None) -> Evaluation:
@@ -52,15 +53,15 @@ class Past:
             name: Rank and generation, for example 3-1; None: the best.
 
         Raises:
-            ValueError: There is no such individual.
+            UserError: There is no such individual.
         """
         if name is None:
             return self.best
         if not re.fullmatch(r"\d+-\d+", name):
-            raise ValueError(f"individual is {name!r}: it must be rank-generation, as in the tables, for example 3-1")
+            raise UserError(f"individual is {name!r}: it must be rank-generation, as in the tables, for example 3-1")
         found = next((one for one in self.evaluations if one.name == name), None)
         if found is None:
-            raise ValueError(f"{self.directory} has no individual {name}; evo best {self.directory} shows the best one")
+            raise UserError(f"{self.directory} has no individual {name}; evo best {self.directory} shows the best one")
         return found
 
     def trained_folder(self, identity: Identity) -> Path:
@@ -71,7 +72,7 @@ class Past:
         """The folder with the individual's weights: its own, or else that in which it was trained again.
 
         Raises:
-            ValueError: Neither has any, though those of others have.
+            UserError: Neither has any, though those of others have.
         """
         own, again = self.directory.folder(individual.individual), self.trained_folder(individual.individual)
         if not _has_weights(own) and _has_weights(again):
@@ -79,7 +80,7 @@ class Past:
         others = [one.name for one in rank_evaluations(self.evaluations) if _has_weights(self._folder(one))]
         if others and not _has_weights(own):
             kept = ", ".join(others[:_MOST_NAMED])
-            raise ValueError(
+            raise UserError(
                 f"individual {individual.name} has no weights in {self.directory}, which keeps those of {kept}; "
                 f"evo train {self.directory} --individual {individual.name} trains it again, and then it can be tested"
             )
@@ -103,11 +104,11 @@ class RecordedObjective(Reference):
         """Import it.
 
         Raises:
-            ValueError: It cannot be imported, or only the class of it can.
+            UserError: It cannot be imported, or only the class of it can.
         """
         found = super().load()
         if inspect.isclass(found) or (self.of_instance and inspect.isfunction(found)):
-            raise ValueError(f"its objective was an instance of {self}, and study.json does not say which")
+            raise UserError(f"its objective was an instance of {self}, and study.json does not say which")
         return found
 
 
@@ -118,12 +119,12 @@ def read_past(name: str) -> Past:
         name: Its path.
 
     Raises:
-        ValueError: It is none, or damaged.
+        UserError: It is none, or damaged.
     """
     directory = RunDirectory(Path(name))
     study = directory.study()
     if study is None:
-        raise ValueError(f"{name} is no run directory: it has no study.json")
+        raise UserError(f"{name} is no run directory: it has no study.json")
     return Past(directory, study, gather_evaluations(directory.events(), study_forms(study)))
 
 
@@ -135,7 +136,7 @@ def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callab
         given: The objective, or its name, as the user says; None: what study.json says.
 
     Raises:
-        ValueError: It has no name by which it could be found.
+        UserError: It has no name by which it could be found.
     """
     if given is not None:
         return parse_reference(given) if isinstance(given, str) else given
@@ -143,7 +144,7 @@ def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callab
     if recorded.startswith("{"):
         return Training(**json.loads(recorded))
     if ":" not in recorded or "<" in recorded:
-        raise ValueError(
+        raise UserError(
             f"run directory {past.directory}: its objective is {recorded!r}, of a notebook or a script, or of a "
             "function in it, and cannot be found again: name it with --objective path/to/file.py:name, or give it to "
             "evo.test itself"

@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from evo.errors import UserError
 from evo.evaluation import ProcessEvaluator
 from evo.evaluation.child import Examined
 from evo.objective.objective import Interrupted, describe
@@ -57,7 +58,7 @@ class SingleEvaluator:
         """Start the process, which loads the objective.
 
         Raises:
-            ValueError: It cannot be loaded any more, or does not take the parameters.
+            UserError: It cannot be loaded any more, or does not take the parameters.
         """
         try:
             self._evaluator.open(list(self._past.study.limits))
@@ -67,7 +68,7 @@ class SingleEvaluator:
                 # One that was given, rather than named, is the right one.
                 advice = "; run this where the search was run, or name the objective with --objective module:name or "
                 advice = f"{advice}path/to/file.py:name" if isinstance(self._objective, Named) else ""
-                raise ValueError(f"run directory {self._past.directory}: {error}{advice}") from None
+                raise UserError(f"run directory {self._past.directory}: {error}{advice}") from None
             raise
         return self
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from evo.errors import UserError
 from evo.evaluation.child import Examined, refuse_in_child
 from evo.posthoc.baseline import Baseline, baseline_folder, check_baseline, find_baseline, test_baseline, train_baseline
 from evo.posthoc.figures import figures_text
@@ -43,7 +44,7 @@ def test(
         What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …
 
     Raises:
-        ValueError: Something that was asked for does not exist or does not fit.
+        UserError: Something that was asked for does not exist or does not fit.
         RuntimeError: A training or a test failed.
         Interrupted: A signal stopped the training of the baseline, which has saved its state: the same call goes on.
     """
@@ -106,7 +107,7 @@ def _empty_results(past: Past, individual: Evaluation) -> Path:
         for name in _OWN:
             (results / name).unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(f"{results} cannot be written: {error.strerror}; make room for it, or copy the run") from None
+        raise UserError(f"{results} cannot be written: {error.strerror}; make room for it, or copy the run") from None
     return results
 
 

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
+from evo.errors import UserError
 from evo.lightning import LightningObjective
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
@@ -37,7 +38,7 @@ class DigitsNet(L.LightningModule):
         momentum: Of SGD, 0 to 1; Adam does not use it.
 
     Raises:
-        ValueError: conv_layers is below 1, or activation or optimizer is another one.
+        UserError: conv_layers is below 1, or activation or optimizer is another one.
 
     Example:
         >>> import torch
@@ -57,11 +58,11 @@ class DigitsNet(L.LightningModule):
     ) -> None:
         super().__init__()
         if conv_layers < 1:
-            raise ValueError(f"conv_layers is {conv_layers}: the network needs at least 1.")
+            raise UserError(f"conv_layers is {conv_layers}: the network needs at least 1.")
         if activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {activation!r}: it must be one of {', '.join(ACTIVATIONS)}.")
+            raise UserError(f"activation is {activation!r}: it must be one of {', '.join(ACTIVATIONS)}.")
         if optimizer not in ("sgd", "adam"):
-            raise ValueError(f"optimizer is {optimizer!r}: it must be sgd or adam.")
+            raise UserError(f"optimizer is {optimizer!r}: it must be sgd or adam.")
         self.save_hyperparameters()  # so that DigitsNet.load_from_checkpoint(path) needs nothing else
         layers: list[nn.Module] = []
         for layer in range(conv_layers):

@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from evo.checks import check_count, check_probability
+from evo.errors import UserError
 from evo.population.population import Active, Individual
 from evo.space.space import Space
 
@@ -53,10 +54,10 @@ class Propagator(ABC):
         """Breed, after a check that there are as many parents as it takes.
 
         Raises:
-            ValueError: There are fewer or more.
+            UserError: There are fewer or more.
         """
         if self.parents is not None and len(parents) != self.parents:
-            raise ValueError(
+            raise UserError(
                 f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
@@ -72,17 +73,17 @@ class Compose(Propagator):
         propagators: At least one.
 
     Raises:
-        ValueError: None is given, or one returns another number than the next one takes.
+        UserError: None is given, or one returns another number than the next one takes.
     """
 
     propagators: Sequence[Propagator]
 
     def __post_init__(self) -> None:
         if not self.propagators:
-            raise ValueError("Compose is given no propagators: give at least one")
+            raise UserError("Compose is given no propagators: give at least one")
         for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
             if None not in (one.offspring, following.parents) and one.offspring != following.parents:
-                raise ValueError(
+                raise UserError(
                     f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}"
                 )
 

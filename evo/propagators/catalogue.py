@@ -12,6 +12,7 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 
+from evo.errors import UserError
 from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.propagators.mutation import InitUniform
@@ -37,7 +38,7 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
         defaults: Parameters that ready ones get where `what` does not give them, if they take them.
 
     Raises:
-        ValueError: A name is unknown, an argument wrong or missing, or a module cannot be imported.
+        UserError: A name is unknown, an argument wrong or missing, or a module cannot be imported.
 
     Example:
         >>> make_propagator({"class_path": "Compose", "init_args": {"propagators": ["random"]}}, {})
@@ -57,7 +58,7 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
         A function of the count that makes it.
 
     Raises:
-        ValueError: There is no such class, or it makes no selection of a count.
+        UserError: There is no such class, or it makes no selection of a count.
 
     Example:
         >>> make_selection("SelectMax")(3)
@@ -71,16 +72,16 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
         one = make(1)
         is_selection = isinstance(one, Propagator) and one.parents is None and one.offspring in (None, 1)
     except Exception as error:
-        raise ValueError(f"selection {name} cannot be made with count 1: {_text(error)}: {rule}") from error
+        raise UserError(f"selection {name} cannot be made with count 1: {_text(error)}: {rule}") from error
     if not is_selection:
-        raise ValueError(f"selection {name} with count 1 is {_line(repr(one))}: {rule}")
+        raise UserError(f"selection {name} with count 1 is {_line(repr(one))}: {rule}")
     return make
 
 
 def _check_depth(what: Any, depth: int = 0) -> None:
     """Refuse what contains itself, as a YAML anchor can."""
     if depth > _DEEPEST:
-        raise ValueError(f"propagator is nested more than {_DEEPEST} deep: does an anchor (&) contain its alias (*)?")
+        raise UserError(f"propagator is nested more than {_DEEPEST} deep: does an anchor (&) contain its alias (*)?")
     if isinstance(what, Mapping | list | tuple):
         for part in what.values() if isinstance(what, Mapping) else what:
             _check_depth(part, depth + 1)
@@ -89,19 +90,19 @@ def _check_depth(what: Any, depth: int = 0) -> None:
 def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:
     given = {"name": what} if isinstance(what, str) else what
     if not isinstance(given, Mapping) or ("name" in given) == ("class_path" in given):
-        raise ValueError(f"propagator is {what!r}: {_FORMS}")
+        raise UserError(f"propagator is {what!r}: {_FORMS}")
     if "class_path" in given:
         path, arguments = given["class_path"], given.get("init_args", {})
         make = _find_class("propagator", path)
         others = [key for key in given if key not in ("class_path", "init_args")]
         if others:
-            raise ValueError(f"propagator {path}: {others[0]!r} stands beside class_path: put arguments into init_args")
+            raise UserError(f"propagator {path}: {others[0]!r} stands beside class_path: put arguments into init_args")
         if not isinstance(arguments, Mapping):
-            raise ValueError(f"propagator {path}: init_args is {arguments!r}: give a mapping of names to arguments")
+            raise UserError(f"propagator {path}: init_args is {arguments!r}: give a mapping of names to arguments")
         return _call(path, make, arguments, defaults)
     name = given["name"]
     if not isinstance(name, str) or name not in READY:
-        raise ValueError(f"propagator {name!r} is no ready one: {_FORMS}{_meant(name, READY)}")
+        raise UserError(f"propagator {name!r} is no ready one: {_FORMS}{_meant(name, READY)}")
     takes = inspect.signature(READY[name]).parameters
     arguments = {key: value for key, value in defaults.items() if key in takes}
     arguments |= {key: value for key, value in given.items() if key != "name"}
@@ -117,17 +118,17 @@ def _call(
     takes = f"it takes {', '.join(named) or 'no arguments'}"
     for key, value in arguments.items():
         if key not in named and not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            raise ValueError(f"propagator {label}: {key!r} is {value!r}, but {takes}{_meant(key, named)}")
+            raise UserError(f"propagator {label}: {key!r} is {value!r}, but {takes}{_meant(key, named)}")
     for name, one in named.items():
         if one.default is one.empty and name not in arguments:
-            raise ValueError(f"propagator {label}: {name} is missing; {takes}")
+            raise UserError(f"propagator {label}: {name} is missing; {takes}")
     fitted = {key: _fit(label, key, value, named.get(key), defaults) for key, value in arguments.items()}
     try:
         return make(**fitted)
     except ValueError as error:
-        raise ValueError(f"propagator {label}: {_line(error)}") from error
+        raise UserError(f"propagator {label}: {_line(error)}") from error
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             f"propagator {label} cannot be made of {_line(repr(fitted))}: {_text(error)}; {takes}"
         ) from error
 
@@ -150,7 +151,7 @@ def _fit(label: str, key: Any, value: Any, parameter: inspect.Parameter | None, 
         if isinstance(error.__cause__, ValueError):  # A nested propagator's, which says it all.
             raise error.__cause__ from None
         if error.__cause__ is None:
-            raise ValueError(f"propagator {label}: {key} is {value!r}, but it takes {parameter}") from None
+            raise UserError(f"propagator {label}: {key} is {value!r}, but it takes {parameter}") from None
         return fitted
     except Exception:  # A hint that msgspec does not know.
         return fitted
@@ -176,7 +177,7 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
         path: `Class` of evo.propagators, or `module.Class`.
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
-        raise ValueError(f"{what} {path!r} is no class: give the name of one in {_PACKAGE}, or module.Class")
+        raise UserError(f"{what} {path!r} is no class: give the name of one in {_PACKAGE}, or module.Class")
     place, _, name = path.rpartition(".")
     place = place or _PACKAGE
     try:
@@ -185,19 +186,19 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
         there = _propagators_of(module)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
-            raise ValueError(
+            raise UserError(
                 f"{what} {path}: there is no module {place!r}, here or installed: install it, or start evo beside it"
             ) from None
-        raise ValueError(f"{what} {path}: {place} cannot be imported: {_text(error)}") from error
+        raise UserError(f"{what} {path}: {place} cannot be imported: {_text(error)}") from error
     choice = f"{place} has {', '.join(there) or 'no propagators'}"
     if found is None:
         elsewhere = "" if "." in path else "; one of your own is module.Class"
-        raise ValueError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{_meant(name, there)}")
+        raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{_meant(name, there)}")
     if not _is_propagator_class(found):
-        raise ValueError(f"{what} {path} is no subclass of evo.Propagator; {choice}")
+        raise UserError(f"{what} {path} is no subclass of evo.Propagator; {choice}")
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(found.__abstractmethods__))
-        raise ValueError(f"{what} {path} is abstract, without {lacking}: give a subclass that has it; {choice}")
+        raise UserError(f"{what} {path} is abstract, without {lacking}: give a subclass that has it; {choice}")
     return found
 
 

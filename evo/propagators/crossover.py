@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from evo.checks import check_count, check_probability
+from evo.errors import UserError
 from evo.population.population import Active, Individual
 from evo.propagators.base import Propagator
 from evo.space.space import Genome, Space
@@ -71,7 +72,7 @@ class CrossoverMultiple(Propagator):
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         if not parents:
-            raise ValueError(f"{self!r} was given no parents: put it behind a Conditional that waits until there are")
+            raise UserError(f"{self!r} was given no parents: put it behind a Conditional that waits until there are")
         genomes = np.stack([parent.genome for parent in parents])
         chosen = rng.integers(len(parents), size=len(space))
         genome = genomes[chosen, np.arange(len(space))]
@@ -94,7 +95,7 @@ class CrossoverSigmoid(_Crossover):
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature!r}: it must be above 0")
+            raise UserError(f"temperature is {self.temperature!r}: it must be above 0")
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         losses = [math.inf if parent.loss is None else parent.loss for parent in parents]

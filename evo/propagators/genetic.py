@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evo.errors import UserError
 from evo.propagators.base import Compose, Conditional, Propagator, Stochastic
 from evo.propagators.crossover import CrossoverUniform
 from evo.propagators.mutation import InitUniform, IntervalMutationNormal, PointMutation
@@ -29,10 +30,10 @@ def default_propagator(
         A propagator that breeds one individual from a population.
 
     Raises:
-        ValueError: An argument is out of its range.
+        UserError: An argument is out of its range.
     """
     if population < 2:
-        raise ValueError(f"population is {population!r}: crossover needs at least 2 individuals to breed from")
+        raise UserError(f"population is {population!r}: crossover needs at least 2 individuals to breed from")
     breed = Compose(
         [
             SelectMin(population),

@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 
 from evo.checks import check_count
+from evo.errors import UserError
 from evo.population.population import Active, Individual
 from evo.propagators.base import Propagator
 from evo.propagators.selection import choose
@@ -62,7 +63,7 @@ class RandomPointMutation(_Mutation):
         check_count("min_points", self.min_points)
         check_count("max_points", self.max_points)
         if self.min_points > self.max_points:
-            raise ValueError(f"min_points is {self.min_points}: it must not be above max_points = {self.max_points}")
+            raise UserError(f"min_points is {self.min_points}: it must not be above max_points = {self.max_points}")
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         points = int(rng.integers(self.min_points, self.max_points + 1))
@@ -86,7 +87,7 @@ class IntervalMutationNormal(_Mutation):
     def __post_init__(self) -> None:
         check_count("points", self.points)
         if not self.sigma > 0:
-            raise ValueError(f"sigma is {self.sigma!r}: it must be above 0")
+            raise UserError(f"sigma is {self.sigma!r}: it must be above 0")
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         genome = parents[0].genome.copy()

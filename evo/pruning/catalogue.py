@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from evo.errors import UserError
 from evo.pruning.base import Pruner
 from evo.pruning.curve import CurveExtrapolation
 from evo.pruning.halving import SuccessiveHalving
@@ -29,7 +30,7 @@ def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
         None for "none".
 
     Raises:
-        ValueError: The name is unknown, or a parameter is wrong or missing.
+        UserError: The name is unknown, or a parameter is wrong or missing.
 
     Example:
         >>> make_pruner({"name": "halving", "reduction": 4})
@@ -40,17 +41,17 @@ def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
     if name == "none":
         return None
     if not isinstance(name, str) or name not in READY:
-        raise ValueError(f"pruning is {what!r}: give none, or {{name: one of {', '.join(READY)}, and its parameters}}")
+        raise UserError(f"pruning is {what!r}: give none, or {{name: one of {', '.join(READY)}, and its parameters}}")
     parameters = {key: value for key, value in given.items() if key != "name"}
     fields = {field.name: field for field in dataclasses.fields(READY[name])}  # type: ignore[arg-type]
     takes = f"it takes {', '.join(fields)}"
     for key, value in parameters.items():
         if key not in fields:
-            raise ValueError(f"pruning {name}: {key!r} is {value!r}, but {takes}")
+            raise UserError(f"pruning {name}: {key!r} is {value!r}, but {takes}")
     missing = [key for key, one in fields.items() if one.default is dataclasses.MISSING and key not in parameters]
     if missing:
-        raise ValueError(f"pruning {name}: {missing[0]} is missing; {takes}")
+        raise UserError(f"pruning {name}: {missing[0]} is missing; {takes}")
     try:
         return READY[name](**parameters)
     except ValueError as error:
-        raise ValueError(f"pruning {name}: {error}") from None
+        raise UserError(f"pruning {name}: {error}") from None

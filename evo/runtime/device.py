@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from evo.engine.transport import Transport, together
+from evo.errors import UserError
 
 # What launchers tell their processes. A training that saw these would think it is one of many.
 _LAUNCH_PREFIXES = (
@@ -88,7 +89,7 @@ def bind(
         threads: CPU threads for it, unless the environment says how many.
 
     Raises:
-        ValueError: More GPUs are asked for than are visible.
+        UserError: More GPUs are asked for than are visible.
 
     Example:
         >>> bind(5, {"CUDA_VISIBLE_DEVICES": "2,3"}, None, 4, 1).device
@@ -101,7 +102,7 @@ def bind(
     else:
         gpus = visible_gpus(visible)
         if gpus_per_node is not None and gpus_per_node > len(gpus):
-            raise ValueError(
+            raise UserError(
                 f"gpus_per_node is {gpus_per_node}, but CUDA_VISIBLE_DEVICES={visible} shows {len(gpus)}: "
                 "ask for no more than are visible"
             )

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from evo.errors import UserError
+
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 _ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
 _SAME_REQUEST = 1.0  # Seconds in which a further one is the same request, from launcher and batch script.
@@ -104,7 +106,7 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
         environment: Environment variables.
 
     Raises:
-        ValueError: It cannot be written.
+        UserError: It cannot be written.
     """
     file = environment.get(_READY_FILE)
     if not file:
@@ -113,7 +115,7 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(f"{ranks}\n")
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"{_READY_FILE} is {file}, which cannot be written ({error.strerror}): name a file in a directory that "
             "exists, or unset it"
         ) from None

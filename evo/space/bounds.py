@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from evo.errors import UserError
 from evo.space.expressions import UNCOMPUTABLE, Expression, Values, name_of, read_expression, reference
 
 Interval: TypeAlias = tuple[float, float]
@@ -33,7 +34,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         The same; those that had expressions keep them in `bounds`.
 
     Raises:
-        ValueError: A bound is no such expression, names what is no number or not there, or depends on itself.
+        UserError: A bound is no such expression, names what is no number or not there, or depends on itself.
 
     Example:
         >>> from evo.space.limits import Int
@@ -49,7 +50,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         if name in fixed or texts == (None, None):
             return fixed.setdefault(name, limit)
         if name in visiting:
-            raise ValueError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
+            raise UserError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
         visiting.append(name)
         wanted = {field: _reach(name, field, getattr(limit, field), limits, fix) for field in ("low", "high")}
         visiting.pop()
@@ -59,7 +60,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(high, float) and type(limit).__name__ == "Int":
             high = math.floor(high)
         if all(isinstance(end, int | float) for end in (low, high)) and low > high:
-            raise ValueError(
+            raise UserError(
                 f"limit {name!r} goes from {limit.low!r}, at least {low}, to {limit.high!r}, at most {high}: "
                 "no value of the others leaves anything in between"
             )
@@ -81,15 +82,15 @@ def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Ca
     try:
         expression = read_expression(bound, limits)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}; {_RULE}") from None
+        raise UserError(f"{where}: {error}; {_RULE}") from None
     others = {other: fix(other) for other in expression.names}
     try:
         low, high = _interval(expression.tree, lambda other: _range(other, others[other]))
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError("it may become too large")
+            raise UserError("it may become too large")
         return low, high
     except UNCOMPUTABLE as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
 
 
 def _is_expression(bound: Any) -> bool:
@@ -107,7 +108,7 @@ def _range(name: str, limit: Any) -> Interval:
     ends = _ends(limit)
     numbers = list(getattr(limit, "values", ())) if ends == (None, None) else list(ends)
     if not numbers or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise ValueError(f"{name!r} is not always a number; {_RULE}")
+        raise UserError(f"{name!r} is not always a number; {_RULE}")
     return min(numbers), max(numbers)
 
 
@@ -123,7 +124,7 @@ def _interval(tree: ast.expr, range_of: Callable[[str], Interval]) -> Interval:
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.FloorDiv):
         one, other = _interval(tree.left, range_of), _interval(tree.right, range_of)
         if isinstance(tree.op, ast.Div | ast.FloorDiv) and other[0] <= 0 <= other[1]:
-            raise ValueError(f"it divides by what may be 0; {_RULE}")
+            raise UserError(f"it divides by what may be 0; {_RULE}")
         act = _ACTS[type(tree.op)]
         corners = [act(left, right) for left in one for right in other]
         return min(corners), max(corners)
@@ -131,7 +132,7 @@ def _interval(tree: ast.expr, range_of: Callable[[str], Interval]) -> Interval:
         choose = min if tree.func.id == "min" else max
         parts = [_interval(part, range_of) for part in tree.args]
         return choose(low for low, _ in parts), choose(high for _, high in parts)
-    raise ValueError(f"it holds {ast.unparse(tree)!r}; {_RULE}")
+    raise UserError(f"it holds {ast.unparse(tree)!r}; {_RULE}")
 
 
 _ACTS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evo.errors import UserError
 from evo.space.expressions import (
     UNCOMPUTABLE,
     Compute,
@@ -36,7 +37,7 @@ _FUNCTION = "function "
 _SHOWN = 200  # Characters of a constraint in messages.
 
 
-class ConstraintError(ValueError):
+class ConstraintError(UserError):
     """A constraint cannot be read, or fails for some values."""
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from evo.errors import UserError
+
 Values: TypeAlias = Mapping[str, Any]
 Compute: TypeAlias = Callable[[Values], Any]
 
@@ -50,7 +52,7 @@ def read_expression(text: str, known: Collection[str]) -> Expression:
         known: The names of all parameters.
 
     Raises:
-        ValueError: It is no expression, or has something in it that no expression may have; says where.
+        UserError: It is no expression, or has something in it that no expression may have; says where.
 
     Example:
         >>> read_expression("2*x<y", {"x", "y"}).value({"x": 1, "y": 3})
@@ -60,7 +62,7 @@ def read_expression(text: str, known: Collection[str]) -> Expression:
     value = _compiled(tree, known, 0)
     names = tuple(dict.fromkeys(names_in(tree)))
     if not names:
-        raise ValueError(f"it names no parameter; the parameters are {', '.join(known)}")
+        raise UserError(f"it names no parameter; the parameters are {', '.join(known)}")
     return Expression(ast.unparse(tree), names, value, tree)
 
 
@@ -128,18 +130,18 @@ class _AsGiven(ast.NodeTransformer):
 
 def _parse(text: str) -> ast.expr:
     if len(text) > _LONGEST:
-        raise ValueError(f"it has {len(text)} characters: at most {_LONGEST} are read")
+        raise UserError(f"it has {len(text)} characters: at most {_LONGEST} are read")
     try:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         where = f" at column {error.offset}" if error.offset else ""
         hint = "; == compares" if "=" in text and "==" not in text and not set("<>!") & set(text) else ""
-        raise ValueError(
+        raise UserError(
             f"it is no expression ({error.msg}{where}){hint}; a name that is no Python name is written "
             'params["odd-name"], and in YAML quotes around the whole keep it together'
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it is no expression ({error or 'too deeply nested'})") from None
+        raise UserError(f"it is no expression ({error or 'too deeply nested'})") from None
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -151,7 +153,7 @@ def _power(base: Any, exponent: Any) -> Any:
         raise OverflowError(f"{base} ** {exponent} is too large")
     result = base**exponent
     if isinstance(result, complex):
-        raise ValueError(f"{base} ** {exponent} is no real number")
+        raise UserError(f"{base} ** {exponent} is no real number")
     return result
 
 
@@ -203,11 +205,11 @@ def compare(sort: ast.cmpop) -> Callable[[Any, Any], Any]:
 
 def _compiled(tree: ast.expr, known: Collection[str], depth: int) -> Compute:
     if depth > _DEEPEST:
-        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+        raise UserError(f"it is nested more than {_DEEPEST} deep")
     name = name_of(tree)
     if name is not None:
         if name not in known:
-            raise ValueError(_unknown(name, tree, known))
+            raise UserError(_unknown(name, tree, known))
         return operator.itemgetter(name)
     make = _MAKERS.get(type(tree))
     if make is None:

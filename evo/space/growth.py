@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from evo.errors import UserError
 from evo.space.limits import ABSENT, Parameter, allowed_values, default_of, may_be, parse_limits
 from evo.space.space import Genome, Space
 from evo.space.values import Params, identical
@@ -60,7 +61,7 @@ class Forms:
             params: As they were recorded.
 
         Raises:
-            ValueError: They are not within the limits, and have never been.
+            UserError: They are not within the limits, and have never been.
         """
         try:
             return Fitted(params, self._place(params), _precedence(len(self._forms), params))
@@ -151,12 +152,12 @@ def check_growth(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         now: The new ones.
 
     Raises:
-        ValueError: A new parameter has no default.
+        UserError: A new parameter has no default.
     """
     old, new = parse_limits(before), parse_limits(now)
     for name in new:
         if name not in old and default_of(new[name]) is ABSENT and _may_exist(name, old, new):
-            raise ValueError(
+            raise UserError(
                 f"limit {name!r} is new in this study: give it a default, which the earlier individuals then have, for "
                 "example evo.Float(0.0, 1.0, default=0.0), or in YAML {type: float, low: 0.0, high: 1.0, default: 0.0}"
             )

@@ -24,6 +24,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evo.errors import UserError
 from evo.space.bounds import widest_ranges
 from evo.space.parameters import (
     ABSENT,
@@ -80,15 +81,15 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, Parameter]:
         Python's own types; a constant is a `Choice` of one value.
 
     Raises:
-        ValueError: A limit is malformed; the message names the parameter, its value and the rule.
+        UserError: A limit is malformed; the message names the parameter, its value and the rule.
     """
     if not isinstance(limits, Mapping) or not limits:
-        raise ValueError(f"limits are {limits!r}: name at least one parameter, for example {{'lr': [0.0001, 0.1]}}")
+        raise UserError(f"limits are {limits!r}: name at least one parameter, for example {{'lr': [0.0001, 0.1]}}")
     given = {}
     for label, limit in limits.items():
         name = plain(label)
         if not isinstance(name, str) or not name or why_no_value(name):
-            raise ValueError(f"limits name a parameter {label!r}: a name is a non-empty string")
+            raise UserError(f"limits name a parameter {label!r}: a name is a non-empty string")
         given[name] = _with_plain_ends(_parse(name, limit))
     parsed = {
         name: _checked_default(name, _checked(name, parameter)) for name, parameter in widest_ranges(given).items()
@@ -144,14 +145,14 @@ def _parse(name: str, limit: Any) -> Parameter:
     if not isinstance(value, list):
         return _constant(name, limit, value)
     if not value:
-        raise ValueError(f"limit {name!r} is {limit!r}: it needs at least one value")
+        raise UserError(f"limit {name!r} is {limit!r}: it needs at least one value")
     if problem := next((problem for problem in map(_why_no_object, value) if problem), ""):
-        raise ValueError(f"limit {name!r} is {limit!r}: {problem}")
+        raise UserError(f"limit {name!r} is {limit!r}: {problem}")
     if len(value) == 2 and all(map(is_number, value)) and is_bounds:
         low, high = value
         return Int(low, high) if isinstance(low, int) and isinstance(high, int) else Float(low, high)
     if len(value) > 1 and not _are_alike(value):
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} is {limit!r}: a tuple is all numbers, all strings, all booleans or all lists; "
             "for other or mixed values use evo.Choice (in YAML: {type: choice, values: […]}), "
             "and write numbers without quotes"
@@ -170,7 +171,7 @@ def _are_alike(values: list[Any]) -> bool:
 
 def _constant(name: str, limit: Any, value: Any) -> Choice:
     if problem := why_no_value(value):
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} is {limit!r}: give (low, high), a tuple of choices, evo.Float, evo.Int, evo.Choice, or a "
             f"constant; {problem}"
         )
@@ -181,17 +182,17 @@ def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
     fields = dict(limit)
     kind = _TYPES.get(str(fields.pop("type", None)))
     if kind is None:
-        raise ValueError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of float, int, choice")
+        raise UserError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of float, int, choice")
     try:
         if kind is not Choice:
             return kind(**fields)
         values = plain(fields.pop("values"))
         if not isinstance(values, list):
-            raise ValueError(f"limit {name!r} has values = {values!r}: give a list of at least one value")
+            raise UserError(f"limit {name!r} has values = {values!r}: give a list of at least one value")
         return Choice(values, **fields)
     except (TypeError, KeyError):
         known = ", ".join(field.name for field in dataclasses.fields(kind) if field.name != "bounds")
-        raise ValueError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
+        raise UserError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
 
 
 def _checked(name: str, given: Parameter) -> Parameter:
@@ -201,11 +202,11 @@ def _checked(name: str, given: Parameter) -> Parameter:
     bounds = (parameter.low, parameter.high)
     for bound in bounds:
         if not is_number(bound) or not abs(bound) <= _LARGEST_FLOAT:
-            raise ValueError(f"limit {name!r} has the bound {bound!r}: a bound is a finite number, at most 1.8e308")
+            raise UserError(f"limit {name!r} has the bound {bound!r}: a bound is a finite number, at most 1.8e308")
     if not isinstance(parameter.log, bool):
-        raise ValueError(f"limit {name!r} has log = {parameter.log!r}: give true or false")
+        raise UserError(f"limit {name!r} has log = {parameter.log!r}: give true or false")
     if parameter.log and min(bounds) <= 0:
-        raise ValueError(f"limit {name!r} has the bound {min(bounds)!r}: on a log scale both must be above 0")
+        raise UserError(f"limit {name!r} has the bound {min(bounds)!r}: on a log scale both must be above 0")
     low, high = sorted(bounds)
     if isinstance(parameter, Float):
         return _checked_float(name, dataclasses.replace(parameter, low=float(low), high=float(high)))
@@ -217,18 +218,18 @@ def _checked_float(name: str, parameter: Float) -> Parameter:
     if low == high:
         return Choice([low + 0.0], when=parameter.when, default=_given(parameter.default))
     if not math.isfinite(high - low):
-        raise ValueError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
+        raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
     if high - low < max(_NARROWEST, _NARROWEST_SHARE * max(abs(low), abs(high))):
-        raise ValueError(f"limit {name!r} spans {low!r} to {high!r}: too narrow for a float, search the difference")
+        raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too narrow for a float, search the difference")
     if parameter.step is None:
         return parameter
     step = parameter.step
     if not is_number(step) or not 0 < step <= high - low:
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} has step = {step!r}: it must be a number above 0, at most high - low = {high - low!r}"
         )
     if max(high - low, abs(low), abs(high)) / step >= _MOST_STEPS:
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} goes from {low!r} to {high!r} in steps of {step!r}: more than 2**40 steps, counted from "
             "zero, are too fine; leave out the step, or give a larger one"
         )
@@ -239,20 +240,18 @@ def _checked_int(name: str, parameter: Int) -> Parameter:
     for field in ("low", "high", "step"):
         value = getattr(parameter, field)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(
-                f"limit {name!r} has {field} = {value!r}: an Int takes whole numbers; for others use Float"
-            )
+            raise UserError(f"limit {name!r} has {field} = {value!r}: an Int takes whole numbers; for others use Float")
         if abs(value) >= BEYOND_JSON:
-            raise ValueError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
+            raise UserError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
     if parameter.low == parameter.high:
         return Choice([parameter.low], when=parameter.when, default=_given(parameter.default))
     if not 1 <= parameter.step <= parameter.high - parameter.low:
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "
             f"{parameter.high - parameter.low}"
         )
     if (parameter.high - (0 if parameter.log else parameter.low)) // parameter.step >= _MOST_STEPS:
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} goes from {parameter.low} to {parameter.high} in steps of {parameter.step}: "
             "too fine for whole numbers beyond 2**40 steps; use Float, or a larger step"
         )
@@ -261,13 +260,13 @@ def _checked_int(name: str, parameter: Int) -> Parameter:
 
 def _checked_choice(name: str, parameter: Choice) -> Choice:
     if not parameter.values:
-        raise ValueError(f"limit {name!r} has no choices: it needs at least one value")
+        raise UserError(f"limit {name!r} has no choices: it needs at least one value")
     known = set()
     for value in parameter.values:
         if problem := why_no_value(value):
-            raise ValueError(f"limit {name!r} has the choice {value!r}: {problem}")
+            raise UserError(f"limit {name!r} has the choice {value!r}: {problem}")
         if key(value) in known:
-            raise ValueError(f"limit {name!r} has the choice {value!r} twice: name each value once")
+            raise UserError(f"limit {name!r} has the choice {value!r} twice: name each value once")
         known.add(key(value))
     return parameter
 
@@ -287,7 +286,7 @@ def _checked_default(name: str, parameter: Parameter) -> Parameter:
     else:
         fits = may_be(parameter, default)
     if not fits:
-        raise ValueError(f"limit {name!r} has default = {parameter.default!r}: it must be {_within(parameter)}")
+        raise UserError(f"limit {name!r} has default = {parameter.default!r}: it must be {_within(parameter)}")
     if isinstance(parameter, Choice):
         return Choice(list(parameter.values), when=parameter.when, default=default)
     return dataclasses.replace(parameter, default=default)
@@ -305,22 +304,20 @@ def _checked_when(name: str, parameter: Parameter, parsed: Mapping[str, Paramete
     if parameter.when is None:
         return parameter
     if not isinstance(parameter.when, Mapping) or not parameter.when:
-        raise ValueError(
+        raise UserError(
             f"limit {name!r} has when = {parameter.when!r}: give a dictionary such as {{'optimizer': 'sgd'}}"
         )
     when = {plain(parent): plain(wanted) for parent, wanted in parameter.when.items()}
     for parent, wanted in when.items():
         if parent not in parsed:
-            raise ValueError(
-                f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}"
-            )
+            raise UserError(f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}")
         impossible = [value for value in allowed_values(wanted) if not may_be(parsed[parent], value)]
         if isinstance(wanted, list) and (impossible or not wanted) and may_be(parsed[parent], wanted):
             when[parent] = [wanted]  # The list is the value, not a list of values.
         elif not allowed_values(wanted):
-            raise ValueError(f"limit {name!r} depends on {parent} = {wanted!r}: name at least one value")
+            raise UserError(f"limit {name!r} depends on {parent} = {wanted!r}: name at least one value")
         elif impossible:
-            raise ValueError(f"limit {name!r} depends on {parent} = {impossible[0]!r}, which {parent!r} can never be")
+            raise UserError(f"limit {name!r} depends on {parent} = {impossible[0]!r}, which {parent!r} can never be")
     if isinstance(parameter, Choice):
         return Choice(list(parameter.values), when=when, default=parameter.default)
     return dataclasses.replace(parameter, when=when)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evo.errors import UserError
 from evo.space.bounds import Allowed, make_allowed
 from evo.space.constraints import read_constraints
 from evo.space.feasibility import Feasibility
@@ -33,7 +34,7 @@ class Space:
         constraints: What every point must fulfil; see `evo.space.constraints.read_constraints`.
 
     Raises:
-        ValueError: The limits or constraints are malformed; the message names the parameter or the constraint.
+        UserError: The limits or constraints are malformed; the message names the parameter or the constraint.
 
     Example:
         >>> space = Space({"layers": (2, 10), "activation": ("relu", "tanh")})
@@ -227,20 +228,20 @@ class Space:
             Shape (genes,), not writeable; NaN where a parameter is inactive.
 
         Raises:
-            ValueError: A parameter is missing, unknown, inactive or out of its limits.
+            UserError: A parameter is missing, unknown, inactive or out of its limits.
         """
         genes = [math.nan] * len(self._genes)
         for index in self._order:
             name = self.names[index]
             if self._active(index, params):
                 if name not in params:
-                    raise ValueError(f"parameter {name!r} is missing from {dict(params)!r}")
+                    raise UserError(f"parameter {name!r} is missing from {dict(params)!r}")
                 genes[index] = self._genes[index].encode(params[name])
             elif name in params:
-                raise ValueError(f"parameter {name!r} is given in {dict(params)!r}, where its 'when' makes it inactive")
+                raise UserError(f"parameter {name!r} is given in {dict(params)!r}, where its 'when' makes it inactive")
         if len(params) > len(genes) or any(name not in self.parameters for name in params):
             unknown = sorted(set(params) - set(self.names))
-            raise ValueError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
+            raise UserError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
         genome = self.genome(genes)
         genome.flags.writeable = False
         return genome
@@ -257,14 +258,14 @@ class Space:
             one has no default.
 
         Raises:
-            ValueError: A value is not within the limits, or no parameter has that name.
+            UserError: A value is not within the limits, or no parameter has that name.
         """
         values = self.supplement(given, rng)
         if any(self._active(index, values) and self.names[index] not in values for index in self._order):
             return None
         self.encode(values)  # Or else it says what does not fit.
         if self.feasibility is not None and (violated := self.feasibility.violated(values)):
-            raise ValueError(f"{values!r} violates the constraint {violated!r}")
+            raise UserError(f"{values!r} violates the constraint {violated!r}")
         return {name: values[name] for name in self.names if name in values}
 
     def supplement(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params:
@@ -390,7 +391,7 @@ def _parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Seq
         if names.index(name) in order:
             return
         if name in visiting:
-            raise ValueError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
+            raise UserError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
         visiting.append(name)
         for parent in (*(parameters[name].when or {}), *bounds.get(name, ())):
             visit(parent)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from evo.errors import UserError
 from evo.population.events import AnyEvent, decode, encode
 from evo.storage.retry import StorageError, persist
 
@@ -32,7 +33,7 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
         patient: Whether to try again for a while when it cannot be read, whatever the reason.
 
     Raises:
-        ValueError: It cannot be read, or a line is damaged; the message names the file and the line.
+        UserError: It cannot be read, or a line is damaged; the message names the file and the line.
         StorageError: It cannot be read for a while.
     """
     problem = f"journal {file} cannot be read"
@@ -40,14 +41,14 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
         content = file.read_bytes()
     except OSError as error:
         if not (patient or error.errno in _AWAY):
-            raise ValueError(f"{problem}: {error.strerror}") from None
+            raise UserError(f"{problem}: {error.strerror}") from None
         content = persist(problem, file.read_bytes)
     *lines, torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             yield decode(line)
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"journal {file}, line {number} is damaged: {error}; "
                 f"evo repair {file.parent.parent} salvages what is sound"
             ) from None
@@ -60,7 +61,7 @@ def open_locked(file: Path) -> Iterator[int]:
     """Make sure for a while that no run writes a journal; gives the descriptor of the open file.
 
     Raises:
-        ValueError: A run does, or it cannot be written.
+        UserError: A run does, or it cannot be written.
     """
     descriptor = _open(file, os.O_RDWR)
     try:
@@ -77,7 +78,7 @@ class Journal:
         file: Made when absent. A last line that is not whole is cut.
 
     Raises:
-        ValueError: It cannot be written.
+        UserError: It cannot be written.
     """
 
     def __init__(self, file: Path) -> None:
@@ -219,7 +220,7 @@ def _open(file: Path, flags: int) -> int:
     try:
         return os.open(file, flags, 0o644)
     except OSError as error:
-        raise ValueError(f"journal {file} cannot be written: {error.strerror}") from None
+        raise UserError(f"journal {file} cannot be written: {error.strerror}") from None
 
 
 def _lock(file: Path, descriptor: int) -> None:
@@ -235,7 +236,7 @@ def _lock(file: Path, descriptor: int) -> None:
         except OSError:
             return  # A file system without locks.
         time.sleep(_DYING / 30)
-    raise ValueError(
+    raise UserError(
         f"journal {file} is being written by another run in this directory: wait for its end, "
         "stop it, or choose another directory with --run-dir"
     )

@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo.errors import UserError
 from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode
 from evo.space.growth import Forms
 from evo.storage.journal import is_whole, open_locked
@@ -72,11 +73,11 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         Lines for the user.
 
     Raises:
-        ValueError: There is no run, another one writes there, or something cannot be read, written or repaired.
+        UserError: There is no run, another one writes there, or something cannot be read, written or repaired.
     """
     journals = directory.journals()
     if not journals and not (directory.path / "study.json").exists():
-        raise ValueError(f"{directory} is no run directory: it has no journals and no study.json")
+        raise UserError(f"{directory} is no run directory: it has no journals and no study.json")
     forms, problem = _forms(directory)
     with ExitStack() as stack:
         for file in journals:
@@ -95,7 +96,7 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
                 yield f"{directory}/journal/{finding.file.name} is repaired; what it was is in {kept.name}, beside it"
         yield from _closing(directory, findings, skipped, dry_run)
     if problem:
-        raise ValueError(problem)
+        raise UserError(problem)
 
 
 def examine(file: Path, forms: Forms | None) -> Finding:
@@ -106,12 +107,12 @@ def examine(file: Path, forms: Forms | None) -> Finding:
         forms: Limits of the study: a start that was never within is damage too; None: unknown.
 
     Raises:
-        ValueError: It cannot be read.
+        UserError: It cannot be read.
     """
     try:
         *lines, torn = file.read_bytes().split(b"\n")
     except OSError as error:
-        raise ValueError(f"journal {file} cannot be read: {error.strerror}") from None
+        raise UserError(f"journal {file} cannot be read: {error.strerror}") from None
     sound: list[AnyEvent] = []
     damaged: list[DamagedLine] = []
     for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
@@ -141,7 +142,7 @@ def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
     fitting = sum(isinstance(event, Started) for finding in findings for event in finding.sound)
     others = sum(line.is_record for finding in findings for line in finding.damaged)
     if others > fitting:
-        raise ValueError(
+        raise UserError(
             f"{others} of {others + fitting} starts in the journals of {directory} do not fit the limits in "
             "study.json, which seems to be that of another study: put the right one in its place"
         )
@@ -201,7 +202,7 @@ def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise ValueError(f"journal {file} cannot be written anew: {error.strerror}; it is as it was") from None
+        raise UserError(f"journal {file} cannot be written anew: {error.strerror}; it is as it was") from None
     return kept
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from evo.errors import UserError
 from evo.objective.definition import ADVICE, Definition, check_same, is_same_constraint
 from evo.population.events import AnyEvent, Identity
 from evo.space.constraints import is_function
@@ -111,7 +112,7 @@ class RunDirectory:
         """The study of this directory; None when there is none yet.
 
         Raises:
-            ValueError: The directory is something else, or study.json is damaged.
+            UserError: The directory is something else, or study.json is damaged.
         """
         file = self.path / "study.json"
         try:
@@ -120,25 +121,25 @@ class RunDirectory:
             # Of an attempt that was killed before it had written study.json, there may be folders and a part of that.
             others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
             if any(path.is_file() for path in others):
-                raise ValueError(
+                raise UserError(
                     f"run directory {self} holds files but no study.json: choose an empty or a new directory"
                 ) from None
             return None
         except (OSError, *_UNREADABLE) as error:
-            raise ValueError(f"run directory {self}: study.json cannot be read: {error}") from None
+            raise UserError(f"run directory {self}: study.json cannot be read: {error}") from None
 
     def create(self, study: Study) -> None:
         """Make the directory.
 
         Raises:
-            ValueError: It cannot be written.
+            UserError: It cannot be written.
         """
         try:
             for folder in ("journal", "individuals"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._replace("study.json", study)
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
             ) from None
 
@@ -146,18 +147,18 @@ class RunDirectory:
         """Make sure, without making anything, that the directory can be made.
 
         Raises:
-            ValueError: It cannot.
+            UserError: It cannot.
         """
         existing = next(path for path in [self.path, *self.path.absolute().parents] if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             why = "cannot be written" if existing.is_dir() else "is a file"
-            raise ValueError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
+            raise UserError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
 
     def begin(self, study: Study) -> None:
         """Make the directory, or go on in it: a completion record speaks of a complete study.
 
         Raises:
-            ValueError: It cannot be written, or another run writes there, or did since its events were read.
+            UserError: It cannot be written, or another run writes there, or did since its events were read.
         """
         found = self.study()
         if found is None:
@@ -170,14 +171,14 @@ class RunDirectory:
                 self._replace("study.json", {**recorded, **msgspec.to_builtins(study)})
             self._summary.unlink(missing_ok=True)
         except OSError as error:
-            raise ValueError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
+            raise UserError(f"run directory {self} cannot be written: {error.strerror}; make room for it") from None
         self._has_begun = True
 
     def _check_alone(self) -> None:
         for file in self.journals():
             with open_locked(file) as descriptor:
                 if os.fstat(descriptor).st_size != self._sizes.get(file):
-                    raise ValueError(
+                    raise UserError(
                         f"run directory {self}: another run has just written {file}; run the same command again"
                     )
 
@@ -228,7 +229,7 @@ class RunDirectory:
         """The log of one rank, to be written.
 
         Raises:
-            ValueError: It cannot be written.
+            UserError: It cannot be written.
         """
         return Journal(self.path / "journal" / f"{rank}.jsonl")
 
@@ -242,7 +243,7 @@ class RunDirectory:
         """All events of all ranks, file by file.
 
         Raises:
-            ValueError: A line is damaged; the message names the file and the line.
+            UserError: A line is damaged; the message names the file and the line.
         """
         for file in self.journals():
             with suppress(OSError):  # Or else reading says why.
@@ -328,17 +329,17 @@ def find_study(
     changes = find_changes(found.limits, asked.limits)
     if changes and not change_limits:
         others = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
-        raise ValueError(
+        raise UserError(
             f"{where}: {changes[0].refusal}{others}; {ADVICE}, or go on with other limits with --change-limits"
         )
     difference = _difference(found.constraints, asked.constraints)
     if difference and not change_limits:
-        raise ValueError(f"{where}: {difference}; {ADVICE}, or go on with others with --change-limits")
+        raise UserError(f"{where}: {difference}; {ADVICE}, or go on with others with --change-limits")
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
-        raise ValueError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
+        raise UserError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
     if seed is not None and found.seed != seed:
-        raise ValueError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
+        raise UserError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
     if changes:
         check_growth(found.limits, asked.limits)
         found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn, get_type_hints
 
 import msgspec
 
+from evo.errors import UserError
 from evo.objective.lightningcli import read_configuration
 from evo.objective.training import SECTIONS, Training
 from evo.study.config import Config, load_yaml
@@ -48,7 +49,7 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
         program: Its name, for the help.
 
     Raises:
-        ValueError: An option is unknown or has a wrong value.
+        UserError: An option is unknown or has a wrong value.
         SystemExit: Help was asked for.
     """
     arguments = [readable(argument) for argument in arguments]
@@ -82,14 +83,14 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
         if not sections and what is not None:
             return Command(what, config, study)
         if what is not None:
-            raise ValueError(
+            raise UserError(
                 f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
             )
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
         training = make_training(sections, config.limits, list(folders), aside)
         return Command(training or "digits", config, study)
     except ValueError as error:
-        raise ValueError(source + _one_line(error)) from None
+        raise UserError(source + _one_line(error)) from None
 
 
 def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
@@ -99,17 +100,17 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
     if given is None:
         return {}, []
     if not isinstance(given, Mapping):
-        raise ValueError(f"study file {file} holds {given!r}: it must hold a mapping of options to their values")
+        raise UserError(f"study file {file} holds {given!r}: it must hold a mapping of options to their values")
     try:
         options, aside = read_configuration(given)
         hints = _hints()
         for name, value in options.items():
             if name not in hints:
                 group = "; a group that a LightningCLI of your own adds is a section, of trainer.callbacks for example"
-                raise ValueError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
+                raise UserError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
             options[name] = _convert(name, value, value)
     except ValueError as error:
-        raise ValueError(f"study file {file}: {error}") from None
+        raise UserError(f"study file {file}: {error}") from None
     return options, aside
 
 
@@ -121,7 +122,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         line = re.sub(r"^argument (--)?([\w-]+): ", lambda found: f"{found[2].replace('-', '_')}: ", message)
-        raise ValueError(f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line)
+        raise UserError(f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line)
 
 
 @functools.cache
@@ -168,7 +169,7 @@ def _split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, 
         if dot:
             following = text if equals else next(rest, None)
             if following is None:
-                raise ValueError(f"{name[2:]}: expected one argument")
+                raise UserError(f"{name[2:]}: expected one argument")
             dotted.append((f"{first.replace('-', '_')}.{place}", following))
         else:
             plain.append(f"--{first.replace('_', '-')}{equals}{text}")
@@ -179,7 +180,7 @@ def _put(options: dict[str, Any], path: str, text: str) -> None:
     """Set one place in an option that is a mapping."""
     name, _, place = path.partition(".")
     if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
-        raise ValueError(f"unrecognized arguments: --{path}; --help lists the options")
+        raise UserError(f"unrecognized arguments: --{path}; --help lists the options")
     # The names of limits and parameters have dots of their own; the places in a section do not.
     is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
     steps = place.split(".") if is_section else [place]
@@ -218,7 +219,7 @@ def _convert(name: str, value: Any, shown: Any) -> Any:
         rule = f"one of the types {kinds}" if len(_kinds(hint)) > 1 else f"of type {kinds}"
         if typing.get_origin(hint) is typing.Literal:
             rule = "one of " + ", ".join(map(repr, typing.get_args(hint)))
-        raise ValueError(f"{name} is {shown!r}: it must be {rule}") from None
+        raise UserError(f"{name} is {shown!r}: it must be {rule}") from None
 
 
 def _yaml(text: str) -> Any:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evo.errors import UserError
+
 _BASES = {"model": "LightningModule", "data": "LightningDataModule"}
 _KEYS = {"model": "model_class", "data": "datamodule_class"}
 _MOST_FILES, _MOST_NAMED = 300, 6
@@ -203,7 +205,7 @@ def choose_class(
         candidates: All that there are. Those that LightningCLI is called with come before the others.
 
     Raises:
-        ValueError: None fits, or several do.
+        UserError: None fits, or several do.
     """
     base, key = _BASES[kind], _KEYS[kind]
     known = list({one.path: one for one in reversed(candidates)}.values())
@@ -214,11 +216,11 @@ def choose_class(
         return fitting[0]
     if not fitting:
         listed = "; there are: " + ", ".join(map(str, known[:_MOST_NAMED])) if known else ""
-        raise ValueError(
+        raise UserError(
             f"{kind} has no class_path, and no {base} in the Python files here takes {arguments}{listed}; write "
             f"{key}: module.Class, or give {kind} a class_path and init_args"
         )
-    raise ValueError(
+    raise UserError(
         f"{kind} has no class_path, and several classes take {arguments}: "
         f"{', '.join(map(str, fitting[:_MOST_NAMED]))}; write {key}: and one of them"
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from evo.checks import check_count, check_probability
 from evo.engine.budget import Budget
+from evo.errors import UserError
 from evo.space.values import Params, plain, why_no_value
 from evo.study.traps import check_values
 from evo.texts import as_path
@@ -139,7 +140,7 @@ class Config:
         """Check every value that can be judged alone; numbers of numpy become Python's.
 
         Raises:
-            ValueError: It names the field, its value and the rule.
+            UserError: It names the field, its value and the rule.
         """
         for field in fields(self):
             if hasattr(getattr(self, field.name), "tolist"):
@@ -163,21 +164,21 @@ class Config:
             check_probability("migration_probability", self.migration_probability)
         for name in ("change_limits", "allow_duplicates", "quiet", "debug"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false")
+                raise UserError(f"{name} is {getattr(self, name)!r}: give true or false")
         for name in ("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout"):
             if getattr(self, name) is not None:
                 parse_duration(name, getattr(self, name))
         if not isinstance(self.gpu_memory, int | float) or not 0 < self.gpu_memory <= 1:
-            raise ValueError(f"gpu_memory is {self.gpu_memory!r}: give a share above 0, at most 1")
+            raise UserError(f"gpu_memory is {self.gpu_memory!r}: give a share above 0, at most 1")
         if not isinstance(self.sigma, int | float) or not 0 < self.sigma < float("inf"):
-            raise ValueError(f"sigma is {self.sigma!r}: give a number above 0")
+            raise UserError(f"sigma is {self.sigma!r}: give a number above 0")
         if self.target is not None and (not isinstance(self.target, int | float) or self.target != self.target):
-            raise ValueError(f"target is {self.target!r}: give a number")
+            raise UserError(f"target is {self.target!r}: give a number")
         for name, allowed in _ALTERNATIVES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
+                raise UserError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
         if self.evaluate == "inline" and self.time_limit is not None:
-            raise ValueError(
+            raise UserError(
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
             )
 
@@ -217,7 +218,7 @@ def parse_duration(name: str, text: str | float) -> float:
         text: Seconds, or for example "30m", "1h30m", "02:00:00", "1-12:00:00".
 
     Raises:
-        ValueError: It is none of these, or not above 0.
+        UserError: It is none of these, or not above 0.
 
     Example:
         >>> parse_duration("walltime", "1h30m")
@@ -234,7 +235,7 @@ def parse_duration(name: str, text: str | float) -> float:
     elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", written):
         seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", written))
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{name} is {text!r}: give seconds above 0, or for example 30m, 1h30m, 02:00:00")
+        raise UserError(f"{name} is {text!r}: give seconds above 0, or for example 30m, 1h30m, 02:00:00")
     return seconds
 
 
@@ -245,13 +246,13 @@ def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
         limits: They themselves, or the path of a YAML file.
 
     Raises:
-        ValueError: The file cannot be read.
+        UserError: The file cannot be read.
     """
     if not isinstance(limits, str):
         return limits
     loaded = load_yaml("limits file", limits, of_values=True)
     if not isinstance(loaded, Mapping):
-        raise ValueError(f"limits file {limits} holds no mapping of names to limits")
+        raise UserError(f"limits file {limits} holds no mapping of names to limits")
     return loaded
 
 
@@ -262,17 +263,17 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
         given: These, or a YAML file with them.
 
     Raises:
-        ValueError: The file cannot be read, or they are something else.
+        UserError: The file cannot be read, or they are something else.
     """
     loaded, where = given, "baseline"
     if isinstance(given, str | os.PathLike):
         loaded, where = load_yaml("baseline", os.fspath(given), of_values=True), f"baseline {os.fspath(given)}"
     if not isinstance(loaded, Mapping):
-        raise ValueError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
+        raise UserError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
     values: Params = plain(loaded)
     for name, value in values.items():
         if problem := why_no_value({name: value}):
-            raise ValueError(f"{where}: {name!r} is {value!r}: {problem}")
+            raise UserError(f"{where}: {name!r} is {value!r}: {problem}")
     return values
 
 
@@ -283,13 +284,13 @@ def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Map
         given: A list of parameters, or a YAML or JSON file with one.
 
     Raises:
-        ValueError: The file cannot be read, or it is something else.
+        UserError: The file cannot be read, or it is something else.
     """
     loaded, where = given, "start_from"
     if isinstance(given, str | os.PathLike):
         loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
     if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
-        raise ValueError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
+        raise UserError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
     return list(loaded)
 
 
@@ -302,7 +303,7 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
         of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
 
     Raises:
-        ValueError: It cannot be read, or is not YAML.
+        UserError: It cannot be read, or is not YAML.
     """
     from jsonargparse import get_loader
 
@@ -310,9 +311,9 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
         text = as_path(file).read_text(encoding="utf-8")
         loaded = get_loader("yaml")(text)
     except OSError as error:
-        raise ValueError(f"{what} {file} cannot be read: {error.strerror}") from None
+        raise UserError(f"{what} {file} cannot be read: {error.strerror}") from None
     except Exception as error:
-        raise ValueError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
     if of_values:
         check_values(text, what=f"{what} {file}")
     return loaded

@@ -13,6 +13,7 @@ import numpy as np
 from evo.engine.breeding import breed_one
 from evo.engine.budget import Budget
 from evo.engine.starting import make_start_points
+from evo.errors import UserError
 from evo.islands.migration import Migration
 from evo.islands.topology import Archipelago, make_archipelago, make_topology
 from evo.objective.definition import carried_by, describe_constraints
@@ -95,12 +96,12 @@ def make_plan(
         allocation_end: When the batch job ends, seconds since the epoch; None: it does not, or there is none.
 
     Raises:
-        ValueError: Something does not fit; the message names it.
+        UserError: Something does not fit; the message names it.
     """
     separate = _is_separate(config, objective)  # Also says when there is no such objective.
     given = config.limits if config.limits is not None else limits
     if given is None:
-        raise ValueError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
     carried = carried_by(config.constraints)
     space = Space(load_limits(given), config.constraints)
     if space.feasibility is not None:
@@ -146,7 +147,7 @@ def _read_islands(islands: int | list[Any]) -> list[_Island]:
     except msgspec.ValidationError as error:
         read, problem = [], str(error)
     if not read:
-        raise ValueError(
+        raise UserError(
             f"islands is {islands!r}: {problem}; give a number, or a list of mappings with workers and propagator"
         )
     return read
@@ -155,18 +156,18 @@ def _read_islands(islands: int | list[Any]) -> list[_Island]:
 def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Archipelago:
     workers, left = divmod(ranks, config.ranks_per_worker)
     if left:
-        raise ValueError(
+        raise UserError(
             f"ranks_per_worker is {config.ranks_per_worker}, but there are {ranks} ranks: "
             "start a multiple of it, so that every worker is complete"
         )
     if not isinstance(config.islands, int) and config.island_sizes is not None:
-        raise ValueError("islands lists the islands with their workers, and island_sizes too: give one of them")
+        raise UserError("islands lists the islands with their workers, and island_sizes too: give one of them")
     if isinstance(config.islands, int):
         return make_archipelago(workers, config.islands, config.island_sizes)
     try:
         return make_archipelago(workers, sizes=[island.workers for island in islands])
     except ValueError as error:
-        raise ValueError(str(error).replace("island_sizes", "the workers of islands")) from None
+        raise UserError(str(error).replace("island_sizes", "the workers of islands")) from None
 
 
 def _make_migration(config: Config, archipelago: Archipelago) -> Migration | None:
@@ -196,7 +197,7 @@ def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
     try:
         return make_selection(what)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise UserError(f"{name}: {error}") from None
 
 
 def _make_propagator(config: Config, own: Any, given: Any, workers: int) -> Propagator:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evo.errors import UserError
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.training import Training
 from evo.study.classes import Candidate, Sources, choose_class
@@ -32,7 +33,7 @@ def make_training(
         None: no training is asked for.
 
     Raises:
-        ValueError: A section is absent, is malformed, or leaves open what cannot be found.
+        UserError: A section is absent, is malformed, or leaves open what cannot be found.
     """
     searched = list(load_limits(limits)) if limits is not None else []
     if not (sections or "model.class_path" in searched):
@@ -60,7 +61,7 @@ def _find_classes(given: dict[str, Any], searched: Collection[str], folders: Seq
     for kind in plain:
         added = sources.added(kind)
         if len(added) != 1:
-            raise ValueError(f"{kind} has no class_path: write class_path and init_args, to which its arguments belong")
+            raise UserError(f"{kind} has no class_path: write class_path and init_args, to which its arguments belong")
         given[kind] = {"class_path": added[0], "init_args": given[kind]}
     calls = sources.called()
     links = sources.links() if calls and "link_arguments" not in given else {}
@@ -69,7 +70,7 @@ def _find_classes(given: dict[str, Any], searched: Collection[str], folders: Seq
     if open_model:
         called = [call["model"] for call in calls if "model" in call]
         if "model" not in given and not called and not _relative("model", searched):
-            raise ValueError("there is no section model: a training needs one, with class_path and init_args")
+            raise UserError("there is no section model: a training needs one, with class_path and init_args")
         notes.append(_choose("model", given, searched, [*called, *sources.classes("model")], links))
     path = given.get("model_class") or _class_path(given.get("model"))
     fitting = [call for call in calls if "data" in call and ("model" not in call or call["model"].path == path)]

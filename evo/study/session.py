@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from evo.engine.transport import Serial, Transport, together
-from evo.errors import SharedError, Stuck
+from evo.errors import SharedError, Stuck, UserError
 from evo.evaluation.child import refuse_in_child
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
@@ -60,7 +60,7 @@ def minimize(
         The best individual and all the others.
 
     Raises:
-        ValueError: A setting or limit is wrong; the message names it.
+        UserError: A setting or limit is wrong; the message names it.
         SearchFailed: No individual has completed, since evaluations failed; a RuntimeError that says why, and has the
             result.
         KeyboardInterrupt: Ctrl-C has stopped the search.
@@ -95,7 +95,7 @@ def minimize(
 
 def _configure(on_interrupt: str, settings: Mapping[str, Any]) -> Config:
     if on_interrupt not in ("raise", "return"):
-        raise ValueError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
+        raise UserError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
     return Config(**{"quiet": True, **settings})
 
 
@@ -155,7 +155,7 @@ def _check_threads(transport: Transport) -> None:
 
     def check() -> None:
         if transport.size > 1 and (problem := why_too_few_threads()):
-            raise ValueError(problem)
+            raise UserError(problem)
 
     together(transport, check)
 
@@ -206,7 +206,7 @@ def _parse_objective(what: str | Training) -> Named:
         return parse_reference(what)
     similar = difflib.get_close_matches(what, PROBLEMS, n=1)
     meant = f"; did you mean {similar[0]}?" if similar else ""
-    raise ValueError(
+    raise UserError(
         f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
         f"path/to/file.py:function{meant}"
     )

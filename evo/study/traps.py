@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
+from evo.errors import UserError
 from evo.texts import as_path
 
 Node: TypeAlias = Any
@@ -32,12 +33,12 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
         what: The text is, for the message.
 
     Raises:
-        ValueError: It names the parameter, what was written, what YAML reads, and how to write either.
+        UserError: It names the parameter, what was written, what YAML reads, and how to write either.
 
     Example:
         >>> check_values("{bias: [on, off]}")
         Traceback (most recent call last):
-        ValueError: limits: 'bias' holds on, which YAML reads as true: write "on" for the text, or true
+        UserError: limits: 'bias' holds on, which YAML reads as true: write "on" for the text, or true
     """
     node = _compose(text)
     for key in path:
@@ -45,11 +46,11 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
     if node is None or node.id == "scalar":
         return
     if twice := _twice(node):
-        raise ValueError(f"{what}: {twice}")
+        raise UserError(f"{what}: {twice}")
     for name, place, scalar in _scalars(node, (), True):
         if problem := _problem(scalar):
             where = f"{what}: {name!r} holds" if place else f"{what}: a name is written"
-            raise ValueError(f"{where} {problem}")
+            raise UserError(f"{where} {problem}")
 
 
 def check_study_file(file: str) -> None:

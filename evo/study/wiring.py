@@ -20,7 +20,7 @@ from evo.engine.loop import search
 from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Settings, Worker
-from evo.errors import Stuck
+from evo.errors import Stuck, UserError
 from evo.evaluation import (
     COLLECTIVE_TIMEOUT,
     GPU_MEMORY,
@@ -167,7 +167,7 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
         try:
             population.apply(event)
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
                 f"evo repair {directory} salvages the rest"
             ) from None

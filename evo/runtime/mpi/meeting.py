@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from evo.errors import Stuck
+from evo.errors import Stuck, UserError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -37,7 +37,7 @@ def waiting_time(environment: Mapping[str, str]) -> float:
         environment: Environment variables.
 
     Raises:
-        ValueError: The variable holds no such number.
+        UserError: The variable holds no such number.
 
     Example:
         >>> waiting_time({"EVO_MEETING_TIMEOUT": "300"})
@@ -49,7 +49,7 @@ def waiting_time(environment: Mapping[str, str]) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 1e9:
-        raise ValueError(f"{VARIABLE} is {given!r}: give seconds above 0, for example 300")
+        raise UserError(f"{VARIABLE} is {given!r}: give seconds above 0, for example 300")
     return seconds
 
 

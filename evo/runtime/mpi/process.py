@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from evo.errors import CutOff, Shared, Stuck
+from evo.errors import CutOff, Shared, Stuck, UserError
 from evo.runtime.mpi.meeting import Absent, meet, waiting_time
 from evo.runtime.mpi.transport import MPITransport, history
 from evo.runtime.signals import end_with_parent
@@ -48,7 +48,7 @@ _FORWARDING = 0.3
 _ENDING = 5.0  # Seconds that ranks wait for each other at their end.
 
 
-class NoMPIError(ValueError):
+class NoMPIError(UserError):
     """A launcher started several ranks that cannot reach each other.
 
     Attributes:
