@@ -251,7 +251,7 @@ def test_from_python_the_same_is_tested_with_the_objective_itself(launcher: Laun
     deep = launcher.python("compare.py", '{"x": NaN}')
     assert (deep.status, deep.err) == (
         1,
-        "ValueError: baseline: 'x' is nan: a number must be finite\n",
+        "UserError: baseline: 'x' is nan: a number must be finite\n",
     )
 
 
@@ -295,8 +295,10 @@ def test_a_test_that_fails_is_one_line_and_status_1(launcher: Launcher, folder: 
     (folder / "broken").touch()
     ended = evo_command(launcher, "test", "here")
     assert ended.status == 1
+    line = OWN[: OWN.index('raise ArithmeticError("no test')].count("\n") + 1
+    place = f'{folder}/own.py, line {line}: raise ArithmeticError("no test data")'
     assert ended.err == (
-        f"evo: error: individual {ranking(folder)[0].name} cannot be tested: ArithmeticError: no test data\n"
+        f"evo: error: individual {ranking(folder)[0].name} cannot be tested: ArithmeticError: no test data ({place})\n"
     )
 
 

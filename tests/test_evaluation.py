@@ -336,7 +336,8 @@ def test_an_objective_that_can_no_longer_be_loaded_is_a_failed_outcome_each_time
         for _ in range(2):
             outcome = evaluate(evaluator, dies=False)
             assert outcome.status == "failed"
-            assert outcome.error.endswith("cannot be imported: ZeroDivisionError: division by zero")
+            reason = f"cannot be imported: ZeroDivisionError: division by zero ({file}, line 1: 1 / 0)"
+            assert outcome.error.endswith(reason)
         file.write_text(good)
         assert evaluate(evaluator, dies=False).loss == 0.0
 

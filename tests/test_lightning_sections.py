@@ -254,7 +254,7 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
         (
             {},
             {"model": section("Net", blocks=[section("Broken")])},
-            ["model cannot be made: Net: RuntimeError: no factor 1.0", f"{HERE}.py:"],
+            ["model cannot be made: Net: RuntimeError: no factor 1.0", f"{HERE}.py, line ", ": raise RuntimeError("],
         ),
         ({}, {"data": section("Data", transform=section("Broken"))}, ["data cannot be made: Data: RuntimeError"]),
         (

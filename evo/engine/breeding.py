@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import traceback
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from evo.errors import UserError
 from evo.population.population import Active, Individual, Population
-from evo.propagators import Propagator
+from evo.propagators.base import Propagator, PropagatorError
 from evo.randomness import breeding_generator
 from evo.space.space import Genome, Space
 from evo.space.values import Params, fresh
@@ -37,34 +36,26 @@ _CONSTRAINED_ATTEMPTS = 200
 _NEAREST_OF, _NEAREST = 32, 3
 
 
-class PropagatorError(UserError):
-    """A propagator does not breed what a search needs."""
-
-
 def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
     """The individual that a propagator, which may be the user's own, makes from a population.
 
     Raises:
-        PropagatorError: It fails, or makes anything but one individual of that space.
+        PropagatorError: It cannot, or makes anything but one individual of that space.
     """
     population = f"a population of {len(parents)}" if parents else "an empty population"
-    cause: Exception | None = None
+    needed = (
+        f"a search needs one individual with a genome of shape ({len(space)},); mend it, or where it needs more "
+        "parents put a Conditional around it"
+    )
     try:
         bred = propagator(parents, space, rng)
-        shapes = [individual.genome.shape for individual in bred]
-    except Exception as error:
-        cause = error
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
-        problem = f"fails on {population} ({type(error).__name__}: {error}; {place})"
-    else:
-        if shapes == [(len(space),)]:
-            return bred[0]
-        problem = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
-    raise PropagatorError(
-        f"propagator {propagator!r} {problem}: a search needs one individual with a genome of shape "
-        f"({len(space)},); mend it, or where it needs more parents put a Conditional around it"
-    ) from cause
+    except UserError as error:
+        raise PropagatorError(f"propagator {propagator!r} fails on {population}: {error}; {needed}") from error
+    shapes = [getattr(individual.genome, "shape", None) for individual in bred]
+    if shapes != [(len(space),)]:
+        made = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
+        raise PropagatorError(f"propagator {propagator!r} {made}: {needed}")
+    return bred[0]
 
 
 class Breeder:

@@ -21,8 +21,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from evo.errors import UserError
-from evo.evaluation.inline import RunningTrial, check_objective, evaluate, one_line, run_test
+from evo.evaluation.inline import RunningTrial, check_objective, evaluate, run_test
 from evo.evaluation.sending import unpack
+from evo.frames import told, whole_traceback
 from evo.objective.definition import settings_of
 from evo.objective.objective import Interrupted, prepare, wants_trial
 from evo.objective.places import is_local
@@ -69,11 +70,13 @@ class Verdict(msgspec.Struct, frozen=True, tag=True):
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """The objective is loaded and takes the parameters; or else why not.
 
-    It may save its state when it is interrupted, if it takes the trial. One that was named is described. The notes are
-    for the user.
+    Where there is a traceback it is not ready: with a refusal there is something for the user to mend, without one this
+    is a bug. It may save its state when it is interrupted, if it takes the trial. One that was named is described. The
+    notes are for the user.
     """
 
     refusal: str = ""
+    traceback: str = ""
     may_save: bool = False
     settings: dict[str, Any] = {}
     notes: list[str] = []
@@ -97,6 +100,7 @@ class Examined(msgspec.Struct, frozen=True, tag=True):
 
     metrics: dict[str, Any]
     error: str = ""
+    traceback: str = ""
     remarks: dict[str, Any] = {}
 
 
@@ -152,8 +156,9 @@ def main(
         loaded, settings = _load(pickled)
         run = prepare(loaded)
         notes = check_objective(loaded, names, examples)
-    except ValueError as error:
-        connection.send_bytes(encode(Ready(refusal=str(error))))
+    except Exception as error:
+        refusal = str(error) if isinstance(error, UserError) else ""
+        connection.send_bytes(encode(Ready(refusal=json_text(refusal), traceback=json_text(whole_traceback(error)))))
         return
     connection.send_bytes(encode(Ready(may_save=wants_trial(loaded), settings=settings, notes=notes)))
     while True:
@@ -234,9 +239,9 @@ def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
         objective = unpack(content)
     except (Exception, SystemExit) as error:
         raise UserError(
-            f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
+            f"the objective cannot be loaded in the evaluation process: {told(error)}: "
             "define it at the top level of a module that can be imported"
-        ) from None
+        ) from error
     if not isinstance(objective, Named):
         return objective, {}
     loaded = objective.load()
@@ -314,7 +319,7 @@ def _examine(objective: Callable[..., Any], params: Params, trial: RunningTrial)
         metrics = run_test(objective, params, trial)
         return Examined(metrics, remarks=json_scalars(trial.metrics))
     except RuntimeError as error:
-        return Examined({}, error=one_line(error.__cause__ or error))
+        return Examined({}, error=json_text(error), traceback=json_text(whole_traceback(error)))
 
 
 def _print_to(file: Path) -> None:

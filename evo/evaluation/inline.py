@@ -8,14 +8,16 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from evo.engine.transport import Serial
+from evo.errors import UserError
 from evo.evaluation.team import Opened, Report, Team
-from evo.objective.objective import Infeasible, Interrupted, Trial, check_loss, optional_method, prepare
+from evo.frames import definition_of, is_evos, one_line, own_frames, told
+from evo.objective.objective import Infeasible, Interrupted, Trial, check_loss, describe, optional_method, prepare
 from evo.population.events import Identity, Status, json_scalars, json_text
 from evo.population.outcome import Outcome
 from evo.space.values import Params, fresh
@@ -27,7 +29,6 @@ GPU_MEMORY = "EVO_GPU_MEMORY"
 """Another: the share of its GPU's memory that each may use."""
 COLLECTIVE_TIMEOUT = "EVO_COLLECTIVE_TIMEOUT"
 """Another: the seconds that a rank of a worker waits for the others inside a training."""
-_COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
 class RunningTrial:
@@ -196,19 +197,6 @@ def _finite_times(trial: RunningTrial) -> dict[str, float]:
     return times
 
 
-def one_line(error: BaseException) -> str:
-    """An exception as one line, also one that cannot say what it is."""
-    text = str(traceback.TracebackException.from_exception(error))
-    where, copied, original = text.partition(_COPIED_TRACEBACK)
-    if copied:  # By torch, from a process that loads data; the message of the original error is below its last frame.
-        lines = original.strip().splitlines()
-        last_frame = max((place for place, line in enumerate(lines[:-1]) if line.startswith("  ")), default=-1)
-        message = " ".join(lines[last_frame + 1 :]).removeprefix(f"{type(error).__name__}: ")
-        text = f"{message} ({where.strip().removesuffix('.')})"
-    text = json_text(" ".join(text.split()))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 class InlineEvaluator:
     """Evaluates in this process; see `evo.engine.loop.Evaluator`.
 
@@ -255,7 +243,7 @@ class InlineEvaluator:
             What the objective remarks; what it depends on can be seen without this.
 
         Raises:
-            ValueError: It does not.
+            UserError: It does not.
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
@@ -339,14 +327,30 @@ def check_objective(objective: Callable[..., Any], names: Sequence[str], example
         What it remarks.
 
     Raises:
-        ValueError: It does not take them.
+        UserError: It does not take them, which it says by a ValueError; or its check fails.
     """
     check = optional_method(objective, "check")
     if check is None:
         return []
-    wants_examples = "examples" in inspect.signature(check).parameters
-    remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
-    return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+    with _blamed_on_check(objective, check):
+        wants_examples = "examples" in inspect.signature(check).parameters
+        remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
+        return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+
+
+@contextmanager
+def _blamed_on_check(objective: Callable[..., Any], check: Callable[..., Any]) -> Iterator[None]:
+    """Make a refusal of what the user's own check raises; what evo's own raises beside refusals is a bug."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if is_evos(definition_of(check)) and not own_frames(error):
+            raise
+        if isinstance(error, ValueError):  # Its own statement.
+            raise UserError(told(error, ValueError)) from error
+        raise UserError(f"the check of objective {describe(objective)} fails: {told(error, called=check)}") from error
 
 
 def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:
@@ -361,4 +365,4 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
     try:
         return json_scalars(test(fresh(params), trial))
     except (Exception, SystemExit) as error:
-        raise RuntimeError(one_line(error)) from error
+        raise RuntimeError(told(error)) from error

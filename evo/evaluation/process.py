@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from evo.errors import UserError
+from evo.errors import Elsewhere, UserError
 from evo.evaluation import child
 from evo.evaluation.child import Ended, Examination, Examined, News, Progress, Ready, Task, Verdict
 from evo.evaluation.sending import Parcel, main_hidden, pack
@@ -79,6 +79,7 @@ class ProcessEvaluator:
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._ready = False
+        self._refused: Ready | None = None
         self._output = self._mark = ""
         self._task: Task | None = None
         self._report: Report | None = None
@@ -106,10 +107,18 @@ class ProcessEvaluator:
         while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
-                raise UserError(f"{news.error}\n{news.traceback}".strip())
+                raise self._why_not_ready(news)
         # It has been checked: one that takes its place when it has died need not be.
         self._examples = ()
         return self._opened
+
+    def _why_not_ready(self, end: Outcome) -> Exception:
+        """What is wrong where the child has ended instead of being ready: a mistake of the user, or a bug."""
+        if self._refused is None:  # It was killed, or has left: what it printed last may tell.
+            return UserError(f"{end.error}\n{end.traceback}".strip())
+        wrong = UserError(self._refused.refusal) if self._refused.refusal else RuntimeError(end.error)
+        wrong.__cause__ = Elsewhere(self._refused.traceback)
+        return wrong
 
     def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -175,7 +184,7 @@ class ProcessEvaluator:
         while True:
             news = self._next_news()
             if isinstance(news, Examined | Outcome) and news.error:
-                raise RuntimeError(news.error)
+                raise RuntimeError(news.error) from (Elsewhere(news.traceback) if news.traceback else None)
             if isinstance(news, Examined):
                 return news
 
@@ -226,7 +235,7 @@ class ProcessEvaluator:
         main = nullcontext() if self._parcel.needs_main else main_hidden()
         with _as_environment({**self._environment, MARK: self._mark}), signals_held_back(), main:
             process.start()
-        self._process, self._ready = process, False
+        self._process, self._ready, self._refused = process, False, None
         theirs.close()  # Or its death could not be seen.
 
     def _next_news(self) -> News | Outcome | None:
@@ -244,8 +253,10 @@ class ProcessEvaluator:
         except (EOFError, OSError):
             return self._post_mortem()
         if isinstance(news, Ready):
-            if news.refusal:
-                return dataclasses.replace(self._post_mortem(), error=news.refusal, traceback="")
+            if news.traceback:
+                self._refused = news
+                error = news.refusal or "the evaluation process has failed"
+                return dataclasses.replace(self._post_mortem(), error=error, traceback=news.traceback)
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
             self._opened = Opened(notes=news.notes, settings=news.settings)
             Path(self._output).unlink(missing_ok=True)  # From now on it prints into the folders of individuals.

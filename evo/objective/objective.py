@@ -42,7 +42,7 @@ class Trial(Protocol):
 
     Args:
         individual: Rank and generation of birth.
-        seed: For its training; the same whenever this individual is evaluated.
+        seed: The seed of its training; the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
         times: What is put here is recorded and summed up over the study: seconds by what they were spent on.
@@ -54,7 +54,7 @@ class Trial(Protocol):
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
         found: What the folder held when this attempt began: names and times of change in ns; None: not known.
         collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
-        results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
+        results: In a test after the search, the folder for what it finds beside its metrics; None: nothing is wanted.
     """
 
     individual: Identity
@@ -149,11 +149,11 @@ def check_loss(value: Any) -> float:
 
     Raises:
         TypeError: It is not a number; the message has a hint for what people return by mistake.
-        UserError: It is not finite.
+        ValueError: It is not finite.
     """
     loss = _number(value)
     if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss}: it must be finite")
+        raise ValueError(f"the loss is {loss}: it must be finite")
     return loss
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
+from evo.errors import UserError
 from evo.objective.objective import Interrupted
 from evo.posthoc.single import AftermathError
 from evo.posthoc.testing import test as test_individual
 from evo.posthoc.training import train_individual
 from evo.storage.retry import StorageError
+from evo.texts import show_error
+
+_AGAIN = 85  # Exit status: the same command goes on.
 
 
 def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
@@ -31,7 +34,8 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     return _run(
         lambda: test_individual(
             options.run, options.objective, individual=options.individual, baseline=options.baseline
-        )
+        ),
+        options.debug,
     )
 
 
@@ -47,7 +51,7 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """
     _add_arguments(parser)
     options = parser.parse_args(arguments)
-    return _run(lambda: train_individual(options.run, options.individual, options.objective))
+    return _run(lambda: train_individual(options.run, options.individual, options.objective), options.debug)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -58,22 +62,24 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _run(act: Callable[[], object]) -> int:
+def _run(act: Callable[[], object], debug: bool) -> int:
+    """Do what a command asks for; the exit status, after a message where that is not 0."""
+    problem: BaseException
     try:
         act()
-    except ValueError as error:
-        problem, status = str(error), 2
-    except AftermathError as error:
-        problem, status = str(error), 1
-    except StorageError as error:
-        problem, status = str(error), error.status
-    except Interrupted as error:
-        problem, status = str(error), 85
-    except OSError as error:
-        problem, status = f"{error.filename} cannot be used: {error.strerror}", 85
-    except KeyboardInterrupt:
-        problem, status = "interrupted: run the same command again", 85
-    else:
         return 0
-    print(f"evo: error: {problem}", file=sys.stderr)
+    except UserError as error:
+        problem, status = error, 2
+    except AftermathError as error:
+        problem, status = error, 1
+    except StorageError as error:
+        problem, status = error, error.status
+    except Interrupted as error:
+        problem, status = error, _AGAIN
+    except OSError as error:
+        problem, status = Interrupted(f"{error.filename} cannot be used: {error.strerror}"), _AGAIN
+        problem.__cause__ = error
+    except KeyboardInterrupt:
+        problem, status = Interrupted("interrupted: run the same command again"), _AGAIN
+    show_error(problem, debug)
     return status

@@ -142,7 +142,12 @@ def find_objective(past: Past, given: Callable[..., Any] | str | None) -> Callab
         return parse_reference(given) if isinstance(given, str) else given
     recorded, definition = past.study.objective, past.study.definition
     if recorded.startswith("{"):
-        return Training(**json.loads(recorded))
+        try:
+            return Training(**json.loads(recorded))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"run directory {past.directory}: its objective {recorded!r} is damaged: {error}"
+            ) from error
     if ":" not in recorded or "<" in recorded:
         raise UserError(
             f"run directory {past.directory}: its objective is {recorded!r}, of a notebook or a script, or of a "

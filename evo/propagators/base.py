@@ -5,14 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
+from evo.frames import blamed, definition_of, shortened
 from evo.population.population import Active, Individual
 from evo.space.space import Space
+
+_LONGEST_RESULT = 100  # Characters of what a propagator returned that a message shows.
+
+
+class PropagatorError(UserError):
+    """A propagator does not breed what a search needs."""
 
 
 class Propagator(ABC):
@@ -55,13 +62,24 @@ class Propagator(ABC):
 
         Raises:
             UserError: There are fewer or more.
+            PropagatorError: It is not one of evo's own, and fails, or does not return individuals.
         """
         if self.parents is not None and len(parents) != self.parents:
             raise UserError(
                 f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
-        return self.breed(parents, space, rng)
+        if type(self).__module__.startswith("evo.propagators."):
+            return self.breed(parents, space, rng)
+        with blamed(f"{type(self).__qualname__}.breed fails", PropagatorError, type(self).breed):
+            bred: Any = self.breed(parents, space, rng)
+        if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
+            place = definition_of(type(self).breed)
+            raise PropagatorError(
+                f"{type(self).__qualname__}.breed ({place}) returned {shortened(repr(bred), _LONGEST_RESULT)}: it must "
+                "return a list of individuals"
+            )
+        return bred
 
 
 @final

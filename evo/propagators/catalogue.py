@@ -13,6 +13,7 @@ from typing import Any, TypeGuard, cast
 import msgspec
 
 from evo.errors import UserError
+from evo.frames import told
 from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.propagators.mutation import InitUniform
@@ -72,7 +73,7 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
         one = make(1)
         is_selection = isinstance(one, Propagator) and one.parents is None and one.offspring in (None, 1)
     except Exception as error:
-        raise UserError(f"selection {name} cannot be made with count 1: {_text(error)}: {rule}") from error
+        raise UserError(f"selection {name} cannot be made with count 1: {told(error)}: {rule}") from error
     if not is_selection:
         raise UserError(f"selection {name} with count 1 is {_line(repr(one))}: {rule}")
     return make
@@ -125,11 +126,15 @@ def _call(
     fitted = {key: _fit(label, key, value, named.get(key), defaults) for key, value in arguments.items()}
     try:
         return make(**fitted)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"propagator {label}: {_line(error)}") from error
     except Exception as error:
+        if make.__module__.startswith(f"{_PACKAGE}."):
+            raise  # A bug: evo's own refuse arguments by a UserError.
+        if isinstance(error, ValueError):  # The class itself says what is wrong.
+            raise UserError(f"propagator {label}: {told(error, ValueError)}") from error
         raise UserError(
-            f"propagator {label} cannot be made of {_line(repr(fitted))}: {_text(error)}; {takes}"
+            f"propagator {label} cannot be made of {_line(repr(fitted))}: {told(error)}; {takes}"
         ) from error
 
 
@@ -148,7 +153,7 @@ def _fit(label: str, key: Any, value: Any, parameter: inspect.Parameter | None, 
     try:
         return msgspec.convert(fitted, parameter.annotation, dec_hook=partial(_nested, defaults))
     except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, ValueError):  # A nested propagator's, which says it all.
+        if isinstance(error.__cause__, UserError):  # A nested propagator's, which says it all.
             raise error.__cause__ from None
         if error.__cause__ is None:
             raise UserError(f"propagator {label}: {key} is {value!r}, but it takes {parameter}") from None
@@ -188,8 +193,8 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
         if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
             raise UserError(
                 f"{what} {path}: there is no module {place!r}, here or installed: install it, or start evo beside it"
-            ) from None
-        raise UserError(f"{what} {path}: {place} cannot be imported: {_text(error)}") from error
+            ) from error
+        raise UserError(f"{what} {path}: {place} cannot be imported: {told(error)}") from error
     choice = f"{place} has {', '.join(there) or 'no propagators'}"
     if found is None:
         elsewhere = "" if "." in path else "; one of your own is module.Class"
@@ -215,10 +220,6 @@ def _is_propagator_class(value: Any) -> TypeGuard[type[Propagator]]:
 def _meant(text: Any, among: Iterable[str]) -> str:
     similar = difflib.get_close_matches(text, list(among), n=1) if isinstance(text, str) else []
     return f"; did you mean {similar[0]}?" if similar else ""
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_line(error)}"
 
 
 def _line(text: object) -> str:

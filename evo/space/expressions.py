@@ -217,8 +217,8 @@ def _compiled(tree: ast.expr, known: Collection[str], depth: int) -> Compute:
     return make(tree, lambda part: _compiled(part, known, depth + 1))
 
 
-def _refusal(tree: ast.expr, more: str = "") -> ValueError:
-    return ValueError(f"{ast.unparse(tree)!r} cannot be in it{more}: {_ALLOWED}")
+def _refusal(tree: ast.expr, more: str = "") -> UserError:
+    return UserError(f"{ast.unparse(tree)!r} cannot be in it{more}: {_ALLOWED}")
 
 
 def _unknown(name: str, tree: ast.expr, known: Collection[str]) -> str:

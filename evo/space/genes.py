@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evo.errors import UserError
 from evo.space.limits import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
 from evo.space.values import Value, fresh, key
 
@@ -42,8 +43,8 @@ class Gene(ABC):
         """The gene of the cell-th value, for genes with finitely many."""
         return (cell + 0.5) / self.cells
 
-    def _refuse(self, value: Any) -> ValueError:
-        return ValueError(f"parameter {self.name!r} = {value!r} is not within its limits")
+    def _refuse(self, value: Any) -> UserError:
+        return UserError(f"parameter {self.name!r} = {value!r} is not within its limits")
 
 
 class _FloatGene(Gene):

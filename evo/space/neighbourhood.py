@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from evo.errors import UserError
 from evo.space.constraints import Constraint, Term
 from evo.space.genes import Gene
 from evo.space.ordering import put_in_order
@@ -125,7 +126,7 @@ class Neighbourhood:
             for name, value in put_in_order(point.values, pairs).items():
                 index = self._places[name]
                 genes[index] = self._space.genes[index].encode(value)
-        except (ValueError, TypeError):
+        except (UserError, TypeError):
             return point
         there = self.at(genes)
         return there if there.violation <= point.violation else point
@@ -182,7 +183,7 @@ class Neighbourhood:
         try:
             genes[one] = self._space.genes[one].encode(point.values[names[other]])
             genes[other] = self._space.genes[other].encode(point.values[names[one]])
-        except ValueError:
+        except UserError:
             return None  # A value of one is none of the other.
         return self.at(genes)
 

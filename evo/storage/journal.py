@@ -47,7 +47,7 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
     for number, line in enumerate(lines, start=1):
         try:
             yield decode(line)
-        except ValueError as error:
+        except UserError as error:
             raise UserError(
                 f"journal {file}, line {number} is damaged: {error}; "
                 f"evo repair {file.parent.parent} salvages what is sound"
@@ -86,7 +86,7 @@ class Journal:
         self._file = _open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             _lock(file, self._file)
-        except ValueError:
+        except UserError:
             os.close(self._file)
             raise
         # What was appended since the last fsync, and how much of it the operating system has taken.
@@ -123,7 +123,7 @@ class Journal:
         file = self._path.with_name(f"{rank}.jsonl")
         try:
             yield from read_journal(file, patient=True) if file.exists() else ()
-        except ValueError as error:
+        except UserError as error:
             raise StorageError(str(error)) from None
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class Journal:
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
         try:
             _lock(self._path, self._file)
-        except ValueError as error:
+        except UserError as error:
             raise StorageError(str(error)) from None
         self._end_last_line()
         self._written = 0
@@ -247,6 +247,6 @@ def is_whole(line: bytes) -> bool:
     # An object's closing brace is its last byte, so that no part of a record is itself a record.
     try:
         decode(line)
-    except ValueError:
+    except UserError:
         return False
     return True

@@ -133,7 +133,7 @@ def _sound(line: bytes, forms: Forms | None) -> AnyEvent | str:
         event = decode(line)
         if forms is not None and isinstance(event, Started):
             forms.fit(event.params)
-    except ValueError as error:
+    except UserError as error:
         return str(error)
     return event
 
@@ -155,7 +155,7 @@ def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
         if study is not None:
             return study_forms(study) or Forms(study_space(study)), ""
         problem = f"run directory {directory} has no study.json"
-    except ValueError as error:
+    except UserError as error:
         problem = f"study.json says nothing sound: {error}"
     return None, (
         f"{problem}; no journal says what is searched, so it cannot be made from them: begin a run with the same "

@@ -89,8 +89,8 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
         training = make_training(sections, config.limits, list(folders), aside)
         return Command(training or "digits", config, study)
-    except ValueError as error:
-        raise UserError(source + _one_line(error)) from None
+    except UserError as error:
+        raise UserError(source + _one_line(error)) from error
 
 
 def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
@@ -109,8 +109,8 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
                 group = "; a group that a LightningCLI of your own adds is a section, of trainer.callbacks for example"
                 raise UserError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
             options[name] = _convert(name, value, value)
-    except ValueError as error:
-        raise UserError(f"study file {file}: {error}") from None
+    except UserError as error:
+        raise UserError(f"study file {file}: {error}") from error
     return options, aside
 
 

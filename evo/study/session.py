@@ -14,6 +14,7 @@ from typing import Any, Literal
 from evo.engine.transport import Serial, Transport, together
 from evo.errors import SharedError, Stuck, UserError
 from evo.evaluation.child import refuse_in_child
+from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.problems.catalogue import PROBLEMS
@@ -27,7 +28,7 @@ from evo.storage.rundir import RunDirectory, Study, find_study
 from evo.study.arguments import parse_arguments
 from evo.study.config import Config, load_limits
 from evo.study.wiring import run_study
-from evo.texts import as_path, print_anything, readable
+from evo.texts import as_path, print_anything, readable, show_error
 
 COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
 """Exit statuses; 85 asks a batch script to requeue the job."""
@@ -125,11 +126,13 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     """
     print_anything()
     transport: Transport = Serial()
+    debug = "--debug" in arguments
     try:
         transport = connect() or transport
         _check_threads(transport)
         _say_ready(transport)
         job = together(transport, lambda: _read(arguments, program, transport))
+        debug = job.config.debug
         with _no_silent_exit():
             result = run_study(job.config, job.objective, transport, signals, job.limits)
         status = RUN_AGAIN if result.interrupted else COMPLETE
@@ -139,12 +142,14 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     except (SharedError, NoMPIError) as error:
         # Ranks that do not know each other all are the first.
         if transport.rank == 0 and (transport.size > 1 or speaks(os.environ)):
-            print(f"evo: error: {error}", file=sys.stderr, flush=True)
+            show_error(error, debug)
         status = MISTAKEN
     except Stuck as error:
         if transport.size > 1:
-            raise  # Ends all ranks.
-        print(f"evo: error: {error}", file=sys.stderr, flush=True)
+            if debug:
+                print(whole_traceback(error), file=sys.stderr)
+            raise  # Ends all ranks, after its message.
+        show_error(error, debug)
         status = error.status
     transport.close()
     return status
@@ -229,7 +234,7 @@ def _goes_on(job: _Job, run_dir: str, instead_of: str) -> bool:
             seed=config.seed or 0,
         )
         return find_study(earlier, asked, config.seed, config.change_limits) is not None
-    except ValueError:
+    except UserError:
         return False
 
 

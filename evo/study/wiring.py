@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from evo.engine.breeding import PropagatorError
 from evo.engine.exchange import Exchange
 from evo.engine.loop import search
 from evo.engine.starting import make_start_points
@@ -37,7 +36,7 @@ from evo.objective.references import Named
 from evo.objective.training import Training
 from evo.population.events import AnyEvent, encode
 from evo.population.population import Population
-from evo.propagators import Propagator
+from evo.propagators.base import Propagator, PropagatorError
 from evo.pruning import Rungs
 from evo.report.records import Result
 from evo.report.screen import Screen
@@ -166,7 +165,7 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
     for event in directory.events():
         try:
             population.apply(event)
-        except ValueError as error:
+        except UserError as error:
             raise UserError(
                 f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
                 f"evo repair {directory} salvages the rest"

@@ -125,10 +125,10 @@ def connect(
         transport = _join(comm, is_given_up, wait) if comm is not None or is_launched(os.environ) else None
     except ImportError as error:
         if comm is not None:
-            raise CommunicatorError(_not_a_communicator(comm)) from None
+            raise CommunicatorError(_not_a_communicator(comm)) from error
         raise NoMPIError(
             f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
-        ) from None
+        ) from error
     if transport and _parent_name() in _LAUNCHERS:
         # Or a rank in the middle of a long loss would go on after the others, and write where the next session does.
         end_with_parent()
@@ -163,8 +163,8 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
 def _waiting_time() -> float:
     try:
         return waiting_time(os.environ)
-    except ValueError as error:
-        raise NoMPIError(str(error)) from None
+    except UserError as error:
+        raise NoMPIError(str(error)) from error
 
 
 def _meet(comm: MPI.Intracomm | None, is_given_up: Callable[[], bool], wait: float) -> MPI.Intracomm:
