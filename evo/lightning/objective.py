@@ -22,8 +22,8 @@ from evo.lightning.checking import check_training
 from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
-from evo.lightning.group import meeting_file, process_group
-from evo.lightning.hparams import row_logger
+from evo.lightning.group import Group, meeting_file, process_group
+from evo.lightning.hparams import RowLogger, row_logger
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
@@ -161,22 +161,9 @@ class LightningObjective:
             row_logger(trial, params, writes=logs) as logger,
             process_group(trial) as group,
         ):
+            report = TrialReport(trial, params, self.monitor, self.mode, group)
             try:
-                module, data = self._build(shares, trial)
-                group.wait()
-                report = TrialReport(trial, params, self.monitor, self.mode, group)
-                weights = BestWeights(trial.folder, report)
-                # The state first: it has the best weights saved before another callback changes them.
-                own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
-                self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
-                seat = Seat(trial.folder, trial.rank, trial.size)
-                trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
-                check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
-                trial.times = profiler.seconds
-                last = state if state.exists() else None
-                with profiler.ended():
-                    # The file is this individual's own: it may hold more than weights.
-                    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
+                trainer = self._fit(shares, trial, report, group, logger)
             except BaseException:
                 self._kept.drop()  # It may be half set up.
                 raise
@@ -186,6 +173,24 @@ class LightningObjective:
                 logger.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
+
+    def _fit(self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger) -> L.Trainer:
+        """Train, from the beginning or from the state that an earlier attempt has saved."""
+        module, data = self._build(shares, trial)
+        group.wait()
+        weights = BestWeights(trial.folder, report)
+        # The state first: it has the best weights saved before another callback changes them.
+        own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
+        self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
+        seat = Seat(trial.folder, trial.rank, trial.size)
+        trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
+        check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
+        trial.times = profiler.seconds
+        state = trial.folder / STATE
+        with profiler.ended():
+            # The file is this individual's own: it may hold more than weights.
+            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
+        return trainer
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Evaluates the best weights of a finished training on the test set.
