@@ -38,7 +38,7 @@ class Archipelago:
 
     Example:
         >>> archipelago = Archipelago(((0, 1, 2), (3, 4)))
-        >>> archipelago.island_of(3), archipelago.heir(4, dead={4}), archipelago.heir(4, dead={3, 4})
+        >>> archipelago.island_of(3), archipelago.successor(4, dead={4}), archipelago.successor(4, dead={3, 4})
         (1, 3, 0)
     """
 
@@ -64,7 +64,7 @@ class Archipelago:
         assert 0 <= worker < self.workers, f"there is no worker {worker}"
         return self._homes[worker]
 
-    def heir(self, worker: int, dead: Collection[int]) -> int | None:
+    def successor(self, worker: int, dead: Collection[int]) -> int | None:
         """Who takes over what a dead worker leaves behind.
 
         Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.base import Propagator
 from evo.space.space import Genome, Space
 
@@ -76,7 +76,10 @@ class CrossoverMultiple(Propagator):
         genomes = np.stack([parent.genome for parent in parents])
         chosen = rng.integers(len(parents), size=len(space))
         genome = genomes[chosen, np.arange(len(space))]
-        return [Individual(genome=_inherit(genome, *genomes), strategy=parents[0].strategy)]
+        contributors = [parents[index] for index in sorted(set(chosen.tolist()))]
+        return [
+            Individual(genome=_inherit(genome, *genomes), strategy=parents[0].strategy, parents=ancestors(contributors))
+        ]
 
 
 @final

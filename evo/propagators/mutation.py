@@ -10,7 +10,7 @@ import numpy as np
 
 from evo.checks import check_count
 from evo.errors import UserError
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual
 from evo.propagators.base import Propagator
 from evo.propagators.selection import choose
 from evo.space.space import Space
@@ -104,11 +104,15 @@ class InitUniform(Propagator):
     """A new individual, uniform over the space, whatever the parents."""
 
     @property
+    def bred_by(self) -> str:
+        return "random"
+
+    @property
     def offspring(self) -> int | None:
         return 1
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
-        return [Individual(genome=space.sample(rng))]
+        return [Individual(genome=space.sample(rng), parents=(), bred_by=self.bred_by)]
 
 
 def _redrawn(parent: Individual, points: int, space: Space, rng: np.random.Generator) -> Individual:

@@ -12,7 +12,7 @@ import numpy as np
 from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual
 from evo.propagators.base import Propagator
 from evo.space.space import Space
 
@@ -22,13 +22,17 @@ class _Selection(Propagator):
     """Selects `count` individuals, or all when there are fewer.
 
     Args:
-        count: How many.
+        count: How many individuals are selected.
     """
 
     count: int
 
     def __post_init__(self) -> None:
         check_count("count", self.count)
+
+    @property
+    def bred_by(self) -> str:
+        return ""
 
     @property
     def offspring(self) -> int | None:

@@ -96,7 +96,7 @@ class Screen:
             write(f"resumed: {population.started} individuals are known{again}")
         total = budget.evaluations
         if budget.generations is not None:
-            missing = (max(0, budget.generations - population.next_generation(rank)) for rank in range(workers))
+            missing = (max(0, budget.generations - population.next_generation(worker)) for worker in range(workers))
             total = min(total or sys.maxsize, population.started + sum(missing))
         tally = Tally(population)
         return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)
