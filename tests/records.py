@@ -10,8 +10,8 @@ import numpy as np
 from evo.engine.budget import Budget
 from evo.engine.settings import Settings
 from evo.engine.worker import Worker
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
 from evo.population.individual import Known
 from evo.population.outcome import Outcome

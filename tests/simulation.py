@@ -16,8 +16,8 @@ from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.worker import Worker
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago
 from evo.population.events import AnyEvent, Done, Finished, Identity, Started, decode
 from evo.population.outcome import Outcome
 from evo.propagators import InitUniform, Propagator

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evo.islands.topology
-from evo.islands.topology import TOPOLOGIES, Archipelago, Topology, make_archipelago, make_topology, topology_text
+from evo.islands.archipelago import Archipelago, make_archipelago
+from evo.islands.topology import TOPOLOGIES, Topology, make_topology, topology_text
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 NAMES = st.sampled_from(TOPOLOGIES)

@@ -12,8 +12,9 @@ from records import NOW, ask, evaluate, finished, make_worker, pollinated, repla
 
 from evo.engine.budget import Budget
 from evo.engine.worker import Worker
+from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.population.events import (
     AnyEvent,
     Died,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 
-from evo.islands.topology import Archipelago
+from evo.islands.archipelago import Archipelago
 from evo.population.events import AnyEvent, Finished, Identity, Started
 from evo.population.individual import Known
 from evo.population.population import Population

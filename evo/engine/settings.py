@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evo.engine.budget import Budget
+from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago
 from evo.space.values import Params
 
 

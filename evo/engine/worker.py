@@ -13,8 +13,8 @@ from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
 from evo.engine.settings import Settings
 from evo.engine.stopping import Stopping
+from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
-from evo.islands.topology import make_archipelago
 from evo.population.events import (
     AnyEvent,
     Died,

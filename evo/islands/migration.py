@@ -10,7 +10,8 @@ import numpy as np
 
 from evo.checks import check_probability
 from evo.errors import UserError
-from evo.islands.topology import Archipelago, Topology
+from evo.islands.archipelago import Archipelago
+from evo.islands.topology import Topology
 from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
 from evo.population.individual import Known
 from evo.population.population import Population, Ranked

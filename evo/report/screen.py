@@ -11,8 +11,9 @@ from rich import filesize
 from rich.console import Console
 
 from evo.engine.budget import Budget
+from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, topology_text
+from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from evo.errors import UserError
-from evo.space.expressions import UNCOMPUTABLE, Expression, Values, name_of, read_expression, reference
+from evo.space.expressions import Expression, read_expression
+from evo.space.syntax import UNCOMPUTABLE, Values, name_of, reference
 
 Interval: TypeAlias = tuple[float, float]
 Named: TypeAlias = tuple[str | None, str | None]

@@ -14,8 +14,9 @@ from evo.engine.breeding import breed_one
 from evo.engine.budget import Budget
 from evo.engine.starting import make_start_points
 from evo.errors import UserError
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.objective.definition import carried_by, describe_constraints
 from evo.objective.objective import describe
 from evo.objective.references import Named
