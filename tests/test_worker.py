@@ -541,3 +541,13 @@ def test_what_the_dead_had_is_left_for_a_later_session_when_the_search_stops() -
     assert ask(worker) is None
     assert str(worker.stop_reason) == "SIGTERM"
     assert [one.identity for one in worker.population.running] == [(1, 0)]
+
+
+def test_a_worker_whose_folder_cannot_be_written_stops_for_that() -> None:
+    worker = make_worker(SPACE, GENETIC)
+    first = ask(worker)
+    assert first is not None
+    worker.tell(first.individual, Outcome(status="interrupted", error="OSError: no space left"), NOW)
+    assert ask(worker) is None
+    assert worker.stop_reason == StopReason(StopKind.STORAGE, "OSError: no space left")
+    assert worker.stop_reason.is_before_the_end

@@ -75,9 +75,11 @@ def ancestors(individuals: Sequence[Individual]) -> tuple[Identity, ...] | None:
         >>> ancestors([known, bred])
         ((0, 3), (0, 1))
     """
+    if len(individuals) == 1 and type(individuals[0]) is Individual:
+        return individuals[0].parents
     found: dict[Identity, None] = {}
     for individual in individuals:
-        if isinstance(individual, Known):
+        if type(individual) is Known:
             found[individual.identity] = None
         elif (parents := getattr(individual, "parents", None)) is not None:
             found.update(dict.fromkeys(parents))

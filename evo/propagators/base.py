@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import msgspec
 import numpy as np
@@ -37,6 +37,9 @@ class Propagator(ABC):
         ...         return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
         >>> propagator = Compose([SelectMin(3), Average()])
     """
+
+    # Whether what it returns is nothing new, or says whom it was bred from. Nobody else needs to set this.
+    _says_parents: ClassVar[bool] = False
 
     @property
     def bred_by(self) -> str:
@@ -76,21 +79,21 @@ class Propagator(ABC):
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
         bred = self.breed(parents, space, rng)
-        were_selected = len(parents) <= _FEW and not isinstance(parents, SortedKeyList)
-        return _with_parents(bred, parents) if were_selected or self.parents is not None else bred
+        return bred if self._says_parents else self._with_parents(bred, parents)
 
-
-def _with_parents(bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
-    """The same individuals; those that do not say whom they were bred from come from all that were given."""
-    if not isinstance(bred, list | tuple) or all(getattr(each, "parents", ()) is not None for each in bred):
-        return bred
-    parents = ancestors(given)
-    return [
-        msgspec.structs.replace(each, parents=parents)
-        if isinstance(each, Individual) and each.parents is None
-        else each
-        for each in bred
-    ]
+    def _with_parents(self, bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
+        """The same individuals; new ones that do not say whom they were bred from come from all that were given."""
+        were_selected = len(given) <= _FEW and not isinstance(given, SortedKeyList)
+        # What a user's propagator returns may be anything.
+        if not isinstance(bred, list | tuple) or not (were_selected or self.parents is not None):
+            return bred
+        parents = ancestors(given)
+        return [
+            msgspec.structs.replace(each, parents=parents)
+            if type(each) is Individual and each.parents is None
+            else each
+            for each in bred
+        ]
 
 
 @final
@@ -106,8 +109,10 @@ class Compose(Propagator):
         UserError: None is given, or one returns another number than the next one takes.
     """
 
+    _says_parents: ClassVar[bool] = True  # What its parts return does.
+
     propagators: Sequence[Propagator]
-    label: str = field(default="", repr=False, kw_only=True)
+    label: str = field(default="", repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.propagators:
@@ -147,6 +152,8 @@ class Conditional(Propagator):
         otherwise: For the smaller one.
     """
 
+    _says_parents: ClassVar[bool] = True
+
     population: int
     then: Propagator
     otherwise: Propagator
@@ -171,6 +178,8 @@ class Stochastic(Propagator):
         propagator: What may be applied.
         probability: In [0, 1].
     """
+
+    _says_parents: ClassVar[bool] = True
 
     propagator: Propagator
     probability: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from evo.space.space import Genome, Space
 
 class _Crossover(Propagator):
     """One individual from two."""
+
+    _says_parents: ClassVar[bool] = True
 
     @property
     def parents(self) -> int | None:
@@ -55,6 +57,8 @@ class CrossoverMultiple(Propagator):
     Args:
         count: How many parents it takes; None: as many as it is given.
     """
+
+    _says_parents: ClassVar[bool] = True
 
     count: int | None = None
 
@@ -110,7 +114,8 @@ class CrossoverSigmoid(_Crossover):
 
 def _mixed(first: Individual, second: Individual, contribution: float, rng: np.random.Generator) -> Individual:
     genome = np.where(rng.random(len(first.genome)) < contribution, first.genome, second.genome)
-    return Individual(genome=_inherit(genome, first.genome, second.genome), strategy=first.strategy)
+    genome = _inherit(genome, first.genome, second.genome)
+    return Individual(genome=genome, strategy=first.strategy, parents=ancestors([first, second]))
 
 
 def _inherit(genome: Genome, *parents: Genome) -> Genome:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from evo.checks import check_count
 from evo.errors import UserError
-from evo.population.individual import Active, Individual
+from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.base import Propagator
 from evo.propagators.selection import choose
 from evo.space.space import Space
@@ -18,6 +18,8 @@ from evo.space.space import Space
 
 class _Mutation(Propagator):
     """One individual from one."""
+
+    _says_parents: ClassVar[bool] = True
 
     @property
     def parents(self) -> int | None:
@@ -95,13 +97,15 @@ class IntervalMutationNormal(_Mutation):
         for index in _some(candidates, self.points, rng):
             sigma = max(self.sigma, 1 / space.cells[index])
             genome[index] = min(max(genome[index] + sigma * rng.standard_normal(), 0.0), 1.0)
-        return [Individual(genome=genome, strategy=parents[0].strategy)]
+        return [Individual(genome=genome, strategy=parents[0].strategy, parents=ancestors(parents))]
 
 
 @final
 @dataclass(frozen=True)
 class InitUniform(Propagator):
     """A new individual, uniform over the space, whatever the parents."""
+
+    _says_parents: ClassVar[bool] = True
 
     @property
     def bred_by(self) -> str:
@@ -119,7 +123,7 @@ def _redrawn(parent: Individual, points: int, space: Space, rng: np.random.Gener
     genome = parent.genome.copy()
     for index in _some((~np.isnan(genome)).nonzero()[0], points, rng):
         genome[index] = space.sample_gene(index, rng, genome)
-    return Individual(genome=genome, strategy=parent.strategy)
+    return Individual(genome=genome, strategy=parent.strategy, parents=ancestors([parent]))
 
 
 def _some(

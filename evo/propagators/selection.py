@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from sortedcontainers import SortedKeyList
@@ -24,6 +24,8 @@ class _Selection(Propagator):
     Args:
         count: How many individuals are selected.
     """
+
+    _says_parents: ClassVar[bool] = True
 
     count: int
 
