@@ -97,7 +97,7 @@ class Breeder:
     Args:
         propagator: Breeds individuals from the active population.
         population: What this worker knows.
-        settings: Of this worker.
+        settings: What does not change while this worker searches.
     """
 
     def __init__(self, propagator: Propagator, population: Population, settings: Settings) -> None:

@@ -65,7 +65,7 @@ def neighbours(worker: int, workers: int, dead: frozenset[int], fan_out: int | N
 
     Args:
         worker: The one that sends.
-        workers: How many there are.
+        workers: How many workers there are.
         dead: Those that have died.
         fan_out: None: all others. Else the workers form a tree in which each has at most so many below it.
 

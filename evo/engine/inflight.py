@@ -20,7 +20,7 @@ class InFlight:
     Args:
         population: What is known.
         worker: This worker's number.
-        archipelago: Of all workers.
+        archipelago: Which workers live on which island.
     """
 
     def __init__(self, population: Population, worker: int, archipelago: Archipelago) -> None:

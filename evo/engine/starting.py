@@ -21,7 +21,7 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
     Args:
         space: What is searched.
         given: By the user, in this order; what a point lacks has its default, or is drawn.
-        seed: Of the study, not negative.
+        seed: The study's seed, not negative.
 
     Returns:
         First the defaults, if each parameter that exists then has one.

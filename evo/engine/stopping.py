@@ -18,9 +18,9 @@ class Stopping:
     """One worker's reasons to stop: the budget, the time, a request, or that there is nothing left to try.
 
     Args:
-        budget: Of the search.
-        workers: How many take part.
-        breeder: Of this worker, with what it knows of all.
+        budget: The limits of the search.
+        workers: How many workers take part.
+        breeder: This worker's breeder, with what it knows of all.
         in_flight: What this worker has to take up again.
     """
 

@@ -138,7 +138,7 @@ class Worker:
 
         Args:
             identity: The individual's.
-            outcome: How it ended.
+            outcome: How its evaluation ended.
             now: Seconds since the epoch.
 
         Returns:
@@ -212,7 +212,7 @@ class Worker:
 
         Args:
             worker: The one that died.
-            dead: All that have died.
+            dead: All workers that have died.
         """
         return self._archipelago.successor(worker, dead) == self.settings.worker
 
@@ -222,7 +222,7 @@ class Worker:
         What they were evaluating is taken up again by their successors, so nobody is done any more.
 
         Args:
-            dead: All that have died.
+            dead: All workers that have died.
             now: Seconds since the epoch.
 
         Returns:

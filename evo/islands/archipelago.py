@@ -15,7 +15,7 @@ from evo.errors import UserError
 class Archipelago:
     """Which workers live on which island; made by `make_archipelago`.
 
-    All answers are functions of the arguments alone, so that ranks that know the same agree without a word.
+    All answers are functions of the arguments alone, so that workers that know the same agree without a word.
 
     Args:
         members: The workers of each island. Workers are numbered from 0, and islands are contiguous runs of them.
@@ -52,7 +52,7 @@ class Archipelago:
         """Who takes over what a dead worker leaves behind.
 
         Args:
-            worker: Who died, whether `dead` has it yet or not.
+            worker: The worker that died, whether `dead` has it yet or not.
             dead: All workers that died.
 
         Returns:
@@ -68,8 +68,8 @@ class Archipelago:
         """The one worker of an island that decides on an individual there.
 
         Args:
-            identity: The individual's: rank and generation of its birth, wherever that was.
-            island: Where the individual is.
+            identity: The individual's: worker and generation of its birth, wherever that was.
+            island: The island on which the individual is.
             dead: All workers that died.
 
         Returns:
@@ -90,7 +90,7 @@ def make_archipelago(workers: int, islands: int = 1, sizes: Sequence[int] | None
     """Distribute the workers among islands.
 
     Args:
-        workers: How many there are.
+        workers: How many workers there are.
         islands: How many islands of equal size; the first ones are larger by one where that does not come out even.
             1 says nothing when there are sizes.
         sizes: How many workers each island has instead; users know it as island_sizes.

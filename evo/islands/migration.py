@@ -26,7 +26,7 @@ class Migration:
     Args:
         mode: "move": an individual leaves its island; "copy" (pollination): a copy travels, and the island that it
             comes to retires one of its own.
-        probability: That an island sends individuals, for each generation of all its workers together.
+        probability: The probability that an island sends individuals, for each generation of all its workers together.
         topology: How many individuals go from each island to each other.
         emigration: Selects, of the individuals that a worker may send, so many.
         immigration: Selects which of its own an island retires for a copy.
@@ -54,7 +54,7 @@ class Migrator:
 
     Args:
         migration: The rules.
-        archipelago: Who lives where.
+        archipelago: Which workers live on which island.
         population: What this worker knows.
         worker: The number of this worker.
         seed: The study's seed.

@@ -39,10 +39,10 @@ def make_topology(
             others), ring (each to the next), torus (each to its four neighbours on the most square grid, which come
             round at its edges), star (island 0 to all others, these only to it), random (each to `degree` others,
             such that every island can be reached from every other one).
-        islands: How many there are.
+        islands: How many islands there are.
         migrants: How many individuals go along each edge of a named topology.
         degree: To how many others an island sends in a random topology, from 1 to islands - 1.
-        seed: Of a random topology, not negative; the same seed gives the same topology on every rank.
+        seed: Of a random topology, not negative; the same seed gives every worker the same topology.
 
     Returns:
         The matrix; all zero on its diagonal, and for one island.

@@ -1,4 +1,4 @@
-"""What happened, as events; the individuals that a rank knows of."""
+"""What happened, as events; the individuals that a worker knows of."""
 
 from evo.population.individual import Active, Individual, Known
 from evo.population.population import Population

@@ -58,7 +58,7 @@ class Started(Event, frozen=True, kw_only=True):
 
     Args:
         individual: Its identity.
-        island: Where it belongs.
+        island: The island to which it belongs.
         params: The active parameters, exactly as the objective gets them.
         rank: The worker that evaluates it; None: the one of its birth.
         strategy: What makes its offspring evolve, for algorithms that have such parameters.
@@ -123,8 +123,8 @@ class Finished(Event, frozen=True, kw_only=True):
         loss: Finite; absent unless completed or pruned.
         seconds: Time the evaluation took.
         rank: The worker that evaluated it.
-        host: Where.
-        device: On what.
+        host: Name of the machine on which it was evaluated.
+        device: What it was evaluated on, for example "cuda:0".
         metrics: JSON scalars that the objective recorded beside the loss.
         times: Seconds by activity, parts of `seconds`, as far as the objective measured them.
         error: Why it failed, or is infeasible, in one line.

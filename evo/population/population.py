@@ -1,4 +1,4 @@
-"""The replica that every rank keeps of a study's individuals.
+"""The replica that every worker keeps of a study's individuals.
 
 A replica is the set of the events applied to it: applying one twice, or in another order, gives the same population.
 """
@@ -38,7 +38,7 @@ Ranked: TypeAlias = Sequence[Known]
 
 
 class Population:
-    """What one rank knows of a study: every individual, and on which islands it breeds.
+    """What one worker knows of a study: every individual, and on which islands it breeds.
 
     Adding costs O(log n), whatever the history.
 

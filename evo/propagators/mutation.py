@@ -36,7 +36,7 @@ class PointMutation(_Mutation):
     """Draw some active genes anew, uniformly over their range.
 
     Args:
-        points: How many genes; all when fewer are active.
+        points: How many genes are changed; all when fewer are active.
     """
 
     points: int = 1
@@ -80,7 +80,7 @@ class IntervalMutationNormal(_Mutation):
     Args:
         sigma: Standard deviation as a share of the range (of the logarithm's on a log scale), above 0. On a grid
             it is at least one grid step, since a smaller one would hardly ever change the value.
-        points: How many genes; all when fewer are active and ordered.
+        points: How many genes are changed; all when fewer are active and ordered.
     """
 
     sigma: float = 0.05

@@ -49,7 +49,7 @@ class SelectMin(_Selection):
     """The individuals with the lowest losses.
 
     Args:
-        count: How many; all when there are fewer.
+        count: How many individuals are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -61,7 +61,7 @@ class SelectMax(_Selection):
     """The individuals with the highest losses.
 
     Args:
-        count: How many; all when there are fewer.
+        count: How many individuals are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -73,7 +73,7 @@ class SelectUniform(_Selection):
     """Individuals at random, each at most once, in random order.
 
     Args:
-        count: How many; all when there are fewer.
+        count: How many individuals are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:

@@ -174,7 +174,7 @@ class Allowed:
 
         Args:
             decode: From a gene to a value, which grows with it.
-            values: Of the other parameters that exist; one that does not sets no bound.
+            values: The values of the other parameters that exist; one that does not exist sets no bound.
         """
         low, high = _bound(self.low, values), _bound(self.high, values)
         begin, end = 0.0, 1.0
@@ -193,7 +193,7 @@ def make_allowed(name: str, bounds: Named, known: Mapping[str, Any]) -> Allowed:
     """What the bounds of a parameter allow, which `widest_ranges` has checked.
 
     Args:
-        name: Of the parameter.
+        name: The name of the parameter.
         bounds: Its bounds as expressions.
         known: All parameters.
     """

@@ -15,7 +15,7 @@ class Enumeration:
     """The points of a space, whatever its constraints.
 
     Args:
-        genes: Of all parameters.
+        genes: The genes of all parameters.
         order: Their indices, such that each follows those that it depends on; see `parents_first`.
     """
 

@@ -22,7 +22,7 @@ class Levelling:
     """Moves of one gene that level the two sides of a term.
 
     Args:
-        points: Of the space.
+        points: The points of the space.
     """
 
     def __init__(self, points: Points) -> None:
@@ -34,7 +34,7 @@ class Levelling:
         Args:
             point: Violates the term.
             term: Part of a constraint; it names the gene's parameter.
-            index: Of the gene.
+            index: The index of the gene.
             rng: The only source of randomness.
         """
         gene = self._points.space.genes[index]

@@ -24,7 +24,7 @@ class Neighbourhood:
     """Moves from point to point.
 
     Args:
-        points: Of the space.
+        points: The points of the space.
     """
 
     def __init__(self, points: Points) -> None:

@@ -42,7 +42,7 @@ class Point:
     Args:
         genes: All of them, those of inactive parameters as well.
         values: The active parameters.
-        constraints: That it is measured by.
+        constraints: The constraints by which it is measured.
     """
 
     genes: list[float]

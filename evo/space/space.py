@@ -94,7 +94,7 @@ class Space:
         With constraints it fulfils them, unless no such point was found.
 
         Args:
-            rng: Where the randomness comes from.
+            rng: The only source of randomness.
 
         Returns:
             Shape (genes,).
@@ -120,7 +120,7 @@ class Space:
         One for each parameter, as `genes`.
 
         Args:
-            rng: Where the randomness comes from.
+            rng: The only source of randomness.
         """
         if not self._allowed:
             return [0.0 if gene.is_constant else gene.sample(rng) for gene in self._genes]

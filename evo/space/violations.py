@@ -28,8 +28,8 @@ class Term:
     Args:
         names: The parameters that it names; empty: any may matter.
         measure: By how much values violate it: 0 exactly where it holds.
-        side: Of an equality of numbers, left minus right: its sign changes where they are equal. Else None.
-        order: Of two parameters that are compared, the one that must not be above the other, and that. Else None.
+        side: For an equality of numbers, left minus right: its sign changes where they are equal. None for others.
+        order: For a comparison of two parameters, the one that must not be above the other, and that. None for others.
     """
 
     names: tuple[str, ...]
