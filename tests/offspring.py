@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual, Known
 from evo.propagators import Propagator
 from evo.space.limits import Choice, Float, Int
 from evo.space.space import Space
@@ -37,9 +37,9 @@ FLOATS = Space({f"x{i}": (0.0, 1.0) for i in range(40)})
 CATEGORIES = Space({f"c{i}": Choice([f"v{j}" for j in range(100)]) for i in range(12)})
 
 
-def one_value(space: Space, value: float, loss: float | None = None, **strategy: Any) -> Individual:
+def one_value(space: Space, value: float, loss: float | None = None, **strategy: Any) -> Known:
     """An individual all of whose genes are the same."""
-    return Individual(genome=np.full(len(space), value), identity=(0, 0), loss=loss, strategy=strategy)
+    return Known(genome=np.full(len(space), value), identity=(0, 0), loss=loss, strategy=strategy)
 
 
 def offspring_of(propagator: Propagator, parents: Active, space: Space, count: int, seed: int = 1) -> list[Individual]:

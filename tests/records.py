@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from evo.engine.budget import Budget
-from evo.engine.worker import Settings, Worker
+from evo.engine.settings import Settings
+from evo.engine.worker import Worker
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
+from evo.population.individual import Known
 from evo.population.outcome import Outcome
-from evo.population.population import Individual, Population
+from evo.population.population import Population
 from evo.propagators import Propagator
 from evo.space.space import Space
 
@@ -69,10 +71,10 @@ def random_population(space: Space, size: int, seed: int = 0) -> Population:
     return evaluated(space, [(space.complete(space.sample(rng), rng), float(rng.random())) for _ in range(size)])
 
 
-def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Individual:
+def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Known:
     """One to breed from."""
     status: Any = "running" if loss is None else "completed"
-    return Individual(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
+    return Known(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
 
 
 def make_worker(
@@ -89,8 +91,8 @@ def make_worker(
 ) -> Worker:
     """A worker that knows nothing yet, or what it is given."""
     settings = Settings(
-        rank=rank,
-        ranks=ranks,
+        worker=rank,
+        workers=ranks,
         seed=seed,
         budget=budget or Budget(),
         allow_duplicates=allow_duplicates,

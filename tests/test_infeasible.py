@@ -19,8 +19,8 @@ from evo.evaluation import ProcessEvaluator
 from evo.evaluation.inline import RunningTrial, evaluate
 from evo.evaluation.team import TeamEvaluator
 from evo.objective.objective import Infeasible, prepare
+from evo.population.individual import precedence
 from evo.population.outcome import Outcome
-from evo.population.population import precedence
 from evo.report.tables import nothing_found_text
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory
@@ -142,7 +142,7 @@ def test_it_has_no_share_in_giving_up() -> None:
     assert not budget.too_many_failed(replayed(SPACE, [*events, *refused, *failed]))  # Of 20 at least.
     known = replayed(SPACE, [*events, *refused, *failed, finished((0, 59), 1.0)])
     assert budget.too_many_failed(known)
-    assert budget.why_stop_now(known, 0.0) == "19 of 60 evaluations failed, and 40 were infeasible"
+    assert str(budget.why_stop_now(known, 0.0)) == "19 of 60 evaluations failed, and 40 were infeasible"
     assert not budget.too_many_failed(evaluated(SPACE, [({"x": 0.1}, 1.0)]))
 
 

@@ -14,7 +14,7 @@ from records import ask, evaluate, evaluated, make_worker, random_population
 
 import evo.propagators
 from evo.engine.breeding import PropagatorError
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual, Known
 from evo.propagators import (
     Compose,
     Conditional,
@@ -86,7 +86,7 @@ class TestEveryPropagator:
     def test_never_writes_what_it_was_given(self, name: str, kind: str) -> None:
         space = SPACES[kind]
         parents = [
-            Individual(genome=parent.genome.copy(), identity=parent.identity, loss=parent.loss, strategy={"f": 0.5})
+            Known(genome=parent.genome.copy(), identity=parent.identity, loss=parent.loss, strategy={"f": 0.5})
             for parent in random_population(space, 12).active
         ]
         before = [(parent.genome.tobytes(), dict(parent.strategy)) for parent in parents]
@@ -96,7 +96,7 @@ class TestEveryPropagator:
     def test_puts_hardly_any_mass_on_bounds_and_none_between_categories(self, name: str, kind: str) -> None:
         space, rng = SPACES[kind], np.random.default_rng(0)
         middle = np.where(np.isinf(space.cells), 0.5, space.sample(rng))
-        parents = [Individual(genome=middle, identity=(0, place), loss=float(place)) for place in range(12)]
+        parents = [Known(genome=middle, identity=(0, place), loss=float(place)) for place in range(12)]
         genomes = np.stack([child.genome for child in offspring_of(CONTRACT[name], parents, space, 400)])
         # A gene that is drawn anew and then moved may be clipped.
         assert np.isin(genomes[:, np.isinf(space.cells)], [0.0, 1.0]).any(axis=1).mean() < 0.05

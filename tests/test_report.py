@@ -22,8 +22,9 @@ from records import replayed
 from rich.console import Console
 
 from evo.engine.budget import Budget
+from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.population.events import (
     AnyEvent,
     Died,

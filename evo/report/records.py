@@ -14,7 +14,7 @@ import msgspec
 
 from evo.errors import Shared
 from evo.population.events import AnyEvent, Finished, Identity, Started
-from evo.population.population import precedence
+from evo.population.individual import precedence
 from evo.report.times import gather_times
 from evo.space.growth import Fitted, Forms
 from evo.space.values import Params

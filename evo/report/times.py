@@ -39,7 +39,7 @@ def gather_times(events: Iterable[AnyEvent]) -> Mapping[str, float]:
         for activity, spent in end.times.items():
             seconds[activity] += spent
         seconds["other" if end.times else "evaluation"] += max(0.0, end.seconds - sum(end.times.values()))
-    for last in _last_words(joined.values(), done.values()):
+    for last in _last_done(joined.values(), done.values()):
         latest = max(word.time for word in last)
         for word in last:
             for activity, spent in word.times.items():
@@ -49,8 +49,8 @@ def gather_times(events: Iterable[AnyEvent]) -> Mapping[str, float]:
     return {name: seconds[name] for name in ordered if seconds[name] > 0}
 
 
-def _last_words(joined: Iterable[Joined], done: Iterable[Done]) -> list[list[Done]]:
-    """The last words of all workers, by session; after a death, a worker has several, of which the latest counts."""
+def _last_done(joined: Iterable[Joined], done: Iterable[Done]) -> list[list[Done]]:
+    """The last records of all workers, by session; after a death, a worker has several, of which the latest counts."""
     sessions: list[dict[int, Done]] = []
     members: set[int] = set()
     ranks = 0

@@ -81,11 +81,11 @@ class Weights:
 
     def _running(self) -> set[Identity]:
         """Those that are evaluated, or will be again."""
-        return {one.identity for one in self._population.running if one.identity is not None}
+        return {one.identity for one in self._population.running}
 
     def _best(self) -> set[Identity]:
         ranking = itertools.islice(self._population.ranking, self._keep)
-        return {individual.identity for individual in ranking if individual.identity is not None}
+        return {individual.identity for individual in ranking}
 
 
 def delete_state(folder: Path) -> None:

@@ -114,13 +114,13 @@ class Journal:
         for line in content[self._begin :].splitlines():
             yield decode(line)
 
-    def left_by(self, rank: int) -> Iterator[AnyEvent]:
-        """What a rank that died had written, in all sessions.
+    def left_by(self, worker: int) -> Iterator[AnyEvent]:
+        """What a worker that died had written, in all sessions.
 
         Raises:
             StorageError: It is damaged, or cannot be read.
         """
-        file = self._path.with_name(f"{rank}.jsonl")
+        file = self._path.with_name(f"{worker}.jsonl")
         try:
             yield from read_journal(file, patient=True) if file.exists() else ()
         except ValueError as error:
@@ -208,7 +208,7 @@ class Memory:
         # What was published again after a death is known several times, and would be again after the next.
         return iter({encode(event): event for event in self._events}.values())
 
-    def left_by(self, rank: int) -> Iterator[AnyEvent]:
+    def left_by(self, worker: int) -> Iterator[AnyEvent]:
         """Nothing: there is no file."""
         return iter(())
 

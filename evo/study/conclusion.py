@@ -12,6 +12,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
 from evo.population.population import Population
+from evo.population.reason import StopReason
 from evo.randomness import training_seed
 from evo.report.records import Evaluation, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.times import gather_times
@@ -19,12 +20,11 @@ from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 
 
-class LastWords(msgspec.Struct, frozen=True):
-    """What a rank says when all evaluations have ended.
+class FinalReport(msgspec.Struct, frozen=True):
+    """What a worker reports when all evaluations have ended.
 
     Args:
         reason: Why it stopped.
-        interrupted: Whether that was before its budget was spent.
         digest: Of its population, when debugging.
         messages: How many it has sent.
         bytes: Of all of these.
@@ -33,8 +33,7 @@ class LastWords(msgspec.Struct, frozen=True):
         by_keyboard: Whether Ctrl-C asked to stop here.
     """
 
-    reason: str
-    interrupted: bool
+    reason: StopReason
     digest: str
     messages: int
     bytes: int
@@ -106,13 +105,14 @@ class Ending:
         self._ranks = ranks
         self._began = time.monotonic()
 
-    def last_words(self) -> str:
-        """What this rank has to say; the one that has the files of the best individual tests it first."""
+    def final_report(self) -> str:
+        """What this rank reports; the one that has the files of the best individual tests it first."""
         worker = self._worker
-        test, problem = ({}, "") if worker.interrupted or self._gave_up else self._test_best()
-        words = LastWords(
+        assert worker.stop_reason is not None, "a worker that goes on was asked for its final report"
+        is_over = not worker.stop_reason.is_before_the_end and not self._gave_up
+        test, problem = self._test_best() if is_over else ({}, "")
+        report = FinalReport(
             reason=worker.stop_reason,
-            interrupted=worker.interrupted,
             digest=worker.population.digest() if self._debug else "",
             messages=self._exchange.traffic.messages,
             bytes=self._exchange.traffic.bytes,
@@ -120,27 +120,31 @@ class Ending:
             test_error=problem,
             by_keyboard=self._by_keyboard(),
         )
-        return msgspec.json.encode(words).decode()
+        return msgspec.json.encode(report).decode()
 
-    def conclude(self, last_words: Mapping[int, str]) -> str:
+    def conclude(self, final_reports: Mapping[int, str]) -> str:
         """Write the completion record, if the study is complete; what it returns is for `decode_conclusion`."""
-        words = {rank: msgspec.json.decode(text, type=LastWords) for rank, text in last_words.items()}
-        interrupted = [each.reason for each in words.values() if each.interrupted]
+        reports = [msgspec.json.decode(text, type=FinalReport) for text in final_reports.values()]
+        own = self._worker.stop_reason
+        assert own is not None, "a worker that goes on was asked for the conclusion"
+        # The reason of a worker that stopped before the end is the one to tell.
+        reason = next((each.reason for each in reports if each.reason.is_before_the_end), own)
+        interrupted = reason.is_before_the_end
         individuals = self._directory.path / "individuals"
         conclusion = Conclusion(
-            stop_reason=(interrupted or [self._worker.stop_reason])[0],
-            interrupted=bool(interrupted),
+            stop_reason=reason.text,
+            interrupted=interrupted,
             all_failed=all_failed(self._worker.population),
-            by_keyboard=any(each.by_keyboard for each in words.values()),
+            by_keyboard=any(each.by_keyboard for each in reports),
             gave_up=self._gave_up,
-            first_rank=self._ranks_of([self._worker.settings.rank])[0],
+            first_rank=self._ranks_of([self._worker.settings.worker])[0],
             seconds=time.monotonic() - self._began,
-            test=next((each.test for each in words.values() if each.test), {}),
-            test_error=next((each.test_error for each in words.values() if each.test_error), ""),
-            digest=same_digest(each.digest for each in words.values()),
+            test=next((each.test for each in reports if each.test), {}),
+            test_error=next((each.test_error for each in reports if each.test_error), ""),
+            digest=same_digest(each.digest for each in reports),
             lost_ranks=tuple(self._ranks_of(sorted(self._exchange.dead))),
-            messages=sum(each.messages for each in words.values()),
-            bytes=sum(each.bytes for each in words.values()),
+            messages=sum(each.messages for each in reports),
+            bytes=sum(each.bytes for each in reports),
             # Going through all files takes long: not in the last seconds of a job.
             individuals_bytes=0 if interrupted else self._weights.sweep(individuals),
         )
@@ -149,7 +153,7 @@ class Ending:
         return msgspec.json.encode(conclusion).decode()
 
     def _ranks_of(self, workers: Sequence[int]) -> list[int]:
-        size = self._ranks // self._worker.settings.ranks
+        size = self._ranks // self._worker.settings.workers
         return [rank for worker in workers for rank in range(worker * size, (worker + 1) * size)]
 
     @property
@@ -164,7 +168,7 @@ class Ending:
         best = next(iter(rank_evaluations(self._evaluations())), None)
         if best is not None and not has_all_files and best.rank in self._exchange.dead:
             return {}, f"its files were with rank {best.rank}, which died"
-        if best is None or not (has_all_files or best.rank == self._worker.settings.rank):
+        if best is None or not (has_all_files or best.rank == self._worker.settings.worker):
             return {}, ""
         try:
             seed = training_seed(self._study.seed, best.individual)

@@ -14,12 +14,13 @@ from evo.engine.breeding import breed_one
 from evo.engine.budget import Budget
 from evo.engine.starting import make_start_points
 from evo.errors import UserError
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.objective.definition import carried_by, describe_constraints
 from evo.objective.objective import describe
 from evo.objective.references import Named
-from evo.population.population import Individual
+from evo.population.individual import Known
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection
 from evo.pruning import Pruner, make_pruner
@@ -221,10 +222,10 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
         PropagatorError: It does not.
     """
     rng = np.random.default_rng(0)
-    population: list[Individual] = []
+    population: list[Known] = []
     for size in _TRIED_SIZES:
         population += [
-            Individual(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
+            Known(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
             for place in range(len(population), size)
         ]
         breed_one(propagator, population, space, rng)

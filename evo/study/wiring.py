@@ -16,10 +16,11 @@ import msgspec
 
 from evo.engine.breeding import PropagatorError
 from evo.engine.exchange import Exchange
-from evo.engine.loop import search
+from evo.engine.loop import Effects, search
+from evo.engine.settings import Settings
 from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
-from evo.engine.worker import Settings, Worker
+from evo.engine.worker import Worker
 from evo.errors import Stuck, UserError
 from evo.evaluation import (
     COLLECTIVE_TIMEOUT,
@@ -32,6 +33,7 @@ from evo.evaluation import (
     TeamEvaluator,
     assist,
 )
+from evo.islands.migration import SelectionError
 from evo.objective.definition import Definition, canonical_name, define, memory
 from evo.objective.references import Named
 from evo.objective.training import Training
@@ -174,8 +176,8 @@ def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirecto
         if rungs:
             rungs.apply(event)
     settings = Settings(
-        rank=number,
-        ranks=plan.archipelago.workers,
+        worker=number,
+        workers=plan.archipelago.workers,
         seed=study.seed,
         budget=plan.budget,
         allow_duplicates=config.allow_duplicates,
@@ -194,14 +196,14 @@ def _concluded_earlier(
     """What earlier sessions concluded, if no rank has anything left to do and the completion record is there."""
     reason = worker.stopping.why_complete
     digest = worker.population.digest() if debug else ""
-    said = transport.gather(json.dumps([bool(reason) and directory.is_complete, digest]))
+    said = transport.gather(json.dumps([reason is not None and directory.is_complete, digest]))
     answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
     if not all(is_complete for is_complete, _ in answers):
         return None
     digest = same_digest(digest for _, digest in answers)
     gave_up = worker.settings.budget.too_many_failed(worker.population)
     return Conclusion(
-        stop_reason=reason,
+        stop_reason=reason.text if reason else "",
         gave_up=gave_up,
         all_failed=all_failed(worker.population),
         digest=digest,
@@ -224,7 +226,7 @@ def _search(
     team = Team(transport, config.ranks_per_worker)
 
     def is_interrupted() -> bool:
-        return bool(worker.stopping.why_now(time.time()))
+        return worker.stopping.why_now(time.time()) is not None
 
     session = transport.gather(uuid.uuid4().hex)[0]
     made = together(transport, lambda: _make_evaluator(config, plan, directory, place, team, session, is_interrupted))
@@ -237,7 +239,7 @@ def _search(
             transport,
             lambda: begin_study(study, opened.settings, directory, screen) if transport.rank == 0 else None,
         )
-        number = worker.settings.rank
+        number = worker.settings.worker
         journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
         if team.leaders is None or journal is None:
             words, events = assist(team, evaluator)
@@ -268,10 +270,11 @@ def _search(
             if exchange.is_first:
                 screen.warn(event)
 
+        effects = Effects(evaluator=evaluator, journal=journal, ending=ending, watch=watch, clock=time.time)
         with closing(journal), closing(progress):
             try:
-                words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
-            except (PropagatorError, ConstraintError) as error:
+                words = _run(search(worker, exchange, effects))
+            except (PropagatorError, SelectionError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
         team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
         team.close()
