@@ -27,6 +27,7 @@ from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import search
 from evo.engine.worker import Outcome, Settings, Worker
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Started, decode, encode
 from evo.population.population import Population
 from evo.propagators import InitUniform, default_propagator
@@ -97,12 +98,13 @@ class SearchingRank:
 
     # The evaluator.
 
-    def start(self, identity: tuple[int, int], params: dict[str, Any], seed: int, report: Any) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         network = self.network
         network.now += COSTS.breed
         network.looks.append((network.now, self.worker.population.finished))
         self.until = network.now + (network.duration() if self._first is None else self._first)
         self._first, self._has_started = None, True
+        params = assignment.params
         self._loss = (params["lr"] - 0.003) ** 2 + (params["layers"] - 5) ** 2
 
     def poll(self) -> Outcome | None:

@@ -11,6 +11,7 @@ from evo.engine.budget import Budget
 from evo.engine.worker import Settings, Worker
 from evo.islands.migration import Migration
 from evo.islands.topology import Archipelago, make_archipelago
+from evo.population.assignment import Assignment
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
 from evo.population.outcome import Outcome
 from evo.population.population import Individual, Population
@@ -18,6 +19,11 @@ from evo.propagators import Propagator
 from evo.space.space import Space
 
 NOW = 1e9
+
+
+def assigned(identity: Identity = (0, 1), params: Mapping[str, Any] | None = None, **more: Any) -> Assignment:
+    """What an evaluation gets."""
+    return Assignment(**{"individual": identity, "params": dict(params or {}), "seed": 5, **more})
 
 
 def started(identity: Identity, params: Mapping[str, Any], island: int = 0, **strategy: Any) -> Started:

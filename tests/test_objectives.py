@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import assigned
 
-from evo.evaluation.inline import RunningTrial
+from evo.evaluation.settings import EvaluationSettings
+from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import check_loss, describe, optional_method, prepare
 from evo.objective.references import Reference, parse_reference
 
@@ -38,7 +40,8 @@ def reports() -> Reports:
 
 @pytest.fixture
 def trial(tmp_path: Path, reports: Reports) -> RunningTrial:
-    return RunningTrial((1, 2), 3, tmp_path / "folder", 4, reports)
+    assignment = assigned((1, 2), seed=3, folder=str(tmp_path / "folder"))
+    return RunningTrial(assignment, EvaluationSettings(threads=4), reports)
 
 
 @pytest.fixture
@@ -149,7 +152,7 @@ def test_a_generator_that_is_to_stop_is_closed_with_the_loss_so_far(tmp_path: Pa
         kept.append(losses())
         return kept[0]
 
-    trial = RunningTrial((0, 0), 0, tmp_path, 1, Reports(stop_after=2))
+    trial = RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), Reports(stop_after=2))
     assert prepare(loss)({}, trial) == 1.0
     assert closed == [True]
 
@@ -161,10 +164,10 @@ def test_a_trial_makes_its_folder_when_it_is_asked_for_it(trial: RunningTrial, t
 
 def test_a_loss_that_is_told_to_stop_is_told_so_for_good(tmp_path: Path) -> None:
     answers = iter([False, True, False])
-    trial = RunningTrial((0, 0), 0, tmp_path, 1, lambda step, loss: next(answers))
+    trial = RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), lambda step, loss: next(answers))
     seen = [trial.should_stop]
     for step in range(3):
-        trial.report(step, 1.0)
+        trial.report(1.0, step=step)
         seen.append(trial.should_stop)
     assert seen == [False, False, True, True]
 

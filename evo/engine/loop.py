@@ -9,23 +9,21 @@ from typing import Protocol
 
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, encode
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
-from evo.space.values import Params
 
 
-class Evaluator(Protocol):
-    """Evaluates one individual at a time."""
+class LoopEvaluator(Protocol):
+    """What the loop needs of an evaluator; it evaluates one individual at a time."""
 
-    def start(self, identity: Identity, params: Params, seed: int, report: Callable[[int, float], bool]) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         """Begin to evaluate.
 
         Args:
-            identity: Which individual.
-            params: What the objective gets.
-            seed: For its training.
-            report: To be called with each intermediate step and loss; answers whether to stop early.
+            assignment: What the evaluation gets.
+            report: The way back for intermediate losses.
         """
 
     def poll(self) -> Outcome | None:
@@ -61,7 +59,7 @@ class Ending(Protocol):
 def search(
     worker: Worker,
     exchange: Exchange,
-    evaluator: Evaluator,
+    evaluator: LoopEvaluator,
     journal: Record,
     ending: Ending,
     watch: Callable[[AnyEvent], None],
@@ -87,6 +85,7 @@ def search(
     publisher = _Publisher(worker, exchange, journal, watch, clock)
     stopwatch = _Stopwatch(clock)
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
+    attempts = 0
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
         if worker.stopping.is_near:
@@ -101,10 +100,12 @@ def search(
             publisher.publish(events)
             if started is not None:
                 identity = started.individual
+                attempts += 1
                 seed = training_seed(worker.settings.seed, identity)
+                assignment = Assignment(individual=identity, params=started.params, seed=seed, attempt=attempts)
                 exchange.post()  # With how the last one ended: one message rather than two.
                 stopwatch.note("exchange")
-                evaluator.start(identity, started.params, seed, functools.partial(publisher.report, identity))
+                evaluator.start(assignment, functools.partial(publisher.report, identity))
                 while (outcome := evaluator.poll()) is None:
                     yield
                     publisher.catch_up()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, final
 import torch
 import torch.distributed as dist
 
-from evo.evaluation.inline import one_line
+from evo.evaluation.execution import one_line
 from evo.objective.objective import Trial
 
 T = TypeVar("T")

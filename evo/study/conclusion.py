@@ -11,6 +11,7 @@ import msgspec
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
+from evo.population.assignment import Assignment
 from evo.population.population import Population
 from evo.randomness import training_seed
 from evo.report.records import Evaluation, count_statuses, gather_evaluations, rank_evaluations
@@ -168,7 +169,7 @@ class Ending:
             return {}, ""
         try:
             seed = training_seed(self._study.seed, best.individual)
-            return self._evaluator.test(best.individual, best.params, seed), ""
+            return self._evaluator.test(Assignment(individual=best.individual, params=best.params, seed=seed)), ""
         except RuntimeError as error:
             return {}, str(error)
 
