@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from evo.engine.budget import Budget
 from evo.engine.worker import Settings, Worker
 from evo.islands.migration import Migration
@@ -67,12 +65,6 @@ def evaluated(space: Space, evaluations: Iterable[tuple[Mapping[str, Any], float
         population.apply(started((0, generation), params))
         population.apply(finished((0, generation), loss))
     return population
-
-
-def random_population(space: Space, size: int, seed: int = 0) -> Population:
-    """A population drawn at random, with losses at random."""
-    rng = np.random.default_rng(seed)
-    return evaluated(space, [(space.complete(space.sample(rng), rng), float(rng.random())) for _ in range(size)])
 
 
 def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Individual:

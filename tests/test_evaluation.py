@@ -659,6 +659,70 @@ def test_the_child_sees_one_gpu_its_threads_and_no_trace_of_a_launcher(tmp_path:
     assert seen["HOME"] == "/home/me"
 
 
+def tells_its_settings(params: dict[str, Any], trial: Any) -> float:
+    names = ["threads", "rank", "size", "checkpoint_interval", "session", "gpu_memory", "collective_timeout", "attempt"]
+    trial.metrics |= {name: getattr(trial, name) for name in names}
+    trial.metrics["environment"] = ", ".join(name for name in os.environ if name.startswith("EVO_"))
+    return 0.0
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_settings_reach_the_trial_and_none_of_them_the_environment(kind: str, tmp_path: Path) -> None:
+    settings = {
+        "threads": 3,
+        "rank": 1,
+        "size": 2,
+        "checkpoint_interval": 7.5,
+        "session": "é",
+        "gpu_memory": 0.25,
+        "collective_timeout": 9.0,
+    }
+    before = ", ".join(name for name in os.environ if name.startswith("EVO_"))
+    with closing(make(kind, tells_its_settings, tmp_path, **settings)) as evaluator:
+        evaluator.open([])
+        evaluator.start(assigned(attempt=4), Told())
+        metrics = wait_until(evaluator.poll, 60).metrics
+        mark = "EVO_EVALUATION" if kind == "process" else ""  # By which the processes are found that it starts.
+        assert metrics == {**settings, "attempt": 4, "environment": ", ".join(filter(None, [before, mark]))}
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_without_an_interval_a_state_is_never_due(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, is_never_due, tmp_path)) as evaluator:
+        evaluator.open([])
+        assert evaluate(evaluator).loss == 1.0
+
+
+def is_never_due(params: dict[str, Any], trial: Any) -> float:
+    return float(trial.checkpoint_interval == float("inf"))
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_assignment_may_name_its_own_folder(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, numbers_of, tmp_path)) as evaluator:
+        evaluator.open(["x"])
+        evaluator.start(assigned((2, 7), {"x": 1.0}, folder=str(tmp_path / "elsewhere")), Told())
+        assert wait_until(evaluator.poll, 60).status == "completed"
+    assert (tmp_path / "elsewhere" / "weights").exists()
+    assert not (tmp_path / "2-7").exists()
+
+
+def swaps(params: dict[str, Any], trial: Any) -> float:
+    trial.report(3, 0.5)
+    return 0.0
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_a_report_in_the_former_order_is_a_failed_outcome_that_says_the_new_one(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, swaps, tmp_path)) as evaluator:
+        evaluator.open([])
+        outcome = evaluate(evaluator)
+    assert outcome.status == "failed"
+    assert outcome.error.startswith("UserError: trial.report(3, 0.5) gives more than the loss by position")
+    assert outcome.error.endswith("trial.report(loss, step=3)")
+    assert "in swaps" in outcome.traceback
+
+
 @pytest.mark.parametrize("before", [None, "7"])
 def test_an_evaluation_in_this_process_has_its_environment_and_the_process_its_own_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None

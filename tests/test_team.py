@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import threading
 import time
 from collections import defaultdict, deque
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from helpers import wait_until
 from records import assigned
@@ -355,6 +358,60 @@ def test_the_others_go_with_the_conclusion_and_the_events_that_they_cannot_read(
     events: list[AnyEvent] = [Done(time=1.0, rank=0, reason="2 generations are complete")]
     crew = make(always(GOOD), always(GOOD), always(GOOD))
     assert crew.dismiss('{"é": 1}', events) == [('{"é": 1}', events)] * 2
+
+
+class Mailbox(Communicator):
+    """A communicator whose messages wait in a queue that all of its copies share."""
+
+    def __init__(self, group: Group, queue: deque[bytes]) -> None:
+        super().__init__(group)
+        self.queue = queue
+
+    def Dup(self) -> Mailbox:
+        copy = Mailbox(self.group, self.queue)
+        copy.copy_of = self
+        return copy
+
+    def Send(self, message: bytes, dest: int) -> None:
+        self.queue.append(bytes(message))
+
+    def Recv(self, buffer: bytearray, source: int) -> None:
+        message = self.queue.popleft()
+        assert len(message) == len(buffer), "MPI would cut it, or leave a part of the last message"
+        buffer[:] = message
+
+
+@pytest.fixture
+def voters(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Team], deque[bytes]]:
+    """Two ranks of a worker, and the messages by which they agree."""
+    queue: deque[bytes] = deque()
+    monkeypatch.setitem(globals(), "Communicator", lambda group: Mailbox(group, queue))
+    return [Team(endpoint, 2) for endpoint in Network(2).endpoints], queue
+
+
+def test_all_ranks_go_by_what_the_first_one_wants_in_the_same_evaluation(
+    voters: tuple[list[Team], deque[bytes]],
+) -> None:
+    (first, second), _ = voters
+    assert first.agree(2**53, True) is True
+    assert second.agree(2**53, False) is True
+    first.agree(1, True)
+    first.agree(1, True)
+    assert first.agree(2, False) is False
+    assert second.agree(2, True) is False  # What was asked in an earlier evaluation is passed over.
+
+
+def test_votes_are_records_in_json_that_are_checked_when_they_are_read(
+    voters: tuple[list[Team], deque[bytes]],
+) -> None:
+    (first, second), queue = voters
+    first.agree(7, True)
+    assert json.loads(queue[0]) == {"attempt": 7, "wanted": True}
+    message = queue.pop()
+    for wrong in (message.replace(b"true", b'"no"')[: len(message)], pickle.dumps((7, True)).ljust(len(message))):
+        queue.append(wrong)
+        with pytest.raises(msgspec.DecodeError):
+            second.agree(7, False)
 
 
 # What goes wrong.

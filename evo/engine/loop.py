@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, encode
+from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, Started, encode
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
 
@@ -85,7 +86,6 @@ def search(
     publisher = _Publisher(worker, exchange, journal, watch, clock)
     stopwatch = _Stopwatch(clock)
     ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
-    attempts = 0
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
         if worker.stopping.is_near:
@@ -100,12 +100,9 @@ def search(
             publisher.publish(events)
             if started is not None:
                 identity = started.individual
-                attempts += 1
-                seed = training_seed(worker.settings.seed, identity)
-                assignment = Assignment(individual=identity, params=started.params, seed=seed, attempt=attempts)
                 exchange.post()  # With how the last one ended: one message rather than two.
                 stopwatch.note("exchange")
-                evaluator.start(assignment, functools.partial(publisher.report, identity))
+                evaluator.start(publisher.assign(started), functools.partial(publisher.report, identity))
                 while (outcome := evaluator.poll()) is None:
                     yield
                     publisher.catch_up()
@@ -161,6 +158,12 @@ class _Publisher:
     journal: Record
     watch: Callable[[AnyEvent], None]
     clock: Callable[[], float]
+    _attempts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def assign(self, started: Started) -> Assignment:
+        """What the evaluation of an individual that has just been started gets."""
+        seed = training_seed(self.worker.settings.seed, started.individual)
+        return Assignment(individual=started.individual, params=started.params, seed=seed, attempt=next(self._attempts))
 
     def publish(self, events: Iterable[AnyEvent]) -> None:
         """Tell all what happened here; it is in the own population already."""
