@@ -169,7 +169,7 @@ def refuse_in_child(call: str) -> None:
 
 
 def _imported_by_child() -> str:
-    """In a child, the module whose import has led to where this is called; empty: none.
+    """In a child, the module whose import has led to where this is called, or nothing.
 
     A module that searches whenever it is imported would have children without end.
     """
