@@ -22,7 +22,7 @@ _PATIENCE = 60.0
 _LONGER_THAN_ANY = 10
 
 
-class _Evaluate(msgspec.Struct, frozen=True, tag=True):
+class _Assigned(msgspec.Struct, frozen=True, tag=True):
     """Evaluate an individual with the others."""
 
     assignment: Assignment
@@ -34,7 +34,7 @@ class _Interrupt(msgspec.Struct, frozen=True, tag=True):
     failed: bool
 
 
-class _Ended(msgspec.Struct, frozen=True, tag=True):
+class _MemberEnded(msgspec.Struct, frozen=True, tag=True):
     """How an evaluation ended on this rank."""
 
     outcome: Outcome
@@ -51,7 +51,7 @@ class _Dismissal(msgspec.Struct, frozen=True, tag=True):
     events: list[AnyEvent]
 
 
-_Message: TypeAlias = _Evaluate | _Interrupt | _Ended | _Over | _Dismissal
+_Message: TypeAlias = _Assigned | _Interrupt | _MemberEnded | _Over | _Dismissal
 
 
 class _Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,7 +206,7 @@ class TeamEvaluator:
         """Begin to evaluate, on all ranks."""
         self._outcomes.clear()
         self._interrupted = False
-        self._team.send(_Evaluate(assignment))
+        self._team.send(_Assigned(assignment))
         self._evaluator.start(assignment, report)
 
     def poll(self) -> Outcome | None:
@@ -216,7 +216,7 @@ class TeamEvaluator:
             self._ended = time.monotonic()
             self._team.longest = max(self._team.longest, outcome.seconds)
         for place, message in self._team.receive():
-            assert isinstance(message, _Ended)
+            assert isinstance(message, _MemberEnded)
             self._outcomes[place] = message.outcome
         if len(self._outcomes) == self._team.size:
             outcome = self._combine()
@@ -268,7 +268,7 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
     at_work, outcome, ended = False, None, 0.0
     while True:
         for _, message in team.receive():
-            if isinstance(message, _Evaluate):
+            if isinstance(message, _Assigned):
                 at_work, outcome = True, None
                 evaluator.start(message.assignment, lambda step, loss: False)
             elif isinstance(message, _Interrupt) and at_work:
@@ -280,7 +280,7 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
         if at_work and (outcome := evaluator.poll()) is not None:
             at_work, ended = False, time.monotonic()
             team.longest = max(team.longest, outcome.seconds)
-            team.send(_Ended(outcome), 0)
+            team.send(_MemberEnded(outcome), 0)
         elif not at_work:
             if outcome is not None:
                 team.check_patience(outcome, ended)
