@@ -28,6 +28,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.settings import Settings
 from evo.engine.worker import Worker
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Started, decode, encode
 from evo.population.outcome import Outcome
 from evo.population.population import Population
@@ -102,12 +103,13 @@ class SearchingRank:
 
     # The evaluator.
 
-    def start(self, identity: tuple[int, int], params: dict[str, Any], seed: int, report: Any) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         network = self.network
         network.now += COSTS.breed
         network.looks.append((network.now, self.worker.population.finished))
         self.until = network.now + (network.duration() if self._first is None else self._first)
         self._first, self._has_started = None, True
+        params = assignment.params
         self._loss = (params["lr"] - 0.003) ** 2 + (params["layers"] - 5) ** 2
 
     def poll(self) -> Outcome | None:

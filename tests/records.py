@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from evo.engine.budget import Budget
 from evo.engine.settings import Settings
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
+from evo.population.assignment import Assignment
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
@@ -20,6 +19,11 @@ from evo.propagators import Propagator
 from evo.space.space import Space
 
 NOW = 1e9
+
+
+def assigned(identity: Identity = (0, 1), params: Mapping[str, Any] | None = None, **more: Any) -> Assignment:
+    """What an evaluation gets."""
+    return Assignment(**{"individual": identity, "params": dict(params or {}), "seed": 5, **more})
 
 
 def started(identity: Identity, params: Mapping[str, Any], island: int = 0, **strategy: Any) -> Started:
@@ -63,12 +67,6 @@ def evaluated(space: Space, evaluations: Iterable[tuple[Mapping[str, Any], float
         population.apply(started((0, generation), params))
         population.apply(finished((0, generation), loss))
     return population
-
-
-def random_population(space: Space, size: int, seed: int = 0) -> Population:
-    """A population drawn at random, with losses at random."""
-    rng = np.random.default_rng(seed)
-    return evaluated(space, [(space.complete(space.sample(rng), rng), float(rng.random())) for _ in range(size)])
 
 
 def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Known:

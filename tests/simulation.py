@@ -18,6 +18,7 @@ from evo.engine.loop import Effects, search
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done, Finished, Identity, Started, decode
 from evo.population.outcome import Outcome
 from evo.propagators import InitUniform, Propagator
@@ -124,13 +125,11 @@ class Evaluator:
         self._reports = reports
         self._rng = rng
 
-    def start(
-        self, identity: Identity, params: dict[str, Any], seed: int, report: Callable[[int, float], bool]
-    ) -> None:
-        self.seeds[identity] = seed
+    def start(self, assignment: Assignment, report: Report) -> None:
+        self.seeds[assignment.individual] = assignment.seed
         self._left = int(self._rng.integers(self._polls[0], self._polls[1] + 1))
         self._report = report
-        self._outcome = how_it_ends(params)
+        self._outcome = how_it_ends(assignment.params)
 
     def poll(self) -> Outcome | None:
         if self._left > 0:

@@ -12,11 +12,12 @@ import journals
 import pytest
 import torch
 import torch.distributed as dist
-from helpers import FakeTrial, Launcher, wait_until
+from helpers import Launcher, wait_until
 from test_lightning_metrics import Logs, Two
 
-from evo.evaluation.inline import one_line
+from evo.evaluation.execution import one_line
 from evo.lightning import LightningObjective
+from evo.testing.trials import FakeTrial
 
 PATIENCE = 4.0  # Seconds that a process waits for the other one where that does not come.
 
@@ -135,7 +136,7 @@ def test_metrics_that_all_have_are_averaged_and_others_are_recorded_too(outcomes
 @pytest.mark.parametrize(("model", "rank"), [(NoneOnTheFirst, 1), (OnlyOnTheFirst, 0)])
 def test_a_loss_that_only_some_have_is_an_error_on_all_that_names_them(model: Any, rank: int, outcomes: Any) -> None:
     for outcome, _ in outcomes[model]:
-        assert outcome.startswith(f"ValueError: Only rank {rank} of the 2 that train together logged 'val_loss'")
+        assert outcome.startswith(f"UserError: Only rank {rank} of the 2 that train together logged 'val_loss'")
 
 
 @pytest.mark.parametrize("model", [NeverComes, NeverGoesBack])

@@ -15,6 +15,7 @@ from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Serial
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Joined, Reported, Started, decode
 from evo.propagators import default_propagator
 from evo.space.space import Space
@@ -181,6 +182,25 @@ def test_a_line_is_in_the_journal_before_it_is_sent() -> None:
     assert sent == journal.lines
     assert [decode(line) for line in journal.lines] == watched
     assert {type(event) for event in watched} > {Joined, Started, Reported, Finished}
+
+
+def test_the_evaluations_of_a_session_are_counted_and_have_seeds_of_their_own() -> None:
+    assignments: list[Assignment] = []
+
+    class Notes(Evaluator):
+        def start(self, assignment: Assignment, report: Report) -> None:
+            assignments.append(assignment)
+            super().start(assignment, report)
+
+    worker = make_worker(SPACE, default_propagator(4), Budget(generations=5))
+    evaluator = Notes((1, 1), np.random.default_rng(0))
+    journal = Journal()
+    for _ in search(worker, Exchange(Serial()), evaluator, journal, Ending(worker, Fate([]), []), id, lambda: NOW):
+        pass
+    started = [event for event in map(decode, journal.lines) if isinstance(event, Started)]
+    assert [(each.individual, each.params) for each in assignments] == [(e.individual, e.params) for e in started]
+    assert [each.attempt for each in assignments] == [1, 2, 3, 4, 5]
+    assert len({each.seed for each in assignments}) == 5
 
 
 def test_messages_between_two_ranks_arrive_late_perhaps_twice_and_in_order() -> None:

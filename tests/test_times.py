@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial, RunOnce
+from helpers import RunOnce
 from lightning.pytorch.profilers import SimpleProfiler
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -22,6 +22,7 @@ from evo.lightning.activities import PROFILERS, Activities, make_profiler
 from evo.population.events import AnyEvent, Done, Finished, Joined
 from evo.report.tables import shares_text
 from evo.report.times import MEASURED, OUTSIDE, gather_times
+from evo.testing.trials import FakeTrial
 
 
 class Clock:

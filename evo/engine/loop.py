@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, Started, encode
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
-from evo.space.values import Params
 
 
-class Evaluator(Protocol):
-    """Evaluates one individual at a time."""
+class LoopEvaluator(Protocol):
+    """What the loop needs of an evaluator; it evaluates one individual at a time."""
 
-    def start(self, identity: Identity, params: Params, seed: int, report: Callable[[int, float], bool]) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         """Begin to evaluate.
 
         Args:
-            identity: Which individual.
-            params: What the objective gets.
-            seed: For its training.
-            report: To be called with each intermediate step and loss; answers whether to stop early.
+            assignment: What the evaluation gets.
+            report: The way back for intermediate losses.
         """
 
     def poll(self) -> Outcome | None:
@@ -70,7 +69,7 @@ class Effects:
         clock: Tells the time, in seconds since the epoch.
     """
 
-    evaluator: Evaluator
+    evaluator: LoopEvaluator
     journal: Record
     ending: Ending
     watch: Callable[[AnyEvent], None]
@@ -123,15 +122,14 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
 
 
 def _evaluate(
-    started: Started, publisher: _Publisher, evaluator: Evaluator, stopwatch: _Stopwatch
+    started: Started, publisher: _Publisher, evaluator: LoopEvaluator, stopwatch: _Stopwatch
 ) -> Generator[None, None, None]:
     """Evaluate an individual, and take in what others send meanwhile."""
     worker, exchange, clock = publisher.worker, publisher.exchange, publisher.effects.clock
     identity = started.individual
-    seed = training_seed(worker.settings.seed, identity)
     exchange.post()  # With how the last one ended: one message rather than two.
     stopwatch.note("exchange")
-    evaluator.start(identity, started.params, seed, functools.partial(publisher.report, identity))
+    evaluator.start(publisher.assign(started), functools.partial(publisher.report, identity))
     while (outcome := evaluator.poll()) is None:
         yield
         publisher.catch_up()
@@ -174,6 +172,12 @@ class _Publisher:
     worker: Worker
     exchange: Exchange
     effects: Effects
+    _attempts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def assign(self, started: Started) -> Assignment:
+        """What the evaluation of an individual that has just been started gets."""
+        seed = training_seed(self.worker.settings.seed, started.individual)
+        return Assignment(individual=started.individual, params=started.params, seed=seed, attempt=next(self._attempts))
 
     def publish(self, events: Iterable[AnyEvent]) -> None:
         """Tell all what happened here; it is in the own population already."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from evo.errors import UserError
-from evo.evaluation.inline import one_line
+from evo.evaluation.execution import one_line
 from evo.objective.functions import functions_of, globals_read
 from evo.objective.identity import attributes_of
 from evo.objective.references import Named

@@ -28,7 +28,7 @@ from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
-from evo.lightning.stacked import Place, keep_stacked
+from evo.lightning.stacked import MemoryKind, keep_stacked
 from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.objective.lightningcli import settle_trainer
@@ -106,7 +106,7 @@ class LightningObjective:
     early_stopping: Mapping[str, Any] | bool | None = True
     trainer: Mapping[str, Any] | None = None
     compile: bool = False
-    keep_data: Place | None = None
+    keep_data: MemoryKind | None = None
     optimizer: Section | None = None
     lr_scheduler: Section | None = None
     link_arguments: Mapping[str, Any] | None = None
@@ -118,7 +118,7 @@ class LightningObjective:
         object.__setattr__(self, "trainer", settings)
         if self.mode not in get_args(Mode):
             raise UserError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
-        if self.keep_data not in (None, *get_args(Place)):
+        if self.keep_data not in (None, *get_args(MemoryKind)):
             raise UserError(f"keep_data is {self.keep_data!r}: it must be 'memory', 'device' or absent.")
         check_profiler(settings.get("profiler"))
         if self.max_epochs is not None and "max_epochs" in settings:

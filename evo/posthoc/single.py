@@ -8,13 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from typing_extensions import Self
 
 from evo.errors import UserError
-from evo.evaluation import ProcessEvaluator
-from evo.evaluation.child import Examined
+from evo.evaluation import EvaluationSettings, ProcessEvaluator
+from evo.evaluation.messages import Examined
 from evo.objective.objective import Interrupted, describe
 from evo.objective.references import Named
+from evo.population.assignment import Assignment
 from evo.population.events import Identity
 from evo.population.outcome import Outcome
 from evo.posthoc.past import Past
@@ -24,6 +26,7 @@ from evo.runtime.signals import StopSignals
 from evo.space.values import Params
 from evo.storage.checkpoints import delete_state
 from evo.study.config import Config, parse_duration
+from evo.texts import readable
 
 _TRACEBACK = "traceback.txt"
 
@@ -42,16 +45,17 @@ class SingleEvaluator:
 
     def __init__(self, past: Past, objective: Callable[..., Any] | Named) -> None:
         self._past, self._objective = past, objective
-        self._folder = Path()
         binding = bind(0, os.environ, None, count_gpus(), len(available_cores()))
         usual = Config()
         self._evaluator = ProcessEvaluator(
             objective,
-            lambda identity: self._folder,
+            past.directory.folder,
             training_environment(os.environ, binding.environment),
-            binding.threads,
-            checkpoint_interval=parse_duration("checkpoint_interval", usual.checkpoint_interval),
-            grace=parse_duration("grace", usual.grace),
+            EvaluationSettings(
+                threads=binding.threads,
+                checkpoint_interval=parse_duration("checkpoint_interval", usual.checkpoint_interval),
+                grace=parse_duration("grace", usual.grace),
+            ),
         )
 
     def __enter__(self) -> Self:
@@ -90,12 +94,10 @@ class SingleEvaluator:
             AftermathError: The training failed.
             Interrupted: A signal stopped it, and it has saved its state.
         """
-        self._folder = folder
         (folder / _TRACEBACK).unlink(missing_ok=True)
-        seed = training_seed(self._past.study.seed, identity)
         with StopSignals() as signals:
             signals.listen_to_hurry(self._evaluator.hurry)
-            self._evaluator.start(identity, params, seed, lambda step, loss: False)
+            self._evaluator.start(self._assign(identity, params, folder), lambda step, loss: False)
             while (outcome := self._evaluator.poll()) is None:
                 if signals.reason:
                     self._evaluator.interrupt()
@@ -123,10 +125,9 @@ class SingleEvaluator:
         Raises:
             AftermathError: The test failed, or there is none.
         """
-        self._folder = folder
-        seed = training_seed(self._past.study.seed, identity)
+        assignment = msgspec.structs.replace(self._assign(identity, params, folder), results=_as_text(results))
         try:
-            examined = self._evaluator.examine(identity, params, seed, results)
+            examined = self._evaluator.examine(assignment)
         except RuntimeError as error:
             raise AftermathError(f"{name} cannot be tested: {error}") from None
         if not examined.metrics:
@@ -136,3 +137,11 @@ class SingleEvaluator:
                 "test(params, trial)"
             )
         return examined
+
+    def _assign(self, identity: Identity, params: Params, folder: Path) -> Assignment:
+        seed = training_seed(self._past.study.seed, identity)
+        return Assignment(individual=identity, params=params, seed=seed, folder=_as_text(folder))
+
+
+def _as_text(folder: Path) -> str:
+    return readable(str(folder.absolute()))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evo.errors import UserError
-from evo.evaluation.child import Examined, refuse_in_child
+from evo.evaluation.child import refuse_in_child
+from evo.evaluation.messages import Examined
 from evo.posthoc.baseline import Baseline, baseline_folder, check_baseline, find_baseline, test_baseline, train_baseline
 from evo.posthoc.figures import figures_text
 from evo.posthoc.past import Past, find_objective, read_past

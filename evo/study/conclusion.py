@@ -11,6 +11,7 @@ import msgspec
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
+from evo.population.assignment import Assignment
 from evo.population.population import Population
 from evo.population.reason import StopReason
 from evo.randomness import training_seed
@@ -172,7 +173,7 @@ class Ending:
             return {}, ""
         try:
             seed = training_seed(self._study.seed, best.individual)
-            return self._evaluator.test(best.individual, best.params, seed), ""
+            return self._evaluator.test(Assignment(individual=best.individual, params=best.params, seed=seed)), ""
         except RuntimeError as error:
             return {}, str(error)
 

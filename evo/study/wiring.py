@@ -23,9 +23,7 @@ from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
 from evo.errors import Stuck, UserError
 from evo.evaluation import (
-    COLLECTIVE_TIMEOUT,
-    GPU_MEMORY,
-    SESSION,
+    EvaluationSettings,
     Evaluator,
     InlineEvaluator,
     ProcessEvaluator,
@@ -300,25 +298,23 @@ def _make_evaluator(
     is_interrupted: Callable[[], bool],
 ) -> Evaluator:
     evaluator: Evaluator
-    patience = parse_duration("collective_timeout", config.collective_timeout)
-    of_evo = {SESSION: session, GPU_MEMORY: str(config.gpu_memory), COLLECTIVE_TIMEOUT: str(patience)}
-    environment = {**place.environment, **of_evo}
+    settings = EvaluationSettings(
+        threads=place.threads,
+        rank=team.place,
+        size=team.size,
+        checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
+        session=session,
+        gpu_memory=config.gpu_memory,
+        collective_timeout=parse_duration("collective_timeout", config.collective_timeout),
+        time_limit=None if config.time_limit is None else parse_duration("time_limit", config.time_limit),
+        grace=parse_duration("grace", config.grace),
+    )
     if plan.separate:
-        limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
-        evaluator = ProcessEvaluator(
-            plan.objective,
-            directory.folder,
-            training_environment(os.environ, environment),
-            place.threads,
-            limit,
-            team,
-            checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
-            grace=parse_duration("grace", config.grace),
-            is_interrupted=is_interrupted,
-        )
+        environment = training_environment(os.environ, place.environment)
+        evaluator = ProcessEvaluator(plan.objective, directory.folder, environment, settings, is_interrupted)
     else:
         assert not isinstance(plan.objective, Named)
-        evaluator = InlineEvaluator(plan.objective, directory.folder, environment, place.threads, team, is_interrupted)
+        evaluator = InlineEvaluator(plan.objective, directory.folder, place.environment, settings, team, is_interrupted)
     return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 
 
