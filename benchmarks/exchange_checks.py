@@ -122,10 +122,10 @@ class SearchingRank:
 
     left_by = recall
 
-    def last_words(self) -> str:
+    def final_report(self) -> str:
         return ""
 
-    def conclude(self, last_words: Any) -> str:
+    def conclude(self, reports: Any) -> str:
         return ""
 
 

@@ -52,6 +52,7 @@ class FakeTrial:
     found: Mapping[str, int] | None = None
     collective_timeout: float = 600.0
     results: Path | None = None
+    trust: bool = False
 
     @property
     def interrupted(self) -> bool:

@@ -167,12 +167,12 @@ class Ending:
         self._fate = fate
         self._conclusions = conclusions
 
-    def last_words(self) -> str:
+    def final_report(self) -> str:
         self._fate.reach("ready")
         return self._worker.population.digest()
 
-    def conclude(self, last_words: Mapping[int, str]) -> str:
-        self._conclusions.append((self._worker.settings.rank, dict(last_words)))
+    def conclude(self, final_reports: Mapping[int, str]) -> str:
+        self._conclusions.append((self._worker.settings.rank, dict(final_reports)))
         self._fate.reach("concluding")
         return f"conclusion {len(self._conclusions)}"
 

@@ -51,11 +51,11 @@ class Record(Protocol):
 class Ending(Protocol):
     """What is left to do once a rank knows everything."""
 
-    def last_words(self) -> str:
-        """What this rank has to say when all evaluations have ended."""
+    def final_report(self) -> str:
+        """What this rank reports when all evaluations have ended."""
 
-    def conclude(self, last_words: Mapping[int, str]) -> str:
-        """The first live rank's last act, given what all live ranks had to say; what it returns is told to all."""
+    def conclude(self, final_reports: Mapping[int, str]) -> str:
+        """The first live rank's last act, given the final reports of all live ranks; what it returns is told to all."""
 
 
 def search(
@@ -117,9 +117,9 @@ def search(
                 continue
         if worker.all_done and ready != exchange.dead:
             ready = exchange.dead
-            exchange.be_ready(ending.last_words())
-        if (last_words := exchange.all_ready) is not None:
-            exchange.close(ending.conclude(last_words))
+            exchange.be_ready(ending.final_report())
+        if (final_reports := exchange.all_ready) is not None:
+            exchange.close(ending.conclude(final_reports))
         yield
         exchange.wait()
         stopwatch.note("waiting")

@@ -27,6 +27,8 @@ GPU_MEMORY = "EVO_GPU_MEMORY"
 """Another: the share of its GPU's memory that each may use."""
 COLLECTIVE_TIMEOUT = "EVO_COLLECTIVE_TIMEOUT"
 """Another: the seconds that a rank of a worker waits for the others inside a training."""
+TRUST = "EVO_TRUST"
+"""Another: "1" when checkpoints of other users are loaded as what they are."""
 _COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
@@ -76,6 +78,7 @@ class RunningTrial:
         self.session = os.environ.get(SESSION, "")
         self.gpu_memory = float(os.environ.get(GPU_MEMORY, 1.0))
         self.collective_timeout = float(os.environ.get(COLLECTIVE_TIMEOUT, 600.0))
+        self.trust = os.environ.get(TRUST) == "1"
         self.results = results
         self._communicator = communicator
         self._is_interrupted = is_interrupted

@@ -55,6 +55,7 @@ class Trial(Protocol):
         found: What the folder held when this attempt began: names and times of change in ns; None: not known.
         collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
         results: Of a test after the search: the folder for what it finds beside its metrics; None: nothing is wanted.
+        trust: Whether checkpoints in its folder may be loaded as what they are, even if they belong to another user.
     """
 
     individual: Identity
@@ -71,6 +72,7 @@ class Trial(Protocol):
     found: Mapping[str, int] | None
     collective_timeout: float
     results: Path | None
+    trust: bool
 
     @property
     def interrupted(self) -> bool:

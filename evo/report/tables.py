@@ -10,8 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, Result, Run, count_statuses, rank_evaluations
+from evo.report.records import Evaluation, Result, count_statuses, rank_evaluations
 from evo.report.times import OUTSIDE
 
 _MOST_METRICS = 6
@@ -84,9 +85,9 @@ def runs_text(runs: Sequence[Run]) -> str:
     rows = [("run", "best loss", "individual", "evaluations")]
     for run in runs:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
-        infeasible = count_statuses(run.evaluations)["infeasible"]
+        infeasible = count_statuses(run.individuals)["infeasible"]
         notes = [f"{infeasible} infeasible"] * bool(infeasible) + ["not complete"] * (not run.is_complete)
-        rows.append((run.name, loss, individual, ", ".join([str(len(run.evaluations)), *notes])))
+        rows.append((run.name, loss, individual, ", ".join([str(len(run.individuals)), *notes])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
