@@ -53,7 +53,16 @@ def test(
         Interrupted: A signal stopped the training of the baseline, which has saved its state: the same call goes on.
     """
     refuse_in_child("test")
-    past = load(run)
+    return _test(load(run), objective, individual, baseline, trust)
+
+
+def _test(
+    past: Run,
+    objective: Callable[..., Any] | str | None,
+    individual: str | None,
+    baseline: Mapping[str, Any] | str | os.PathLike[str] | None,
+    trust: bool,
+) -> dict[str, Any]:
     tested = past.find(individual)
     folder = tested_folder(past, tested)
     params = None if baseline is None else read_parameters(baseline)

@@ -86,7 +86,9 @@ def runs_text(runs: Sequence[Run]) -> str:
     for run in runs:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
         infeasible = count_statuses(run.individuals)["infeasible"]
-        notes = [f"{infeasible} infeasible"] * bool(infeasible) + ["not complete"] * (not run.is_complete)
+        notes = [f"{infeasible} infeasible"] if infeasible else []
+        if not run.is_complete:
+            notes.append("not complete")
         rows.append((run.name, loss, individual, ", ".join([str(len(run.individuals)), *notes])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -138,7 +138,7 @@ class _Meeting:
         # Who is not among those that count hears of these only.
         more = " and perhaps others" if self._rank >= _COUNTERS else ""
         absent = [rank for rank in absent if not more or rank < _COUNTERS]
-        which = f"rank{'s' * (len(absent) > 1)} {_ranges(absent)}{more}"
+        which = f"{'ranks' if len(absent) > 1 else 'rank'} {_ranges(absent)}{more}"
         have = "have" if len(absent) > 1 or more else "has"
         return (
             f"{which} of {self._size}{self._name} {have} not called evo.minimize within {self._wait:g} s: let all "
