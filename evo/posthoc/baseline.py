@@ -23,9 +23,9 @@ class Baseline(msgspec.Struct, frozen=True):
 
     Args:
         params: Chosen by a person.
-        loss: Of its training.
+        loss: The loss of its training.
         metrics: What the training recorded beside.
-        seconds: That it took.
+        seconds: The time that its training took.
     """
 
     params: Params

@@ -18,8 +18,8 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """Test an individual.
 
     Args:
-        arguments: Of the command line, after its name.
-        parser: For the arguments.
+        arguments: What stands on the command line after the command's name.
+        parser: Reads the arguments; those of the command are added to it.
 
     Returns:
         The exit status: 0 tested, 1 the test or the baseline's training failed, 2 mistaken input, 85 run it again.
@@ -44,8 +44,8 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """Train an individual again.
 
     Args:
-        arguments: Of the command line, after its name.
-        parser: For the arguments.
+        arguments: What stands on the command line after the command's name.
+        parser: Reads the arguments; those of the command are added to it.
 
     Returns:
         The exit status: 0 trained, 1 the training failed, 2 mistaken input, 85 stopped: run it again.

@@ -31,13 +31,13 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         loss: What was minimised; None unless it completed or was pruned.
         metrics: What the objective recorded beside the loss.
         seconds: Time the evaluation took.
-        rank: Who evaluated it; None while it runs.
-        host: Where.
-        device: On what.
+        rank: The worker that evaluated it; None while it runs.
+        host: The name of the machine on which it was evaluated.
+        device: The device that it trained on, for example "cuda:0" or "cpu".
         error: Why it failed, or is infeasible, in one line.
-        traceback: Where it failed.
-        island: Where it was born.
-        started: When, seconds since the epoch.
+        traceback: Where it failed, as Python prints it.
+        island: The island on which it was born.
+        started: The time at which its evaluation began, seconds since the epoch.
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
         folder: Where its files are, whether or not there are any; None when none are kept.
     """
@@ -138,9 +138,9 @@ class Conclusion:
         seconds: Time that the search took, in this session.
         test: Metrics of the best individual on held-out data, if the objective has a test.
         test_error: Why the test failed.
-        digest: Of the population that all ranks hold, when debugging.
-        messages: How many all ranks sent together, in this session.
-        bytes: Of all of these.
+        digest: The fingerprint of the population that all ranks hold, when debugging.
+        messages: The number of messages that all ranks sent together, in this session.
+        bytes: The bytes of all these messages.
         individuals_bytes: What the files of all individuals take, once only the best have kept their weights.
     """
 
@@ -199,7 +199,7 @@ class SearchFailed(RuntimeError, Shared):
     """No individual has completed; the message says why they failed.
 
     Args:
-        message: For the user.
+        message: What the user reads.
         result: What became of them.
     """
 
@@ -214,7 +214,7 @@ def interrupted_by(message: str, result: Result) -> KeyboardInterrupt:
     """What is raised when Ctrl-C has stopped a search: Python's own, or a shell would not take it for an interrupt.
 
     Args:
-        message: For the user.
+        message: What the user reads.
         result: What was found until then; the exception has it, too.
     """
     error = KeyboardInterrupt(message)

@@ -24,8 +24,8 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
 
     Args:
         evaluations: All of a study.
-        names: Of the parameters, in their order.
-        best: How many candidates to show.
+        names: The names of the parameters, in their order.
+        best: The number of candidates to show.
 
     Returns:
         A table of the best candidates, and the reasons of failures.

@@ -37,7 +37,7 @@ def find_weights(folder: Path) -> list[Path]:
     """The checkpoints right in an individual's folder, in the order of their names, without states of trainings.
 
     Args:
-        folder: Of the individual; it need not exist.
+        folder: The individual's; it need not exist.
     """
     return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if path.name not in _STATES]
 
@@ -53,8 +53,8 @@ class Weights:
 
     Args:
         population: What is known; each event must have been applied before it is shown here.
-        folder: Of an individual.
-        rank: Whose individuals these are.
+        folder: Answers with the folder of an individual.
+        rank: The rank that has evaluated these individuals.
         keep: How many of the best individuals of the study keep their checkpoints.
         is_first: Whether this rank also looks after those that earlier sessions have left.
     """
@@ -117,7 +117,7 @@ def delete_state(folder: Path) -> None:
     """Delete what a training goes on from, which has ended.
 
     Args:
-        folder: Of the individual.
+        folder: The individual's.
     """
     for name in _STATES:
         _remove(folder / name)

@@ -49,7 +49,7 @@ def read_lines(content: bytes) -> Iterator[Line]:
     is in the middle of writing it.
 
     Args:
-        content: Of the file.
+        content: The bytes of the file.
     """
     *lines, torn = content.split(b"\n")
     for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):

@@ -67,8 +67,8 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
     """Write the sound lines of damaged journals anew, and keep the damaged journals beside them.
 
     Args:
-        directory: Of the run.
-        dry_run: Whether to tell only what would be done.
+        directory: The run directory.
+        dry_run: Whether to tell only what would be done, and change nothing.
 
     Yields:
         Lines for the user.

@@ -38,11 +38,11 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched, as study.json records it.
 
     Args:
-        name: Of the study.
+        name: The study's.
         objective: What is minimised, by its own name.
         definition: What it is made of; that of an older evo is unknown.
         limits: See `evo.space.space.Space.describe`.
-        constraints: What every individual fulfils; of functions their names, and what they carry.
+        constraints: What every individual fulfils; functions are recorded by their names and what they carry.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
         pruning: What ended evaluations early in the first session; empty: nothing did.

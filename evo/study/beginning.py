@@ -55,7 +55,7 @@ def ask_for_study(
         plan: What they amount to.
         objective: What is minimised, as the user gave it.
         directory: The study's.
-        transport: To the other ranks.
+        transport: The connection to the other ranks.
     """
     knows = transport.rank == 0 and isinstance(directory, RunDirectory)
     return Study(
@@ -93,7 +93,7 @@ def agree_on_study(
         asked: What is to be searched.
         config: The settings.
         directory: The study's.
-        transport: To the other ranks.
+        transport: The connection to the other ranks.
 
     Returns:
         The study, and how this session changes what it searches.
@@ -133,7 +133,7 @@ def make_worker(config: Config, plan: Plan, study: Study, directory: RunDirector
         plan: What they amount to.
         study: What is searched.
         directory: The study's.
-        place: Where the rank trains.
+        place: The machine and the device on which the rank trains.
 
     Raises:
         UserError: A journal is damaged, or holds what does not fit.
@@ -179,8 +179,8 @@ def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirecto
     Args:
         study: What is searched.
         settings: What its objective was found to depend on when it was loaded; empty: that was known before.
-        directory: For its files.
-        screen: Gets remarks.
+        directory: The study's.
+        screen: Shows the user what has changed.
 
     Raises:
         UserError: The run directory holds a study of another objective, or cannot be written.

@@ -74,7 +74,7 @@ def run_study(
     Args:
         config: The settings.
         objective: What to minimise.
-        transport: To the other ranks.
+        transport: The connection to the other ranks.
         signals: May ask for a clean stop.
         limits: What is searched, if the configuration does not say.
         propagator: Breeds, or says what does; None: what the configuration says.
@@ -121,11 +121,11 @@ class Session:
         config: The settings.
         plan: What they amount to.
         study: What is searched, as it is recorded.
-        directory: Where its files are, if any are kept.
-        transport: To all other ranks.
+        directory: The folder with its files, if any are kept.
+        transport: The connection to all other ranks.
         signals: May ask for a clean stop.
         screen: Tells the user, on the first rank.
-        place: Where this rank trains.
+        place: The machine and the device on which this rank trains.
     """
 
     config: Config
@@ -201,16 +201,16 @@ class Session:
             number = worker.settings.rank
             journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
             if team.leaders is None or journal is None:
-                words, events = assist(team, evaluator)
+                text, events = assist(team, evaluator)
                 for event in events:
                     directory.remember(event)
             else:
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
-                words = self._lead(worker, exchange, evaluator, journal, findings)
-                team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
+                text = self._lead(worker, exchange, evaluator, journal, findings)
+                team.dismiss(text, directory.events() if isinstance(directory, Scratch) else ())
             team.close()
-        conclusion = decode_conclusion(words)
+        conclusion = decode_conclusion(text)
         transport.dead = transport.dead.union(conclusion.lost_ranks)
         return conclusion
 
