@@ -66,6 +66,7 @@ def test_a_complete_study_is_what_the_search_has_returned(tmp_path: Path) -> Non
     assert study.times == result.times
     assert (study.study.seed, list(study.study.limits)) == (1, ["x"])
     assert sorted(map(encode, study.events())) == sorted(map(encode, RunDirectory(tmp_path / "run").events()))
+    assert list(study.events()) == list(result.events())
     assert len(list(study.events())) == 12 * 2 + 2
     completed = [one for one in study.individuals if one.status == "completed"]
     assert all(one.metrics == {"cube": one.params["x"] ** 3} and one.seconds >= 0 for one in completed)

@@ -84,7 +84,7 @@ class Findings:
         forms: Forms | None = None,
         folder: Callable[[Identity], Path] | None = None,
     ) -> None:
-        self._events = events
+        self.events = events
         self._forms = forms
         self._folder = folder
 
@@ -113,7 +113,7 @@ class Findings:
         times = Times()
 
         def read() -> Iterator[AnyEvent]:
-            for event in self._events():
+            for event in self.events():
                 times.add(event)
                 yield event
 
@@ -178,6 +178,10 @@ class Result(Conclusion):
     def is_first(self) -> bool:
         """Whether this rank is the one to print."""
         return self.rank == self.first_rank
+
+    def events(self) -> Iterable[AnyEvent]:
+        """All that was recorded, record by record; read anew. See `evo.population.events`."""
+        return self.findings.events()
 
     @property
     def individuals(self) -> list[Evaluation]:
