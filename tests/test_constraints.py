@@ -51,7 +51,8 @@ from evo.space.limits import Choice, Float, Int
 from evo.space.ordering import put_in_order
 from evo.space.space import Space
 from evo.space.values import Params
-from evo.storage.rundir import RunDirectory, find_study
+from evo.storage.rundir import RunDirectory
+from evo.study.beginning import find_study
 from evo.study.wiring import MistakeFound
 
 LIMITS: dict[str, Any] = {

@@ -22,6 +22,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         time_limit: Seconds after which the rank ends an evaluation in a child process, which has failed then. None
             means no limit.
         grace: Seconds that an interrupted evaluation in a child process may take to save its state.
+        trust: Whether checkpoints of other users are loaded as what they are.
     """
 
     threads: int = 1
@@ -33,6 +34,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     collective_timeout: float = 600.0
     time_limit: float | None = None
     grace: float = 45.0
+    trust: bool = False
 
 
 USUAL = EvaluationSettings()

@@ -51,6 +51,7 @@ class RunningTrial:
         self.session = settings.session
         self.gpu_memory = settings.gpu_memory
         self.collective_timeout = settings.collective_timeout
+        self.trust = settings.trust
         self.metrics: dict[str, Any] = {}
         self.times: dict[str, float] = {}
         self._folder = as_path(assignment.folder)

@@ -19,7 +19,7 @@ from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
 from evo.lightning.checking import check_training
-from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, short_refusals
+from evo.lightning.checkpoints import BestWeights, is_trusted, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
 from evo.lightning.group import Group, meeting_file, process_group
@@ -33,6 +33,7 @@ from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
+from evo.storage.checkpoints import BEST, STATE
 
 _RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
 
@@ -182,14 +183,15 @@ class LightningObjective:
         # The state first: it has the best weights saved before another callback changes them.
         own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
         self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
-        seat = Seat(trial.folder, trial.rank, trial.size)
+        seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
         trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
         check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
         trial.times = profiler.seconds
         state = trial.folder / STATE
         with profiler.ended():
-            # The file is this individual's own: it may hold more than weights.
-            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=False)
+            # The user's own file may hold more than weights.
+            weights_only = not is_trusted(state, trial.trust)
+            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=weights_only)
         return trainer
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
@@ -206,7 +208,7 @@ class LightningObjective:
         Raises:
             FileNotFoundError: The folder has no best.ckpt.
         """
-        checkpoint = trial.folder / CHECKPOINT
+        checkpoint = trial.folder / BEST
         if not checkpoint.is_file():
             raise FileNotFoundError(
                 f"Individual {trial.individual} has no weights: {checkpoint} does not exist. With several "
@@ -218,10 +220,14 @@ class LightningObjective:
             predictions = [Predictions()] if trial.results else []
             callbacks: list[L.Callback] = [KeepSigterm(), *predictions]
             logger = SilentLogger(trial.folder)
-            trainer, profiler = make_trainer(self._blueprint, shares, Seat(trial.folder), callbacks, logger)
+            seat = Seat(trial.folder, trust=trial.trust)
+            trainer, profiler = make_trainer(self._blueprint, shares, seat, callbacks, logger)
             with profiler.ended():
-                # The file is this individual's own: it may hold more than weights.
-                results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=False)
+                # The user's own file may hold more than weights.
+                weights_only = not is_trusted(checkpoint, trial.trust)
+                results = trainer.test(
+                    module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=weights_only
+                )
             self._kept.release()
         if trial.results:
             trial.metrics["confusion"] = predictions[0].write(trial.results)

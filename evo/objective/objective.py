@@ -57,6 +57,7 @@ class Trial(Protocol):
         collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
         results: Of a test after the search, the folder for what it finds beside its metrics. None means that nothing is
             wanted.
+        trust: Whether checkpoints in its folder may be loaded as what they are, even if they belong to another user.
     """
 
     individual: Identity
@@ -73,6 +74,7 @@ class Trial(Protocol):
     found: Mapping[str, int] | None
     collective_timeout: float
     results: Path | None
+    trust: bool
 
     @property
     def interrupted(self) -> bool:

@@ -6,8 +6,9 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
+from evo.errors import RUN_AGAIN
 from evo.objective.objective import Interrupted
-from evo.posthoc.single import AftermathError
+from evo.posthoc.single import PosthocError
 from evo.posthoc.testing import test as test_individual
 from evo.posthoc.training import train_individual
 from evo.storage.retry import StorageError
@@ -17,8 +18,8 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """Test an individual.
 
     Args:
-        arguments: Of the command line, after its name.
-        parser: For the arguments.
+        arguments: What stands on the command line after the command's name.
+        parser: Reads the arguments; those of the command are added to it.
 
     Returns:
         The exit status: 0 tested, 1 the test or the baseline's training failed, 2 mistaken input, 85 run it again.
@@ -30,7 +31,11 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     options = parser.parse_args(arguments)
     return _run(
         lambda: test_individual(
-            options.run, options.objective, individual=options.individual, baseline=options.baseline
+            options.run,
+            options.objective,
+            individual=options.individual,
+            baseline=options.baseline,
+            trust=options.trust,
         )
     )
 
@@ -39,15 +44,15 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """Train an individual again.
 
     Args:
-        arguments: Of the command line, after its name.
-        parser: For the arguments.
+        arguments: What stands on the command line after the command's name.
+        parser: Reads the arguments; those of the command are added to it.
 
     Returns:
         The exit status: 0 trained, 1 the training failed, 2 mistaken input, 85 stopped: run it again.
     """
     _add_arguments(parser)
     options = parser.parse_args(arguments)
-    return _run(lambda: train_individual(options.run, options.individual, options.objective))
+    return _run(lambda: train_individual(options.run, options.individual, options.objective, options.trust))
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -56,6 +61,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--objective", metavar="PLACE:NAME", help="The objective of the search. Default: the one that study.json names."
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Load the checkpoints of another user's run directory as what they are, and the code that it names.",
+    )
 
 
 def _run(act: Callable[[], object]) -> int:
@@ -63,16 +73,16 @@ def _run(act: Callable[[], object]) -> int:
         act()
     except ValueError as error:
         problem, status = str(error), 2
-    except AftermathError as error:
+    except PosthocError as error:
         problem, status = str(error), 1
     except StorageError as error:
         problem, status = str(error), error.status
     except Interrupted as error:
-        problem, status = str(error), 85
+        problem, status = str(error), RUN_AGAIN
     except OSError as error:
-        problem, status = f"{error.filename} cannot be used: {error.strerror}", 85
+        problem, status = f"{error.filename} cannot be used: {error.strerror}", RUN_AGAIN
     except KeyboardInterrupt:
-        problem, status = "interrupted: run the same command again", 85
+        problem, status = "interrupted: run the same command again", RUN_AGAIN
     else:
         return 0
     print(f"evo: error: {problem}", file=sys.stderr)

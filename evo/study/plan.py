@@ -100,15 +100,8 @@ def make_plan(
         UserError: Something does not fit; the message names it.
     """
     separate = _is_separate(config, objective)  # Also says when there is no such objective.
-    given = config.limits if config.limits is not None else limits
-    if given is None:
-        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
     carried = carried_by(config.constraints)
-    space = Space(load_limits(given), config.constraints)
-    if space.feasibility is not None:
-        space.feasibility.check()
-    start = [] if config.start_from is None else read_start_points(config.start_from)
-    make_start_points(space, start, config.seed or 0)  # Or else it says which one does not fit.
+    space = _make_space(config, limits, objective)
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
     own = [island.propagator for island in islands] or [None] * archipelago.islands
@@ -127,8 +120,26 @@ def make_plan(
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
-        start=start,
+        start=_read_start(config, space),
     )
+
+
+def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Callable[..., Any] | Named) -> Space:
+    """What is searched, in which there is at least one point, as far as that can be told."""
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    space = Space(load_limits(given), config.constraints)
+    if space.feasibility is not None:
+        space.feasibility.check()
+    return space
+
+
+def _read_start(config: Config, space: Space) -> Sequence[Mapping[str, Any]]:
+    """The points that are tried first, each of which fits."""
+    start = [] if config.start_from is None else read_start_points(config.start_from)
+    make_start_points(space, start, config.seed or 0)  # Says which one does not fit.
+    return start
 
 
 def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:

@@ -59,6 +59,7 @@ class FakeTrial:
     found: Mapping[str, int] | None = None
     collective_timeout: float = 600.0
     results: Path | None = None
+    trust: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
