@@ -25,9 +25,12 @@ from overhead import LIMITS
 
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
-from evo.engine.loop import search
-from evo.engine.worker import Outcome, Settings, Worker
+from evo.engine.loop import Effects, search
+from evo.engine.settings import Settings
+from evo.engine.worker import Worker
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Started, decode, encode
+from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.propagators import InitUniform, default_propagator
 from evo.space import Space
@@ -52,11 +55,14 @@ class SearchingRank:
         self._waiting: dict[int, list[bytes]] = defaultdict(list)
         budget = Budget(generations=network.case.generations)
         settings = Settings(
-            rank=rank, ranks=self.size, seed=network.case.seed, budget=budget, host="node0001", device="cuda:0"
+            worker=rank, workers=self.size, seed=network.case.seed, budget=budget, host="node0001", device="cuda:0"
         )
         self.worker = Worker(settings, default_propagator(2 * self.size), Population(SPACE))
         exchange = Exchange(self, network.case.fan_out)
-        self._steps = search(self.worker, exchange, self, self, self, lambda event: None, lambda: 1.7e9 + network.now)
+        effects = Effects(
+            evaluator=self, journal=self, ending=self, watch=lambda event: None, clock=lambda: 1.7e9 + network.now
+        )
+        self._steps = search(self.worker, exchange, effects)
         network.wake(rank, 0.0)
 
     def act(self) -> float:
@@ -97,12 +103,13 @@ class SearchingRank:
 
     # The evaluator.
 
-    def start(self, identity: tuple[int, int], params: dict[str, Any], seed: int, report: Any) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         network = self.network
         network.now += COSTS.breed
         network.looks.append((network.now, self.worker.population.finished))
         self.until = network.now + (network.duration() if self._first is None else self._first)
         self._first, self._has_started = None, True
+        params = assignment.params
         self._loss = (params["lr"] - 0.003) ** 2 + (params["layers"] - 5) ** 2
 
     def poll(self) -> Outcome | None:
@@ -117,15 +124,15 @@ class SearchingRank:
     def append(self, line: bytes) -> None:
         pass
 
-    def recall(self, *rank: int) -> Iterable[AnyEvent]:
+    def recall(self, *worker: int) -> Iterable[AnyEvent]:
         return ()
 
     left_by = recall
 
-    def last_words(self) -> str:
+    def final_report(self) -> str:
         return ""
 
-    def conclude(self, last_words: Any) -> str:
+    def conclude(self, final_reports: Any) -> str:
         return ""
 
 
@@ -156,7 +163,7 @@ def measure_replica(individuals: int) -> dict[str, float]:
     def occupied() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    worker = Worker(Settings(rank=0, ranks=100, seed=0, budget=Budget()), InitUniform(), Population(SPACE))
+    worker = Worker(Settings(worker=0, workers=100, seed=0, budget=Budget()), InitUniform(), Population(SPACE))
     before, times, chunk = occupied(), [], 1000
     for begin in range(0, individuals, chunk):
         lines = [encode(event) for number in range(begin, begin + chunk) for event in example(number)]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from evo.objective.objective import Infeasible, Interrupted
     from evo.posthoc.testing import test
     from evo.propagators import Propagator, default_propagator
+    from evo.report.reading import load
     from evo.report.records import SearchFailed
     from evo.space.limits import Choice, Float, Int
     from evo.study.config import Config
@@ -31,6 +32,7 @@ _HOMES = {
     "Propagator": "evo.propagators",
     "SearchFailed": "evo.report.records",
     "default_propagator": "evo.propagators",
+    "load": "evo.report.reading",
     "minimize": "evo.study.session",
     "test": "evo.posthoc.testing",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "SearchFailed",
     "__version__",
     "default_propagator",
+    "load",
     "minimize",
     "test",
 ]

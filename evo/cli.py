@@ -6,14 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from evo import __version__
 from evo.errors import UserError
 from evo.texts import print_anything, readable, show_error
 
 if TYPE_CHECKING:
-    from evo.report.records import Run
+    from evo.report.records import Evaluation
 
 _USAGE = """usage: evo COMMAND [options]
 
@@ -103,7 +103,7 @@ def _repair(arguments: Sequence[str]) -> int:
 def _best(arguments: Sequence[str]) -> int:
     import msgspec
 
-    from evo.report.records import rank_runs
+    from evo.report.reading import load, rank_runs
     from evo.report.tables import best_text, count_text, runs_text
 
     parser = _Parser(prog="evo best", description="Show the best individual of run directories.")
@@ -115,29 +115,35 @@ def _best(arguments: Sequence[str]) -> int:
     found = []
     for name in options.runs:
         try:
-            found.append(_read_run(name))
+            found.append(load(name))
         except UserError as error:
             show_error(error, options.debug)
     if not found:
         return 2
     runs = rank_runs(found)
     if runs[0].best is None:
-        refused = sum(one.status == "infeasible" for run in runs for one in run.evaluations)
+        refused = sum(one.status == "infeasible" for run in runs for one in run.individuals)
         besides = f"; {refused} are infeasible" if refused else ""
         names = ", ".join(run.name for run in runs)
         print(f"evo: error: no individual in {names} has completed yet{besides}", file=sys.stderr)
         return 2
     if options.json:
         for run in runs:
-            best = {} if run.best is None else msgspec.structs.asdict(run.best)
+            best = {} if run.best is None else _as_json(run.best)
             print(_printable_json(msgspec.json.encode({"run": run.name, **best}).decode()))
     else:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
         print(best_text(runs[0].best))
-        if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].evaluations):
-            print(count_text(runs[0].evaluations))
+        if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].individuals):
+            print(count_text(runs[0].individuals))
     return 0 if len(found) == len(options.runs) else 2
+
+
+def _as_json(best: Evaluation) -> dict[str, Any]:
+    import msgspec
+
+    return {**msgspec.structs.asdict(best), "folder": readable(str(best.folder))}
 
 
 def _printable_json(text: str) -> str:
@@ -149,16 +155,3 @@ def _printable_json(text: str) -> str:
     except UnicodeEncodeError:
         return json.dumps(json.loads(text))
     return text
-
-
-def _read_run(name: str) -> Run:
-    from evo.report.records import Run, gather_evaluations
-    from evo.storage.rundir import RunDirectory, study_forms
-
-    directory = RunDirectory(Path(name))
-    study = directory.study()
-    if study is None:
-        raise UserError(f"{name} is no run directory: it has no study.json")
-    return Run(
-        readable(str(Path(name))), gather_evaluations(directory.events(), study_forms(study)), directory.is_complete
-    )

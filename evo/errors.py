@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
+"""Exit statuses; 85 asks a batch script to requeue the job."""
+
 
 class UserError(ValueError):
     """Something that the user can mend; the message names the thing, its value, the rule and the next step.

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import io
 import json
-import math
 import os
 import shutil
 import signal
@@ -16,9 +15,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import pytest
@@ -27,45 +26,6 @@ T = TypeVar("T")
 
 TESTS = Path(__file__).parent
 _LAUNCH_PREFIXES = ("OMPI_", "OPAL_", "PMIX_", "PMI_", "PRTE_", "HYDRA_", "HYDI_", "MPI_", "SLURM_", "PYTEST_")
-
-
-@dataclass
-class FakeTrial:
-    """What an objective gets, outside of a search."""
-
-    folder: Path
-    individual: tuple[int, int] = (0, 1)
-    seed: int = 1
-    threads: int = 1
-    stop_after: float = math.inf
-    metrics: dict[str, Any] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
-    reports: list[tuple[int, float]] = field(default_factory=list)
-    checkpoint_interval: float = math.inf
-    session: str = ""
-    attempt: int = 0
-    rank: int = 0
-    size: int = 1
-    communicator: Any = None
-    batches_until_interrupted: int | None = None
-    gpu_memory: float = 1.0
-    found: Mapping[str, int] | None = None
-    collective_timeout: float = 600.0
-    results: Path | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        if self.batches_until_interrupted is None:
-            return False
-        self.batches_until_interrupted -= 1
-        return self.batches_until_interrupted < 0
-
-    @property
-    def should_stop(self) -> bool:
-        return len(self.reports) >= self.stop_after
-
-    def report(self, step: int, loss: float) -> None:
-        self.reports.append((step, loss))
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 30.0) -> T:

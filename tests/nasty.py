@@ -91,7 +91,7 @@ def records_nonsense(params: dict[str, Any], trial: Any) -> float:
 
 
 def reports_text(params: dict[str, Any], trial: Any) -> float:
-    trial.report(0, "low")
+    trial.report("low", step=0)
     return 0.0
 
 

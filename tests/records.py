@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from evo.engine.budget import Budget
-from evo.engine.worker import Settings, Worker
+from evo.engine.settings import Settings
+from evo.engine.worker import Worker
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago
+from evo.population.assignment import Assignment
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
+from evo.population.individual import Known
 from evo.population.outcome import Outcome
-from evo.population.population import Individual, Population
+from evo.population.population import Population
 from evo.propagators import Propagator
 from evo.space.space import Space
 
 NOW = 1e9
+
+
+def assigned(identity: Identity = (0, 1), params: Mapping[str, Any] | None = None, **more: Any) -> Assignment:
+    """What an evaluation gets."""
+    return Assignment(**{"individual": identity, "params": dict(params or {}), "seed": 5, **more})
 
 
 def started(identity: Identity, params: Mapping[str, Any], island: int = 0, **strategy: Any) -> Started:
@@ -63,16 +69,10 @@ def evaluated(space: Space, evaluations: Iterable[tuple[Mapping[str, Any], float
     return population
 
 
-def random_population(space: Space, size: int, seed: int = 0) -> Population:
-    """A population drawn at random, with losses at random."""
-    rng = np.random.default_rng(seed)
-    return evaluated(space, [(space.complete(space.sample(rng), rng), float(rng.random())) for _ in range(size)])
-
-
-def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Individual:
+def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Known:
     """One to breed from."""
     status: Any = "running" if loss is None else "completed"
-    return Individual(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
+    return Known(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
 
 
 def make_worker(
@@ -89,8 +89,8 @@ def make_worker(
 ) -> Worker:
     """A worker that knows nothing yet, or what it is given."""
     settings = Settings(
-        rank=rank,
-        ranks=ranks,
+        worker=rank,
+        workers=ranks,
         seed=seed,
         budget=budget or Budget(),
         allow_duplicates=allow_duplicates,

@@ -130,7 +130,7 @@ def digests(result: Result, space: Space = SPACE) -> set[str]:
 
 def spent(session: Session, result: Result) -> str:
     """What a worker says whose budget is spent."""
-    return session.budget.why_breed_no_more(result.survivors[0].population, 0)
+    return str(session.budget.why_breed_no_more(result.survivors[0].population, 0))
 
 
 def check_outcomes(result: Result, session: Session) -> None:
@@ -153,7 +153,7 @@ def check_replicas(result: Result, session: Session) -> None:
     rng = np.random.default_rng(session.seed)
     survivors, islands = result.survivors, session.archipelago.islands
     # Where no files are kept, what only the dead knew is gone.
-    events = result.events if session.files else result.watched[survivors[0].settings.rank]
+    events = result.events if session.files else result.watched[survivors[0].settings.worker]
     events = [events[place] for place in rng.permutation(len(events))]
     for island in range(islands):
         known = replayed(session.space, events, island, islands)
@@ -161,7 +161,7 @@ def check_replicas(result: Result, session: Session) -> None:
             assert worker.population.digest() == known.digest(), session
             if worker.population.island == island:
                 assert members(worker.population) == members(known), session
-    assert len({result.told[worker.settings.rank] for worker in survivors}) == 1, session
+    assert len({result.told[worker.settings.worker] for worker in survivors}) == 1, session
 
 
 def members(population: Any) -> list[tuple[Identity, float]]:
@@ -174,10 +174,10 @@ def check_deaths(result: Result, session: Session) -> None:
     records = Counter((event.rank, event.heir) for event in result.of(Died))
     assert all(count == 1 for count in records.values()), session
     for worker in result.survivors:
-        heir, dead = worker.settings.rank, worker.dead
+        successor, dead = worker.settings.worker, worker.dead
         assert dead <= result.died, session
-        inherited = {rank for rank in dead if session.archipelago.heir(rank, dead) == heir}
-        assert inherited <= {rank for rank, other in records if other == heir}, session
+        inherited = {rank for rank in dead if session.archipelago.successor(rank, dead) == successor}
+        assert inherited <= {rank for rank, other in records if other == successor}, session
 
 
 def check_conclusion(result: Result) -> None:

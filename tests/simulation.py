@@ -14,10 +14,11 @@ from records import make_worker, replayed
 
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
-from evo.engine.loop import search
+from evo.engine.loop import Effects, search
 from evo.engine.worker import Worker
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done, Finished, Identity, Started, decode
 from evo.population.outcome import Outcome
 from evo.propagators import InitUniform, Propagator
@@ -32,7 +33,7 @@ _FOR_EVER = 40_000
 
 Phase: TypeAlias = Literal["step", "line", "done", "ready", "concluding", "closed", "left"]
 """What a rank does: its own step, a line that it has kept and not sent, its word that it is done (kept and not sent),
-its last words (not sent), its conclusion as the first rank (not sent), a step with the conclusion known, its return."""
+its final report (not sent), its conclusion as the first rank (not sent), a step with that known, its return."""
 
 
 class Killed(Exception):
@@ -97,8 +98,8 @@ class Journal:
     def recall(self) -> list[AnyEvent]:
         return [decode(line) for line in self.lines]
 
-    def left_by(self, rank: int) -> list[AnyEvent]:
-        return [decode(line) for line in self._left[rank]]
+    def left_by(self, worker: int) -> list[AnyEvent]:
+        return [decode(line) for line in self._left[worker]]
 
 
 class Forgetful(Journal):
@@ -111,8 +112,8 @@ class Forgetful(Journal):
     def recall(self) -> list[AnyEvent]:
         return list(self._memory.recall())
 
-    def left_by(self, rank: int) -> list[AnyEvent]:
-        return list(self._memory.left_by(rank))
+    def left_by(self, worker: int) -> list[AnyEvent]:
+        return list(self._memory.left_by(worker))
 
 
 class Evaluator:
@@ -124,13 +125,11 @@ class Evaluator:
         self._reports = reports
         self._rng = rng
 
-    def start(
-        self, identity: Identity, params: dict[str, Any], seed: int, report: Callable[[int, float], bool]
-    ) -> None:
-        self.seeds[identity] = seed
+    def start(self, assignment: Assignment, report: Report) -> None:
+        self.seeds[assignment.individual] = assignment.seed
         self._left = int(self._rng.integers(self._polls[0], self._polls[1] + 1))
         self._report = report
-        self._outcome = how_it_ends(params)
+        self._outcome = how_it_ends(assignment.params)
 
     def poll(self) -> Outcome | None:
         if self._left > 0:
@@ -167,12 +166,12 @@ class Ending:
         self._fate = fate
         self._conclusions = conclusions
 
-    def last_words(self) -> str:
+    def final_report(self) -> str:
         self._fate.reach("ready")
         return self._worker.population.digest()
 
-    def conclude(self, last_words: Mapping[int, str]) -> str:
-        self._conclusions.append((self._worker.settings.rank, dict(last_words)))
+    def conclude(self, final_reports: Mapping[int, str]) -> str:
+        self._conclusions.append((self._worker.settings.worker, dict(final_reports)))
         self._fate.reach("concluding")
         return f"conclusion {len(self._conclusions)}"
 
@@ -257,7 +256,7 @@ class Result:
     @property
     def survivors(self) -> list[Worker]:
         """The workers that came to their own end."""
-        return [worker for worker in self.workers if worker.settings.rank not in self.died]
+        return [worker for worker in self.workers if worker.settings.worker not in self.died]
 
     @property
     def by_rank(self) -> dict[int, list[bytes]]:
@@ -291,7 +290,7 @@ class Result:
         return [event.individual for event in self.of(Finished) if event.status != "interrupted"]
 
     @property
-    def last_words(self) -> list[Done]:
+    def done(self) -> list[Done]:
         """The last line of each rank, which must be its only one of this type."""
         for journal in self.journals:
             assert [isinstance(decode(line), Done) for line in journal.lines].index(True) == len(journal.lines) - 1
@@ -341,18 +340,17 @@ def simulate(
         return np.inf if between is None else between[0] + int(rng.integers(between[1] + 1))
 
     def life(worker: Worker, stop: float, death: float) -> Iterator[None]:
-        rank = worker.settings.rank
+        rank = worker.settings.worker
         evaluator = Evaluator(session.polls, rng, session.reports)
         exchange = Exchange(network.endpoints[rank], session.fan_out)
-        steps = search(
-            worker,
-            exchange,
-            evaluator,
-            result.journals[rank],
-            Ending(worker, fates[rank], result.conclusions),
-            result.watched[rank].append,
-            lambda: float(network.now),
+        effects = Effects(
+            evaluator=evaluator,
+            journal=result.journals[rank],
+            ending=Ending(worker, fates[rank], result.conclusions),
+            watch=result.watched[rank].append,
+            clock=lambda: float(network.now),
         )
+        steps = search(worker, exchange, effects)
         try:
             while True:
                 try:

@@ -22,6 +22,7 @@ from evo.population.events import (
     Skipped,
     Started,
 )
+from evo.population.reason import StopKind
 from evo.space.limits import Choice, Float, Int, identical
 from evo.space.values import key
 
@@ -159,6 +160,8 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
         params=st.dictionaries(texts, values, max_size=4),
         rank=st.none() | st.integers(0, 7),
         strategy=st.dictionaries(texts, scalars | st.lists(finite, max_size=3), max_size=2),
+        parents=st.lists(identities, max_size=3).map(tuple),
+        bred_by=texts,
     ),
     st.builds(
         Judged,
@@ -192,7 +195,7 @@ events: st.SearchStrategy[AnyEvent] = st.one_of(
     st.builds(Pollinated, time=_times, individual=identities, island=st.integers(0, 9)),
     st.builds(Skipped, time=_times, individual=identities),
     st.builds(Died, time=_times, rank=whole, heir=whole),
-    st.builds(Done, time=_times, rank=whole, reason=texts),
+    st.builds(Done, time=_times, rank=whole, reason=texts, kind=st.none() | st.sampled_from(StopKind)),
 )
 
 

@@ -11,6 +11,7 @@ from records import finished, replayed, started
 from evo.engine.budget import Budget
 from evo.population.events import AnyEvent
 from evo.population.population import Population
+from evo.population.reason import StopKind, StopReason
 from evo.space.space import Space
 
 SPACE = Space({"x": (1, 1000)})
@@ -33,8 +34,8 @@ def population_of(
 
 def test_without_limits_a_search_does_not_end() -> None:
     population = population_of(completed=500, running=3)
-    assert Budget().why_stop_now(population, now=1e12) == ""
-    assert Budget().why_breed_no_more(population, generation=10**9) == ""
+    assert Budget().why_stop_now(population, now=1e12) is None
+    assert Budget().why_breed_no_more(population, generation=10**9) is None
     assert Budget().evaluations_left(population) == math.inf
 
 
@@ -43,9 +44,9 @@ def test_each_rank_breeds_so_many_generations() -> None:
     assert [bool(budget.why_breed_no_more(population_of(), generation)) for generation in range(5)] == [False] * 3 + [
         True
     ] * 2
-    assert budget.why_breed_no_more(population_of(), 3) == "3 generations are complete"
-    assert Budget(generations=1).why_breed_no_more(population_of(), 1) == "1 generation is complete"
-    assert budget.why_stop_now(population_of(), now=0.0) == ""
+    assert str(budget.why_breed_no_more(population_of(), 3)) == "3 generations are complete"
+    assert str(Budget(generations=1).why_breed_no_more(population_of(), 1)) == "1 generation is complete"
+    assert budget.why_stop_now(population_of(), now=0.0) is None
 
 
 @pytest.mark.parametrize("kind", ["completed", "failed", "pruned", "running"])
@@ -55,50 +56,58 @@ def test_evaluations_count_as_soon_as_they_start_however_they_end(kind: str) -> 
         population = population_of(**{kind: count})
         assert budget.evaluations_left(population) == 4 - count
         assert bool(budget.why_breed_no_more(population, generation=0)) == (count >= 4)
-    assert budget.why_breed_no_more(population_of(completed=4), 0) == "4 evaluations are complete"
+    assert str(budget.why_breed_no_more(population_of(completed=4), 0)) == "4 evaluations are complete"
 
 
 @pytest.mark.parametrize(("loss", "reached"), [(0.5, False), (0.1000001, False), (0.1, True), (-3.0, True)])
 def test_a_search_stops_once_a_loss_is_as_low_as_the_target(loss: float, reached: bool) -> None:
     budget = Budget(target=0.1)
     assert bool(budget.why_stop_now(population_of(completed=3, loss=loss), now=0.0)) == reached
-    assert budget.why_stop_now(population_of(), now=0.0) == ""
+    assert budget.why_stop_now(population_of(), now=0.0) is None
 
 
 def test_the_target_is_named() -> None:
-    assert (
-        Budget(target=0.125).why_stop_now(population_of(completed=1, loss=0.0), 0.0)
-        == "the target loss 0.125 is reached"
-    )
+    reason = Budget(target=0.125).why_stop_now(population_of(completed=1, loss=0.0), 0.0)
+    assert reason == StopReason(StopKind.TARGET, "the target loss 0.125 is reached")
 
 
 def test_only_completed_evaluations_reach_a_target() -> None:
-    assert Budget(target=10.0).why_stop_now(population_of(pruned=5, failed=5), now=0.0) == ""
+    assert Budget(target=10.0).why_stop_now(population_of(pruned=5, failed=5), now=0.0) is None
 
 
 @pytest.mark.parametrize(("now", "late"), [(99.9, False), (100.0, True), (101.0, True)])
 def test_a_search_stops_at_the_deadline(now: float, late: bool) -> None:
     budget = Budget(deadline=100.0)
     assert budget.is_late(now) == late
-    assert budget.why_stop_now(population_of(), now) == ("the walltime is over" if late else "")
+    reason = StopReason(StopKind.DEADLINE, "the walltime is over")
+    assert budget.why_stop_now(population_of(), now) == (reason if late else None)
 
 
 def test_an_evaluation_is_launched_if_the_fastest_so_far_would_end_by_the_deadline() -> None:
     population = population_of(completed=3)  # Of one second each.
     budget = Budget(deadline=100.0)
-    assert budget.why_launch_no_more(population, 99.0) == ""
+    assert budget.why_launch_no_more(population, 99.0) is None
     reason = budget.why_launch_no_more(population, 99.1)
-    assert reason
-    assert budget.is_of_time(reason)
-    assert budget.why_launch_no_more(population_of(running=1, failed=1), 99.9) == ""
-    assert Budget().why_launch_no_more(population, 1e12) == ""
+    assert reason is not None
+    assert (reason.kind, reason.is_before_the_end) == (StopKind.TOO_SHORT, True)
+    assert budget.why_launch_no_more(population_of(running=1, failed=1), 99.9) is None
+    assert Budget().why_launch_no_more(population, 1e12) is None
 
 
 def test_only_lack_of_time_leaves_more_to_do() -> None:
     budget = Budget(deadline=100.0, why_deadline="the end of the Slurm job is near", target=1.0, generations=0)
-    assert budget.is_of_time(budget.why_stop_now(population_of(), 100.0))
-    assert not budget.is_of_time(budget.why_stop_now(population_of(completed=1, loss=0.0), 0.0))
-    assert not budget.is_of_time(budget.why_breed_no_more(population_of(), 0))
+    late = budget.why_stop_now(population_of(), 100.0)
+    reached = budget.why_stop_now(population_of(completed=1, loss=0.0), 0.0)
+    complete = budget.why_breed_no_more(population_of(), 0)
+    reasons = [reason for reason in (late, reached, complete) if reason is not None]
+    assert [reason.is_before_the_end for reason in reasons] == [True, False, False]
+    assert str(late) == "the end of the Slurm job is near"
+
+
+def test_what_stops_from_outside_leaves_more_to_do_whatever_its_text() -> None:
+    text = "2 generations are complete"
+    before = {kind for kind in StopKind if StopReason(kind, text).is_before_the_end}
+    assert before == {StopKind.DEADLINE, StopKind.TOO_SHORT, StopKind.REQUESTED, StopKind.STORAGE}
 
 
 @pytest.mark.parametrize(
@@ -120,10 +129,12 @@ def test_a_search_is_given_up_when_more_than_a_share_of_at_least_twenty_failed(
 ) -> None:
     population = population_of(completed=completed, failed=failed, running=7)
     reason = Budget(max_failed_share=share).why_stop_now(population, now=0.0)
-    assert reason.startswith(f"{failed} of {failed + completed} evaluations failed") == given_up
-    assert bool(reason) == given_up
+    assert (reason is not None) == given_up
+    if reason is not None:
+        assert reason.kind == StopKind.TOO_MANY_FAILED
+        assert reason.text.startswith(f"{failed} of {failed + completed} evaluations failed")
 
 
 def test_pruned_evaluations_have_not_failed() -> None:
-    assert Budget(max_failed_share=0.5).why_stop_now(population_of(pruned=30, failed=20), now=0.0) == ""
+    assert Budget(max_failed_share=0.5).why_stop_now(population_of(pruned=30, failed=20), now=0.0) is None
     assert Budget(max_failed_share=0.3).why_stop_now(population_of(pruned=30, failed=20), now=0.0)

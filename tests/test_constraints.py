@@ -25,6 +25,7 @@ import evo.space.expressions
 import evo.space.ordering
 from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
+from evo.engine.settings import Settings
 from evo.population.events import Started
 from evo.problems.functions import sphere
 from evo.propagators import (
@@ -50,7 +51,8 @@ from evo.space.limits import Choice, Float, Int
 from evo.space.ordering import put_in_order
 from evo.space.space import Space
 from evo.space.values import Params
-from evo.storage.rundir import RunDirectory, find_study
+from evo.storage.rundir import RunDirectory
+from evo.study.beginning import find_study
 from evo.study.wiring import MistakeFound
 
 LIMITS: dict[str, Any] = {
@@ -376,11 +378,11 @@ def test_whatever_breeds_no_point_violates_a_constraint(name: str) -> None:
     for propagator in PARTS:
         first = [space.values(space.sample(rng).tolist()) for _ in range(12)]
         population = evaluated(space, [(params, float(place)) for place, params in enumerate(first)])
-        breeder = Breeder(propagator, population, rank=0, ranks=1, seed=1)
+        breeder = Breeder(propagator, population, Settings(worker=0, workers=1, seed=1, budget=Budget()))
         for generation in range(count):
             bred = breeder.breed(breeder.generator(generation))
             assert bred is not None
-            assert space.allows(bred[0]), (propagator, bred[0])
+            assert space.allows(bred.params), (propagator, bred.params)
 
 
 def test_a_point_that_fulfils_all_is_left_as_it_is() -> None:
@@ -475,7 +477,7 @@ def test_a_finite_space_is_gone_through_without_what_violates(
     feasible = {tuple(params.items()) for params in space.points() if space.allows(params)}
     assert set(points) == feasible
     assert len(points) < len(feasible) + ranks
-    assert {word.reason for word in result.last_words} == {EXHAUSTED}
+    assert {done.reason for done in result.done} == {EXHAUSTED}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def check_survived(ended: Ended, here: Path, lost: Sequence[int]) -> None:
     record = journals.summary(here)
     assert BUDGET <= journals.check_complete(here) <= BUDGET + 3
     assert (record["completed"], record["ranks"], record["lost_ranks"]) == (record["evaluations"], 4, dead)
-    # An heir that dies itself has heirs, who say so again.
+    # A successor that dies itself has successors, who say so again.
     assert {event.rank for event in journals.events(here) if isinstance(event, Died)} == set(dead)
     who = f"rank{'s' * (len(dead) > 1)} {', '.join(map(str, dead))} of 4"
     assert ended.out.count(f"\n{who} died, and the others took over\n") == 1

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import FakeTrial
 
 import evo.problems.digits
 from evo.problems.digits import Digits, DigitsNet, objective, parts
+from evo.testing.trials import FakeTrial
 
 PARAMETERS = ["conv_layers", "channels", "activation", "optimizer", "lr", "dropout", "momentum"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 from evo.study.arguments import parse_arguments
-from evo.study.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

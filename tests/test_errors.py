@@ -13,9 +13,8 @@ from helpers import Ended, Launcher, call
 import evo
 import evo.storage.repair
 from evo.engine.transport import Serial, together
-from evo.errors import SharedError, UserError
+from evo.errors import MISTAKEN, SharedError, UserError
 from evo.frames import blamed, definition_of, one_line, place_of, told, whole_traceback
-from evo.study.session import MISTAKEN
 
 LIBRARY = """
 def call(function):
@@ -406,12 +405,12 @@ def test_together_shares_what_the_user_can_mend_and_nothing_else() -> None:
         ("evo.study.session.parse_arguments", ["run", "sphere"]),
         ("evo.study.plan.make_topology", ["run", "sphere"]),
         ("evo.propagators.selection.SelectMin.breed", ["run", "sphere"]),
-        ("evo.study.wiring.make_start_points", ["run", "sphere"]),
+        ("evo.study.beginning.make_start_points", ["run", "sphere"]),
         ("evo.space.space.Space.encode", ["run", "sphere", "--evaluations", "3"]),
-        ("evo.report.records.rank_runs", ["best", "run"]),
+        ("evo.report.reading.rank_runs", ["best", "run"]),
         ("evo.storage.repair.study_forms", ["repair", "run"]),
-        ("evo.posthoc.testing.read_past", ["test", "run"]),
-        ("evo.posthoc.training.read_past", ["train", "run"]),
+        ("evo.posthoc.testing.load", ["test", "run"]),
+        ("evo.posthoc.training.load", ["train", "run"]),
     ],
 )
 def test_a_bug_is_no_message_but_an_exception_from_where_it_is(
@@ -442,7 +441,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_bug_ends_a_command_with_its_traceback(launcher: Launcher, tmp_path: Path) -> None:
     assert launcher.evo("sphere", "--evaluations", "3", "--run-dir", "run").status == 0
-    (tmp_path / "planted.py").write_text(PLANTED.format(module="evo.report.records", name="rank_runs"))
+    (tmp_path / "planted.py").write_text(PLANTED.format(module="evo.report.reading", name="rank_runs"))
     ended = launcher.python("planted.py", "best", "run")
     assert ended.status not in (0, 2)
     assert ended.err.startswith("Traceback (most recent call last):\n")

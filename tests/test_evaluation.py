@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -20,8 +19,10 @@ import nasty
 import numpy as np
 import pytest
 from helpers import Launcher, is_alive, wait_until
+from records import assigned
 
-from evo.evaluation import InlineEvaluator, ProcessEvaluator
+from evo.errors import UserError
+from evo.evaluation import EvaluationSettings, InlineEvaluator, ProcessEvaluator
 from evo.objective.objective import Interrupted
 from evo.objective.references import Reference
 from evo.population.outcome import Outcome
@@ -50,17 +51,21 @@ class Folders:
         return self.root / "{}-{}".format(*identity)
 
 
-def make(kind: str, objective: Any, root: Path, **options: Any) -> Evaluator:
+def make(
+    kind: str, objective: Any, root: Path, is_interrupted: Callable[[], bool] = lambda: False, **settings: Any
+) -> Evaluator:
     if kind == "inline":
         loaded = objective.load() if isinstance(objective, Reference) else objective
-        return InlineEvaluator(loaded, Folders(root), {}, **options)
-    return ProcessEvaluator(objective, Folders(root), dict(os.environ), **options)
+        return InlineEvaluator(loaded, Folders(root), {}, EvaluationSettings(**settings), is_interrupted=is_interrupted)
+    return ProcessEvaluator(
+        objective, Folders(root), dict(os.environ), EvaluationSettings(**settings), is_interrupted=is_interrupted
+    )
 
 
 def evaluate(
     evaluator: Evaluator, told: Told | None = None, identity: tuple[int, int] = (0, 1), **params: Any
 ) -> Outcome:
-    evaluator.start(identity, params, 5, Told() if told is None else told)
+    evaluator.start(assigned(identity, params), Told() if told is None else told)
     return wait_until(evaluator.poll, 60)
 
 
@@ -81,15 +86,15 @@ def child(tmp_path: Path) -> Iterator[ProcessEvaluator]:
 
 
 def child_process(evaluator: ProcessEvaluator) -> int:
-    process = evaluator._process
+    assert evaluator._child is not None
+    process = evaluator._child.process.pid
     assert process is not None
-    assert process.pid is not None
-    return process.pid
+    return process
 
 
 def kill_child(evaluator: ProcessEvaluator) -> None:
-    process = evaluator._process
-    assert process is not None
+    assert evaluator._child is not None
+    process = evaluator._child.process
     process.kill()
     wait_until(lambda: not process.is_alive())
 
@@ -156,7 +161,7 @@ def test_a_loss_gets_its_trial_and_its_metrics_are_kept(kind: str, tmp_path: Pat
     params = {"x": 1.0}
     with closing(make(kind, numbers_of, tmp_path, threads=3)) as evaluator:
         evaluator.open(["x"])
-        evaluator.start((2, 7), params, 5, Told())
+        evaluator.start(assigned((2, 7), params), Told())
         outcome = wait_until(evaluator.poll)
     assert (outcome.status, outcome.loss, outcome.error, outcome.traceback) == ("completed", 0.25, "", "")
     assert (outcome.metrics.pop("here") == os.getpid()) == (kind == "inline")
@@ -184,8 +189,7 @@ def tells_its_place(params: dict[str, Any], trial: Any) -> float:
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_child_of_several_ranks_knows_its_place_and_prints_into_a_log_of_its_own(tmp_path: Path, place: int) -> None:
-    team: Any = types.SimpleNamespace(place=place, size=2)
-    with closing(make("process", tells_its_place, tmp_path, team=team)) as evaluator:
+    with closing(make("process", tells_its_place, tmp_path, rank=place, size=2)) as evaluator:
         evaluator.open([])
         outcome = evaluate(evaluator)
         assert outcome.metrics == {"rank": place, "size": 2}
@@ -313,7 +317,7 @@ def _slow_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pyte
 
 
 def test_a_child_that_someone_else_kills_is_a_failed_outcome(child: ProcessEvaluator) -> None:
-    child.start((0, 1), {"kind": "sleeps"}, 5, Told())
+    child.start(assigned((0, 1), {"kind": "sleeps"}), Told())
     assert child.poll() is None
     os.kill(child_process(child), signal.SIGKILL)
     assert wait_until(child.poll).error == nasty.DIES["is_killed"][1]
@@ -349,7 +353,7 @@ def test_one_child_evaluates_many_individuals(child: ProcessEvaluator) -> None:
 
 @pytest.mark.parametrize("kind", ["sleeps", "hangs_in_c"])
 def test_an_evaluation_that_is_interrupted_ends_at_once(child: ProcessEvaluator, kind: str) -> None:
-    child.start((0, 1), {"kind": kind}, 5, Told())
+    child.start(assigned((0, 1), {"kind": kind}), Told())
     assert child.poll() is None
     began = time.monotonic()
     child.interrupt()
@@ -361,7 +365,7 @@ def test_an_evaluation_that_is_interrupted_ends_at_once(child: ProcessEvaluator,
 
 def saves(params: dict[str, Any], trial: Any) -> float:
     while not trial.interrupted:
-        trial.report(0, 1.0)
+        trial.report(1.0, step=0)
         time.sleep(0.01)
     if params["hangs"]:
         time.sleep(1000)
@@ -370,7 +374,7 @@ def saves(params: dict[str, Any], trial: Any) -> float:
 
 
 def ignores(params: dict[str, Any], trial: Any) -> float:
-    trial.report(0, 1.0)
+    trial.report(1.0, step=0)
     time.sleep(1000)
     return 0.0
 
@@ -383,7 +387,7 @@ def test_an_interrupted_evaluation_may_save_its_state(tmp_path: Path) -> None:
     with closing(make("process", saves, tmp_path)) as evaluator:
         evaluator.open(["hangs"])
         told = Told()
-        evaluator.start((0, 1), {"hangs": False}, 5, told)
+        evaluator.start(assigned((0, 1), {"hangs": False}), told)
         wait_until(lambda: evaluator.poll() or told)
         evaluator.interrupt()
         evaluator.interrupt()
@@ -396,7 +400,7 @@ def test_but_it_is_killed_when_its_time_for_that_is_over_or_the_stop_is_hurried(
     with closing(make("process", saves, tmp_path, grace=100.0 if hurried else 0.5)) as evaluator:
         evaluator.open(["hangs"])
         told = Told()
-        evaluator.start((0, 1), {"hangs": True}, 5, told)
+        evaluator.start(assigned((0, 1), {"hangs": True}), told)
         wait_until(lambda: evaluator.poll() or told)
         evaluator.interrupt()
         assert evaluator.poll() is None
@@ -411,14 +415,14 @@ def test_an_evaluation_that_never_looks_whether_it_is_interrupted_ends_at_once(t
         # In an instant in which the child hears the verdict, or is about to sleep, or already does.
         for generation in range(30):
             told = Told()
-            evaluator.start((0, generation), {}, 5, told)
+            evaluator.start(assigned((0, generation), {}), told)
             wait_until(lambda told=told: evaluator.poll() or told)
             evaluator.interrupt()
             assert wait_until(evaluator.poll, 5).status == "interrupted"
 
 
 def fails_when_told(params: dict[str, Any], trial: Any) -> float:
-    trial.report(0, 1.0)
+    trial.report(1.0, step=0)
     while not trial.interrupted:
         time.sleep(0.01)
     raise RuntimeError("DataLoader worker exited unexpectedly")
@@ -428,7 +432,7 @@ def test_an_evaluation_whose_own_processes_are_told_to_end_as_well_is_interrupte
     with closing(make("process", fails_when_told, tmp_path)) as evaluator:
         evaluator.open([])
         told = Told()
-        evaluator.start((0, 1), {}, 5, told)
+        evaluator.start(assigned((0, 1), {}), told)
         wait_until(lambda: evaluator.poll() or told)
         evaluator.interrupt()
         assert wait_until(evaluator.poll, 10).status == "interrupted"
@@ -444,7 +448,7 @@ def test_a_child_that_is_being_started_outlives_the_signals_meant_for_its_rank(t
 
     def signal_at_once() -> bool:
         if not told:
-            told.append(evaluator._process.pid)
+            told.append(evaluator._child.process.pid)
             os.kill(told[0], getattr(signal, name))
         return False
 
@@ -479,7 +483,7 @@ def test_an_evaluation_in_this_process_is_given_up_when_a_stop_is_hurried(tmp_pa
         return 0.0
 
     def reports(params: dict[str, Any], trial: Any) -> float:
-        trial.report(0, 1.0)
+        trial.report(1.0, step=0)
         return 2.0
 
     def hurry_in_the_report(step: int, loss: float) -> bool:
@@ -495,7 +499,7 @@ def test_an_evaluation_in_this_process_is_given_up_when_a_stop_is_hurried(tmp_pa
         assert evaluate(evaluator).status == "interrupted"
         # What evo does with a report is not torn in the middle.
         evaluator = InlineEvaluator(reports, Folders(tmp_path), {}, is_interrupted=lambda: True)
-        evaluator.start((0, 1), {}, 5, hurry_in_the_report)
+        evaluator.start(assigned(), hurry_in_the_report)
         outcome = evaluator.poll()
         assert outcome is not None
         assert (outcome.status, outcome.loss) == ("completed", 2.0)
@@ -524,7 +528,7 @@ def test_a_daemon_that_an_evaluation_started_does_not_outlive_a_rank_that_is_kil
 
 
 def test_a_child_answers_polls_while_it_evaluates(child: ProcessEvaluator) -> None:
-    child.start((0, 1), {"kind": "sleeps"}, 5, Told())
+    child.start(assigned((0, 1), {"kind": "sleeps"}), Told())
     began = time.monotonic()
     assert [child.poll() for _ in range(5)] == [None] * 5
     assert time.monotonic() - began < 1
@@ -561,7 +565,7 @@ def test_an_evaluator_that_is_closed_in_an_evaluation_leaves_nothing_behind(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     evaluator = ProcessEvaluator(nasty.any_of_them, Folders(tmp_path), dict(os.environ))
     evaluator.open(["kind"])
-    evaluator.start((0, 1), {"kind": "hangs_in_c"}, 5, Told())
+    evaluator.start(assigned((0, 1), {"kind": "hangs_in_c"}), Told())
     wait_until((tmp_path / "0-1" / "hanging").exists)
     own = child_process(evaluator)
     evaluator.close()
@@ -575,13 +579,14 @@ import os, sys
 from pathlib import Path
 from evo.evaluation import ProcessEvaluator
 from evo.objective.references import Reference
+from evo.population.assignment import Assignment
 
 if __name__ == "__main__":
     evaluator = ProcessEvaluator(Reference("nasty", "any_of_them"), lambda identity: Path("folder"), dict(os.environ))
     evaluator.open(["kind"])
-    print(evaluator._process.pid, flush=True)
+    print(evaluator._child.process.pid, flush=True)
     if sys.argv[1] != "nothing":
-        evaluator.start((0, 0), {"kind": sys.argv[1]}, 0, print)
+        evaluator.start(Assignment(individual=(0, 0), params={"kind": sys.argv[1]}, seed=0), print)
     while True:
         evaluator.poll()
 """
@@ -654,6 +659,70 @@ def test_the_child_sees_one_gpu_its_threads_and_no_trace_of_a_launcher(tmp_path:
     assert seen["CUDA_VISIBLE_DEVICES"] == "6"
     assert seen["OMP_NUM_THREADS"] == seen["MKL_NUM_THREADS"] == "3"
     assert seen["HOME"] == "/home/me"
+
+
+def tells_its_settings(params: dict[str, Any], trial: Any) -> float:
+    names = ["threads", "rank", "size", "checkpoint_interval", "session", "gpu_memory", "collective_timeout", "attempt"]
+    trial.metrics |= {name: getattr(trial, name) for name in names}
+    trial.metrics["environment"] = ", ".join(name for name in os.environ if name.startswith("EVO_"))
+    return 0.0
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_settings_reach_the_trial_and_none_of_them_the_environment(kind: str, tmp_path: Path) -> None:
+    settings = {
+        "threads": 3,
+        "rank": 1,
+        "size": 2,
+        "checkpoint_interval": 7.5,
+        "session": "é",
+        "gpu_memory": 0.25,
+        "collective_timeout": 9.0,
+    }
+    before = ", ".join(name for name in os.environ if name.startswith("EVO_"))
+    with closing(make(kind, tells_its_settings, tmp_path, **settings)) as evaluator:
+        evaluator.open([])
+        evaluator.start(assigned(attempt=4), Told())
+        metrics = wait_until(evaluator.poll, 60).metrics
+        mark = "EVO_EVALUATION" if kind == "process" else ""  # By which the processes are found that it starts.
+        assert metrics == {**settings, "attempt": 4, "environment": ", ".join(filter(None, [before, mark]))}
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_without_an_interval_a_state_is_never_due(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, is_never_due, tmp_path)) as evaluator:
+        evaluator.open([])
+        assert evaluate(evaluator).loss == 1.0
+
+
+def is_never_due(params: dict[str, Any], trial: Any) -> float:
+    return float(trial.checkpoint_interval == float("inf"))
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_assignment_may_name_its_own_folder(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, numbers_of, tmp_path)) as evaluator:
+        evaluator.open(["x"])
+        evaluator.start(assigned((2, 7), {"x": 1.0}, folder=str(tmp_path / "elsewhere")), Told())
+        assert wait_until(evaluator.poll, 60).status == "completed"
+    assert (tmp_path / "elsewhere" / "weights").exists()
+    assert not (tmp_path / "2-7").exists()
+
+
+def swaps(params: dict[str, Any], trial: Any) -> float:
+    trial.report(3, 0.5)
+    return 0.0
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_a_report_in_the_former_order_is_a_failed_outcome_that_says_the_new_one(kind: str, tmp_path: Path) -> None:
+    with closing(make(kind, swaps, tmp_path)) as evaluator:
+        evaluator.open([])
+        outcome = evaluate(evaluator)
+    assert outcome.status == "failed"
+    assert outcome.error.startswith("UserError: trial.report(3, 0.5) gives more than the loss by position")
+    assert outcome.error.endswith("trial.report(loss, step=3)")
+    assert "in swaps" in outcome.traceback
 
 
 @pytest.mark.parametrize("before", [None, "7"])
@@ -730,7 +799,9 @@ class Checked:
 
 @pytest.mark.parametrize("kind", ["inline", "process"])
 def test_an_objective_may_refuse_the_names_of_the_parameters(kind: str, tmp_path: Path) -> None:
-    refusal = pytest.raises(ValueError, match=r"^Checked takes x, not x, y$")
+    refusal = pytest.raises(
+        UserError, match=rf"^Checked takes x, not x, y \({__file__}, line \d+: raise ValueError\(.*\)$"
+    )
     with closing(make(kind, Checked(), tmp_path)) as evaluator, refusal:
         evaluator.open(["x", "y"])
 
@@ -741,9 +812,9 @@ def test_an_evaluated_individual_is_tested_with_the_files_of_its_evaluation(kind
         evaluator.open(["x"])
         for generation in (1, 2):
             evaluate(evaluator, identity=(0, generation), x=float(generation))
-        assert evaluator.test((0, 1), {"x": 1.0}, 9) == {"weight": 1.0, "seed": 9}
+        assert evaluator.test(assigned((0, 1), {"x": 1.0}, seed=9)) == {"weight": 1.0, "seed": 9}
         with pytest.raises(RuntimeError, match=r"^FileNotFoundError: .*0-3/weights"):
-            evaluator.test((0, 3), {"x": 1.0}, 9)
+            evaluator.test(assigned((0, 3), {"x": 1.0}, seed=9))
         assert evaluate(evaluator, x=3.0).loss == 3.0
 
 
@@ -751,7 +822,7 @@ def test_an_evaluated_individual_is_tested_with_the_files_of_its_evaluation(kind
 def test_an_objective_without_a_test_gives_no_metrics(kind: str, tmp_path: Path) -> None:
     with closing(make(kind, nasty.good, tmp_path)) as evaluator:
         evaluator.open(["x"])
-        assert evaluator.test((0, 1), {"x": 1.0}, 9) == {}
+        assert evaluator.test(assigned((0, 1), {"x": 1.0}, seed=9)) == {}
 
 
 class Dies(Checked):
@@ -763,7 +834,7 @@ def test_a_test_that_ends_its_process_is_an_error(tmp_path: Path) -> None:
     with closing(make("process", Dies(), tmp_path)) as evaluator:
         evaluator.open(["x"])
         with pytest.raises(RuntimeError, match=r"^ProcessDied: the evaluation process exited with status 3$"):
-            evaluator.test((0, 1), {"x": 1.0}, 9)
+            evaluator.test(assigned((0, 1), {"x": 1.0}, seed=9))
         assert evaluate(evaluator, x=3.0).loss == 3.0
 
 

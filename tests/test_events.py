@@ -33,6 +33,7 @@ from evo.population.events import (
     encode,
     json_scalars,
 )
+from evo.population.reason import StopKind
 
 EXAMPLES: list[AnyEvent] = [
     Joined(time=NOW, rank=1, ranks=4, host="node", device="cuda:0"),
@@ -235,3 +236,12 @@ def test_a_tensor_of_one_number_is_that_number() -> None:
             return 0.25
 
     assert json_scalars({"accuracy": Tensor()}) == {"accuracy": 0.25}
+
+
+def test_what_stopped_a_worker_has_a_kind_that_journals_of_an_earlier_version_lack() -> None:
+    old = b'{"type":"Done","time":1.0,"rank":0,"reason":"2 generations are complete"}'
+    assert decode(old) == Done(time=1.0, rank=0, reason="2 generations are complete")
+    assert encode(decode(old)) == old
+    new = Done(time=1.0, rank=0, reason="the walltime is over", kind=StopKind.DEADLINE)
+    assert b'"kind":"deadline"' in encode(new)
+    assert decode(encode(new)) == new

@@ -13,7 +13,7 @@ import pytest
 import evo
 import evo.space.examples
 from evo.evaluation import InlineEvaluator, ProcessEvaluator
-from evo.evaluation.inline import check_objective
+from evo.evaluation.execution import check_objective
 from evo.space.examples import example_points
 from evo.space.space import Space
 

@@ -62,13 +62,13 @@ class Wire(Passive):
 
 
 def lost(*ranks: int) -> bytes:
-    """As an exchange announces an epoch."""
+    """As an exchange announces a membership."""
     return evo.engine.exchange._encode(evo.engine.exchange.Lost(sorted(ranks)))
 
 
-def ready(dead: Sequence[int], words: str) -> bytes:
+def ready(dead: Sequence[int], report: str) -> bytes:
     """As an exchange says that its rank is ready."""
-    return evo.engine.exchange._encode(evo.engine.exchange.Ready(list(dead), words))
+    return evo.engine.exchange._encode(evo.engine.exchange.Ready(list(dead), report))
 
 
 @st.composite
@@ -227,7 +227,7 @@ def test_a_rank_that_is_taken_for_dead_is_told_so() -> None:
     wire = Wire(1, 3)
     exchange = Exchange(wire)
     wire.arrive(2, lost(1))
-    with pytest.raises(CutOff, match="the other ranks take rank 1 for dead"):
+    with pytest.raises(CutOff, match="the other workers take worker 1 for dead"):
         exchange.receive()
 
 
@@ -237,15 +237,15 @@ def test_all_ranks_say_that_they_are_ready_to_the_first_live_one() -> None:
     exchange.be_ready("two")
     assert wire.sent == [(ready([], "two"), (0,))]
     assert not exchange.is_first
-    assert exchange.all_ready is None
+    assert exchange.final_reports is None
     wire.dead = frozenset({0, 1})
     exchange.receive()
     assert exchange.is_first
     exchange.be_ready("two")
-    assert exchange.all_ready is None
+    assert exchange.final_reports is None
     wire.arrive(3, ready([0, 1], "three"))
     exchange.receive()
-    assert exchange.all_ready == {2: "two", 3: "three"}
+    assert exchange.final_reports == {2: "two", 3: "three"}
     assert ready([0, 1], "two") not in [message for message, _ in wire.sent]
 
 
@@ -258,15 +258,15 @@ def test_who_was_ready_before_a_death_must_be_so_again() -> None:
     exchange.receive()
     wire.arrive(3, lost(1))
     exchange.receive()
-    assert exchange.all_ready is None
+    assert exchange.final_reports is None
     exchange.be_ready("zero")
     wire.arrive(2, ready([], "two, before it knew"))
     wire.arrive(3, ready([1], "three"))
     exchange.receive()
-    assert exchange.all_ready is None
+    assert exchange.final_reports is None
     wire.arrive(2, ready([1], "two"))
     exchange.receive()
-    assert exchange.all_ready == {0: "zero", 2: "two", 3: "three"}
+    assert exchange.final_reports == {0: "zero", 2: "two", 3: "three"}
 
 
 def test_who_is_ready_tells_of_deaths_as_well() -> None:
@@ -276,7 +276,7 @@ def test_who_is_ready_tells_of_deaths_as_well() -> None:
     exchange.receive()
     assert exchange.dead == {2}
     exchange.be_ready("zero")
-    assert exchange.all_ready == {0: "zero", 1: "one"}
+    assert exchange.final_reports == {0: "zero", 1: "one"}
 
 
 @pytest.mark.parametrize("fan_out", [None, 2])
@@ -289,8 +289,8 @@ def test_all_ranks_learn_how_the_search_was_concluded(size: int, fan_out: int | 
     for network.now in range(200):
         for exchange in exchanges:
             assert list(exchange.receive()) == []
-            if exchange.all_ready is not None and exchange.closed is None:
-                exchange.close(",".join(exchange.all_ready[rank] for rank in range(size)))
+            if exchange.final_reports is not None and exchange.closed is None:
+                exchange.close(",".join(exchange.final_reports[rank] for rank in range(size)))
     assert {exchange.closed for exchange in exchanges} == {",".join(map(str, range(size)))}
 
 

@@ -24,9 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import evo
-from evo.errors import UserError
+from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, UserError
 from evo.problems.catalogue import PROBLEMS
-from evo.study.session import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 
 MOST_SECONDS = 10.0  # For one input.
 MORE = int(os.environ.get("EVO_FUZZ", "1"))

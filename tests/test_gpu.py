@@ -10,10 +10,11 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import Ended, FakeTrial
+from helpers import Ended
 from torch.utils.data import DataLoader, TensorDataset
 
 from evo.lightning import LightningObjective
+from evo.testing.trials import FakeTrial
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")
 

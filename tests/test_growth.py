@@ -20,7 +20,7 @@ import evo
 from evo.cli import main
 from evo.population.events import AnyEvent, Finished, Started, encode
 from evo.population.population import Population
-from evo.posthoc.past import read_past
+from evo.report.reading import load
 from evo.report.records import gather_evaluations, rank_evaluations
 from evo.space.growth import Forms, check_growth, find_changes
 from evo.space.limits import describe_limits, parse_limits
@@ -243,7 +243,7 @@ def test_a_study_grows_shrinks_and_remembers(
     best = min(inside, key=lambda one: (one.loss, one.individual))
     assert kept.best == best
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["best"]["individual"] == list(best.individual)
-    assert read_past("run").best.individual == best.individual
+    assert load("run").find().individual == best.individual
     assert main(["best", "run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["individual"] == list(best.individual)
     assert main(["repair", "run"]) == 0

@@ -8,22 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import FakeTrial
-from records import evaluated, finished, replayed, started
+from records import assigned, evaluated, finished, replayed, started
 from test_team import FAILED, GOOD, Crew, always
 
 import evo
 from evo.cli import main as command
 from evo.engine.budget import Budget
 from evo.evaluation import ProcessEvaluator
-from evo.evaluation.inline import RunningTrial, evaluate
+from evo.evaluation.execution import evaluate
+from evo.evaluation.settings import USUAL
 from evo.evaluation.team import TeamEvaluator
+from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import Infeasible, prepare
+from evo.population.individual import precedence
 from evo.population.outcome import Outcome
-from evo.population.population import precedence
 from evo.report.tables import nothing_found_text
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory
+from evo.testing.trials import FakeTrial
 
 SPACE = Space({"x": (-1.0, 1.0)})
 
@@ -51,7 +53,7 @@ def of_losses(params: Any) -> Any:
 
 
 def outcome_of(objective: Any, folder: Path, **more: Any) -> Outcome:
-    trial = RunningTrial((0, 0), 1, folder, 1, lambda step, loss: False, **more)
+    trial = RunningTrial(assigned((0, 0), folder=str(folder)), USUAL, lambda step, loss: False, **more)
     trial.metrics["weights"] = 7
     return evaluate(prepare(objective), {"x": -1.0}, trial)
 
@@ -85,7 +87,7 @@ def test_it_comes_out_of_a_child_process(tmp_path: Path) -> None:
     evaluator = ProcessEvaluator(positive_only, lambda identity: tmp_path, {"PATH": ""})
     evaluator.open(["x"])
     try:
-        evaluator.start((0, 0), {"x": -0.1}, 1, lambda step, loss: False)
+        evaluator.start(assigned((0, 0), {"x": -0.1}), lambda step, loss: False)
         while (outcome := evaluator.poll()) is None:
             pass
     finally:
@@ -142,7 +144,7 @@ def test_it_has_no_share_in_giving_up() -> None:
     assert not budget.too_many_failed(replayed(SPACE, [*events, *refused, *failed]))  # Of 20 at least.
     known = replayed(SPACE, [*events, *refused, *failed, finished((0, 59), 1.0)])
     assert budget.too_many_failed(known)
-    assert budget.why_stop_now(known, 0.0) == "19 of 60 evaluations failed, and 40 were infeasible"
+    assert str(budget.why_stop_now(known, 0.0)) == "19 of 60 evaluations failed, and 40 were infeasible"
     assert not budget.too_many_failed(evaluated(SPACE, [({"x": 0.1}, 1.0)]))
 
 

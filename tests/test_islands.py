@@ -14,7 +14,7 @@ from travels import Knowledge, check_owners, check_travels
 
 from evo.engine.budget import Budget
 from evo.population.events import Finished, Migrated, Pollinated, Retired, Started, decode
-from evo.population.population import Individual
+from evo.population.individual import Known
 
 BLOCKS = range(3 * SCHEDULES)
 
@@ -47,7 +47,7 @@ class Watcher:
         assert active == known.active(population.island), result.session
         for identity in {event.individual for event in shown if isinstance(event, Finished | Migrated | Pollinated)}:
             if identity in known.births:
-                individual = Individual(genome=np.zeros(0), identity=identity, island=known.births[identity])
+                individual = Known(genome=np.zeros(0), identity=identity, island=known.births[identity])
                 islands = {island for island in range(known.islands) if population.is_on(individual, island)}
                 assert islands == known.places(identity), result.session
                 assert len(islands) == 1 or not self.moving, result.session
@@ -70,7 +70,7 @@ def test_all_replicas_of_all_islands_are_equal_in_the_end_and_what_the_journals_
         check_owners(result, session)
         assert Counter(result.started) == Counter(result.evaluated), session
         assert len(result.started) >= (session.budget.evaluations or 0), session
-        assert {event.reason for event in result.last_words} == {spent(session, result)}
+        assert {event.reason for event in result.done} == {spent(session, result)}
 
 
 @pytest.mark.parametrize("block", BLOCKS)

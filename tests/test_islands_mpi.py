@@ -19,7 +19,8 @@ import pytest
 from helpers import Ended, Launcher
 from ranks import start_ranks
 
-from evo.islands.topology import make_archipelago, make_topology
+from evo.islands.archipelago import make_archipelago
+from evo.islands.topology import make_topology
 from evo.population.events import Done, Finished, Identity, Migrated, Pollinated, Retired, Started
 from evo.problems.catalogue import PROBLEMS
 

@@ -36,7 +36,7 @@ def loss(params, trial, steps=40):
             saved.write_text(str(step))
             raise evo.Interrupted
         time.sleep(0.05)
-        trial.report(step, params["x"])
+        trial.report(params["x"], step=step)
     return params["x"]
 def endless(params, trial):
     return loss(params, trial, 100_000)

@@ -381,7 +381,7 @@ def test_scratch_remembers_events_and_keeps_nothing_on_disk(tmp_path: Path, monk
         scratch.remember(event)
     assert list(journal.recall()) == EVENTS
     scratch.write("summary.json", {})
-    assert (scratch.is_complete, scratch.tested()) == (False, {})
+    assert (scratch.is_complete, scratch.tested()) == (False, None)
     folder = scratch.folder((0, 1))
     folder.mkdir(parents=True)
     (folder / "best.ckpt").touch()

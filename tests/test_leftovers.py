@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import FakeTrial
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
 from lightning.pytorch.loggers import CSVLogger
+from records import assigned
 
-from evo.evaluation.inline import RunningTrial
+from evo.evaluation.settings import USUAL
+from evo.evaluation.trial import RunningTrial
 from evo.lightning import LightningObjective
 from evo.lightning.group import forget_meetings
 from evo.lightning.objective import _remove_leftovers
+from evo.testing.trials import FakeTrial
 
 
 class Snapshots(BoringModel):
@@ -70,7 +72,7 @@ def test_what_a_function_around_the_objective_has_just_written_stays(folder: Pat
     leave(folder, "params.json", "logs/1", "plots/1")
     for name in ("params.json", "plots"):
         os.utime(folder / name, ns=(1, 1))
-    trial = RunningTrial((0, 1), 1, folder, 1, lambda step, loss: False)
+    trial = RunningTrial(assigned(folder=str(folder)), USUAL, lambda step, loss: False)
     leave(trial.folder, "params.json", "plots/2", "notes.txt")
     _remove_leftovers(trial)
     assert names(folder) == {"params.json", "plots", "plots/1", "plots/2", "notes.txt"}

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import FakeTrial
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -23,6 +22,7 @@ from evo.space.examples import example_points
 from evo.space.space import Space
 from evo.study.arguments import parse_arguments
 from evo.study.config import load_limits
+from evo.testing.trials import FakeTrial
 
 # Lightning's demos log nothing in their validations, and two of them download their data.
 DEMOS = """

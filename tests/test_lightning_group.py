@@ -8,13 +8,14 @@ from pathlib import Path
 
 import journals
 import pytest
-from helpers import FakeTrial, Launcher, wait_until
+from helpers import Launcher, wait_until
 from ranks import start_ranks
 
 from evo.lightning import LightningObjective
 from evo.population.events import Finished
 from evo.problems.digits import Digits, DigitsNet
 from evo.randomness import training_seed
+from evo.testing.trials import FakeTrial
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import FakeTrial
 from tensorboard import default, program
 from tensorboard.backend.application import TensorBoardWSGIApp
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,6 +16,7 @@ from werkzeug.test import Client
 
 from evo.lightning.hparams import row_logger
 from evo.objective.objective import Interrupted
+from evo.testing.trials import FakeTrial
 
 STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 HPARAMS = "/data/plugin/hparams"
@@ -172,7 +172,7 @@ def test_a_training_that_was_interrupted_is_one_row_and_one_series(tmp_path: Pat
     folder = folder_of(tmp_path, "0-0")
     objective = scripted(model=Long, max_epochs=8, early_stopping=None)
     with pytest.raises(Interrupted):
-        objective({"batches": 3}, FakeTrial(folder, batches_until_interrupted=7))
+        objective({"batches": 3}, FakeTrial(folder, interrupted_after=7))
     assert Board(tmp_path).rows()["0-0"]["status"] == "STATUS_UNKNOWN"
     assert objective({"batches": 3}, FakeTrial(folder)) == 4.0
     assert len(list(folder.glob("events*"))) == 2

@@ -9,14 +9,15 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial
+from records import assigned
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
-from evo.evaluation import GPU_MEMORY, InlineEvaluator
+from evo.evaluation import EvaluationSettings, InlineEvaluator
 from evo.lightning import LightningObjective
 from evo.lightning.memory import limited_memory
 from evo.lightning.stacked import Stacked, keep_stacked
 from evo.study.config import Config
+from evo.testing.trials import FakeTrial
 
 
 class Squares(Dataset[Any]):
@@ -269,9 +270,9 @@ def test_a_share_of_memory_reaches_the_training(tmp_path: Path, monkeypatch: pyt
         with limited_memory(trial):
             return 0.0
 
-    evaluator = InlineEvaluator(limited, lambda identity: tmp_path, {GPU_MEMORY: "0.25"})
+    evaluator = InlineEvaluator(limited, lambda identity: tmp_path, {}, EvaluationSettings(gpu_memory=0.25))
     evaluator.open(["x"])
-    evaluator.start((0, 0), {"x": 1}, 1, lambda step, loss: False)
+    evaluator.start(assigned((0, 0), {"x": 1}), lambda step, loss: False)
     evaluator.close()
     assert shares == [0.25]
 

@@ -11,13 +11,13 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from helpers import FakeTrial
 from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader, TensorDataset
 
 from evo.lightning import LightningObjective
 from evo.lightning.reports import combine
 from evo.objective.objective import Interrupted
+from evo.testing.trials import FakeTrial
 
 LOSSES = (5.0, 3.0, 1.0, 2.0, 4.0, 6.0, 7.0, 8.0)
 
@@ -178,7 +178,7 @@ def test_a_training_is_pruned_by_what_is_known_only_when_an_epoch_is_over(model:
 def test_a_training_that_was_interrupted_knows_what_it_reported(model: Any, tmp_path: Path) -> None:
     reports: list[tuple[int, float]] = []
     for batches in (3, 4, None):
-        trial = FakeTrial(tmp_path, batches_until_interrupted=batches)
+        trial = FakeTrial(tmp_path, interrupted_after=batches)
         try:
             loss = objective(model, early_stopping={"patience": 9})({}, trial)
         except Interrupted:
@@ -276,7 +276,7 @@ def test_a_state_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
 
     tuned = objective(Validates, early_stopping={"patience": 2})
     with pytest.raises(Interrupted):
-        tuned({}, FakeTrial(tmp_path, batches_until_interrupted=8))  # After four epochs, one of them too many.
+        tuned({}, FakeTrial(tmp_path, interrupted_after=8))  # After four epochs, one of them too many.
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)
     as_before(state["callbacks"])
     torch.save(state, tmp_path / "last.ckpt")

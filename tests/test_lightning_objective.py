@@ -24,7 +24,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial, mpi_variables
+from helpers import mpi_variables
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -34,6 +34,7 @@ import evo.lightning.objective
 import evo.lightning.reports
 from evo.lightning import LightningObjective
 from evo.objective.objective import Interrupted
+from evo.testing.trials import FakeTrial
 
 ROOT = Path(__file__).parents[1]
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -400,7 +401,9 @@ assert MPI.COMM_WORLD.size == 2
 os.environ.update(RANK=str(rank + 3), LOCAL_RANK=str(rank + 3), WORLD_SIZE="8", SLURM_NTASKS="4", SLURM_PROCID="3")
 os.environ.update(SLURM_JOB_ID="7", SLURM_JOB_NAME="evo", SLURM_LOCALID="3")
 import json, pathlib, sys
-from helpers import FakeTrial, mpi_variables
+from helpers import mpi_variables
+
+from evo.testing.trials import FakeTrial
 from test_lightning_objective import scripted
 for generation in range(rank + 1):  # ranks at their own pace: a collective call would wait for ever
     folder = pathlib.Path(sys.argv[1], f"{rank}-{generation}")
@@ -464,7 +467,7 @@ def train_with_interruptions(folder: Path, moments: Sequence[int]) -> tuple[floa
     objective = LightningObjective(Long, ThreeBatches, max_epochs=len(LONG), early_stopping={"patience": 2})
     reports: list[tuple[int, float]] = []
     for moment in moments:
-        trial = FakeTrial(folder, batches_until_interrupted=moment)
+        trial = FakeTrial(folder, interrupted_after=moment)
         with pytest.raises(Interrupted):
             objective({}, trial)
         assert (folder / "last.ckpt").exists()

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import FakeTrial
 from lightning.pytorch import callbacks as shipped
 from lightning.pytorch.utilities.parsing import AttributeDict
 from test_lightning_metrics import Logs, Two
@@ -22,6 +21,7 @@ from torch import nn
 
 from evo.lightning import LightningObjective
 from evo.objective.objective import Interrupted
+from evo.testing.trials import FakeTrial
 
 
 class Color(enum.Enum):
@@ -93,7 +93,7 @@ def objective(**settings: Any) -> LightningObjective:
 
 def test_a_training_whose_checkpoints_hold_objects_goes_on_and_is_tested(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        objective()({}, FakeTrial(tmp_path, batches_until_interrupted=3))
+        objective()({}, FakeTrial(tmp_path, interrupted_after=3))
     trial = FakeTrial(tmp_path)
     assert objective()({}, trial) == 0.0
     assert trial.reports == [(1, 1.0)]

@@ -12,11 +12,12 @@ import journals
 import pytest
 import torch
 import torch.distributed as dist
-from helpers import FakeTrial, Launcher, wait_until
+from helpers import Launcher, wait_until
 from test_lightning_metrics import Logs, Two
 
 from evo.frames import one_line
 from evo.lightning import LightningObjective
+from evo.testing.trials import FakeTrial
 
 PATIENCE = 4.0  # Seconds that a process waits for the other one where that does not come.
 

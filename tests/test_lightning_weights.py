@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial
 from lightning.pytorch import callbacks as shipped
 from torch import nn
 from torch.nn.functional import mse_loss
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from evo.lightning import LightningObjective
 from evo.objective.objective import Interrupted
+from evo.testing.trials import FakeTrial
 
 
 class Net(L.LightningModule):
@@ -130,7 +130,7 @@ def test_so_it_does_when_the_training_was_interrupted(name: str, tmp_path: Path)
     callback = CALLBACKS[name](str(tmp_path / "own"))
     objective = LightningObjective(Net, Data, max_epochs=3, trainer={"callbacks": [callback]}, early_stopping=False)
     with pytest.raises(Interrupted):
-        objective({}, FakeTrial(tmp_path / "0-0", batches_until_interrupted=2))
+        objective({}, FakeTrial(tmp_path / "0-0", interrupted_after=2))
     trial = FakeTrial(tmp_path / "0-0")
     loss = objective({}, trial)
     assert trial.metrics["epochs"] == len(trial.reports) == (4 if name == "StochasticWeightAveraging" else 3)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOW, finished, migrated, pollinated, replayed, retired, started
 
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration, Migrator
-from evo.islands.topology import Archipelago, Topology, make_archipelago, make_topology
+from evo.islands.topology import Topology, make_topology
 from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
 from evo.population.population import Population
 from evo.propagators import Propagator, SelectMax, SelectMin, SelectUniform

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import math
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -13,10 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import assigned
 
-from evo.evaluation.inline import RunningTrial
+import evo.objective.objective
+import evo.testing.trials
+from evo.errors import UserError
+from evo.evaluation.settings import EvaluationSettings
+from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import check_loss, describe, optional_method, prepare
 from evo.objective.references import Reference, parse_reference
+from evo.testing.trials import FakeTrial
 
 
 class Reports(list[tuple[int, float]]):
@@ -38,7 +46,8 @@ def reports() -> Reports:
 
 @pytest.fixture
 def trial(tmp_path: Path, reports: Reports) -> RunningTrial:
-    return RunningTrial((1, 2), 3, tmp_path / "folder", 4, reports)
+    assignment = assigned((1, 2), seed=3, folder=str(tmp_path / "folder"))
+    return RunningTrial(assignment, EvaluationSettings(threads=4), reports)
 
 
 @pytest.fixture
@@ -149,7 +158,7 @@ def test_a_generator_that_is_to_stop_is_closed_with_the_loss_so_far(tmp_path: Pa
         kept.append(losses())
         return kept[0]
 
-    trial = RunningTrial((0, 0), 0, tmp_path, 1, Reports(stop_after=2))
+    trial = RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), Reports(stop_after=2))
     assert prepare(loss)({}, trial) == 1.0
     assert closed == [True]
 
@@ -161,12 +170,76 @@ def test_a_trial_makes_its_folder_when_it_is_asked_for_it(trial: RunningTrial, t
 
 def test_a_loss_that_is_told_to_stop_is_told_so_for_good(tmp_path: Path) -> None:
     answers = iter([False, True, False])
-    trial = RunningTrial((0, 0), 0, tmp_path, 1, lambda step, loss: next(answers))
+    trial = RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), lambda step, loss: next(answers))
     seen = [trial.should_stop]
     for step in range(3):
-        trial.report(step, 1.0)
+        trial.report(1.0, step=step)
         seen.append(trial.should_stop)
     assert seen == [False, False, True, True]
+
+
+@pytest.fixture(params=["running", "fake"])
+def reporting(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, list[tuple[int, float]]]:
+    """A trial of a search, or one for tests, and what was reported to it."""
+    if request.param == "fake":
+        fake = FakeTrial(tmp_path)
+        return fake, fake.reports
+    reports = Reports()
+    return RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), reports), reports
+
+
+def test_steps_that_are_left_out_follow_the_one_before_and_begin_with_0(
+    reporting: tuple[Any, list[tuple[int, float]]],
+) -> None:
+    trial, reports = reporting
+    trial.report(3.0)
+    trial.report(math.nan)  # It is passed over, but it was a step.
+    trial.report(np.float32(2.0))
+    trial.report(1.5, step=np.int64(7))
+    trial.report(1.0)
+    trial.report(loss=0.5, step=2)
+    assert reports == [(0, 3.0), (2, 2.0), (7, 1.5), (8, 1.0), (2, 0.5)]
+    assert {type(value) for report in reports for value in report} == {int, float}
+
+
+@pytest.mark.parametrize("step", [-1, True, 0.25, 1.0, np.float64(3), "3", (1,), math.nan, 10**30])
+def test_what_cannot_be_a_step_is_refused(reporting: tuple[Any, list[tuple[int, float]]], step: Any) -> None:
+    trial, reports = reporting
+    message = re.escape(f"trial.report is given step={step!r}: a step is a whole number from 0, such as the epoch: ")
+    with pytest.raises(UserError, match=rf"^{message}trial\.report\(loss, step=3\)$"):
+        trial.report(0.5, step=step)
+    assert reports == []
+
+
+@pytest.mark.parametrize("given", [(3, 0.5), (0.5, 3), (1, 2, 3)])
+def test_a_step_by_position_is_refused_whatever_the_order(
+    reporting: tuple[Any, list[tuple[int, float]]], given: tuple[Any, ...]
+) -> None:
+    trial, reports = reporting
+    said = (
+        rf"^trial\.report{re.escape(repr(given))} gives more than the loss by position: the loss comes first, and the "
+    )
+    with pytest.raises(UserError, match=said + r"step is a keyword: trial\.report\(loss, step=3\)$"):
+        trial.report(*given)
+    assert reports == []
+
+
+def test_a_fake_trial_stops_and_interrupts_when_it_is_told_to(tmp_path: Path) -> None:
+    trial = FakeTrial(tmp_path / "deep" / "folder", stop_after=2, interrupted_after=2)
+    assert trial.folder.is_dir()
+    seen = [trial.should_stop]
+    for _ in range(2):
+        trial.report(1.0)
+        seen.append(trial.should_stop)
+    assert seen == [False, False, True]
+    assert [trial.interrupted for _ in range(4)] == [False, False, True, True]
+    assert not FakeTrial(tmp_path).interrupted
+
+
+def test_the_examples_of_trials_run() -> None:
+    for module in (evo.objective.objective, evo.testing.trials):
+        found = doctest.testmod(module)
+        assert (found.attempted > 0, found.failed) == (True, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial
 from test_lightning_objective import Scripted, Zeros, scripted
 
 import evo.lightning.predictions
 from evo.lightning.predictions import Predictions
+from evo.testing.trials import FakeTrial
 
 
 def collected(*returned: Any) -> Predictions:

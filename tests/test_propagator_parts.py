@@ -9,8 +9,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from offspring import CATEGORIES, FLOATS, SPACES, Average, changed, near, offspring_of, one_value, share
-from records import individual, random_population
+from offspring import CATEGORIES, FLOATS, Average, changed, near, offspring_of, one_value, share
+from records import individual
 
 from evo.propagators import (
     Compose,
@@ -32,6 +32,7 @@ from evo.propagators import (
 from evo.propagators.selection import choose
 from evo.space.limits import Float
 from evo.space.space import Space
+from evo.testing.propagators import SPACES, random_population
 
 # Selection
 

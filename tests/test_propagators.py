@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from offspring import CATEGORIES, SPACES, Average, near, offspring_of
-from records import ask, evaluate, evaluated, make_worker, random_population
+from offspring import CATEGORIES, Average, near, offspring_of
+from records import ask, evaluate, evaluated, make_worker
 
 import evo.propagators
-from evo.engine.breeding import PropagatorError
-from evo.population.population import Active, Individual
+import evo.testing.propagators
+from evo.population.individual import Active, Individual
 from evo.propagators import (
     Compose,
     Conditional,
@@ -32,11 +33,13 @@ from evo.propagators import (
     Stochastic,
     default_propagator,
 )
+from evo.propagators.base import PropagatorError
 from evo.space.limits import Float
 from evo.space.space import Space
+from evo.testing.propagators import CONTRACT, SPACES, Check, check_propagator
 
 # Each, made to breed one individual from a whole population.
-CONTRACT: dict[str, Propagator] = {
+PROPAGATORS: dict[str, Propagator] = {
     "Compose": Compose([SelectMin(1), Compose([PointMutation(), IntervalMutationNormal()])]),
     "Conditional": Conditional(5, then=Compose([SelectMin(1), PointMutation()]), otherwise=InitUniform()),
     "CrossoverMultiple": Compose([SelectUniform(4), CrossoverMultiple()]),
@@ -58,55 +61,87 @@ CONTRACT: dict[str, Propagator] = {
 
 
 def test_every_propagator_of_the_package_is_under_contract() -> None:
-    assert sorted(CONTRACT) == sorted(evo.propagators.__all__)
+    assert sorted(PROPAGATORS) == sorted(evo.propagators.__all__)
+
+
+@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("kind", SPACES)
+@pytest.mark.parametrize("name", PROPAGATORS)
+def test_every_propagator_keeps_the_contract(name: str, kind: str, check: Check) -> None:
+    check(PROPAGATORS[name], SPACES[kind])
 
 
 @pytest.mark.parametrize("kind", SPACES)
-@pytest.mark.parametrize("name", CONTRACT)
-class TestEveryPropagator:
-    def test_breeds_one_individual_within_the_limits(self, name: str, kind: str) -> None:
-        space, rng = SPACES[kind], np.random.default_rng(0)
-        children = offspring_of(CONTRACT[name], random_population(space, 12).active, space, 50)
-        assert len(children) == 50
-        for child in children:
-            params = space.complete(child.genome, rng)
-            assert space.decode(space.encode(params)) == params
+@pytest.mark.parametrize("name", PROPAGATORS)
+def test_every_propagator_searches(name: str, kind: str) -> None:
+    worker = make_worker(SPACES[kind], Conditional(4, PROPAGATORS[name], InitUniform()), allow_duplicates=True)
+    assert len(evaluate(worker, lambda params: float(len(params)), 20)) == 20
 
-    def test_gives_the_same_for_the_same_generator(self, name: str, kind: str) -> None:
-        space, population = SPACES[kind], random_population(SPACES[kind], 12)
-        one, other = (
-            [
-                (child.genome.tobytes(), child.strategy)
-                for child in offspring_of(CONTRACT[name], population.active, space, 20)
-            ]
-            for _ in range(2)
-        )
-        assert one == other
 
-    def test_never_writes_what_it_was_given(self, name: str, kind: str) -> None:
-        space = SPACES[kind]
-        parents = [
-            Individual(genome=parent.genome.copy(), identity=parent.identity, loss=parent.loss, strategy={"f": 0.5})
-            for parent in random_population(space, 12).active
-        ]
-        before = [(parent.genome.tobytes(), dict(parent.strategy)) for parent in parents]
-        offspring_of(CONTRACT[name], parents, space, 50)
-        assert [(parent.genome.tobytes(), parent.strategy) for parent in parents] == before
+class Breaks(Propagator):
+    """Breaks one rule."""
 
-    def test_puts_hardly_any_mass_on_bounds_and_none_between_categories(self, name: str, kind: str) -> None:
-        space, rng = SPACES[kind], np.random.default_rng(0)
-        middle = np.where(np.isinf(space.cells), 0.5, space.sample(rng))
-        parents = [Individual(genome=middle, identity=(0, place), loss=float(place)) for place in range(12)]
-        genomes = np.stack([child.genome for child in offspring_of(CONTRACT[name], parents, space, 400)])
-        # A gene that is drawn anew and then moved may be clipped.
-        assert np.isin(genomes[:, np.isinf(space.cells)], [0.0, 1.0]).any(axis=1).mean() < 0.05
-        categories = genomes[:, ~space.ordered]
-        assert np.array_equal(categories, np.round(categories))
-        assert ((categories >= 0) & (categories < space.cells[~space.ordered])).all()
+    def __init__(self, rule: Callable[..., Sequence[Any]]) -> None:
+        self.rule = rule
+        self.calls = 0
 
-    def test_searches(self, name: str, kind: str) -> None:
-        worker = make_worker(SPACES[kind], Conditional(4, CONTRACT[name], InitUniform()), allow_duplicates=True)
-        assert len(evaluate(worker, lambda params: float(len(params)), 20)) == 20
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+        self.calls += 1
+        return self.rule(self, parents, space, rng)
+
+
+def breeds_two(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    return parents[:2]
+
+
+def breeds_none_of_a_shape(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    return [Individual(genome=np.zeros(len(space) + 1))]
+
+
+def inherits_what_is_no_json(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    return [Individual(genome=space.sample(rng), strategy={"sigma": math.nan})]
+
+
+def remembers(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    return [parents[self.calls % 7]]
+
+
+def writes(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    parents[0].strategy["f"] = rng.random()
+    return parents[:1]
+
+
+def clips(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    moved = parents[0].genome + rng.normal(0.0, 1.0, len(space))
+    return [Individual(genome=np.where(space.ordered, np.clip(moved, 0.0, 1.0), parents[0].genome))]
+
+
+def moves_categories(self: Breaks, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Any]:
+    return [Individual(genome=np.where(space.ordered, parents[0].genome, parents[0].genome + 0.5))]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (breeds_two, "it breeds 2 individuals rather than one"),
+        (breeds_none_of_a_shape, r"a genome has shape \(5,\) rather than \(4,\)"),
+        (inherits_what_is_no_json, "its strategy is {'sigma': nan}, which JSON cannot hold"),
+        (remembers, "it breeds others with a generator of the same seed"),
+        (writes, "it writes genomes or strategies of parents"),
+        (clips, "of its offspring lie on a bound"),
+        (moves_categories, "it moves a category"),
+    ],
+)
+def test_a_propagator_that_breaks_the_contract_is_named_with_the_rule(
+    rule: Callable[..., Sequence[Any]], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=rf"^<.*Breaks object.* breaks the contract .*'type': 'float'.*{message}"):
+        check_propagator(Breaks(rule), SPACES["mixed"])
+
+
+def test_the_example_of_the_contract_runs() -> None:
+    found = doctest.testmod(evo.testing.propagators)
+    assert (found.attempted, found.failed) == (2, 0)
 
 
 # Better than chance

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from records import assigned
 
-from evo.evaluation.inline import RunningTrial, evaluate
+from evo.evaluation.execution import evaluate
+from evo.evaluation.settings import USUAL
+from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import prepare
 from evo.population.events import Identity
 from evo.report.reasons import failure_reasons
@@ -24,7 +27,7 @@ def failures(*objectives: Callable[[dict[str, Any]], Any], each: int = 1) -> lis
     evaluations = []
     for x, objective in enumerate(objective for objective in objectives for _ in range(each)):
         identity: Identity = (0, x)
-        trial = RunningTrial(identity, 0, Path("/nowhere"), 1, lambda step, loss: False)
+        trial = RunningTrial(assigned(identity, folder="/nowhere"), USUAL, lambda step, loss: False)
         outcome = evaluate(prepare(objective), {"x": x}, trial)
         assert outcome.status == "failed"
         evaluations.append(failed(x, outcome.error, outcome.traceback))

@@ -22,8 +22,9 @@ from records import replayed
 from rich.console import Console
 
 from evo.engine.budget import Budget
+from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.population.events import (
     AnyEvent,
     Died,
@@ -40,7 +41,7 @@ from evo.population.events import (
 from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, Result, count_statuses, gather_evaluations, rank_evaluations
+from evo.report.records import Evaluation, Findings, Result, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.runtime.device import Place
@@ -173,7 +174,7 @@ def result(events: Callable[[], list[AnyEvent]] = study, **more: Any) -> Result:
         "run_dir": None,
         "rank": 0,
     }
-    return Result(**{"events": events, "gave_up": False, **settings, "seconds": 12.345, **more})
+    return Result(**{"findings": Findings(events), **settings, "seconds": 12.345, **more})
 
 
 def test_a_result_knows_its_best_individual_and_reads_its_records_once() -> None:
@@ -188,6 +189,7 @@ def test_a_result_knows_its_best_individual_and_reads_its_records_once() -> None
     assert found.best is not None
     assert (found.best.name, found.best.loss) == ("1-1", -1e-12)
     assert len(found.individuals) == 18
+    assert found.times["evaluation"] > 0
     assert reads == [True]
     assert result(list).best is None
 

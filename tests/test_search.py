@@ -13,8 +13,9 @@ from simulation import SPACE, Ending, Evaluator, Fate, Journal, resumed, simulat
 
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
-from evo.engine.loop import search
+from evo.engine.loop import Effects, search
 from evo.engine.transport import Serial
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Joined, Reported, Started, decode
 from evo.propagators import default_propagator
 from evo.space.space import Space
@@ -38,8 +39,8 @@ def test_all_ranks_end_with_the_same_population_whatever_the_schedule(block: int
             assert len(result.started) == wanted, session
         elif session.max_delay <= session.polls[0]:
             assert len(result.started) <= wanted + session.ranks - 1, session
-        assert {event.reason for event in result.last_words} == {spent(session, result)}
-        assert not any(worker.interrupted for worker in result.workers)
+        assert {event.reason for event in result.done} == {spent(session, result)}
+        assert not any(worker.stop_reason.is_before_the_end for worker in result.workers)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -61,7 +62,7 @@ def test_a_study_that_is_killed_goes_on_with_any_number_of_ranks_and_loses_nothi
         assert len(final.evaluated) >= wanted, session
         if session.max_delay <= session.polls[0]:
             assert len(final.evaluated) <= max(len(known), wanted + len(final.workers) - 1), session
-        assert {event.reason for event in final.last_words} == {spent(session, final)}
+        assert {event.reason for event in final.done} == {spent(session, final)}
 
 
 def test_kills_hit_before_and_after_a_line_is_sent_and_in_every_phase() -> None:
@@ -87,8 +88,8 @@ def test_ranks_that_are_asked_to_stop_do_so_at_once_and_leave_what_they_had_for_
         cut_short += len(interrupted) == session.ranks
         assert sorted(interrupted + result.evaluated) == sorted(result.started), session
         assert len(result.started) < 40, session
-        assert all(worker.interrupted for worker in result.workers)
-        assert {event.reason for event in result.last_words} == {"asked to stop"}
+        assert all(worker.stop_reason.is_before_the_end for worker in result.workers)
+        assert {event.reason for event in result.done} == {"asked to stop"}
         later = resumed(session, result, ranks=1 + session.seed % 6)
         assert len(digests(later)) == 1, session
         assert set(later.evaluated) == set(later.started) >= set(result.started), session
@@ -127,8 +128,8 @@ def test_all_ranks_stop_when_one_has_reached_the_target() -> None:
         assert best.loss is not None
         assert best.loss <= 1.5
         assert len(result.started) < 300
-        assert "the target loss 1.5 is reached" in {event.reason for event in result.last_words}
-        assert not any(worker.interrupted for worker in result.workers)
+        assert "the target loss 1.5 is reached" in {event.reason for event in result.done}
+        assert not any(worker.stop_reason.is_before_the_end for worker in result.workers)
     assert cut_short > 50
 
 
@@ -140,7 +141,7 @@ def test_a_finite_space_is_gone_through_and_point_by_point_if_ranks_hear_of_each
         result = simulate(session)
         tried = Counter(repr(event.params) for event in result.of(Started))
         assert set(tried) == {repr(params) for params in space.points()}, session
-        assert {event.reason for event in result.last_words} == {"all 18 points of the space have been tried"}
+        assert {event.reason for event in result.done} == {"all 18 points of the space have been tried"}
         assert len(digests(result, space)) == 1, session
         if max_delay == 0:
             assert set(tried.values()) == {1}, session
@@ -158,7 +159,7 @@ def test_every_rank_is_shown_what_every_rank_recorded() -> None:
         everything = Counter(repr(event) for event in result.events)
         for rank, watched in enumerate(result.watched):
             shown = Counter(repr(event) for event in watched)
-            # What arrives after all have said their last word does not exist.
+            # What arrives after all are done does not exist.
             assert shown == everything, (session, rank)
 
 
@@ -175,11 +176,33 @@ def test_a_line_is_in_the_journal_before_it_is_sent() -> None:
     watched: list[AnyEvent] = []
     ending = Ending(worker, Fate([]), [])
     evaluator = Evaluator((20, 20), np.random.default_rng(0))
-    for _ in search(worker, Spy(Serial()), evaluator, journal, ending, watched.append, lambda: NOW):
+    effects = Effects(evaluator=evaluator, journal=journal, ending=ending, watch=watched.append, clock=lambda: NOW)
+    for _ in search(worker, Spy(Serial()), effects):
         pass
     assert sent == journal.lines
     assert [decode(line) for line in journal.lines] == watched
     assert {type(event) for event in watched} > {Joined, Started, Reported, Finished}
+
+
+def test_the_evaluations_of_a_session_are_counted_and_have_seeds_of_their_own() -> None:
+    assignments: list[Assignment] = []
+
+    class Notes(Evaluator):
+        def start(self, assignment: Assignment, report: Report) -> None:
+            assignments.append(assignment)
+            super().start(assignment, report)
+
+    worker = make_worker(SPACE, default_propagator(4), Budget(generations=5))
+    evaluator = Notes((1, 1), np.random.default_rng(0))
+    journal = Journal()
+    ending = Ending(worker, Fate([]), [])
+    effects = Effects(evaluator=evaluator, journal=journal, ending=ending, watch=id, clock=lambda: NOW)
+    for _ in search(worker, Exchange(Serial()), effects):
+        pass
+    started = [event for event in map(decode, journal.lines) if isinstance(event, Started)]
+    assert [(each.individual, each.params) for each in assignments] == [(e.individual, e.params) for e in started]
+    assert [each.attempt for each in assignments] == [1, 2, 3, 4, 5]
+    assert len({each.seed for each in assignments}) == 5
 
 
 def test_messages_between_two_ranks_arrive_late_perhaps_twice_and_in_order() -> None:

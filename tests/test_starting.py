@@ -13,6 +13,8 @@ from simulation import RANDOM
 
 import evo
 from evo.engine.breeding import Breeder
+from evo.engine.budget import Budget
+from evo.engine.settings import Settings
 from evo.engine.starting import make_start_points
 from evo.population.events import Started
 from evo.population.population import Population
@@ -114,7 +116,8 @@ def lambda_free_loss(params: dict[str, Any]) -> float:
 
 
 def breeder(rank: int, ranks: int, population: Population, points: list[dict[str, Any]]) -> Breeder:
-    return Breeder(RANDOM, population, rank=rank, ranks=ranks, seed=0, start=points)
+    settings = Settings(worker=rank, workers=ranks, seed=0, budget=Budget(), start=points)
+    return Breeder(RANDOM, population, settings)
 
 
 def bred_by(breeders: Sequence[Breeder], population: Population, times: int) -> list[list[dict[str, Any]]]:
@@ -122,11 +125,11 @@ def bred_by(breeders: Sequence[Breeder], population: Population, times: int) -> 
     bred: list[list[dict[str, Any]]] = [[] for _ in breeders]
     for _ in range(times):
         for place, one in enumerate(breeders):
-            identity = (one.rank, population.next_generation(one.rank))
+            identity = (one.worker, population.next_generation(one.worker))
             made = one.breed(one.generator(identity[1]))
             assert made is not None
-            bred[place].append(made[0])
-            started = Started(time=0.0, individual=identity, island=0, params=made[0])
+            bred[place].append(made.params)
+            started = Started(time=0.0, individual=identity, island=0, params=made.params)
             population.apply(started)
     return bred
 
@@ -140,9 +143,10 @@ def test_ranks_share_the_start_points_and_another_number_of_ranks_tries_the_rest
     assert [made[0]["n"] for made in bred] == [3, 1, 4]
     again = bred_by([breeder(rank, 2, population, points) for rank in range(2)], population, 3)
     assert [[point["n"] for point in made][:2] for made in again] == [[9, 5], [15, 26]]
-    heir = breeder(0, 2, Population(space), points)
-    heir.take_over(1)
-    assert {point["n"] for made in bred_by([heir], heir.population, 7) for point in made} == {3, 1, 4, 15, 9, 26, 5}
+    successor = breeder(0, 2, Population(space), points)
+    successor.take_over(1)
+    (made,) = bred_by([successor], successor.population, 7)
+    assert {point["n"] for point in made} == {3, 1, 4, 15, 9, 26, 5}
 
 
 def test_nobody_happens_upon_a_start_point_of_another_rank() -> None:

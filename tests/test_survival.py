@@ -60,7 +60,7 @@ def test_whoever_dies_whenever_the_others_complete_the_search(block: int, fan_ou
     for session in deadly_sessions(block, 40, fan_out=fan_out):
         result = simulate(session)
         check_survival(result, session)
-        assert {worker.stop_reason for worker in result.survivors} == {spent(session, result)}
+        assert {str(worker.stop_reason) for worker in result.survivors} == {spent(session, result)}
         died += len(result.died)
     assert died > 30
 

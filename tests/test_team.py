@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import threading
 import time
 from collections import defaultdict, deque
@@ -11,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from helpers import wait_until
+from records import assigned
 
 import evo.evaluation.team
 from evo.engine.transport import Passive, Serial, Traffic
 from evo.errors import CutOff, Stuck
-from evo.evaluation import InlineEvaluator, Team, TeamEvaluator, assist
+from evo.evaluation import EvaluationSettings, InlineEvaluator, Team, TeamEvaluator, assist
 from evo.objective.objective import Trial
+from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done, Identity
 from evo.population.outcome import Outcome
 
@@ -110,39 +115,37 @@ class Scripted:
     """
 
     ending: Callable[[Identity], Outcome | None]
-    started: list[tuple[Identity, dict[str, Any], int]] = field(default_factory=list)
+    started: list[Assignment] = field(default_factory=list)
     interrupted: list[Identity] = field(default_factory=list)
     finished: list[Identity] = field(default_factory=list)
     polls: int = 0
     hurried: bool = False
-    report: Callable[[int, float], bool] | None = None
+    report: Report | None = None
     _outcome: Outcome | None = None
 
     def open(self, names: Sequence[str]) -> None:
         pass
 
-    def start(
-        self, identity: Identity, params: dict[str, Any], seed: int, report: Callable[[int, float], bool]
-    ) -> None:
-        self.started.append((identity, params, seed))
+    def start(self, assignment: Assignment, report: Report) -> None:
+        self.started.append(assignment)
         self.report = report
-        self._outcome = self.ending(identity)
+        self._outcome = self.ending(assignment.individual)
 
     def poll(self) -> Outcome | None:
         self.polls += 1
         if self._outcome is not None:
-            self.finished.append(self.started[-1][0])
+            self.finished.append(self.started[-1].individual)
         return self._outcome
 
     def interrupt(self, failed: bool = False) -> None:
-        self.interrupted.append(self.started[-1][0])
+        self.interrupted.append(self.started[-1].individual)
         self._outcome = self._outcome or INTERRUPTED
 
     def hurry(self) -> None:
         self.hurried = True
 
-    def test(self, identity: Identity, params: dict[str, Any], seed: int) -> dict[str, Any]:
-        return {"tested": identity}
+    def test(self, assignment: Assignment) -> dict[str, Any]:
+        return {"tested": assignment.individual}
 
     def close(self) -> None:
         pass
@@ -172,7 +175,7 @@ class Crew:
         ]
 
     def start(self, identity: Identity = (0, 1), **params: Any) -> None:
-        self.first.start(identity, params, 5, self._report)
+        self.first.start(assigned(identity, params), self._report)
 
     def evaluate(self, identity: Identity = (0, 1), **params: Any) -> Outcome:
         self.start(identity, **params)
@@ -253,9 +256,9 @@ def test_every_rank_evaluates_every_individual_and_the_loss_of_the_first_one_cou
     crew = make(first, second, third)
     for generation in range(5):
         assert crew.evaluate((0, generation), lr=0.5, name=None) == first.ending((0, generation))
-    expected = [((0, generation), {"lr": 0.5, "name": None}, 5) for generation in range(5)]
+    expected = [assigned((0, generation), {"lr": 0.5, "name": None}) for generation in range(5)]
     assert first.started == second.started == third.started == expected
-    assert crew.first.test((0, 3), {}, 5) == {"tested": (0, 3)}
+    assert crew.first.test(assigned((0, 3))) == {"tested": (0, 3)}
     assert crew.dismiss("words") == [("words", [])] * 2
     assert first.interrupted == second.interrupted == []
 
@@ -320,7 +323,7 @@ def test_when_one_rank_has_failed_the_others_are_interrupted_and_the_next_indivi
     assert crew.evaluate((0, 1)) == GOOD
     for rank, evaluator in enumerate(crew.evaluators):
         assert set(evaluator.interrupted) == (set() if rank == failing else {(0, 0)})
-        assert [identity for identity, _, _ in evaluator.started] == [(0, 0), (0, 1)]
+        assert [assignment.individual for assignment in evaluator.started] == [(0, 0), (0, 1)]
 
 
 @pytest.mark.parametrize("asked", [0, 1, 2])
@@ -355,6 +358,60 @@ def test_the_others_go_with_the_conclusion_and_the_events_that_they_cannot_read(
     events: list[AnyEvent] = [Done(time=1.0, rank=0, reason="2 generations are complete")]
     crew = make(always(GOOD), always(GOOD), always(GOOD))
     assert crew.dismiss('{"é": 1}', events) == [('{"é": 1}', events)] * 2
+
+
+class Mailbox(Communicator):
+    """A communicator whose messages wait in a queue that all of its copies share."""
+
+    def __init__(self, group: Group, queue: deque[bytes]) -> None:
+        super().__init__(group)
+        self.queue = queue
+
+    def Dup(self) -> Mailbox:
+        copy = Mailbox(self.group, self.queue)
+        copy.copy_of = self
+        return copy
+
+    def Send(self, message: bytes, dest: int) -> None:
+        self.queue.append(bytes(message))
+
+    def Recv(self, buffer: bytearray, source: int) -> None:
+        message = self.queue.popleft()
+        assert len(message) == len(buffer), "MPI would cut it, or leave a part of the last message"
+        buffer[:] = message
+
+
+@pytest.fixture
+def voters(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Team], deque[bytes]]:
+    """Two ranks of a worker, and the messages by which they agree."""
+    queue: deque[bytes] = deque()
+    monkeypatch.setitem(globals(), "Communicator", lambda group: Mailbox(group, queue))
+    return [Team(endpoint, 2) for endpoint in Network(2).endpoints], queue
+
+
+def test_all_ranks_go_by_what_the_first_one_wants_in_the_same_evaluation(
+    voters: tuple[list[Team], deque[bytes]],
+) -> None:
+    (first, second), _ = voters
+    assert first.agree(2**53, True) is True
+    assert second.agree(2**53, False) is True
+    first.agree(1, True)
+    first.agree(1, True)
+    assert first.agree(2, False) is False
+    assert second.agree(2, True) is False  # What was asked in an earlier evaluation is passed over.
+
+
+def test_votes_are_records_in_json_that_are_checked_when_they_are_read(
+    voters: tuple[list[Team], deque[bytes]],
+) -> None:
+    (first, second), queue = voters
+    first.agree(7, True)
+    assert json.loads(queue[0]) == {"attempt": 7, "wanted": True}
+    message = queue.pop()
+    for wrong in (message.replace(b"true", b'"no"')[: len(message)], pickle.dumps((7, True)).ljust(len(message))):
+        queue.append(wrong)
+        with pytest.raises(msgspec.DecodeError):
+            second.agree(7, False)
 
 
 # What goes wrong.
@@ -488,11 +545,14 @@ def test_an_objective_knows_its_place_and_gets_a_communicator_of_its_own(make: M
 
     network = Network(2)
     teams = [Team(endpoint, 2) for endpoint in network.endpoints]
-    evaluators = [InlineEvaluator(loss, lambda identity: tmp_path, {}, team=team) for team in teams]
+    evaluators = [
+        InlineEvaluator(loss, lambda identity: tmp_path, {}, EvaluationSettings(rank=rank, size=2), team)
+        for rank, team in enumerate(teams)
+    ]
     first = TeamEvaluator(evaluators[0], teams[0])
     with ThreadPoolExecutor(1) as executor:
         other = executor.submit(assist, teams[1], evaluators[1])
-        first.start((0, 7), {"x": 0.5}, 5, lambda step, loss: False)
+        first.start(assigned((0, 7), {"x": 0.5}), lambda step, loss: False)
         outcome = wait_until(first.poll, 10)
         teams[0].dismiss("the end", [])
         assert other.result(10) == ("the end", [])
@@ -513,6 +573,6 @@ def test_a_test_is_made_by_one_rank_alone(tmp_path: Path) -> None:
 
     network = Network(2)
     teams = [Team(endpoint, 2) for endpoint in network.endpoints]
-    evaluator = InlineEvaluator(Loss(), lambda identity: tmp_path, {}, team=teams[0])
-    assert TeamEvaluator(evaluator, teams[0]).test((0, 1), {}, 5) == {"rank": 0, "size": 1}
+    evaluator = InlineEvaluator(Loss(), lambda identity: tmp_path, {}, EvaluationSettings(size=2), teams[0])
+    assert TeamEvaluator(evaluator, teams[0]).test(assigned()) == {"rank": 0, "size": 1}
     assert not any(network.queues.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers import FakeTrial, RunOnce
+from helpers import RunOnce
 from lightning.pytorch.profilers import SimpleProfiler
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -21,7 +22,8 @@ from evo.lightning import LightningObjective
 from evo.lightning.activities import PROFILERS, Activities, make_profiler
 from evo.population.events import AnyEvent, Done, Finished, Joined
 from evo.report.tables import shares_text
-from evo.report.times import MEASURED, OUTSIDE, gather_times
+from evo.report.times import MEASURED, OUTSIDE, Times
+from evo.testing.trials import FakeTrial
 
 
 class Clock:
@@ -204,11 +206,18 @@ EVENTS: list[AnyEvent] = [
 ]
 
 
+def total(events: Iterable[AnyEvent]) -> Mapping[str, float]:
+    times = Times()
+    for event in events:
+        times.add(event)
+    return times.total()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_times_are_summed_up_over_workers_and_sessions_in_any_order_and_once(seed: int) -> None:
     events = EVENTS + EVENTS
     random.Random(seed).shuffle(events)
-    assert gather_times(events) == {
+    assert total(events) == {
         "forward": 11.0,
         "backward": 9.0,
         "other": 1.0,
@@ -220,8 +229,8 @@ def test_times_are_summed_up_over_workers_and_sessions_in_any_order_and_once(see
 
 
 def test_evaluations_that_measure_nothing_are_one_activity_and_others_have_their_own_names() -> None:
-    assert gather_times([finish(0, 0, 1.0, 2.0)]) == {"evaluation": 2.0}
-    assert gather_times([finish(0, 0, 1.0, 2.0, solving=1.5)]) == {"other": 0.5, "solving": 1.5}
+    assert total([finish(0, 0, 1.0, 2.0)]) == {"evaluation": 2.0}
+    assert total([finish(0, 0, 1.0, 2.0, solving=1.5)]) == {"other": 0.5, "solving": 1.5}
 
 
 def test_shares_are_shown_where_something_was_measured() -> None:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evo.islands.topology
-from evo.islands.topology import TOPOLOGIES, Archipelago, Topology, make_archipelago, make_topology, topology_text
+from evo.islands.archipelago import Archipelago, make_archipelago
+from evo.islands.topology import TOPOLOGIES, Topology, make_topology, topology_text
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 NAMES = st.sampled_from(TOPOLOGIES)
@@ -191,7 +192,7 @@ def test_impossible_islands_are_refused(arguments: dict[str, Any], message: str)
 
 
 @pytest.mark.parametrize(
-    ("worker", "dead", "heir"),
+    ("worker", "dead", "successor"),
     [
         (0, {0}, 1),
         (1, {1}, 2),
@@ -212,9 +213,9 @@ def test_impossible_islands_are_refused(arguments: dict[str, Any], message: str)
     ],
 )
 def test_the_next_live_neighbour_inherits_or_else_the_next_island(
-    worker: int, dead: set[int], heir: int | None
+    worker: int, dead: set[int], successor: int | None
 ) -> None:
-    assert make_archipelago(6, sizes=[3, 2, 1]).heir(worker, dead) == heir
+    assert make_archipelago(6, sizes=[3, 2, 1]).successor(worker, dead) == successor
 
 
 @given(archipelagos_with_dead())
@@ -222,40 +223,40 @@ def test_an_heir_lives_and_on_the_same_island_if_anyone_does(case: tuple[Archipe
     archipelago, dead = case
     alive = set(range(archipelago.workers)) - dead
     for worker in dead:
-        heir = archipelago.heir(worker, dead)
+        successor = archipelago.successor(worker, dead)
         home = archipelago.island_of(worker)
-        if heir is None:
+        if successor is None:
             assert not alive
         else:
-            assert heir in alive
-            assert (archipelago.island_of(heir) == home) == bool(alive & set(archipelago.members[home]))
+            assert successor in alive
+            assert (archipelago.island_of(successor) == home) == bool(alive & set(archipelago.members[home]))
 
 
 @given(archipelagos_with_dead())
 def test_nobody_on_the_way_to_an_heir_lives(case: tuple[Archipelago, set[int]]) -> None:
     archipelago, dead = case
     for worker in dead:
-        heir = archipelago.heir(worker, dead)
+        successor = archipelago.successor(worker, dead)
         home = archipelago.island_of(worker)
-        if heir is None:
+        if successor is None:
             continue
-        there = archipelago.island_of(heir)
+        there = archipelago.island_of(successor)
         if there == home:
             size = len(archipelago.members[home])
             first = archipelago.members[home][0]
-            steps = (heir - worker) % size
+            steps = (successor - worker) % size
             assert dead >= {first + (worker - first + step) % size for step in range(steps)}
         else:
             passed = [(home + step) % archipelago.islands for step in range((there - home) % archipelago.islands)]
             assert dead >= {member for island in passed for member in archipelago.members[island]}
-            assert dead >= set(range(archipelago.members[there][0], heir))
+            assert dead >= set(range(archipelago.members[there][0], successor))
 
 
 @given(archipelagos_with_dead())
 def test_whose_death_is_not_known_yet_does_not_inherit_from_itself(case: tuple[Archipelago, set[int]]) -> None:
     archipelago, dead = case
     for worker in range(archipelago.workers):
-        assert archipelago.heir(worker, dead - {worker}) == archipelago.heir(worker, dead | {worker})
+        assert archipelago.successor(worker, dead - {worker}) == archipelago.successor(worker, dead | {worker})
 
 
 @pytest.mark.parametrize(
@@ -307,7 +308,7 @@ def test_what_follows_from_the_dead_does_not_depend_on_how_they_are_listed(
     archipelago, dead = case
     listed = sorted(dead, reverse=True) * 2
     for worker in range(archipelago.workers):
-        assert archipelago.heir(worker, listed) == archipelago.heir(worker, frozenset(dead))
+        assert archipelago.successor(worker, listed) == archipelago.successor(worker, frozenset(dead))
     for island in range(archipelago.islands):
         assert archipelago.owner(identity, island, listed) == archipelago.owner(identity, island, frozenset(dead))
 

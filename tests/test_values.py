@@ -16,7 +16,7 @@ import pytest
 
 import evo
 from evo.population.events import Started, decode, encode
-from evo.population.population import Individual
+from evo.population.individual import Individual
 from evo.propagators import IntervalMutationNormal, PointMutation
 from evo.report.tables import best_text
 from evo.space.limits import describe_limits, parse_limits

@@ -12,8 +12,9 @@ from records import NOW, ask, evaluate, finished, make_worker, pollinated, repla
 
 from evo.engine.budget import Budget
 from evo.engine.worker import Worker
+from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.population.events import (
     AnyEvent,
     Died,
@@ -27,8 +28,9 @@ from evo.population.events import (
     Retired,
     Started,
 )
+from evo.population.individual import Active, Individual
 from evo.population.outcome import Outcome
-from evo.population.population import Active, Individual
+from evo.population.reason import StopKind, StopReason
 from evo.propagators import InitUniform, Propagator, default_propagator
 from evo.randomness import training_seed
 from evo.space.limits import Float
@@ -164,7 +166,7 @@ def test_in_flight_individuals_do_not_count_as_generations_of_who_takes_them_up(
     found = [ask(worker) for _ in range(4)]
     assert [one.individual for one in found if one] == [(1, 0), (1, 1), (0, 0), (0, 1)]
     assert ask(worker) is None
-    assert worker.stop_reason == "2 generations are complete"
+    assert str(worker.stop_reason) == "2 generations are complete"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -173,8 +175,8 @@ def test_a_finite_space_is_tried_point_by_point_and_then_the_workers_say_so(rank
     workers = [make_worker(GRID, GENETIC, rank=rank, ranks=ranks, seed=seed) for rank in range(ranks)]
     tried = run_together(workers, np.random.default_rng(seed))
     assert Counter(repr(one.params) for one in tried) == Counter(repr(params) for params in GRID.points())
-    assert {worker.stop_reason for worker in workers} == {"all 12 points of the space have been tried"}
-    assert not any(worker.interrupted for worker in workers)
+    assert {str(worker.stop_reason) for worker in workers} == {"all 12 points of the space have been tried"}
+    assert not any(worker.stop_reason.is_before_the_end for worker in workers)
 
 
 def test_ranks_that_breed_in_the_same_instant_choose_different_points() -> None:
@@ -201,7 +203,7 @@ def test_a_point_may_be_tried_again_when_duplicates_are_allowed() -> None:
     worker = make_worker(GRID, GENETIC, Budget(generations=50), allow_duplicates=True)
     found = evaluate(worker, lambda params: float(params["x"]))
     assert len(found) == 50
-    assert worker.stop_reason == "50 generations are complete"
+    assert str(worker.stop_reason) == "50 generations are complete"
 
 
 def test_a_space_whose_only_float_is_rarely_there_never_ends() -> None:
@@ -236,7 +238,7 @@ def test_a_budget_that_is_spent_while_a_rank_breeds_is_not_exceeded() -> None:
     worker = make_worker(SPACE, GENETIC, Budget(evaluations=1), ranks=2)
     individual, events = worker.ask(NOW, lambda: hear(worker, started((1, 0), {"x": 0.5, "layers": 1})))
     assert individual is None
-    assert events == [Done(time=NOW, rank=0, reason="1 evaluation is complete")]
+    assert events == [Done(time=NOW, rank=0, reason="1 evaluation is complete", kind=StopKind.EVALUATIONS)]
 
 
 def test_a_point_that_was_tried_is_bred_again_and_then_drawn_at_random() -> None:
@@ -247,26 +249,27 @@ def test_a_point_that_was_tried_is_bred_again_and_then_drawn_at_random() -> None
 
 
 @pytest.mark.parametrize(
-    ("budget", "now", "requested", "reason", "interrupted"),
+    ("budget", "now", "requested", "kind", "text", "interrupted"),
     [
-        (Budget(generations=0), NOW, "", "0 generations are complete", False),
-        (Budget(evaluations=0), NOW, "", "0 evaluations are complete", False),
-        (Budget(target=1.0), NOW, "", "the target loss 1 is reached", False),
-        (Budget(deadline=NOW), NOW, "", "the walltime is over", True),
-        (Budget(), NOW, "SIGTERM", "SIGTERM", True),
-        (Budget(generations=0, target=1.0), NOW, "SIGTERM", "SIGTERM", True),
+        (Budget(generations=0), NOW, "", "generations", "0 generations are complete", False),
+        (Budget(evaluations=0), NOW, "", "evaluations", "0 evaluations are complete", False),
+        (Budget(target=1.0), NOW, "", "target", "the target loss 1 is reached", False),
+        (Budget(deadline=NOW), NOW, "", "deadline", "the walltime is over", True),
+        (Budget(), NOW, "SIGTERM", "requested", "SIGTERM", True),
+        (Budget(generations=0, target=1.0), NOW, "SIGTERM", "requested", "SIGTERM", True),
     ],
 )
 def test_a_worker_that_stops_says_why_and_is_done(
-    budget: Budget, now: float, requested: str, reason: str, interrupted: bool
+    budget: Budget, now: float, requested: str, kind: str, text: str, interrupted: bool
 ) -> None:
     population = replayed(SPACE, [started((1, 0), {"x": 0.5, "layers": 1}), finished((1, 0), 1.0)])
     worker = make_worker(SPACE, GENETIC, budget, ranks=2, population=population)
     if requested:
         worker.stopping.request(requested)
         worker.stopping.request("and again")
-    assert worker.ask(now, lambda: None) == (None, [Done(time=now, rank=0, reason=reason)])
-    assert (worker.stop_reason, worker.interrupted) == (reason, interrupted)
+    reason = StopReason(StopKind(kind), text)
+    assert worker.ask(now, lambda: None) == (None, [Done(time=now, rank=0, reason=text, kind=reason.kind)])
+    assert (worker.stop_reason, reason.is_before_the_end) == (reason, interrupted)
     assert worker.is_done
     with pytest.raises(AssertionError, match="a worker that is done was asked"):
         ask(worker)
@@ -332,7 +335,8 @@ def test_what_is_interrupted_because_the_search_stops_is_left_to_the_next_sessio
     worker.stopping.request("SIGUSR1 asked to stop")
     worker.tell(first.individual, Outcome(status="interrupted"), NOW)
     assert ask(worker) is None
-    assert worker.interrupted
+    assert worker.stop_reason is not None
+    assert worker.stop_reason.is_before_the_end
 
 
 def test_nothing_is_launched_that_could_not_end_in_time_except_the_first_one_of_a_session() -> None:
@@ -342,7 +346,7 @@ def test_nothing_is_launched_that_could_not_end_in_time_except_the_first_one_of_
     assert first is not None
     worker.tell(first.individual, Outcome(status="completed", loss=0.5, seconds=4.5), NOW)
     assert ask(worker) is None
-    assert (worker.stop_reason, worker.interrupted) == ("the time left is too short for another evaluation", True)
+    assert worker.stop_reason == StopReason(StopKind.TOO_SHORT, "the time left is too short for another evaluation")
 
 
 def test_the_seed_of_a_training_depends_on_the_study_and_the_individual_alone() -> None:
@@ -446,7 +450,7 @@ def test_what_a_dead_worker_was_to_send_is_sent_by_another_of_its_island() -> No
         assert len(travels) == (dead == [2])
 
 
-def test_the_heir_of_a_rank_that_died_takes_up_what_it_was_evaluating() -> None:
+def test_the_successor_of_a_rank_that_died_takes_up_what_it_was_evaluating() -> None:
     for rank in (0, 2, 3):
         worker = make_worker(SPACE, GENETIC, rank=rank, ranks=4)
         hear(
@@ -466,7 +470,7 @@ def test_the_heir_of_a_rank_that_died_takes_up_what_it_was_evaluating() -> None:
         assert worker.dead == {1}
 
 
-def test_an_heir_inherits_what_its_dead_had_inherited() -> None:
+def test_a_successor_takes_over_what_its_dead_had_taken_over() -> None:
     worker = make_worker(SPACE, GENETIC, rank=3, ranks=4)
     hear(worker, started((1, 0), {"x": 0.5, "layers": 1}), started((2, 0), {"x": 0.25, "layers": 2}))
     assert not bereave(worker, 1)
@@ -535,5 +539,15 @@ def test_what_the_dead_had_is_left_for_a_later_session_when_the_search_stops() -
     worker.stopping.request("SIGTERM")
     bereave(worker, 1)
     assert ask(worker) is None
-    assert worker.stop_reason == "SIGTERM"
+    assert str(worker.stop_reason) == "SIGTERM"
     assert [one.identity for one in worker.population.running] == [(1, 0)]
+
+
+def test_a_worker_whose_folder_cannot_be_written_stops_for_that() -> None:
+    worker = make_worker(SPACE, GENETIC)
+    first = ask(worker)
+    assert first is not None
+    worker.tell(first.individual, Outcome(status="interrupted", error="OSError: no space left"), NOW)
+    assert ask(worker) is None
+    assert worker.stop_reason == StopReason(StopKind.STORAGE, "OSError: no space left")
+    assert worker.stop_reason.is_before_the_end

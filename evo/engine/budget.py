@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from evo.population.population import Population
+from evo.population.reason import StopKind, StopReason
 
 _TOO_SHORT = "the time left is too short for another evaluation"
 # A share of failures says little before this many evaluations have finished.
@@ -17,11 +18,11 @@ class Budget:
     """The limits of a search; what is None does not limit.
 
     Args:
-        generations: How many individuals each rank breeds.
-        evaluations: How many individuals are evaluated over all ranks and sessions.
+        generations: How many individuals each worker breeds.
+        evaluations: How many individuals are evaluated by all workers in all sessions.
         target: Stop once some loss is this low.
         deadline: Stop at this time, seconds since the epoch.
-        why_deadline: What the deadline is, as the reason for which the search stops.
+        why_deadline: What the deadline is, as the text of the reason for which the search stops.
         max_failed_share: Stop when more than this share of at least 20 evaluations failed.
     """
 
@@ -36,22 +37,19 @@ class Budget:
         """Whether the deadline is past."""
         return self.deadline is not None and now >= self.deadline
 
-    def is_of_time(self, reason: str) -> bool:
-        """Whether a reason to stop is that the time is over, so that there is more to do in another session."""
-        return reason in (self.why_deadline, _TOO_SHORT)
-
-    def why_stop_now(self, population: Population, now: float) -> str:
-        """Why nothing more may start, not even what was interrupted; empty when it may."""
+    def why_stop_now(self, population: Population, now: float) -> StopReason | None:
+        """Why nothing more may start, not even what was interrupted; None when it may."""
         if self.is_late(now):
-            return self.why_deadline
+            return StopReason(StopKind.DEADLINE, self.why_deadline)
         best = population.best
         if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
-            return f"the target loss {self.target:g} is reached"
+            return StopReason(StopKind.TARGET, f"the target loss {self.target:g} is reached")
         if self.too_many_failed(population):
             infeasible = population.counts["infeasible"]
             besides = f", and {infeasible} were infeasible" if infeasible else ""
-            return f"{population.counts['failed']} of {population.finished} evaluations failed{besides}"
-        return ""
+            text = f"{population.counts['failed']} of {population.finished} evaluations failed{besides}"
+            return StopReason(StopKind.TOO_MANY_FAILED, text)
+        return None
 
     def too_many_failed(self, population: Population) -> bool:
         """Whether so many evaluations failed that the search is given up."""
@@ -59,21 +57,23 @@ class Budget:
         return finished >= _ENOUGH_TO_JUDGE and population.counts["failed"] > self.max_failed_share * finished
 
     def evaluations_left(self, population: Population) -> float:
-        """How many evaluations may still start, as far as this rank knows; inf when nothing limits them."""
+        """How many evaluations may still start, as far as this worker knows; inf when nothing limits them."""
         return math.inf if self.evaluations is None else self.evaluations - population.started
 
-    def why_launch_no_more(self, population: Population, now: float) -> str:
-        """Why nothing new may start that would be interrupted for sure; empty when it may.
+    def why_launch_no_more(self, population: Population, now: float) -> StopReason | None:
+        """Why nothing new may start that would be interrupted for sure; None when it may.
 
         Not even the fastest evaluation so far would have ended in time.
         """
         is_too_late = self.deadline is not None and now + population.fastest > self.deadline
-        return _TOO_SHORT * is_too_late
+        return StopReason(StopKind.TOO_SHORT, _TOO_SHORT) if is_too_late else None
 
-    def why_breed_no_more(self, population: Population, generation: int) -> str:
-        """Why this rank may not breed that generation, as far as it knows of the others; empty when it may."""
+    def why_breed_no_more(self, population: Population, generation: int) -> StopReason | None:
+        """Why this worker may not breed that generation, as far as it knows of the others; None when it may."""
         if self.generations is not None and generation >= self.generations:
-            return f"{self.generations} generation{' is' if self.generations == 1 else 's are'} complete"
-        if self.evaluations_left(population) <= 0:
-            return f"{self.evaluations} evaluation{' is' if self.evaluations == 1 else 's are'} complete"
-        return ""
+            verb = " is" if self.generations == 1 else "s are"
+            return StopReason(StopKind.GENERATIONS, f"{self.generations} generation{verb} complete")
+        if self.evaluations is not None and self.evaluations_left(population) <= 0:
+            verb = " is" if self.evaluations == 1 else "s are"
+            return StopReason(StopKind.EVALUATIONS, f"{self.evaluations} evaluation{verb} complete")
+        return None

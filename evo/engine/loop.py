@@ -1,31 +1,30 @@
-"""The loop: ask, evaluate, tell, and exchange what happened with the other ranks."""
+"""The loop: ask, evaluate, tell, and exchange what happened with the other workers."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
-from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, encode
+from evo.population.assignment import Assignment, Report
+from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, Started, encode
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
-from evo.space.values import Params
 
 
-class Evaluator(Protocol):
-    """Evaluates one individual at a time."""
+class LoopEvaluator(Protocol):
+    """What the loop needs of an evaluator; it evaluates one individual at a time."""
 
-    def start(self, identity: Identity, params: Params, seed: int, report: Callable[[int, float], bool]) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         """Begin to evaluate.
 
         Args:
-            identity: Which individual.
-            params: What the objective gets.
-            seed: For its training.
-            report: To be called with each intermediate step and loss; answers whether to stop early.
+            assignment: What the evaluation gets.
+            report: The way back for intermediate losses.
         """
 
     def poll(self) -> Outcome | None:
@@ -42,51 +41,59 @@ class Record(Protocol):
         """Keep one encoded event, safe from the end of this process when it returns."""
 
     def recall(self) -> Iterable[AnyEvent]:
-        """What this rank has published in this session, or more."""
+        """What this worker has published in this session, or more."""
 
-    def left_by(self, rank: int) -> Iterable[AnyEvent]:
-        """What a rank that died had recorded."""
+    def left_by(self, worker: int) -> Iterable[AnyEvent]:
+        """What a worker that died had recorded."""
 
 
 class Ending(Protocol):
-    """What is left to do once a rank knows everything."""
+    """What is left to do once a worker knows everything."""
 
-    def last_words(self) -> str:
-        """What this rank has to say when all evaluations have ended."""
+    def final_report(self) -> str:
+        """What this worker reports when all evaluations have ended."""
 
-    def conclude(self, last_words: Mapping[int, str]) -> str:
-        """The first live rank's last act, given what all live ranks had to say; what it returns is told to all."""
+    def conclude(self, final_reports: Mapping[int, str]) -> str:
+        """What the first live worker concludes from the final reports of all live ones; it is told to all."""
 
 
-def search(
-    worker: Worker,
-    exchange: Exchange,
-    evaluator: Evaluator,
-    journal: Record,
-    ending: Ending,
-    watch: Callable[[AnyEvent], None],
-    clock: Callable[[], float],
-) -> Generator[None, None, str]:
-    """Search until the worker's budget is spent and every live rank is ready to leave.
+@dataclass(frozen=True, kw_only=True)
+class Effects:
+    """What a search does to the world around it, and learns from it.
+
+    Args:
+        evaluator: Runs the objective.
+        journal: Gets every event of this worker, before it is sent.
+        ending: What is done when the search is over.
+        watch: Is shown every event, of this worker and of others; some of them again after a death.
+        clock: Tells the time, in seconds since the epoch.
+    """
+
+    evaluator: LoopEvaluator
+    journal: Record
+    ending: Ending
+    watch: Callable[[AnyEvent], None]
+    clock: Callable[[], float]
+
+
+def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[None, None, str]:
+    """Search until the worker's budget is spent and every live worker is ready to leave.
 
     Args:
         worker: Decides.
-        exchange: With the other ranks.
-        evaluator: Runs the objective.
-        journal: Gets every event of this rank, before it is sent.
-        ending: What is done when the search is over.
-        watch: Is shown every event, of this rank and of others; some of them again after a death.
-        clock: Seconds since the epoch.
+        exchange: With the other workers.
+        effects: Everything else.
 
     Yields:
-        Where another virtual rank may run; a real one just goes on.
+        Where another virtual worker may run; a real one just goes on.
 
     Returns:
-        What the first live rank concluded.
+        What the first live worker concluded.
     """
-    publisher = _Publisher(worker, exchange, journal, watch, clock)
+    clock = effects.clock
+    publisher = _Publisher(worker, exchange, effects)
     stopwatch = _Stopwatch(clock)
-    ready: frozenset[int] | None = None  # The epoch in which this rank was ready.
+    reported: frozenset[int] | None = None  # The membership in which this worker has sent its final report.
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
         if worker.stopping.is_near:
@@ -100,26 +107,13 @@ def search(
             stopwatch.note("breeding")
             publisher.publish(events)
             if started is not None:
-                identity = started.individual
-                seed = training_seed(worker.settings.seed, identity)
-                exchange.post()  # With how the last one ended: one message rather than two.
-                stopwatch.note("exchange")
-                evaluator.start(identity, started.params, seed, functools.partial(publisher.report, identity))
-                while (outcome := evaluator.poll()) is None:
-                    yield
-                    publisher.catch_up()
-                    exchange.post()
-                    if worker.stopping.why_now(clock()):
-                        evaluator.interrupt()
-                stopwatch.note("handover", apart_from=outcome.seconds)
-                publisher.publish(worker.tell(identity, outcome, clock()))
-                yield
+                yield from _evaluate(started, publisher, effects.evaluator, stopwatch)
                 continue
-        if worker.all_done and ready != exchange.dead:
-            ready = exchange.dead
-            exchange.be_ready(ending.last_words())
-        if (last_words := exchange.all_ready) is not None:
-            exchange.close(ending.conclude(last_words))
+        if worker.all_done and reported != exchange.dead:
+            reported = exchange.dead
+            exchange.be_ready(effects.ending.final_report())
+        if (final_reports := exchange.final_reports) is not None:
+            exchange.close(effects.ending.conclude(final_reports))
         yield
         exchange.wait()
         stopwatch.note("waiting")
@@ -127,15 +121,35 @@ def search(
     return exchange.closed
 
 
+def _evaluate(
+    started: Started, publisher: _Publisher, evaluator: LoopEvaluator, stopwatch: _Stopwatch
+) -> Generator[None, None, None]:
+    """Evaluate an individual, and take in what others send meanwhile."""
+    worker, exchange, clock = publisher.worker, publisher.exchange, publisher.effects.clock
+    identity = started.individual
+    exchange.post()  # With how the last one ended: one message rather than two.
+    stopwatch.note("exchange")
+    evaluator.start(publisher.assign(started), functools.partial(publisher.report, identity))
+    while (outcome := evaluator.poll()) is None:
+        yield
+        publisher.catch_up()
+        exchange.post()
+        if worker.stopping.why_now(clock()):
+            evaluator.interrupt()
+    stopwatch.note("handover", apart_from=outcome.seconds)
+    publisher.publish(worker.tell(identity, outcome, clock()))
+    yield
+
+
 class _Stopwatch:
-    """How this rank has spent its time in this session.
+    """How this worker has spent its time in this session.
 
     Args:
         clock: Seconds.
 
     Attributes:
-        times: Seconds by activity: breeding; exchange with the other ranks and the journal; handover of individuals to
-            the evaluator and back, which may have to start a process; waiting. What evaluations take is not in it.
+        times: Seconds by activity: breeding; exchange with the other workers and the journal; handover of individuals
+            to the evaluator and back, which may have to start a process; waiting. What evaluations take is not in it.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -153,26 +167,30 @@ class _Stopwatch:
 
 @dataclass(frozen=True)
 class _Publisher:
-    """Keeps, sends and shows what happens on this rank, and takes in what happens on the others; see `search`."""
+    """Keeps, sends and shows what this worker does, and takes in what the others do; see `search`."""
 
     worker: Worker
     exchange: Exchange
-    journal: Record
-    watch: Callable[[AnyEvent], None]
-    clock: Callable[[], float]
+    effects: Effects
+    _attempts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def assign(self, started: Started) -> Assignment:
+        """What the evaluation of an individual that has just been started gets."""
+        seed = training_seed(self.worker.settings.seed, started.individual)
+        return Assignment(individual=started.individual, params=started.params, seed=seed, attempt=next(self._attempts))
 
     def publish(self, events: Iterable[AnyEvent]) -> None:
         """Tell all what happened here; it is in the own population already."""
         for event in events:
             line = encode(event)
-            self.journal.append(line)
+            self.effects.journal.append(line)
             self.exchange.publish(line)
-            self.watch(event)
+            self.effects.watch(event)
 
     def report(self, identity: Identity, step: int, loss: float) -> bool:
         """Publish an intermediate loss; whether the evaluation is to stop early."""
         self.catch_up()  # First: the decision is to be based on all that has arrived.
-        events = self.worker.report(identity, step, loss, self.clock())
+        events = self.worker.report(identity, step, loss, self.effects.clock())
         self.publish(events)
         self.exchange.post()
         return any(isinstance(event, Judged) and event.stop for event in events)
@@ -187,28 +205,28 @@ class _Publisher:
             self._recover()
 
     def _take(self, event: AnyEvent) -> None:
-        self.publish(self.worker.receive(event, self.clock()))
-        self.watch(event)
+        self.publish(self.worker.receive(event, self.effects.clock()))
+        self.effects.watch(event)
 
     def _recover(self) -> None:
         """Publish again what the dead may have taken with them; take up what they were evaluating."""
-        worker, exchange, journal = self.worker, self.exchange, self.journal
+        worker, exchange, journal = self.worker, self.exchange, self.effects.journal
         again = list(journal.recall())
-        for rank in sorted(exchange.dead):
-            if worker.is_heir(rank, exchange.dead):
-                left = _of_last_session(journal.left_by(rank))
+        for dead in sorted(exchange.dead):
+            if worker.is_successor(dead, exchange.dead):
+                left = _of_last_session(journal.left_by(dead))
                 again += left
                 for event in left:
                     self._take(event)
         for event in again:
-            if not isinstance(event, Done):  # Nobody is done in a new epoch.
+            if not isinstance(event, Done):  # Nobody is done in a new membership.
                 exchange.publish(encode(event))
-        self.publish(worker.lose(exchange.dead, self.clock()))
+        self.publish(worker.lose(exchange.dead, self.effects.clock()))
         exchange.be_level()
 
 
 def _of_last_session(events: Iterable[AnyEvent]) -> list[AnyEvent]:
-    """What a rank recorded since it joined: all know what was before, and who goes on with what was in flight then."""
+    """What a worker recorded since it joined: all know what was before, and who has what was in flight then."""
     session: list[AnyEvent] = []
     for event in events:
         if isinstance(event, Joined):

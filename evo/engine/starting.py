@@ -7,6 +7,7 @@ from typing import Any
 
 from evo.errors import UserError
 from evo.randomness import start_generator
+from evo.space.filling import fill
 from evo.space.space import Space
 from evo.space.values import Params
 
@@ -20,7 +21,7 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
     Args:
         space: What is searched.
         given: By the user, in this order; what a point lacks has its default, or is drawn.
-        seed: Of the study, not negative.
+        seed: The study's seed, not negative.
 
     Returns:
         First the defaults, if each parameter that exists then has one.
@@ -29,7 +30,7 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
         UserError: A point is not within the limits.
     """
     try:
-        default = space.fill({})
+        default = fill(space, {})
     except UserError as error:
         raise UserError(f"the defaults of the limits cannot be tried together: {error}") from error
     points = [] if default is None else [default]
@@ -41,7 +42,7 @@ def _complete(space: Space, given: Mapping[str, Any], seed: int, number: int) ->
     problem = ""
     for _ in range(_ATTEMPTS):
         try:
-            completed = space.fill(given, rng)
+            completed = fill(space, given, rng)
         except UserError as error:
             problem = problem or str(error)
         else:

@@ -6,15 +6,15 @@ already been applied to its own population: the caller writes it to the journal 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 
-from evo.engine.breeding import Breeder
-from evo.engine.budget import Budget
+from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
+from evo.engine.settings import Settings
 from evo.engine.stopping import Stopping
-from evo.islands.migration import Migration, Migrator
-from evo.islands.topology import Archipelago, make_archipelago
+from evo.islands.archipelago import make_archipelago
+from evo.islands.migration import Migrator
 from evo.population.events import (
     AnyEvent,
     Died,
@@ -27,43 +27,15 @@ from evo.population.events import (
     Reported,
     Started,
 )
+from evo.population.individual import Known
 from evo.population.outcome import Outcome
-from evo.population.population import Individual, Population
+from evo.population.population import Population
+from evo.population.reason import StopKind, StopReason
 from evo.propagators import Propagator
 from evo.pruning import Rungs
-from evo.space.values import Params
 
-# An individual that has killed so many ranks kills no more.
-_MOST_VICTIMS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What does not change while a worker searches.
-
-    Args:
-        rank: This worker's rank.
-        ranks: How many ranks take part.
-        seed: The study's seed, not negative.
-        budget: When to stop.
-        allow_duplicates: Whether a point may be tried twice, for noisy losses.
-        host: Name of the machine, for the record.
-        device: What it evaluates on, for the record.
-        archipelago: Who lives on which island; None: all on one.
-        migration: How individuals travel; None: they stay.
-        start: Points to be tried first, the same for all ranks.
-    """
-
-    rank: int
-    ranks: int
-    seed: int
-    budget: Budget
-    allow_duplicates: bool = False
-    host: str = ""
-    device: str = ""
-    archipelago: Archipelago | None = None
-    migration: Migration | None = None
-    start: Sequence[Params] = ()
+# So many workers may die while they evaluate an individual; then it is taken for the cause, and has failed.
+_MOST_DEATHS = 2
 
 
 class Worker:
@@ -73,7 +45,7 @@ class Worker:
         settings: What does not change.
         propagator: Breeds individuals from the active population.
         population: What is known at the start: empty, or replayed from the journal. Individuals in flight there are
-            shared out among the ranks and evaluated first.
+            shared out among the workers and evaluated first.
         rungs: Decides which evaluations are ended early; None: none is.
     """
 
@@ -83,41 +55,30 @@ class Worker:
         self._rungs = rungs
         self.settings = settings
         self.population = population
-        self.stop_reason = ""
-        # Whether it stopped before its budget was spent, so that the same command would go on.
-        self.interrupted = False
-        # The ranks that have died.
+        # Why this worker has stopped; None while it has not.
+        self.stop_reason: StopReason | None = None
+        # The workers that have died.
         self.dead: frozenset[int] = frozenset()
-        self._archipelago = settings.archipelago or make_archipelago(settings.ranks)
+        self._archipelago = settings.archipelago or make_archipelago(settings.workers)
         self._migrator = settings.migration and Migrator(
-            settings.migration, self._archipelago, population, settings.rank, settings.seed
+            settings.migration, self._archipelago, population, settings.worker, settings.seed
         )
-        self._breeder = Breeder(
-            propagator,
-            population,
-            rank=settings.rank,
-            ranks=settings.ranks,
-            seed=settings.seed,
-            allow_duplicates=settings.allow_duplicates,
-            start=settings.start,
-        )
-        self._in_flight = InFlight(population, settings.rank, self._archipelago)
-        self.stopping = Stopping(
-            settings.budget, population, settings.rank, settings.ranks, self._breeder, self._in_flight
-        )
+        self._breeder = Breeder(propagator, population, settings)
+        self._in_flight = InFlight(population, settings.worker, self._archipelago)
+        self.stopping = Stopping(settings.budget, settings.workers, self._breeder, self._in_flight)
         self._done: set[int] = set()
-        # The dead ranks that this one is the heir of.
+        # The dead workers whose successor this one is.
         self._inherited: set[int] = set()
 
     @property
     def is_done(self) -> bool:
-        """Whether this worker has said its last word, for `stop_reason`."""
-        return self.settings.rank in self._done
+        """Whether this worker has finished, for `stop_reason`."""
+        return self.settings.worker in self._done
 
     @property
     def all_done(self) -> bool:
-        """Whether every live rank has said its last word, so that nothing more can arrive."""
-        return len(self._done | self.dead) == self.settings.ranks
+        """Whether every live worker has finished, so that nothing more can arrive."""
+        return len(self._done | self.dead) == self.settings.workers
 
     def join(self, now: float) -> list[AnyEvent]:
         """Take part, from now on.
@@ -130,7 +91,7 @@ class Worker:
         """
         settings = self.settings
         return self._emit(
-            Joined(time=now, rank=settings.rank, ranks=settings.ranks, host=settings.host, device=settings.device)
+            Joined(time=now, rank=settings.worker, ranks=settings.workers, host=settings.host, device=settings.device)
         )
 
     def ask(
@@ -145,8 +106,8 @@ class Worker:
         Args:
             now: Seconds since the epoch.
             refresh: Takes in what has arrived meanwhile; called just before the decision, which takes a while.
-            may_end: Whether this rank knows all that dead ranks have left, so that it may say its last word.
-            times: Seconds that this rank has spent besides evaluating, by activity: for its last word.
+            may_end: Whether this worker knows all that dead ones have left, so that it may finish.
+            times: Seconds that this worker has spent besides evaluating, by activity: for its `Done`.
 
         Returns:
             What to evaluate and the events to publish; nothing to evaluate when this worker stops, which is done then,
@@ -155,33 +116,29 @@ class Worker:
         assert not self.is_done, "a worker that is done was asked for an individual"
         if self._in_flight.is_waiting and not self.stopping.why_now(now):
             return self._take_up(self._in_flight.take(), now)
-        identity = (self.settings.rank, self.population.next_generation(self.settings.rank))
+        identity = (self.settings.worker, self.population.next_generation(self.settings.worker))
         rng = self._breeder.generator(identity[1])
         while not (reason := self.stopping.why_launch_no_more(now)):
-            bred = self._breeder.breed(rng)
-            if bred is None:
+            proposal = self._breeder.breed(rng)
+            if proposal is None:
                 return None, []
             refresh()
-            params, strategy = bred
-            if self._breeder.is_new(params) and not self.stopping.why_launch_no_more(now):
-                started = Started(
-                    time=now, individual=identity, island=self.population.island, params=params, strategy=strategy
-                )
+            if self._breeder.is_new(proposal.params) and not self.stopping.why_launch_no_more(now):
                 self.stopping.has_launched = True
-                return started, self._emit(started)
+                return self._launch(identity, proposal, now)
         if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
-            return None, []  # A rank has just died, and this one is its heir, or may yet learn that it is.
+            return None, []  # A worker has just died, and this one is its successor, or may yet learn that it is.
         self.stop_reason = reason
-        self.interrupted = self.stopping.is_before_the_end(reason)
         spent = {activity: round(seconds, 6) for activity, seconds in times.items()}
-        return None, self._emit(Done(time=now, rank=self.settings.rank, reason=reason, times=spent))
+        done = Done(time=now, rank=self.settings.worker, reason=reason.text, kind=reason.kind, times=spent)
+        return None, self._emit(done)
 
     def tell(self, identity: Identity, outcome: Outcome, now: float) -> list[AnyEvent]:
         """Record how the evaluation of an individual ended, and which individuals travel then.
 
         Args:
-            identity: Which individual.
-            outcome: How it ended.
+            identity: The individual's.
+            outcome: How its evaluation ended.
             now: Seconds since the epoch.
 
         Returns:
@@ -199,13 +156,14 @@ class Worker:
                 times=outcome.times,
                 error=outcome.error,
                 traceback=outcome.traceback,
-                rank=settings.rank,
+                rank=settings.worker,
                 host=settings.host,
                 device=settings.device,
             )
         )
         if outcome.status == "interrupted" and outcome.error:
-            self.stopping.request(outcome.error)  # What hindered this one would hinder the next.
+            # What hindered this one would hinder the next.
+            self.stopping.request(outcome.error, StopKind.STORAGE)
         if self._migrator and outcome.status != "interrupted":
             for event in self._migrator.depart(identity, now):
                 events += self._emit(event)
@@ -215,7 +173,7 @@ class Worker:
         """Record an intermediate loss, and whether the evaluation goes on if that is decided now.
 
         Args:
-            identity: Which individual.
+            identity: The individual's.
             step: Training step, from 0.
             loss: Finite.
             now: Seconds since the epoch.
@@ -233,7 +191,7 @@ class Worker:
         return [reported, *self._emit(Judged(time=now, individual=identity, rung=rung, **asdict(verdict)))]
 
     def receive(self, event: AnyEvent, now: float) -> list[AnyEvent]:
-        """Take in what another rank sent.
+        """Take in what another worker sent.
 
         Args:
             event: What happened.
@@ -243,28 +201,28 @@ class Worker:
             The events to publish in return.
         """
         answers: list[AnyEvent] = []
-        # Who makes room for a copy is decided while it is not yet there itself; and a rank that is done emits nothing.
+        # Who makes room is decided while the copy is not yet there itself; and a worker that is done emits nothing.
         if self._migrator and isinstance(event, Pollinated) and not self.is_done:
             answers = self._emit(*self._migrator.make_room(event, now))
         self._take(event)
         return answers
 
-    def is_heir(self, rank: int, dead: Collection[int]) -> bool:
+    def is_successor(self, worker: int, dead: Collection[int]) -> bool:
         """Whether this worker takes over what a dead one left.
 
         Args:
-            rank: Which.
-            dead: All that have died.
+            worker: The one that died.
+            dead: All workers that have died.
         """
-        return self._archipelago.heir(rank, dead) == self.settings.rank
+        return self._archipelago.successor(worker, dead) == self.settings.worker
 
     def lose(self, dead: Collection[int], now: float) -> list[AnyEvent]:
-        """Go on without ranks that have died, when all that they had published is known here.
+        """Go on without workers that have died, when all that they had published is known here.
 
-        What they were evaluating is taken up again by their heirs, so nobody is done any more.
+        What they were evaluating is taken up again by their successors, so nobody is done any more.
 
         Args:
-            dead: All that have died.
+            dead: All workers that have died.
             now: Seconds since the epoch.
 
         Returns:
@@ -275,12 +233,12 @@ class Worker:
         if self._migrator:
             self._migrator.lose(dead)
         self._in_flight.lose(dead)
-        # Perhaps not the newly dead only: an earlier heir may have died before it had recorded anything.
-        inherited = [rank for rank in sorted(dead) if self.is_heir(rank, dead) and rank not in self._inherited]
-        self._inherited.update(inherited)
-        for rank in inherited:
-            self._breeder.take_over(rank)
-        return self._emit(*(Died(time=now, rank=rank, heir=self.settings.rank) for rank in inherited))
+        # Perhaps not the newly dead only: an earlier successor may have died before it had recorded anything.
+        succeeded = [one for one in sorted(dead) if self.is_successor(one, dead) and one not in self._inherited]
+        self._inherited.update(succeeded)
+        for one in succeeded:
+            self._breeder.take_over(one)
+        return self._emit(*(Died(time=now, rank=one, heir=self.settings.worker) for one in succeeded))
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Done):
@@ -295,23 +253,35 @@ class Worker:
             self._take(event)
         return list(events)
 
-    def _take_up(self, individual: Individual, now: float) -> tuple[Started | None, list[AnyEvent]]:
-        """Evaluate an individual that was in flight, unless it may be what has killed those who tried."""
-        assert individual.identity is not None
-        victims = self._in_flight.victims(individual)
-        if len(victims) < _MOST_VICTIMS:
-            return self._start(individual, now)
-        error = f"RankDied: ranks {', '.join(map(str, victims))} died while they evaluated it, perhaps because of it"
+    def _launch(self, identity: Identity, proposal: Proposal, now: float) -> tuple[Started, list[AnyEvent]]:
+        started = Started(
+            time=now,
+            individual=identity,
+            island=self.population.island,
+            params=proposal.params,
+            strategy=proposal.strategy,
+            parents=proposal.parents,
+            bred_by=proposal.bred_by,
+        )
+        return started, self._emit(started)
+
+    def _take_up(self, individual: Known, now: float) -> tuple[Started | None, list[AnyEvent]]:
+        """Evaluate an individual that was in flight, unless it may be why those who tried have died."""
+        died = self._in_flight.died_at(individual)
+        if len(died) < _MOST_DEATHS:
+            return self._launch_again(individual, now)
+        error = f"RankDied: ranks {', '.join(map(str, died))} died while they evaluated it, perhaps because of it"
         return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
 
-    def _start(self, individual: Individual, now: float) -> tuple[Started, list[AnyEvent]]:
-        assert individual.identity is not None
+    def _launch_again(self, individual: Known, now: float) -> tuple[Started, list[AnyEvent]]:
         started = Started(
             time=now,
             individual=individual.identity,
             island=individual.island,
             params=self.population.params(individual),
-            rank=None if individual.identity[0] == self.settings.rank else self.settings.rank,
+            rank=None if individual.identity[0] == self.settings.worker else self.settings.worker,
             strategy=individual.strategy,
+            parents=individual.parents or (),
+            bred_by=individual.bred_by,
         )
         return started, self._emit(started)

@@ -1,7 +1,6 @@
 """The child process: evaluates one individual after another, as the rank that started it says.
 
-The two speak JSON over a pipe: the child answers each `Task` with an `Ended`, each `Examination` with an `Examined`,
-and waits for a `Verdict` on each `Progress`.
+What the two say to each other is in `evo.evaluation.messages`.
 """
 
 from __future__ import annotations
@@ -9,136 +8,82 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from evo.errors import UserError
-from evo.evaluation.inline import RunningTrial, check_objective, evaluate, run_test
+from evo.evaluation.execution import check_objective, evaluate, run_test
+from evo.evaluation.interruption import Interruption, Reporter
+from evo.evaluation.messages import (
+    Ended,
+    Evaluate,
+    Examine,
+    Examined,
+    News,
+    Ready,
+    Setup,
+    decode_order,
+    decode_setup,
+    encode,
+    log_name,
+    output_folder,
+)
 from evo.evaluation.sending import unpack
+from evo.evaluation.settings import EvaluationSettings
+from evo.evaluation.trial import RunningTrial
 from evo.frames import told, whole_traceback
 from evo.objective.definition import settings_of
-from evo.objective.objective import Interrupted, prepare, wants_trial
+from evo.objective.objective import prepare, wants_trial
 from evo.objective.places import is_local
 from evo.objective.references import Named, Reference, what_is_loading
-from evo.population.events import Identity, json_scalars, json_text
+from evo.population.events import json_scalars, json_text
 from evo.population.outcome import Outcome
 from evo.runtime.signals import end_group_with_this_process, end_with_parent, let_signals_pass
-from evo.space.values import Params
 from evo.texts import as_path, print_anything
 
-
-class Task(msgspec.Struct, frozen=True, tag=True):
-    """Evaluate an individual in its folder; for the so manyth time of the processes that do so together."""
-
-    individual: Identity
-    params: Params
-    seed: int
-    folder: str
-    attempt: int = 0
-
-    @property
-    def output(self) -> str:
-        """The folder for what is printed."""
-        return self.folder
-
-
-class Examination(Task, frozen=True, tag=True):
-    """Test an individual that has been evaluated; the folder of results, if any, gets what is found beside metrics."""
-
-    results: str = ""
-
-    @property
-    def output(self) -> str:
-        """With results, the individual's own folder is left alone."""
-        return self.results or self.folder
-
-
-class Verdict(msgspec.Struct, frozen=True, tag=True):
-    """Whether to stop early."""
-
-    stop: bool
-
-
-class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The objective is loaded and takes the parameters; or else why not.
-
-    Where there is a traceback it is not ready: with a refusal there is something for the user to mend, without one this
-    is a bug. It may save its state when it is interrupted, if it takes the trial. One that was named is described. The
-    notes are for the user.
-    """
-
-    refusal: str = ""
-    traceback: str = ""
-    may_save: bool = False
-    settings: dict[str, Any] = {}
-    notes: list[str] = []
-
-
-class Progress(msgspec.Struct, frozen=True, tag=True):
-    """An intermediate loss."""
-
-    step: int
-    loss: float
-
-
-class Ended(msgspec.Struct, frozen=True, tag=True):
-    """An evaluation ended."""
-
-    outcome: Outcome
-
-
-class Examined(msgspec.Struct, frozen=True, tag=True):
-    """A test ended, with what it remarked beside its metrics; or else why it failed."""
-
-    metrics: dict[str, Any]
-    error: str = ""
-    traceback: str = ""
-    remarks: dict[str, Any] = {}
-
-
-Order: TypeAlias = Task | Examination | Verdict
-News: TypeAlias = Ready | Progress | Ended | Examined
-
 _is_child = False
-encode = msgspec.json.Encoder().encode
-_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
-_news: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
-decode_order = _orders.decode
-decode_news = _news.decode
 
 
-def main(
-    connection: Connection,
-    pickled: bytes,
-    names: list[str],
-    examples: list[Params],
-    threads: int,
-    output: str,
-    place: tuple[int, int],
-    checkpoint_interval: float,
-) -> None:
+def main(connection: Connection, objective: bytes, setup: bytes) -> None:
     """Serve until the rank closes the pipe.
 
     Args:
-        connection: To the rank.
-        pickled: What to evaluate, or a reference to it.
-        names: The parameters that it must take.
-        examples: Points that show them, see `evo.space.examples`.
-        threads: CPU threads that a training may use.
-        output: File for what is printed before the first evaluation.
-        place: This process's among those that evaluate an individual together, and how many these are.
-        checkpoint_interval: Seconds after which a long evaluation should save its state again.
+        connection: The pipe to the rank.
+        objective: What to evaluate, or a reference to it, as `evo.evaluation.sending.pack` made it.
+        setup: How to evaluate: an encoded `Setup`.
     """
     global _is_child
     _is_child = True
+    _settle_in()
+    interruption = Interruption()
+    given = decode_setup(setup)
+    print_anything()
+    _print_to(as_path(given.output))
+    faulthandler.enable()
+    try:
+        loaded, ready = _make_ready(objective, given)
+    except Exception as error:
+        refusal = str(error) if isinstance(error, UserError) else ""
+        connection.send_bytes(encode(Ready(refusal=json_text(refusal), traceback=json_text(whole_traceback(error)))))
+        return
+    connection.send_bytes(encode(ready))
+    server = _Server(connection, loaded, given.settings, interruption)
+    while True:
+        try:
+            order = decode_order(connection.recv_bytes())
+        except EOFError:
+            return
+        assert isinstance(order, Evaluate | Examine)
+        connection.send_bytes(encode(server.serve(order)))
+
+
+def _settle_in() -> None:
+    """Become a process that ends with its rank, and that the rank can end."""
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
     starter = multiprocessing.parent_process()
@@ -146,52 +91,67 @@ def main(
     end_group_with_this_process()
     # Spawned itself, it would spawn what it starts, a DataLoader's workers, each of which would load torch anew.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    # Slurm sends them to all processes of a job; the rank decides.
+    # The batch system sends them to all processes of a job; the rank decides.
     let_signals_pass()
-    interruption = _Interruption()
-    print_anything()
-    _print_to(Path(output))
-    faulthandler.enable()
-    try:
-        loaded, settings = _load(pickled)
-        run = prepare(loaded)
-        notes = check_objective(loaded, names, examples)
-    except Exception as error:
-        refusal = str(error) if isinstance(error, UserError) else ""
-        connection.send_bytes(encode(Ready(refusal=json_text(refusal), traceback=json_text(whole_traceback(error)))))
-        return
-    connection.send_bytes(encode(Ready(may_save=wants_trial(loaded), settings=settings, notes=notes)))
-    while True:
-        try:
-            order = decode_order(connection.recv_bytes())
-        except EOFError:
-            return
-        assert isinstance(order, Task)
-        rank, size = (0, 1) if isinstance(order, Examination) else place
-        if problem := _enter(as_path(order.output), rank):
-            hindered = Ended(Outcome(status="interrupted", error=problem))
-            connection.send_bytes(encode(Examined({}, problem) if isinstance(order, Examination) else hindered))
-            continue
-        params: Params = dict(order.params)
-        trial = RunningTrial(
-            order.individual,
-            order.seed,
-            as_path(order.folder),
-            threads,
-            _Reporter(connection, interruption),
-            rank=rank,
-            size=size,
-            checkpoint_interval=checkpoint_interval,
-            attempt=order.attempt,
-            is_interrupted=interruption.check,
-            results=as_path(order.results) if isinstance(order, Examination) and order.results else None,
-        )
-        if isinstance(order, Examination):
-            news: News = _examine(loaded, params, trial)
-        else:
-            with interruption:
-                news = Ended(evaluate(run, params, trial))
-        connection.send_bytes(encode(news))
+
+
+def _make_ready(content: bytes, given: Setup) -> tuple[Callable[..., Any], Ready]:
+    """The objective, and what the rank is to know of it.
+
+    Raises:
+        UserError: It cannot be loaded, or does not take the parameters.
+    """
+    loaded, settings = _load(content)
+    prepare(loaded)
+    notes = check_objective(loaded, given.names, given.examples)
+    return loaded, Ready(may_save=wants_trial(loaded), settings=settings, notes=notes)
+
+
+class _Server:
+    """Does what the rank orders.
+
+    Args:
+        connection: The pipe to the rank, for intermediate losses.
+        objective: The objective, loaded.
+        settings: The settings of all evaluations.
+        interruption: Asks an evaluation to save its state.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        objective: Callable[..., Any],
+        settings: EvaluationSettings,
+        interruption: Interruption,
+    ) -> None:
+        self._objective = objective
+        self._run = prepare(objective)
+        self._settings = settings
+        # A test is made by one rank alone.
+        self._alone = msgspec.structs.replace(settings, rank=0, size=1)
+        self._interruption = interruption
+        self._reporter = Reporter(connection, interruption)
+
+    def serve(self, order: Evaluate | Examine) -> News:
+        """Evaluate or test an individual.
+
+        Args:
+            order: Says which of both, and what it gets.
+        """
+        is_test = isinstance(order, Examine)
+        settings = self._alone if is_test else self._settings
+        if problem := _enter(as_path(output_folder(order)), settings.rank):
+            return Examined({}, problem) if is_test else Ended(Outcome(status="interrupted", error=problem))
+        trial = RunningTrial(order.assignment, settings, self._reporter, is_interrupted=self._interruption.check)
+        params = dict(order.assignment.params)
+        if is_test:
+            try:
+                metrics = run_test(self._objective, params, trial)
+                return Examined(metrics, remarks=json_scalars(trial.metrics))
+            except RuntimeError as error:
+                return Examined({}, error=json_text(error), traceback=json_text(whole_traceback(error)))
+        with self._interruption:
+            return Ended(evaluate(self._run, params, trial))
 
 
 def refuse_in_child(call: str) -> None:
@@ -211,7 +171,7 @@ def refuse_in_child(call: str) -> None:
 
 
 def _imported_by_child() -> str:
-    """In a child, the module whose import has led to where this is called; empty: none.
+    """In a child, the module whose import has led to where this is called, or nothing.
 
     A module that searches whenever it is imported would have children without end.
     """
@@ -222,15 +182,6 @@ def _imported_by_child() -> str:
             return name
         frame = frame.f_back
     return ""
-
-
-def log_name(rank: int) -> str:
-    """The file in an individual's folder for what is printed.
-
-    Args:
-        rank: Place among the ranks that evaluate it together.
-    """
-    return f"output-{rank}.log" if rank else "output.log"
 
 
 def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -249,61 +200,6 @@ def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
     return loaded, settings_of(loaded) if place is not None and is_local(place.file) else {}
 
 
-class _Interruption:
-    """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it is ignored.
-
-    An evaluation that has never looked whether it is interrupted, or not yet, has nothing to save and ends at once.
-    """
-
-    def __init__(self) -> None:
-        self._requested = self._looks = self._is_held_back = False
-        self.__exit__()
-
-    def __enter__(self) -> None:
-        self._requested = self._looks = False
-        signal.signal(signal.SIGTERM, self._request)
-
-    def __exit__(self, *error: object) -> None:
-        # It may be the repetition of a request that has been fulfilled.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-    def check(self) -> bool:
-        """Whether it was requested."""
-        self._looks = True
-        return self._requested
-
-    @contextmanager
-    def held_back(self) -> Iterator[None]:
-        """Let nothing be broken off inside."""
-        self._is_held_back = True
-        try:
-            yield
-        finally:
-            self._is_held_back = False
-        if self._requested and not self._looks:
-            raise Interrupted
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self._requested = True
-        if not (self._looks or self._is_held_back):
-            raise Interrupted
-
-
-class _Reporter:
-    """Sends intermediate losses to the rank and waits for its verdict."""
-
-    def __init__(self, connection: Connection, interruption: _Interruption) -> None:
-        self._connection = connection
-        self._interruption = interruption
-
-    def __call__(self, step: int, loss: float) -> bool:
-        with self._interruption.held_back():  # Of half a message, the next evaluation would read the other half.
-            self._connection.send_bytes(encode(Progress(step, loss)))
-            verdict = decode_order(self._connection.recv_bytes())
-        assert isinstance(verdict, Verdict)
-        return verdict.stop
-
-
 def _enter(folder: Path, rank: int) -> str:
     """Make the folder of an individual, and print there from now on; or else why that is impossible."""
     try:
@@ -312,14 +208,6 @@ def _enter(folder: Path, rank: int) -> str:
     except OSError as error:
         return json_text(f"{folder} cannot be written: {error.strerror}")
     return ""
-
-
-def _examine(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> Examined:
-    try:
-        metrics = run_test(objective, params, trial)
-        return Examined(metrics, remarks=json_scalars(trial.metrics))
-    except RuntimeError as error:
-        return Examined({}, error=json_text(error), traceback=json_text(whole_traceback(error)))
 
 
 def _print_to(file: Path) -> None:

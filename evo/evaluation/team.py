@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
 
 import msgspec
 
 from evo.engine.transport import Serial, Transport
 from evo.errors import CutOff, Stuck
-from evo.population.events import AnyEvent, Identity
+from evo.evaluation.evaluator import Evaluator
+from evo.population.assignment import Assignment, Report
+from evo.population.events import AnyEvent
 from evo.population.outcome import Outcome
-from evo.space.values import Params
-
-Report = Callable[[int, float], bool]
-"""Called with a step and a finite intermediate loss; answers whether to stop early."""
 
 # A rank whose objective has failed waits for the others, which may wait for it inside MPI: so many seconds, or so many
 # times as long as the longest evaluation that it has seen.
@@ -25,51 +22,10 @@ _PATIENCE = 60.0
 _LONGER_THAN_ANY = 10
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What is learnt of an objective when it is loaded.
-
-    Args:
-        notes: For the user.
-        settings: What it depends on, if only this has found it out, see `evo.objective.definition`; empty: nobody knows
-            yet.
-    """
-
-    notes: Sequence[str] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Evaluator(Protocol):
-    """What evaluates on one rank; see `evo.engine.loop.Evaluator`."""
-
-    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
-        """Make ready to evaluate; a `ValueError` says why the objective cannot be evaluated."""
-
-    def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
-        """Begin to evaluate."""
-
-    def poll(self) -> Outcome | None:
-        """The outcome, or None after a moment's wait for it."""
-
-    def interrupt(self, failed: bool = False) -> None:
-        """End the evaluation in flight, which may save its state first, or soon when it has failed elsewhere."""
-
-    def hurry(self) -> None:
-        """Give up whatever runs, now; called by a signal handler, in the middle of anything."""
-
-    def test(self, identity: Identity, params: Params, seed: int) -> dict[str, Any]:
-        """Metrics of an evaluated individual on held-out data; a `RuntimeError` says why it failed."""
-
-    def close(self) -> None:
-        """Stop evaluating."""
-
-
-class _Task(msgspec.Struct, frozen=True, tag=True):
+class _Assigned(msgspec.Struct, frozen=True, tag=True):
     """Evaluate an individual with the others."""
 
-    individual: Identity
-    params: Params
-    seed: int
+    assignment: Assignment
 
 
 class _Interrupt(msgspec.Struct, frozen=True, tag=True):
@@ -78,7 +34,7 @@ class _Interrupt(msgspec.Struct, frozen=True, tag=True):
     failed: bool
 
 
-class _Ended(msgspec.Struct, frozen=True, tag=True):
+class _MemberEnded(msgspec.Struct, frozen=True, tag=True):
     """How an evaluation ended on this rank."""
 
     outcome: Outcome
@@ -95,9 +51,21 @@ class _Dismissal(msgspec.Struct, frozen=True, tag=True):
     events: list[AnyEvent]
 
 
-_Message: TypeAlias = _Task | _Interrupt | _Ended | _Over | _Dismissal
+_Message: TypeAlias = _Assigned | _Interrupt | _MemberEnded | _Over | _Dismissal
+
+
+class _Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the first rank wants while an evaluation runs, and all do."""
+
+    attempt: int
+    wanted: bool
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Message).decode
+_decode_vote = msgspec.json.Decoder(_Vote).decode
+# Votes are filled up with blanks, which JSON allows: whoever waits for one knows how much arrives.
+_VOTE_BYTES = 64
 
 
 class Team:
@@ -114,10 +82,10 @@ class Team:
         first = transport.rank - self.place
         alone = size == 1
         self._transport = Serial() if alone else transport.part(range(first, first + size))
-        # For the objective: its own messages must not meet ours.
+        # A communicator for the objective: its own messages must not meet ours.
         communicator = getattr(self._transport, "communicator", None)
         self._communicator = None if alone else communicator and communicator.Dup()
-        # For what the ranks agree on while they evaluate.
+        # Another one for what the ranks agree on while they evaluate.
         self._agreement = None if alone else communicator and communicator.Dup()
         # Whether the objective may get the communicator, and wait in it.
         self.lends = False
@@ -140,19 +108,22 @@ class Team:
         """What the first rank wants, when all of them ask; the others wait for its answer.
 
         Args:
-            attempt: Counts the individuals that they evaluate together.
+            attempt: The number of the evaluation that they are in.
             wanted: What this rank wants.
         """
         if self._agreement is None:
             return wanted
         if not self.place:
+            message = _encode(_Vote(attempt, wanted)).ljust(_VOTE_BYTES)
             for other in range(1, self.size):
-                self._agreement.send((attempt, wanted), dest=other)
+                self._agreement.Send(message, dest=other)
             return wanted
+        arrived = bytearray(_VOTE_BYTES)
         while True:
-            of_attempt, answer = self._agreement.recv(source=0)
-            if of_attempt == attempt:  # Or it asked more often than this rank in an earlier one.
-                return bool(answer)
+            self._agreement.Recv(arrived, source=0)
+            vote = _decode_vote(arrived)
+            if vote.attempt == attempt:  # In an earlier one, the first rank may have asked more often than this one.
+                return vote.wanted
 
     def check_patience(self, failure: Outcome, moment: float) -> None:
         """Give up when the others still do not answer long after the objective has failed here.
@@ -211,13 +182,13 @@ class Team:
 
 
 class TeamEvaluator:
-    """The first rank's evaluator: evaluates with the others; see `Evaluator`.
+    """The first rank's evaluator: evaluates with the others; see `evo.evaluation.evaluator.Evaluator`.
 
     An individual is infeasible, or else has failed, when it is or has on any of them, and its loss is the first one's.
 
     Args:
-        evaluator: Of this rank.
-        team: With the others.
+        evaluator: The evaluator of this rank alone.
+        team: The connection to the others.
     """
 
     def __init__(self, evaluator: Evaluator, team: Team) -> None:
@@ -231,12 +202,12 @@ class TeamEvaluator:
         self.test = evaluator.test
         self.close = evaluator.close
 
-    def start(self, identity: Identity, params: Params, seed: int, report: Report) -> None:
+    def start(self, assignment: Assignment, report: Report) -> None:
         """Begin to evaluate, on all ranks."""
         self._outcomes.clear()
         self._interrupted = False
-        self._team.send(_Task(identity, dict(params), seed))
-        self._evaluator.start(identity, params, seed, report)
+        self._team.send(_Assigned(assignment))
+        self._evaluator.start(assignment, report)
 
     def poll(self) -> Outcome | None:
         """The outcome once all ranks have theirs, or None after a moment's wait for it."""
@@ -245,7 +216,7 @@ class TeamEvaluator:
             self._ended = time.monotonic()
             self._team.longest = max(self._team.longest, outcome.seconds)
         for place, message in self._team.receive():
-            assert isinstance(message, _Ended)
+            assert isinstance(message, _MemberEnded)
             self._outcomes[place] = message.outcome
         if len(self._outcomes) == self._team.size:
             outcome = self._combine()
@@ -288,8 +259,8 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
     """Evaluate with the first rank, as it says, until the search is over.
 
     Args:
-        team: With the first rank and the others.
-        evaluator: Of this rank.
+        team: The connection to the first rank and the others.
+        evaluator: The evaluator of this rank alone.
 
     Returns:
         The search's conclusion, and the events if no journal tells.
@@ -297,9 +268,9 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
     at_work, outcome, ended = False, None, 0.0
     while True:
         for _, message in team.receive():
-            if isinstance(message, _Task):
+            if isinstance(message, _Assigned):
                 at_work, outcome = True, None
-                evaluator.start(message.individual, message.params, message.seed, lambda step, loss: False)
+                evaluator.start(message.assignment, lambda step, loss: False)
             elif isinstance(message, _Interrupt) and at_work:
                 evaluator.interrupt(message.failed)
             elif isinstance(message, _Over):
@@ -309,7 +280,7 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
         if at_work and (outcome := evaluator.poll()) is not None:
             at_work, ended = False, time.monotonic()
             team.longest = max(team.longest, outcome.seconds)
-            team.send(_Ended(outcome), 0)
+            team.send(_MemberEnded(outcome), 0)
         elif not at_work:
             if outcome is not None:
                 team.check_patience(outcome, ended)

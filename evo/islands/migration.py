@@ -6,10 +6,15 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from evo.checks import check_probability
-from evo.islands.topology import Archipelago, Topology
+from evo.errors import UserError
+from evo.islands.archipelago import Archipelago
+from evo.islands.topology import Topology
 from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
-from evo.population.population import Individual, Population
+from evo.population.individual import Known
+from evo.population.population import Population, Ranked
 from evo.propagators import Propagator, SelectMax, SelectMin
 from evo.randomness import migration_generator
 
@@ -21,7 +26,7 @@ class Migration:
     Args:
         mode: "move": an individual leaves its island; "copy" (pollination): a copy travels, and the island that it
             comes to retires one of its own.
-        probability: That an island sends individuals, for each generation of all its workers together.
+        probability: The probability that an island sends individuals, for each generation of all its workers together.
         topology: How many individuals go from each island to each other.
         emigration: Selects, of the individuals that a worker may send, so many.
         immigration: Selects which of its own an island retires for a copy.
@@ -37,6 +42,10 @@ class Migration:
         check_probability("migration_probability", self.probability)
 
 
+class SelectionError(UserError):
+    """A propagator that is to select who travels makes individuals of its own."""
+
+
 class Migrator:
     """One worker's part in migration.
 
@@ -45,10 +54,10 @@ class Migrator:
 
     Args:
         migration: The rules.
-        archipelago: Who lives where.
+        archipelago: Which workers live on which island.
         population: What this worker knows.
-        worker: Its number.
-        seed: The study's.
+        worker: The number of this worker.
+        seed: The study's seed.
     """
 
     def __init__(
@@ -72,7 +81,7 @@ class Migrator:
         """Some workers are dead: others own what they owned.
 
         Args:
-            dead: All that are.
+            dead: All workers that are dead.
         """
         self._dead = frozenset(dead)
         self._population.refresh()
@@ -88,12 +97,12 @@ class Migrator:
         workers = [worker for worker in self._archipelago.members[self._island] if worker not in self._dead]
         if rng.random() * len(workers) >= self._migration.probability:
             return
-        for target in rng.permutation(list(self._targets)).tolist():  # Or the same one would get the best every time.
+        # In random order, so that not the same island gets the best every time.
+        for target in rng.permutation(list(self._targets)).tolist():
             count, candidates = self._targets[target]
             if all(worker in self._dead for worker in self._archipelago.members[target]):
                 continue
-            for emigrant in self._migration.emigration(count)(candidates, self._population.space, rng):
-                assert emigrant.identity is not None
+            for emigrant in self._selected(self._migration.emigration(count), candidates, rng):
                 yield self._travel(emigrant.identity, target, now)
 
     def make_room(self, copy: Pollinated, now: float) -> Iterator[AnyEvent]:
@@ -107,33 +116,38 @@ class Migrator:
         if not arrives or not self._owns(copy.individual):
             return
         rng = migration_generator(self._seed, copy.individual)
-        for individual in self._migration.immigration(1)(self._may_retire, self._population.space, rng):
+        for individual in self._selected(self._migration.immigration(1), self._may_retire, rng):
             for place in self._population.places(individual, self._island):
-                yield Retired(time=now, individual=_identity(individual), island=place)
+                yield Retired(time=now, individual=individual.identity, island=place)
+
+    def _selected(self, selection: Propagator, among: Ranked, rng: np.random.Generator) -> Iterator[Known]:
+        """Those of some individuals that a propagator, which may be the user's own, selects."""
+        for one in selection(among, self._population.space, rng):
+            if not isinstance(one, Known):
+                raise SelectionError(
+                    f"selection {selection!r} returns {one!r}, which is none of those that it was given: "
+                    "individuals travel as they are, so return some of the parents"
+                )
+            yield one
 
     def _travel(self, identity: Identity, island: int, now: float) -> AnyEvent:
         if self._migration.mode == "copy":
             return Pollinated(time=now, individual=identity, island=island)
         return Migrated(time=now, individual=identity, island=island, move=self._population.moves(identity) + 1)
 
-    def _may_go_to(self, target: int) -> Callable[[Individual], bool]:
+    def _may_go_to(self, target: int) -> Callable[[Known], bool]:
         population = self._population
         if self._migration.mode == "copy":  # It goes nowhere twice.
-            return lambda each: self._is_owned(each) and not population.has_been_on(_identity(each), target)
+            return lambda each: self._is_owned(each) and not population.has_been_on(each.identity, target)
         # What moves may come back, but not where it made room. Copies of an earlier session stay where they are.
         return lambda each: (
             self._is_owned(each)
             and population.is_home(each, self._island)
-            and not population.has_retired(_identity(each), target)
+            and not population.has_retired(each.identity, target)
         )
 
-    def _is_owned(self, individual: Individual) -> bool:
-        return self._owns(_identity(individual))
+    def _is_owned(self, individual: Known) -> bool:
+        return self._owns(individual.identity)
 
     def _owns(self, identity: Identity) -> bool:
         return self._archipelago.owner(identity, self._island, self._dead) == self._worker
-
-
-def _identity(individual: Individual) -> Identity:
-    assert individual.identity is not None
-    return individual.identity

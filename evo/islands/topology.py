@@ -1,13 +1,11 @@
-"""Which workers live on which island, and how many individuals go from island to island: decisions on numbers."""
+"""How many individuals go from island to island: decisions on numbers."""
 
 from __future__ import annotations
 
 import difflib
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,136 +18,10 @@ from evo.randomness import topology_generator
 Topology: TypeAlias = tuple[tuple[int, ...], ...]
 """A square matrix: entry (i, j) is how many individuals go from island i to island j at a time."""
 
-
 # In one line: all targets of so few islands; of more so many of an island's, and islands while these characters last.
 _FEW_ISLANDS = 3
 _TARGETS_SHOWN = 4
 _WIDTH = 80
-
-
-@dataclass(frozen=True)
-class Archipelago:
-    """Which workers live on which island; made by `make_archipelago`.
-
-    All answers are functions of the arguments alone, so that ranks that know the same agree without a word.
-
-    Args:
-        members: The workers of each island. Workers are numbered from 0, and islands are contiguous runs of them.
-
-    Example:
-        >>> archipelago = Archipelago(((0, 1, 2), (3, 4)))
-        >>> archipelago.island_of(3), archipelago.heir(4, dead={4}), archipelago.heir(4, dead={3, 4})
-        (1, 3, 0)
-    """
-
-    members: tuple[tuple[int, ...], ...]
-
-    def __post_init__(self) -> None:
-        assert self.members, "an archipelago without islands"
-        assert all(self.members), f"an island without workers: {self.members}"
-        assert list(itertools.chain(*self.members)) == list(range(self.workers)), f"no contiguous runs: {self.members}"
-
-    @property
-    def islands(self) -> int:
-        """How many islands there are."""
-        return len(self.members)
-
-    @cached_property
-    def workers(self) -> int:
-        """How many workers there are, on all islands."""
-        return sum(map(len, self.members))
-
-    def island_of(self, worker: int) -> int:
-        """The island that a worker lives on."""
-        assert 0 <= worker < self.workers, f"there is no worker {worker}"
-        return self._homes[worker]
-
-    def heir(self, worker: int, dead: Collection[int]) -> int | None:
-        """Who takes over what a dead worker leaves behind.
-
-        Args:
-            worker: Who died, whether `dead` has it yet or not.
-            dead: All workers that died.
-
-        Returns:
-            The next live worker of its island, cyclically; if nobody lives there, the first live worker of the next
-            island that has one, cyclically; None when all are dead.
-        """
-        home = self.island_of(worker)
-        own, place = self.members[home], worker - self.members[home][0]
-        others = (own[place + 1 :], own[:place], *self.members[home + 1 :], *self.members[:home])
-        return next((other for other in itertools.chain(*others) if other not in dead), None)
-
-    def owner(self, identity: tuple[int, int], island: int, dead: Collection[int]) -> int | None:
-        """The one worker of an island that decides on an individual there.
-
-        Args:
-            identity: The individual's: rank and generation of its birth, wherever that was.
-            island: Where the individual is.
-            dead: All workers that died.
-
-        Returns:
-            A live worker of that island; None when nobody lives there.
-        """
-        assert 0 <= island < self.islands, f"there is no island {island}"
-        members: Sequence[int] = self.members[island]
-        if dead:
-            members = [member for member in members if member not in dead]
-        return members[sum(identity) % len(members)] if members else None
-
-    @cached_property
-    def _homes(self) -> tuple[int, ...]:
-        return tuple(island for island, members in enumerate(self.members) for _ in members)
-
-
-def make_archipelago(workers: int, islands: int = 1, sizes: Sequence[int] | None = None) -> Archipelago:
-    """Distribute the workers among islands.
-
-    Args:
-        workers: How many there are.
-        islands: How many islands of equal size; the first ones are larger by one where that does not come out even.
-            1 says nothing when there are sizes.
-        sizes: How many workers each island has instead; users know it as island_sizes.
-
-    Raises:
-        UserError: There are more islands than workers, or the sizes fit neither the workers nor the islands.
-
-    Example:
-        >>> [len(members) for members in make_archipelago(10, 4).members]
-        [3, 3, 2, 2]
-    """
-    check_count("workers", workers)
-    check_count("islands", islands)
-    if sizes is None:
-        if islands > workers:
-            raise UserError(
-                f"islands is {islands}, but there {_are(workers, 'worker')}: every island needs a worker of its own, "
-                f"so give at most {workers}, or start more workers"
-            )
-        sizes = [workers // islands + (island < workers % islands) for island in range(islands)]
-    else:
-        _check_sizes(sizes, workers, islands)
-    ends = list(itertools.accumulate(sizes))
-    return Archipelago(tuple(tuple(range(end - size, end)) for size, end in zip(sizes, ends, strict=True)))
-
-
-def _check_sizes(sizes: Sequence[int], workers: int, islands: int) -> None:
-    if isinstance(sizes, str) or not isinstance(sizes, Sequence) or not sizes:
-        raise UserError(
-            f"island_sizes is {sizes!r}: give the number of workers of each island in a list, for example [4, 4, 2]"
-        )
-    for island, size in enumerate(sizes):
-        check_count(f"island_sizes[{island}]", size)
-    if islands not in (1, len(sizes)):
-        raise UserError(
-            f"islands is {islands}, but island_sizes is {list(sizes)}, which makes {len(sizes)}: "
-            "give one size for each island, or leave out islands"
-        )
-    if sum(sizes) != workers:
-        raise UserError(
-            f"island_sizes is {list(sizes)}, which adds up to {sum(sizes)}, but there {_are(workers, 'worker')}: "
-            f"change the sizes to add up to {workers}, or the number of workers to {sum(sizes)}"
-        )
 
 
 def make_topology(
@@ -167,10 +39,10 @@ def make_topology(
             others), ring (each to the next), torus (each to its four neighbours on the most square grid, which come
             round at its edges), star (island 0 to all others, these only to it), random (each to `degree` others,
             such that every island can be reached from every other one).
-        islands: How many there are.
+        islands: How many islands there are.
         migrants: How many individuals go along each edge of a named topology.
         degree: To how many others an island sends in a random topology, from 1 to islands - 1.
-        seed: Of a random topology, not negative; the same seed gives the same topology on every rank.
+        seed: Of a random topology, not negative; the same seed gives every worker the same topology.
 
     Returns:
         The matrix; all zero on its diagonal, and for one island.
@@ -260,7 +132,7 @@ def _checked_matrix(matrix: Any, islands: int) -> Topology:
     if len(rows) != islands or lengths != [islands]:
         columns = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else sum(lengths)
         raise UserError(
-            f"topology has the shape {len(rows)} x {columns}, but there {_are(islands, 'island')}: "
+            f"topology has the shape {len(rows)} x {columns}, but there {_islands(islands)}: "
             f"give a row and a column for each, {islands} x {islands}"
         )
     return tuple(
@@ -317,5 +189,5 @@ def _shortened(targets: list[str]) -> str:
     return f"{', '.join(shown)}, … and {len(targets) - len(shown)} more"
 
 
-def _are(count: int, noun: str) -> str:
-    return f"is 1 {noun}" if count == 1 else f"are {count} {noun}s"
+def _islands(count: int) -> str:
+    return "is 1 island" if count == 1 else f"are {count} islands"

@@ -19,9 +19,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from evo.lightning.reports import TrialReport
-
-CHECKPOINT = "best.ckpt"  # the weights of the best value
-STATE = "last.ckpt"  # everything that a training needs to go on
+from evo.storage.checkpoints import BEST, partial_checkpoint
+from evo.storage.files import is_own, write_whole
 
 
 @final
@@ -43,13 +42,13 @@ class BestWeights(ModelCheckpoint):
     def __init__(self, folder: Path, report: TrialReport) -> None:
         super().__init__(
             dirpath=folder,
-            filename=Path(CHECKPOINT).stem,
+            filename=Path(BEST).stem,
             monitor=report.monitor,
             mode=report.mode,
             save_top_k=1,
             enable_version_counter=False,
         )
-        self._file = folder / CHECKPOINT
+        self._file = folder / BEST
         self._report = report
         self._is_saving = False
         self._unpruned: dict[str, Tensor] | None = None
@@ -134,45 +133,75 @@ class BestWeights(ModelCheckpoint):
         pass
 
 
+def is_trusted(file: Path, trust: bool) -> bool:
+    """Whether a checkpoint is loaded as what it is; of any other, torch loads tensors and plain values only.
+
+    Args:
+        file: The checkpoint.
+        trust: Whether the user trusts files of other users.
+    """
+    return trust or is_own(file)
+
+
 @final
 class WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: it is whole or absent.
 
     Lightning's own goes through the directory of temporary files, which is small on many nodes. Files in the folder of
-    the training, which it has written itself, are read whatever they hold; torch would refuse what is neither a tensor
-    nor a plain value.
+    the training are the training's own: they are read whatever they hold, if they belong to the user. Torch would
+    refuse what is neither a tensor nor a plain value.
 
     Args:
         folder: Of the training. The best weights in it get no state of optimizers and schedulers.
+        trust: Whether files in it are read whatever they hold, whoever they belong to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: bool = False) -> None:
         super().__init__()
         self._folder = folder
+        self._trust = trust
 
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         file = Path(path)
-        if file == self._folder / CHECKPOINT:
+        if file == self._folder / BEST:
             checkpoint = {**checkpoint, "optimizer_states": [], "lr_schedulers": []}
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.stem}.part{file.suffix}")
-        try:
-            with partial.open("wb") as stream:
-                torch.save(checkpoint, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(file)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(file, lambda stream: torch.save(checkpoint, stream), partial_checkpoint(file))
 
     @override
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        if weights_only is None and Path(path).resolve().is_relative_to(self._folder.resolve()):
-            weights_only = False
+        file = Path(path)
+        is_of_training = file.resolve().is_relative_to(self._folder.resolve())
+        if weights_only is None and is_of_training:
+            weights_only = not is_trusted(file, self._trust)
         map_location = map_location or (lambda storage, location: storage)
-        return super().load_checkpoint(path, map_location, weights_only)
+        try:
+            return super().load_checkpoint(path, map_location, weights_only)
+        except pickle.UnpicklingError as error:
+            if is_of_training and weights_only and not is_trusted(file, self._trust):
+                raise refusal_of_strange_file(file, error) from error
+            raise
+
+
+def refusal_of_strange_file(file: Path, error: pickle.UnpicklingError) -> pickle.UnpicklingError:
+    """Why a checkpoint of another user was not loaded, and what to do.
+
+    Args:
+        file: The checkpoint.
+        error: Torch's own.
+    """
+    return pickle.UnpicklingError(
+        f"checkpoint {file} was not loaded, because it holds {_what_was_refused(error)} and it, or its folder, belongs "
+        "to another user: of such files only tensors and plain values are loaded. The setting trust (--trust) loads it "
+        "as it is, which runs whatever code there is in it."
+    )
+
+
+def _what_was_refused(error: pickle.UnpicklingError) -> str:
+    # The name is nowhere but in the text of torch's message.
+    refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+    return refused[1] if refused else "an object"
 
 
 @contextmanager
@@ -187,9 +216,8 @@ def short_refusals() -> Iterator[None]:
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error):
             raise
-        refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
-        what = refused[1] if refused else "an object"
         raise pickle.UnpicklingError(
-            f"a checkpoint was not loaded, because it holds {what}, and torch.load takes only tensors and plain values "
-            "unless it is told weights_only=False: tell it so where the code loads that file, if you trust it."
+            f"a checkpoint was not loaded, because it holds {_what_was_refused(error)}, and torch.load takes only "
+            "tensors and plain values unless it is told weights_only=False: tell it so where the code loads that file, "
+            "if you trust it."
         ) from error

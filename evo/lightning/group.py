@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import torch
 import torch.distributed as dist
 
 from evo.frames import one_line
 from evo.objective.objective import Trial
-
-T = TypeVar("T")
 
 # Seconds in which the others learn that this one waits no longer, and say what they are doing. Less than a process has
 # to end by itself when another one of its worker has failed.
@@ -32,8 +31,8 @@ class Group:
     Messages go through the CPU, whatever the network trains on: they wait for no GPU.
 
     Args:
-        rank: Place of this process.
-        size: How many there are.
+        rank: The place of this process.
+        size: The number of processes.
         patience: Seconds that each waits for the others.
     """
 
@@ -56,13 +55,15 @@ class Group:
         dist.all_reduce(tensor, dist.ReduceOp.MAX, self._processes)
         return int(tensor)
 
-    def gather(self, thing: T) -> Sequence[T]:
-        """What each of them has, in the order of their ranks; it may be of another size on each."""
+    def gather(self, metrics: Mapping[str, float]) -> Sequence[Mapping[str, float]]:
+        """The metrics of each of them, in the order of their ranks; each may have others. They travel as JSON."""
         if self._size == 1:
-            return [thing]
-        things: list[Any] = [None] * self._size
-        dist.all_gather_object(things, thing, self._processes)
-        return things
+            return [metrics]
+        text = json.dumps(metrics).encode()  # Of a training that diverges some are NaN, which Python writes and reads.
+        own = torch.frombuffer(bytearray(text.ljust(self.highest(len(text)))), dtype=torch.uint8)
+        shares = [torch.empty_like(own) for _ in range(self._size)]
+        dist.all_gather(shares, own, self._processes)
+        return [json.loads(share.numpy().tobytes()) for share in shares]
 
 
 ALONE = Group(0, 1)

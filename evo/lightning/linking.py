@@ -11,6 +11,8 @@ from evo.lightning.parts import Part
 from evo.lightning.signatures import SectionError
 
 _MISSING = object()
+# The value of a link that only the set-up of the data module brings.
+_NEEDS_SETUP = object()
 
 
 @dataclass(frozen=True)
@@ -102,24 +104,36 @@ def linked_values(
     for link in links:
         if link.target_part != part:
             continue
-        first, _, place = link.source.partition(".")
-        value = _find(made.get(first), place)
-        if value is _MISSING:
-            value = _argument(shares[first], place)
-        if value is _MISSING and first == "data" and made.get(first) is not None:
-            if set_up is not None:
-                set_up()
-                value = _find(made[first], place)
-            elif _is_named_in(type(made[first]), place.partition(".")[0]):
-                return None
-        if value is _MISSING:
-            thing = type(made[first]).__name__ if first in made else first
-            raise SectionError(
-                f"link_arguments takes {link.target} from {link.source}, but {thing} has neither an attribute nor an "
-                f"argument {place!r}"
-            )
+        value = _source_value(link, shares, made, set_up)
+        if value is _NEEDS_SETUP:
+            return None
         values[link.place] = value
     return values
+
+
+def _source_value(
+    link: Link,
+    shares: Mapping[str, tuple[Part, Mapping[str, Any]]],
+    made: Mapping[str, Any],
+    set_up: Callable[[], object] | None,
+) -> Any:
+    first, _, place = link.source.partition(".")
+    value = _find(made.get(first), place)
+    if value is _MISSING:
+        value = _argument(shares[first], place)
+    if value is _MISSING and first == "data" and made.get(first) is not None:
+        if set_up is not None:
+            set_up()
+            value = _find(made[first], place)
+        elif _is_named_in(type(made[first]), place.partition(".")[0]):
+            return _NEEDS_SETUP
+    if value is _MISSING:
+        thing = type(made[first]).__name__ if first in made else first
+        raise SectionError(
+            f"link_arguments takes {link.target} from {link.source}, but {thing} has neither an attribute nor an "
+            f"argument {place!r}"
+        )
+    return value
 
 
 def _is_named_in(owner: type, attribute: str) -> bool:

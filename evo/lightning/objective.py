@@ -19,20 +19,21 @@ from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
 from evo.lightning.checking import check_training
-from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights, short_refusals
+from evo.lightning.checkpoints import BestWeights, is_trusted, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
-from evo.lightning.group import meeting_file, process_group
-from evo.lightning.hparams import row_logger
+from evo.lightning.group import Group, meeting_file, process_group
+from evo.lightning.hparams import RowLogger, row_logger
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
-from evo.lightning.stacked import Place, keep_stacked
+from evo.lightning.stacked import MemoryKind, keep_stacked
 from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
+from evo.storage.checkpoints import BEST, STATE
 
 _RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
 
@@ -106,7 +107,7 @@ class LightningObjective:
     early_stopping: Mapping[str, Any] | bool | None = True
     trainer: Mapping[str, Any] | None = None
     compile: bool = False
-    keep_data: Place | None = None
+    keep_data: MemoryKind | None = None
     optimizer: Section | None = None
     lr_scheduler: Section | None = None
     link_arguments: Mapping[str, Any] | None = None
@@ -118,7 +119,7 @@ class LightningObjective:
         object.__setattr__(self, "trainer", settings)
         if self.mode not in get_args(Mode):
             raise UserError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
-        if self.keep_data not in (None, *get_args(Place)):
+        if self.keep_data not in (None, *get_args(MemoryKind)):
             raise UserError(f"keep_data is {self.keep_data!r}: it must be 'memory', 'device' or absent.")
         check_profiler(settings.get("profiler"))
         if self.max_epochs is not None and "max_epochs" in settings:
@@ -161,22 +162,9 @@ class LightningObjective:
             row_logger(trial, params, writes=logs) as logger,
             process_group(trial) as group,
         ):
+            report = TrialReport(trial, params, self.monitor, self.mode, group)
             try:
-                module, data = self._build(shares, trial)
-                group.wait()
-                report = TrialReport(trial, params, self.monitor, self.mode, group)
-                weights = BestWeights(trial.folder, report)
-                # The state first: it has the best weights saved before another callback changes them.
-                own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
-                self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
-                seat = Seat(trial.folder, trial.rank, trial.size)
-                trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
-                check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
-                trial.times = profiler.seconds
-                last = state if state.exists() else None
-                with profiler.ended():
-                    # The file is this individual's own: it may hold more than weights.
-                    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
+                trainer = self._fit(shares, trial, report, group, logger)
             except BaseException:
                 self._kept.drop()  # It may be half set up.
                 raise
@@ -186,6 +174,25 @@ class LightningObjective:
                 logger.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
+
+    def _fit(self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger) -> L.Trainer:
+        """Train, from the beginning or from the state that an earlier attempt has saved."""
+        module, data = self._build(shares, trial)
+        group.wait()
+        weights = BestWeights(trial.folder, report)
+        # The state first: it has the best weights saved before another callback changes them.
+        own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
+        self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
+        seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
+        trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
+        check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
+        trial.times = profiler.seconds
+        state = trial.folder / STATE
+        with profiler.ended():
+            # The user's own file may hold more than weights.
+            weights_only = not is_trusted(state, trial.trust)
+            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=weights_only)
+        return trainer
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Evaluates the best weights of a finished training on the test set.
@@ -201,7 +208,7 @@ class LightningObjective:
         Raises:
             FileNotFoundError: The folder has no best.ckpt.
         """
-        checkpoint = trial.folder / CHECKPOINT
+        checkpoint = trial.folder / BEST
         if not checkpoint.is_file():
             raise FileNotFoundError(
                 f"Individual {trial.individual} has no weights: {checkpoint} does not exist. With several "
@@ -213,10 +220,14 @@ class LightningObjective:
             predictions = [Predictions()] if trial.results else []
             callbacks: list[L.Callback] = [KeepSigterm(), *predictions]
             logger = SilentLogger(trial.folder)
-            trainer, profiler = make_trainer(self._blueprint, shares, Seat(trial.folder), callbacks, logger)
+            seat = Seat(trial.folder, trust=trial.trust)
+            trainer, profiler = make_trainer(self._blueprint, shares, seat, callbacks, logger)
             with profiler.ended():
-                # The file is this individual's own: it may hold more than weights.
-                results = trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=False)
+                # The user's own file may hold more than weights.
+                weights_only = not is_trusted(checkpoint, trial.trust)
+                results = trainer.test(
+                    module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=weights_only
+                )
             self._kept.release()
         if trial.results:
             trial.metrics["confusion"] = predictions[0].write(trial.results)

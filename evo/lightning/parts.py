@@ -16,7 +16,7 @@ from evo.lightning.trees import (
     DICT_KWARGS,
     INIT_ARGS,
     Tree,
-    check_taken,
+    check_fixed,
     has_section,
     is_plain,
     is_section,
@@ -157,7 +157,7 @@ class FromSection(Part):
         self._arguments = {**(where.get(INIT_ARGS) or {}), **(where.get(DICT_KWARGS) or {})}
         self._takes = takes(self._class)
         for argument in self._arguments:
-            check_taken(self._class, where, argument, name, f"{name}.{argument}", fixed=True)
+            check_fixed(self._class, argument, name)
 
     @property
     def named(self) -> Collection[str]:

@@ -183,7 +183,7 @@ class TrialReport(L.Callback):
             finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
             self.best = Best(trainer.current_epoch + 1, loss, finite)
             self.is_unsaved = True
-        self._trial.report(step, loss)
+        self._trial.report(loss, step=step)
         if self._group.highest(self._trial.should_stop):
             trainer.should_stop = True
 

@@ -8,7 +8,7 @@ from typing import Any, final
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.parts import Part, find_value, without_classes
 from evo.lightning.signatures import find_any, takes
-from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_taken, has_section, is_plain, is_section
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_fixed, has_section, is_plain, is_section
 
 
 @final
@@ -41,7 +41,7 @@ class Settings(Part):
 
     def check(self, names: Collection[str]) -> None:
         for name in self._given:
-            check_taken(self._owner, self._given, name, self.name, f"{self.name}.{name}", fixed=True)
+            check_fixed(self._owner, name, self.name)
         for name in names:
             if name.partition(".")[0] not in self._takes:
                 self._refuse(name)

@@ -27,16 +27,8 @@ def share_out(
     Raises:
         UserError: Nobody takes one of them, or two of them are the same.
     """
-
-    def put(share: dict[str, Any], place: str, value: Any, name: str) -> None:
-        if at_once and place in share:
-            raise UserError(
-                f"{name!r} is searched twice, by two names for the same argument: leave one out of the limits"
-            )
-        share[place] = value
-
     everyone = [*parts, *dotted_only]
-    shares: list[dict[str, Any]] = [{} for _ in everyone]
+    shares = [_Share(at_once) for _ in everyone]
     places = {part.name: number for number, part in enumerate(everyone)}
     rest = {}
     for name, value in params.items():
@@ -44,10 +36,10 @@ def share_out(
         takers = [share for share, part in zip(shares, parts, strict=False) if name in part.named]
         if relative and first in places:
             steps = [step for step in relative.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
-            put(shares[places[first]], ".".join(steps), value, name)
+            shares[places[first]].put(".".join(steps), value, name)
         elif takers:
             for share in takers:
-                put(share, name, value, name)
+                share.put(name, value, name)
         else:
             rest[name] = value
     greedy = [share for share, part in zip(shares, parts, strict=False) if part.takes_any]
@@ -59,5 +51,20 @@ def share_out(
         )
     for share in greedy:
         for name, value in rest.items():
-            put(share, name, value, name)
-    return shares
+            share.put(name, value, name)
+    return [share.arguments for share in shares]
+
+
+class _Share:
+    """What one part gets."""
+
+    def __init__(self, at_once: bool) -> None:
+        self.arguments: dict[str, Any] = {}
+        self._at_once = at_once
+
+    def put(self, place: str, value: Any, name: str) -> None:
+        if self._at_once and place in self.arguments:
+            raise UserError(
+                f"{name!r} is searched twice, by two names for the same argument: leave one out of the limits"
+            )
+        self.arguments[place] = value

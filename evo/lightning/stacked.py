@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from evo.errors import UserError
 from evo.lightning.data import same_random_numbers
 
-Place: TypeAlias = Literal["memory", "device"]
+MemoryKind: TypeAlias = Literal["memory", "device"]
 
 _HOOKS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _CHUNK = 256  # Examples that are read at a time.
@@ -52,7 +52,7 @@ class Stacked(Dataset[Any]):
         return apply_to_collection(self.batch, Tensor, lambda tensor: tensor[wanted.to(tensor.device)])
 
 
-def keep_stacked(data: L.LightningDataModule, place: Place, gpu_memory: float = 1.0) -> None:
+def keep_stacked(data: L.LightningDataModule, place: MemoryKind, gpu_memory: float = 1.0) -> None:
     """Let a data module's loaders take their batches from memory, or from the device where they fit.
 
     Each example is read once, when a loader first has its dataset, with that loader's own workers: what a dataset does
@@ -69,7 +69,7 @@ def keep_stacked(data: L.LightningDataModule, place: Place, gpu_memory: float = 
             setattr(data, hook, _keeping(data, hook, place, gpu_memory))
 
 
-def _keeping(data: L.LightningDataModule, hook: str, place: Place, gpu_memory: float) -> Callable[[], Any]:
+def _keeping(data: L.LightningDataModule, hook: str, place: MemoryKind, gpu_memory: float) -> Callable[[], Any]:
     make = getattr(data, hook)
     kept: dict[int, tuple[Dataset[Any], Stacked]] = {}
 

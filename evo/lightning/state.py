@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import random
 import time
 from collections.abc import Iterator
@@ -15,11 +17,12 @@ from lightning.pytorch.callbacks import LearningRateFinder
 from torch import Tensor
 from typing_extensions import override
 
-from evo.lightning.checkpoints import CHECKPOINT, STATE, BestWeights
+from evo.lightning.checkpoints import BestWeights, is_trusted, refusal_of_strange_file
 from evo.lightning.group import ALONE, Group
 from evo.lightning.hparams import forget_from
 from evo.lightning.reports import TrialReport
 from evo.objective.objective import Interrupted, Trial
+from evo.storage.checkpoints import BEST, STATE
 
 # What a process of a training wants between two batches; the highest counts for all of them.
 _DUE, _INTERRUPTED = 1, 2
@@ -62,7 +65,7 @@ class SaveState(L.Callback):
         # Other checkpoints, of callbacks or for the search of a learning rate, are none of ours.
         if not self._report.is_kept:
             return {}
-        best = self._trial.folder / CHECKPOINT
+        best = self._trial.folder / BEST
         content = bytearray(best.read_bytes() if best.exists() else b"")
         return {"generators": _generator_states(), "best": _tensor(content)}
 
@@ -86,12 +89,27 @@ class SaveState(L.Callback):
             connector = trainer._checkpoint_connector
             if not connector._loaded_checkpoint:
                 # A search for a batch size, which runs before this, has put its own file in the place of ours.
-                connector.resume_start(self._trial.folder / STATE, weights_only=False)
+                state = self._trial.folder / STATE
+                connector.resume_start(state, weights_only=not is_trusted(state, self._trial.trust))
         if self._loaded and self._group.is_first:
-            best = self._trial.folder / CHECKPOINT
+            best = self._trial.folder / BEST
             best.unlink(missing_ok=True)
             if content := _content(self._loaded["best"]):
+                self._check_strange(content)
                 best.write_bytes(content)
+
+    def _check_strange(self, best: bytes) -> None:
+        """Make sure that weights out of another user's state hold no code, since they become a file of this user's.
+
+        Raises:
+            UnpicklingError: They do.
+        """
+        state = self._trial.folder / STATE
+        if not is_trusted(state, self._trial.trust):
+            try:
+                torch.load(io.BytesIO(best), map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                raise refusal_of_strange_file(state, error) from error
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -40,11 +40,13 @@ class Seat:
         folder: Of the individual.
         rank: Among the processes that train together.
         size: How many there are.
+        trust: Whether checkpoints in the folder are loaded as what they are, whoever they belong to.
     """
 
     folder: Path
     rank: int = 0
     size: int = 1
+    trust: bool = False
 
 
 @final
@@ -87,7 +89,7 @@ def make_trainer(
     theirs = [each for each in _as_list(given.pop("plugins", None)) if not isinstance(each, ClusterEnvironment)]
     plugins = [WorkerEnvironment(seat.rank, seat.size), *theirs]
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-        plugins.append(WholeFiles(seat.folder))
+        plugins.append(WholeFiles(seat.folder, seat.trust))
     settings = DEFAULT_SETTINGS | {"logger": logger, "devices": 1} | _spread(given, seat.size)
     if isinstance(logger, SilentLogger) and settings["logger"] is not False:
         settings["logger"] = logger

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evo.lightning.signatures import SectionError, find_any, record_of, takes
+from evo.lightning.signatures import SectionError, Takes, find_any, record_of, takes
 
 CLASS_PATH, INIT_ARGS, DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
 _KEYS = (CLASS_PATH, INIT_ARGS, DICT_KWARGS)
@@ -56,7 +56,7 @@ class Tree:
                 raise SectionError(f"{where} is searched, but {above} is a list of {len(place)}, counted from 0")
             key: Any = int(step)
         else:
-            check_taken(owner, place, step, above, where)
+            check_taken(owner, place, step, above)
             key = step
         if not rest:
             place[key] = value
@@ -84,7 +84,7 @@ class Tree:
             return
         inner = find_any(below[CLASS_PATH], where)
         is_searched = f"{where}.{CLASS_PATH}" in self._searched
-        check_taken(inner, below, rest[0], where, f"{where}.{rest[0]}", class_is_searched=is_searched)
+        check_taken(inner, below, rest[0], where, class_is_searched=is_searched)
         known = takes(inner).names
         kind = DICT_KWARGS if rest[0] in (below.get(DICT_KWARGS) or {}) or rest[0] not in known else INIT_ARGS
         below[kind] = dict(below.get(kind) or {})
@@ -164,9 +164,28 @@ def for_parser(value: Any, where: str) -> Any:
     for kind in (INIT_ARGS, DICT_KWARGS):
         for name, each in (value.get(kind) or {}).items():
             if kind == INIT_ARGS:
-                check_taken(owner, value, name, where, f"{where}.{name}", fixed=True)
+                check_fixed(owner, name, where)
             made.setdefault(kind, {})[name] = for_parser(each, f"{where}.{name}")
     return made | {name: each for name, each in value.items() if name not in _KEYS}
+
+
+def check_fixed(owner: Callable[..., Any], name: str, above: str) -> None:
+    """Make sure that a class takes an argument that stands in its section.
+
+    Args:
+        owner: The class.
+        name: The name of the argument.
+        above: Where the section stands, for messages.
+
+    Raises:
+        SectionError: The class does not take it.
+    """
+    known = takes(owner)
+    if name not in known:
+        raise SectionError(
+            f"{above} has the argument {name!r}, which {_title(owner)} does not take. It takes: "
+            f"{known}.{_did_you_mean(known, name, above)}"
+        )
 
 
 def check_taken(
@@ -174,25 +193,24 @@ def check_taken(
     place: Mapping[str, Any],
     name: str,
     above: str,
-    where: str,
     *,
-    fixed: bool = False,
     class_is_searched: bool = False,
 ) -> None:
-    """Make sure that a class takes an argument, or that a mapping without a class has no other one of nearly that name.
+    """Make sure that a class takes an argument that is searched.
+
+    A mapping without a class takes any, but for one that is nearly another one of it.
 
     Args:
         owner: The class; None: there is none.
         place: The section of the class, or the mapping.
         name: The name of the argument.
-        above: Where the section stands, for messages.
-        where: Where the argument stands.
-        fixed: Whether it stands there, rather than being searched.
-        class_is_searched: Whether the class is.
+        above: Where the section or the mapping stands, for messages.
+        class_is_searched: Whether the class is searched as well.
 
     Raises:
-        SectionError: It does not.
+        SectionError: The class does not take it, or the mapping has another one of nearly that name.
     """
+    where = f"{above}.{name}"
     if owner is None:
         alike = [] if name in place else difflib.get_close_matches(name, list(place), 1, _ALIKE)
         if alike:
@@ -204,14 +222,18 @@ def check_taken(
     known = takes(owner)
     if name in known:
         return
-    title = getattr(owner, "__name__", str(owner))
-    alike = difflib.get_close_matches(name, known.names, 1)
-    meant = f" Did you mean {above}.{alike[0]}?" if alike else ""
-    if fixed:
-        raise SectionError(f"{above} has the argument {name!r}, which {title} does not take. It takes: {known}.{meant}")
     path = place.get(CLASS_PATH)
     only = f", or limit it to classes that take it: when: {{{above}.{CLASS_PATH}: …}}" if class_is_searched else ""
     raise SectionError(
-        f"No constructor takes {where!r}. {path or title} takes: {known}.{meant} Rename it in the limits, or add it to "
-        f"the constructor{only}."
+        f"No constructor takes {where!r}. {path or _title(owner)} takes: {known}.{_did_you_mean(known, name, above)} "
+        f"Rename it in the limits, or add it to the constructor{only}."
     )
+
+
+def _title(owner: Callable[..., Any]) -> str:
+    return getattr(owner, "__name__", str(owner))
+
+
+def _did_you_mean(known: Takes, name: str, above: str) -> str:
+    alike = difflib.get_close_matches(name, known.names, 1)
+    return f" Did you mean {above}.{alike[0]}?" if alike else ""

@@ -14,6 +14,7 @@ from evo.population.events import Identity, plain
 from evo.space.values import Params
 
 _LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
+_HIGHEST_STEP = 2**53  # JSON holds whole numbers up to here.
 
 
 class Interrupted(BaseException):
@@ -41,20 +42,22 @@ class Trial(Protocol):
     """What an objective with a second parameter gets: where it is, and how to report.
 
     Args:
-        individual: Rank and generation of birth.
-        seed: The seed of its training; the same whenever this individual is evaluated.
+        individual: The rank and the generation of its birth.
+        seed: The seed of its training, the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
         times: What is put here is recorded and summed up over the study: seconds by what they were spent on.
-        rank: Place of this process among those that evaluate the individual together, from 0.
-        size: How many these are, see the setting ranks_per_worker; the loss of the first one counts.
+        rank: The place of this process among those that evaluate the individual together, from 0.
+        size: The number of these processes, see the setting ranks_per_worker. The loss of the first one counts.
         checkpoint_interval: Seconds after which a long evaluation should save its state in its folder again.
-        session: Names this session of the study: the same in all processes that take part, and no other session's.
-        attempt: Counts the individuals that these processes have evaluated together in this session.
+        session: The name of this session of the study, the same in all of its processes, and no other session's.
+        attempt: How many evaluations these processes have begun together in this session, this one included.
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
-        found: What the folder held when this attempt began: names and times of change in ns; None: not known.
+        found: What the folder held when this attempt began: names and times of change in ns. None means not known.
         collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
-        results: In a test after the search, the folder for what it finds beside its metrics; None: nothing is wanted.
+        results: Of a test after the search, the folder for what it finds beside its metrics. None means that nothing is
+            wanted.
+        trust: Whether checkpoints in its folder may be loaded as what they are, even if they belong to another user.
     """
 
     individual: Identity
@@ -71,6 +74,7 @@ class Trial(Protocol):
     found: Mapping[str, int] | None
     collective_timeout: float
     results: Path | None
+    trust: bool
 
     @property
     def interrupted(self) -> bool:
@@ -91,8 +95,58 @@ class Trial(Protocol):
     def should_stop(self) -> bool:
         """Whether the evaluation should end early, with the loss so far."""
 
-    def report(self, step: int, loss: float) -> None:
-        """Report an intermediate loss; one that is not finite is passed over."""
+    def report(self, loss: float, *, step: int | None = None) -> None:
+        """Report an intermediate loss; one that is not finite is passed over.
+
+        Args:
+            loss: The loss so far.
+            step: The training step, usually the epoch, from 0. Left out, it is one more than the step before it, and 0
+                for the first report.
+
+        Raises:
+            UserError: The step is no whole number from 0, or is given by position.
+        """
+
+
+class ReportedSteps:
+    """The steps that one evaluation reports: counts those that are left out, and refuses what cannot be one.
+
+    Example:
+        >>> steps = ReportedSteps()
+        >>> [steps.take(0.5), steps.take(0.4, step=3), steps.take(0.3)]
+        [0, 3, 4]
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self, loss: Any, *others: Any, step: Any = None) -> int:
+        """The step of a report.
+
+        Args:
+            loss: The loss, which is looked at for the message only.
+            others: What else was given by position: nothing, or else it is refused.
+            step: The step that was given, if any.
+
+        Raises:
+            UserError: It cannot be a step, or was given by position.
+        """
+        if others:
+            given = ", ".join(_shortened(repr(value)) for value in (loss, *others))
+            raise UserError(
+                f"trial.report({given}) gives more than the loss by position: the loss comes first, and the step is a "
+                "keyword: trial.report(loss, step=3)"
+            )
+        if step is not None:
+            number = plain(step)
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _HIGHEST_STEP:
+                raise UserError(
+                    f"trial.report is given step={_shortened(repr(step))}: a step is a whole number from 0, such as "
+                    "the epoch: trial.report(loss, step=3)"
+                )
+            self._next = number
+        self._next += 1
+        return self._next - 1
 
 
 def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
@@ -189,7 +243,7 @@ def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
             latest = next(losses)
         except StopIteration as end:
             return latest if end.value is None else end.value
-        trial.report(step, _intermediate(latest))
+        trial.report(_intermediate(latest), step=step)
         step += 1
         if trial.should_stop:
             losses.close()

@@ -1,5 +1,6 @@
-"""What happened, as events; the individuals that a rank knows of."""
+"""What happened, as events; the individuals that a worker knows of."""
 
-from evo.population.population import Active, Individual, Population
+from evo.population.individual import Active, Individual, Known
+from evo.population.population import Population
 
-__all__ = ["Active", "Individual", "Population"]
+__all__ = ["Active", "Individual", "Known", "Population"]

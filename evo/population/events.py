@@ -1,7 +1,10 @@
 """What happened, as typed records: the message on the wire, the line in the journal, the only way a replica changes.
 
-Each record is one JSON object on one line, with its type under "type". Decoding validates: a line that is not
-exactly one of these records is an error, never a guess.
+Each record is one JSON object on one line, with its type under "type". Decoding validates: a line that is not exactly
+one of these records is an error, never a guess.
+
+A field that is called rank holds the number of a worker, which is the MPI rank where each worker is one rank: journals
+have always called it so.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from evo.errors import UserError
+from evo.population.reason import StopKind
 from evo.space.values import Params
 
 _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identity: TypeAlias = tuple[_Number, _Number]
-"""Rank and generation of birth: unique for the life of a study."""
+"""Worker and generation of birth: unique for the life of a study."""
 
 Status: TypeAlias = Literal["completed", "pruned", "infeasible", "failed", "interrupted"]
 """How an evaluation ended; "infeasible": the objective has refused the point."""
@@ -34,11 +38,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
 
 
 class Joined(Event, frozen=True, kw_only=True):
-    """A rank took part, from here on in its journal.
+    """A worker took part, from here on in its journal.
 
     Args:
-        rank: Its rank in this run.
-        ranks: How many ranks this run has.
+        rank: The worker's number in this run.
+        ranks: How many workers this run has.
         host: Name of its machine.
         device: What it trains on, for example "cuda:0" or "cpu".
     """
@@ -54,10 +58,14 @@ class Started(Event, frozen=True, kw_only=True):
 
     Args:
         individual: Its identity.
-        island: Where it belongs.
+        island: The island to which it belongs.
         params: The active parameters, exactly as the objective gets them.
-        rank: Who evaluates it; None: the rank of its birth.
+        rank: The worker that evaluates it; None: the one of its birth.
         strategy: What makes its offspring evolve, for algorithms that have such parameters.
+        parents: The individuals that it was bred from, as far as its propagator tells; none for a start point, and for
+            one that was drawn at random.
+        bred_by: A short name of what has proposed it: "start", "random", "enumeration" (where a finite space is gone
+            through), or the name of a propagator; empty in journals of an earlier version.
     """
 
     individual: Identity
@@ -65,6 +73,8 @@ class Started(Event, frozen=True, kw_only=True):
     params: Params
     rank: int | None = None
     strategy: dict[str, Any] = {}
+    parents: tuple[Identity, ...] = ()
+    bred_by: str = ""
 
 
 class Reported(Event, frozen=True, kw_only=True):
@@ -112,9 +122,9 @@ class Finished(Event, frozen=True, kw_only=True):
         status: "interrupted" means that it is to be taken up again.
         loss: Finite; absent unless completed or pruned.
         seconds: Time the evaluation took.
-        rank: Who evaluated it.
-        host: Where.
-        device: On what.
+        rank: The worker that evaluated it.
+        host: Name of the machine on which it was evaluated.
+        device: What it was evaluated on, for example "cuda:0".
         metrics: JSON scalars that the objective recorded beside the loss.
         times: Seconds by activity, parts of `seconds`, as far as the objective measured them.
         error: Why it failed, or is infeasible, in one line.
@@ -189,11 +199,11 @@ class Skipped(Event, frozen=True, kw_only=True):
 
 
 class Died(Event, frozen=True, kw_only=True):
-    """A rank died, and another took over what it had left.
+    """A worker died, and another took over what it had left.
 
     Args:
-        rank: Which died.
-        heir: Which took over.
+        rank: The worker that died.
+        heir: Its successor, which took over.
     """
 
     rank: int
@@ -201,17 +211,19 @@ class Died(Event, frozen=True, kw_only=True):
 
 
 class Done(Event, frozen=True, kw_only=True):
-    """A rank has finished: the last record that it emits in this run.
+    """A worker has finished: the last record that it emits in this run.
 
     Args:
-        rank: Which.
-        reason: Why it stopped.
+        rank: The worker.
+        reason: Why it stopped, for people.
         times: Seconds that it spent besides evaluating in this session, by activity.
+        kind: Why it stopped; None in journals of an earlier version.
     """
 
     rank: int
     reason: str
     times: dict[str, float] = {}
+    kind: StopKind | None = None
 
 
 def _check_finite(loss: float) -> None:

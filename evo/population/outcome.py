@@ -19,7 +19,7 @@ class Outcome:
         metrics: JSON scalars.
         times: Seconds by activity, parts of `seconds`.
         error: Why it failed, is infeasible, or was interrupted without a request, one line.
-        traceback: Where.
+        traceback: Where it failed, as Python prints it.
     """
 
     status: Status

@@ -1,4 +1,4 @@
-"""Individuals and the replica that every rank keeps of them.
+"""The replica that every worker keeps of a study's individuals.
 
 A replica is the set of the events applied to it: applying one twice, or in another order, gives the same population.
 """
@@ -6,11 +6,9 @@ A replica is the set of the events applied to it: applying one twice, or in anot
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -26,63 +24,27 @@ from evo.population.events import (
     Retired,
     Skipped,
     Started,
-    Status,
 )
+from evo.population.individual import NO_STRATEGY, Known, by_loss, precedence
+from evo.population.travels import Travels
 from evo.space.growth import Fitted, Forms
-from evo.space.space import Genome, Space
+from evo.space.space import Space
 from evo.space.values import Params, fresh
 
-_FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "infeasible": 2, "failed": 3, "interrupted": 4}
-_NO_STRATEGY: dict[str, Any] = {}
 _ABOUT_INDIVIDUALS = (Started, Reported, Finished, Retired, Migrated, Pollinated, Skipped)
 
-
-class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """One candidate solution; equal to another when their identities are.
-
-    Args:
-        genome: Its place in the normalised space; shape (genes,), see `evo.space.space`.
-        identity: Rank and generation of birth; None while it is still being bred.
-        loss: What was minimised; None until it has completed.
-        status: How far it got; an interrupted one is running again as soon as a rank is free.
-        island: Where it was born.
-        strategy: What makes its offspring evolve, by name.
-    """
-
-    genome: Genome
-    identity: Identity | None = None
-    loss: float | None = None
-    status: Literal["running"] | Status = "running"
-    island: int = 0
-    strategy: dict[str, Any] = _NO_STRATEGY
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Individual) and self.identity is not None and self.identity == other.identity
-
-    def __hash__(self) -> int:
-        return hash(self.identity)
-
-
-Active: TypeAlias = Sequence[Individual]
-
-
-@dataclass
-class _Travels:
-    """Where an individual went; each part only grows, so that the order of arrival does not matter."""
-
-    home: tuple[int, int] | None = None  # Number of the latest move, and where to.
-    copies: set[int] = field(default_factory=set)
-    retired: set[int] = field(default_factory=set)
+Ranked: TypeAlias = Sequence[Known]
+"""Completed individuals, the best first."""
 
 
 class Population:
-    """What one rank knows of a study: every individual, and on which islands it breeds.
+    """What one worker knows of a study: every individual, and on which islands it breeds.
 
     Adding costs O(log n), whatever the history.
 
     Args:
         space: What is searched.
-        island: Whose active individuals `active` shows.
+        island: The island whose active individuals `active` shows.
         islands: How many islands there are. Individuals of a session with more belong to island modulo this number.
         forms: The limits that the study has had, if they have changed; its space is `space`.
     """
@@ -101,43 +63,44 @@ class Population:
         self.counts: Counter[str] = Counter()
         # Seconds of the completed evaluation that took the least; 0 when none is known.
         self.fastest = 0.0
-        self._individuals: dict[Identity, Individual] = {}
-        self._running: dict[Identity, Individual] = {}
+        self._individuals: dict[Identity, Known] = {}
+        self._running: dict[Identity, Known] = {}
         # Of those that run: exactly what their objective gets, which the genome may tell to a few digits less.
         self._params: dict[Identity, Params] = {}
-        self._ranking: SortedKeyList = SortedKeyList(key=_by_loss)
-        self._views: list[tuple[SortedKeyList, Callable[[Individual], bool]]] = []
+        self._ranking: SortedKeyList = SortedKeyList(key=by_loss)
+        self._views: list[tuple[SortedKeyList, Callable[[Known], bool]]] = []
         self._active = self.view(lambda individual: True)
         # The genomes, as bytes, of all points that were ever started.
         self.tried: set[bytes] = set()
         self._generations: dict[int, int] = {}
         # What arrived before the individual that it is about.
         self._early: dict[Identity, Finished] = {}
-        # Only of those that have travelled or made room.
-        self._travels: dict[Identity, _Travels] = {}
+        self._travels = Travels(islands)
+        # The names of what has bred individuals, each as one object.
+        self._names: dict[str, str] = {}
 
     @property
-    def active(self) -> Active:
+    def active(self) -> Ranked:
         """The completed individuals of this island that breed, the best first; a view that follows the population."""
         return self._active
 
     @property
-    def ranking(self) -> Active:
+    def ranking(self) -> Ranked:
         """All completed individuals, the best first, wherever they breed; a view that follows the population."""
         return self._ranking  # type: ignore[no-any-return]
 
     @property
-    def best(self) -> Individual | None:
+    def best(self) -> Known | None:
         """The completed individual with the lowest loss, wherever it breeds."""
         return self._ranking[0] if self._ranking else None
 
-    def view(self, belongs: Callable[[Individual], bool]) -> Active:
+    def view(self, belongs: Callable[[Known], bool]) -> Ranked:
         """Some of the active individuals, the best first; a view that follows the population.
 
         Args:
-            belongs: Which; what it answers for an individual may change only with an event about that individual.
+            belongs: Says which ones; its answer for an individual may change only with an event about that individual.
         """
-        members: SortedKeyList = SortedKeyList(key=_by_loss)
+        members: SortedKeyList = SortedKeyList(key=by_loss)
         self._views.append((members, belongs))
         members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
         return members  # type: ignore[no-any-return]
@@ -149,11 +112,11 @@ class Population:
             members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
 
     @property
-    def running(self) -> Sequence[Individual]:
+    def running(self) -> Sequence[Known]:
         """Individuals that were started and have not finished, in the order of their identities."""
         return [self._running[identity] for identity in sorted(self._running)]
 
-    def is_running(self, individual: Individual) -> bool:
+    def is_running(self, individual: Known) -> bool:
         """Whether an individual has not finished."""
         return individual.identity in self._running
 
@@ -172,54 +135,44 @@ class Population:
         """How many evaluations have ended, and were not interrupted."""
         return sum(self.counts[status] for status in ("completed", "pruned", "infeasible", "failed"))
 
-    def params(self, individual: Individual) -> Params:
+    def params(self, individual: Known) -> Params:
         """The parameters of an individual, as its objective gets them."""
-        assert individual.identity is not None
         known = self._params.get(individual.identity)
         return self.space.decode(individual.genome) if known is None else fresh(known)
 
-    def next_generation(self, rank: int) -> int:
-        """The generation that a rank breeds next."""
-        return self._generations.get(rank, -1) + 1
+    def next_generation(self, worker: int) -> int:
+        """The generation that a worker breeds next."""
+        return self._generations.get(worker, -1) + 1
 
     def has_tried(self, params: Params) -> bool:
         """Whether some individual was started with these parameters."""
         return self.space.encode(params).tobytes() in self.tried
 
-    def is_on(self, individual: Individual, island: int) -> bool:
+    def is_on(self, individual: Known, island: int) -> bool:
         """Whether an individual belongs to an island: breeds there once it has completed."""
         return bool(self.places(individual, island))
 
-    def places(self, individual: Individual, island: int) -> Sequence[int]:
+    def places(self, individual: Known, island: int) -> Sequence[int]:
         """The numbers, perhaps from a session with more islands, by which an individual belongs to an island."""
-        assert individual.identity is not None
-        travels = self._travels.get(individual.identity)
-        places = [individual.island] if travels is None else sorted(_places(individual, travels))
-        return [place for place in places if place % self.islands == island]
+        return self._travels.places(individual, island)
 
-    def is_home(self, individual: Individual, island: int) -> bool:
+    def is_home(self, individual: Known, island: int) -> bool:
         """Whether an individual belongs to an island itself, not only a copy of it."""
-        assert individual.identity is not None
-        travels = self._travels.get(individual.identity, _Travels())
-        home = _home(individual, travels)
-        return home % self.islands == island and home not in travels.retired
+        return self._travels.is_home(individual, island)
 
     def has_been_on(self, identity: Identity, island: int) -> bool:
         """Whether an individual lives on an island, or a copy of it was sent there before."""
-        individual, travels = self._individuals.get(identity), self._travels.get(identity)
-        if travels is not None and self._is_among(travels.copies | travels.retired, island):
-            return True
-        return individual is not None and self.is_on(individual, island)
+        individual = self._individuals.get(identity)
+        lives_there = individual is not None and self.is_on(individual, island)
+        return lives_there or self._travels.was_sent_to(identity, island)
 
     def has_retired(self, identity: Identity, island: int) -> bool:
         """Whether an individual has made room on an island, where it will breed no more."""
-        travels = self._travels.get(identity)
-        return travels is not None and self._is_among(travels.retired, island)
+        return self._travels.has_retired(identity, island)
 
     def moves(self, identity: Identity) -> int:
         """How often an individual has moved."""
-        travels = self._travels.get(identity)
-        return 0 if travels is None or travels.home is None else travels.home[0]
+        return self._travels.moves(identity)
 
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account; a second time, or in another order, changes nothing.
@@ -228,7 +181,7 @@ class Population:
             event: Any record; those that are not about individuals are passed over.
 
         Raises:
-            ValueError: A `Started` whose parameters lie outside the space.
+            UserError: A `Started` whose parameters lie outside the space.
         """
         if isinstance(event, Started):
             self._start(event)
@@ -243,8 +196,8 @@ class Population:
             self._travel(event)
         if isinstance(event, _ABOUT_INDIVIDUALS):
             # Whatever is said of an individual, no other one may get its identity.
-            rank, generation = event.individual
-            self._generations[rank] = max(generation, self._generations.get(rank, -1))
+            worker, generation = event.individual
+            self._generations[worker] = max(generation, self._generations.get(worker, -1))
 
     def digest(self) -> str:
         """A fingerprint that two replicas share exactly when they hold the same individuals, losses and homes."""
@@ -256,9 +209,6 @@ class Population:
             digest.update(repr((identity, individual.status, individual.loss, params, islands)).encode())
         return digest.hexdigest()
 
-    def _is_among(self, places: set[int], island: int) -> bool:
-        return any(place % self.islands == island for place in places)
-
     def _start(self, event: Started) -> None:
         known = self._individuals.get(event.individual)
         if known is not None and not self._forms.have_changed:
@@ -269,11 +219,13 @@ class Population:
         if known is not None:
             self._start_again(known, fitted)
             return
-        individual = Individual(
+        individual = Known(
             identity=event.individual,
             genome=self._nowhere if fitted.genome is None else fitted.genome,
             island=event.island,
-            strategy=event.strategy or _NO_STRATEGY,
+            strategy=event.strategy or NO_STRATEGY,
+            parents=tuple(map(self._shared, event.parents)),
+            bred_by=self._names.setdefault(event.bred_by, event.bred_by),
         )
         self.counts["running"] += 1
         self._individuals[event.individual] = individual
@@ -282,9 +234,13 @@ class Population:
         if early is not None:
             self._finish(early)
 
-    def _start_again(self, before: Individual, fitted: Fitted) -> None:
+    def _shared(self, identity: Identity) -> Identity:
+        """The same identity, as the object that is kept already, if there is one: that saves memory."""
+        known = self._individuals.get(identity)
+        return identity if known is None else known.identity
+
+    def _start_again(self, before: Known, fitted: Fitted) -> None:
         """Take a second record of parameters into account, in a study whose limits have changed in between."""
-        assert before.identity is not None
         if fitted.precedence <= self._precedence[before.identity]:
             return
         genome = self._nowhere if fitted.genome is None else fitted.genome
@@ -294,7 +250,7 @@ class Population:
         self._update_views(before, after)
         self._update_ranking(before, after)
 
-    def _place(self, identity: Identity, individual: Individual, fitted: Fitted) -> None:
+    def _place(self, identity: Identity, individual: Known, fitted: Fitted) -> None:
         """Set an individual aside, or do not; note what is to be evaluated."""
         if self._forms.have_changed:
             self._precedence[identity] = fitted.precedence
@@ -313,7 +269,7 @@ class Population:
 
     def _finish(self, event: Finished) -> None:
         before = self._individuals[event.individual]
-        # Two ranks may have evaluated one individual, after a restart: all replicas keep the same one of the two.
+        # Two workers may have evaluated one individual, after a restart: all replicas keep the same one of the two.
         if before.status != "running" and precedence(event) >= precedence(before):
             return
         loss = None if event.loss is None else event.loss + 0.0  # There is one zero.
@@ -335,49 +291,25 @@ class Population:
             self._update_ranking(before, after)
 
     def _travel(self, event: Retired | Migrated | Pollinated) -> None:
-        travels = self._travels.setdefault(event.individual, _Travels())
-        if isinstance(event, Migrated):
-            # Two ranks may have moved it at once, while one of them was taken for dead: the same one of them counts.
-            travels.home = max(travels.home or (0, 0), (event.move, event.island))
-        else:
-            (travels.retired if isinstance(event, Retired) else travels.copies).add(event.island)
+        self._travels.apply(event)
         individual = self._individuals.get(event.individual)
         if individual is not None:
             self._update_views(individual, individual)
 
-    def _update_views(self, before: Individual, after: Individual) -> None:
+    def _update_views(self, before: Known, after: Known) -> None:
         for members, belongs in self._views:
             if before.status == "completed":
                 members.discard(before)
             if self._is_in(belongs, after):
                 members.add(after)
 
-    def _update_ranking(self, before: Individual, after: Individual) -> None:
+    def _update_ranking(self, before: Known, after: Known) -> None:
         if before.status == "completed":
             self._ranking.discard(before)
         if after.status == "completed" and after.identity not in self.set_aside:
             self._ranking.add(after)
 
-    def _is_in(self, belongs: Callable[[Individual], bool], individual: Individual) -> bool:
+    def _is_in(self, belongs: Callable[[Known], bool], individual: Known) -> bool:
         if individual.status != "completed" or individual.identity in self.set_aside:
             return False
         return self.is_on(individual, self.island) and belongs(individual)
-
-
-def _places(individual: Individual, travels: _Travels) -> set[int]:
-    return (travels.copies | {_home(individual, travels)}) - travels.retired
-
-
-def _home(individual: Individual, travels: _Travels) -> int:
-    return individual.island if travels.home is None else travels.home[1]
-
-
-def _by_loss(individual: Individual) -> tuple[float, Identity]:
-    assert individual.loss is not None
-    assert individual.identity is not None
-    return individual.loss, individual.identity
-
-
-def precedence(outcome: Finished | Individual) -> tuple[int, float]:
-    """Of several outcomes of one individual, the one with the lowest precedence counts."""
-    return _FINAL[outcome.status], math.inf if outcome.loss is None else outcome.loss

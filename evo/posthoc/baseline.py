@@ -10,8 +10,8 @@ import msgspec
 from evo.errors import UserError
 from evo.population.events import Identity
 from evo.population.outcome import Outcome
-from evo.posthoc.past import Past
 from evo.posthoc.single import SingleEvaluator
+from evo.report.reading import Run
 from evo.space.values import Params
 
 _FILE = "baseline.json"
@@ -23,9 +23,9 @@ class Baseline(msgspec.Struct, frozen=True):
 
     Args:
         params: Chosen by a person.
-        loss: Of its training.
+        loss: The loss of its training.
         metrics: What the training recorded beside.
-        seconds: That it took.
+        seconds: The time that its training took.
     """
 
     params: Params
@@ -34,18 +34,18 @@ class Baseline(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-def baseline_folder(past: Past) -> Path:
+def baseline_folder(run: Run) -> Path:
     """The folder of a search's baseline; it need not exist."""
-    return past.directory.path / "baseline"
+    return run.directory.path / "baseline"
 
 
-def find_baseline(past: Past) -> Baseline | None:
+def find_baseline(run: Run) -> Baseline | None:
     """The baseline of a search; None when it has none yet.
 
     Raises:
         UserError: It cannot be read.
     """
-    file = baseline_folder(past) / _FILE
+    file = baseline_folder(run) / _FILE
     try:
         return msgspec.json.decode(file.read_bytes(), type=Baseline)
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def find_baseline(past: Past) -> Baseline | None:
         raise UserError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
 
 
-def check_baseline(known: Baseline, params: Params, past: Past) -> None:
+def check_baseline(known: Baseline, params: Params, run: Run) -> None:
     """Make sure that the baseline of a search is the one that is asked for.
 
     Raises:
@@ -64,30 +64,30 @@ def check_baseline(known: Baseline, params: Params, past: Past) -> None:
         before, now = (dict(each).get(name, "absent") for each in (known.params, params))
         if before != now:
             raise UserError(
-                f"{past.directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
+                f"{run.directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
                 "folder, or leave out --baseline"
             )
 
 
-def train_baseline(past: Past, params: Params, evaluator: SingleEvaluator) -> Baseline:
+def train_baseline(run: Run, params: Params, evaluator: SingleEvaluator) -> Baseline:
     """Train the baseline of a search, and record it.
 
     Raises:
-        AftermathError: Its training failed.
+        PosthocError: Its training failed.
         Interrupted: A signal stopped it, and it has saved its state.
     """
-    outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(past))
+    outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(run))
     assert outcome.loss is not None
     baseline = Baseline(dict(params), outcome.loss, outcome.metrics, outcome.seconds)
-    past.directory.write(f"baseline/{_FILE}", baseline)
+    run.directory.write(f"baseline/{_FILE}", baseline)
     return baseline
 
 
-def test_baseline(past: Past, baseline: Baseline, evaluator: SingleEvaluator) -> dict[str, Any]:
+def test_baseline(run: Run, baseline: Baseline, evaluator: SingleEvaluator) -> dict[str, Any]:
     """Metrics of the baseline on the test set.
 
     Raises:
-        AftermathError: The test failed.
+        PosthocError: The test failed.
     """
-    folder = baseline_folder(past)
+    folder = baseline_folder(run)
     return evaluator.test("the baseline", _IDENTITY, dict(baseline.params), folder, folder).metrics

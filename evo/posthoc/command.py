@@ -5,23 +5,21 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from evo.errors import UserError
+from evo.errors import RUN_AGAIN, UserError
 from evo.objective.objective import Interrupted
-from evo.posthoc.single import AftermathError
+from evo.posthoc.single import PosthocError
 from evo.posthoc.testing import test as test_individual
 from evo.posthoc.training import train_individual
 from evo.storage.retry import StorageError
 from evo.texts import show_error
-
-_AGAIN = 85  # Exit status: the same command goes on.
 
 
 def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """Test an individual.
 
     Args:
-        arguments: Of the command line, after its name.
-        parser: For the arguments.
+        arguments: What stands on the command line after the command's name.
+        parser: Reads the arguments; those of the command are added to it.
 
     Returns:
         The exit status: 0 tested, 1 the test or the baseline's training failed, 2 mistaken input, 85 run it again.
@@ -33,7 +31,11 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     options = parser.parse_args(arguments)
     return _run(
         lambda: test_individual(
-            options.run, options.objective, individual=options.individual, baseline=options.baseline
+            options.run,
+            options.objective,
+            individual=options.individual,
+            baseline=options.baseline,
+            trust=options.trust,
         ),
         options.debug,
     )
@@ -43,15 +45,17 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """Train an individual again.
 
     Args:
-        arguments: Of the command line, after its name.
-        parser: For the arguments.
+        arguments: What stands on the command line after the command's name.
+        parser: Reads the arguments; those of the command are added to it.
 
     Returns:
         The exit status: 0 trained, 1 the training failed, 2 mistaken input, 85 stopped: run it again.
     """
     _add_arguments(parser)
     options = parser.parse_args(arguments)
-    return _run(lambda: train_individual(options.run, options.individual, options.objective), options.debug)
+    return _run(
+        lambda: train_individual(options.run, options.individual, options.objective, options.trust), options.debug
+    )
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -59,6 +63,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--individual", metavar="R-G", help="Rank and generation of an individual. Default: the best.")
     parser.add_argument(
         "--objective", metavar="PLACE:NAME", help="The objective of the search. Default: the one that study.json names."
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Load the checkpoints of another user's run directory as what they are, and the code that it names.",
     )
 
 
@@ -70,16 +79,16 @@ def _run(act: Callable[[], object], debug: bool) -> int:
         return 0
     except UserError as error:
         problem, status = error, 2
-    except AftermathError as error:
+    except PosthocError as error:
         problem, status = error, 1
     except StorageError as error:
         problem, status = error, error.status
     except Interrupted as error:
-        problem, status = error, _AGAIN
+        problem, status = error, RUN_AGAIN
     except OSError as error:
-        problem, status = Interrupted(f"{error.filename} cannot be used: {error.strerror}"), _AGAIN
+        problem, status = Interrupted(f"{error.filename} cannot be used: {error.strerror}"), RUN_AGAIN
         problem.__cause__ = error
     except KeyboardInterrupt:
-        problem, status = Interrupted("interrupted: run the same command again"), _AGAIN
+        problem, status = Interrupted("interrupted: run the same command again"), RUN_AGAIN
     show_error(problem, debug)
     return status

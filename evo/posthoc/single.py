@@ -8,27 +8,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from typing_extensions import Self
 
 from evo.errors import UserError
-from evo.evaluation import ProcessEvaluator
-from evo.evaluation.child import Examined
+from evo.evaluation import EvaluationSettings, ProcessEvaluator
+from evo.evaluation.messages import Examined
 from evo.objective.objective import Interrupted, describe
 from evo.objective.references import Named
+from evo.population.assignment import Assignment
 from evo.population.events import Identity
 from evo.population.outcome import Outcome
-from evo.posthoc.past import Past
 from evo.randomness import training_seed
+from evo.report.reading import Run
 from evo.runtime.device import available_cores, bind, count_gpus, training_environment
 from evo.runtime.signals import StopSignals
 from evo.space.values import Params
 from evo.storage.checkpoints import delete_state
 from evo.study.config import Config, parse_duration
+from evo.texts import readable
 
 _TRACEBACK = "traceback.txt"
 
 
-class AftermathError(RuntimeError):
+class PosthocError(RuntimeError):
     """A training or a test has failed; the message, one line, says which and why."""
 
 
@@ -36,22 +39,25 @@ class SingleEvaluator:
     """Trains and tests one individual after another on this machine; a context, at whose end its process ends.
 
     Args:
-        past: The search that they are of.
-        objective: Of that search.
+        run: The search that they are of.
+        objective: What that search minimises.
+        trust: Whether checkpoints of other users are loaded as what they are.
     """
 
-    def __init__(self, past: Past, objective: Callable[..., Any] | Named) -> None:
-        self._past, self._objective = past, objective
-        self._folder = Path()
+    def __init__(self, run: Run, objective: Callable[..., Any] | Named, trust: bool) -> None:
+        self._run, self._objective = run, objective
         binding = bind(0, os.environ, None, count_gpus(), len(available_cores()))
         usual = Config()
         self._evaluator = ProcessEvaluator(
             objective,
-            lambda identity: self._folder,
+            run.directory.folder,
             training_environment(os.environ, binding.environment),
-            binding.threads,
-            checkpoint_interval=parse_duration("checkpoint_interval", usual.checkpoint_interval),
-            grace=parse_duration("grace", usual.grace),
+            EvaluationSettings(
+                threads=binding.threads,
+                checkpoint_interval=parse_duration("checkpoint_interval", usual.checkpoint_interval),
+                grace=parse_duration("grace", usual.grace),
+                trust=trust,
+            ),
         )
 
     def __enter__(self) -> Self:
@@ -61,14 +67,14 @@ class SingleEvaluator:
             UserError: It cannot be loaded any more, or does not take the parameters.
         """
         try:
-            self._evaluator.open(list(self._past.study.limits))
+            self._evaluator.open(list(self._run.study.limits))
         except BaseException as error:
             self._evaluator.close()
             if isinstance(error, UserError):
                 # One that was given, rather than named, is the right one.
                 advice = "; run this where the search was run, or name the objective with --objective module:name or "
                 advice = f"{advice}path/to/file.py:name" if isinstance(self._objective, Named) else ""
-                raise UserError(f"run directory {self._past.directory}: {error}{advice}") from error
+                raise UserError(f"run directory {self._run.directory}: {error}{advice}") from error
             raise
         return self
 
@@ -81,21 +87,19 @@ class SingleEvaluator:
         """Train to the end, with the seed that an individual has in the search; a training that was stopped goes on.
 
         Args:
-            name: Of the training, for messages.
-            identity: Of the individual.
+            name: What messages call the training.
+            identity: The individual's.
             params: Its parameters.
-            folder: For all files of the training.
+            folder: Where all files of the training go.
 
         Raises:
-            AftermathError: The training failed.
+            PosthocError: The training failed.
             Interrupted: A signal stopped it, and it has saved its state.
         """
-        self._folder = folder
         (folder / _TRACEBACK).unlink(missing_ok=True)
-        seed = training_seed(self._past.study.seed, identity)
         with StopSignals() as signals:
             signals.listen_to_hurry(self._evaluator.hurry)
-            self._evaluator.start(identity, params, seed, lambda step, loss: False)
+            self._evaluator.start(self._assign(identity, params, folder), lambda step, loss: False)
             while (outcome := self._evaluator.poll()) is None:
                 if signals.reason:
                     self._evaluator.interrupt()
@@ -103,10 +107,10 @@ class SingleEvaluator:
             why = outcome.error or signals.reason
             raise Interrupted(f"the training of {name} is interrupted: {why}; run the same command again")
         if outcome.status == "infeasible":
-            raise AftermathError(f"the training of {name} is infeasible: {outcome.error}")
+            raise PosthocError(f"the training of {name} is infeasible: {outcome.error}")
         if outcome.status == "failed":
             (folder / _TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
-            raise AftermathError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
+            raise PosthocError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
         delete_state(folder)
         return outcome
 
@@ -114,25 +118,32 @@ class SingleEvaluator:
         """Test an individual from its saved weights.
 
         Args:
-            name: Of the individual, for messages.
-            identity: Of the individual.
+            name: What messages call the individual.
+            identity: The individual's.
             params: Its parameters.
-            folder: With its weights.
-            results: Folder for what is found beside metrics; what an earlier test has left there is removed.
+            folder: Where its weights are.
+            results: Where what is found beside metrics goes; what an earlier test has left there is removed.
 
         Raises:
-            AftermathError: The test failed, or there is none.
+            PosthocError: The test failed, or there is none.
         """
-        self._folder = folder
-        seed = training_seed(self._past.study.seed, identity)
+        assignment = msgspec.structs.replace(self._assign(identity, params, folder), results=_as_text(results))
         try:
-            examined = self._evaluator.examine(identity, params, seed, results)
+            examined = self._evaluator.examine(assignment)
         except RuntimeError as error:
-            raise AftermathError(f"{name} cannot be tested: {error}") from error
+            raise PosthocError(f"{name} cannot be tested: {error}") from error
         if not examined.metrics:
-            raise AftermathError(
+            raise PosthocError(
                 f"{name} cannot be tested: the objective {describe(self._objective)} has no test, or its test finds no "
                 "number; a LightningModule logs them in test_step, any other objective returns them from a method "
                 "test(params, trial)"
             )
         return examined
+
+    def _assign(self, identity: Identity, params: Params, folder: Path) -> Assignment:
+        seed = training_seed(self._run.study.seed, identity)
+        return Assignment(individual=identity, params=params, seed=seed, folder=_as_text(folder))
+
+
+def _as_text(folder: Path) -> str:
+    return readable(str(folder.absolute()))

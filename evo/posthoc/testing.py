@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from evo.errors import UserError
-from evo.evaluation.child import Examined, refuse_in_child
+from evo.evaluation.child import refuse_in_child
+from evo.evaluation.messages import Examined
 from evo.posthoc.baseline import Baseline, baseline_folder, check_baseline, find_baseline, test_baseline, train_baseline
 from evo.posthoc.figures import figures_text
-from evo.posthoc.past import Past, find_objective, read_past
+from evo.posthoc.past import find_objective, tested_folder
 from evo.posthoc.single import SingleEvaluator
+from evo.report.reading import Run, load
 from evo.report.records import Evaluation
 from evo.study.config import read_parameters
 
@@ -26,6 +28,7 @@ def test(
     *,
     individual: str | None = None,
     baseline: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Test an individual from its saved weights, print what was found and write it to RUN/test.
 
@@ -39,6 +42,8 @@ def test(
         individual: Rank and generation, for example "3-1"; None: the best.
         baseline: Parameters to compare with, or a YAML file with them; trained once, in RUN/baseline. None: those of
             an earlier call, or else those that the study names, if any.
+        trust: Whether to load the checkpoints of a run directory of another user's as what they are, and the code that
+            it names; either may do anything. Without it, only tensors and plain values are loaded from them.
 
     Returns:
         What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …
@@ -49,15 +54,24 @@ def test(
         Interrupted: A signal stopped the training of the baseline, which has saved its state: the same call goes on.
     """
     refuse_in_child("test")
-    past = read_past(os.fspath(run))
+    return _test(load(run), objective, individual, baseline, trust)
+
+
+def _test(
+    past: Run,
+    objective: Callable[..., Any] | str | None,
+    individual: str | None,
+    baseline: Mapping[str, Any] | str | os.PathLike[str] | None,
+    trust: bool,
+) -> dict[str, Any]:
     tested = past.find(individual)
-    folder = past.tested_folder(tested)
+    folder = tested_folder(past, tested)
     params = None if baseline is None else read_parameters(baseline)
     known = find_baseline(past)
     if known and params is not None:
         check_baseline(known, params, past)
     params = past.study.baseline if params is None else params
-    with SingleEvaluator(past, find_objective(past, objective)) as evaluator:
+    with SingleEvaluator(past, find_objective(past, objective, trust), trust) as evaluator:
         results = _empty_results(past, tested)
         examined = evaluator.test(f"individual {tested.name}", tested.individual, tested.params, folder, results)
         if known is None and params is not None:
@@ -69,7 +83,7 @@ def test(
 
 
 def _write(
-    past: Past,
+    past: Run,
     individual: Evaluation,
     results: Path,
     examined: Examined,
@@ -97,10 +111,10 @@ def _write(
     return found
 
 
-def _empty_results(past: Past, individual: Evaluation) -> Path:
+def _empty_results(past: Run, individual: Evaluation) -> Path:
     """The folder for the results, without those of an earlier test."""
     results = past.directory.path / "test"
-    if individual.individual != past.best.individual:
+    if individual != past.best:
         results /= individual.name
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -112,7 +126,7 @@ def _empty_results(past: Past, individual: Evaluation) -> Path:
 
 
 def _print(
-    past: Past,
+    past: Run,
     individual: Evaluation,
     folder: Path,
     metrics: dict[str, Any],
@@ -121,7 +135,7 @@ def _print(
 ) -> None:
     own = folder == past.directory.folder(individual.individual)
     where = "" if own else f" in {past.directory}/{folder.relative_to(past.directory.path)}"
-    is_best = individual.individual == past.best.individual
+    is_best = individual == past.best
     print(f"individual {individual.name} of {past.directory} on the test set, from its saved weights{where}")
     figures = {"loss": individual.loss, **metrics}
     column = f"{'best, ' if is_best else ''}{individual.name}"

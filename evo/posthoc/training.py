@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from evo.posthoc.figures import figures_text
-from evo.posthoc.past import find_objective, read_past
+from evo.posthoc.past import find_objective, trained_folder
 from evo.posthoc.single import SingleEvaluator
+from evo.report.reading import load
 from evo.report.records import Evaluation
 
 
-def train_individual(run: str, name: str | None, objective: str | None) -> None:
+def train_individual(run: str, name: str | None, objective: str | None, trust: bool = False) -> None:
     """Train an individual again in RUN/trained/R-G, print its loss beside the recorded one, and write trained.json.
 
     Args:
         run: The run directory.
-        name: Of the individual; None: the best.
-        objective: Of the search; None: the one that study.json names.
+        name: The individual's; None: the best.
+        objective: The name of the search's objective; None: the one that study.json names.
+        trust: Whether checkpoints and code of other users are loaded as what they are.
 
     Raises:
-        ValueError: Something that was asked for does not exist or does not fit.
-        AftermathError: The training failed.
+        UserError: Something that was asked for does not exist or does not fit.
+        PosthocError: The training failed.
         Interrupted: A signal stopped it, and it has saved its state.
     """
-    past = read_past(run)
+    past = load(run)
     recorded = past.find(name)
-    folder = past.trained_folder(recorded.individual)
-    with SingleEvaluator(past, find_objective(past, objective)) as evaluator:
+    folder = trained_folder(past, recorded)
+    with SingleEvaluator(past, find_objective(past, objective, trust), trust) as evaluator:
         print(f"training individual {recorded.name} of {past.directory} again", flush=True)
         outcome = evaluator.train(f"individual {recorded.name}", recorded.individual, recorded.params, folder)
     columns = {

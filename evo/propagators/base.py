@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, final
 
+import msgspec
 import numpy as np
+from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
 from evo.frames import blamed, definition_of, shortened
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual, ancestors
 from evo.space.space import Space
 
+# More individuals than these say little of where an offspring comes from.
+_FEW = 10
 _LONGEST_RESULT = 100  # Characters of what a propagator returned that a message shows.
 
 
@@ -28,6 +32,10 @@ class Propagator(ABC):
     Genomes are vectors of normalised genes (see `evo.space.space`), so a propagator knows nothing of units. It need not
     respect bounds or conditions either: what it returns is clipped, and missing (NaN) active genes are sampled.
 
+    The journal tells the parents of each individual. Where a propagator does not give them, they are the individuals
+    that were selected for it: all that it was given, if these are not the whole population and at most 10. One that
+    looks at no parents gives `parents=()`.
+
     Example:
         >>> from evo.propagators import SelectMin
         >>> class Average(Propagator):
@@ -35,6 +43,14 @@ class Propagator(ABC):
         ...         return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
         >>> propagator = Compose([SelectMin(3), Average()])
     """
+
+    # Whether what it returns is nothing new, or says whom it was bred from. Nobody else needs to set this.
+    _says_parents: ClassVar[bool] = False
+
+    @property
+    def bred_by(self) -> str:
+        """A short name for records of what it has bred; empty: it only selects."""
+        return type(self).__name__
 
     @property
     def parents(self) -> int | None:
@@ -69,6 +85,11 @@ class Propagator(ABC):
                 f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
+        bred = self._bred(parents, space, rng)
+        return bred if self._says_parents else self._with_parents(bred, parents)
+
+    def _bred(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        """What `breed` returns; where that is the user's own, individuals, or else an error that names the place."""
         if type(self).__module__.startswith("evo.propagators."):
             return self.breed(parents, space, rng)
         with blamed(f"{type(self).__qualname__}.breed fails", PropagatorError, type(self).breed):
@@ -81,6 +102,19 @@ class Propagator(ABC):
             )
         return bred
 
+    def _with_parents(self, bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
+        """The same individuals; new ones that do not say whom they were bred from come from all that were given."""
+        were_selected = len(given) <= _FEW and not isinstance(given, SortedKeyList)
+        if not isinstance(bred, list | tuple) or not (were_selected or self.parents is not None):
+            return bred
+        parents = ancestors(given)
+        return [
+            msgspec.structs.replace(each, parents=parents)
+            if type(each) is Individual and each.parents is None
+            else each
+            for each in bred
+        ]
+
 
 @final
 @dataclass(frozen=True)
@@ -89,12 +123,16 @@ class Compose(Propagator):
 
     Args:
         propagators: At least one.
+        label: A name for all of them together, for records; empty: the names of those that do more than select.
 
     Raises:
         UserError: None is given, or one returns another number than the next one takes.
     """
 
+    _says_parents: ClassVar[bool] = True  # What its parts return does.
+
     propagators: Sequence[Propagator]
+    label: str = field(default="", repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.propagators:
@@ -104,6 +142,10 @@ class Compose(Propagator):
                 raise UserError(
                     f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}"
                 )
+
+    @property
+    def bred_by(self) -> str:
+        return self.label or "+".join(filter(None, (propagator.bred_by for propagator in self.propagators)))
 
     @property
     def parents(self) -> int | None:
@@ -130,12 +172,18 @@ class Conditional(Propagator):
         otherwise: For the smaller one.
     """
 
+    _says_parents: ClassVar[bool] = True
+
     population: int
     then: Propagator
     otherwise: Propagator
 
     def __post_init__(self) -> None:
         check_count("population", self.population)
+
+    @property
+    def bred_by(self) -> str:
+        return self.then.bred_by
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         return (self.then if len(parents) >= self.population else self.otherwise)(parents, space, rng)
@@ -151,11 +199,17 @@ class Stochastic(Propagator):
         probability: In [0, 1].
     """
 
+    _says_parents: ClassVar[bool] = True
+
     propagator: Propagator
     probability: float
 
     def __post_init__(self) -> None:
         check_probability("probability", self.probability)
+
+    @property
+    def bred_by(self) -> str:
+        return self.propagator.bred_by
 
     @property
     def parents(self) -> int | None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.base import Propagator
 from evo.space.space import Genome, Space
 
 
 class _Crossover(Propagator):
     """One individual from two."""
+
+    _says_parents: ClassVar[bool] = True
 
     @property
     def parents(self) -> int | None:
@@ -56,6 +58,8 @@ class CrossoverMultiple(Propagator):
         count: How many parents it takes; None: as many as it is given.
     """
 
+    _says_parents: ClassVar[bool] = True
+
     count: int | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +80,10 @@ class CrossoverMultiple(Propagator):
         genomes = np.stack([parent.genome for parent in parents])
         chosen = rng.integers(len(parents), size=len(space))
         genome = genomes[chosen, np.arange(len(space))]
-        return [Individual(genome=_inherit(genome, *genomes), strategy=parents[0].strategy)]
+        contributors = [parents[index] for index in sorted(set(chosen.tolist()))]
+        return [
+            Individual(genome=_inherit(genome, *genomes), strategy=parents[0].strategy, parents=ancestors(contributors))
+        ]
 
 
 @final
@@ -107,7 +114,8 @@ class CrossoverSigmoid(_Crossover):
 
 def _mixed(first: Individual, second: Individual, contribution: float, rng: np.random.Generator) -> Individual:
     genome = np.where(rng.random(len(first.genome)) < contribution, first.genome, second.genome)
-    return Individual(genome=_inherit(genome, first.genome, second.genome), strategy=first.strategy)
+    genome = _inherit(genome, first.genome, second.genome)
+    return Individual(genome=genome, strategy=first.strategy, parents=ancestors([first, second]))
 
 
 def _inherit(genome: Genome, *parents: Genome) -> Genome:

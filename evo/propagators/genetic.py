@@ -42,6 +42,7 @@ def default_propagator(
             Stochastic(PointMutation(), mutation),
             IntervalMutationNormal(sigma),
             Stochastic(InitUniform(), random_init),
-        ]
+        ],
+        label="genetic",
     )
     return Conditional(population, breed, InitUniform())

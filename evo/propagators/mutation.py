@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from evo.checks import check_count
 from evo.errors import UserError
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.base import Propagator
 from evo.propagators.selection import choose
 from evo.space.space import Space
@@ -18,6 +18,8 @@ from evo.space.space import Space
 
 class _Mutation(Propagator):
     """One individual from one."""
+
+    _says_parents: ClassVar[bool] = True
 
     @property
     def parents(self) -> int | None:
@@ -34,7 +36,7 @@ class PointMutation(_Mutation):
     """Draw some active genes anew, uniformly over their range.
 
     Args:
-        points: How many genes; all when fewer are active.
+        points: How many genes are changed; all when fewer are active.
     """
 
     points: int = 1
@@ -78,7 +80,7 @@ class IntervalMutationNormal(_Mutation):
     Args:
         sigma: Standard deviation as a share of the range (of the logarithm's on a log scale), above 0. On a grid
             it is at least one grid step, since a smaller one would hardly ever change the value.
-        points: How many genes; all when fewer are active and ordered.
+        points: How many genes are changed; all when fewer are active and ordered.
     """
 
     sigma: float = 0.05
@@ -95,7 +97,7 @@ class IntervalMutationNormal(_Mutation):
         for index in _some(candidates, self.points, rng):
             sigma = max(self.sigma, 1 / space.cells[index])
             genome[index] = min(max(genome[index] + sigma * rng.standard_normal(), 0.0), 1.0)
-        return [Individual(genome=genome, strategy=parents[0].strategy)]
+        return [Individual(genome=genome, strategy=parents[0].strategy, parents=ancestors(parents))]
 
 
 @final
@@ -103,19 +105,25 @@ class IntervalMutationNormal(_Mutation):
 class InitUniform(Propagator):
     """A new individual, uniform over the space, whatever the parents."""
 
+    _says_parents: ClassVar[bool] = True
+
+    @property
+    def bred_by(self) -> str:
+        return "random"
+
     @property
     def offspring(self) -> int | None:
         return 1
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
-        return [Individual(genome=space.sample(rng))]
+        return [Individual(genome=space.sample(rng), parents=(), bred_by=self.bred_by)]
 
 
 def _redrawn(parent: Individual, points: int, space: Space, rng: np.random.Generator) -> Individual:
     genome = parent.genome.copy()
     for index in _some((~np.isnan(genome)).nonzero()[0], points, rng):
         genome[index] = space.sample_gene(index, rng, genome)
-    return Individual(genome=genome, strategy=parent.strategy)
+    return Individual(genome=genome, strategy=parent.strategy, parents=ancestors([parent]))
 
 
 def _some(

@@ -6,13 +6,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count
-from evo.population.population import Active, Individual
+from evo.population.individual import Active, Individual
 from evo.propagators.base import Propagator
 from evo.space.space import Space
 
@@ -22,13 +22,19 @@ class _Selection(Propagator):
     """Selects `count` individuals, or all when there are fewer.
 
     Args:
-        count: How many.
+        count: How many individuals are selected.
     """
+
+    _says_parents: ClassVar[bool] = True
 
     count: int
 
     def __post_init__(self) -> None:
         check_count("count", self.count)
+
+    @property
+    def bred_by(self) -> str:
+        return ""
 
     @property
     def offspring(self) -> int | None:
@@ -43,7 +49,7 @@ class SelectMin(_Selection):
     """The individuals with the lowest losses.
 
     Args:
-        count: How many; all when there are fewer.
+        count: How many individuals are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -55,7 +61,7 @@ class SelectMax(_Selection):
     """The individuals with the highest losses.
 
     Args:
-        count: How many; all when there are fewer.
+        count: How many individuals are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -67,7 +73,7 @@ class SelectUniform(_Selection):
     """Individuals at random, each at most once, in random order.
 
     Args:
-        count: How many; all when there are fewer.
+        count: How many individuals are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:

@@ -1,4 +1,4 @@
-"""What individuals had reached at each rung, as far as a rank knows."""
+"""What individuals had reached at each rung, as far as a worker knows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from evo.pruning.base import Pruner, Verdict
 
 
 class Rungs:
-    """One rank's knowledge of intermediate losses, gathered from events of all ranks.
+    """One worker's knowledge of intermediate losses, gathered from events of all workers.
 
-    Each decision is made by one rank, that of the individual, and is recorded; so ranks need not know the same.
+    Each decision is made by one worker, that of the individual, and is recorded; so workers need not know the same.
 
     Args:
         pruner: Decides.
@@ -35,7 +35,8 @@ class Rungs:
             rung = self._pruner.rung(steps)
             if rung is not None:
                 self._figures[rung].setdefault(event.individual, self._pruner.value(curve))
-        elif isinstance(event, Judged) and not event.stop:  # Or what was stopped, and died before it said so, is again.
+        # One that was stopped is judged again, because its worker may have died before it said so.
+        elif isinstance(event, Judged) and not event.stop:
             self._judged.add((event.individual, event.rung))
         elif isinstance(event, Finished) and event.status != "interrupted":
             self._curves.pop(event.individual, None)

@@ -72,7 +72,7 @@ class Tally:
     @property
     def running(self) -> dict[Identity, str]:
         """The individuals in evaluation, with what is known of each."""
-        return {one.identity: self._reports.get(one.identity, "") for one in self._population.running if one.identity}
+        return {one.identity: self._reports.get(one.identity, "") for one in self._population.running}
 
     def add(self, event: AnyEvent) -> None:
         """Take note of an event."""
@@ -89,7 +89,7 @@ class Tally:
     def best_text(self) -> str:
         """The best so far."""
         best = self._population.best
-        if best is None or best.identity is None:
+        if best is None:
             return "none yet"
         return f"{number_text(best.loss)} by {'{}-{}'.format(*best.identity)}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -14,10 +14,11 @@ import msgspec
 
 from evo.errors import Shared
 from evo.population.events import AnyEvent, Finished, Identity, Started
-from evo.population.population import precedence
-from evo.report.times import gather_times
+from evo.population.individual import precedence
+from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
 from evo.space.values import Params
+from evo.storage.checkpoints import find_weights
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,14 +31,15 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         loss: What was minimised; None unless it completed or was pruned.
         metrics: What the objective recorded beside the loss.
         seconds: Time the evaluation took.
-        rank: Who evaluated it; None while it runs.
-        host: Where.
-        device: On what.
+        rank: The worker that evaluated it; None while it runs.
+        host: The name of the machine on which it was evaluated.
+        device: The device that it trained on, for example "cuda:0" or "cpu".
         error: Why it failed, or is infeasible, in one line.
-        traceback: Where it failed.
-        island: Where it was born.
-        started: When, seconds since the epoch.
+        traceback: Where it failed, as Python prints it.
+        island: The island on which it was born.
+        started: The time at which its evaluation began, seconds since the epoch.
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
+        folder: Where its files are, whether or not there are any; None when none are kept.
     """
 
     individual: Identity
@@ -54,83 +56,154 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     island: int = 0
     started: float = 0.0
     is_set_aside: bool = False
+    folder: Path | None = None
 
     @property
     def name(self) -> str:
         """Its identity as its folder is named: rank-generation."""
         return "{}-{}".format(*self.individual)
 
+    @property
+    def weights(self) -> list[Path]:
+        """The checkpoints in its folder now: of the best individuals of a study, which alone keep theirs."""
+        return [] if self.folder is None else find_weights(self.folder)
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a search found; the same on every rank.
+
+class Findings:
+    """What the events of a study tell; they are read once, when something of it is first asked for.
 
     Args:
-        rank: The rank that got it.
-        first_rank: The first one that is alive, usually 0: the one to print.
-        events: Where the records come from.
+        events: Reads them, in any order, some perhaps more than once.
+        forms: The limits that the study has had, if they have changed.
+        folder: The folder of an individual; None: no files are kept.
+    """
+
+    def __init__(
+        self,
+        events: Callable[[], Iterable[AnyEvent]],
+        forms: Forms | None = None,
+        folder: Callable[[Identity], Path] | None = None,
+    ) -> None:
+        self.events = events
+        self._forms = forms
+        self._folder = folder
+
+    @property
+    def individuals(self) -> list[Evaluation]:
+        """All individuals, in the order in which they were started."""
+        return self._read[0]
+
+    @property
+    def times(self) -> Mapping[str, float]:
+        """Seconds by activity, of all workers together; see `evo.report.times.Times`."""
+        return self._read[1]
+
+    @functools.cached_property
+    def best(self) -> Evaluation | None:
+        """The completed individual with the lowest loss; None when none completed."""
+        return next(iter(rank_evaluations(self.individuals)), None)
+
+    def forget(self) -> None:
+        """Read the events anew when something is asked for the next time, since there may be more of them."""
+        for name in ("_read", "best"):
+            self.__dict__.pop(name, None)
+
+    @functools.cached_property
+    def _read(self) -> tuple[list[Evaluation], Mapping[str, float]]:
+        times = Times()
+
+        def read() -> Iterator[AnyEvent]:
+            for event in self.events():
+                times.add(event)
+                yield event
+
+        individuals = gather_evaluations(read(), self._forms)
+        if self._folder is not None:
+            individuals = [msgspec.structs.replace(one, folder=self._folder(one.individual)) for one in individuals]
+        return individuals, times.total()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """How a search ended: what one rank reports of its own end, and what all these reports together amount to.
+
+    Args:
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
         by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
-        all_failed: Whether none has completed, and not because all were pruned: some failed.
         gave_up: Whether it stopped because too many evaluations failed.
-        run_dir: Where its files are; None when none were kept.
+        all_failed: Whether none has completed, and not because all were pruned: some failed.
+        first_rank: The first one that is alive, usually 0: the one to print.
+        lost_ranks: Those that died on the way, or ended because another one of their worker had.
         seconds: Time that the search took, in this session.
         test: Metrics of the best individual on held-out data, if the objective has a test.
         test_error: Why the test failed.
-        digest: Of the population that all ranks hold, when debugging.
-        lost_ranks: Those that died on the way, or ended because another one of their worker had.
-        messages: How many all ranks sent together, in this session.
-        bytes: Of all of these.
+        digest: The fingerprint of the population that all ranks hold, when debugging.
+        messages: The number of messages that all ranks sent together, in this session.
+        bytes: The bytes of all these messages.
         individuals_bytes: What the files of all individuals take, once only the best have kept their weights.
-        forms: The limits that the study has had, if they have changed.
     """
 
-    rank: int
-    events: Callable[[], Iterable[AnyEvent]] = field(repr=False)
     stop_reason: str
-    interrupted: bool
-    gave_up: bool
-    run_dir: Path | None
+    interrupted: bool = False
+    by_keyboard: bool = False
+    gave_up: bool = False
+    all_failed: bool = False
+    first_rank: int = 0
+    lost_ranks: Sequence[int] = ()
     seconds: float = 0.0
     test: dict[str, Any] = field(default_factory=dict)
     test_error: str = ""
     digest: str = ""
-    first_rank: int = 0
-    lost_ranks: Sequence[int] = ()
     messages: int = 0
     bytes: int = 0
     individuals_bytes: int = 0
-    forms: Forms | None = field(default=None, repr=False)
-    by_keyboard: bool = False
-    all_failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Conclusion):
+    """What a search found, and how it ended; the same on every rank.
+
+    Args:
+        rank: The rank that got it.
+        run_dir: Where its files are; None when none were kept.
+        findings: What its events tell; read when first asked for.
+    """
+
+    rank: int
+    run_dir: Path | None
+    findings: Findings = field(repr=False)
 
     @property
     def is_first(self) -> bool:
         """Whether this rank is the one to print."""
         return self.rank == self.first_rank
 
-    @functools.cached_property
-    def individuals(self) -> list[Evaluation]:
-        """All individuals, in the order in which they were started; read when first asked for."""
-        return gather_evaluations(self.events(), self.forms)
+    def events(self) -> Iterable[AnyEvent]:
+        """All that was recorded, record by record; read anew. See `evo.population.events`."""
+        return self.findings.events()
 
-    @functools.cached_property
+    @property
+    def individuals(self) -> list[Evaluation]:
+        """All individuals, in the order in which they were started."""
+        return self.findings.individuals
+
+    @property
     def times(self) -> Mapping[str, float]:
-        """Seconds by activity, of all workers together; see `evo.report.times.gather_times`."""
-        return gather_times(self.events())
+        """Seconds by activity, of all workers together; see `evo.report.times.Times`."""
+        return self.findings.times
 
     @property
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none completed."""
-        return next(iter(rank_evaluations(self.individuals)), None)
+        return self.findings.best
 
 
 class SearchFailed(RuntimeError, Shared):
     """No individual has completed; the message says why they failed.
 
     Args:
-        message: For the user.
+        message: What the user reads.
         result: What became of them.
     """
 
@@ -145,37 +218,12 @@ def interrupted_by(message: str, result: Result) -> KeyboardInterrupt:
     """What is raised when Ctrl-C has stopped a search: Python's own, or a shell would not take it for an interrupt.
 
     Args:
-        message: For the user.
+        message: What the user reads.
         result: What was found until then; the exception has it, too.
     """
     error = KeyboardInterrupt(message)
     error.result = result  # type: ignore[attr-defined]
     return error
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run directory, as far as a comparison of several wants to know.
-
-    Args:
-        name: Its path.
-        evaluations: All of them.
-        is_complete: Whether its search is.
-    """
-
-    name: str
-    evaluations: Sequence[Evaluation]
-    is_complete: bool
-
-    @functools.cached_property
-    def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss; None when none completed."""
-        return next(iter(rank_evaluations(self.evaluations)), None)
-
-
-def rank_runs(runs: Iterable[Run]) -> list[Run]:
-    """The one with the lowest loss first; those in which nothing has completed last."""
-    return sorted(runs, key=lambda run: (run.best is None, run.best and run.best.loss, run.name))
 
 
 def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -> list[Evaluation]:
@@ -238,7 +286,8 @@ def _evaluation(start: Started, end: Finished | None, interrupted: float, fitted
         status=end.status,
         loss=end.loss,
         metrics=end.metrics,
-        seconds=interrupted + end.seconds * (end.status != "interrupted"),
+        # Those of an interrupted end are among the others already.
+        seconds=interrupted if end.status == "interrupted" else interrupted + end.seconds,
         rank=end.rank,
         host=end.host,
         device=end.device,

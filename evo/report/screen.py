@@ -11,8 +11,9 @@ from rich import filesize
 from rich.console import Console
 
 from evo.engine.budget import Budget
+from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, topology_text
+from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
@@ -96,7 +97,7 @@ class Screen:
             write(f"resumed: {population.started} individuals are known{again}")
         total = budget.evaluations
         if budget.generations is not None:
-            missing = (max(0, budget.generations - population.next_generation(rank)) for rank in range(workers))
+            missing = (max(0, budget.generations - population.next_generation(worker)) for worker in range(workers))
             total = min(total or sys.maxsize, population.started + sum(missing))
         tally = Tally(population)
         return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)

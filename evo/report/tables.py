@@ -10,8 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, Result, Run, count_statuses, rank_evaluations
+from evo.report.records import Evaluation, Result, count_statuses, rank_evaluations
 from evo.report.times import OUTSIDE
 
 _MOST_METRICS = 6
@@ -23,8 +24,8 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
 
     Args:
         evaluations: All of a study.
-        names: Of the parameters, in their order.
-        best: How many candidates to show.
+        names: The names of the parameters, in their order.
+        best: The number of candidates to show.
 
     Returns:
         A table of the best candidates, and the reasons of failures.
@@ -84,9 +85,11 @@ def runs_text(runs: Sequence[Run]) -> str:
     rows = [("run", "best loss", "individual", "evaluations")]
     for run in runs:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
-        infeasible = count_statuses(run.evaluations)["infeasible"]
-        notes = [f"{infeasible} infeasible"] * bool(infeasible) + ["not complete"] * (not run.is_complete)
-        rows.append((run.name, loss, individual, ", ".join([str(len(run.evaluations)), *notes])))
+        infeasible = count_statuses(run.individuals)["infeasible"]
+        notes = [f"{infeasible} infeasible"] if infeasible else []
+        if not run.is_complete:
+            notes.append("not complete")
+        rows.append((run.name, loss, individual, ", ".join([str(len(run.individuals)), *notes])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

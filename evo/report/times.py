@@ -13,51 +13,58 @@ OUTSIDE = ("handover", "breeding", "exchange", "waiting")
 """What a worker does besides evaluating; see `evo.engine.loop`."""
 
 
-def gather_times(events: Iterable[AnyEvent]) -> Mapping[str, float]:
-    """Seconds by activity, of all workers and sessions together.
+class Times:
+    """Sums up where a study has spent its time, event by event, in any order, some perhaps more than once."""
 
-    Args:
-        events: Of one study, in any order, some perhaps more than once.
+    def __init__(self) -> None:
+        self._finished: dict[tuple[Identity, float], Finished] = {}
+        self._done: dict[tuple[int, float], Done] = {}
+        self._joined: dict[tuple[int, float], Joined] = {}
 
-    Returns:
-        For trainings what MEASURED says, and "other" for the rest of them; for evaluations whose objective measures
-        nothing, "evaluation". Then what OUTSIDE says, of the sessions in which a worker came to its end;
-        waiting includes that for the others when a worker has nothing left to do.
-    """
-    finished: dict[tuple[Identity, float], Finished] = {}
-    done: dict[tuple[int, float], Done] = {}
-    joined: dict[tuple[int, float], Joined] = {}
-    for event in events:
+    def add(self, event: AnyEvent) -> None:
+        """Take note of an event of the study."""
         if isinstance(event, Finished):
-            finished[event.individual, event.time] = event
+            self._finished[event.individual, event.time] = event
         elif isinstance(event, Done):
-            done[event.rank, event.time] = event
+            self._done[event.rank, event.time] = event
         elif isinstance(event, Joined):
-            joined[event.rank, event.time] = event
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for end in finished.values():
-        for activity, spent in end.times.items():
-            seconds[activity] += spent
-        seconds["other" if end.times else "evaluation"] += max(0.0, end.seconds - sum(end.times.values()))
-    for last in _last_words(joined.values(), done.values()):
-        latest = max(word.time for word in last)
-        for word in last:
-            for activity, spent in word.times.items():
+            self._joined[event.rank, event.time] = event
+
+    def total(self) -> Mapping[str, float]:
+        """Seconds by activity, of all workers and sessions together.
+
+        For trainings what MEASURED says, and "other" for the rest of them; for evaluations whose objective measures
+        nothing, "evaluation". Then what OUTSIDE says, of the sessions in which a worker came to its end; waiting
+        includes that for the others when a worker has nothing left to do.
+        """
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for evaluated in self._finished.values():
+            for activity, spent in evaluated.times.items():
                 seconds[activity] += spent
-            seconds["waiting"] += latest - word.time
-    ordered = [*MEASURED, *sorted(set(seconds) - {*MEASURED, *OUTSIDE}), *OUTSIDE]
-    return {name: seconds[name] for name in ordered if seconds[name] > 0}
+            rest = max(0.0, evaluated.seconds - sum(evaluated.times.values()))
+            seconds["other" if evaluated.times else "evaluation"] += rest
+        for ends in _ends(self._joined.values(), self._done.values()):
+            latest = max(end.time for end in ends)
+            for end in ends:
+                for activity, spent in end.times.items():
+                    seconds[activity] += spent
+                seconds["waiting"] += latest - end.time
+        ordered = [*MEASURED, *sorted(set(seconds) - {*MEASURED, *OUTSIDE}), *OUTSIDE]
+        return {name: seconds[name] for name in ordered if seconds[name] > 0}
 
 
-def _last_words(joined: Iterable[Joined], done: Iterable[Done]) -> list[list[Done]]:
-    """The last words of all workers, by session; after a death, a worker has several, of which the latest counts."""
+def _ends(joined: Iterable[Joined], done: Iterable[Done]) -> list[list[Done]]:
+    """How all workers ended, by session; after the loss of a rank a worker has several ends, of which the last counts.
+
+    A damaged journal may have lost the beginning of a session.
+    """
     sessions: list[dict[int, Done]] = []
     members: set[int] = set()
     ranks = 0
     marks: list[Joined | Done] = [*joined, *done]
     for event in sorted(marks, key=lambda event: event.time):
         if isinstance(event, Done):
-            if sessions:  # Or a damaged journal has lost the beginning.
+            if sessions:
                 sessions[-1][event.rank] = event
         elif not sessions or event.rank in members or event.ranks != ranks:
             sessions.append({})

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from evo.errors import UserError
-from evo.space.expressions import UNCOMPUTABLE, Expression, Values, name_of, read_expression, reference
+from evo.space.expressions import Expression, read_expression
+from evo.space.syntax import UNCOMPUTABLE, Values, name_of, reference
 
 Interval: TypeAlias = tuple[float, float]
 Named: TypeAlias = tuple[str | None, str | None]
@@ -173,7 +174,7 @@ class Allowed:
 
         Args:
             decode: From a gene to a value, which grows with it.
-            values: Of the other parameters that exist; one that does not sets no bound.
+            values: The values of the other parameters that exist; one that does not exist sets no bound.
         """
         low, high = _bound(self.low, values), _bound(self.high, values)
         begin, end = 0.0, 1.0
@@ -192,7 +193,7 @@ def make_allowed(name: str, bounds: Named, known: Mapping[str, Any]) -> Allowed:
     """What the bounds of a parameter allow, which `widest_ranges` has checked.
 
     Args:
-        name: Of the parameter.
+        name: The name of the parameter.
         bounds: Its bounds as expressions.
         known: All parameters.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evo.space.limits import Choice
+from evo.space.parameters import Choice
 from evo.space.space import Space
 from evo.space.values import identical
 
@@ -32,40 +32,65 @@ def example_points(space: Space) -> list[dict[str, Any]]:
         >>> example_points(Space({"layers": (1, 3), "activation": ("relu", "tanh")}))
         [{'layers': 1, 'activation': 'relu'}, {'layers': 3, 'activation': 'tanh'}]
     """
-    rng = np.random.Generator(np.random.PCG64(0))
-    constants = getattr(space, "constants", {})
-    names = [name for name in space.names if name not in constants]
-    counts = [
-        int(cells) if isinstance(space.parameters[name], Choice) else 2
-        for name, cells in zip(names, space.cells, strict=True)
-    ]
-    missing = {(name, place) for name, count in zip(names, counts, strict=True) for place in range(count)}
-    points: list[dict[str, Any]] = []
+    examples = _Examples(space)
+    counts = examples.counts
+    for number in range(max(counts, default=1)):
+        examples.add([min(number, count - 1) for count in counts])
+    for _ in range(_TRIES):
+        if examples.are_enough:
+            break
+        examples.add([int(examples.rng.integers(count)) for count in counts])
+    return examples.points
 
-    def add(places: Sequence[int]) -> None:
-        genome = _genome(space, names, places, counts)
-        asked = space.complete(genome, rng)
-        point = asked if space.allows(asked) else _instead(space, genome, points, rng)
+
+class _Examples:
+    """The points found so far, and what none of them shows yet.
+
+    Args:
+        space: What is searched.
+
+    Attributes:
+        counts: For each gene how many places it has: the values of a choice, the two ends of numbers.
+        points: So far.
+        rng: Always the same.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.points: list[dict[str, Any]] = []
+        self.rng = np.random.Generator(np.random.PCG64(0))
+        self._space = space
+        self._names = [name for name in space.names if name not in space.constants]
+        self.counts = [
+            int(cells) if isinstance(space.parameters[name], Choice) else 2
+            for name, cells in zip(self._names, space.cells, strict=True)
+        ]
+        self._missing = {
+            (name, place) for name, count in zip(self._names, self.counts, strict=True) for place in range(count)
+        }
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether nothing is missing, or there may be no more."""
+        return not self._missing or len(self.points) >= _MOST
+
+    def add(self, places: Sequence[int]) -> None:
+        """Take the point with these places of its genes, or one near it, if it shows anything that is missing."""
+        space = self._space
+        genome = _genome(space, self._names, places, self.counts)
+        asked = space.complete(genome, self.rng)
+        point = asked if space.allows(asked) else _instead(space, genome, self.points, self.rng)
         if point is None:
             return
         # A number may have no feasible end: whatever it is shows it.
-        shown = missing.intersection(
+        shown = self._missing.intersection(
             (name, place)
-            for name, place in zip(names, places, strict=True)
+            for name, place in zip(self._names, places, strict=True)
             if name in point
             and (not isinstance(space.parameters[name], Choice) or identical(point[name], asked.get(name, ...)))
         )
-        if (shown or not points) and len(points) < _MOST:
-            missing.difference_update(shown)
-            points.append(point)
-
-    for number in range(max(counts, default=1)):
-        add([min(number, count - 1) for count in counts])
-    for _ in range(_TRIES):
-        if not missing or len(points) >= _MOST:
-            break
-        add([int(rng.integers(count)) for count in counts])
-    return points
+        if (shown or not self.points) and len(self.points) < _MOST:
+            self._missing -= shown
+            self.points.append(point)
 
 
 def _instead(

@@ -15,7 +15,8 @@ import numpy as np
 from evo.randomness import survey_generator
 from evo.space.constraints import Constraint, ConstraintError
 from evo.space.genes import Gene
-from evo.space.neighbourhood import Neighbourhood, Point, Searched
+from evo.space.neighbourhood import Neighbourhood
+from evo.space.points import Point, Points, Searched
 from evo.space.values import Params
 
 # Draws by which it is found out how much of a space is feasible; fewer when so many are.
@@ -42,8 +43,8 @@ class Feasibility:
     def __init__(self, space: Searched, constraints: Sequence[Constraint]) -> None:
         self.constraints = constraints
         self._space = space
-        self._places = {name: index for index, name in enumerate(space.names)}
-        self._near = Neighbourhood(space, constraints)
+        self._points = Points(space, constraints)
+        self._near = Neighbourhood(self._points)
 
     @property
     def is_enumerable(self) -> bool:
@@ -69,7 +70,7 @@ class Feasibility:
             self._try_out(constraint)
         if self._anchors:
             return
-        points = [self._near.at(self._space.draw(rng)) for rng in [survey_generator(1)] for _ in range(_SURVEYED)]
+        points = [self._points.drawn(rng) for rng in [survey_generator(1)] for _ in range(_SURVEYED)]
         counts = [sum(one.violation(point.values) > 0 for point in points) for one in self.constraints]
         worst = int(np.argmax(counts))
         if self.is_enumerable:
@@ -95,11 +96,11 @@ class Feasibility:
             if self.allows(self._space.values(genes)):
                 return genes
         for _ in range(_SEARCHES if self._near.has_orders else 0):
-            point = self._near.ordered(self._near.at(self._space.draw(rng)))
+            point = self._near.ordered(self._points.drawn(rng))
             if not point.violation:
                 return point.genes
         for _ in range(_SEARCHES):
-            point = self._near.mend(self._near.at(self._space.draw(rng)), rng, prefer_swaps=True)
+            point = self._near.mend(self._points.drawn(rng), rng, prefer_swaps=True)
             if not point.violation:
                 return self._near.walk(point, rng).genes
         if not self._anchors:
@@ -114,7 +115,7 @@ class Feasibility:
             parents: The genes of others, perhaps feasible, towards which it may be moved; NaN where inactive.
             rng: The only source of randomness.
         """
-        point = self._near.at(genes)
+        point = self._points.at(genes)
         if not point.violation:
             return point
         mended = self._near.mend(point, rng)
@@ -122,7 +123,7 @@ class Feasibility:
             return mended
         for parent in parents:
             filled = [own if math.isnan(gene) else gene for gene, own in zip(parent, genes, strict=True)]
-            if (found := self._near.towards(point, self._near.at(filled), rng)) is not None:
+            if (found := self._near.towards(point, self._points.at(filled), rng)) is not None:
                 return found
         return None
 
@@ -131,7 +132,7 @@ class Feasibility:
         """How many points were drawn, and the feasible ones among them."""
         rng, feasible = survey_generator(0), list[Point]()
         for drawn in range(1, _SURVEYED + 1):
-            point = self._near.at(self._space.draw(rng))
+            point = self._points.drawn(rng)
             if not point.violation:
                 feasible.append(point)
                 if len(feasible) == _ENOUGH:
@@ -151,10 +152,8 @@ class Feasibility:
             return self._survey[1]
         rng = survey_generator(2)
         if self._listed is not None:
-            return [self._near.at(self._genes_of(values, rng)) for values in self._listed[:_ENOUGH]]
-        mended = (
-            self._near.mend(self._near.at(self._space.draw(rng)), rng, prefer_swaps=True) for _ in range(_SEARCHES)
-        )
+            return [self._points.at(self._genes_of(values, rng)) for values in self._listed[:_ENOUGH]]
+        mended = (self._near.mend(self._points.drawn(rng), rng, prefer_swaps=True) for _ in range(_SEARCHES))
         return list(itertools.islice((point for point in mended if not point.violation), _FEW))
 
     @cached_property
@@ -182,13 +181,13 @@ class Feasibility:
     def _genes_of(self, values: Params, rng: np.random.Generator) -> list[float]:
         genes = self._space.draw(rng)
         for name, value in values.items():
-            genes[self._places[name]] = self._space.genes[self._places[name]].encode(value)
+            genes[self._points.places[name]] = self._space.genes[self._points.places[name]].encode(value)
         return genes
 
     def _try_out(self, constraint: Constraint) -> None:
         """Compute a constraint for all combinations of the ends and categories of what it names, or many of them."""
         rng = survey_generator(4)
-        named = [self._places[name] for name in constraint.names]
+        named = [self._points.places[name] for name in constraint.names]
         options = [_typical(self._space.genes[index]) for index in named]
         size = math.prod(map(len, options))
         tried = computed = 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from evo.errors import UserError
-from evo.space.limits import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
-from evo.space.values import Value, fresh, key
+from evo.space.parameters import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
+from evo.space.values import Value, fresh, identical, key
 
 # Floats are kept to so many digits that decoding what was encoded gives the same number, whatever the rounding
 # errors on the way: 11 significant ones on a log scale, 13 of the range (or less, far from zero) on a linear one.
@@ -42,6 +43,13 @@ class Gene(ABC):
     def of_cell(self, cell: int) -> float:
         """The gene of the cell-th value, for genes with finitely many."""
         return (cell + 0.5) / self.cells
+
+    def exists(self, values: Mapping[str, Any]) -> bool:
+        """Whether the parameter exists beside these values of others: its `when` holds."""
+        return not self.when or all(
+            parent in values and any(identical(values[parent], value) for value in allowed)
+            for parent, allowed in self.when
+        )
 
     def _refuse(self, value: Any) -> UserError:
         return UserError(f"parameter {self.name!r} = {value!r} is not within its limits")

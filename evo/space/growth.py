@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from evo.errors import UserError
+from evo.space.filling import supplement
 from evo.space.limits import ABSENT, Parameter, allowed_values, default_of, may_be, parse_limits
 from evo.space.space import Genome, Space
 from evo.space.values import Params, identical
@@ -71,7 +72,7 @@ class Forms:
                 raise
         grown = params
         for form in self._forms[number + 1 :]:
-            grown = form.supplement(grown)
+            grown = supplement(form, grown)
         try:
             genome = self._place(grown)
         except UserError:

@@ -9,7 +9,7 @@ back.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from evo.errors import UserError
 from evo.space.bounds import Allowed, make_allowed
 from evo.space.constraints import read_constraints
+from evo.space.enumeration import Enumeration, parents_first
 from evo.space.feasibility import Feasibility
 from evo.space.genes import Gene, make_gene
-from evo.space.limits import ABSENT, Parameter, as_meant, default_of, describe_limits, parse_limits
-from evo.space.values import Params, Value, fresh, identical, key, plain
+from evo.space.limits import describe_limits, parse_limits
+from evo.space.parameters import Parameter
+from evo.space.values import Params
 
 Genome: TypeAlias = NDArray[np.float64]
 
@@ -54,7 +56,8 @@ class Space:
             for index, (name, parameter) in enumerate(self.parameters.items())
             if (bounds := getattr(parameter, "bounds", None))
         }
-        self._order = _parents_first(self.parameters, {self.names[i]: one.names for i, one in self._allowed.items()})
+        # The indices of the parameters, each after those that it depends on.
+        self.order = parents_first(self.parameters, {self.names[i]: one.names for i, one in self._allowed.items()})
         self._conditional = any(parameter.when for parameter in self.parameters.values())
         # Constants have no place in the genome, so that no propagator spends anything on them.
         self._searched = [index for index, gene in enumerate(self._genes) if not gene.is_constant]
@@ -62,10 +65,9 @@ class Space:
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
         self.cells: NDArray[np.float64] = np.array([self._genes[index].cells for index in self._searched])
         self.ordered: NDArray[np.bool_] = np.array([self._genes[index].ordered for index in self._searched], dtype=bool)
-        self._named = _named_values(self._genes)
-        total = self._count(self._order, {})
+        self._enumeration = Enumeration(self._genes, self.order)
         # The number of points, whatever the constraints.
-        self.size: float = total if math.isinf(total) else int(total)
+        self.size: float = self._enumeration.count()
         given = read_constraints(constraints, self.names)
         # Those of the user, by their texts.
         self.constraints: tuple[str, ...] = tuple(constraint.text for constraint in given)
@@ -92,7 +94,7 @@ class Space:
         With constraints it fulfils them, unless no such point was found.
 
         Args:
-            rng: Where the randomness comes from.
+            rng: The only source of randomness.
 
         Returns:
             Shape (genes,).
@@ -105,7 +107,7 @@ class Space:
         place = self._searched[index]
         if genome is None or place not in self._allowed:
             return self._genes[place].sample(rng)
-        return self._sample_allowed(place, self.decode(genome), rng)
+        return self.sample_allowed(place, self.decode(genome), rng)
 
     @property
     def genes(self) -> Sequence[Gene]:
@@ -118,18 +120,19 @@ class Space:
         One for each parameter, as `genes`.
 
         Args:
-            rng: Where the randomness comes from.
+            rng: The only source of randomness.
         """
         if not self._allowed:
             return [0.0 if gene.is_constant else gene.sample(rng) for gene in self._genes]
         genes, values = [math.nan] * len(self._genes), Params()
-        for index in self._order:
-            genes[index] = self._sample_allowed(index, values, rng)
-            if self._active(index, values):
+        for index in self.order:
+            genes[index] = self.sample_allowed(index, values, rng)
+            if self._genes[index].exists(values):
                 values[self.names[index]] = self._genes[index].decode(genes[index])
         return genes
 
-    def _sample_allowed(self, index: int, values: Params, rng: np.random.Generator) -> float:
+    def sample_allowed(self, index: int, values: Params, rng: np.random.Generator) -> float:
+        """The gene of a parameter, uniform over its range, or over what the values of others leave of it."""
         gene = self._genes[index]
         if gene.is_constant:
             return 0.0
@@ -187,11 +190,11 @@ class Space:
 
     def _completed(self, genes: Sequence[float], rng: np.random.Generator | None) -> Params:
         values: Params = {}
-        for index in self._order:
-            if self._active(index, values):
+        for index in self.order:
+            if self._genes[index].exists(values):
                 gene = genes[index]
                 if rng is not None and math.isnan(gene):
-                    gene = self._sample_allowed(index, values, rng)
+                    gene = self.sample_allowed(index, values, rng)
                 decode = self._genes[index].decode
                 allowed = self._allowed.get(index)
                 if allowed and not allowed.holds(decode(gene), values) and (part := allowed.part(decode, values)):
@@ -231,9 +234,9 @@ class Space:
             UserError: A parameter is missing, unknown, inactive or out of its limits.
         """
         genes = [math.nan] * len(self._genes)
-        for index in self._order:
+        for index in self.order:
             name = self.names[index]
-            if self._active(index, params):
+            if self._genes[index].exists(params):
                 if name not in params:
                     raise UserError(f"parameter {name!r} is missing from {dict(params)!r}")
                 genes[index] = self._genes[index].encode(params[name])
@@ -245,50 +248,6 @@ class Space:
         genome = self.genome(genes)
         genome.flags.writeable = False
         return genome
-
-    def fill(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params | None:
-        """A whole set of parameters from some: each of the others gets its default, or is drawn.
-
-        Args:
-            given: Values as a user gives them: numpy's numbers and tuples too, and whole numbers for real ones.
-            rng: For what has no default; None: nothing is drawn.
-
-        Returns:
-            The active parameters, in the order of the limits, exactly as given; None when nothing may be drawn, and
-            one has no default.
-
-        Raises:
-            UserError: A value is not within the limits, or no parameter has that name.
-        """
-        values = self.supplement(given, rng)
-        if any(self._active(index, values) and self.names[index] not in values for index in self._order):
-            return None
-        self.encode(values)  # Or else it says what does not fit.
-        if self.feasibility is not None and (violated := self.feasibility.violated(values)):
-            raise UserError(f"{values!r} violates the constraint {violated!r}")
-        return {name: values[name] for name in self.names if name in values}
-
-    def supplement(self, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params:
-        """Some parameters, and the defaults of the others, as far as they have any; nothing is checked.
-
-        Args:
-            given: As for `fill`.
-            rng: For what has no default; None: that stays missing.
-        """
-        values = {
-            name: as_meant(self.parameters[name], plain(value)) if name in self.parameters else plain(value)
-            for name, value in given.items()
-        }
-        for index in self._order:
-            gene = self._genes[index]
-            if gene.name in values or not self._active(index, values):
-                continue
-            default = default_of(self.parameters[gene.name])
-            if default is not ABSENT:
-                values[gene.name] = fresh(default)
-            elif rng is not None:
-                values[gene.name] = gene.decode(self._sample_allowed(index, values, rng))
-        return values
 
     def _with_constants(self, genome: Genome) -> list[float]:
         """A gene for each parameter, in the order of the limits."""
@@ -305,99 +264,23 @@ class Space:
         return np.array([genes[index] for index in self._searched] if self._has_constants else genes)
 
     def points(self, start: int = 0) -> Iterator[Params]:
-        """All points of a finite space, once each.
+        """All points of a finite space, once each, whatever the constraints.
 
         Args:
-            start: Which one is the first, not negative.
+            start: The number of the first one, not negative.
 
-        Yields:
+        Returns:
             Parameters; nothing at all when the space has a float.
         """
-        if not math.isinf(self.size):
-            yield from self._points(0, {}, start)
-
-    def _points(self, position: int, values: Params, start: int) -> Iterator[Params]:
-        if position == len(self._order):
-            yield {name: values[name] for name in self.names if name in values}
-            return
-        index = self._order[position]
-        if not self._active(index, values):
-            yield from self._points(position + 1, values, start)
-            return
-        gene = self._genes[index]
-        cells = int(gene.cells)
-        for offset in range(cells):
-            value = gene.decode(gene.of_cell((start + offset) % cells))
-            yield from self._points(position + 1, {**values, gene.name: value}, start // cells)
+        return iter(()) if math.isinf(self.size) else self._enumeration.points(start)
 
     def _without_inactive_constants(self, genes: list[float]) -> list[float]:
         """NaN for the constants whose condition does not hold, which only the other genes tell."""
         values: Params = {}
-        for index in self._order:
+        for index in self.order:
             gene = self._genes[index]
-            if gene.is_constant and not self._active(index, values):
+            if gene.is_constant and not gene.exists(values):
                 genes[index] = math.nan
             elif not math.isnan(genes[index]):
                 values[gene.name] = gene.decode(genes[index])
         return genes
-
-    def _active(self, index: int, values: Mapping[str, Any]) -> bool:
-        conditions = self._genes[index].when
-        return not conditions or all(
-            parent in values and any(identical(values[parent], value) for value in allowed)
-            for parent, allowed in conditions
-        )
-
-    def _count(self, order: Sequence[int], values: Params) -> float:
-        """The number of distinct points of these genes, given what they depend on; inf with a float."""
-        return math.prod(self._count_linked(group, values) for group in self._independent(order))
-
-    def _count_linked(self, group: Sequence[int], values: Params) -> float:
-        index, *rest = group
-        gene = self._genes[index]
-        if not self._active(index, values):
-            return self._count(rest, values)
-        # Only the values that some `when` names are told apart; all the others of a parameter count alike.
-        total = sum(self._count(rest, {**values, gene.name: value}) for value in self._named[index])
-        others = gene.cells - len(self._named[index])
-        return total + others * self._count(rest, values) if others else total
-
-    def _independent(self, order: Sequence[int]) -> list[list[int]]:
-        """Groups of genes that do not depend on each other, each in the same order."""
-        groups: list[list[int]] = []
-        for index in order:
-            parents = {self.names.index(parent) for parent, _ in self._genes[index].when}
-            linked = [group for group in groups if not parents.isdisjoint(group)]
-            groups = [group for group in groups if group not in linked]
-            groups.append([*(member for group in linked for member in group), index])
-        return groups
-
-
-def _named_values(genes: Sequence[Gene]) -> list[list[Value]]:
-    """For each gene, its values that some `when` names."""
-    named: dict[str, dict[Hashable, Value]] = {gene.name: {} for gene in genes}
-    for parent, allowed in (condition for gene in genes for condition in gene.when):
-        named[parent] |= {key(value): value for value in allowed}
-    return [list(named[gene.name].values()) for gene in genes]
-
-
-def _parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Sequence[str]]) -> list[int]:
-    """Indices in an order in which every parameter follows those that its `when` and its bounds name."""
-    names = list(parameters)
-    order: list[int] = []
-    visiting: list[str] = []
-
-    def visit(name: str) -> None:
-        if names.index(name) in order:
-            return
-        if name in visiting:
-            raise UserError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
-        visiting.append(name)
-        for parent in (*(parameters[name].when or {}), *bounds.get(name, ())):
-            visit(parent)
-        visiting.pop()
-        order.append(names.index(name))
-
-    for name in names:
-        visit(name)
-    return order

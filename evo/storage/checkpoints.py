@@ -12,9 +12,34 @@ from pathlib import Path
 from evo.population.events import AnyEvent, Finished, Identity
 from evo.population.population import Population
 
-_SUFFIX = ".ckpt"
-# What a training goes on from; of no use once it has ended. A last.ckpt further below is of a callback of the user's.
-_STATES = ("last.ckpt", "last.part.ckpt")
+SUFFIX = ".ckpt"
+"""How the names of all checkpoints end, those of the user's callbacks too."""
+BEST = f"best{SUFFIX}"
+"""The weights of a training's best value, in the individual's folder."""
+STATE = f"last{SUFFIX}"
+"""What a training goes on from; of no use once it has ended. Further below, a file of that name is the user's own."""
+
+
+def partial_checkpoint(file: Path) -> Path:
+    """The name of a checkpoint while it is written, which is that of a checkpoint too: what a kill leaves is deleted.
+
+    Example:
+        >>> partial_checkpoint(Path("last.ckpt")).name
+        'last.part.ckpt'
+    """
+    return file.with_name(f"{file.stem}.part{file.suffix}")
+
+
+_STATES = (STATE, partial_checkpoint(Path(STATE)).name)
+
+
+def find_weights(folder: Path) -> list[Path]:
+    """The checkpoints right in an individual's folder, in the order of their names, without states of trainings.
+
+    Args:
+        folder: The individual's; it need not exist.
+    """
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if path.name not in _STATES]
 
 
 class Weights:
@@ -28,8 +53,8 @@ class Weights:
 
     Args:
         population: What is known; each event must have been applied before it is shown here.
-        folder: Of an individual.
-        rank: Whose individuals these are.
+        folder: Answers with the folder of an individual.
+        rank: The rank that has evaluated these individuals.
         keep: How many of the best individuals of the study keep their checkpoints.
         is_first: Whether this rank also looks after those that earlier sessions have left.
     """
@@ -81,18 +106,18 @@ class Weights:
 
     def _running(self) -> set[Identity]:
         """Those that are evaluated, or will be again."""
-        return {one.identity for one in self._population.running if one.identity is not None}
+        return {one.identity for one in self._population.running}
 
     def _best(self) -> set[Identity]:
         ranking = itertools.islice(self._population.ranking, self._keep)
-        return {individual.identity for individual in ranking if individual.identity is not None}
+        return {individual.identity for individual in ranking}
 
 
 def delete_state(folder: Path) -> None:
     """Delete what a training goes on from, which has ended.
 
     Args:
-        folder: Of the individual.
+        folder: The individual's.
     """
     for name in _STATES:
         _remove(folder / name)
@@ -107,7 +132,7 @@ def _remove_checkpoints(folder: Path) -> bool:
     """Remove all checkpoints below a folder, and the folders that this leaves empty; whether there were any."""
     found = False
     for path in _contents(folder):
-        if path.name.endswith(_SUFFIX):
+        if path.name.endswith(SUFFIX):
             found = _remove(path) or found
         elif path.is_dir() and not path.is_symlink() and _remove_checkpoints(path):
             found = True

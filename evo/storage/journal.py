@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, decode, encode
@@ -25,8 +26,41 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
 
+class Line(NamedTuple):
+    """A line of a journal.
+
+    Args:
+        number: Its place in the file, from 1.
+        content: Its bytes, without the line's end.
+        event: The record in it; None when it is damaged.
+        problem: Why it is no record.
+    """
+
+    number: int
+    content: bytes
+    event: AnyEvent | None
+    problem: str = ""
+
+
+def read_lines(content: bytes) -> Iterator[Line]:
+    """The lines of a journal, the sound and the damaged ones.
+
+    A last line without its end counts when it is whole. Otherwise it is passed over, since its writer was killed, or
+    is in the middle of writing it.
+
+    Args:
+        content: The bytes of the file.
+    """
+    *lines, torn = content.split(b"\n")
+    for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
+        try:
+            yield Line(number, line, decode(line))
+        except UserError as error:
+            yield Line(number, line, None, str(error))
+
+
 def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
-    """The events of one file; a last line without its end counts when it is whole, and is passed over otherwise.
+    """The events of one file, none of whose lines may be damaged.
 
     Args:
         file: Lines of JSON, in the folder journal of a run directory.
@@ -43,17 +77,13 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
         if not (patient or error.errno in _AWAY):
             raise UserError(f"{problem}: {error.strerror}") from None
         content = persist(problem, file.read_bytes)
-    *lines, torn = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield decode(line)
-        except UserError as error:
+    for line in read_lines(content):
+        if line.event is None:
             raise UserError(
-                f"journal {file}, line {number} is damaged: {error}; "
+                f"journal {file}, line {line.number} is damaged: {line.problem}; "
                 f"evo repair {file.parent.parent} salvages what is sound"
-            ) from None
-    if is_whole(torn):
-        yield decode(torn)
+            )
+        yield line.event
 
 
 @contextmanager
@@ -114,13 +144,13 @@ class Journal:
         for line in content[self._begin :].splitlines():
             yield decode(line)
 
-    def left_by(self, rank: int) -> Iterator[AnyEvent]:
-        """What a rank that died had written, in all sessions.
+    def left_by(self, worker: int) -> Iterator[AnyEvent]:
+        """What a worker that died had written, in all sessions.
 
         Raises:
             StorageError: It is damaged, or cannot be read.
         """
-        file = self._path.with_name(f"{rank}.jsonl")
+        file = self._path.with_name(f"{worker}.jsonl")
         try:
             yield from read_journal(file, patient=True) if file.exists() else ()
         except UserError as error:
@@ -129,7 +159,7 @@ class Journal:
     def close(self) -> None:
         """Make the log durable and close it."""
         try:
-            if not self._is_lost:  # Or it would be waited for again.
+            if not self._is_lost:  # It has been waited for already.
                 self._persist(self._sync)
         finally:
             with suppress(OSError):
@@ -170,7 +200,7 @@ class Journal:
         with suppress(OSError):
             os.close(self._file)
         self._file = -1
-        # Where nothing is mounted now, no other file must take its place.
+        # Never made anew: where nothing is mounted now, no other file must take its place.
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
         try:
             _lock(self._path, self._file)
@@ -208,7 +238,7 @@ class Memory:
         # What was published again after a death is known several times, and would be again after the next.
         return iter({encode(event): event for event in self._events}.values())
 
-    def left_by(self, rank: int) -> Iterator[AnyEvent]:
+    def left_by(self, worker: int) -> Iterator[AnyEvent]:
         """Nothing: there is no file."""
         return iter(())
 

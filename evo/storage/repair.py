@@ -13,7 +13,8 @@ from pathlib import Path
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode
 from evo.space.growth import Forms
-from evo.storage.journal import is_whole, open_locked
+from evo.storage.files import write_whole
+from evo.storage.journal import open_locked, read_lines
 from evo.storage.rundir import RunDirectory, study_forms, study_space
 
 _BEGINNING = rb'(?=\{"type":")'
@@ -66,8 +67,8 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
     """Write the sound lines of damaged journals anew, and keep the damaged journals beside them.
 
     Args:
-        directory: Of the run.
-        dry_run: Whether to tell only what would be done.
+        directory: The run directory.
+        dry_run: Whether to tell only what would be done, and change nothing.
 
     Yields:
         Lines for the user.
@@ -110,32 +111,41 @@ def examine(file: Path, forms: Forms | None) -> Finding:
         UserError: It cannot be read.
     """
     try:
-        *lines, torn = file.read_bytes().split(b"\n")
+        content = file.read_bytes()
     except OSError as error:
         raise UserError(f"journal {file} cannot be read: {error.strerror}") from None
     sound: list[AnyEvent] = []
     damaged: list[DamagedLine] = []
-    for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
-        event = _sound(line, forms)
-        if not isinstance(event, str):
-            sound.append(event)
+    for line in read_lines(content):
+        problem = line.problem if line.event is None else _why_not_within(line.event, forms)
+        if line.event is not None and not problem:
+            sound.append(line.event)
             continue
-        parts = [_sound(part.strip(b"\0"), forms) for part in re.split(_BEGINNING, line)]
-        salvaged = [part for part in parts if not isinstance(part, str)]
-        damaged.append(DamagedLine(number, line, event, salvaged, is_whole(line)))
+        salvaged = _salvage(line.content, forms)
+        damaged.append(DamagedLine(line.number, line.content, problem, salvaged, line.event is not None))
         sound += salvaged
     return Finding(file, sound, damaged)
 
 
-def _sound(line: bytes, forms: Forms | None) -> AnyEvent | str:
-    """The record in a line; or else why there is none."""
-    try:
-        event = decode(line)
-        if forms is not None and isinstance(event, Started):
+def _why_not_within(event: AnyEvent, forms: Forms | None) -> str:
+    """Why a start fits no limits that the study has had; empty when it does, and for other events."""
+    if forms is not None and isinstance(event, Started):
+        try:
             forms.fit(event.params)
-    except UserError as error:
-        return str(error)
-    return event
+        except UserError as error:
+            return str(error)
+    return ""
+
+
+def _salvage(line: bytes, forms: Forms | None) -> list[AnyEvent]:
+    """The whole records in a damaged line."""
+    salvaged = []
+    for part in re.split(_BEGINNING, line):
+        with suppress(UserError):
+            event = decode(part.strip(b"\0"))
+            if not _why_not_within(event, forms):
+                salvaged.append(event)
+    return salvaged
 
 
 def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
@@ -191,17 +201,11 @@ def _first_damaged(findings: Sequence[Finding]) -> Finding:
 def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
     """Replace a journal by its sound records; where the damaged one is now."""
     file = finding.file
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    lines = [encode(event) + b"\n" for event in [*finding.sound, *skipped]]
     try:
         kept = _keep(file)
-        with partial.open("wb") as stream:
-            stream.writelines(encode(event) + b"\n" for event in [*finding.sound, *skipped])
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        write_whole(file, lambda stream: stream.writelines(lines))
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UserError(f"journal {file} cannot be written anew: {error.strerror}; it is as it was") from None
     return kept
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from evo.errors import Stuck
+from evo.errors import RUN_AGAIN, Stuck
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _ROOM = 4_000_000  # Bytes.
 class StorageError(Stuck):
     """The run directory cannot be used any more: the same command goes on when it can."""
 
-    status = 85
+    status = RUN_AGAIN
 
 
 def persist(problem: str, act: Callable[[], T]) -> T:

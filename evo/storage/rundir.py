@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from typing import Any
 import msgspec
 
 from evo.errors import UserError
-from evo.objective.definition import ADVICE, Definition, check_same, is_same_constraint
+from evo.objective.definition import Definition
 from evo.population.events import AnyEvent, Identity
 from evo.space.constraints import is_function
-from evo.space.growth import Forms, check_growth, find_changes
+from evo.space.growth import Forms
 from evo.space.space import Space
 from evo.space.values import Params
+from evo.storage.files import write_whole
 from evo.storage.journal import Journal, Memory, open_locked, read_journal
 from evo.storage.retry import persist
 from evo.texts import readable
@@ -37,11 +38,11 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched, as study.json records it.
 
     Args:
-        name: Of the study.
+        name: The study's.
         objective: What is minimised, by its own name.
         definition: What it is made of; that of an older evo is unknown.
         limits: See `evo.space.space.Space.describe`.
-        constraints: What every individual fulfils; of functions their names, and what they carry.
+        constraints: What every individual fulfils; functions are recorded by their names and what they carry.
         seed: Not negative.
         propagator: How individuals were bred in the first session.
         pruning: What ended evaluations early in the first session; empty: nothing did.
@@ -185,15 +186,14 @@ class RunDirectory:
     @property
     def is_complete(self) -> bool:
         """Whether it has a completion record, and a sound one."""
-        try:
-            self.tested()
-        except (OSError, *_UNREADABLE):
-            return False
-        return True
+        return self.tested() is not None
 
-    def tested(self) -> dict[str, Any]:
-        """The test of the best individual in the completion record."""
-        return msgspec.json.decode(self._summary.read_bytes(), type=_Tested).test
+    def tested(self) -> dict[str, Any] | None:
+        """The test of the best individual in the completion record; None when there is no sound one."""
+        try:
+            return msgspec.json.decode(self._summary.read_bytes(), type=_Tested).test
+        except (OSError, *_UNREADABLE):
+            return None
 
     @property
     def _summary(self) -> Path:
@@ -208,18 +208,8 @@ class RunDirectory:
         persist(f"{self.path / name} cannot be written", lambda: self._replace(name, content))
 
     def _replace(self, name: str, content: Any) -> None:
-        file = self.path / name
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            with partial.open("wb") as stream:
-                stream.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(file)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
+        text = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+        write_whole(self.path / name, lambda stream: stream.write(text))
 
     def journals(self) -> list[Path]:
         """The journals of all ranks."""
@@ -246,7 +236,7 @@ class RunDirectory:
             UserError: A line is damaged; the message names the file and the line.
         """
         for file in self.journals():
-            with suppress(OSError):  # Or else reading says why.
+            with suppress(OSError):  # Reading says why.
                 self._sizes[file] = file.stat().st_size
             yield from read_journal(file, patient=self._has_begun)
 
@@ -280,9 +270,9 @@ class Scratch:
         """Never: it is always new."""
         return False
 
-    def tested(self) -> dict[str, Any]:
-        """Nothing, since it is never complete."""
-        return {}
+    def tested(self) -> dict[str, Any] | None:
+        """None, since it is never complete."""
+        return None
 
     def write(self, name: str, content: Any) -> None:
         """Nothing is kept."""
@@ -302,55 +292,3 @@ class Scratch:
     def close(self) -> None:
         """Remove the folders of evaluations."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def another_study(directory: RunDirectory | Scratch) -> str:
-    """The beginning of the message that a directory holds another study."""
-    return f"run directory {directory} holds another study"
-
-
-def find_study(
-    directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
-) -> Study | None:
-    """The study of a directory, after a check that it may go on, or begin, there; touches nothing.
-
-    Args:
-        directory: Where.
-        asked: What is to be searched.
-        seed: That was asked for, if any.
-        change_limits: Whether it goes on with other limits, if these are others: its former ones are in `former` then.
-    """
-    found = directory.study()
-    directory.check_writable()
-    if found is None:
-        return None
-    where = another_study(directory)
-    check_same(where, (found.objective, found.definition), (asked.objective, asked.definition))
-    changes = find_changes(found.limits, asked.limits)
-    if changes and not change_limits:
-        others = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
-        raise UserError(
-            f"{where}: {changes[0].refusal}{others}; {ADVICE}, or go on with other limits with --change-limits"
-        )
-    difference = _difference(found.constraints, asked.constraints)
-    if difference and not change_limits:
-        raise UserError(f"{where}: {difference}; {ADVICE}, or go on with others with --change-limits")
-    if asked.baseline is not None and found.baseline != asked.baseline:
-        instead = "leave it out here, and name it with evo test --baseline"
-        raise UserError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
-    if seed is not None and found.seed != seed:
-        raise UserError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
-    if changes:
-        check_growth(found.limits, asked.limits)
-        found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
-    return msgspec.structs.replace(found, constraints=asked.constraints) if difference else found
-
-
-def _difference(before: Sequence[str], now: Sequence[str]) -> str:
-    """How two lists of constraints differ, whatever their order; empty when they do not."""
-    has = [one for one in before if not any(is_same_constraint(one, other) for other in now)]
-    lacks = [one for one in now if not any(is_same_constraint(one, other) for other in before)]
-    if not has and not lacks:
-        return ""
-    texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
-    return f"its constraints are others: it {' and '.join(texts)}"

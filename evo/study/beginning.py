@@ -2,17 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import importlib.metadata
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from evo import __version__
+from evo.engine.settings import Settings
+from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
-from evo.objective.definition import check_same, code_changes
+from evo.engine.worker import Worker
+from evo.errors import UserError
+from evo.objective.definition import (
+    ADVICE,
+    Definition,
+    canonical_name,
+    check_same,
+    code_changes,
+    define,
+    is_same_constraint,
+)
+from evo.objective.references import Named
+from evo.population.events import AnyEvent, encode
+from evo.population.population import Population
+from evo.pruning import Rungs
 from evo.report.screen import Screen
-from evo.space.growth import Change, find_changes
-from evo.storage.rundir import RunDirectory, Scratch, Study, another_study, find_study
+from evo.runtime.device import Place
+from evo.space.growth import Change, Forms, check_growth, find_changes
+from evo.space.space import Space
+from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
 from evo.study.config import Config
+from evo.study.plan import Plan
+from evo.texts import readable
+
+_PACKAGES = ("numpy", "torch", "lightning", "mpi4py")
+
+
+def ask_for_study(
+    config: Config,
+    plan: Plan,
+    objective: Callable[..., Any] | Named,
+    directory: RunDirectory | Scratch,
+    transport: Transport,
+) -> Study:
+    """The study that is asked for; the first rank's, by which the others go, knows what the objective is made of.
+
+    Args:
+        config: The settings.
+        plan: What they amount to.
+        objective: What is minimised, as the user gave it.
+        directory: The study's.
+        transport: The connection to the other ranks.
+    """
+    knows = transport.rank == 0 and isinstance(directory, RunDirectory)
+    return Study(
+        name=readable(directory.path.name),
+        objective=readable(canonical_name(objective)),
+        definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
+        limits=plan.space.describe(),
+        constraints=list(plan.constraints),
+        seed=config.seed or 0,
+        propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
+        islands=[len(members) for members in plan.archipelago.members],
+        pruning=repr(plan.pruner) if plan.pruner else "",
+        topology=plan.migration.topology if plan.migration else (),
+        baseline=plan.baseline,
+        versions=_versions(),
+        created=time.time(),
+    )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {"evo": __version__}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def agree_on_study(
@@ -23,11 +93,11 @@ def agree_on_study(
     Args:
         asked: What is to be searched.
         config: The settings.
-        directory: Where.
-        transport: To the other ranks.
+        directory: The study's.
+        transport: The connection to the other ranks.
 
     Returns:
-        And how what it searches is changed by this session.
+        The study, and how this session changes what it searches.
 
     Raises:
         SharedError: The directory holds another study.
@@ -56,17 +126,65 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
     return msgspec.structs.replace(found, objective=name, definition=definition)
 
 
+def make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
+    """The worker that a rank belongs to, which knows what happened in earlier sessions.
+
+    Args:
+        config: The settings.
+        plan: What they amount to.
+        study: What is searched.
+        directory: The study's.
+        place: The machine and the device on which the rank trains.
+
+    Raises:
+        UserError: A journal is damaged, or holds what does not fit.
+    """
+    number = place.rank // config.ranks_per_worker
+    island = plan.archipelago.island_of(number)
+    former = [Space(limits) for limits in study.former]
+    forms = Forms(study_space(study), former, plan.space) if former else None
+    population = Population(plan.space, island, plan.archipelago.islands, forms)
+    rungs = Rungs(plan.pruner) if plan.pruner else None
+    for event in directory.events():
+        _recall(event, population, directory)
+        if rungs:
+            rungs.apply(event)
+    settings = Settings(
+        worker=number,
+        workers=plan.archipelago.workers,
+        seed=study.seed,
+        budget=plan.budget,
+        allow_duplicates=config.allow_duplicates,
+        host=place.host,
+        device=place.device,
+        archipelago=plan.archipelago,
+        migration=plan.migration,
+        start=make_start_points(plan.space, plan.start, study.seed),
+    )
+    return Worker(settings, plan.propagators[island], population, rungs)
+
+
+def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch) -> None:
+    try:
+        population.apply(event)
+    except UserError as error:
+        raise UserError(
+            f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
+            f"evo repair {directory} salvages the rest"
+        ) from error
+
+
 def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirectory | Scratch, screen: Screen) -> None:
     """Begin, or go on, now that the objective is loaded.
 
     Args:
         study: What is searched.
         settings: What its objective was found to depend on when it was loaded; empty: that was known before.
-        directory: For its files.
-        screen: Gets remarks.
+        directory: The study's.
+        screen: Shows the user what has changed.
 
     Raises:
-        ValueError: The run directory holds a study of another objective, or cannot be written.
+        UserError: The run directory holds a study of another objective, or cannot be written.
     """
     if settings:
         new = msgspec.structs.replace(study.definition, settings=dict(settings))
@@ -85,3 +203,58 @@ def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen
             "the search goes on, and compares earlier losses with those of now: for another search choose another "
             "directory with --run-dir"
         )
+
+
+def another_study(directory: RunDirectory | Scratch) -> str:
+    """The beginning of the message that a directory holds another study."""
+    return f"run directory {directory} holds another study"
+
+
+def find_study(
+    directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
+) -> Study | None:
+    """The study of a directory, after a check that it may go on, or begin, there; touches nothing.
+
+    Args:
+        directory: The study's.
+        asked: What is to be searched.
+        seed: The one that was asked for, if any.
+        change_limits: Whether it goes on with other limits, if these are others: its former ones are in `former` then.
+
+    Raises:
+        UserError: It holds another study, or cannot be written.
+    """
+    found = directory.study()
+    directory.check_writable()
+    if found is None:
+        return None
+    where = another_study(directory)
+    check_same(where, (found.objective, found.definition), (asked.objective, asked.definition))
+    changes = find_changes(found.limits, asked.limits)
+    if changes and not change_limits:
+        others = f", and {len(changes) - 1} more differ" if len(changes) > 1 else ""
+        raise UserError(
+            f"{where}: {changes[0].refusal}{others}; {ADVICE}, or go on with other limits with --change-limits"
+        )
+    difference = _difference(found.constraints, asked.constraints)
+    if difference and not change_limits:
+        raise UserError(f"{where}: {difference}; {ADVICE}, or go on with others with --change-limits")
+    if asked.baseline is not None and found.baseline != asked.baseline:
+        instead = "leave it out here, and name it with evo test --baseline"
+        raise UserError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
+    if seed is not None and found.seed != seed:
+        raise UserError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
+    if changes:
+        check_growth(found.limits, asked.limits)
+        found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
+    return msgspec.structs.replace(found, constraints=asked.constraints) if difference else found
+
+
+def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """How two lists of constraints differ, whatever their order; empty when they do not."""
+    has = [one for one in before if not any(is_same_constraint(one, other) for other in now)]
+    lacks = [one for one in now if not any(is_same_constraint(one, other) for other in before)]
+    if not has and not lacks:
+        return ""
+    texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
+    return f"its constraints are others: it {' and '.join(texts)}"

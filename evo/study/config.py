@@ -49,6 +49,7 @@ class Config:
             the study file, or else of the objective.
         change_limits: Go on in a directory whose study has other limits: from now on it has these. Individuals outside
             of them are set aside; those that lack a new parameter have its default.
+        trust: Load checkpoints of other users in the run directory as what they are, whatever code is in them.
         start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. What a point lacks
             has its default, or is drawn.
         islands: How many islands, or a list with one mapping for each: workers, and its own propagator if it has one.
@@ -105,6 +106,7 @@ class Config:
     seed: int | None = None
     run_dir: str | None = None
     change_limits: bool = False
+    trust: bool = False
     start_from: str | list[dict] | None = None  # type: ignore[type-arg]
     islands: int | list[dict] = 1  # type: ignore[type-arg]
     island_sizes: list[int] | None = None

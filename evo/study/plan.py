@@ -14,12 +14,13 @@ from evo.engine.breeding import breed_one
 from evo.engine.budget import Budget
 from evo.engine.starting import make_start_points
 from evo.errors import UserError
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.islands.topology import Archipelago, make_archipelago, make_topology
+from evo.islands.topology import make_topology
 from evo.objective.definition import carried_by, describe_constraints
 from evo.objective.objective import describe
 from evo.objective.references import Named
-from evo.population.population import Individual
+from evo.population.individual import Known
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection
 from evo.pruning import Pruner, make_pruner
@@ -99,15 +100,8 @@ def make_plan(
         UserError: Something does not fit; the message names it.
     """
     separate = _is_separate(config, objective)  # Also says when there is no such objective.
-    given = config.limits if config.limits is not None else limits
-    if given is None:
-        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
     carried = carried_by(config.constraints)
-    space = Space(load_limits(given), config.constraints)
-    if space.feasibility is not None:
-        space.feasibility.check()
-    start = [] if config.start_from is None else read_start_points(config.start_from)
-    make_start_points(space, start, config.seed or 0)  # Or else it says which one does not fit.
+    space = _make_space(config, limits, objective)
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
     own = [island.propagator for island in islands] or [None] * archipelago.islands
@@ -126,8 +120,26 @@ def make_plan(
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
-        start=start,
+        start=_read_start(config, space),
     )
+
+
+def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Callable[..., Any] | Named) -> Space:
+    """What is searched, in which there is at least one point, as far as that can be told."""
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    space = Space(load_limits(given), config.constraints)
+    if space.feasibility is not None:
+        space.feasibility.check()
+    return space
+
+
+def _read_start(config: Config, space: Space) -> Sequence[Mapping[str, Any]]:
+    """The points that are tried first, each of which fits."""
+    start = [] if config.start_from is None else read_start_points(config.start_from)
+    make_start_points(space, start, config.seed or 0)  # Says which one does not fit.
+    return start
 
 
 def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:
@@ -221,10 +233,10 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
         PropagatorError: It does not.
     """
     rng = np.random.default_rng(0)
-    population: list[Individual] = []
+    population: list[Known] = []
     for size in _TRIED_SIZES:
         population += [
-            Individual(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
+            Known(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
             for place in range(len(population), size)
         ]
         breed_one(propagator, population, space, rng)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from evo.engine.transport import Serial, Transport, together
-from evo.errors import SharedError, Stuck, UserError
+from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, SharedError, Stuck, UserError
 from evo.evaluation.child import refuse_in_child
 from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
@@ -24,14 +24,12 @@ from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.runtime.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
 from evo.runtime.signals import StopSignals, say_ready
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Study, find_study
+from evo.storage.rundir import RunDirectory, Study
 from evo.study.arguments import parse_arguments
+from evo.study.beginning import find_study
 from evo.study.config import Config, load_limits
 from evo.study.wiring import run_study
 from evo.texts import as_path, print_anything, readable, show_error
-
-COMPLETE, NOT_FOUND, MISTAKEN, RUN_AGAIN = 0, 1, 2, 85
-"""Exit statuses; 85 asks a batch script to requeue the job."""
 
 
 def minimize(

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import json
 import os
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from evo.engine.exchange import Exchange
-from evo.engine.loop import search
-from evo.engine.starting import make_start_points
+from evo.engine.loop import Effects, search
 from evo.engine.transport import Transport, together
-from evo.engine.worker import Settings, Worker
-from evo.errors import Stuck, UserError
+from evo.engine.worker import Worker
+from evo.errors import Stuck
 from evo.evaluation import (
-    COLLECTIVE_TIMEOUT,
-    GPU_MEMORY,
-    SESSION,
+    EvaluationSettings,
     Evaluator,
     InlineEvaluator,
     ProcessEvaluator,
@@ -31,31 +27,29 @@ from evo.evaluation import (
     TeamEvaluator,
     assist,
 )
-from evo.objective.definition import Definition, canonical_name, define, memory
+from evo.islands.migration import SelectionError
+from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.objective.training import Training
-from evo.population.events import AnyEvent, encode
-from evo.population.population import Population
+from evo.population.events import AnyEvent
 from evo.propagators.base import Propagator, PropagatorError
-from evo.pruning import Rungs
-from evo.report.records import Result
+from evo.report.progress import Progress
+from evo.report.records import Conclusion, Findings, Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import Place, bind_ranks, training_environment
 from evo.runtime.signals import StopSignals
 from evo.space.constraints import ConstraintError
 from evo.space.examples import example_points
-from evo.space.growth import Forms
-from evo.space.space import Space
+from evo.space.growth import Change
 from evo.storage.checkpoints import Weights
-from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms, study_space
-from evo.study.beginning import agree_on_study, begin_study, tell_changes
-from evo.study.conclusion import Conclusion, Ending, all_failed, decode_conclusion, same_digest
+from evo.storage.journal import Journal, Memory
+from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
+from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
+from evo.study.conclusion import Ending, all_failed, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
-from evo.texts import as_path, readable
-
-_VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
+from evo.texts import as_path
 
 
 class MistakeFound(Stuck):
@@ -77,7 +71,7 @@ def run_study(
     Args:
         config: The settings.
         objective: What to minimise.
-        transport: To the other ranks.
+        transport: The connection to the other ranks.
         signals: May ask for a clean stop.
         limits: What is searched, if the configuration does not say.
         propagator: Breeds, or says what does; None: what the configuration says.
@@ -90,36 +84,24 @@ def run_study(
     places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
-    asked = together(transport, lambda: _make_study(config, plan, objective, directory, transport))
+    asked = together(transport, lambda: ask_for_study(config, plan, objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.constants(plan.space.constants)
         screen.notes(objective.notes if isinstance(objective, Training) else ())
+    session = Session(
+        config=config,
+        plan=plan,
+        study=study,
+        directory=directory,
+        transport=transport,
+        signals=signals,
+        screen=screen,
+        place=places[transport.rank],
+    )
     with closing(directory):
-        worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
-        if changes and transport.rank == 0:
-            screen.limits_changed(changes, worker.population)
-        signals.listen(worker.stopping.request)
-        conclusion = None if changes else _concluded_earlier(worker, directory, transport, config.debug)
-        if conclusion is not None and transport.rank == 0:
-            tell_changes(study, directory, screen)
-        if conclusion is None:
-            place = places[transport.rank]
-            conclusion = _search(config, plan, study, worker, directory, transport, place, screen, signals)
-            if study.definition.settings and transport.rank == 0 and not plan.separate:
-                memory.remember(plan.objective, study.definition)
-            transport.dead = transport.dead.union(conclusion.lost_ranks)
-        result = Result(
-            rank=transport.rank,
-            events=directory.events,
-            run_dir=as_path(str(directory)) if isinstance(directory, RunDirectory) else None,
-            forms=study_forms(study),
-            **msgspec.structs.asdict(conclusion),
-        )
-        if result.is_first:
-            screen.end(result, plan.space.names, plan.archipelago.workers, transport.size)
-        return result
+        return session.run(changes)
 
 
 def _allocation_end(transport: Transport) -> float | None:
@@ -128,153 +110,182 @@ def _allocation_end(transport: Transport) -> float | None:
     return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
 
-def _make_study(
-    config: Config,
-    plan: Plan,
-    objective: Callable[..., Any] | Named,
-    directory: RunDirectory | Scratch,
-    transport: Transport,
-) -> Study:
-    """The study that is asked for; the first rank's, by which the others go, knows what the objective is made of."""
-    knows = transport.rank == 0 and isinstance(directory, RunDirectory)
-    return Study(
-        name=readable(directory.path.name),
-        objective=readable(canonical_name(objective)),
-        definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
-        limits=plan.space.describe(),
-        constraints=list(plan.constraints),
-        seed=config.seed or 0,
-        propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
-        islands=[len(members) for members in plan.archipelago.members],
-        pruning=repr(plan.pruner) if plan.pruner else "",
-        topology=plan.migration.topology if plan.migration else (),
-        baseline=plan.baseline,
-        versions=_versions(),
-        created=time.time(),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One session of a study on this rank, once all ranks agree on what is searched.
 
+    Args:
+        config: The settings.
+        plan: What they amount to.
+        study: What is searched, as it is recorded.
+        directory: The folder with its files, if any are kept.
+        transport: The connection to all other ranks.
+        signals: May ask for a clean stop.
+        screen: Tells the user, on the first rank.
+        place: The machine and the device on which this rank trains.
+    """
 
-def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
-    """The worker that this rank belongs to, which knows what happened in earlier sessions."""
-    number = place.rank // config.ranks_per_worker
-    island = plan.archipelago.island_of(number)
-    former = [Space(limits) for limits in study.former]
-    forms = Forms(study_space(study), former, plan.space) if former else None
-    population = Population(plan.space, island, plan.archipelago.islands, forms)
-    rungs = Rungs(plan.pruner) if plan.pruner else None
-    for event in directory.events():
-        try:
-            population.apply(event)
-        except UserError as error:
-            raise UserError(
-                f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
-                f"evo repair {directory} salvages the rest"
-            ) from None
-        if rungs:
-            rungs.apply(event)
-    settings = Settings(
-        rank=number,
-        ranks=plan.archipelago.workers,
-        seed=study.seed,
-        budget=plan.budget,
-        allow_duplicates=config.allow_duplicates,
-        host=place.host,
-        device=place.device,
-        archipelago=plan.archipelago,
-        migration=plan.migration,
-        start=make_start_points(plan.space, plan.start, study.seed),
-    )
-    return Worker(settings, plan.propagators[island], population, rungs)
+    config: Config
+    plan: Plan
+    study: Study
+    directory: RunDirectory | Scratch
+    transport: Transport
+    signals: StopSignals
+    screen: Screen
+    place: Place
 
+    def run(self, changes: list[Change]) -> Result:
+        """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
 
-def _concluded_earlier(
-    worker: Worker, directory: RunDirectory | Scratch, transport: Transport, debug: bool
-) -> Conclusion | None:
-    """What earlier sessions concluded, if no rank has anything left to do and the completion record is there."""
-    reason = worker.stopping.why_complete
-    digest = worker.population.digest() if debug else ""
-    said = transport.gather(json.dumps([bool(reason) and directory.is_complete, digest]))
-    answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
-    if not all(is_complete for is_complete, _ in answers):
-        return None
-    digest = same_digest(digest for _, digest in answers)
-    gave_up = worker.settings.budget.too_many_failed(worker.population)
-    return Conclusion(
-        stop_reason=reason,
-        gave_up=gave_up,
-        all_failed=all_failed(worker.population),
-        digest=digest,
-        test=directory.tested(),
-    )
+        Args:
+            changes: How this session changes what the study searches.
+        """
+        worker = together(
+            self.transport, lambda: make_worker(self.config, self.plan, self.study, self.directory, self.place)
+        )
+        if changes and self._is_first:
+            self.screen.limits_changed(changes, worker.population)
+        self.signals.listen(worker.stopping.request)
+        is_kept = isinstance(self.directory, RunDirectory)
+        folder = self.directory.folder if is_kept else None
+        findings = Findings(self.directory.events, study_forms(self.study), folder)
+        conclusion = None if changes else self._concluded_earlier(worker)
+        if conclusion is None:
+            conclusion = self._search(worker, findings)
+            if self.study.definition.settings and self._is_first and not self.plan.separate:
+                memory.remember(self.plan.objective, self.study.definition)
+        elif self._is_first:
+            tell_changes(self.study, self.directory, self.screen)
+        run_dir = as_path(str(self.directory)) if is_kept else None
+        result = Result(**vars(conclusion), rank=self.transport.rank, run_dir=run_dir, findings=findings)
+        if result.is_first:
+            self.screen.end(result, self.plan.space.names, self.plan.archipelago.workers, self.transport.size)
+        return result
 
+    @property
+    def _is_first(self) -> bool:
+        return self.transport.rank == 0
 
-def _search(
-    config: Config,
-    plan: Plan,
-    study: Study,
-    worker: Worker,
-    directory: RunDirectory | Scratch,
-    transport: Transport,
-    place: Place,
-    screen: Screen,
-    signals: StopSignals,
-) -> Conclusion:
-    """Search, test the best individual and write the completion record; every rank has read all journals before."""
-    team = Team(transport, config.ranks_per_worker)
+    def _concluded_earlier(self, worker: Worker) -> Conclusion | None:
+        """What earlier sessions concluded, if no rank has anything left to do and the completion record is there."""
+        reason = worker.stopping.why_complete
+        tested = self.directory.tested() if reason else None
+        digest = worker.population.digest() if self.config.debug else ""
+        said = self.transport.gather(json.dumps([tested is not None, digest]))
+        answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
+        if tested is None or not all(is_complete for is_complete, _ in answers):
+            return None
+        return Conclusion(
+            stop_reason=reason.text if reason else "",
+            gave_up=worker.settings.budget.too_many_failed(worker.population),
+            all_failed=all_failed(worker.population),
+            digest=same_digest(digest for _, digest in answers),
+            test=tested,
+        )
 
-    def is_interrupted() -> bool:
-        return bool(worker.stopping.why_now(time.time()))
+    def _search(self, worker: Worker, findings: Findings) -> Conclusion:
+        """Search, test the best individual and write the completion record; every rank has read all journals before."""
+        transport, directory = self.transport, self.directory
+        team = Team(transport, self.config.ranks_per_worker)
 
-    session = transport.gather(uuid.uuid4().hex)[0]
-    made = together(transport, lambda: _make_evaluator(config, plan, directory, place, team, session, is_interrupted))
-    with closing(made) as evaluator:
-        signals.listen_to_hurry(evaluator.hurry)
-        opened = together(transport, lambda: evaluator.open(plan.space.names, example_points(plan.space)))
-        if transport.rank == 0:
-            screen.notes(opened.notes)
+        def is_interrupted() -> bool:
+            return worker.stopping.why_now(time.time()) is not None
+
+        session = transport.gather(uuid.uuid4().hex)[0]
+        made = together(transport, lambda: self._make_evaluator(team, session, is_interrupted))
+        with closing(made) as evaluator:
+            self._begin(evaluator)
+            number = worker.settings.worker
+            journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
+            if team.leaders is None or journal is None:
+                text, events = assist(team, evaluator)
+                for event in events:
+                    directory.remember(event)
+            else:
+                team.leaders.attend()
+                exchange = Exchange(team.leaders, self.plan.fan_out)
+                text = self._lead(worker, exchange, evaluator, journal, findings)
+                team.dismiss(text, directory.events() if isinstance(directory, Scratch) else ())
+            team.close()
+        conclusion = decode_conclusion(text)
+        transport.dead = transport.dead.union(conclusion.lost_ranks)
+        return conclusion
+
+    def _begin(self, evaluator: Evaluator) -> None:
+        """Load the objective on all ranks; only then is anything written."""
+        transport, space = self.transport, self.plan.space
+        self.signals.listen_to_hurry(evaluator.hurry)
+        opened = together(transport, lambda: evaluator.open(space.names, example_points(space)))
+        if self._is_first:
+            self.screen.notes(opened.notes)
         together(
             transport,
-            lambda: begin_study(study, opened.settings, directory, screen) if transport.rank == 0 else None,
-        )
-        number = worker.settings.rank
-        journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
-        if team.leaders is None or journal is None:
-            words, events = assist(team, evaluator)
-            for event in events:
-                directory.remember(event)
-            team.close()
-            return decode_conclusion(words)
-        team.leaders.attend()
-        exchange = Exchange(team.leaders, plan.fan_out)
-        progress = screen.progress(worker.population, plan.budget, plan.archipelago.workers, lambda: exchange.is_first)
-        weights = Weights(worker.population, directory.folder, number, config.keep_checkpoints, exchange.is_first)
-        ending = Ending(
-            study,
-            worker,
-            exchange,
-            evaluator,
-            directory,
-            weights,
-            debug=config.debug,
-            ranks=transport.size,
-            by_keyboard=lambda: signals.by_keyboard,
+            lambda: begin_study(self.study, opened.settings, self.directory, self.screen) if self._is_first else None,
         )
 
+    def _lead(
+        self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
+    ) -> str:
+        """Search, as the first rank of a worker; what the first live rank concluded."""
+        number, budget, workers = worker.settings.worker, self.plan.budget, self.plan.archipelago.workers
+        folder, keep = self.directory.folder, self.config.keep_checkpoints
+        progress = self.screen.progress(worker.population, budget, workers, lambda: exchange.is_first)
+        weights = Weights(worker.population, folder, number, keep, exchange.is_first)
+        ending = Ending(
+            study=self.study,
+            worker=worker,
+            exchange=exchange,
+            evaluator=evaluator,
+            directory=self.directory,
+            weights=weights,
+            findings=findings,
+            debug=self.config.debug,
+            ranks=self.transport.size,
+            by_keyboard=lambda: self.signals.by_keyboard,
+        )
+        watch = self._watch(exchange, weights, progress)
+        effects = Effects(evaluator=evaluator, journal=journal, ending=ending, watch=watch, clock=time.time)
+        with closing(journal), closing(progress):
+            try:
+                return _run(search(worker, exchange, effects))
+            except (PropagatorError, SelectionError, ConstraintError) as error:
+                raise MistakeFound(str(error)) from error
+
+    def _watch(self, exchange: Exchange, weights: Weights, progress: Progress) -> Callable[[AnyEvent], None]:
+        """What is shown every event of the search."""
+
         def watch(event: AnyEvent) -> None:
-            directory.remember(event)
+            self.directory.remember(event)
             weights(event)
             progress(event)
             if exchange.is_first:
-                screen.warn(event)
+                self.screen.warn(event)
 
-        with closing(journal), closing(progress):
-            try:
-                words = _run(search(worker, exchange, evaluator, journal, ending, watch, time.time))
-            except (PropagatorError, ConstraintError) as error:
-                raise MistakeFound(str(error)) from error
-        team.dismiss(words, directory.events() if isinstance(directory, Scratch) else ())
-        team.close()
-        return decode_conclusion(words)
+        return watch
+
+    def _make_evaluator(self, team: Team, session: str, is_interrupted: Callable[[], bool]) -> Evaluator:
+        config, plan, folder = self.config, self.plan, self.directory.folder
+        settings = EvaluationSettings(
+            threads=self.place.threads,
+            rank=team.place,
+            size=team.size,
+            checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
+            session=session,
+            gpu_memory=config.gpu_memory,
+            collective_timeout=parse_duration("collective_timeout", config.collective_timeout),
+            time_limit=None if config.time_limit is None else parse_duration("time_limit", config.time_limit),
+            grace=parse_duration("grace", config.grace),
+            trust=config.trust,
+        )
+        evaluator: Evaluator
+        if plan.separate:
+            environment = training_environment(os.environ, self.place.environment)
+            evaluator = ProcessEvaluator(plan.objective, folder, environment, settings, is_interrupted)
+        else:
+            assert not isinstance(plan.objective, Named)
+            environment = dict(self.place.environment)
+            evaluator = InlineEvaluator(plan.objective, folder, environment, settings, team, is_interrupted)
+        return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
 
 
 def _run(steps: Generator[None, None, str]) -> str:
@@ -284,44 +295,3 @@ def _run(steps: Generator[None, None, str]) -> str:
             next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-
-
-def _make_evaluator(
-    config: Config,
-    plan: Plan,
-    directory: RunDirectory | Scratch,
-    place: Place,
-    team: Team,
-    session: str,
-    is_interrupted: Callable[[], bool],
-) -> Evaluator:
-    evaluator: Evaluator
-    patience = parse_duration("collective_timeout", config.collective_timeout)
-    of_evo = {SESSION: session, GPU_MEMORY: str(config.gpu_memory), COLLECTIVE_TIMEOUT: str(patience)}
-    environment = {**place.environment, **of_evo}
-    if plan.separate:
-        limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
-        evaluator = ProcessEvaluator(
-            plan.objective,
-            directory.folder,
-            training_environment(os.environ, environment),
-            place.threads,
-            limit,
-            team,
-            checkpoint_interval=parse_duration("checkpoint_interval", config.checkpoint_interval),
-            grace=parse_duration("grace", config.grace),
-            is_interrupted=is_interrupted,
-        )
-    else:
-        assert not isinstance(plan.objective, Named)
-        evaluator = InlineEvaluator(plan.objective, directory.folder, environment, place.threads, team, is_interrupted)
-    return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _VERSIONS:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found

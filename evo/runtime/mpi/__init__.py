@@ -1,8 +1,7 @@
 """Ranks connected by MPI: the only folder that imports mpi4py, and only once it is called."""
 
+from evo.runtime.mpi.ending import CommunicatorError, NoMPIError
 from evo.runtime.mpi.process import (
-    CommunicatorError,
-    NoMPIError,
     communicator_alone,
     connect,
     is_fault_tolerant,

@@ -19,7 +19,7 @@ _WAIT = 60.0
 _UNTIL_NOTE = 10.0  # Seconds after which a rank says that it waits.
 _COUNTING = 3.0  # Seconds in which those that wait find each other, when the time of one of them is over.
 _TAG = 31_337
-# Those that wait tell one of the first ranks, which asks all: or thousands of ranks would each ask each other.
+# Those that wait tell one of the first ranks, which asks all, so that thousands of ranks need not ask each other.
 _COUNTERS = 64
 _NAP = 0.01  # Seconds; waiting inside MPI would spin.
 
@@ -60,10 +60,10 @@ def meet(communicator: MPI.Intracomm, wait: float, is_given_up: Callable[[], boo
     of one of them is over: whoever does not come may use the communicator for something else.
 
     Args:
-        communicator: Of these ranks, the user's perhaps.
+        communicator: The communicator of these ranks, perhaps the user's own.
         wait: Seconds until those that have come give up.
         is_given_up: Whether this rank is to wait no longer.
-        name: Of the communicator, for messages.
+        name: What messages call the communicator.
 
     Raises:
         Absent: Some ranks have not come; on one of those that have.
@@ -138,7 +138,7 @@ class _Meeting:
         # Who is not among those that count hears of these only.
         more = " and perhaps others" if self._rank >= _COUNTERS else ""
         absent = [rank for rank in absent if not more or rank < _COUNTERS]
-        which = f"rank{'s' * (len(absent) > 1)} {_ranges(absent)}{more}"
+        which = f"{'ranks' if len(absent) > 1 else 'rank'} {_ranges(absent)}{more}"
         have = "have" if len(absent) > 1 or more else "has"
         return (
             f"{which} of {self._size}{self._name} {have} not called evo.minimize within {self._wait:g} s: let all "

@@ -1,21 +1,16 @@
-"""This process as one rank of an MPI job: how it joins the others, and how it ends."""
+"""This process as one rank of an MPI job: what its launcher tells it, and how it joins the others."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import functools
 import os
 import re
-import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from evo.errors import CutOff, Shared, Stuck, UserError
+from evo.errors import UserError
+from evo.runtime.mpi.ending import CommunicatorError, EndAll, NoMPIError, finalize_at_exit, is_running
 from evo.runtime.mpi.meeting import Absent, meet, waiting_time
 from evo.runtime.mpi.transport import MPITransport, history
 from evo.runtime.signals import end_with_parent
@@ -40,26 +35,6 @@ _LOCAL = (
     ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"),
     ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
 )
-_BY_KEYBOARD = 130  # Exit status after Ctrl-C, as shells have it.
-_FIRST_SPEAKS = 1.0  # Seconds.
-# Seconds that the launcher has to forward what this rank has just said: of one that aborts it drops the rest, and
-# nothing tells whether there is any.
-_FORWARDING = 0.3
-_ENDING = 5.0  # Seconds that ranks wait for each other at their end.
-
-
-class NoMPIError(UserError):
-    """A launcher started several ranks that cannot reach each other.
-
-    Attributes:
-        status: Exit status of all ranks.
-    """
-
-    status = 2
-
-
-class CommunicatorError(NoMPIError):
-    """What was given is no communicator in which this rank could search; others may have the right one."""
 
 
 def is_launched(environment: Mapping[str, str]) -> bool:
@@ -130,7 +105,7 @@ def connect(
             f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
         ) from error
     if transport and _parent_name() in _LAUNCHERS:
-        # Or a rank in the middle of a long loss would go on after the others, and write where the next session does.
+        # A rank in the middle of a long loss must not go on after the others, and write where the next session does.
         end_with_parent()
     if comm is None and (problem := why_not_one_world(transport.size if transport else 1, os.environ)):
         raise NoMPIError(problem)
@@ -140,21 +115,25 @@ def connect(
 def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPITransport:
     import mpi4py
 
-    # Open MPI 5: or a rank that has begun to finalize waits for ever for one that dies then.
+    # With Open MPI 5, a rank that has begun to finalize would wait for ever for one that dies then.
     os.environ.setdefault("OMPI_MCA_async_mpi_finalize", "1")
     if "mpi4py.MPI" not in sys.modules:
-        mpi4py.rc.finalize = False  # Or Python's end could hang, see below.
+        mpi4py.rc.finalize = False  # Python's end could hang in it, see `evo.runtime.mpi.ending`.
     from mpi4py import MPI
 
-    sys.excepthook = _end_all
-    if not _is_running():
+    sys.excepthook = end_all = EndAll(speaks(os.environ), is_fault_tolerant(os.environ))
+    if not is_running():
         state = "has ended (MPI.Finalize)" if MPI.Is_finalized() else "is not initialized (mpi4py.rc.initialize)"
         raise NoMPIError(f"MPI {state}: search between MPI.Init_thread() and MPI.Finalize()")
     if not mpi4py.rc.finalize:
-        _finalize_at_exit()
+        finalize_at_exit()
     if comm is not None:
         _check_communicator(comm)
-    ours = _meet(comm, is_given_up, _waiting_time() if wait is None else wait)
+    try:
+        ours = _meet(comm, is_given_up, _waiting_time() if wait is None else wait)
+    except Absent as error:
+        # Whoever has come would wait for ever at the next meeting, and even at its end: this is no error to be caught.
+        end_all(Absent, error, None)
     ours.Set_errhandler(MPI.ERRORS_RETURN)
     is_part = comm is not None and ours.Get_size() < MPI.COMM_WORLD.Get_size()
     return MPITransport(ours, place_on_node(os.environ) if is_part else None)
@@ -173,11 +152,7 @@ def _meet(comm: MPI.Intracomm | None, is_given_up: Callable[[], bool], wait: flo
 
     where, name = (_Own.world or MPI.COMM_WORLD, "") if comm is None else (comm, " of the communicator")
     history.latest = where
-    try:
-        meet(where, wait, is_given_up, name)
-    except Absent as error:
-        # Whoever has come would wait for ever at the next meeting, and even at its end: this is no error to be caught.
-        _end_all(Absent, error, None)
+    meet(where, wait, is_given_up, name)
     if comm is None and _Own.world is None:
         # So that what others do in COMM_WORLD is out of the way from the second search on.
         where = history.latest = _Own.world = MPI.COMM_WORLD.Dup()
@@ -296,91 +271,3 @@ def communicator_alone() -> MPI.Intracomm:
     from mpi4py import MPI
 
     return MPI.COMM_SELF
-
-
-@functools.cache  # Once.
-def _finalize_at_exit() -> None:
-    atexit.register(_finalize)
-
-
-def _finalize() -> None:
-    from mpi4py import MPI
-
-    for transport in list(history.attended):
-        transport.leave_alone()
-    # With Open MPI 5, finalizing hangs now and then after the death of a rank; leaving without does not.
-    if not history.someone_died and not MPI.Is_finalized():
-        MPI.Finalize()
-
-
-def _tells_of_death(error: BaseException) -> bool:
-    from mpi4py import MPI
-
-    return isinstance(error, MPI.Exception) and error.Get_error_class() == MPI.ERR_PROC_FAILED
-
-
-def _end_all(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """What becomes of an exception that nobody has caught."""
-    # Ctrl-C stops a search on all ranks, which then raise this with the result.
-    is_stop = isinstance(error, KeyboardInterrupt) and hasattr(error, "result")
-    if is_stop or isinstance(error, Shared):
-        _end_together(error)
-    if _tells_of_death(error):
-        print(
-            f"evo: error: a rank died while the others waited for it, outside of the search ({error}): "
-            "run the same command again",
-            file=sys.stderr,
-        )
-    elif isinstance(error, NoMPIError):
-        _let_the_first_speak()
-        print(f"evo: error: {error}", file=sys.stderr)
-    elif isinstance(error, Stuck | CutOff):
-        print(f"evo: error: {error}", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, traceback)
-    sys.stderr.flush()
-    sys.stdout.flush()
-    if isinstance(error, CutOff) or is_fault_tolerant(os.environ):
-        # Alone: the others go on. They learn of an end by a signal, but of Abort or an exit status nothing, and would
-        # wait for ever.
-        os.kill(os.getpid(), signal.SIGKILL)
-    from mpi4py import MPI
-
-    status = error.status if isinstance(error, Stuck | NoMPIError) else 1
-    if _is_running():
-        time.sleep(_FORWARDING)
-        MPI.COMM_WORLD.Abort(status)
-    os._exit(status)
-
-
-def _is_running() -> bool:
-    from mpi4py import MPI
-
-    return MPI.Is_initialized() and not MPI.Is_finalized()
-
-
-def _let_the_first_speak() -> None:
-    """Others, which have the same error mostly, give the first rank time to end them."""
-    if not speaks(os.environ):
-        time.sleep(_FIRST_SPEAKS)
-
-
-def _end_together(error: BaseException) -> None:
-    """End all ranks of the last search in good order: each has this error, and the first one speaks."""
-    from mpi4py import MPI
-
-    where = history.latest
-    usable = where is not None and where != MPI.COMM_NULL  # The user may have freed it.
-    if where is None or not usable or where.Get_rank() == 0:
-        what = "" if isinstance(error, KeyboardInterrupt) else "error: "
-        print(f"evo: {what}{error}", file=sys.stderr)
-    sys.stderr.flush()
-    sys.stdout.flush()
-    if where is not None and usable:
-        # Or the launcher would end the one that speaks before it has; but some may have caught the error, or died.
-        with contextlib.suppress(MPI.Exception):
-            all_are_here, deadline = where.Ibarrier(), time.monotonic() + _ENDING
-            while not all_are_here.Test() and time.monotonic() < deadline:
-                time.sleep(0.01)
-    _finalize()
-    os._exit(error.status if isinstance(error, Shared) else _BY_KEYBOARD)

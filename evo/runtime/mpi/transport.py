@@ -42,7 +42,7 @@ class _History:
 
     Args:
         attended: Those that send and receive in the background.
-        someone_died: Whether a rank of any of them has.
+        someone_died: Whether a rank of any of them has died.
         latest: The communicator on whose ranks the last search was, or is.
     """
 
@@ -186,7 +186,8 @@ class MPITransport:
             time.sleep(_NAP / 100)
             with self._lock:
                 self._progress()
-                self._fetch()  # Or two that have sent each other large messages would wait for ever.
+                # Two that have sent each other large messages would wait for ever if neither received.
+                self._fetch()
 
     def _meet(self, patience: float = math.inf) -> bool:
         """Wait for all ranks, without spinning, but not longer; what was sent before goes on leaving meanwhile."""

@@ -1,0 +1,81 @@
+"""What an evaluator is, wherever it evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from evo.engine.loop import LoopEvaluator
+from evo.population.assignment import Assignment
+from evo.population.events import Identity
+from evo.space.values import Params
+from evo.texts import readable
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is learnt of an objective when it is loaded.
+
+    Args:
+        notes: Remarks for the user.
+        settings: What it depends on, if only this has found it out, see `evo.objective.definition`. Empty means that
+            nobody knows yet.
+    """
+
+    notes: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Evaluator(LoopEvaluator, Protocol):
+    """What evaluates on one rank, from the start of a session to its end."""
+
+    def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
+        """Make ready to evaluate.
+
+        Args:
+            names: The parameters that the objective must take.
+            examples: Points that show them, see `evo.space.examples`.
+
+        Returns:
+            What the objective remarks, and what one that was named depends on.
+
+        Raises:
+            UserError: The objective cannot be loaded, or does not take the parameters.
+        """
+
+    def interrupt(self, failed: bool = False) -> None:
+        """End the evaluation in flight, which may save its state first if it can; again: no change.
+
+        Args:
+            failed: Whether it has failed on another rank, for which it may wait in vain.
+        """
+
+    def hurry(self) -> None:
+        """Give up whatever runs, now; called by a signal handler, in the middle of anything."""
+
+    def test(self, assignment: Assignment) -> dict[str, Any]:
+        """Metrics of an evaluated individual on held-out data; empty when the objective has no test.
+
+        Raises:
+            RuntimeError: The test failed; the message says why.
+        """
+
+    def close(self) -> None:
+        """Stop evaluating."""
+
+
+def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> Assignment:
+    """An assignment with a folder: its own, or else the usual one of the individual.
+
+    Args:
+        assignment: What is to be evaluated on this rank.
+        folder: Answers with the usual folder of an individual.
+    """
+    if assignment.folder:
+        return assignment
+    usual = folder(assignment.individual).absolute()
+    return msgspec.structs.replace(assignment, folder=readable(str(usual)))

@@ -1,0 +1,128 @@
+"""One objective, run once: what it returns or raises, as an outcome; its check; its test."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from evo.errors import UserError
+from evo.evaluation.trial import RunningTrial
+from evo.frames import definition_of, is_evos, one_line, own_frames, told
+from evo.objective.objective import Infeasible, Trial, check_loss, describe, optional_method
+from evo.population.events import Status, json_scalars, json_text
+from evo.population.outcome import Outcome
+from evo.space.values import Params, fresh
+
+
+def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:
+    """Run an objective; whatever goes wrong in it is a failed outcome, unless it could not write its files.
+
+    Args:
+        run: The objective, as `evo.objective.objective.prepare` returned it.
+        params: The parameters; it gets a copy of them, so that it may change them.
+        trial: The trial that it gets as well.
+    """
+    began = time.perf_counter()
+    metrics: dict[str, Any] = {}
+
+    def end(status: Status, **known: Any) -> Outcome:
+        return Outcome(status=status, seconds=time.perf_counter() - began, times=_finite_times(trial), **known)
+
+    try:
+        loss = check_loss(run(fresh(params), trial))
+        metrics = json_scalars(trial.metrics)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if reason := _why_infeasible(error):
+            with suppress(Exception):
+                metrics = json_scalars(trial.metrics)
+            return end("infeasible", metrics=metrics, error=reason)
+        # With an evaluation its own processes may be told to end, which it then takes for their failure.
+        if trial.was_interrupted:
+            return end("interrupted")
+        with suppress(Exception):  # They may be what went wrong.
+            metrics = json_scalars(trial.metrics)
+        unwritable = trial.why_not_writable(error)
+        return end(
+            "interrupted" if unwritable else "failed",
+            metrics=metrics,
+            error=f"{unwritable} ({one_line(error)})" if unwritable else one_line(error),
+            traceback=json_text(traceback.format_exc()),
+        )
+    return end("pruned" if trial.should_stop else "completed", loss=loss, metrics=metrics)
+
+
+def _why_infeasible(error: BaseException | None) -> str:
+    """Why the objective has refused the point, in one line; empty when it has not, but failed."""
+    while error is not None and not isinstance(error, Infeasible):
+        error = error.__cause__  # A library may have put it into an exception of its own.
+    if error is None:
+        return ""
+    reason = one_line(error).partition(": ")[2].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
+    return reason or "no reason was given"
+
+
+def _finite_times(trial: RunningTrial) -> dict[str, float]:
+    times: dict[str, float] = {}
+    with suppress(Exception):  # They may be anything that an objective has put there, and are no reason to fail.
+        for name, seconds in json_scalars(trial.times).items():
+            times[name] = round(float(seconds), 6)
+    return times
+
+
+def check_objective(objective: Callable[..., Any], names: Sequence[str], examples: Sequence[Params]) -> list[str]:
+    """Let an objective that has a `check(names)`, or `check(names, examples)`, see what it is to be called with.
+
+    Args:
+        objective: The objective, loaded.
+        names: The names of all parameters.
+        examples: Points that together show every choice.
+
+    Returns:
+        What it remarks.
+
+    Raises:
+        UserError: It does not take them, which it says by a ValueError; or its check fails.
+    """
+    check = optional_method(objective, "check")
+    if check is None:
+        return []
+    with _blamed_on_check(objective, check):
+        wants_examples = "examples" in inspect.signature(check).parameters
+        remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
+        return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+
+
+@contextmanager
+def _blamed_on_check(objective: Callable[..., Any], check: Callable[..., Any]) -> Iterator[None]:
+    """Make a refusal of what the user's own check raises; what evo's own raises beside refusals is a bug."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if is_evos(definition_of(check)) and not own_frames(error):
+            raise
+        if isinstance(error, ValueError):  # Its own statement.
+            raise UserError(told(error, ValueError)) from error
+        raise UserError(f"the check of objective {describe(objective)} fails: {told(error, called=check)}") from error
+
+
+def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:
+    """Call an objective's test, if it has one.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    test = optional_method(objective, "test")
+    if test is None:
+        return {}
+    try:
+        return json_scalars(test(fresh(params), trial))
+    except (Exception, SystemExit) as error:
+        raise RuntimeError(told(error)) from error

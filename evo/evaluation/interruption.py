@@ -1,0 +1,72 @@
+"""How an evaluation in a child process is asked to save its state, and what must not be broken off by that."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from evo.evaluation.messages import Answer, Progress, decode_order, encode
+from evo.objective.objective import Interrupted
+
+
+class Interruption:
+    """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it is ignored.
+
+    An evaluation that has never looked whether it is interrupted, or not yet, has nothing to save and ends at once.
+    """
+
+    def __init__(self) -> None:
+        self._requested = self._looks = self._is_held_back = False
+        self.__exit__()
+
+    def __enter__(self) -> None:
+        self._requested = self._looks = False
+        signal.signal(signal.SIGTERM, self._request)
+
+    def __exit__(self, *error: object) -> None:
+        # It may be the repetition of a request that has been fulfilled.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def check(self) -> bool:
+        """Whether it was requested."""
+        self._looks = True
+        return self._requested
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let nothing be broken off inside."""
+        self._is_held_back = True
+        try:
+            yield
+        finally:
+            self._is_held_back = False
+        if self._requested and not self._looks:
+            raise Interrupted
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self._requested = True
+        if not (self._looks or self._is_held_back):
+            raise Interrupted
+
+
+class Reporter:
+    """Sends intermediate losses to the rank and waits for its answer.
+
+    Args:
+        connection: The pipe to the rank.
+        interruption: Is held back while a message is under way.
+    """
+
+    def __init__(self, connection: Connection, interruption: Interruption) -> None:
+        self._connection = connection
+        self._interruption = interruption
+
+    def __call__(self, step: int, loss: float) -> bool:
+        with self._interruption.held_back():  # Of half a message, the next evaluation would read the other half.
+            self._connection.send_bytes(encode(Progress(step, loss)))
+            answer = decode_order(self._connection.recv_bytes())
+        assert isinstance(answer, Answer)
+        return answer.stop

@@ -1,0 +1,120 @@
+"""The trial: what an objective gets of the evaluation that it is in."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from evo.evaluation.settings import EvaluationSettings
+from evo.objective.objective import ReportedSteps
+from evo.population.assignment import Assignment, Report
+from evo.population.events import json_text
+from evo.storage.retry import why_not_writable
+from evo.texts import as_path
+
+
+class RunningTrial:
+    """What the objective gets of the evaluation that it is in; see `evo.objective.objective.Trial`.
+
+    Args:
+        assignment: What is evaluated, with its folder.
+        settings: The settings of all evaluations of this rank.
+        report: The way back for intermediate losses.
+        communicator: Answers with a communicator of the ranks that evaluate it together. None means that this process
+            has no MPI.
+        is_interrupted: Whether it should save its state and end, as far as this process knows.
+        agree: What of that counts for all ranks that evaluate it together.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        settings: EvaluationSettings,
+        report: Report,
+        *,
+        communicator: Callable[[], Any] | None = None,
+        is_interrupted: Callable[[], bool] = lambda: False,
+        agree: Callable[[bool], bool] = bool,
+    ) -> None:
+        self.individual = assignment.individual
+        self.seed = assignment.seed
+        self.attempt = assignment.attempt
+        self.results = as_path(assignment.results) if assignment.results else None
+        self.threads = settings.threads
+        self.rank = settings.rank
+        self.size = settings.size
+        self.checkpoint_interval = math.inf if settings.checkpoint_interval is None else settings.checkpoint_interval
+        self.session = settings.session
+        self.gpu_memory = settings.gpu_memory
+        self.collective_timeout = settings.collective_timeout
+        self.trust = settings.trust
+        self.metrics: dict[str, Any] = {}
+        self.times: dict[str, float] = {}
+        self._folder = as_path(assignment.folder)
+        self.found: Mapping[str, int] | None = _times_of_change(self._folder)
+        self._communicator = communicator
+        self._is_interrupted = is_interrupted
+        self._agree = agree
+        self._was_told = False
+        self._report = report
+        self._steps = ReportedSteps()
+        self._should_stop = False
+
+    @property
+    def folder(self) -> Path:
+        """The individual's own folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @property
+    def communicator(self) -> Any:
+        """An mpi4py communicator of the ranks that evaluate this individual.
+
+        Raises:
+            RuntimeError: The objective runs in a child process, which has no MPI.
+        """
+        if self._communicator is None:
+            raise RuntimeError("a child process has no MPI communicator: use trial.rank and trial.size, or run inline")
+        return self._communicator()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the evaluation should save its state in its folder now and raise `evo.Interrupted`."""
+        self._was_told = self._agree(self._is_interrupted())
+        return self._was_told
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether it was told to end, or would be now."""
+        return self._was_told or self._is_interrupted()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the evaluation should end early, with the loss so far."""
+        return self._should_stop
+
+    def why_not_writable(self, error: BaseException) -> str:
+        """Whether the evaluation may have failed only because its folder cannot be written: then why not."""
+        return json_text(why_not_writable(self._folder, error))
+
+    def report(self, loss: float, *others: Any, step: int | None = None) -> None:
+        """Report an intermediate loss; one that is not finite is passed over.
+
+        Raises:
+            UserError: The step is no whole number from 0, or is given by position.
+        """
+        number = self._steps.take(loss, *others, step=step)
+        if math.isfinite(loss):
+            self._should_stop = self._report(number, float(loss)) or self._should_stop
+
+
+def _times_of_change(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    with suppress(OSError), os.scandir(folder) as entries:  # The folder need not exist.
+        for entry in entries:
+            found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
+    return found

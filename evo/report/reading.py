@@ -1,0 +1,123 @@
+"""`evo.load`: what a run directory tells of its study, be the search running, dead or complete."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evo.errors import UserError
+from evo.population.events import AnyEvent
+from evo.report.records import Evaluation, Findings, rank_evaluations
+from evo.storage.rundir import RunDirectory, Study, study_forms
+
+
+class Run:
+    """A study as its run directory had it when it was loaded; see `load`.
+
+    Args:
+        path: The run directory.
+
+    Attributes:
+        name: Its path, as text.
+        directory: Where its files are.
+        study: What is searched, as study.json records it: objective, limits, seed, versions, …
+        individuals: All of them, in the order in which they were started. Each has its `name` (rank-generation),
+            `params`, `loss`, `status`, `seconds`, `metrics`, `error`, `folder`, `weights` and more, see
+            `evo.report.records.Evaluation`. Those in evaluation when the search was stopped or killed are "running" or
+            "interrupted": the search takes them up when it goes on.
+        times: Seconds by activity, of all workers and sessions together.
+        is_complete: Whether the search is: its budget is spent, and the best individual tested.
+        test: What the search found when it tested the best individual; empty when it did not.
+
+    Raises:
+        UserError: There is no study, or study.json or a journal is damaged; the message names the place.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.directory = RunDirectory(Path(path))
+        self.name = str(self.directory)
+        study = self.directory.study()
+        if study is None:
+            raise UserError(f"{self.name} is no run directory: it has no study.json")
+        self.study: Study = study
+        tested = self.directory.tested()
+        self.is_complete: bool = tested is not None
+        self.test: Mapping[str, Any] = tested or {}
+        findings = Findings(self.directory.events, study_forms(study), self.directory.folder)
+        self.individuals: list[Evaluation] = findings.individuals
+        self.times: Mapping[str, float] = findings.times
+
+    def __repr__(self) -> str:
+        state = "complete" if self.is_complete else "not complete"
+        return f"<study {self.study.name} in {self.name}: {len(self.individuals)} individuals, {state}>"
+
+    @functools.cached_property
+    def ranking(self) -> list[Evaluation]:
+        """The completed individuals within the limits, the lowest loss first."""
+        return rank_evaluations(self.individuals)
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The completed individual with the lowest loss; None when none has completed yet."""
+        return self.ranking[0] if self.ranking else None
+
+    def find(self, name: str | None = None) -> Evaluation:
+        """An individual.
+
+        Args:
+            name: Rank and generation, for example "3-1"; None: the best.
+
+        Raises:
+            UserError: There is no such individual.
+        """
+        if name is None:
+            if self.best is None:
+                raise UserError(f"no individual in {self.name} has completed yet")
+            return self.best
+        if not re.fullmatch(r"\d+-\d+", name):
+            raise UserError(f"individual is {name!r}: it must be rank-generation, as in the tables, for example 3-1")
+        found = next((one for one in self.individuals if one.name == name), None)
+        if found is None:
+            raise UserError(f"{self.name} has no individual {name}; evo best {self.name} shows the best one")
+        return found
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All that is in the journals now, record by record, rank after rank; see `evo.population.events`.
+
+        Raises:
+            UserError: A line is damaged; the message names the file and the line.
+        """
+        return self.directory.events()
+
+
+def load(run: str | os.PathLike[str]) -> Run:
+    """Read a study from its run directory: what is searched, and what has become of every individual so far.
+
+    This only reads: it takes no locks, so that a search that is running does not notice, and passes over a line that is
+    just being written. It loads neither torch nor the objective nor any checkpoint, so it is safe, and quick, with a
+    directory of somebody else's. What has happened since, another call tells.
+
+    Args:
+        run: The run directory.
+
+    Returns:
+        The study as it is at this moment.
+
+    Raises:
+        UserError: It is no run directory, or it is damaged; the message names the file and the line.
+
+    Example:
+        >>> study = load("runs/network")  # doctest: +SKIP
+        >>> for one in study.individuals:  # doctest: +SKIP
+        ...     print(one.name, one.status, one.loss, one.params)
+    """
+    return Run(run)
+
+
+def rank_runs(runs: Iterable[Run]) -> list[Run]:
+    """The one with the lowest loss first; those in which nothing has completed last."""
+    return sorted(runs, key=lambda run: (run.best is None, run.best and run.best.loss, run.name))

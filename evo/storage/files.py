@@ -1,0 +1,49 @@
+"""Files that are whole or absent, and whose they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path | None = None) -> None:
+    """Write a file beside its place and move it there once it is durable: whoever reads it finds all of it, or none.
+
+    Args:
+        file: The file, which may exist: then it is replaced.
+        write: Writes the content to the stream that it gets.
+        partial: The name of the file until it is whole, in the same folder; None: a hidden one of this process.
+
+    Raises:
+        OSError: It cannot be written; what was there before is still there.
+    """
+    partial = partial or file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is the user's own: both the file and the folder that it lies in belong to who runs this process.
+
+    A symbolic link must be the user's as well as what it points to. Whatever other users can put there is not the
+    user's own, as in a run directory of theirs.
+
+    Args:
+        file: The file; one that does not exist is nobody's.
+    """
+    user = os.geteuid()
+    try:
+        return all(found.st_uid == user for found in (file.lstat(), file.stat(), file.parent.stat()))
+    except OSError:
+        return False

@@ -1,0 +1,181 @@
+"""The contract of propagators, for tests of your own.
+
+`check_propagator` goes through all of it. A test that wants to say which rule is broken where runs each check of
+`CONTRACT` in each space of `SPACES`, for example with `pytest.mark.parametrize`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from evo.population import Active, Individual, Population
+from evo.population.events import Finished, Started
+from evo.propagators import InitUniform, Propagator
+from evo.space.limits import Choice, Float, Int
+from evo.space.space import Space
+from evo.space.values import Params
+
+SPACES: Mapping[str, Space] = {
+    "floats": Space({"x": (-1.0, 1.0), "y": Float(1e-5, 1e-1, log=True), "z": (5.0, 0.5)}),
+    "integers": Space({"x": (1, 30), "y": Int(1, 512, log=True), "z": Int(0, 100, step=5)}),
+    "categories": Space({"x": ("a", "b", "c"), "y": (False, True), "z": Choice("a", None, 1)}),
+    "mixed": Space({"x": (-1.0, 1.0), "y": (1, 30), "z": ("a", "b", "c"), "w": (8, 16, 64)}),
+    "conditional": Space(
+        {
+            "momentum": Float(0, 1, when={"optimizer": "sgd"}),
+            "optimizer": ("sgd", "adam"),
+            "layers": (1, 3),
+            "width": Int(1, 512, log=True, when={"layers": [2, 3]}),
+            "nesterov": Choice(False, True, when={"momentum_kind": "fixed"}),
+            "momentum_kind": Choice("fixed", "free", when={"optimizer": "sgd"}),
+        }
+    ),
+}
+"""Small spaces with parameters of every kind, by what is in them."""
+
+_PARENTS = 12
+_FEW, _MANY = 50, 400  # How often a propagator breeds in a check.
+_CLIPPED = 0.05  # The share of offspring that may have a gene on a bound; one drawn anew and then moved may be clipped.
+
+Check: TypeAlias = Callable[[Propagator, Space], None]
+
+
+def check_propagator(propagator: Propagator, space: Space | None = None) -> None:
+    """Make sure that a propagator keeps the contract.
+
+    Args:
+        propagator: Breeds one individual from a whole population, as the propagator of a study does. A part, which
+            takes a number of parents or returns several individuals, is checked with what selects before and after it.
+        space: What is searched. None means each of `SPACES`.
+
+    Raises:
+        AssertionError: It breaks a rule; the message says which, and where.
+
+    Example:
+        >>> from evo.propagators import Compose, CrossoverUniform, SelectUniform
+        >>> check_propagator(Compose([SelectUniform(2), CrossoverUniform()]))
+    """
+    for each in SPACES.values() if space is None else [space]:
+        for check in CONTRACT:
+            check(propagator, each)
+
+
+def breeds_one_individual_within_the_limits(propagator: Propagator, space: Space) -> None:
+    """Each call returns one individual, whose genome can be completed to a point within the limits."""
+    rng = np.random.default_rng(0)
+    active = random_population(space).active
+    for bred in (propagator(active, space, rng) for _ in range(_FEW)):
+        _require(len(bred) == 1, f"it breeds {len(bred)} individuals rather than one", propagator, space)
+        shape = np.shape(bred[0].genome)
+        _require(shape == (len(space),), f"a genome has shape {shape} rather than ({len(space)},)", propagator, space)
+        params = space.complete(bred[0].genome, rng)
+        known = space.decode(space.encode(params))
+        _require(known == params, f"{params} comes back as {known}", propagator, space)
+        strategy = bred[0].strategy
+        _require(_is_json(strategy), f"its strategy is {strategy}, which JSON cannot hold", propagator, space)
+
+
+def gives_the_same_for_the_same_generator(propagator: Propagator, space: Space) -> None:
+    """With a generator of the same seed it breeds the same: there is no other source of randomness, and no memory."""
+    active = random_population(space).active
+    one, other = (
+        [(child.genome.tobytes(), child.strategy) for child in _offspring(propagator, active, space, _FEW)]
+        for _ in range(2)
+    )
+    _require(one == other, "it breeds others with a generator of the same seed", propagator, space)
+
+
+def never_writes_what_it_was_given(propagator: Propagator, space: Space) -> None:
+    """The genomes and strategies of parents are read, never written."""
+    parents = list(random_population(space, f=0.5).active)
+    before = [(parent.genome.tobytes(), json.dumps(parent.strategy)) for parent in parents]
+    _offspring(propagator, parents, space, _FEW)
+    after = [(parent.genome.tobytes(), json.dumps(parent.strategy)) for parent in parents]
+    _require(after == before, "it writes genomes or strategies of parents", propagator, space)
+
+
+def puts_hardly_any_mass_on_bounds_and_none_between_categories(propagator: Propagator, space: Space) -> None:
+    """From parents that are all alike, and away from the bounds, few offspring are clipped; categories stay whole."""
+    middle = np.where(np.isinf(space.cells), 0.5, space.sample(np.random.default_rng(0)))
+    params = space.complete(middle, np.random.default_rng(0))
+    active = _evaluated(space, [params] * _PARENTS).active
+    genomes = np.stack([child.genome for child in _offspring(propagator, active, space, _MANY)])
+    clipped = float(np.isin(genomes[:, np.isinf(space.cells)], [0.0, 1.0]).any(axis=1).mean())
+    on_bounds = f"{clipped:.0%} of its offspring lie on a bound: draw anew what is outside"
+    _require(clipped < _CLIPPED, on_bounds, propagator, space)
+    categories, cells = genomes[:, ~space.ordered], space.cells[~space.ordered]
+    exists = ~np.isnan(categories)
+    whole = (categories == np.round(categories)) & (categories >= 0) & (categories < cells)
+    _require(bool(whole[exists].all()), "it moves a category, whose gene is a whole number", propagator, space)
+
+
+def searches(propagator: Propagator, space: Space) -> None:
+    """It breeds from a population that grows, of which it gets the first individuals at random."""
+    rng = np.random.default_rng(0)
+    points: list[Params] = []
+    population = Population(space)
+    for place in range(20):
+        breed = propagator if place >= 4 else InitUniform()
+        points.append(space.complete(breed(population.active, space, rng)[0].genome, rng))
+        _add(population, place, points[-1], float(len(points[-1])))
+    _require(len(population.active) == 20, "its offspring do not become individuals", propagator, space)
+
+
+CONTRACT: Sequence[Check] = (
+    breeds_one_individual_within_the_limits,
+    gives_the_same_for_the_same_generator,
+    never_writes_what_it_was_given,
+    puts_hardly_any_mass_on_bounds_and_none_between_categories,
+    searches,
+)
+"""All checks; each takes a propagator and a space, and raises an AssertionError."""
+
+
+def random_population(space: Space, size: int = _PARENTS, seed: int = 0, **strategy: float) -> Population:
+    """Completed individuals, drawn at random, with losses at random.
+
+    Args:
+        space: What is searched.
+        size: How many individuals there are.
+        seed: Of the generator that draws them.
+        strategy: What each of them has in its strategy, by name.
+    """
+    rng = np.random.default_rng(seed)
+    population = Population(space)
+    for place in range(size):
+        _add(population, place, space.complete(space.sample(rng), rng), float(rng.random()), **strategy)
+    return population
+
+
+def _evaluated(space: Space, points: Sequence[Params]) -> Population:
+    population = Population(space)
+    for place, params in enumerate(points):
+        _add(population, place, params, float(place))
+    return population
+
+
+def _add(population: Population, place: int, params: Params, loss: float, **strategy: float) -> None:
+    population.apply(Started(time=0.0, individual=(0, place), island=0, params=params, strategy=dict(strategy)))
+    population.apply(Finished(time=0.0, individual=(0, place), status="completed", loss=loss, rank=0))
+
+
+def _offspring(propagator: Propagator, parents: Active, space: Space, count: int) -> list[Individual]:
+    rng = np.random.default_rng(1)
+    return [child for _ in range(count) for child in propagator(parents, space, rng)]
+
+
+def _is_json(strategy: Mapping[str, object]) -> bool:
+    try:
+        json.dumps(strategy, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _require(holds: bool, otherwise: str, propagator: Propagator, space: Space) -> None:
+    if not holds:
+        raise AssertionError(f"{propagator!r} breaks the contract of propagators where {space.describe()}: {otherwise}")

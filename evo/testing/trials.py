@@ -1,0 +1,92 @@
+"""A trial without a search, for tests of objectives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from evo.objective.objective import ReportedSteps, Trial
+from evo.population.events import Identity
+
+
+@final
+@dataclass(kw_only=True)
+class FakeTrial:
+    """What an objective gets, without a search: remembers what is reported, and stops or interrupts when it is told to.
+
+    All that an objective may ask of a trial is a field; see `evo.objective.objective.Trial`.
+
+    Args:
+        folder: The individual's own folder, which is made.
+        stop_after: After so many reports, `should_stop` is true.
+        interrupted_after: How often `interrupted` is false before it is true. None means that it always is.
+        reports: The intermediate losses so far, each with its step.
+
+    Example:
+        >>> import tempfile
+        >>> def loss(params, trial):
+        ...     for epoch in range(10):
+        ...         trial.report(params["x"] / (epoch + 1), step=epoch)
+        ...         if trial.should_stop:
+        ...             break
+        ...     trial.metrics["epochs"] = epoch + 1
+        ...     return params["x"] / (epoch + 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trial = FakeTrial(Path(folder), stop_after=2)
+        ...     loss({"x": 6.0}, trial), trial.reports, trial.metrics
+        (3.0, [(0, 6.0), (1, 3.0)], {'epochs': 2})
+    """
+
+    folder: Path = field(kw_only=False)
+    individual: Identity = (0, 1)
+    seed: int = 1
+    threads: int = 1
+    stop_after: float = math.inf
+    interrupted_after: int | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+    reports: list[tuple[int, float]] = field(default_factory=list)
+    rank: int = 0
+    size: int = 1
+    communicator: Any = None
+    checkpoint_interval: float = math.inf
+    session: str = ""
+    attempt: int = 1
+    gpu_memory: float = 1.0
+    found: Mapping[str, int] | None = None
+    collective_timeout: float = 600.0
+    results: Path | None = None
+    trust: bool = False
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._steps = ReportedSteps()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the evaluation should save its state and raise `evo.Interrupted`; counts how often it was asked."""
+        if self.interrupted_after is None:
+            return False
+        self.interrupted_after -= 1
+        return self.interrupted_after < 0
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the evaluation should end early, with the loss so far."""
+        return len(self.reports) >= self.stop_after
+
+    def report(self, loss: float, *others: Any, step: int | None = None) -> None:
+        """Remember an intermediate loss; one that is not finite is passed over.
+
+        Raises:
+            UserError: The step is no whole number from 0, or is given by position.
+        """
+        number = self._steps.take(loss, *others, step=step)
+        if math.isfinite(loss):
+            self.reports.append((number, float(loss)))
+
+
+_IS_A_TRIAL: Callable[..., Trial] = FakeTrial  # A type checker sees here when a trial has got something new.
