@@ -281,7 +281,7 @@ def test_an_objective_gets_lists_of_its_own_wherever_it_runs(
     assert result.best is not None
     assert result.best.params["hidden"] == [64, 32]
     printed = capsys.readouterr().out
-    assert "constant: table {'a': [1]}" in printed
+    assert 'constant: table {"a": [1]}' in printed
     assert "[64, 32]" in printed
     assert "hidden    [64, 32]" in best_text(result.best)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evo.checks import nearest
 from evo.lightning.signatures import SectionError, find_any, record_of, takes
 
 CLASS_PATH, INIT_ARGS, DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
@@ -194,10 +194,10 @@ def check_taken(
         SectionError: It does not.
     """
     if owner is None:
-        alike = [] if name in place else difflib.get_close_matches(name, list(place), 1, _ALIKE)
+        alike = "" if name in place else nearest(name, place, _ALIKE)
         if alike:
             raise SectionError(
-                f"{where} is searched, but {above} has {', '.join(place)}: did you mean {alike[0]}? A new one has to "
+                f"{where} is searched, but {above} has {', '.join(place)}: did you mean {alike}? A new one has to "
                 f"stand in {above} with some value"
             )
         return
@@ -205,8 +205,8 @@ def check_taken(
     if name in known:
         return
     title = getattr(owner, "__name__", str(owner))
-    alike = difflib.get_close_matches(name, known.names, 1)
-    meant = f" Did you mean {above}.{alike[0]}?" if alike else ""
+    alike = nearest(name, known.names)
+    meant = f" Did you mean {above}.{alike}?" if alike else ""
     if fixed:
         raise SectionError(f"{above} has the argument {name!r}, which {title} does not take. It takes: {known}.{meant}")
     path = place.get(CLASS_PATH)

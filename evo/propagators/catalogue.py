@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any, TypeGuard, cast
 
 import msgspec
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
@@ -89,6 +89,8 @@ def _check_depth(what: Any, depth: int = 0) -> None:
 
 def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:
     given = {"name": what} if isinstance(what, str) else what
+    if isinstance(what, type) and issubclass(what, Propagator):
+        raise UserError(f"propagator is the class {what.__name__}: give one that is made, {what.__name__}(...)")
     if not isinstance(given, Mapping) or ("name" in given) == ("class_path" in given):
         raise UserError(f"propagator is {what!r}: {_FORMS}")
     if "class_path" in given:
@@ -102,7 +104,7 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:
         return _call(path, make, arguments, defaults)
     name = given["name"]
     if not isinstance(name, str) or name not in READY:
-        raise UserError(f"propagator {name!r} is no ready one: {_FORMS}{_meant(name, READY)}")
+        raise UserError(f"propagator {name!r} is no ready one: {_FORMS}{did_you_mean(name, READY)}")
     takes = inspect.signature(READY[name]).parameters
     arguments = {key: value for key, value in defaults.items() if key in takes}
     arguments |= {key: value for key, value in given.items() if key != "name"}
@@ -118,7 +120,7 @@ def _call(
     takes = f"it takes {', '.join(named) or 'no arguments'}"
     for key, value in arguments.items():
         if key not in named and not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            raise UserError(f"propagator {label}: {key!r} is {value!r}, but {takes}{_meant(key, named)}")
+            raise UserError(f"propagator {label}: {key!r} is {value!r}, but {takes}{did_you_mean(key, named)}")
     for name, one in named.items():
         if one.default is one.empty and name not in arguments:
             raise UserError(f"propagator {label}: {name} is missing; {takes}")
@@ -193,7 +195,7 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
     choice = f"{place} has {', '.join(there) or 'no propagators'}"
     if found is None:
         elsewhere = "" if "." in path else "; one of your own is module.Class"
-        raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{_meant(name, there)}")
+        raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{did_you_mean(name, there)}")
     if not _is_propagator_class(found):
         raise UserError(f"{what} {path} is no subclass of evo.Propagator; {choice}")
     if inspect.isabstract(found):
@@ -210,11 +212,6 @@ def _propagators_of(module: ModuleType) -> list[str]:
 def _is_propagator_class(value: Any) -> TypeGuard[type[Propagator]]:
     # Python 3.10 takes list[int] for an instance of type, but not for a class.
     return issubclass(type(value), type) and issubclass(value, Propagator)
-
-
-def _meant(text: Any, among: Iterable[str]) -> str:
-    similar = difflib.get_close_matches(text, list(among), n=1) if isinstance(text, str) else []
-    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _text(error: BaseException) -> str:

@@ -24,6 +24,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.space.bounds import widest_ranges
 from evo.space.parameters import (
@@ -39,6 +40,7 @@ from evo.space.parameters import (
     default_of,
     is_constant,
     may_be,
+    within_text,
 )
 from evo.space.values import BEYOND_JSON, identical, is_number, key, plain, why_no_value
 
@@ -180,9 +182,11 @@ def _constant(name: str, limit: Any, value: Any) -> Choice:
 
 def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
     fields = dict(limit)
-    kind = _TYPES.get(str(fields.pop("type", None)))
+    written = fields.pop("type", None)
+    kind = _TYPES.get(str(written))
     if kind is None:
-        raise UserError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of float, int, choice")
+        meant = did_you_mean(written, _TYPES)
+        raise UserError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of {', '.join(_TYPES)}{meant}")
     try:
         if kind is not Choice:
             return kind(**fields)
@@ -191,8 +195,10 @@ def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
             raise UserError(f"limit {name!r} has values = {values!r}: give a list of at least one value")
         return Choice(values, **fields)
     except (TypeError, KeyError):
-        known = ", ".join(field.name for field in dataclasses.fields(kind) if field.name != "bounds")
-        raise UserError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
+        known = [field.name for field in dataclasses.fields(kind) if field.name != "bounds"]
+        meant = next(filter(None, (did_you_mean(each, known) for each in fields if each not in known)), "")
+        takes = f"the fields of its type are {', '.join(known)}"
+        raise UserError(f"limit {name!r} is {dict(limit)!r}: {takes}{meant}") from None
 
 
 def _checked(name: str, given: Parameter) -> Parameter:
@@ -216,7 +222,7 @@ def _checked(name: str, given: Parameter) -> Parameter:
 def _checked_float(name: str, parameter: Float) -> Parameter:
     low, high = parameter.low, parameter.high
     if low == high:
-        return Choice([low + 0.0], when=parameter.when, default=_given(parameter.default))
+        return Choice([low + 0.0], when=parameter.when, default=default_of(parameter))
     if not math.isfinite(high - low):
         raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
     if high - low < max(_NARROWEST, _NARROWEST_SHARE * max(abs(low), abs(high))):
@@ -244,7 +250,7 @@ def _checked_int(name: str, parameter: Int) -> Parameter:
         if abs(value) >= BEYOND_JSON:
             raise UserError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
     if parameter.low == parameter.high:
-        return Choice([parameter.low], when=parameter.when, default=_given(parameter.default))
+        return Choice([parameter.low], when=parameter.when, default=default_of(parameter))
     if not 1 <= parameter.step <= parameter.high - parameter.low:
         raise UserError(
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "
@@ -271,10 +277,6 @@ def _checked_choice(name: str, parameter: Choice) -> Choice:
     return parameter
 
 
-def _given(default: Any) -> Any:
-    return ABSENT if default is None else default
-
-
 def _checked_default(name: str, parameter: Parameter) -> Parameter:
     """The parameter with its default as one of its values, if it has one."""
     default = plain(parameter.default)
@@ -286,18 +288,10 @@ def _checked_default(name: str, parameter: Parameter) -> Parameter:
     else:
         fits = may_be(parameter, default)
     if not fits:
-        raise UserError(f"limit {name!r} has default = {parameter.default!r}: it must be {_within(parameter)}")
+        raise UserError(f"limit {name!r} has default = {parameter.default!r}: it must be {within_text(parameter)}")
     if isinstance(parameter, Choice):
         return Choice(list(parameter.values), when=parameter.when, default=default)
     return dataclasses.replace(parameter, default=default)
-
-
-def _within(parameter: Parameter) -> str:
-    if isinstance(parameter, Choice):
-        return "one of " + ", ".join(map(repr, parameter.values))
-    steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
-    kind = "a whole number" if isinstance(parameter, Int) else "a number"
-    return f"{kind} from {parameter.low!r} to {parameter.high!r}{steps}"
 
 
 def _checked_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter]) -> Parameter:
@@ -310,7 +304,8 @@ def _checked_when(name: str, parameter: Parameter, parsed: Mapping[str, Paramete
     when = {plain(parent): plain(wanted) for parent, wanted in parameter.when.items()}
     for parent, wanted in when.items():
         if parent not in parsed:
-            raise UserError(f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}")
+            known = f"{', '.join(parsed)}{did_you_mean(parent, parsed)}"
+            raise UserError(f"limit {name!r} depends on {parent!r}, which is not among the limits: {known}")
         impossible = [value for value in allowed_values(wanted) if not may_be(parsed[parent], value)]
         if isinstance(wanted, list) and (impossible or not wanted) and may_be(parsed[parent], wanted):
             when[parent] = [wanted]  # The list is the value, not a list of values.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import functools
 import re
 import types
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn, get_type_hints
 
 import msgspec
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.objective.lightningcli import read_configuration
 from evo.objective.training import SECTIONS, Training
@@ -115,8 +115,7 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    similar = difflib.get_close_matches(name, known, n=1)
-    return f"{name!r} is no option{f'; did you mean {similar[0]}?' if similar else ''}; --help lists the options"
+    return f"{name!r} is no option{did_you_mean(name, known)}; --help lists the options"
 
 
 class _Parser(argparse.ArgumentParser):

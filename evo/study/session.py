@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import os
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
 from evo.errors import SharedError, Stuck, UserError
 from evo.evaluation.child import refuse_in_child
@@ -204,11 +204,9 @@ def _parse_objective(what: str | Training) -> Named:
         return what
     if ":" in what:
         return parse_reference(what)
-    similar = difflib.get_close_matches(what, PROBLEMS, n=1)
-    meant = f"; did you mean {similar[0]}?" if similar else ""
     raise UserError(
         f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
-        f"path/to/file.py:function{meant}"
+        f"path/to/file.py:function{did_you_mean(what, PROBLEMS)}"
     )
 
 

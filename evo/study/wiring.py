@@ -95,7 +95,7 @@ def run_study(
     study, changes = agree_on_study(asked, config, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
-        screen.constants(plan.space.constants)
+        screen.parameters(plan.space.parameters)
         screen.notes(objective.notes if isinstance(objective, Training) else ())
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
