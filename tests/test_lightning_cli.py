@@ -22,7 +22,7 @@ from evo.run import main
 from evo.space.examples import example_points
 from evo.space.space import Space
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 # Lightning's demos log nothing in their validations, and two of them download their data.
 DEMOS = """

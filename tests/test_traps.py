@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits, load_yaml
+from evo.study.files import load_limits, load_yaml
 from evo.study.traps import check_values
 
 

@@ -25,7 +25,7 @@ from torch import nn
 
 from evo.space.limits import describe_limits, parse_limits
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tutorials" / "images.py"

@@ -24,7 +24,8 @@ from evo.space.parameters import Choice, Float, Grid, Int
 from evo.space.space import Space
 from evo.space.values import fresh, identical, key, plain, why_no_value
 from evo.storage.rundir import RunDirectory
-from evo.study.config import Config, load_limits
+from evo.study.config import Config
+from evo.study.files import load_limits
 
 SIZES = [[64], [64, 32], [128, 64, 32]]
 

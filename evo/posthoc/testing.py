@@ -14,7 +14,7 @@ from evo.posthoc.figures import figures_text
 from evo.posthoc.past import Past, find_objective, read_past
 from evo.posthoc.single import SingleEvaluator
 from evo.report.records import Evaluation
-from evo.study.config import read_parameters
+from evo.study.files import read_parameters
 
 PICTURE = "confusion.png"
 _OWN = ("confusion.png", "confusion.csv", "test.json")

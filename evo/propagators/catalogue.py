@@ -20,6 +20,9 @@ from evo.propagators.mutation import InitUniform
 READY: Mapping[str, Callable[..., Propagator]] = {"genetic": default_propagator, "random": InitUniform}
 """What a name alone stands for."""
 
+GENETIC_OPTIONS: tuple[str, ...] = tuple(inspect.signature(default_propagator).parameters)
+"""The names of the genetic propagator's options."""
+
 _PACKAGE = "evo.propagators"
 _FORMS = (
     f"give one of {', '.join(READY)}, {{name: one of these, and its parameters}}, or "
@@ -46,6 +49,43 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
     """
     _check_depth(what)
     return _make(what, defaults)
+
+
+def uses_genetic(what: Any) -> bool:
+    """Whether what a study file says has the genetic propagator in it, so that its options mean something.
+
+    Raises:
+        UserError: It is nested too deep.
+
+    Example:
+        >>> uses_genetic({"class_path": "Stochastic", "init_args": {"propagator": "genetic", "probability": 0.5}})
+        True
+    """
+    _check_depth(what)
+    return _has_genetic(what)
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Options of the genetic propagator, as a subject of a sentence.
+
+    Example:
+        >>> options_text({"population": 20, "sigma": 0.1})
+        'population and sigma are options of the genetic propagator'
+    """
+    *others, last = options
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f"{names} {'are options' if others else 'is an option'} of the genetic propagator"
+
+
+def place_of_options(options: Mapping[str, Any]) -> str:
+    """A note for whoever gives these options beside the propagator, where they used to be.
+
+    Example:
+        >>> place_of_options({"population": 20})
+        'population is an option of the genetic propagator: write propagator: {name: genetic, population: 20}'
+    """
+    written = ", ".join(f"{name}: {value}" for name, value in options.items())
+    return f"{options_text(options)}: write propagator: {{name: genetic, {written}}}"
 
 
 def make_selection(what: str | type) -> Callable[[int], Propagator]:
@@ -85,6 +125,12 @@ def _check_depth(what: Any, depth: int = 0) -> None:
     if isinstance(what, Mapping | list | tuple):
         for part in what.values() if isinstance(what, Mapping) else what:
             _check_depth(part, depth + 1)
+
+
+def _has_genetic(what: Any) -> bool:
+    if isinstance(what, Mapping):
+        return what.get("name") == "genetic" or _has_genetic(list(what.values()))
+    return any(map(_has_genetic, what)) if isinstance(what, list | tuple) else what == "genetic"
 
 
 def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:

@@ -39,7 +39,7 @@ def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
     """
     given = {"name": what} if isinstance(what, str) else what
     name = given.get("name") if isinstance(given, Mapping) else None
-    if name == "none":
+    if name == "none" and len(given) == 1:
         return None
     if not isinstance(name, str) or name not in READY:
         forms = f"give none, or {{name: one of {', '.join(READY)}, and its parameters}}"

@@ -72,7 +72,7 @@ class Result:
         stop_reason: Why it stopped.
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
         by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
-        all_failed: Whether none has completed, and not because all were pruned: some failed.
+        nothing_completed: Whether there is no best individual.
         gave_up: Whether it stopped because too many evaluations failed.
         run_dir: Where its files are; None when none were kept.
         seconds: Time that the search took, in this session.
@@ -103,12 +103,18 @@ class Result:
     individuals_bytes: int = 0
     forms: Forms | None = field(default=None, repr=False)
     by_keyboard: bool = False
-    all_failed: bool = False
+    nothing_completed: bool = False
 
     @property
     def is_first(self) -> bool:
         """Whether this rank is the one to print."""
         return self.rank == self.first_rank
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
+        counts = count_statuses(self.individuals)
+        return self.nothing_completed and counts["failed"] + counts["infeasible"] > 0
 
     @functools.cached_property
     def individuals(self) -> list[Evaluation]:

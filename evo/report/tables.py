@@ -99,13 +99,21 @@ def nothing_found_text(result: Result) -> str:
         infeasible = sum(len(reason.evaluations) for reason in refused)
         who = "all" if infeasible == len(result.individuals) else f"{infeasible} of {len(result.individuals)}"
         often = f"; {who} are infeasible, the most frequent reason: {refused[0].text}{often}"
-    return f"{_without_result(result)}: {result.stop_reason}{often}"
+    return f"{_without_result(result)}: {result.stop_reason}{often or f'; {_outcomes_text(result)}'}"
 
 
 def all_reasons_text(result: Result) -> str:
-    """Why a search in which evaluations failed ended without a result: a line, and one for each reason."""
-    first, *others = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
+    """Why a search ended without a result: a line, and one for each reason why evaluations failed."""
+    lines = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
+    first, *others = lines or [f"{result.stop_reason}; {_outcomes_text(result)}"]
     return "\n".join([f"{_without_result(result)}: {first}", *others])
+
+
+def _outcomes_text(result: Result) -> str:
+    """What became of all where none failed, and what to do."""
+    pruned = count_statuses(result.individuals)["pruned"]
+    advice = ": prune less, so that some complete" if pruned == len(result.individuals) else ""
+    return f"{count_text(result.individuals)}{advice}"
 
 
 def _without_result(result: Result) -> str:

@@ -11,7 +11,6 @@ import msgspec
 from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
-from evo.population.population import Population
 from evo.randomness import training_seed
 from evo.report.records import Evaluation, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.times import gather_times
@@ -59,7 +58,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
     individuals_bytes: int = 0
     by_keyboard: bool = False
-    all_failed: bool = False
+    nothing_completed: bool = False
 
 
 def decode_conclusion(words: str) -> Conclusion:
@@ -130,7 +129,7 @@ class Ending:
         conclusion = Conclusion(
             stop_reason=(interrupted or [self._worker.stop_reason])[0],
             interrupted=bool(interrupted),
-            all_failed=all_failed(self._worker.population),
+            nothing_completed=self._worker.population.best is None,
             by_keyboard=any(each.by_keyboard for each in words.values()),
             gave_up=self._gave_up,
             first_rank=self._ranks_of([self._worker.settings.rank])[0],
@@ -195,12 +194,6 @@ class Ending:
             "best": best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")},
             "test": conclusion.test,
         }
-
-
-def all_failed(population: Population) -> bool:
-    """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
-    counts = population.counts
-    return not counts["completed"] and counts["failed"] + counts["infeasible"] > 0
 
 
 def same_digest(digests: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -51,7 +51,7 @@ from evo.space.space import Space
 from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms, study_space
 from evo.study.beginning import agree_on_study, begin_study, tell_changes
-from evo.study.conclusion import Conclusion, Ending, all_failed, decode_conclusion, same_digest
+from evo.study.conclusion import Conclusion, Ending, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path, readable
@@ -72,6 +72,7 @@ def run_study(
     signals: StopSignals,
     limits: Mapping[str, Any] | None = None,
     propagator: Propagator | str | Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> Result:
     """Search, on all ranks together.
 
@@ -82,6 +83,7 @@ def run_study(
         signals: May ask for a clean stop.
         limits: What is searched, if the configuration does not say.
         propagator: Breeds, or says what does; None: what the configuration says.
+        notes: What to say at the start about how the settings were understood.
 
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
@@ -96,7 +98,7 @@ def run_study(
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.parameters(plan.space.parameters)
-        screen.notes(objective.notes if isinstance(objective, Training) else ())
+        screen.notes([*notes, *(objective.notes if isinstance(objective, Training) else ())])
     with closing(directory):
         worker = together(transport, lambda: _make_worker(config, plan, study, directory, places[transport.rank]))
         if changes and transport.rank == 0:
@@ -203,7 +205,7 @@ def _concluded_earlier(
     return Conclusion(
         stop_reason=reason,
         gave_up=gave_up,
-        all_failed=all_failed(worker.population),
+        nothing_completed=worker.population.best is None,
         digest=digest,
         test=directory.tested(),
     )
