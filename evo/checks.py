@@ -33,7 +33,7 @@ def check_count(name: str, value: int, least: int = 1, most: int = 2**63 - 1) ->
 
 
 def nearest(name: Any, known: Iterable[str], alike: float = _ALIKE) -> str:
-    """The known name that an unknown one may have been meant for; empty when none is near enough.
+    """The known name for which an unknown one may have been meant; empty when none is near enough, or it is known.
 
     Args:
         name: What the user wrote; what is no text is near to nothing.
@@ -47,8 +47,9 @@ def nearest(name: Any, known: Iterable[str], alike: float = _ALIKE) -> str:
     import difflib  # Only needed for messages.
 
     texts = [each for each in known if isinstance(each, str)]
-    found = difflib.get_close_matches(name, texts, 1, alike) if isinstance(name, str) else []
-    return found[0] if found else ""
+    if not isinstance(name, str) or name in texts:
+        return ""
+    return next(iter(difflib.get_close_matches(name, texts, 1, alike)), "")
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:

@@ -194,8 +194,7 @@ def check_taken(
         SectionError: It does not.
     """
     if owner is None:
-        alike = "" if name in place else nearest(name, place, _ALIKE)
-        if alike:
+        if alike := nearest(name, place, _ALIKE):
             raise SectionError(
                 f"{where} is searched, but {above} has {', '.join(place)}: did you mean {alike}? A new one has to "
                 f"stand in {above} with some value"
