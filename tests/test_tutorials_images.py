@@ -228,7 +228,7 @@ def test_stages_that_a_network_does_not_have_are_not_searched() -> None:
 
 def test_the_study_file_searches_what_the_script_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    objective, config, _ = parse_arguments(["tutorials/images.yaml"], "evo run")
+    objective, config, *_ = parse_arguments(["tutorials/images.yaml"], "evo run")
     assert objective == "tutorials/images.py:objective"
     assert config.limits is not None
     assert describe_limits(parse_limits(load_limits(config.limits))) == describe_limits(parse_limits(images.LIMITS))
