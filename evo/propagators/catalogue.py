@@ -221,7 +221,7 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
     """The concrete subclass of Propagator that a path names.
 
     Args:
-        what: It is to be, for errors.
+        what: What the class is to be, for errors.
         path: `Class` of evo.propagators, or `module.Class`.
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):

@@ -118,7 +118,7 @@ class Screen:
 
         Args:
             result: Of the search.
-            names: Of the parameters, in their order.
+            names: The names of the parameters, in their order.
             workers: How many took part.
             ranks: How many these are together.
         """
@@ -143,7 +143,7 @@ class Screen:
             yield
         except (OSError, SystemExit):  # rich exits for a broken pipe.
             self._silent = True
-            with suppress(OSError):  # Or Python would complain at its end.
+            with suppress(OSError):  # Python flushes the output once more at its end, and would complain.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -51,8 +51,8 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
     """Read a command line.
 
     Args:
-        arguments: Without the program's name.
-        program: Its name, for the help.
+        arguments: The words of the command line after the program's name.
+        program: The program's name, for the help.
 
     Raises:
         UserError: An option is unknown or has a wrong value.
@@ -217,7 +217,7 @@ def _put(options: dict[str, Any], path: str, text: str) -> None:
     name, _, place = path.partition(".")
     if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
         raise UserError(_unrecognized(f"unrecognized arguments: --{path}"))
-    # The names of limits and parameters have dots of their own; the places in a section do not.
+    # Names of limits and parameters may have dots in them; names in a section have none.
     is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
     steps = place.split(".") if is_section else [place]
     if name in _NAMED:

@@ -40,7 +40,7 @@ class Config:
         target: Stop once some loss is this low.
         baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
             individual.
-        seed: Of all randomness; not negative. Default: that of the run directory, or 0.
+        seed: The seed of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and the name of
             the study file, or else of the objective.
         change_limits: Go on in a directory whose study has other limits: from now on it has these. Individuals outside
@@ -53,7 +53,7 @@ class Config:
         island_sizes: Workers of each island, if these differ.
         migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
             own (pollination). move: the individual itself.
-        migration_probability: That an island sends individuals, for each generation of all its workers together.
+        migration_probability: The probability that an island sends individuals, for each generation of all its workers together.
             Default: 0.9 for copies, 0.1 when the individuals themselves move.
         topology: Who sends to whom: full, ring, torus, star, random, or a matrix whose entry (i, j) is the number of
             individuals sent from island i to island j at a time.
@@ -191,7 +191,7 @@ def parse_duration(name: str, text: str | float) -> float:
     """Seconds in a duration.
 
     Args:
-        name: What it is, for the error.
+        name: The name of the setting, for the error.
         text: Seconds, or for example "30m", "1h30m", "02:00:00", "1-12:00:00".
 
     Raises:

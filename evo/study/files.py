@@ -16,7 +16,7 @@ def load_limits(limits: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[s
     """Limits from where the configuration says.
 
     Args:
-        limits: They themselves, or the path of a YAML file.
+        limits: The limits themselves, or the path of a YAML file with them.
 
     Raises:
         UserError: The file cannot be read.
@@ -34,7 +34,7 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
     """The parameters of a baseline.
 
     Args:
-        given: These, or a YAML file with them.
+        given: The parameters themselves, or the path of a YAML file with them.
 
     Raises:
         UserError: The file cannot be read, or they are something else.
@@ -72,8 +72,8 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     """What a YAML file holds, read as a study file is.
 
     Args:
-        what: The file is, for messages.
-        file: Its path.
+        what: What the file is, for messages.
+        file: The path of the file.
         of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
 
     Raises:

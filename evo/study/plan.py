@@ -108,7 +108,7 @@ def make_plan(
     if space.feasibility is not None:
         space.feasibility.check()
     start = [] if config.start_from is None else read_start_points(config.start_from)
-    make_start_points(space, start, config.seed or 0)  # Or else it says which one does not fit.
+    make_start_points(space, start, config.seed or 0)  # It says which one does not fit.
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
     own = [island.propagator for island in islands] or [None] * archipelago.islands

@@ -28,9 +28,9 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
     """Refuse values that YAML reads as something else than was written.
 
     Args:
-        text: Of a YAML file, or of an option that holds YAML.
+        text: The text of a YAML file, or of an option that holds YAML.
         path: Keys of the mappings that lead to the values; they may lead nowhere.
-        what: The text is, for the message.
+        what: What the text is, for the message.
 
     Raises:
         UserError: It names the parameter, what was written, what YAML reads, and how to write either.
