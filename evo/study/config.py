@@ -53,8 +53,8 @@ class Config:
         island_sizes: Workers of each island, if these differ.
         migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
             own (pollination). move: the individual itself.
-        migration_probability: The probability that an island sends individuals, for each generation of all its workers together.
-            Default: 0.9 for copies, 0.1 when the individuals themselves move.
+        migration_probability: The probability that an island sends individuals, for each generation of all its workers
+            together. Default: 0.9 for copies, 0.1 when the individuals themselves move.
         topology: Who sends to whom: full, ring, torus, star, random, or a matrix whose entry (i, j) is the number of
             individuals sent from island i to island j at a time.
         migrants: How many individuals travel on each edge of a topology with a name.
