@@ -100,24 +100,18 @@ def make_plan(
         UserError: Something does not fit; the message names it.
     """
     separate = _is_separate(config, objective)  # Also says when there is no such objective.
-    given = config.limits if config.limits is not None else limits
-    if given is None:
-        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
-    carried = carried_by(config.constraints)
-    space = Space(load_limits(given), config.constraints)
-    if space.feasibility is not None:
-        space.feasibility.check()
+    carried = carried_by(config.constraints)  # Before any of them is asked: an instance may remember things.
+    space = _make_space(config, objective, limits)
     start = [] if config.start_from is None else read_start_points(config.start_from)
     make_start_points(space, start, config.seed or 0)  # It says which one does not fit.
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
-    own = [island.propagator for island in islands] or [None] * archipelago.islands
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
-        propagators=[_try_out(each, space) for each in _make_propagators(config, own, propagator, archipelago)],
+        propagators=[_try_out(each, space) for each in _make_propagators(config, islands, propagator, archipelago)],
         pruner=make_pruner(config.pruning),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
@@ -126,6 +120,17 @@ def make_plan(
         baseline=None if config.baseline is None else read_parameters(config.baseline),
         start=start,
     )
+
+
+def _make_space(config: Config, objective: Callable[..., Any] | Named, limits: Mapping[str, Any] | None) -> Space:
+    """What is searched, once it is known that some point fulfils all constraints."""
+    given = config.limits if config.limits is not None else limits
+    if given is None:
+        raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
+    space = Space(load_limits(given), config.constraints)
+    if space.feasibility is not None:
+        space.feasibility.check()
+    return space
 
 
 def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:
@@ -198,8 +203,11 @@ def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
         raise UserError(f"{name}: {error}") from None
 
 
-def _make_propagators(config: Config, own: Sequence[Any], given: Any, archipelago: Archipelago) -> Sequence[Propagator]:
+def _make_propagators(
+    config: Config, islands: Sequence[_Island], given: Any, archipelago: Archipelago
+) -> Sequence[Propagator]:
     """What breeds on each island: its own propagator, or that of all."""
+    own = [island.propagator for island in islands] or [None] * archipelago.islands
     common = config.propagator if given is None else given
     breeding = [common if each is None else each for each in own]
     made = []
