@@ -282,6 +282,8 @@ BREEDS = "propagator: {name: genetic, sigma: 0.1}\n"
         ("sigma: 0.1\n", "--propagator {name:\\ genetic,\\ sigma:\\ 0.3}", {"name": "genetic", "sigma": 0.3}, {}),
         ("sigma: 0.1\n", "--propagator {name:\\ genetic}", {"name": "genetic"}, {"sigma": 0.1}),
         ("sigma: 0.1\n", "--propagator random", "random", {}),
+        ("sigma: 0.1\n", "--propagator.sigma 0.3", {"name": "genetic", "sigma": 0.3}, {}),
+        ("sigma: 0.1\nislands: [{workers: 1, propagator: genetic}]", "--propagator random", "random", {"sigma": 0.1}),
         ("", "--propagator random --sigma .3", "random", {"sigma": 0.3}),  # Which whoever makes the propagator refuses.
         ("", "--propagator.sigma .3", {"name": "genetic", "sigma": 0.3}, {}),
     ],

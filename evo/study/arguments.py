@@ -9,7 +9,7 @@ import functools
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_type_hints
 
@@ -76,7 +76,7 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
             study = Path(file).stem
     source = f"study file {files[0]}: " if files and not given and not dotted else ""
     options |= {name: _from_text(name, text) for name, text in given.items()}
-    _settle_breeding(options, given)
+    _settle_breeding(options, {*given, *(path for path, _ in dotted)})
     for path, text in dotted:
         _put(options, path, text)
     try:
@@ -107,20 +107,24 @@ def _make_objective(
     return make_training(sections, config.limits, folders, aside) or "digits"
 
 
-def _settle_breeding(options: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _settle_breeding(options: dict[str, Any], given: Collection[str]) -> None:
     """Let the command line win where it and a study file both say how to breed, one in `propagator`, one beside it.
 
     Args:
-        options: All that is said; what does not count is taken out.
-        given: What the command line says.
+        options: All that is said but for places in options; what does not count is taken out.
+        given: The options, and the places in options, that the command line has.
     """
     what = options.get("propagator", "genetic")
     for name in GENETIC_OPTIONS:
         is_in = isinstance(what, Mapping) and name in what
-        if name in given and is_in and "propagator" not in given:
-            options["propagator"] = what = {key: value for key, value in what.items() if key != name}
-        if name in options and name not in given and "propagator" in given and (is_in or not uses_genetic(what)):
-            del options[name]
+        if name in given:
+            if is_in and "propagator" not in given:
+                options["propagator"] = what = {key: value for key, value in what.items() if key != name}
+        elif "propagator" in given:
+            if is_in or not uses_genetic([what, options.get("islands")]):
+                options.pop(name, None)
+        elif f"propagator.{name}" in given:
+            options.pop(name, None)
 
 
 def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
