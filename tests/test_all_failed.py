@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Ended, Launcher
+from helpers import Ended, Launcher, wait_until
 
 import evo
 
@@ -65,17 +65,58 @@ def descends(params: dict[str, Any]) -> Iterator[float]:
     yield from (3.0, 2.0, 1.0)
 
 
-def test_when_all_were_ended_early_nothing_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_all_were_ended_early_nothing_has_failed_and_there_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evo.engine.worker.Rungs.judge", lambda *given: _stop())
-    found = search(descends, pruning="halving")
+    with pytest.raises(evo.SearchFailed) as raised:
+        search(descends, pruning="halving")
+    found = raised.value.result
     assert {one.status for one in found.individuals} == {"pruned"}
-    assert (found.best, found.all_failed) == (None, False)
+    assert (found.best, found.nothing_completed, found.all_failed) == (None, True, False)
+    assert str(raised.value) == (
+        "no evaluation completed: 10 evaluations (10 pruned): prune less, so that some complete"
+    )
 
 
 def _stop() -> Any:
     from evo.pruning import Verdict
 
     return Verdict(stop=True, value=1.0, threshold=0.0, among=1)
+
+
+def refuses(params: dict[str, Any]) -> float:
+    raise evo.Infeasible("too large")
+
+
+def test_when_all_were_refused_there_is_no_result() -> None:
+    with pytest.raises(evo.SearchFailed) as raised:
+        search(refuses)
+    assert raised.value.result.all_failed
+    first, reason = str(raised.value).splitlines()
+    assert first == "no evaluation completed: 10 of 10 evaluations are infeasible:"
+    assert reason.startswith("  10 x ")
+    assert "too large" in reason
+
+
+def test_when_all_that_completed_are_outside_of_changed_limits_there_is_no_result(tmp_path: Path) -> None:
+    where: dict[str, Any] = {"evaluations": 3, "run_dir": str(tmp_path / "run")}
+    assert evo.minimize(lambda params: params["x"], LIMITS, **where).best is not None
+    with pytest.raises(evo.SearchFailed) as raised:
+        evo.minimize(lambda params: params["x"], {"x": (5.0, 6.0)}, change_limits=True, **where)
+    assert str(raised.value) == (
+        "no evaluation completed within the limits: "
+        "3 evaluations (3 completed), 3 of them outside of the limits and set aside"
+    )
+    found = raised.value.result
+    assert (found.best, found.nothing_completed, found.interrupted) == (None, True, False)
+
+
+def test_a_search_whose_time_is_over_before_any_has_completed_is_interrupted_and_returns() -> None:
+    def loss(params: dict[str, Any], trial: Any) -> float:
+        wait_until(lambda: trial.interrupted)
+        raise evo.Interrupted
+
+    found = search(loss, walltime=0.2)
+    assert (found.best, found.interrupted, found.stop_reason) == (None, True, "the walltime is over")
 
 
 def test_an_interrupted_search_in_which_all_have_failed_so_far_is_no_failure() -> None:

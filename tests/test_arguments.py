@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from evo.study.arguments import parse_arguments
-from evo.study.config import Config, load_limits, parse_duration
+from evo.study.config import Config, parse_duration
+from evo.study.files import load_limits
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
             "--generations 3 --evaluations 4 --walltime 1h --target=-1e-3 --seed 5 --run-dir r "
             "--grace 20s --checkpoint-interval 2m --keep-checkpoints 5 --pruning median "
             "--evaluate process --time-limit 90 --max-failed-share 0.5 --allow-duplicates --gpus-per-node 0 "
-            "--gpu-memory 0.5 --baseline b.yaml --change-limits --start-from '[{x: 0.5}]' --collective-timeout 3m "
+            "--gpu-memory 0.5 --baseline b.yaml --change-limits --strict --start-from '[{x: 0.5}]' "
+            "--collective-timeout 3m "
             "--population 6 --crossover 0.1 --mutation 0.2 --random-init 0 --sigma 1e-1 --quiet --debug "
             "--islands 2 --island-sizes '[3, 1]' --migration move --migration-probability 5e-1 "
             "--topology '[[0, 1], [2, 0]]' --migrants 3 --degree 1 --emigration SelectMax --immigration my.Own "
@@ -73,6 +75,7 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
         collective_timeout="3m",
         baseline="b.yaml",
         change_limits=True,
+        strict=True,
         start_from=[{"x": 0.5}],
         population=6,
         crossover=0.1,
@@ -188,6 +191,9 @@ def test_limits_on_the_command_line_are_a_mapping_or_the_name_of_a_file() -> Non
     ("arguments", "words"),
     [
         ("--unknown 3", ["--unknown"]),
+        ("--evaluation 3", ["--evaluation; did you mean --evaluations?", "--help"]),
+        ("--run_dri r", ["did you mean --run-dir?"]),
+        ("twice.yaml", ["twice.yaml", "'seed' is written twice, again in line 3"]),
         ("sphere more", ["more"]),
         ("--generations", ["generations", "expected one argument"]),
         ("--generations many", ["generations", "'many'", "int"]),
@@ -241,6 +247,7 @@ def test_a_mistake_on_the_command_line_or_in_a_study_file_is_one_line_that_names
     (folder / "islands.yaml").write_text("islands: [{workers: 1}, 3]\n")
     (folder / "sizes.yaml").write_text("island_sizes: 3\n")
     (folder / "number.yaml").write_text("propagator: 3\n")
+    (folder / "twice.yaml").write_text("seed: 3\nevaluations: 9\nseed: 4\n")
     with pytest.raises(ValueError, match=words[0]) as caught:
         parse(*arguments.split())
     message = str(caught.value)
@@ -259,3 +266,56 @@ def test_the_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> 
     for field in dataclasses.fields(Config):
         assert "--" + field.name.replace("_", "-") in text
     assert "Stop once some loss is this low." in text
+
+
+BREEDS = "propagator: {name: genetic, sigma: 0.1}\n"
+
+
+@pytest.mark.parametrize(
+    ("study", "arguments", "propagator", "beside"),
+    [
+        ("population: 10\n", "", "genetic", {"population": 10}),
+        ("population: 10\n", "--population 6", "genetic", {"population": 6}),
+        (BREEDS, "--sigma 0.3", {"name": "genetic"}, {"sigma": 0.3}),
+        (BREEDS, "--population 6", {"name": "genetic", "sigma": 0.1}, {"population": 6}),
+        (BREEDS, "--propagator.sigma 0.3", {"name": "genetic", "sigma": 0.3}, {}),
+        ("sigma: 0.1\n", "--propagator {name:\\ genetic,\\ sigma:\\ 0.3}", {"name": "genetic", "sigma": 0.3}, {}),
+        ("sigma: 0.1\n", "--propagator {name:\\ genetic}", {"name": "genetic"}, {"sigma": 0.1}),
+        ("sigma: 0.1\n", "--propagator random", "random", {}),
+        ("sigma: 0.1\n", "--propagator.sigma 0.3", {"name": "genetic", "sigma": 0.3}, {}),
+        ("sigma: 0.1\nislands: [{workers: 1, propagator: genetic}]", "--propagator random", "random", {"sigma": 0.1}),
+        ("", "--propagator random --sigma .3", "random", {"sigma": 0.3}),  # Which whoever makes the propagator refuses.
+        ("", "--propagator.sigma .3", {"name": "genetic", "sigma": 0.3}, {}),
+    ],
+)
+def test_where_a_study_file_and_the_command_line_both_say_how_to_breed_the_command_line_wins(
+    folder: Path, study: str, arguments: str, propagator: Any, beside: dict[str, Any]
+) -> None:
+    (folder / "study.yaml").write_text(f"objective: sphere\n{study}")
+    _, config = parse("study.yaml", *shlex.split(arguments))
+    assert (config.propagator, config.genetic_options) == (propagator, beside)
+
+
+def test_options_of_the_genetic_propagator_beside_it_are_told_where_they_belong_but_not_on_the_command_line(
+    folder: Path,
+) -> None:
+    (folder / "study.yaml").write_text("objective: sphere\npopulation: 20\nsigma: 0.1\n")
+    assert parse_arguments(["study.yaml"], "evo").notes == [
+        "population and sigma are options of the genetic propagator: "
+        "write propagator: {name: genetic, population: 20, sigma: 0.1}"
+    ]
+    assert parse_arguments(["study.yaml", "--population", "9"], "evo").notes == [
+        "sigma is an option of the genetic propagator: write propagator: {name: genetic, sigma: 0.1}"
+    ]
+    (folder / "study.yaml").write_text("objective: sphere\npropagator: {name: genetic, population: 20}\n")
+    assert parse_arguments(["study.yaml", "--sigma", "0.1"], "evo").notes == []
+
+
+def test_one_parameter_of_a_pruner_or_a_propagator_may_be_given_by_its_place() -> None:
+    assert parse("--pruning", "halving", "--pruning.grace", "3")[1].pruning == {"name": "halving", "grace": 3}
+    assert parse("--propagator", "random", "--propagator.x", "3")[1].propagator == {"name": "random", "x": 3}
+
+
+@pytest.mark.parametrize(("written", "meant"), [(".5", 0.5), ("5e-1", 0.5), ("1.", 1.0), ("1", 1.0)])
+def test_a_number_on_the_command_line_may_be_written_as_python_writes_it(written: str, meant: float) -> None:
+    assert parse("--crossover", written)[1].crossover == meant

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import evo.study.config
-from evo.study.config import Config, load_limits, parse_duration
+from evo.study.config import Config, parse_duration
+from evo.study.files import load_limits
 
 
 @pytest.fixture
@@ -80,6 +81,7 @@ def test_any_other_duration_is_an_error_that_shows_how_to_write_one(name: str, t
         ("migration_probability", -0.1, "a probability lies between 0 and 1"),
         ("migration_probability", float("nan"), "a probability lies between 0 and 1"),
         ("migration_probability", "often", "a probability lies between 0 and 1"),
+        ("crossover", True, "a probability lies between 0 and 1"),
         ("crossover", 1.5, "a probability lies between 0 and 1"),
         ("crossover", -0.1, "a probability lies between 0 and 1"),
         ("mutation", 2, "a probability lies between 0 and 1"),
@@ -94,6 +96,13 @@ def test_any_other_duration_is_an_error_that_shows_how_to_write_one(name: str, t
         ("sigma", "wide", "give a number above 0"),
         ("target", float("nan"), "give a number"),
         ("target", "low", "give a number"),
+        ("target", float("inf"), "give a number"),
+        ("target", True, "give a number"),
+        ("run_dir", 5, "give the path of a directory"),
+        ("run_dir", ["runs"], "give the path of a directory"),
+        ("gpu_memory", "half", "give a share above 0, at most 1"),
+        ("gpu_memory", True, "give a share above 0, at most 1"),
+        ("strict", 1, "give true or false"),
         ("target", [0.1], "give a number"),
         ("evaluate", "fast", "it must be one of auto, inline, process"),
         ("migration", "jump", "it must be one of copy, move"),
@@ -142,6 +151,7 @@ def test_a_search_ends_long_enough_before_its_batch_job_for_trainings_to_save_th
 def test_limits_are_a_mapping_or_a_file_of_one(folder: Path) -> None:
     (folder / "limits.yaml").write_text("x: [0, 1]\ny: [a, b]\nz: [true, false]\n")
     assert load_limits("limits.yaml") == {"x": [0, 1], "y": ["a", "b"], "z": [True, False]}
+    assert load_limits(Path("limits.yaml")) == load_limits("limits.yaml")
     assert load_limits({"x": (0, 1)}) == {"x": (0, 1)}
 
 
@@ -167,6 +177,11 @@ def test_a_limits_file_that_cannot_be_used_is_an_error_that_names_it(
         load_limits("l.yaml")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_options_of_the_genetic_propagator_are_known_from_those_that_are_not_given() -> None:
+    assert Config().genetic_options == {}
+    assert Config(sigma=0.1, population=4).genetic_options == {"population": 4, "sigma": 0.1}
 
 
 def test_the_examples_in_the_documentation_run() -> None:

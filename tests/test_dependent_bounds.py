@@ -23,7 +23,7 @@ from evo.space.limits import Choice, Float, Int, describe_limits, parse_limits
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.storage.rundir import RunDirectory
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 LIMITS: dict[str, Any] = {
     "unfrozen": Int(1, "layers"),  # Named before what it depends on.

@@ -21,7 +21,7 @@ from evo.run import main
 from evo.space.examples import example_points
 from evo.space.space import Space
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 from evo.testing.trials import FakeTrial
 
 # Lightning's demos log nothing in their validations, and two of them download their data.
@@ -120,7 +120,7 @@ def printed(classes: Sequence[str], *options: str) -> str:
 def train(text: str, params: int = 1) -> tuple[Training, list[FakeTrial]]:
     """Check a study file as a child does, and train the first of the example points."""
     Path("study.yaml").write_text(text)
-    training, config, _ = parse_arguments(["study.yaml"], "evo")
+    training, config, *_ = parse_arguments(["study.yaml"], "evo")
     assert isinstance(training, Training)
     objective = training.load()
     assert isinstance(objective, LightningObjective)
@@ -222,7 +222,7 @@ def test_each_form_of_nesting_goes_through_a_study_file(folder: Path, form: str)
         f"model: {{class_path: cli_demos.Nested, init_args: {{width: 2, {arguments}}}}}\ndata: cli_demos.Rows\n"
         f"trainer: {{max_epochs: 1}}\nlimits: {{{limits}}}\n"
     )
-    training, config, _ = parse_arguments(["study.yaml"], "evo")
+    training, config, *_ = parse_arguments(["study.yaml"], "evo")
     assert isinstance(training, Training)
     space = Space(load_limits(config.limits or {}))
     objective = training.load()
@@ -234,7 +234,7 @@ def test_each_form_of_nesting_goes_through_a_study_file(folder: Path, form: str)
 def test_the_study_files_of_the_readme_are_checked_and_built(folder: Path, file: str, dropped: list[str]) -> None:
     for name in (file, "network.py"):
         (folder / name).write_text(README.partition(f"\n# {name}\n")[2].partition("\n```")[0] + "\n")
-    training, config, _ = parse_arguments([file], "evo")
+    training, config, *_ = parse_arguments([file], "evo")
     assert isinstance(training, Training)
     space = Space(load_limits(config.limits or {}))
     notes = training.load().check(space.names, example_points(space))  # type: ignore[attr-defined]
@@ -268,7 +268,7 @@ limits: {lr_scheduler.gamma: [0.5, 0.25], trainer.max_epochs: [3, 4]}
 def test_a_configuration_that_was_saved_for_all_commands_is_read_too(folder: Path) -> None:
     given: dict[str, Any] = yaml.safe_load(printed((), "--model=cli_demos.Boring"))
     Path("study.yaml").write_text(yaml.safe_dump({"fit": given, "test": {"verbose": True}}))
-    training, _, _ = parse_arguments(["study.yaml"], "evo")
+    training, *_ = parse_arguments(["study.yaml"], "evo")
     assert isinstance(training, Training)
     assert training.model == {"class_path": "cli_demos.Boring"}
     assert training.notes == ("set aside: test (evo trains, and tests the best)",)

@@ -18,7 +18,7 @@ from helpers import Launcher, make_environment, mpi_variables
 
 import evo
 from evo.space.limits import describe_limits, parse_limits
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 FILE_KINDS = {"python": ".py", "yaml": ".yaml"}

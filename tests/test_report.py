@@ -45,6 +45,7 @@ from evo.report.records import Evaluation, Findings, Result, count_statuses, gat
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.runtime.device import Place
+from evo.space.limits import Float, parse_limits
 from evo.space.space import Space
 
 
@@ -422,6 +423,14 @@ def test_a_file_has_no_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert terminal_width() == 0
 
 
+SHOWN = {
+    "batch": [32, 64],
+    "size": [8, 16, 64],
+    "lr": Float(1e-4, 0.1, log=True, default=1e-3),
+    "act": ["relu", "tanh"],
+    "model.momentum": Float(0.0, 0.99, when={"act": "relu"}),
+    "epochs": 10,
+}
 PLACES = [Place(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
 
 
@@ -448,6 +457,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     budget = Budget(generations=5, evaluations=99, target=1e-3, deadline=5.0)
     screen = Screen(silent=False)
     screen.begin("name", "runs/name", PLACES, budget, make_archipelago(8), None)
+    screen.parameters(parse_limits(SHOWN))
     population = known()
     watch = Watcher(population, screen.progress(population, budget, 8, lambda: True))
     watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
@@ -489,6 +499,7 @@ def test_the_last_lines_say_how_it_ended(
 def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(silent=True)
     screen.begin("name", "runs/name", PLACES, Budget(), make_archipelago(8), None)
+    screen.parameters(parse_limits(SHOWN))
     progress = screen.progress(known(), Budget(), 8, lambda: True)
     assert isinstance(progress, Silent)
     progress(end((0, 0), 0.0, loss=1.0))

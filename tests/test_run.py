@@ -728,8 +728,8 @@ def test_a_mistake_in_python_is_a_value_error(
 
 
 def test_a_setting_that_does_not_exist_is_named(here: Path) -> None:
-    with pytest.raises(TypeError, match="generatons"):
-        evo.minimize(nasty.good, LIMITS, generatons=3)
+    with pytest.raises(ValueError, match=r"^generatons is no setting of a search; did you mean generations\?"):
+        evo.minimize(nasty.good, LIMITS, generatons=3)  # type: ignore[call-arg]
 
 
 SCRIPT = """

@@ -272,6 +272,37 @@ def test_code_that_has_changed_is_told_once_and_the_search_goes_on(
     assert "pkg.helper, pkg/tune.py;" in capfd.readouterr().err
 
 
+def test_code_that_has_changed_is_refused_where_that_is_asked_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    helper = project / "pkg" / "helper.py"
+    assert run("pkg/tune.py:loss", 1, "run", "--strict") == 0
+    assert run("pkg/tune.py:loss", 2, "run", "--strict") == 0
+    before, text = contents(project / "run"), helper.read_text()
+    helper.write_text("def square(x):\n    return x ** 2 + 1\n")
+    for evaluations in (2, 3):  # Also where there is nothing left to do.
+        assert run("pkg.tune:loss", evaluations, "run", "--strict") == 2
+        assert capfd.readouterr().err == (
+            "evo: error: run directory run holds another study: the code of its objective pkg.tune:loss has changed "
+            "since then: pkg/helper.py; choose another directory with --run-dir, bring the old code back, or go on "
+            "with the new one without --strict\n"
+        )
+    assert contents(project / "run") == before
+    helper.write_text(text)
+    assert run("pkg.tune:loss", 3, "run", "--strict") == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_a_global_value_that_has_changed_is_refused_where_that_is_asked_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minimize(of_a_global, 2)
+    monkeypatch.setattr(sys.modules[__name__], "CENTRE", 2.0)
+    with pytest.raises(ValueError, match=r"since then: test_same_study.CENTRE \(it was 1.0, it is 2.0\); "):
+        evo.minimize(of_a_global, LIMITS, evaluations=3, run_dir="run", strict=True)
+
+
 def test_two_files_of_one_name_are_two_objectives_and_a_copy_is_one(
     here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

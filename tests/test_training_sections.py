@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def read(text: str, *options: str, file: str = "study.yaml") -> Training:
     Path(file).write_text(text)
-    what, _, _ = parse_arguments([file, *options], "evo")
+    what, *_ = parse_arguments([file, *options], "evo")
     assert isinstance(what, Training)
     return what
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits, load_yaml
+from evo.study.files import load_limits, load_yaml
 from evo.study.traps import check_values
 
 
@@ -79,7 +79,23 @@ def test_limits_are_looked_at_in_files_study_files_and_options_and_nothing_else_
         with pytest.raises(ValueError, match=r"--limits: 'bias' holds on, which YAML reads as true"):
             parse_arguments(["sphere", *arguments], "evo")
     study.write_text("objective: sphere\nquiet: yes\nlimits:\n  bias: ['on', 'off']\n  rate: [1e-4, 1e-1]\n")
-    _, config, _ = parse_arguments([str(study)], "evo")
+    config = parse_arguments([str(study)], "evo").config
     assert config.limits == {"bias": ["on", "off"], "rate": [0.0001, 0.1]}
     assert config.quiet
     assert load_yaml("file", str(limits)) == {"bias": [True, False]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nquiet: true\nseed: 2\n", "'seed' is written twice, again in line 3"),
+        ("trainer:\n  max_epochs: 1\n  max_epochs: 2\n", "'max_epochs' is written twice, again in line 3"),
+        ("propagator: {name: genetic, sigma: 1, sigma: 2}\n", "'sigma' is written twice, again in line 1"),
+        ("islands:\n- {workers: 1, workers: 2}\n", "'workers' is written twice, again in line 2"),
+    ],
+)
+def test_no_name_stands_twice_in_a_study_file(tmp_path: Path, text: str, message: str) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(text)
+    with pytest.raises(ValueError, match=f"^study file .*study.yaml: {message}: YAML takes the last one; name it once"):
+        parse_arguments([str(study)], "evo")

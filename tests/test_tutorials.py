@@ -35,7 +35,7 @@ from torch import nn
 
 from evo.space.limits import describe_limits, parse_limits
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = ROOT / "tutorials"
@@ -63,7 +63,7 @@ def test_the_readme_leads_through_all_of_them_and_names_nothing_else() -> None:
 def test_the_study_file_searches_what_the_script_does(settings: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     tutorial = importlib.import_module(settings.removesuffix(".yaml"))
-    objective, config, _ = parse_arguments([f"tutorials/{settings}"], "evo run")
+    objective, config = parse_arguments([f"tutorials/{settings}"], "evo run")[:2]
     assert objective == f"tutorials/{settings.removesuffix('.yaml')}.py:objective"
     assert config.limits is not None
     assert describe_limits(parse_limits(load_limits(config.limits))) == describe_limits(parse_limits(tutorial.LIMITS))
@@ -72,10 +72,10 @@ def test_the_study_file_searches_what_the_script_does(settings: str, monkeypatch
 
 def test_the_study_files_have_the_settings_of_their_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    _, evolution, _ = parse_arguments(["tutorials/mnist.yaml"], "evo run")
-    assert (evolution.generations, evolution.population) == (10, None)
-    assert (evolution.crossover, evolution.mutation, evolution.random_init) == (0.7, 0.4, 0.1)
-    _, halving, _ = parse_arguments(["tutorials/cifar10.yaml"], "evo run")
+    evolution = parse_arguments(["tutorials/mnist.yaml"], "evo run").config
+    assert evolution.generations == 10
+    assert evolution.propagator == {"name": "genetic", "crossover": 0.7, "mutation": 0.4, "random_init": 0.1}
+    halving = parse_arguments(["tutorials/cifar10.yaml"], "evo run").config
     assert halving.pruning == {"name": "halving", "grace": 1, "reduction": 2, "maximum": cifar10.EPOCHS}
     assert (halving.evaluations, halving.checkpoint_interval) == (40, "1m")
 

@@ -25,7 +25,7 @@ from torch import nn
 
 from evo.space.limits import describe_limits, parse_limits
 from evo.study.arguments import parse_arguments
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tutorials" / "images.py"
@@ -228,7 +228,7 @@ def test_stages_that_a_network_does_not_have_are_not_searched() -> None:
 
 def test_the_study_file_searches_what_the_script_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    objective, config, _ = parse_arguments(["tutorials/images.yaml"], "evo run")
+    objective, config, *_ = parse_arguments(["tutorials/images.yaml"], "evo run")
     assert objective == "tutorials/images.py:objective"
     assert config.limits is not None
     assert describe_limits(parse_limits(load_limits(config.limits))) == describe_limits(parse_limits(images.LIMITS))

@@ -24,7 +24,8 @@ from evo.space.parameters import Choice, Float, Grid, Int
 from evo.space.space import Space
 from evo.space.values import fresh, identical, key, plain, why_no_value
 from evo.storage.rundir import RunDirectory
-from evo.study.config import Config, load_limits
+from evo.study.config import Config
+from evo.study.files import load_limits
 
 SIZES = [[64], [64, 32], [128, 64, 32]]
 
@@ -281,7 +282,7 @@ def test_an_objective_gets_lists_of_its_own_wherever_it_runs(
     assert result.best is not None
     assert result.best.params["hidden"] == [64, 32]
     printed = capsys.readouterr().out
-    assert "constant: table {'a': [1]}" in printed
+    assert 'constant: table {"a": [1]}' in printed
     assert "[64, 32]" in printed
     assert "hidden    [64, 32]" in best_text(result.best)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from rich import filesize
@@ -20,8 +20,9 @@ from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.runtime.device import Place
+from evo.space.description import limits_lines
 from evo.space.growth import Change
-from evo.space.values import Params
+from evo.space.limits import Parameter
 from evo.texts import print_anything, readable
 
 _MOST_ISLANDS = 12
@@ -57,10 +58,10 @@ class Screen:
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
 
-    def constants(self, constants: Params) -> None:
-        """Say what is not searched, though it is among the limits."""
-        if constants:
-            self._print(f"  constant: {', '.join(f'{name} {value}' for name, value in constants.items())}")
+    def parameters(self, parameters: Mapping[str, Parameter]) -> None:
+        """Say what each parameter may be, since limits may be read in more ways than one."""
+        for line in limits_lines(parameters):
+            self._print(f"  {line}")
 
     def limits_changed(self, changes: Sequence[Change], population: Population) -> None:
         """Say how the limits have changed, and what becomes of the earlier individuals."""
@@ -118,7 +119,7 @@ class Screen:
 
         Args:
             result: Of the search.
-            names: Of the parameters, in their order.
+            names: The names of the parameters, in their order.
             workers: How many took part.
             ranks: How many these are together.
         """
@@ -133,7 +134,7 @@ class Screen:
     def _print(self, line: str) -> None:
         if not self._silent:
             with self._despite_the_output():
-                self._console.print(line, soft_wrap=True, markup=False)
+                self._console.print(line, soft_wrap=True, markup=False, emoji=False)
                 sys.stdout.flush()
 
     @contextmanager
@@ -143,7 +144,7 @@ class Screen:
             yield
         except (OSError, SystemExit):  # rich exits for a broken pipe.
             self._silent = True
-            with suppress(OSError):  # Or Python would complain at its end.
+            with suppress(OSError):  # Python flushes the output once more at its end, and would complain.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -102,17 +102,29 @@ def nothing_found_text(result: Result) -> str:
         infeasible = sum(len(reason.evaluations) for reason in refused)
         who = "all" if infeasible == len(result.individuals) else f"{infeasible} of {len(result.individuals)}"
         often = f"; {who} are infeasible, the most frequent reason: {refused[0].text}{often}"
-    return f"{_without_result(result)}: {result.stop_reason}{often}"
+    why = result.stop_reason if result.gave_up else _outcomes_text(result)
+    return f"{_without_result(result)}: {why}{often}"
 
 
 def all_reasons_text(result: Result) -> str:
-    """Why a search in which evaluations failed ended without a result: a line, and one for each reason."""
-    first, *others = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
+    """Why a search ended without a result: a line, and one for each reason why evaluations failed."""
+    lines = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
+    first, *others = lines or [_outcomes_text(result)]
     return "\n".join([f"{_without_result(result)}: {first}", *others])
 
 
+def _outcomes_text(result: Result) -> str:
+    """What became of all, and what to do where they were all pruned."""
+    pruned = count_statuses(result.individuals)["pruned"]
+    advice = ": prune less, so that some complete" if pruned == len(result.individuals) else ""
+    return f"{count_text(result.individuals)}{advice}"
+
+
 def _without_result(result: Result) -> str:
-    return "the search gave up" if result.gave_up else "no evaluation completed"
+    if result.gave_up:
+        return "the search gave up"
+    within = any(evaluation.is_set_aside for evaluation in result.individuals)
+    return f"no evaluation completed{' within the limits' if within else ''}"
 
 
 def shares_text(times: Mapping[str, float]) -> str:

@@ -108,6 +108,8 @@ def agree_on_study(
         found = find_study(directory, asked, config.seed, config.change_limits)
         if recorded is None or found is None:
             return asked, []
+        if config.strict:
+            _check_code(recorded, asked, directory)
         changes = find_changes(recorded.limits, found.limits)
         if recorded.constraints != found.constraints:
             changes.append(Change("constraints", str(recorded.constraints), str(found.constraints)))
@@ -116,6 +118,16 @@ def agree_on_study(
     agreed = together(transport, lambda: find() if transport.rank == 0 else (asked, []))
     said = transport.gather(msgspec.json.encode(agreed).decode())
     return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
+
+
+def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch) -> None:
+    """Refuse code that is not that of earlier sessions."""
+    if changed := code_changes(recorded.definition, asked.definition):
+        raise UserError(
+            f"{another_study(directory)}: the code of its objective {asked.objective} has changed since then: "
+            f"{', '.join(changed)}; choose another directory with --run-dir, bring the old code back, or go on with "
+            "the new one without --strict"
+        )
 
 
 def _as_defined_now(found: Study, asked: Study) -> Study:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,7 @@ from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
-from evo.study.conclusion import Ending, all_failed, decode_conclusion, same_digest
+from evo.study.conclusion import Ending, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
@@ -59,38 +59,50 @@ class MistakeFound(Stuck):
     status = 2
 
 
-def run_study(
-    config: Config,
-    objective: Callable[..., Any] | Named,
-    transport: Transport,
-    signals: StopSignals,
-    limits: Mapping[str, Any] | None = None,
-    propagator: Propagator | str | Mapping[str, Any] | None = None,
-) -> Result:
-    """Search, on all ranks together.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command line or a call of `evo.minimize` asks for.
 
     Args:
         config: The settings.
-        objective: What to minimise.
+        objective: What is minimised.
+        limits: What is searched, if the configuration does not say.
+        propagator: What breeds, or says what does; None means what the configuration says.
+        notes: What to say at the start about how the settings were understood.
+    """
+
+    config: Config
+    objective: Callable[..., Any] | Named
+    limits: Mapping[str, Any] | None = None
+    propagator: Propagator | str | Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
+
+
+def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
+    """Search, on all ranks together.
+
+    Args:
+        job: What is asked for.
         transport: The connection to the other ranks.
         signals: May ask for a clean stop.
-        limits: What is searched, if the configuration does not say.
-        propagator: Breeds, or says what does; None: what the configuration says.
 
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
     """
+    config = job.config
     end = _allocation_end(transport)
-    plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
+    plan = together(
+        transport, lambda: make_plan(config, job.objective, job.limits, job.propagator, transport.size, end)
+    )
     places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
-    asked = together(transport, lambda: ask_for_study(config, plan, objective, directory, transport))
+    asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
-        screen.constants(plan.space.constants)
-        screen.notes(objective.notes if isinstance(objective, Training) else ())
+        screen.parameters(plan.space.parameters)
+        screen.notes([*job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
     session = Session(
         config=config,
         plan=plan,
@@ -179,7 +191,7 @@ class Session:
         return Conclusion(
             stop_reason=reason.text if reason else "",
             gave_up=worker.settings.budget.too_many_failed(worker.population),
-            all_failed=all_failed(worker.population),
+            nothing_completed=worker.population.best is None,
             digest=same_digest(digest for _, digest in answers),
             test=tested,
         )
