@@ -23,7 +23,7 @@ commands:
   test    test an individual on the test set, beside a baseline (evo test --help)
   train   train an individual again (evo train --help)
   repair  salvage what is sound in damaged journals (evo repair --help)
-  doctor  say what would bite a search here (evo doctor --help)"""
+  doctor  say what to mend before a search here (evo doctor --help)"""
 
 
 class _Parser(argparse.ArgumentParser):

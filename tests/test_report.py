@@ -43,7 +43,7 @@ from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Result, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
-from evo.runtime.device import Place
+from evo.runtime.device import Placement
 from evo.space.space import Space
 
 
@@ -420,7 +420,7 @@ def test_a_file_has_no_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert terminal_width() == 0
 
 
-PLACES = [Place(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
+PLACES = [Placement(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
 
 
 def known() -> Population:
@@ -497,7 +497,7 @@ def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_threads_of_a_node_are_shown_from_few_to_many(capsys: pytest.CaptureFixture[str]) -> None:
     for few, many in ((1, 8), (2, 16), (3, 64)):
-        places = [Place(0, "n", "cpu", many, {}), Place(1, "n", "cpu", few, {})]
+        places = [Placement(0, "n", "cpu", many, {}), Placement(1, "n", "cpu", few, {})]
         Screen(silent=False).begin("name", "d", places, Budget(generations=1), make_archipelago(2), None)
         assert f"  n: ranks 0 on cpu, 1 on cpu; {few}-{many} threads each\n" in capsys.readouterr().out
 
@@ -575,7 +575,7 @@ def test_the_first_lines_say_who_works_together_and_who_lives_where(
     archipelago = make_archipelago(sum(sizes), sizes=sizes)
     policy: dict[str, Any] = {"mode": "copy", "probability": 0.9, "topology": make_topology("full", len(sizes))}
     migration = Migration(**{**policy, **options}) if len(sizes) > 1 else None
-    places = [Place(rank, "n", "cpu", 1, {}) for rank in range(ranks)]
+    places = [Placement(rank, "n", "cpu", 1, {}) for rank in range(ranks)]
     Screen(silent=False).begin("name", "d", places, Budget(generations=7), archipelago, migration)
     first, second, *more = capsys.readouterr().out.splitlines()
     who = "ranks" if sum(sizes) == ranks else "workers"

@@ -18,7 +18,7 @@ from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
-from evo.runtime.device import Place
+from evo.runtime.device import Placement
 from evo.space.growth import Change
 from evo.space.values import Params
 from evo.texts import print_anything, readable
@@ -45,7 +45,7 @@ class Screen:
         self,
         name: str,
         directory: str,
-        places: Sequence[Place],
+        places: Sequence[Placement],
         budget: Budget,
         archipelago: Archipelago,
         migration: Migration | None,
@@ -206,9 +206,9 @@ def _budget_text(budget: Budget, workers: int, ranks: int) -> str:
     return " or ".join(parts)
 
 
-def _map_lines(places: Sequence[Place]) -> list[str]:
+def _map_lines(places: Sequence[Placement]) -> list[str]:
     """One line per host: which ranks it has, and what they train on."""
-    hosts: dict[str, list[Place]] = {}
+    hosts: dict[str, list[Placement]] = {}
     for place in places:
         hosts.setdefault(place.host, []).append(place)
     lines = []

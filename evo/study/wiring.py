@@ -42,7 +42,7 @@ from evo.pruning import Rungs
 from evo.report.records import Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
-from evo.runtime.device import Place, bind_ranks, training_environment
+from evo.runtime.device import Placement, bind_ranks, training_environment
 from evo.runtime.signals import StopSignals
 from evo.space.constraints import ConstraintError
 from evo.space.examples import example_points
@@ -155,7 +155,9 @@ def _make_study(
     )
 
 
-def _make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
+def _make_worker(
+    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
+) -> Worker:
     """The worker that this rank belongs to, which knows what happened in earlier sessions."""
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
@@ -216,7 +218,7 @@ def _search(
     worker: Worker,
     directory: RunDirectory | Scratch,
     transport: Transport,
-    place: Place,
+    place: Placement,
     screen: Screen,
     signals: StopSignals,
 ) -> Conclusion:
@@ -291,7 +293,7 @@ def _make_evaluator(
     config: Config,
     plan: Plan,
     directory: RunDirectory | Scratch,
-    place: Place,
+    place: Placement,
     team: Team,
     session: str,
     is_interrupted: Callable[[], bool],
