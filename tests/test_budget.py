@@ -95,7 +95,7 @@ def test_an_evaluation_is_launched_if_the_fastest_so_far_would_end_by_the_deadli
 
 
 def test_only_lack_of_time_leaves_more_to_do() -> None:
-    budget = Budget(deadline=100.0, why_deadline="the end of the Slurm job is near", target=1.0, generations=0)
+    budget = Budget(deadline=100.0, why_deadline="the end of the batch job is near", target=1.0, generations=0)
     assert budget.is_of_time(budget.why_stop_now(population_of(), 100.0))
     assert not budget.is_of_time(budget.why_stop_now(population_of(completed=1, loss=0.0), 0.0))
     assert not budget.is_of_time(budget.why_breed_no_more(population_of(), 0))

@@ -43,6 +43,7 @@ from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Result, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
+from evo.runtime.batch import BATCH_SYSTEMS
 from evo.runtime.device import Placement
 from evo.space.space import Space
 
@@ -482,6 +483,27 @@ def test_the_last_lines_say_how_it_ended(
     out = capsys.readouterr().out
     for line in lines:
         assert line in out
+
+
+@pytest.mark.parametrize(
+    ("variable", "how"),
+    [
+        ("", ""),
+        ("SLURM_JOB_ID", " (Slurm: sbatch the same script again; jobs/chain.sh queues itself again)"),
+        ("PBS_JOBID", " (PBS: qsub the same script again)"),
+        ("LSB_JOBID", " (LSF: bsub the same script again; with bsub -Q 85 LSF queues it again by itself)"),
+        ("FLUX_JOB_ID", " (Flux: flux batch the same script again)"),
+    ],
+)
+def test_in_a_batch_job_the_last_line_says_how_to_go_on(
+    variable: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for system in BATCH_SYSTEMS:
+        monkeypatch.delenv(system.job, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "7")
+    Screen(silent=False).end(result(interrupted=True, run_dir=tmp_path), NAMES, 8, 8)
+    assert capsys.readouterr().out.endswith(f"\nnot complete: run the same command again to go on{how}\n")
 
 
 def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

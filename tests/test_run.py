@@ -113,7 +113,7 @@ def test_a_search_that_is_extended_too_late_in_its_job_is_not_complete(launcher:
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_END_TIME": str(int(time.time()) + 5)}
     late = launcher.run(*EVO, "run", *search, "12", **job)
     assert late.status == 85
-    assert ": the end of the Slurm job is near\n" in late.out
+    assert ": the end of the batch job is near\n" in late.out
     assert launcher.evo(*search, "12").status == 0
     assert len(finished(folder / "here")) == 12
 

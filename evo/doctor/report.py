@@ -111,7 +111,7 @@ def report_text(findings: Sequence[Finding], width: int) -> str:
     """
     columns = max(_LEAST_WIDTH, min(width or _MOST_WIDTH, _MOST_WIDTH))
     lines = [line.replace(NO_BREAK, " ") for finding in findings for line in _lines(finding, columns)]
-    return "\n".join([*lines, _conclusion(findings)])
+    return "\n".join([*lines, textwrap.fill(_conclusion(findings), columns)])
 
 
 def _lines(finding: Finding, columns: int) -> list[str]:

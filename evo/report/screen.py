@@ -18,6 +18,7 @@ from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
+from evo.runtime.batch import find_batch_system
 from evo.runtime.device import Placement
 from evo.space.growth import Change
 from evo.space.values import Params
@@ -188,7 +189,9 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
             notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")
     if result.interrupted:
-        notes.append("not complete" + (": run the same command again to go on" if run_dir else ""))
+        system = find_batch_system(os.environ)
+        how = f" ({system.name}: {system.again})" if system else ""
+        notes.append("not complete" + (f": run the same command again to go on{how}" if run_dir else ""))
     return notes
 
 
