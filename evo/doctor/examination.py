@@ -1,4 +1,4 @@
-"""The examination of all ranks: gathers the facts, on all of them together."""
+"""The examination of all ranks gathers the facts, on all of them together."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _question(transport: Transport, partner: int) -> RoundTrip:
 
 
 def _next_from(transport: Transport, partner: int) -> bytes | None:
-    """The next message; the only wait that does not sleep, because sleeping would be measured too."""
+    """The next message of a rank; None when it takes too long. It does not sleep, because that would be measured too."""
     deadline = time.monotonic() + _ANSWERING
     while time.monotonic() < deadline:
         for sender, message in transport.receive():
@@ -185,7 +185,7 @@ def _answer(transport: Transport) -> None:
 
 
 class _Said(msgspec.Struct):
-    """What that process prints."""
+    """What a process with the environment of a training prints."""
 
     version: str
     built_for: str
