@@ -158,7 +158,7 @@ def _question(transport: Transport, partner: int) -> RoundTrip:
 
 
 def _next_from(transport: Transport, partner: int) -> bytes | None:
-    """The next message of a rank; None when it takes too long. It does not sleep, because that would be measured too."""
+    """The next message of a rank; None when it takes too long. It never sleeps, since that would be measured too."""
     deadline = time.monotonic() + _ANSWERING
     while time.monotonic() < deadline:
         for sender, message in transport.receive():
