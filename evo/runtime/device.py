@@ -11,7 +11,7 @@ import msgspec
 
 from evo.engine.transport import Transport, together
 from evo.errors import UserError
-from evo.runtime.batch import LAUNCH_PREFIXES
+from evo.runtime.batch import LAUNCH_PREFIXES, find_batch_system
 from evo.runtime.gpus import Gpus, find_gpus
 
 # What launchers tell their processes. A training that saw these would think it is one of many.
@@ -143,8 +143,9 @@ def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:
     asked = {name: environment[name] for name in _THREADS if _count(environment.get(name, ""))}
     # torchrun says 1 where it starts several processes, and PBS as many as the job has cores, for each of its ranks.
     by_torchrun = "TORCHELASTIC_RUN_ID" in environment and asked.get("OMP_NUM_THREADS") == "1"
-    by_pbs = "PBS_JOBID" in environment and asked.get("OMP_NUM_THREADS") == environment.get("NCPUS")
-    if by_torchrun or by_pbs:
+    system = find_batch_system(environment)
+    by_batch = system is not None and asked.get("OMP_NUM_THREADS") == environment.get(system.threads)
+    if by_torchrun or by_batch:
         asked.pop("OMP_NUM_THREADS", None)
     return asked
 

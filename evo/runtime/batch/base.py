@@ -53,6 +53,8 @@ class BatchSystem(ABC):
         job: Names the variable with the number of the job; a process that has it is in a job of this batch system.
         prefixes: The variables that it sets for a launched process begin so. A training must not see them.
         tasks: Names the variable that says how many processes the job is meant for; empty when there is none.
+        threads: Names the variable with the cores of the job, if it sets OMP_NUM_THREADS to as many for each process,
+            which is nothing that the user asked for; empty when it does not.
         again: How to have an incomplete search go on, after status 85.
         step: What its own launcher sets; None when it has none.
     """
@@ -61,6 +63,7 @@ class BatchSystem(ABC):
     job: ClassVar[str]
     prefixes: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[str] = ""
+    threads: ClassVar[str] = ""
     again: ClassVar[str]
     step: ClassVar[Step | None] = None
 

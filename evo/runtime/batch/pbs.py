@@ -21,11 +21,12 @@ class PBS(BatchSystem):
 
     The environment has no end of the job, so that `qstat -f` is asked. Its attributes: pbs_job_attributes(7B) and
     qstat.c of OpenPBS (stime, Resource_List.walltime), stat_job.c of Torque (Walltime.Remaining). The variables:
-    qsub(1B), start_exec.c of Torque (PBS_WALLTIME, PBS_NUM_NODES).
+    qsub(1B), start_exec.c of Torque (PBS_WALLTIME, PBS_NUM_NODES) and of OpenPBS (NCPUS, OMP_NUM_THREADS).
     """
 
     name = "PBS"
     job = "PBS_JOBID"
+    threads = "NCPUS"
     again = "qsub the same script again"  # qrerun is for operators.
 
     @override
