@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import final
 
 import pytest
+from typing_extensions import override
 
 import evo.runtime.device
 import evo.runtime.gpus
@@ -404,3 +406,25 @@ def test_ranks_that_share_a_card_or_are_on_different_machines_keep_its_name() ->
 def test_a_rank_alone_is_placed_on_this_machine() -> None:
     (placement,) = bind_ranks(0, Serial())
     assert (placement.rank, placement.device, placement.card) == (0, "cpu", "cpu")
+
+
+@final
+class BesideAnother(Serial):
+    """Rank 0, and a rank 1 on the same machine that says the same of itself, but for its number and its card."""
+
+    size = 2
+    node = (0, 1)
+
+    @override
+    def gather(self, text: str) -> list[str]:
+        return [text, text.replace('"rank":0', '"rank":1').replace("cuda:2", "cuda:3")]
+
+
+def test_ranks_are_bound_together_and_learn_of_each_others_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evo.runtime.device, "find_gpus", lambda environment: Gpus(NVIDIA(), ["2"]))
+    monkeypatch.delenv(GPUS, raising=False)
+    placements = bind_ranks(None, BesideAnother())
+    assert [(each.rank, each.device, each.environment[GPUS]) for each in placements] == [
+        (0, "cuda:2", "0"),
+        (1, "cuda:3", "0"),
+    ]
