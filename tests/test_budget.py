@@ -95,13 +95,13 @@ def test_an_evaluation_is_launched_if_the_fastest_so_far_would_end_by_the_deadli
 
 
 def test_only_lack_of_time_leaves_more_to_do() -> None:
-    budget = Budget(deadline=100.0, why_deadline="the end of the Slurm job is near", target=1.0, generations=0)
+    budget = Budget(deadline=100.0, why_deadline="the end of the batch job is near", target=1.0, generations=0)
     late = budget.why_stop_now(population_of(), 100.0)
     reached = budget.why_stop_now(population_of(completed=1, loss=0.0), 0.0)
     complete = budget.why_breed_no_more(population_of(), 0)
     reasons = [reason for reason in (late, reached, complete) if reason is not None]
     assert [reason.is_before_the_end for reason in reasons] == [True, False, False]
-    assert str(late) == "the end of the Slurm job is near"
+    assert str(late) == "the end of the batch job is near"
 
 
 def test_what_stops_from_outside_leaves_more_to_do_whatever_its_text() -> None:

@@ -143,7 +143,7 @@ def test_the_walltime_counts_from_now() -> None:
 
 def test_a_search_ends_long_enough_before_its_batch_job_for_trainings_to_save_their_state() -> None:
     budget = Config(grace="100s").budget(1000.0, allocation_end=5000.0)
-    assert (budget.deadline, budget.why_deadline) == (4885.0, "the end of the Slurm job is near")
+    assert (budget.deadline, budget.why_deadline) == (4885.0, "the end of the batch job is near")
     assert Config(walltime="2h").budget(1000.0, allocation_end=5000.0).deadline == 4940.0
     assert Config(walltime="1m").budget(1000.0, allocation_end=5000.0) == Config(walltime="1m").budget(1000.0)
 

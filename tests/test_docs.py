@@ -23,7 +23,7 @@ OTHER_OPTIONS = {
     "evo repair": {"--dry-run"},
     "evo test": {"--individual", "--baseline", "--objective"},
     "Open MPI": {"--bind-to", "--with-ft"},
-    "Slurm": {"--mpi"},
+    "Slurm": {"--gpus-per-task", "--mpi"},
     "tensorboard": {"--logdir"},
 }
 

@@ -22,13 +22,11 @@ from two_nodes import TwoNodes, two_nodes, why_not
 
 from evo.doctor import examination
 from evo.doctor.directory import try_directory
-from evo.doctor.facts import Directory, Facts, Launch, RankFacts, RoundTrip, Torch, View
-from evo.doctor.finding import Finding
+from evo.doctor.facts import Directory, Facts, Launch, RankFacts, RoundTrip, Torch, View, find_launch
 from evo.doctor.judgement import judge
-from evo.doctor.launch import find_launch
-from evo.doctor.report import report_text
+from evo.doctor.report import Finding, report_text
 from evo.engine.transport import Serial
-from evo.runtime.device import Place
+from evo.runtime.device import Placement
 from evo.runtime.mpi import speaks
 
 DOCTOR = ["-m", "evo.doctor", "--gpus-per-node", "0"]
@@ -38,7 +36,7 @@ DOCTOR = ["-m", "evo.doctor", "--gpus-per-node", "0"]
 
 
 def rank_facts(number: int, per_node: int = 4, device: str = "cpu", **fields: Any) -> RankFacts:
-    place = Place(number, f"node{number // per_node + 1}", device, 4, {})
+    place = Placement(number, f"node{number // per_node + 1}", device, 4, {})
     known: dict[str, Any] = {
         "node": number - number % per_node,
         "cores": list(range(16)),
@@ -51,11 +49,11 @@ def rank_facts(number: int, per_node: int = 4, device: str = "cpu", **fields: An
 
 
 def sound(ranks: int = 8, per_node: int = 4) -> Facts:
-    """Facts of ranks on the CPUs of several machines, none of which bites."""
+    """Facts of ranks on the CPUs of several machines, none of which is a problem."""
     firsts = range(0, ranks, per_node)
     views = tuple(View(excluded=True if rank in firsts else None) for rank in range(ranks))
     return Facts(
-        launch=Launch(launcher="mpirun", expected=ranks, library="Open MPI v5.0.11", fault_tolerant=True),
+        launch=Launch(launcher="mpirun", how="mpirun", expected=ranks, library="Open MPI v5.0.11", fault_tolerant=True),
         ranks=[rank_facts(rank, per_node) for rank in range(ranks)],
         trips=[
             RoundTrip(rank=rank, seconds=2e-5, ahead=1e-3, uncertainty=1e-5) for rank in [1, *firsts[1:]][: ranks - 1]
@@ -65,10 +63,10 @@ def sound(ranks: int = 8, per_node: int = 4) -> Facts:
     )
 
 
-def with_gpus(facts: Facts, gpus: int = 4, devices: int = 4, seen: bool = True) -> Facts:
+def with_gpus(facts: Facts, gpus: int = 4, devices: int = 4, seen: bool = True, kind: str = "cuda") -> Facts:
     """The same ranks on GPUs: so many of them on each machine, of which so many are used."""
     ranks = [
-        with_fields(rank, place=replace(rank.place, device=f"cuda:{number % devices}"), gpus=gpus)
+        with_fields(rank, place=replace(rank.place, device=f"{kind}:{number % devices}"), gpus=gpus)
         for number, rank in enumerate(facts.ranks)
     ]
     torch = [
@@ -87,6 +85,12 @@ def with_gpus(facts: Facts, gpus: int = 4, devices: int = 4, seen: bool = True) 
 
 def change(facts: Facts, part: str, **fields: Any) -> Facts:
     return replace(facts, **{part: with_fields(getattr(facts, part), **fields)})
+
+
+def in_slurm(tasks: int, nodes: int = 2) -> Facts:
+    """Ranks on two machines, in a Slurm job that is meant for so many and has so many nodes, and has two hours."""
+    job = change(sound(), "launch", batch="Slurm", connecting="srun --mpi=pmix", tasks=tasks, nodes=nodes)
+    return replace(job, seconds_left=7200.0)
 
 
 def change_ranks(facts: Facts, which: Callable[[int], bool], **fields: Any) -> Facts:
@@ -115,7 +119,14 @@ def test_every_problem_says_what_to_do_next() -> None:
         assert all(one.advice for one in problems)
 
 
-ALONE = Launch(launcher="srun", expected=4, slurm_tasks=4, refusal="each is alone")
+ALONE = Launch(
+    launcher="srun",
+    advice="start them with srun --mpi=pmix, or with mpirun",
+    expected=4,
+    batch="Slurm",
+    tasks=4,
+    refusal="each is alone",
+)
 
 PROBLEMS = [
     (
@@ -145,7 +156,7 @@ PROBLEMS = [
     ),
     (
         "world",
-        replace(sound(1, 1), launch=Launch(slurm_tasks=8)),
+        replace(sound(1, 1), launch=Launch(batch="Slurm", connecting="srun --mpi=pmix", tasks=8)),
         "1 rank on 1 machine, but the Slurm allocation has 8 tasks",
         "srun --mpi=pmix, or mpirun",
     ),
@@ -178,6 +189,12 @@ PROBLEMS = [
         with_gpus(sound(), seen=False),
         "node1, node2 (2 machines, 8 ranks): torch 2.15.0 (CUDA 13.2) sees no GPU",
         "nvidia-smi",
+    ),
+    (
+        "torch",
+        with_gpus(sound(4), seen=False, kind="hip"),
+        "node1 (ranks 0-3): torch 2.15.0 (CUDA 13.2) sees no GPU",
+        "rocm-smi",
     ),
     (
         "open files",
@@ -233,14 +250,20 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("what", "facts", "value", "advice"), PROBLEMS, ids=[case[2] for case in PROBLEMS])
-def test_what_bites_is_a_problem_that_names_where(what: str, facts: Facts, value: str, advice: str) -> None:
+def test_what_is_a_problem_names_where(what: str, facts: Facts, value: str, advice: str) -> None:
     found = finding(facts, what)
     assert (found.verdict, found.value) == ("problem", value)
     assert advice in found.advice
 
 
 NOTES = [
-    ("world", change(sound(), "launch", slurm_tasks=16), "8 ranks on 2 machines, all connected; the Slurm allocation"),
+    (
+        "world",
+        in_slurm(16),
+        "8 ranks on 2 machines, all connected; the Slurm allocation",
+    ),
+    ("world", in_slurm(8, nodes=3), "8 ranks on 2 machines, all connected; the Slurm allocation has 3 nodes"),
+    ("time left", replace(in_slurm(8), seconds_left=None), "Slurm does not say when this job ends"),
     ("ranks", with_gpus(sound(4), gpus=8), "8 GPUs but 4 ranks on node1 (rank 0): some are idle"),
     ("ranks", with_gpus(sound(4), gpus=2, devices=2), "2 ranks share one GPU"),
     ("cores", change_ranks(sound(), lambda rank: True, cores=[0, 1], permitted=2), "4 ranks share 2 cores of node1"),
@@ -253,6 +276,11 @@ NOTES = [
         "torch",
         replace(sound(), torch=[Torch(rank=0, seconds=3.0, gpus=("MI300", "MI300"))]),
         "2 GPUs that evo does not",
+    ),
+    (
+        "torch",
+        replace(with_gpus(sound(1, 1)), torch=[Torch(rank=0, seconds=3.0, gpus=("Max 1550",), remark="it is slow")]),
+        ", loaded with Lightning in 3 s; sees Max 1550, but it is slow",
     ),
     ("messages", replace(sound(), trips=[RoundTrip(rank=4, seconds=0.05)]), "50 ms there and back"),
     ("faults", change(sound(), "launch", fault_tolerant=False), "mpirun --with-ft ulfm"),
@@ -276,8 +304,12 @@ def test_what_is_worth_knowing_is_a_note(what: str, facts: Facts, value: str) ->
 
 
 GOOD = [
-    ("world", change(sound(), "launch", slurm_tasks=8), "8 ranks on 2 machines, all connected, as many as Slurm has"),
-    ("MPI", change(sound(), "launch", launcher="srun", plugin="pmix"), "started by srun --mpi=pmix"),
+    (
+        "world",
+        in_slurm(8),
+        "8 ranks on 2 machines, all connected, as many as Slurm has",
+    ),
+    ("MPI", change(sound(), "launch", how="srun --mpi=pmix"), "started by srun --mpi=pmix"),
     ("ranks", with_gpus(sound(4)), "node1: ranks 0-3, on cuda:0, cuda:1, cuda:2, cuda:3; 4 threads each"),
     ("cores", replace(sound(4), ranks=[rank_facts(n, cores=range(4 * n, 4 * n + 4)) for n in range(4)]), "4 threads"),
     ("torch", with_gpus(sound()), "every rank sees its GPU: H100"),
@@ -337,35 +369,56 @@ def test_the_conclusion_counts_problems_and_notes() -> None:
     def last(*verdicts: Any) -> str:
         return report_text([Finding("x", "y", verdict, "z") for verdict in verdicts], 80).splitlines()[-1]
 
-    assert last("ok") == "evo doctor: nothing here will bite"
-    assert last("ok", "note") == "evo doctor: nothing here will bite, and 1 note"
+    assert last("ok") == "evo doctor: no problem found"
+    assert last("ok", "note") == "evo doctor: no problem found, and 1 note"
     assert last("problem", "note", "note", "problem").startswith("evo doctor: 2 problems, and 2 notes: ")
 
 
 @pytest.mark.parametrize(
-    ("variables", "launcher", "plugin", "expected", "first"),
+    ("variables", "launcher", "how", "expected", "first"),
     [
         ("", "", "", 1, True),
-        ("OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=2 PMIX_RANK=2 SLURM_PROCID=0", "mpirun", "", 4, False),
-        ("OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=0 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=1", "mpirun", "", 4, True),
-        ("PMI_SIZE=4 PMI_RANK=0 HYDI_CONTROL_FD=3", "mpirun", "", 4, True),
-        ("PMIX_RANK=3 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=3", "srun", "pmix", 4, False),
-        ("PMI_RANK=0 PMI_SIZE=4 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", "srun", "pmi2", 4, True),
-        ("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=1", "srun", "", 4, False),
+        ("OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=2 PMIX_RANK=2 SLURM_PROCID=0", "mpirun", "mpirun", 4, False),
+        (
+            "OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=0 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=1",
+            *("mpirun", "mpirun", 4, True),
+        ),
+        ("PMI_SIZE=4 PMI_RANK=0 HYDI_CONTROL_FD=3", "mpirun", "mpirun", 4, True),
+        ("PMIX_RANK=3 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=3", "srun", "srun --mpi=pmix", 4, False),
+        ("PMI_RANK=0 PMI_SIZE=4 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", "srun", "srun --mpi=pmi2", 4, True),
+        ("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=1", "srun", "srun without an MPI plugin", 4, False),
         ("SLURM_NTASKS=4 SLURM_PROCID=0", "", "", 1, True),
-        ("PMI_RANK=1 PMI_SIZE=2", "another launcher", "", 2, False),
+        ("PMI_RANK=1 PMI_SIZE=2", "another launcher", "another launcher", 2, False),
+        ("PMIX_RANK=1 FLUX_JOB_SIZE=8 FLUX_TASK_RANK=1", "flux run", "flux run -o pmi=pmix", 8, False),
+        ("FLUX_JOB_SIZE=8 FLUX_TASK_RANK=0", "flux run", "flux run without an MPI plugin", 8, True),
+        ("PMIX_RANK=2 JSM_NAMESPACE_SIZE=6 JSM_NAMESPACE_RANK=2", "jsrun", "jsrun", 6, False),
     ],
 )
 def test_a_launcher_is_known_by_what_it_tells_its_processes(
-    variables: str, launcher: str, plugin: str, expected: int, first: bool
+    variables: str, launcher: str, how: str, expected: int, first: bool
 ) -> None:
     environment = dict(word.split("=") for word in variables.split())
     launch = find_launch(environment)
-    assert (launch.launcher, launch.plugin, launch.expected) == (launcher, plugin, expected)
+    assert (launch.launcher, launch.how, launch.expected) == (launcher, how, expected)
     assert speaks(environment) == first
 
 
-@pytest.mark.parametrize("module", ["facts", "finding", "judgement", "machines", "storage", "places", "report"])
+@pytest.mark.parametrize(
+    ("variables", "batch", "tasks", "nodes"),
+    [
+        ("", "", 0, 0),
+        ("SLURM_JOB_ID=7 SLURM_NTASKS=8 SLURM_JOB_NUM_NODES=2", "Slurm", 8, 2),
+        ("PBS_JOBID=7.server PBS_NUM_NODES=3", "PBS", 0, 3),
+        ("LSB_JOBID=7 LSB_MCPU_HOSTS=a;4;b;4", "LSF", 0, 2),
+        ("FLUX_JOB_ID=f7 FLUX_JOB_SIZE=8 FLUX_JOB_NNODES=2 SLURM_JOB_ID=7", "Flux", 8, 2),
+    ],
+)
+def test_a_job_is_known_by_what_its_batch_system_tells(variables: str, batch: str, tasks: int, nodes: int) -> None:
+    launch = find_launch(dict(word.replace(";", " ").split("=") for word in variables.split()))
+    assert (launch.batch, launch.tasks, launch.nodes) == (batch, tasks, nodes)
+
+
+@pytest.mark.parametrize("module", ["facts", "judgement", "report"])
 def test_what_judges_has_no_effects(module: str) -> None:
     text = (Path(examination.__file__).parent / f"{module}.py").read_text()
     imported = {
@@ -421,8 +474,8 @@ def masked(text: str) -> str:
     text = re.sub(r"\d+ threads?", "N threads", text)
     text = re.sub(r"open files +\d+", "open files     N", text)
     text = re.sub(r"in \d+ h \d+ min", "in H h M min", text)
-    text = re.sub(r"(bite|problems?), and \d+ notes?", r"\1, and N notes", text)
-    text = re.sub(r"bite$", "bite, and N notes", text, flags=re.M)
+    text = re.sub(r"(found|problems?), and \d+ notes?", r"\1, and N notes", text)
+    text = re.sub(r"found$", "found, and N notes", text, flags=re.M)
     return text.replace(os.uname().nodename, "HOST")
 
 
@@ -434,13 +487,13 @@ def check_report(name: str, ended: Ended, status: int) -> None:
 
 WITHOUT_TORCH = """
 import sys
-import evo.doctor.training
+import evo.doctor.examination
 from evo.doctor.command import main
-evo.doctor.training._PROGRAM = "no_torch"
+evo.doctor.examination._PROGRAM = "no_torch"
 sys.exit(main())
 """
 NO_TORCH = """
-print('{"version": "2.15.0", "built_for": "", "gpus": [], "identifier": "", "refusal": ""}')
+print('{"version": "2.15.0", "built_for": "", "gpus": [], "identifier": "", "refusal": "", "remark": ""}')
 """
 
 

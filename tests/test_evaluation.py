@@ -26,6 +26,7 @@ from evo.objective.objective import Interrupted
 from evo.objective.references import Reference
 from evo.population.outcome import Outcome
 from evo.runtime.device import bind, training_environment
+from evo.runtime.gpus import NVIDIA, Gpus
 
 Evaluator = InlineEvaluator | ProcessEvaluator
 
@@ -645,7 +646,7 @@ def test_the_child_sees_one_gpu_its_threads_and_no_trace_of_a_launcher(tmp_path:
             "MASTER_ADDR",
         )
     }
-    binding = bind(1, {"CUDA_VISIBLE_DEVICES": "4,6"}, None, 8, threads=3)
+    binding = bind(1, {"CUDA_VISIBLE_DEVICES": "4,6"}, None, Gpus(NVIDIA()), threads=3)
     rank = {"PATH": os.environ["PATH"], "HOME": "/home/me", **launched, "CUDA_VISIBLE_DEVICES": "4,6"}
     environment = training_environment(rank, binding.environment)
     before = dict(os.environ)

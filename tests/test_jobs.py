@@ -230,7 +230,7 @@ def test_a_search_stops_by_itself_before_its_job_has_to_end(slurm: Slurm, launch
     job = slurm.submit(launcher, "--time=1", "jobs/one_node.sh", *search)
     assert slurm.wait(job) == 85, output(folder)
     assert slurm.facts(job)[0]["JobState"] == "FAILED"  # And not TIMEOUT.
-    assert "the end of the Slurm job is near" in output(folder)
+    assert "the end of the batch job is near" in output(folder)
     assert len(ends(folder / "here", "interrupted")) == 4
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from evo.evaluation import EvaluationSettings, InlineEvaluator
 from evo.lightning import LightningObjective
+from evo.lightning.accelerators import gpu_module, knows_xpu, usual_accelerator
 from evo.lightning.memory import limited_memory
 from evo.lightning.stacked import Stacked, keep_stacked
 from evo.study.config import Config
@@ -275,6 +276,29 @@ def test_a_share_of_memory_reaches_the_training(tmp_path: Path, monkeypatch: pyt
     evaluator.start(assigned((0, 0), {"x": 1}), lambda step, loss: False)
     evaluator.close()
     assert shares == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("seen", "module", "accelerator"),
+    [((), None, "auto"), (("cuda",), "torch.cuda", "auto"), (("xpu",), "torch.xpu", "xpu")],
+)
+def test_gpus_of_any_make_are_known_and_intels_need_an_accelerator_that_somebody_adds(
+    seen: Sequence[str], module: str | None, accelerator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    for name in ("cuda", "xpu"):
+        monkeypatch.setattr(f"torch.{name}.is_available", lambda name=name: name in seen)
+        monkeypatch.setattr(f"torch.{name}.set_per_process_memory_fraction", shares.append)
+    found = gpu_module()
+    assert (found.__name__ if found else None) == module
+    with limited_memory(FakeTrial(tmp_path, gpu_memory=0.5)):
+        assert shares == [0.5] * len(seen)
+    assert usual_accelerator() == "auto"
+    assert not knows_xpu()
+    monkeypatch.setattr(
+        "lightning.pytorch.accelerators.AcceleratorRegistry.available_accelerators", lambda: {"cpu", "xpu"}
+    )
+    assert usual_accelerator() == accelerator
 
 
 OUT_OF_MEMORY = (

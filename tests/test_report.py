@@ -44,7 +44,8 @@ from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Findings, Result, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
-from evo.runtime.device import Place
+from evo.runtime.batch import BATCH_SYSTEMS
+from evo.runtime.device import Placement
 from evo.space.limits import Float, parse_limits
 from evo.space.space import Space
 
@@ -431,7 +432,7 @@ SHOWN = {
     "model.momentum": Float(0.0, 0.99, when={"act": "relu"}),
     "epochs": 10,
 }
-PLACES = [Place(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
+PLACES = [Placement(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
 
 
 def known() -> Population:
@@ -496,6 +497,27 @@ def test_the_last_lines_say_how_it_ended(
         assert line in out
 
 
+@pytest.mark.parametrize(
+    ("variable", "how"),
+    [
+        ("", ""),
+        ("SLURM_JOB_ID", " (Slurm: sbatch the same script again; jobs/chain.sh queues itself again)"),
+        ("PBS_JOBID", " (PBS: qsub the same script again)"),
+        ("LSB_JOBID", " (LSF: bsub the same script again; with bsub -Q 85 LSF queues it again by itself)"),
+        ("FLUX_JOB_ID", " (Flux: flux batch the same script again)"),
+    ],
+)
+def test_in_a_batch_job_the_last_line_says_how_to_go_on(
+    variable: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for system in BATCH_SYSTEMS:
+        monkeypatch.delenv(system.job, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "7")
+    Screen(silent=False).end(result(interrupted=True, run_dir=tmp_path), NAMES, 8, 8)
+    assert capsys.readouterr().out.endswith(f"\nnot complete: run the same command again to go on{how}\n")
+
+
 def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(silent=True)
     screen.begin("name", "runs/name", PLACES, Budget(), make_archipelago(8), None)
@@ -510,7 +532,7 @@ def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_threads_of_a_node_are_shown_from_few_to_many(capsys: pytest.CaptureFixture[str]) -> None:
     for few, many in ((1, 8), (2, 16), (3, 64)):
-        places = [Place(0, "n", "cpu", many, {}), Place(1, "n", "cpu", few, {})]
+        places = [Placement(0, "n", "cpu", many, {}), Placement(1, "n", "cpu", few, {})]
         Screen(silent=False).begin("name", "d", places, Budget(generations=1), make_archipelago(2), None)
         assert f"  n: ranks 0 on cpu, 1 on cpu; {few}-{many} threads each\n" in capsys.readouterr().out
 
@@ -588,7 +610,7 @@ def test_the_first_lines_say_who_works_together_and_who_lives_where(
     archipelago = make_archipelago(sum(sizes), sizes=sizes)
     policy: dict[str, Any] = {"mode": "copy", "probability": 0.9, "topology": make_topology("full", len(sizes))}
     migration = Migration(**{**policy, **options}) if len(sizes) > 1 else None
-    places = [Place(rank, "n", "cpu", 1, {}) for rank in range(ranks)]
+    places = [Placement(rank, "n", "cpu", 1, {}) for rank in range(ranks)]
     Screen(silent=False).begin("name", "d", places, Budget(generations=7), archipelago, migration)
     first, second, *more = capsys.readouterr().out.splitlines()
     who = "ranks" if sum(sizes) == ranks else "workers"

@@ -113,9 +113,21 @@ def test_a_search_that_is_extended_too_late_in_its_job_is_not_complete(launcher:
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_END_TIME": str(int(time.time()) + 5)}
     late = launcher.run(*EVO, "run", *search, "12", **job)
     assert late.status == 85
-    assert ": the end of the Slurm job is near\n" in late.out
+    assert ": the end of the batch job is near\n" in late.out
     assert launcher.evo(*search, "12").status == 0
     assert len(finished(folder / "here")) == 12
+
+
+def test_a_search_in_a_job_of_pbs_stops_before_its_end_and_says_how_to_go_on(launcher: Launcher, folder: Path) -> None:
+    command = folder / "bin" / "qstat"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\necho '    Walltime.Remaining = 5'\n")
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    ended = launcher.run(*EVO, "run", "sphere", "--run-dir", "here", PBS_JOBID="7.server", PATH=path)
+    assert ended.status == 85
+    assert "the end of the batch job is near" in ended.out
+    assert ended.out.endswith("to go on (PBS: qsub the same script again)\n")
 
 
 def test_the_same_command_extends_a_search(launcher: Launcher, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evo.runtime.device import bind
+from evo.runtime.gpus import NVIDIA, Gpus
 
 OMP, MKL = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 
@@ -33,5 +34,5 @@ OMP, MKL = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 def test_the_users_own_number_of_threads_is_kept_and_is_that_of_the_training(
     environment: dict[str, str], threads: int, omp: str, mkl: str
 ) -> None:
-    binding = bind(0, environment, 0, 0, threads=3)
+    binding = bind(0, environment, 0, Gpus(NVIDIA()), threads=3)
     assert (binding.threads, binding.environment[OMP], binding.environment[MKL]) == (threads, omp, mkl)

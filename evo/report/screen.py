@@ -19,7 +19,8 @@ from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
-from evo.runtime.device import Place
+from evo.runtime.batch import find_batch_system
+from evo.runtime.device import Placement
 from evo.space.description import limits_lines
 from evo.space.growth import Change
 from evo.space.limits import Parameter
@@ -47,7 +48,7 @@ class Screen:
         self,
         name: str,
         directory: str,
-        places: Sequence[Place],
+        places: Sequence[Placement],
         budget: Budget,
         archipelago: Archipelago,
         migration: Migration | None,
@@ -190,7 +191,9 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
             notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")
     if result.interrupted:
-        notes.append("not complete" + (": run the same command again to go on" if run_dir else ""))
+        system = find_batch_system(os.environ)
+        how = f" ({system.name}: {system.again})" if system else ""
+        notes.append("not complete" + (f": run the same command again to go on{how}" if run_dir else ""))
     return notes
 
 
@@ -208,9 +211,9 @@ def _budget_text(budget: Budget, workers: int, ranks: int) -> str:
     return " or ".join(parts)
 
 
-def _map_lines(places: Sequence[Place]) -> list[str]:
+def _map_lines(places: Sequence[Placement]) -> list[str]:
     """One line per host: which ranks it has, and what they train on."""
-    hosts: dict[str, list[Place]] = {}
+    hosts: dict[str, list[Placement]] = {}
     for place in places:
         hosts.setdefault(place.host, []).append(place)
     lines = []

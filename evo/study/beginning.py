@@ -31,7 +31,7 @@ from evo.population.events import AnyEvent, encode
 from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.report.screen import Screen
-from evo.runtime.device import Place
+from evo.runtime.device import Placement
 from evo.space.growth import Change, Forms, check_growth, find_changes
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
@@ -138,7 +138,9 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
     return msgspec.structs.replace(found, objective=name, definition=definition)
 
 
-def make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
+def make_worker(
+    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
+) -> Worker:
     """The worker that a rank belongs to, which knows what happened in earlier sessions.
 
     Args:

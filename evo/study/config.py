@@ -33,10 +33,10 @@ class Config:
             True or False. What violates one is never evaluated.
         generations: How many individuals each rank breeds. Default 10, when there is no other budget.
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
-        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a Slurm job
-            stops before that ends, whatever this says.
+        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a batch
+            job stops before that ends, whatever this says.
         grace: Time that trainings may take to save their state when the search stops, written like walltime; a
-            quarter of a minute more than that before the end of a Slurm job, it stops.
+            quarter of a minute more than that before the end of a batch job, it stops.
         target: Stop once some loss is this low.
         baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
             individual.
@@ -173,7 +173,7 @@ class Config:
             deadlines.append((now + parse_duration("walltime", self.walltime), Budget.why_deadline))
         if allocation_end is not None:
             last = allocation_end - parse_duration("grace", self.grace) - _LEAVING
-            deadlines.append((last, "the end of the Slurm job is near"))
+            deadlines.append((last, "the end of the batch job is near"))
         deadline, why_deadline = min(deadlines, default=(None, Budget.why_deadline))
         others = (self.evaluations, self.walltime, self.target)
         generations = self.generations

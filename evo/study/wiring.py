@@ -38,7 +38,7 @@ from evo.report.progress import Progress
 from evo.report.records import Conclusion, Findings, Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
-from evo.runtime.device import Place, bind_ranks, training_environment
+from evo.runtime.device import Placement, bind_ranks, training_environment
 from evo.runtime.signals import StopSignals
 from evo.space.constraints import ConstraintError
 from evo.space.examples import example_points
@@ -145,7 +145,7 @@ class Session:
     transport: Transport
     signals: StopSignals
     screen: Screen
-    place: Place
+    place: Placement
 
     def run(self, changes: list[Change]) -> Result:
         """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
