@@ -66,6 +66,9 @@ $(STAMP): pyproject.toml
 		exit 1; }
 	@echo "Installing evo into .venv: minutes and about 6 GB the first time."
 	$(PYTHON) -m venv .venv
+	@# The distribution was once called evo: two that bring the same package and command must not be installed together.
+	@if .venv/bin/python -c 'from evo.versions import is_installed_by_former_name as is_former; exit(not is_former())'; then \
+		.venv/bin/python -m pip uninstall --quiet --yes evo; fi
 	.venv/bin/python -m pip install --editable '.[$(EXTRAS)]'
 ifeq ($(MPI),pip)
 	@.venv/bin/python -c 'import os; print(f"localhost slots={max(8, os.cpu_count() or 1)}")' > .venv/etc/prte-default-hostfile

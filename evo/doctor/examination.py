@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
 import resource
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 
-from evo import __version__
 from evo.doctor.directory import try_directory
 from evo.doctor.facts import Facts, Launch, RankFacts, Torch
 from evo.doctor.messages import measure_messages
@@ -21,6 +18,7 @@ from evo.doctor.training import try_training
 from evo.engine.transport import Transport
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import Place, available_cores, bind_ranks, count_gpus, visible_gpus
+from evo.versions import other_evo, versions_of
 
 _PACKAGES = ("torch", "lightning", "numpy", "mpi4py")
 
@@ -86,7 +84,8 @@ def _rank_facts(place: Place, node: int) -> RankFacts:
         cores=available_cores(),
         permitted=_count_permitted_cores(),
         gpus=count_gpus() if visible is None else len(visible_gpus(visible)),
-        versions=_versions(),
+        versions={**versions_of(_PACKAGES), "Python": platform.python_version()},
+        other_evo=other_evo(),
         open_files=0 if limit == resource.RLIM_INFINITY else limit,
     )
 
@@ -104,11 +103,3 @@ def _count_permitted_cores() -> int:
         return len(before)
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _versions() -> dict[str, str]:
-    found = {"evo": __version__, "Python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found

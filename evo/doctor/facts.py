@@ -43,6 +43,7 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
         gpus: How many it may choose from.
         versions: Of packages and of Python; absent when not installed.
         open_files: Its limit; 0: none.
+        other_evo: What of another project is installed under the name `evo`; empty: nothing is.
     """
 
     place: Place
@@ -52,6 +53,7 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     versions: dict[str, str]
     open_files: int
+    other_evo: str = ""
 
     @property
     def host(self) -> str:

@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
@@ -19,26 +19,13 @@ from evo.errors import UserError
 from evo.objective.lightningcli import read_configuration
 from evo.objective.training import SECTIONS, Training
 from evo.study.config import Config, load_yaml
+from evo.study.reading import Command
 from evo.study.sections import make_training
 from evo.study.traps import check_options, check_study_file
 from evo.texts import readable
 
 _YAML = (".yaml", ".yml")
 _OBJECTIVES = ("objective", "model", "model_class")
-
-
-class Command(NamedTuple):
-    """What a command line asks for.
-
-    Args:
-        what: The objective, as the user names it or as the sections of a training.
-        config: The settings.
-        study: The name of the study file that says what is minimised, without its ending; empty: none does.
-    """
-
-    what: str | Training
-    config: Config
-    study: str
 
 
 def parse_arguments(arguments: Sequence[str], program: str) -> Command:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import json
 import os
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -27,7 +25,6 @@ from evo.evaluation import (
     SESSION,
     Evaluator,
     InlineEvaluator,
-    ProcessEvaluator,
     Team,
     TeamEvaluator,
     assist,
@@ -55,8 +52,9 @@ from evo.study.conclusion import Conclusion, Ending, all_failed, decode_conclusi
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path, readable
+from evo.versions import versions_of
 
-_VERSIONS = ("evo", "numpy", "torch", "lightning", "mpi4py")
+_VERSIONS = ("numpy", "torch", "lightning", "mpi4py")
 
 
 class MistakeFound(Stuck):
@@ -150,7 +148,7 @@ def _make_study(
         pruning=repr(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
-        versions=_versions(),
+        versions=versions_of(_VERSIONS) if transport.rank == 0 else {},
         created=time.time(),
     )
 
@@ -226,7 +224,7 @@ def _search(
     def is_interrupted() -> bool:
         return bool(worker.stopping.why_now(time.time()))
 
-    session = transport.gather(uuid.uuid4().hex)[0]
+    session = transport.gather(secrets.token_hex(16))[0]
     made = together(transport, lambda: _make_evaluator(config, plan, directory, place, team, session, is_interrupted))
     with closing(made) as evaluator:
         signals.listen_to_hurry(evaluator.hurry)
@@ -301,6 +299,8 @@ def _make_evaluator(
     of_evo = {SESSION: session, GPU_MEMORY: str(config.gpu_memory), COLLECTIVE_TIMEOUT: str(patience)}
     environment = {**place.environment, **of_evo}
     if plan.separate:
+        from evo.evaluation.process import ProcessEvaluator  # Others do without multiprocessing.
+
         limit = None if config.time_limit is None else parse_duration("time_limit", config.time_limit)
         evaluator = ProcessEvaluator(
             plan.objective,
@@ -317,12 +317,3 @@ def _make_evaluator(
         assert not isinstance(plan.objective, Named)
         evaluator = InlineEvaluator(plan.objective, directory.folder, environment, place.threads, team, is_interrupted)
     return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _VERSIONS:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
