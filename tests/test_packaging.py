@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 import evo
 from evo.versions import DISTRIBUTION, is_installed_by_former_name, other_evo, versions_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 PROJECT = (ROOT / "pyproject.toml").read_text()
 TUTORIALS = ROOT / "tutorials"
 
@@ -128,7 +128,7 @@ def test_the_command_says_so_where_another_projects_evo_has_overwritten_files(la
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A source distribution, a wheel built from it, and one built from this folder."""
-    for name in ("build", "hatchling", "pip"):
+    for name in ("build", "hatchling"):
         if find_spec(name) is None:
             pytest.skip(f"{name} is not installed: pip install -e '.[test]'")
     folder = tmp_path_factory.mktemp("dist")
@@ -173,11 +173,10 @@ def clean(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> I
     """The programs of an environment with nothing but the wheel, and the dependencies of this one."""
     folder = tmp_path_factory.mktemp("clean")
     run: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], **run)
+    subprocess.run([sys.executable, "-m", "venv", folder], **run)
     programs = folder / "bin"
-    pip = [sys.executable, "-m", "pip", "--python", programs / "python", "install", "--no-deps", "--no-index"]
-    subprocess.run([*pip, built["wheel"]], **run)
-    # Only now, so that pip has not seen, or removed, what is installed there.
+    subprocess.run([programs / "python", "-m", "pip", "install", "--no-deps", "--no-index", built["wheel"]], **run)
+    # Only now, because pip would see, and might remove, what is installed there.
     (libraries,) = (folder / "lib").glob("python*/site-packages")
     places = [place for place in sys.path if place.endswith(("site-packages", "dist-packages"))]
     (libraries / "dependencies.pth").write_text("\n".join(places))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from evo import __version__
 from evo.doctor.directory import try_directory
 from evo.doctor.facts import Facts, Launch, RankFacts, Torch
 from evo.doctor.messages import measure_messages
@@ -84,7 +85,7 @@ def _rank_facts(place: Place, node: int) -> RankFacts:
         cores=available_cores(),
         permitted=_count_permitted_cores(),
         gpus=count_gpus() if visible is None else len(visible_gpus(visible)),
-        versions={**versions_of(_PACKAGES), "Python": platform.python_version()},
+        versions={"evo": __version__, "Python": platform.python_version(), **versions_of(_PACKAGES)},
         other_evo=other_evo(),
         open_files=0 if limit == resource.RLIM_INFINITY else limit,
     )
