@@ -20,7 +20,7 @@ ACTIVATE := . .venv/bin/activate
 
 # Where test-lowest puts what it tries, and what depends on these packages: settings, spaces, records, breeding, output.
 # The oldest numpy has no wheel for Python 3.12 and later: try with 3.11.
-LOWEST       := build/lowest
+LOWEST       := $(CURDIR)/build/lowest
 LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest
 LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(shell find tests -name test_$(name).py))
 
