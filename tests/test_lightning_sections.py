@@ -257,7 +257,11 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
             # Which of the two is named, the section or the one around it, depends on the version of jsonargparse.
             ["model", "cannot be made", "RuntimeError: no factor 1.0", f"{HERE}.py:"],
         ),
-        ({}, {"data": section("Data", transform=section("Broken"))}, ["data", "cannot be made", "RuntimeError: no factor 1.0"]),
+        (
+            {},
+            {"data": section("Data", transform=section("Broken"))},
+            ["data", "cannot be made", "RuntimeError: no factor 1.0"],
+        ),
         (
             {},
             {"trainer": {**TRAINER, "gradient_clip_val": "much"}},
