@@ -18,8 +18,14 @@ endif
 STAMP    := .venv/.installed-$(MPI)
 ACTIVATE := . .venv/bin/activate
 
+# Where test-lowest puts what it tries, and what depends on these packages: settings, spaces, records, breeding, output.
+# The oldest numpy has no wheel for Python 3.12 and later: try with 3.11.
+LOWEST       := $(CURDIR)/build/lowest
+LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest
+LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(shell find tests -name test_$(name).py))
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test test-lowest lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +46,11 @@ test: $(STAMP) ## run all tests
 
 lint: $(STAMP) ## check style and types
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy
+
+test-lowest: $(STAMP) ## try the oldest small packages that pyproject.toml allows, on the tests that depend on them
+	rm -rf $(LOWEST)
+	$(ACTIVATE) && python -m pip install --quiet --no-deps --only-binary :all: --target $(LOWEST) $$(python tests/lowest.py)
+	$(ACTIVATE) && PYTHONPATH=$(LOWEST) exec python -m pytest -n 0 -m 'not mpi' $(LOWEST_TESTS) $(ARGS)
 
 clean: ## remove what make made: .venv, caches, builds; runs/ stays
 	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -66,6 +77,9 @@ $(STAMP): pyproject.toml
 		exit 1; }
 	@echo "Installing evo into .venv: minutes and about 6 GB the first time."
 	$(PYTHON) -m venv .venv
+	@# The distribution was once called evo: two that bring the same package and command must not be installed together.
+	@if .venv/bin/python -c 'from evo.versions import is_installed_by_former_name as is_former; exit(not is_former())'; then \
+		.venv/bin/python -m pip uninstall --quiet --yes evo; fi
 	.venv/bin/python -m pip install --editable '.[$(EXTRAS)]'
 ifeq ($(MPI),pip)
 	@.venv/bin/python -c 'import os; print(f"localhost slots={max(8, os.cpu_count() or 1)}")' > .venv/etc/prte-default-hostfile

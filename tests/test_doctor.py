@@ -112,6 +112,13 @@ def test_sound_facts_have_nothing_but_good_findings() -> None:
     ]
 
 
+def test_another_projects_evo_is_a_problem_that_says_what_to_do() -> None:
+    facts = change_ranks(sound(), lambda rank: rank >= 4, other_evo="another project's evo 1.38.1, in /there")
+    found = finding(facts, "name")
+    assert (found.verdict, found.value) == ("problem", "another project's evo 1.38.1, in /there on node2 (ranks 4-7)")
+    assert found.advice == "pip uninstall evo, then pip install --force-reinstall --no-deps evo-mpi"
+
+
 def test_every_problem_says_what_to_do_next() -> None:
     for _, facts, _, words in PROBLEMS:
         problems = [one for one in judge(facts) if one.verdict == "problem"]

@@ -254,9 +254,14 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
         (
             {},
             {"model": section("Net", blocks=[section("Broken")])},
-            ["model cannot be made: Net: RuntimeError: no factor 1.0", f"{HERE}.py:"],
+            # Which of the two is named, the section or the one around it, depends on the version of jsonargparse.
+            ["model", "cannot be made", "RuntimeError: no factor 1.0", f"{HERE}.py:"],
         ),
-        ({}, {"data": section("Data", transform=section("Broken"))}, ["data cannot be made: Data: RuntimeError"]),
+        (
+            {},
+            {"data": section("Data", transform=section("Broken"))},
+            ["data", "cannot be made", "RuntimeError: no factor 1.0"],
+        ),
         (
             {},
             {"trainer": {**TRAINER, "gradient_clip_val": "much"}},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from statistics import median
 
 import msgspec
@@ -23,6 +21,7 @@ from evo.engine.transport import Transport
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import Placement, available_cores, bind_ranks, training_environment
 from evo.runtime.gpus import find_gpus
+from evo.versions import other_evo, versions_of
 
 _PACKAGES = ("torch", "lightning", "numpy", "mpi4py")
 _ROUNDS = 30
@@ -92,7 +91,8 @@ def _rank_facts(place: Placement, node: int) -> RankFacts:
         cores=available_cores(),
         permitted=_count_permitted_cores(),
         gpus=len(find_gpus(os.environ).choices(os.environ)),
-        versions=_versions(),
+        versions={"evo": __version__, "Python": platform.python_version(), **versions_of(_PACKAGES)},
+        other_evo=other_evo(),
         open_files=0 if limit == resource.RLIM_INFINITY else limit,
     )
 
@@ -110,14 +110,6 @@ def _count_permitted_cores() -> int:
         return len(before)
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _versions() -> dict[str, str]:
-    found = {"evo": __version__, "Python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
 
 
 def measure_messages(transport: Transport) -> list[RoundTrip]:

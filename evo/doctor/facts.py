@@ -56,6 +56,7 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
         gpus: How many GPUs it may choose from.
         versions: The versions of packages and of Python; a package that is not installed is absent.
         open_files: How many files it may open; 0 when there is no limit.
+        other_evo: What of another project is installed under the name `evo`; empty when nothing is.
     """
 
     place: Placement
@@ -65,6 +66,7 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     versions: dict[str, str]
     open_files: int
+    other_evo: str = ""
 
     @property
     def host(self) -> str:

@@ -8,6 +8,7 @@ from statistics import median
 from evo.doctor.facts import Directory, Facts, RankFacts, Torch
 from evo.doctor.report import NO_BREAK, Finding, counted, hosts_of, map_lines, range_text, somewhere
 from evo.runtime.gpus import make_of
+from evo.versions import other_evo_advice
 
 _OWN_FILES = 100  # Files that a rank has open besides its connections: libraries, pipes, journals.
 _MOST_SKEW = 1.0  # Seconds; walltimes and the order of events in the journals depend on clocks.
@@ -22,7 +23,7 @@ def judge(facts: Facts) -> list[Finding]:
     Args:
         facts: What the examination found.
     """
-    judges: Sequence[Callable[[Facts], Finding | None]] = (judge_versions, judge_mpi, judge_world)
+    judges: Sequence[Callable[[Facts], Finding | None]] = (judge_versions, judge_name, judge_mpi, judge_world)
     if facts.connected:
         judges = (
             *judges,
@@ -52,6 +53,14 @@ def judge_versions(facts: Facts) -> Finding:
             what = f"{name} is {here} on {facts.ranks[0].host}, but {there} on {somewhere(others)}"
             return Finding("versions", what, "problem", "start the same virtual environment on every node")
     return Finding("versions", value)
+
+
+def judge_name(facts: Facts) -> Finding | None:
+    """Whether another project has overwritten files of evo, since its package has the same name."""
+    having = [rank for rank in facts.ranks if rank.other_evo]
+    if not having:
+        return None
+    return Finding("name", f"{having[0].other_evo} on {somewhere(having)}", "problem", other_evo_advice())
 
 
 def judge_mpi(facts: Facts) -> Finding:

@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-
-from rich import filesize
-from rich.console import Console
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from evo.engine.budget import Budget
 from evo.islands.archipelago import Archipelago
@@ -26,6 +25,9 @@ from evo.space.growth import Change
 from evo.space.limits import Parameter
 from evo.texts import print_anything, readable
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _MOST_ISLANDS = 12
 
 
@@ -40,9 +42,15 @@ class Screen:
         self._silent = silent
         if not silent:
             print_anything()
-        width = terminal_width()
-        self._live = not silent and width > 0
-        self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
+        self._width = terminal_width()
+        self._live = not silent and self._width > 0
+
+    @cached_property
+    def _console(self) -> Console:
+        """Made when something is printed: only the first rank needs rich."""
+        from rich.console import Console
+
+        return Console(force_terminal=True, highlight=False, width=self._width) if self._live else plain_console()
 
     def begin(
         self,
@@ -162,6 +170,8 @@ def terminal_width() -> int:
 
 def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
+    from rich.filesize import decimal
+
     best, run_dir = result.best, result.run_dir
     when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
     notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
@@ -183,7 +193,7 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"all {live} {who} hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
-        size = f" ({filesize.decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
+        size = f" ({decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
         notes.append(f"everything is in {readable(str(run_dir))}: study.json, journal/, individuals/{size}{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
         if best is not None and folder.is_dir():

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Result, count_statuses, rank_evaluations
 from evo.report.times import OUTSIDE
+
+if TYPE_CHECKING:  # The others load rich when they print, which only the first rank does.
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
@@ -30,6 +29,9 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     Returns:
         A table of the best candidates, and the reasons of failures.
     """
+    from rich.console import Group
+    from rich.text import Text
+
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
     if ranking:
@@ -161,11 +163,17 @@ def plain_console(width: int = 120) -> Console:
     Args:
         width: Characters.
     """
+    from rich.console import Console
+
     return Console(width=width, force_terminal=False, no_color=True, highlight=False, soft_wrap=False)
 
 
 def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table:
     """One column for each candidate, since there may be many parameters; fits 80 characters."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="The best candidates", title_justify="left")
     table.add_column("individual", no_wrap=True)
     for evaluation in ranking:

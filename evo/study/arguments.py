@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
@@ -22,6 +22,7 @@ from evo.objective.training import SECTIONS, Training
 from evo.propagators.catalogue import GENETIC_OPTIONS, place_of_options, uses_genetic
 from evo.study.config import Config
 from evo.study.files import load_yaml
+from evo.study.reading import Command
 from evo.study.sections import make_training
 from evo.study.traps import check_options, check_study_file
 from evo.texts import readable
@@ -29,22 +30,6 @@ from evo.texts import readable
 _YAML = (".yaml", ".yml")
 _NAMED = {"propagator": "genetic", "pruning": "none"}  # Mappings for which a name alone may stand, and the default.
 _OBJECTIVES = ("objective", "model", "model_class")
-
-
-class Command(NamedTuple):
-    """What a command line asks for.
-
-    Args:
-        what: The objective, as the user names it or as the sections of a training.
-        config: The settings.
-        study: The name of the study file that says what is minimised, without its ending; empty: none does.
-        notes: What to say about how a study file was understood.
-    """
-
-    what: str | Training
-    config: Config
-    study: str
-    notes: Sequence[str] = ()
 
 
 def parse_arguments(arguments: Sequence[str], program: str) -> Command:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from evo import __version__
 from evo.engine.settings import Settings
 from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
@@ -38,6 +34,7 @@ from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
 from evo.study.config import Config
 from evo.study.plan import Plan
 from evo.texts import readable
+from evo.versions import versions_of
 
 _PACKAGES = ("numpy", "torch", "lightning", "mpi4py")
 
@@ -71,18 +68,9 @@ def ask_for_study(
         pruning=repr(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
-        versions=_versions(),
+        versions=versions_of(_PACKAGES) if transport.rank == 0 else {},
         created=time.time(),
     )
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    found = {"evo": __version__}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
 
 
 def agree_on_study(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
 from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, SharedError, Stuck, UserError
-from evo.evaluation.child import refuse_in_child
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.problems.catalogue import PROBLEMS
@@ -24,10 +22,10 @@ from evo.runtime.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_
 from evo.runtime.signals import StopSignals, say_ready
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, Study
-from evo.study.arguments import parse_arguments
 from evo.study.beginning import find_study
 from evo.study.config import Config
 from evo.study.files import load_limits
+from evo.study.reading import Command, read_command
 from evo.study.settings import check_loss, make_config, notes_on
 from evo.study.wiring import Job, run_study
 from evo.texts import as_path, print_anything, readable
@@ -79,6 +77,8 @@ def minimize(
         >>> result.best.loss < 0.1
         True
     """
+    from evo.evaluation.child import refuse_in_child  # The command line does without multiprocessing.
+
     refuse_in_child("minimize")
     with StopSignals() as signals:
         transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
@@ -140,7 +140,8 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
         transport = connect() or transport
         _check_threads(transport)
         _say_ready(transport)
-        job = together(transport, lambda: _read(arguments, program, transport))
+        command = read_command(lambda: _parse(arguments, program), transport)
+        job = together(transport, lambda: _find_job(command))
         with _no_silent_exit():
             result = run_study(job, transport, signals)
         status = RUN_AGAIN if result.interrupted else COMPLETE
@@ -185,9 +186,14 @@ def _no_silent_exit() -> Iterator[None]:
         raise RuntimeError(f"something in the search called sys.exit({error.code!r})") from error
 
 
-def _read(arguments: Sequence[str], program: str, transport: Transport) -> Job:
-    with contextlib.redirect_stdout(io.StringIO() if transport.rank else sys.stdout):  # One rank prints the help.
-        what, config, study, notes = parse_arguments(arguments, program)
+def _parse(arguments: Sequence[str], program: str) -> Command:
+    from evo.study.arguments import parse_arguments  # Only the first rank reads the command line, for all.
+
+    return parse_arguments(arguments, program)
+
+
+def _find_job(command: Command) -> Job:
+    what, config, study, notes = command
     if "" not in sys.path:
         sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
     problem = PROBLEMS.get(what) if isinstance(what, str) else None

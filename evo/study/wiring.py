@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ from evo.evaluation import (
     EvaluationSettings,
     Evaluator,
     InlineEvaluator,
-    ProcessEvaluator,
     Team,
     TeamEvaluator,
     assist,
@@ -204,7 +203,7 @@ class Session:
         def is_interrupted() -> bool:
             return worker.stopping.why_now(time.time()) is not None
 
-        session = transport.gather(uuid.uuid4().hex)[0]
+        session = transport.gather(secrets.token_hex(16))[0]
         made = together(transport, lambda: self._make_evaluator(team, session, is_interrupted))
         with closing(made) as evaluator:
             self._begin(evaluator)
@@ -292,6 +291,8 @@ class Session:
         )
         evaluator: Evaluator
         if plan.separate:
+            from evo.evaluation.process import ProcessEvaluator  # Others do without multiprocessing.
+
             environment = training_environment(os.environ, self.place.environment)
             evaluator = ProcessEvaluator(plan.objective, folder, environment, settings, is_interrupted)
         else:

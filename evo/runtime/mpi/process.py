@@ -14,6 +14,7 @@ from evo.runtime.mpi.ending import CommunicatorError, EndAll, NoMPIError, finali
 from evo.runtime.mpi.meeting import Absent, meet, waiting_time
 from evo.runtime.mpi.transport import MPITransport, history
 from evo.runtime.signals import end_with_parent
+from evo.versions import DISTRIBUTION
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -102,7 +103,7 @@ def connect(
         if comm is not None:
             raise CommunicatorError(_not_a_communicator(comm)) from None
         raise NoMPIError(
-            f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
+            f"mpirun or srun started this process, but there is no MPI ({error}): pip install {DISTRIBUTION}[mpi]"
         ) from None
     if transport and _parent_name() in _LAUNCHERS:
         # A rank in the middle of a long loss must not go on after the others, and write where the next session does.
