@@ -44,7 +44,7 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
             "--generations 3 --evaluations 4 --walltime 1h --target=-1e-3 --seed 5 --run-dir r "
             "--grace 20s --checkpoint-interval 2m --keep-checkpoints 5 --pruning median "
             "--evaluate process --time-limit 90 --max-failed-share 0.5 --allow-duplicates --gpus-per-node 0 "
-            "--gpu-memory 0.5 --baseline b.yaml --change-limits --strict --start-from '[{x: 0.5}]' "
+            "--gpu-memory 0.5 --baseline b.yaml --change-limits --trust --strict --start-from '[{x: 0.5}]' "
             "--collective-timeout 3m "
             "--population 6 --crossover 0.1 --mutation 0.2 --random-init 0 --sigma 1e-1 --quiet --debug "
             "--islands 2 --island-sizes '[3, 1]' --migration move --migration-probability 5e-1 "
@@ -75,6 +75,7 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
         collective_timeout="3m",
         baseline="b.yaml",
         change_limits=True,
+        trust=True,
         strict=True,
         start_from=[{"x": 0.5}],
         population=6,

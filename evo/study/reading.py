@@ -48,7 +48,7 @@ def read_command(parse: Callable[[], Command], transport: Transport) -> Command:
     if isinstance(given, int):
         raise SystemExit(given)
     what, settings, study, notes = given
-    return Command(what if isinstance(what, str) else _training(what), Config(**settings), study, notes)
+    return Command(what if isinstance(what, str) else _training(what), Config(**settings), study, tuple(notes))
 
 
 def _tell(parse: Callable[[], Command]) -> str:
