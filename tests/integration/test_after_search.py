@@ -251,7 +251,7 @@ def test_from_python_the_same_is_tested_with_the_objective_itself(launcher: Laun
     deep = launcher.python("compare.py", '{"x": NaN}')
     assert (deep.status, deep.err) == (
         1,
-        "ValueError: baseline: 'x' is nan: a number must be finite\n",
+        "UserError: baseline: 'x' is nan: a number must be finite\n",
     )
 
 
