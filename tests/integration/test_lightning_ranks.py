@@ -135,7 +135,7 @@ def test_metrics_that_all_have_are_averaged_and_others_are_recorded_too(outcomes
 @pytest.mark.parametrize(("model", "rank"), [(NoneOnTheFirst, 1), (OnlyOnTheFirst, 0)])
 def test_a_loss_that_only_some_have_is_an_error_on_all_that_names_them(model: Any, rank: int, outcomes: Any) -> None:
     for outcome, _ in outcomes[model]:
-        assert outcome.startswith(f"ValueError: Only rank {rank} of the 2 that train together logged 'val_loss'")
+        assert outcome.startswith(f"UserError: Only rank {rank} of the 2 that train together logged 'val_loss'")
 
 
 @pytest.mark.parametrize("model", [NeverComes, NeverGoesBack])
