@@ -72,8 +72,8 @@ def test_every_exit_status_is_in_the_readme() -> None:
 
 
 def test_every_make_target_in_the_readme_exists() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^make (\w+)|`make (\w+)`", README, re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", README, re.MULTILINE))
     assert {first or second for first, second in named} <= targets
 
 
