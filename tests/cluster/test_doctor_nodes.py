@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from examined import DOCTOR, check_report, without_torch
+from examined import check_report, without_torch
 from helpers import Ended, Launcher, make_environment
 from slurm import Slurm
 from two_nodes import TwoNodes, two_nodes, why_not
@@ -78,6 +78,8 @@ def in_job(slurm: Slurm, launcher: Launcher, mpirun_command: str) -> Iterator[Ca
         ("slurm-mpirun", "mpirun --bind-to none", 0),
     ],
 )
-def test_a_slurm_job_is_examined(in_job: Callable[..., Ended], name: str, start: str, status: int) -> None:
-    ended = in_job(f"{start} python {shlex.join(DOCTOR)}")
+def test_a_slurm_job_is_examined(
+    in_job: Callable[..., Ended], doctor: list[str | Path], name: str, start: str, status: int
+) -> None:
+    ended = in_job(f"{start} python {shlex.join(map(str, doctor))}")
     check_report(name, ended, status)

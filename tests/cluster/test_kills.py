@@ -26,7 +26,7 @@ from ranks import find_ranks, parent_of, start_ranks
 from evo.problems.digits import parts
 from evo.storage.rundir import RunDirectory
 
-KILLS = int(os.environ.get("EVO_KILLS", "2"))
+KILLS = int(os.environ.get("EVO_KILLS", "1"))
 RANKS = 2
 BUDGET = 2 * KILLS + 2  # More than the killed sessions complete.
 INTERVAL = 0.5

@@ -105,10 +105,10 @@ def test_the_help_is_shown_by_one_process(launcher: Launcher) -> None:
     assert launcher.python("-m", "evo.doctor", "--help", OMPI_COMM_WORLD_RANK="1").out == ""
 
 
-def test_tasks_that_srun_left_alone_are_told_by_the_first_of_them(launcher: Launcher) -> None:
+def test_tasks_that_srun_left_alone_are_told_by_the_first_of_them(launcher: Launcher, doctor: list[str | Path]) -> None:
     tasks = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4"}
-    first = launcher.python(*DOCTOR, SLURM_PROCID="0", **tasks)
+    first = launcher.python(*doctor, SLURM_PROCID="0", **tasks)
     check_report("wrong-mpi", first, 1)
     for task in "123":
-        other = launcher.python(*DOCTOR, SLURM_PROCID=task, **tasks)
+        other = launcher.python(*doctor, SLURM_PROCID=task, **tasks)
         assert (other.status, other.out, other.err) == (0, "", "")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from offspring import Average
+from offspring import CONTRACT
 from records import evaluated
 from simulation import Session, simulate
 
@@ -28,20 +28,8 @@ from evo.engine.budget import Budget
 from evo.population.events import Started
 from evo.problems.functions import sphere
 from evo.propagators import (
-    Compose,
     Conditional,
-    CrossoverMultiple,
-    CrossoverSigmoid,
-    CrossoverUniform,
     InitUniform,
-    IntervalMutationNormal,
-    PointMutation,
-    Propagator,
-    RandomPointMutation,
-    SelectMax,
-    SelectMin,
-    SelectUniform,
-    Stochastic,
     default_propagator,
 )
 from evo.propagators.catalogue import READY, make_propagator
@@ -349,30 +337,16 @@ SPACES = {
         {"x": (-1.0, 1.0), "y": (-1.0, 1.0), "n": (1, 9)}, [lambda p: p["x"] ** 2 + p["y"] ** 2 < 0.1 / p["n"]]
     ),
 }
-PARTS: list[Propagator] = [
-    InitUniform(),
-    *(
-        Conditional(4, Compose([select, change]), InitUniform())
-        for select, change in [
-            (SelectUniform(1), PointMutation(2)),
-            (SelectMin(1), RandomPointMutation(1, 3)),
-            (SelectMax(1), IntervalMutationNormal(0.3, points=3)),
-            (SelectUniform(2), CrossoverUniform()),
-            (SelectUniform(3), CrossoverMultiple()),
-            (SelectUniform(2), CrossoverSigmoid(0.1)),
-            (SelectUniform(3), Average()),
-            (SelectUniform(1), Stochastic(PointMutation(), 0.9)),
-        ]
-    ),
-    *(make_propagator(name, {"population": 8}) for name in READY),
-]
+# All that there are, until there are parents a random one.
+PARTS = [Conditional(4, part, InitUniform()) for part in CONTRACT.values()]
+PARTS += [make_propagator(name, {"population": 8}) for name in READY]
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_whatever_breeds_no_point_violates_a_constraint(name: str) -> None:
     space = SPACES[name]
     rng = np.random.default_rng(2)
-    count = math.ceil(10_000 / len(SPACES) / len(PARTS))
+    count = math.ceil(3_000 / len(SPACES) / len(PARTS))
     for propagator in PARTS:
         first = [space.values(space.sample(rng).tolist()) for _ in range(12)]
         population = evaluated(space, [(params, float(place)) for place, params in enumerate(first)])
