@@ -10,23 +10,7 @@ import numpy as np
 import pytest
 
 from evo.population.population import Active, Individual
-from evo.propagators import (
-    Compose,
-    Conditional,
-    CrossoverMultiple,
-    CrossoverSigmoid,
-    CrossoverUniform,
-    InitUniform,
-    IntervalMutationNormal,
-    PointMutation,
-    Propagator,
-    RandomPointMutation,
-    SelectMax,
-    SelectMin,
-    SelectUniform,
-    Stochastic,
-    default_propagator,
-)
+from evo.propagators import Propagator
 from evo.space.limits import Choice, Float, Int
 from evo.space.space import Space
 
@@ -84,23 +68,3 @@ class Average(Propagator):
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         return [Individual(genome=np.mean([parent.genome for parent in parents], axis=0))]
-
-
-# Each, made to breed one individual from a whole population.
-CONTRACT: dict[str, Propagator] = {
-    "Compose": Compose([SelectMin(1), Compose([PointMutation(), IntervalMutationNormal()])]),
-    "Conditional": Conditional(5, then=Compose([SelectMin(1), PointMutation()]), otherwise=InitUniform()),
-    "CrossoverMultiple": Compose([SelectUniform(4), CrossoverMultiple()]),
-    "CrossoverSigmoid": Compose([SelectUniform(2), CrossoverSigmoid()]),
-    "CrossoverUniform": Compose([SelectUniform(2), CrossoverUniform()]),
-    "InitUniform": InitUniform(),
-    "IntervalMutationNormal": Compose([SelectUniform(1), IntervalMutationNormal(points=2)]),
-    "PointMutation": Compose([SelectUniform(1), PointMutation(2)]),
-    "Propagator": Compose([SelectUniform(2), Average()]),
-    "RandomPointMutation": Compose([SelectUniform(1), RandomPointMutation(1, 3)]),
-    "SelectMax": SelectMax(1),
-    "SelectMin": SelectMin(1),
-    "SelectUniform": SelectUniform(1),
-    "Stochastic": Compose([SelectMin(1), Stochastic(PointMutation(), 0.5)]),
-    "default_propagator": default_propagator(6),
-}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import Ended, Launcher, is_alive, wait_until
+from helpers import Ended, Launcher, call, is_alive, wait_until
 from ranks import parent_of, start_ranks
 
 LOSSES = """
@@ -164,13 +164,14 @@ class Late(Propagator):
 
 
 @pytest.mark.parametrize("damage", ["{}", "", '{"test": 3}'])
-def test_a_damaged_completion_record_is_made_again(launcher: Launcher, folder: Path, damage: str) -> None:
-    search = ["losses.py:total", "--limits", LIMITS, "--run-dir", "here"]
-    assert launcher.evo(*search).status == 0
+def test_a_damaged_completion_record_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.chdir(folder)
+    search = ["run", "sphere", "--run-dir", "here"]
+    assert call(*search).status == 0
     record = folder / "here" / "summary.json"
     whole = json.loads(record.read_text())
     record.write_text(damage)
-    assert launcher.evo(*search).status == 0
+    assert call(*search).status == 0
     assert json.loads(record.read_text())["best"] == whole["best"]
 
 

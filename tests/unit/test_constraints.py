@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from offspring import CONTRACT
 from records import evaluated
 from simulation import Session, simulate
+from test_propagators import CONTRACT
 
 import evo
 import evo.space.constraints

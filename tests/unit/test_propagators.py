@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from offspring import CATEGORIES, CONTRACT, SPACES, Average, near, offspring_of
+from offspring import CATEGORIES, SPACES, Average, near, offspring_of
 from records import ask, evaluate, evaluated, make_worker, random_population
 
 import evo.propagators
@@ -21,11 +21,13 @@ from evo.propagators import (
     Conditional,
     CrossoverMultiple,
     CrossoverSigmoid,
+    CrossoverUniform,
     InitUniform,
     IntervalMutationNormal,
     PointMutation,
     Propagator,
     RandomPointMutation,
+    SelectMax,
     SelectMin,
     SelectUniform,
     Stochastic,
@@ -33,6 +35,25 @@ from evo.propagators import (
 )
 from evo.space.limits import Float
 from evo.space.space import Space
+
+# Each, made to breed one individual from a whole population.
+CONTRACT: dict[str, Propagator] = {
+    "Compose": Compose([SelectMin(1), Compose([PointMutation(), IntervalMutationNormal()])]),
+    "Conditional": Conditional(5, then=Compose([SelectMin(1), PointMutation()]), otherwise=InitUniform()),
+    "CrossoverMultiple": Compose([SelectUniform(4), CrossoverMultiple()]),
+    "CrossoverSigmoid": Compose([SelectUniform(2), CrossoverSigmoid()]),
+    "CrossoverUniform": Compose([SelectUniform(2), CrossoverUniform()]),
+    "InitUniform": InitUniform(),
+    "IntervalMutationNormal": Compose([SelectUniform(1), IntervalMutationNormal(points=2)]),
+    "PointMutation": Compose([SelectUniform(1), PointMutation(2)]),
+    "Propagator": Compose([SelectUniform(2), Average()]),
+    "RandomPointMutation": Compose([SelectUniform(1), RandomPointMutation(1, 3)]),
+    "SelectMax": SelectMax(1),
+    "SelectMin": SelectMin(1),
+    "SelectUniform": SelectUniform(1),
+    "Stochastic": Compose([SelectMin(1), Stochastic(PointMutation(), 0.5)]),
+    "default_propagator": default_propagator(6),
+}
 
 # The contract
 
