@@ -92,21 +92,29 @@ CALLBACKS: dict[str, Callable[[str], Any]] = {
     "BatchSizeFinder": lambda folder: shipped.BatchSizeFinder(max_trials=2, steps_per_trial=1),
     "BackboneFinetuning": lambda folder: shipped.BackboneFinetuning(unfreeze_backbone_at_epoch=1),
     "GradientAccumulationScheduler": lambda folder: shipped.GradientAccumulationScheduler({0: 2, 1: 1}),
-    "LearningRateMonitor": lambda folder: shipped.LearningRateMonitor(),
-    "DeviceStatsMonitor": lambda folder: shipped.DeviceStatsMonitor(cpu_stats=False),
-    "Timer": lambda folder: shipped.Timer(duration="00:01:00:00"),
-    "LambdaCallback": lambda folder: shipped.LambdaCallback(on_train_start=print),
-    "ThroughputMonitor": lambda folder: shipped.ThroughputMonitor(batch_size_fn=len, window_size=2),
-    "SpikeDetection": lambda folder: shipped.SpikeDetection(),
-    "ModelCheckpoint": lambda folder: shipped.ModelCheckpoint(folder, monitor="val_loss", save_last=True),
-    "OnExceptionCheckpoint": lambda folder: shipped.OnExceptionCheckpoint(folder),
     "EarlyStopping": lambda folder: shipped.EarlyStopping("val_loss", patience=1),
-    "RichProgressBar": lambda folder: shipped.RichProgressBar(),
-    "TQDMProgressBar": lambda folder: shipped.TQDMProgressBar(),
-    "RichModelSummary": lambda folder: shipped.RichModelSummary(),
-    "ModelSummary": lambda folder: shipped.ModelSummary(),
-    "BasePredictionWriter": lambda folder: Writer(),
+    # Those that only watch, which nothing keeps from watching together, but for two of a kind.
+    "what watches": lambda folder: [
+        shipped.LearningRateMonitor(),
+        shipped.DeviceStatsMonitor(cpu_stats=False),
+        shipped.Timer(duration="00:01:00:00"),
+        shipped.LambdaCallback(on_train_start=print),
+        shipped.ThroughputMonitor(batch_size_fn=len, window_size=2),
+        shipped.SpikeDetection(),
+        shipped.ModelCheckpoint(folder, monitor="val_loss", save_last=True),
+        shipped.OnExceptionCheckpoint(folder),
+        shipped.RichProgressBar(),
+        shipped.RichModelSummary(),
+        Writer(),
+    ],
+    "what else watches": lambda folder: [shipped.TQDMProgressBar(), shipped.ModelSummary()],
 }
+
+
+def callbacks_of(name: str, folder: Path) -> list[Any]:
+    """Callbacks by the name of one, or of several."""
+    made = CALLBACKS[name](str(folder / "own"))
+    return made if isinstance(made, list) else [made]
 
 
 def recorded_and_tested(model: Any, folder: Path, **settings: Any) -> tuple[float, float]:
@@ -119,16 +127,15 @@ def recorded_and_tested(model: Any, folder: Path, **settings: Any) -> tuple[floa
 @pytest.mark.parametrize("often", [1.0, 0.5], ids=["at the end of epochs", "within epochs"])
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_the_test_of_the_best_weights_gives_the_recorded_loss(name: str, often: float, tmp_path: Path) -> None:
-    callback = CALLBACKS[name](str(tmp_path / "own"))
-    trainer = {"callbacks": [callback], "val_check_interval": often, "log_every_n_steps": 1}
+    trainer = {"callbacks": callbacks_of(name, tmp_path), "val_check_interval": often, "log_every_n_steps": 1}
     loss, tested = recorded_and_tested(Net, tmp_path / "0-0", trainer=trainer)
     assert tested == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_so_it_does_when_the_training_was_interrupted(name: str, tmp_path: Path) -> None:
-    callback = CALLBACKS[name](str(tmp_path / "own"))
-    objective = LightningObjective(Net, Data, max_epochs=3, trainer={"callbacks": [callback]}, early_stopping=False)
+    trainer = {"callbacks": callbacks_of(name, tmp_path)}
+    objective = LightningObjective(Net, Data, max_epochs=3, trainer=trainer, early_stopping=False)
     with pytest.raises(Interrupted):
         objective({}, FakeTrial(tmp_path / "0-0", batches_until_interrupted=2))
     trial = FakeTrial(tmp_path / "0-0")
