@@ -68,7 +68,7 @@ endef
 # something cannot be had, its tests are skipped, and the next `make test` tries again.
 MPIS    := mpich impi-rt
 PYTHONS := 3.10 3.12 3.13
-SEARCH  := numpy msgspec 'mpi4py>=4.1' 'jsonargparse[signatures]>=4.49' pyyaml rich sortedcontainers cloudpickle
+SEARCH  := numpy msgspec 'mpi4py>=4.1' 'jsonargparse[signatures]' typing-extensions pyyaml rich sortedcontainers cloudpickle
 
 .PHONY: others
 others: $(addprefix .mpis/,$(MPIS)) $(addprefix .pythons/,$(PYTHONS))
