@@ -25,10 +25,10 @@ LOWEST_NAMES := arguments reading events space limits population propagator_cata
 LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(shell find tests -name test_$(name).py))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-lowest lint clean
+.PHONY: help run test test-unit test-integration test-cluster test-lowest lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "RANKS=4         ranks per node for make run"
 	@echo "ARGS='...'      passed on, to evo by make run and to pytest by make test"
@@ -40,9 +40,22 @@ run: $(STAMP) ## search, on RANKS ranks of this machine or of every node of a ba
 	@$(ACTIVATE) && $(require_mpirun)
 	$(ACTIVATE) && exec mpirun -N $(RANKS) --bind-to none python -m evo.run $(ARGS)
 
-test: $(STAMP) ## run all tests
+PYTEST = $(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --dist worksteal
+
+test: $(STAMP) others ## run all tests
 	@$(ACTIVATE) && $(require_mpirun)
-	$(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-unit: $(STAMP) ## run those of pure logic: two minutes
+	$(PYTEST) tests/unit $(ARGS)
+
+test-integration: $(STAMP) others ## run those of real processes, mpirun and trainings
+	@$(ACTIVATE) && $(require_mpirun)
+	$(PYTEST) tests/integration $(ARGS)
+
+test-cluster: $(STAMP) ## run those of Slurm, several nodes, kills and full disks
+	@$(ACTIVATE) && $(require_mpirun)
+	$(PYTEST) tests/cluster $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy
@@ -53,7 +66,7 @@ test-lowest: $(STAMP) ## try the oldest small packages that pyproject.toml allow
 	$(ACTIVATE) && PYTHONPATH=$(LOWEST) exec python -m pytest -n 0 -m 'not mpi' $(LOWEST_TESTS) $(ARGS)
 
 clean: ## remove what make made: .venv, caches, builds; runs/ stays
-	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .mpis .pythons build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define require_mpirun
@@ -61,6 +74,27 @@ define require_mpirun
 	echo "No mpirun on the PATH. Load your cluster's MPI module, or leave out MPI=system to use Open MPI inside .venv." >&2; \
 	exit 1; }; }
 endef
+
+# What tests try evo with as well, each in a folder of its own: pip would let one MPI replace the mpirun of another. Where
+# something cannot be had, its tests are skipped, and the next `make test` tries again.
+MPIS    := mpich impi-rt
+PYTHONS := 3.10 3.12 3.13
+SEARCH  := numpy msgspec 'mpi4py>=4.1' 'jsonargparse[signatures]>=4.39' typing-extensions pyyaml rich sortedcontainers cloudpickle
+
+.PHONY: others
+others: $(addprefix .mpis/,$(MPIS)) $(addprefix .pythons/,$(PYTHONS))
+
+.mpis/%: | $(STAMP)
+	@echo "Installing $* into $@, for tests"
+	@.venv/bin/python -m pip install --quiet --retries 1 --no-deps --ignore-installed --prefix $@ $* || rm -rf $@
+
+.pythons/%: | $(STAMP)
+	@for python in python$* $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$*.*/bin/python; do \
+		if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "Installing what a search needs into $@, for tests"; \
+			"$$python" -m venv $@ && $@/bin/python -m pip install --quiet --retries 1 $(SEARCH) || rm -rf $@; break; \
+		fi; \
+	done
 
 # One pip install. Then mpirun is made to fit evo, in .venv only, so that a bare `mpirun -N 4 python -m evo.run` after
 # `source .venv/bin/activate` does what `make run` does:
