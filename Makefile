@@ -18,11 +18,17 @@ endif
 STAMP    := .venv/.installed-$(MPI)
 ACTIVATE := . .venv/bin/activate
 
+# Where test-lowest puts what it tries, and what depends on these packages: settings, spaces, records, breeding, output.
+# The oldest numpy has no wheel for Python 3.12 and later: try with 3.11.
+LOWEST       := $(CURDIR)/build/lowest
+LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest
+LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(shell find tests -name test_$(name).py))
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test test-unit test-integration test-cluster test-lowest lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "RANKS=4         ranks per node for make run"
 	@echo "ARGS='...'      passed on, to evo by make run and to pytest by make test"
@@ -34,15 +40,33 @@ run: $(STAMP) ## search, on RANKS ranks of this machine or of every node of a ba
 	@$(ACTIVATE) && $(require_mpirun)
 	$(ACTIVATE) && exec mpirun -N $(RANKS) --bind-to none python -m evo.run $(ARGS)
 
-test: $(STAMP) ## run all tests
+PYTEST = $(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --dist worksteal
+
+test: $(STAMP) others ## run all tests
 	@$(ACTIVATE) && $(require_mpirun)
-	$(ACTIVATE) && exec python -m pytest --numprocesses $(TESTS) --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-unit: $(STAMP) ## run those of pure logic: two minutes
+	$(PYTEST) tests/unit $(ARGS)
+
+test-integration: $(STAMP) others ## run those of real processes, mpirun and trainings
+	@$(ACTIVATE) && $(require_mpirun)
+	$(PYTEST) tests/integration $(ARGS)
+
+test-cluster: $(STAMP) ## run those of Slurm, several nodes, kills and full disks
+	@$(ACTIVATE) && $(require_mpirun)
+	$(PYTEST) tests/cluster $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(ACTIVATE) && ruff check . && ruff format --check . && mypy
 
+test-lowest: $(STAMP) ## try the oldest small packages that pyproject.toml allows, on the tests that depend on them
+	rm -rf $(LOWEST)
+	$(ACTIVATE) && python -m pip install --quiet --no-deps --only-binary :all: --target $(LOWEST) $$(python tests/lowest.py)
+	$(ACTIVATE) && PYTHONPATH=$(LOWEST) exec python -m pytest -n 0 -m 'not mpi' $(LOWEST_TESTS) $(ARGS)
+
 clean: ## remove what make made: .venv, caches, builds; runs/ stays
-	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .mpis .pythons build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define require_mpirun
@@ -50,6 +74,27 @@ define require_mpirun
 	echo "No mpirun on the PATH. Load your cluster's MPI module, or leave out MPI=system to use Open MPI inside .venv." >&2; \
 	exit 1; }; }
 endef
+
+# What tests try evo with as well, each in a folder of its own: pip would let one MPI replace the mpirun of another. Where
+# something cannot be had, its tests are skipped, and the next `make test` tries again.
+MPIS    := mpich impi-rt
+PYTHONS := 3.10 3.12 3.13
+SEARCH  := numpy msgspec 'mpi4py>=4.1' 'jsonargparse[signatures]>=4.39' typing-extensions pyyaml rich sortedcontainers cloudpickle
+
+.PHONY: others
+others: $(addprefix .mpis/,$(MPIS)) $(addprefix .pythons/,$(PYTHONS))
+
+.mpis/%: | $(STAMP)
+	@echo "Installing $* into $@, for tests"
+	@.venv/bin/python -m pip install --quiet --retries 1 --no-deps --ignore-installed --prefix $@ $* || rm -rf $@
+
+.pythons/%: | $(STAMP)
+	@for python in python$* $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$*.*/bin/python; do \
+		if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "Installing what a search needs into $@, for tests"; \
+			"$$python" -m venv $@ && $@/bin/python -m pip install --quiet --retries 1 $(SEARCH) || rm -rf $@; break; \
+		fi; \
+	done
 
 # One pip install. Then mpirun is made to fit evo, in .venv only, so that a bare `mpirun -N 4 python -m evo.run` after
 # `source .venv/bin/activate` does what `make run` does:
@@ -66,6 +111,9 @@ $(STAMP): pyproject.toml
 		exit 1; }
 	@echo "Installing evo into .venv: minutes and about 6 GB the first time."
 	$(PYTHON) -m venv .venv
+	@# The distribution was once called evo: two that bring the same package and command must not be installed together.
+	@if .venv/bin/python -c 'from evo.versions import is_installed_by_former_name as is_former; exit(not is_former())'; then \
+		.venv/bin/python -m pip uninstall --quiet --yes evo; fi
 	.venv/bin/python -m pip install --editable '.[$(EXTRAS)]'
 ifeq ($(MPI),pip)
 	@.venv/bin/python -c 'import os; print(f"localhost slots={max(8, os.cpu_count() or 1)}")' > .venv/etc/prte-default-hostfile

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TESTS = Path(__file__).parent
+_FOLDERS = (TESTS.parent, TESTS, *(TESTS / tier for tier in ("unit", "integration", "cluster")))
 _LAUNCH_PREFIXES = ("OMPI_", "OPAL_", "PMIX_", "PMI_", "PRTE_", "HYDRA_", "HYDI_", "MPI_", "SLURM_", "PYTEST_")
 
 
@@ -73,7 +74,7 @@ class Launcher:
         """The variables of a process that no launcher and no test runner has touched."""
         name, _, value = self._mark.partition("=")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCH_PREFIXES)}
-        path = os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]))
+        path = os.pathsep.join(filter(None, [*map(str, _FOLDERS), os.environ.get("PYTHONPATH", "")]))
         return kept | {"PYTHONPATH": path, "TMPDIR": self._temporary, name: value}
 
     def start(self, *command: str | Path, stdout: int = subprocess.PIPE, **variables: str) -> subprocess.Popen[str]:

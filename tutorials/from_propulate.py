@@ -69,10 +69,8 @@ def on_one_island(generations: int) -> Result:
         LIMITS,
         generations=generations,  # On each rank, in evo too; or evaluations=..., walltime=..., target=...
         seed=0,  # One for all ranks.
-        crossover=0.7,
-        mutation=0.4,
-        random_init=0.1,
-        # population=...,  twice the number of ranks, unless it is given
+        # And "population", which is twice the number of ranks unless it is given.
+        propagator={"name": "genetic", "crossover": 0.7, "mutation": 0.4, "random_init": 0.1},
         # run_dir="runs/valley",  for checkpoint_path: the same call goes on there, with any number of ranks
         quiet=False,  # The first rank shows progress, and the best five at the end.
     )

@@ -144,9 +144,7 @@ def main() -> int:
             replace(objective, data=partial(Images, folder=folder), max_epochs=2 if asked.smoke_test else 100),
             LIMITS,
             generations=2 if asked.smoke_test else 10,  # On each rank; by default, twice as many as these breed.
-            crossover=0.7,
-            mutation=0.4,
-            random_init=0.1,
+            propagator={"name": "genetic", "crossover": 0.7, "mutation": 0.4, "random_init": 0.1},
             run_dir=asked.run_dir or (None if asked.smoke_test else "runs/mnist"),
             quiet=False,
         )

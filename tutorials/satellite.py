@@ -28,7 +28,7 @@ try:
     import timm
     from datafiles.eurosat import CLASSES, prepare, read_packed, write_small_files
 except ModuleNotFoundError as error:
-    sys.exit(f"{error}, which this tutorial needs: pip install 'evo[tutorials]' brings it")
+    sys.exit(f"{error}, which this tutorial needs: pip install 'evo-mpi[tutorials]' brings it")
 
 FOLDER = Path("data/eurosat")
 BACKBONE = "efficientnet_b0"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,18 +16,17 @@ import msgspec
 
 from evo.checks import check_count
 from evo.doctor.examination import examine, examine_alone
-from evo.doctor.facts import Facts
+from evo.doctor.facts import Facts, find_launch
 from evo.doctor.judgement import judge
-from evo.doctor.launch import find_launch
 from evo.doctor.report import report_text
-from evo.doctor.supervision import supervise
 from evo.engine.transport import Serial
 from evo.errors import SharedError, UserError
 from evo.report.screen import terminal_width
 from evo.runtime.mpi import NoMPIError, connect, library, speaks
+from evo.runtime.signals import end_with_parent
 from evo.study.config import parse_duration
 
-SOUND, BITES, MISTAKEN = 0, 1, 2
+SOUND, PROBLEM, MISTAKEN = 0, 1, 2
 """Exit statuses."""
 
 _CONNECTING = "the ranks connect"
@@ -54,14 +55,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.doctor") -> int:
-    """Examine what a search would meet here, and say what will bite; under mpirun or srun, on all ranks together.
+    """Examine what a search would meet here, and say what to mend first; under a launcher, on all ranks together.
 
     Args:
         arguments: Without the program's name; None: those of this process.
         program: Its name, for the help.
 
     Returns:
-        The exit status: 0 nothing bites, 1 something does, 2 mistaken options. Of ranks that are not connected, only
+        The exit status: 0 no problem, 1 a problem, 2 mistaken options. Of ranks that are not connected, only
         the first one's says so.
     """
     speaking = speaks(os.environ)
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
         options = _read(parser, given)
     except UserError as error:
         if not speaking:
-            return SOUND  # Or the launcher might end the first rank before it has spoken.
+            return SOUND  # After another status the launcher might end the first rank before it has spoken.
         print(f"evo: error: {error}", file=sys.stderr)
         return MISTAKEN
 
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program,
-        description="Say what would bite a search here. Start it as the search: under mpirun or srun, on all nodes.",
+        description="Say what a search here needs first. Start it as the search: under mpirun or srun, on all nodes.",
         allow_abbrev=False,
     )
     parser.add_argument("--run-dir", default="runs", help="Directory that the search is to use. Default: runs.")
@@ -116,7 +117,7 @@ def _examine(options: _Options, enter: Callable[[str], None]) -> int:
     try:
         transport = connect(wait=math.inf)  # Whoever waits too long is ended, and the first one says for whom.
     except NoMPIError as error:
-        # One of many that cannot reach each other; all but the first end well, likewise.
+        # This is one of many that cannot reach each other; all but the first end well, for the same reason.
         launch = msgspec.structs.replace(launch, refusal=str(error))
         return _tell(examine_alone(serial, launch)) if speaking else SOUND
     if transport is not None:
@@ -139,4 +140,46 @@ def _tell(facts: Facts, silent: bool = False) -> int:
     findings = judge(facts)
     if not silent:
         print(report_text(findings, terminal_width()), flush=True)
-    return BITES if any(finding.verdict == "problem" for finding in findings) else SOUND
+    return PROBLEM if any(finding.verdict == "problem" for finding in findings) else SOUND
+
+
+def supervise(examine: Callable[[Callable[[str], None]], int], patience: float, stuck: Callable[[str], None]) -> int:
+    """Run an examination in a child process, and end it when it takes too long.
+
+    It may get stuck where no Python runs any more, in the start of MPI for example.
+
+    Args:
+        examine: Gets a function to be told what is about to be done; returns the exit status.
+        patience: How many seconds it may take.
+        stuck: Gets told what was being done when the time was over.
+
+    Returns:
+        The exit status; 1 when the time was over. In the child, this does not return.
+    """
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        end_with_parent()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.exit(examine(lambda step: _say(writing, step)))
+    os.close(writing)
+    step, deadline = "", time.monotonic() + patience
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([reading], [], [], left)[0]:
+            told = os.read(reading, 4096)
+            if not told:  # The child has ended.
+                break
+            step = told.decode().splitlines()[-1]
+    else:
+        stuck(step)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return 1
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def _say(pipe: int, step: str) -> None:
+    os.write(pipe, f"{step}\n".encode())

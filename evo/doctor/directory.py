@@ -137,7 +137,7 @@ def _is_kept_out(file: Path) -> bool:
 
 
 def _await(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so; the last error, or one of its own, when it does not become so."""
+    """Wait until something is so; raises the last error when it does not become so in time."""
     deadline = time.monotonic() + _SPREADING
     while True:
         try:
@@ -159,7 +159,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _attempt(act: Callable[[], T], otherwise: T) -> tuple[str, T]:
-    """What went wrong, or else empty and the result; a file system that does not answer has gone wrong."""
+    """What went wrong, which is empty when nothing did, and the result; no answer in time is wrong as well."""
     said: list[tuple[str, T]] = []
 
     def run() -> None:

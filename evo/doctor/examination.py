@@ -1,28 +1,34 @@
-"""The examination of all ranks: gathers the facts, on all of them together."""
+"""The examination of all ranks gathers the facts, on all of them together."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from statistics import median
 
 import msgspec
 
 from evo import __version__
 from evo.doctor.directory import try_directory
-from evo.doctor.facts import Facts, Launch, RankFacts, Torch
-from evo.doctor.messages import measure_messages
-from evo.doctor.training import try_training
+from evo.doctor.facts import Facts, Launch, RankFacts, RoundTrip, Torch
 from evo.engine.transport import Transport
 from evo.runtime.batch import allocation_end
-from evo.runtime.device import Place, available_cores, bind_ranks, count_gpus, visible_gpus
+from evo.runtime.device import Placement, available_cores, bind_ranks, training_environment
+from evo.runtime.gpus import find_gpus
+from evo.versions import other_evo, versions_of
 
 _PACKAGES = ("torch", "lightning", "numpy", "mpi4py")
+_ROUNDS = 30
+_ANSWERING = 5.0  # Seconds for an answer to a message.
+_PING, _END = b"ping", b"end"
+_LOADING = 90.0  # Seconds; from a cold shared file system, torch may take most of a minute.
+_PROGRAM = "evo.lightning.devices"
 
 
 def examine(
@@ -45,7 +51,7 @@ def examine(
     said = transport.gather(msgspec.json.encode(_rank_facts(place, transport.node[0])).decode())
     ranks = [msgspec.json.decode(text, type=RankFacts) for text in said]
     launch = msgspec.json.decode(transport.gather(msgspec.json.encode(launch).decode())[0], type=Launch)
-    enter("Slurm is asked when the job ends")
+    enter("the batch system is asked when the job ends")
     told = json.dumps(allocation_end(os.environ) if transport.rank == 0 else None)
     end = msgspec.json.decode(transport.gather(told)[0], type=float | None)
     enter("messages go there and back")
@@ -77,16 +83,16 @@ def examine_alone(transport: Transport, launch: Launch) -> Facts:
     return Facts(launch=launch, ranks=[_rank_facts(bind_ranks(None, transport)[0], 0)], connected=False)
 
 
-def _rank_facts(place: Place, node: int) -> RankFacts:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+def _rank_facts(place: Placement, node: int) -> RankFacts:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return RankFacts(
         place=place,
         node=node,
         cores=available_cores(),
         permitted=_count_permitted_cores(),
-        gpus=count_gpus() if visible is None else len(visible_gpus(visible)),
-        versions=_versions(),
+        gpus=len(find_gpus(os.environ).choices(os.environ)),
+        versions={"evo": __version__, "Python": platform.python_version(), **versions_of(_PACKAGES)},
+        other_evo=other_evo(),
         open_files=0 if limit == resource.RLIM_INFINITY else limit,
     )
 
@@ -106,9 +112,105 @@ def _count_permitted_cores() -> int:
         os.sched_setaffinity(0, before)
 
 
-def _versions() -> dict[str, str]:
-    found = {"evo": __version__, "Python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+def measure_messages(transport: Transport) -> list[RoundTrip]:
+    """Exchange messages, on all ranks together; the same result on all.
+
+    Args:
+        transport: To the other ranks.
+    """
+    others = [rank for rank in transport.node if rank != transport.node[0]]
+    # A machine speaks through its first rank, and that of the first rank through its second one.
+    mine = transport.node[0] if 0 not in transport.node else (others[0] if others else 0)
+    partners = sorted({int(text) for text in transport.gather(str(mine))} - {0})
+    trips = []
+    if transport.rank == 0:
+        trips = [_question(transport, partner) for partner in partners]
+        transport.send(_END, partners)
+        transport.post()
+    elif transport.rank in partners:
+        _answer(transport)
+    return msgspec.json.decode(transport.gather(msgspec.json.encode(trips).decode())[0], type=list[RoundTrip])
+
+
+def _question(transport: Transport, partner: int) -> RoundTrip:
+    trips = []
+    for _ in range(_ROUNDS):
+        began = time.time()
+        transport.send(_PING, [partner])
+        transport.post()
+        answer = _next_from(transport, partner)
+        ended = time.time()
+        if answer is None:
+            return RoundTrip(rank=partner, seconds=None)
+        trips.append((ended - began, float(answer) - (began + ended) / 2))
+    shortest, ahead = min(trips)
+    return RoundTrip(
+        rank=partner, seconds=median(seconds for seconds, _ in trips), ahead=ahead, uncertainty=shortest / 2
+    )
+
+
+def _next_from(transport: Transport, partner: int) -> bytes | None:
+    """The next message of a rank; None when it takes too long. It never sleeps, since that would be measured too."""
+    deadline = time.monotonic() + _ANSWERING
+    while time.monotonic() < deadline:
+        for sender, message in transport.receive():
+            if sender == partner:
+                return message
+        transport.post()
+    return None
+
+
+def _answer(transport: Transport) -> None:
+    """Answer until there are no more questions; awake from the first one on, until the last."""
+    asked = 0
+    while True:
+        for _, message in transport.receive():
+            if message == _END:
+                return
+            asked += 1
+            transport.send(repr(time.time()).encode(), [0])
+            transport.post()
+        if 0 < asked < _ROUNDS:
+            transport.post()
+        else:
+            transport.wait()
+
+
+class _Said(msgspec.Struct):
+    """What a process with the environment of a training prints."""
+
+    version: str
+    built_for: str
+    gpus: tuple[str, ...]
+    identifier: str
+    refusal: str
+    remark: str
+
+
+def try_training(place: Placement) -> Torch:
+    """Load torch and Lightning as a training of a rank would; the rank itself loads neither.
+
+    Args:
+        place: Where the rank is, and what it trains on.
+    """
+    environment = training_environment(os.environ, place.environment)
+    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    began = time.monotonic()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", _PROGRAM],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LOADING,
+        )
+    except subprocess.TimeoutExpired:
+        return Torch(rank=place.rank, seconds=_LOADING, refusal=f"torch is not loaded after {_LOADING:g} s")
+    seconds = time.monotonic() - began
+    try:
+        said = msgspec.json.decode(ended.stdout.splitlines()[-1] if ended.stdout else b"", type=_Said)
+    except msgspec.DecodeError:
+        last = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        why = last[0] if last else f"exit status {ended.returncode}"
+        return Torch(rank=place.rank, seconds=seconds, refusal=why)
+    return Torch(rank=place.rank, seconds=seconds, **msgspec.structs.asdict(said))

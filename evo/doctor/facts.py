@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from evo.runtime.device import Place
+from evo.runtime.batch import find_batch_system, find_step
+from evo.runtime.device import Placement
+from evo.runtime.mpi import is_fault_tolerant
+
+_OF_MPIRUN = ("OMPI_COMM_WORLD_SIZE", "PRTE_LAUNCHED", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS")
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """How the processes were started.
 
     Args:
-        launcher: "mpirun", "srun", "another launcher", or empty when this process was started by itself.
-        plugin: What srun gave its tasks to find each other: "pmix", "pmi2", or empty.
+        launcher: "mpirun", a batch system's own such as "srun", "another launcher", or empty when this process was
+            started by itself.
+        how: What started it, with the option by which the processes find each other.
         expected: How many processes the launcher says that it has started.
-        slurm_tasks: How many tasks the Slurm allocation has; 0 outside of Slurm.
-        fault_tolerant: Started with --with-ft ulfm.
+        advice: What to do when the processes do not find each other; empty when the launcher is not a batch system's.
+        batch: The batch system in whose job it runs; empty outside of one.
+        connecting: The batch system's command that starts processes which find each other; empty when it has none.
+        tasks: How many processes the job is meant for; 0 when the batch system does not say.
+        nodes: How many nodes the job has; 0 when the batch system does not say.
+        fault_tolerant: Whether it was started with --with-ft ulfm.
         library: The MPI library; empty when it is not used.
         refusal: Why there is no MPI although a launcher was used.
     """
 
     launcher: str = ""
-    plugin: str = ""
+    how: str = ""
     expected: int = 1
-    slurm_tasks: int = 0
+    advice: str = ""
+    batch: str = ""
+    connecting: str = ""
+    tasks: int = 0
+    nodes: int = 0
     fault_tolerant: bool = False
     library: str = ""
     refusal: str = ""
@@ -38,20 +51,22 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         place: Where it is and what it trains on, as in a search.
         node: The lowest rank on its machine.
-        cores: Those that it may run on.
-        permitted: How many it might run on if its launcher had not bound it.
-        gpus: How many it may choose from.
-        versions: Of packages and of Python; absent when not installed.
-        open_files: Its limit; 0: none.
+        cores: The cores that it may run on.
+        permitted: How many cores it might run on if its launcher had not bound it.
+        gpus: How many GPUs it may choose from.
+        versions: The versions of packages and of Python; a package that is not installed is absent.
+        open_files: How many files it may open; 0 when there is no limit.
+        other_evo: What of another project is installed under the name `evo`; empty when nothing is.
     """
 
-    place: Place
+    place: Placement
     node: int
     cores: Sequence[int]
     permitted: int
     gpus: int
     versions: dict[str, str]
     open_files: int
+    other_evo: str = ""
 
     @property
     def host(self) -> str:
@@ -63,10 +78,10 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
     """Messages between the first rank and another one.
 
     Args:
-        rank: The other one.
-        seconds: Median time there and back; None: no answer.
-        ahead: Seconds by which the other one's clock is ahead.
-        uncertainty: Of that: half of the shortest round trip.
+        rank: The other rank.
+        seconds: Median time there and back; None when it did not answer.
+        ahead: Seconds by which the other rank's clock is ahead.
+        uncertainty: How far that may be wrong, in seconds: half of the shortest round trip.
     """
 
     rank: int
@@ -81,7 +96,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         unread: Why it cannot read what the first rank has written; empty when it can.
         unwritten: Why it cannot write; empty when it can, or need not try.
-        excluded: Whether a lock of the first rank kept it out; None: not tried.
+        excluded: Whether a lock of the first rank kept it out; None when it did not try.
     """
 
     unread: str = ""
@@ -95,8 +110,8 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         path: As the user gave it.
         refusal: Why the first rank cannot write there; empty when it can.
-        free: Bytes that are free.
-        views: Of all ranks, by rank; empty after a refusal.
+        free: How many bytes are free.
+        views: How each rank sees it, by rank; empty after a refusal.
         unseen: The ranks whose files the first one does not see.
         left_behind: What could not be removed again.
     """
@@ -113,13 +128,14 @@ class Torch(msgspec.Struct, frozen=True, kw_only=True):
     """What torch says in a process with the environment of a training.
 
     Args:
-        rank: Whose training that would be.
-        seconds: Until torch and Lightning were loaded.
-        refusal: Why they were not, or why its GPU does not compute.
-        version: Of torch.
-        built_for: "CUDA 13.2" for example; empty for the CPU only.
-        gpus: Names of the GPUs that it sees.
-        identifier: Of the first one, unique in the world.
+        rank: The rank whose training that would be.
+        seconds: The time until torch and Lightning were loaded.
+        refusal: Why they were not loaded, or why the GPU does not compute.
+        version: The version of torch.
+        built_for: What torch is built for, "CUDA 13.2" for example; empty for the CPU only.
+        gpus: Names of the GPUs that torch sees.
+        identifier: The identifier of the first GPU, unique in the world.
+        remark: What hinders a training on these GPUs, though it can run; empty when nothing does.
     """
 
     rank: int
@@ -129,21 +145,22 @@ class Torch(msgspec.Struct, frozen=True, kw_only=True):
     built_for: str = ""
     gpus: tuple[str, ...] = ()
     identifier: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All of it; what is None was not examined.
+    """All that was found; what is None was not examined.
 
     Args:
         launch: How the first rank was started.
-        ranks: By rank.
+        ranks: What each rank knows of itself, by rank.
         connected: False when there are others that this one rank cannot reach: there is nothing more to say.
         gpus_wanted: False when the user asks for none.
-        trips: To one other rank on each machine.
+        trips: Messages to one other rank on each machine.
         directory: The run directory.
-        torch: Of each rank with a GPU, and of one rank on each other machine.
-        seconds_left: Until the end of the allocation; None: there is no end.
+        torch: What torch says for each rank with a GPU, and for one rank on each other machine.
+        seconds_left: The time until the end of the batch job; None when there is no end, or nothing tells it.
     """
 
     launch: Launch
@@ -154,3 +171,40 @@ class Facts:
     directory: Directory | None = None
     torch: Sequence[Torch] | None = None
     seconds_left: float | None = None
+
+
+def find_launch(environment: Mapping[str, str]) -> Launch:
+    """How the launcher says that it has started this process.
+
+    Args:
+        environment: Environment variables, before MPI has added its own.
+
+    Example:
+        >>> find_launch({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4"}).how
+        'srun --mpi=pmix'
+    """
+    launcher, how, expected, advice = "", "", "1", ""
+    step, system = find_step(environment), find_batch_system(environment)
+    if any(name in environment for name in _OF_MPIRUN):
+        launcher = how = "mpirun"
+        expected = environment.get("OMPI_COMM_WORLD_SIZE", environment.get("PMI_SIZE", "1"))
+    elif step:
+        launcher, expected, advice = step.launcher, environment[step.size], step.advice
+        way = "pmix" if "PMIX_RANK" in environment else "pmi2" if "PMI_RANK" in environment else ""
+        how = (
+            f"{launcher} without an MPI plugin" if not way else f"{launcher} {step.pmi}{way}" if step.pmi else launcher
+        )
+    elif "PMIX_RANK" in environment or "PMI_RANK" in environment:
+        launcher = how = "another launcher"
+        expected = environment.get("PMI_SIZE", "1")
+    return Launch(
+        launcher=launcher,
+        how=how,
+        expected=int(expected),
+        advice=advice,
+        batch=system.name if system else "",
+        connecting=system.step.connecting if system and system.step else "",
+        tasks=system.tasks_asked(environment) if system else 0,
+        nodes=system.nodes(environment) if system else 0,
+        fault_tolerant=is_fault_tolerant(environment),
+    )

@@ -1,10 +1,9 @@
-"""What the facts of the run directory mean. Pure functions of facts."""
+"""What the facts mean: the run directory."""
 
 from __future__ import annotations
 
 from evo.doctor.facts import Directory, Facts, RankFacts
-from evo.doctor.finding import Finding
-from evo.doctor.places import hosts_of, somewhere
+from evo.doctor.report import Finding, hosts_of, somewhere
 
 _LITTLE_SPACE, _NO_SPACE = 1e9, 5e7  # Bytes; journals are small, checkpoints of the best few are not.
 

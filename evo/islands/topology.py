@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from evo.checks import check_count
+from evo.checks import check_count, did_you_mean
 from evo.errors import UserError
 from evo.randomness import topology_generator
 
@@ -59,9 +58,7 @@ def make_topology(
     if not isinstance(topology, str):
         return _checked_matrix(topology, islands)
     if topology not in TOPOLOGIES:
-        similar = difflib.get_close_matches(topology, TOPOLOGIES, n=1)
-        meant = f"; did you mean {similar[0]}?" if similar else ""
-        raise UserError(f"topology is {topology!r}: {_CHOICE}{meant}")
+        raise UserError(f"topology is {topology!r}: {_CHOICE}{did_you_mean(topology, TOPOLOGIES)}")
     if islands == 1:
         return ((0,),)
     if topology == "random":

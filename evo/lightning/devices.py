@@ -7,26 +7,36 @@ from __future__ import annotations
 
 import json
 
+import lightning as L
 import torch
+
+from evo.lightning.accelerators import gpu_module, knows_xpu
+
+_TOOLKITS = {"CUDA": "cuda", "ROCm": "hip", "XPU": "xpu"}  # What people call them, and torch.version.
 
 
 def describe_devices() -> dict[str, object]:
     """Version of torch, what it was built for, and the GPUs that it sees."""
-    toolkits = {"CUDA": torch.version.cuda, "ROCm": getattr(torch.version, "hip", None)}
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    toolkits = {name: getattr(torch.version, key, None) for name, key in _TOOLKITS.items()}
+    gpus = gpu_module()
+    count = gpus.device_count() if gpus else 0
     found: dict[str, object] = {
         "version": torch.__version__,
         "built_for": next((f"{name} {version}" for name, version in toolkits.items() if version), ""),
-        "gpus": [torch.cuda.get_device_name(number) for number in range(count)],
+        "gpus": [gpus.get_device_name(number) for number in range(count)] if gpus else [],
         "identifier": "",
         "refusal": "",
+        "remark": "",
     }
-    if count:
-        found["identifier"] = str(getattr(torch.cuda.get_device_properties(0), "uuid", ""))
+    if gpus and count:
+        kind = gpus.__name__.rpartition(".")[2]
+        found["identifier"] = str(getattr(gpus.get_device_properties(0), "uuid", ""))
         try:
-            torch.ones(8, device="cuda").sum().item()
+            torch.ones(8, device=kind).sum().item()
         except RuntimeError as error:
             found["refusal"] = f"{found['gpus']} does not compute: {str(error).splitlines()[0]}"
+        if kind == "xpu" and not knows_xpu():
+            found["remark"] = f"Lightning {L.__version__} has no accelerator for them: it trains on the CPU"
     return found
 
 

@@ -1,8 +1,8 @@
 """Lightning in a process that trains alone or with those of its worker, whatever launched it.
 
 Under `mpirun` or Slurm, Lightning finds a cluster by itself. Its MPIEnvironment starts MPI and makes collective calls,
-in which ranks that train at their own pace wait for each other for ever. Its SLURMEnvironment refuses several tasks and
-may requeue the whole job. A process whose RANK or SLURM_PROCID is not 0 writes neither logs nor checkpoints.
+in which ranks that train at their own pace wait for each other without end. Its SLURMEnvironment refuses several tasks
+and may requeue the whole job. A process whose RANK or SLURM_PROCID is not 0 writes neither logs nor checkpoints.
 """
 
 from __future__ import annotations

@@ -8,11 +8,14 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo.frames import own_frames, shortened, told
 from evo.lightning.signatures import SectionError, find_any, given_by_caller, takes
 from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, for_parser, is_section
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
 
 _LONGEST = 400  # Of a message in another library's words, characters that are shown.
 
@@ -52,13 +55,19 @@ def read_arguments(
         raise SectionError(_readable(name, str(error))) from error
     try:
         with _numbers_as_given():
-            made = parser.instantiate(parsed).made if make else parsed.made
+            made = _instantiate(parser, parsed).made if make else parsed.made
     except Exception as error:
         root = _root(error)
         if not own_frames(root):
             _read_sections(name, given, make=True)
         raise root from None  # Rather than what jsonargparse makes of it where there are several types.
     return vars(made) if isinstance(made, Namespace) else dict(made)
+
+
+def _instantiate(parser: ArgumentParser, parsed: Namespace) -> Any:
+    """What was read, with its sections made."""
+    name = "instantiate" if hasattr(parser, "instantiate") else "instantiate_classes"  # The name before 4.49.
+    return getattr(parser, name)(parsed)
 
 
 @contextmanager

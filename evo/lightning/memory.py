@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from evo.lightning.accelerators import gpu_module
 from evo.objective.objective import Trial
 
 
@@ -16,14 +17,15 @@ def limited_memory(trial: Trial) -> Iterator[None]:
     """Keep a training within its share of its GPU's memory, so that it fails by itself rather than its neighbours.
 
     Args:
-        trial: Says how large the share is. What CUDA itself needs in each process, some hundred megabytes, comes on
-            top of it.
+        trial: Says how large the share is. What the GPU's library needs in each process, some hundred megabytes,
+            comes on top of it.
 
     Raises:
         torch.cuda.OutOfMemoryError: The memory ran out; the message says what to change.
     """
-    if trial.gpu_memory < 1 and torch.cuda.is_available():  # It would start CUDA.
-        torch.cuda.set_per_process_memory_fraction(trial.gpu_memory)
+    # Where there is no GPU, the function would fail.
+    if trial.gpu_memory < 1 and (gpus := gpu_module()):
+        gpus.set_per_process_memory_fraction(trial.gpu_memory)
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
+from evo.checks import nearest
 from evo.errors import UserError
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.signatures import find_any, takes
@@ -87,8 +87,8 @@ class Part(ABC):
         """Make it with these parameters, relative names, and what its constructor gets before them."""
 
     def _refuse(self, name: str) -> None:
-        alike = difflib.get_close_matches(name, list(self.named), 1)
-        meant = f"Did you mean {self.name}.{alike[0]}? " if alike else ""
+        alike = nearest(name, self.named)
+        meant = f"Did you mean {self.name}.{alike}? " if alike else ""
         raise UserError(
             f"No constructor takes '{self.name}.{name}'. {self.title} takes: {', '.join(self.named) or 'none'}. "
             f"{meant}Rename it in the limits, or add it to the constructor."

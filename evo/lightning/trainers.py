@@ -17,13 +17,13 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from typing_extensions import override
 
+from evo.lightning.accelerators import usual_accelerator
 from evo.lightning.activities import Activities, make_profiler
 from evo.lightning.blueprint import Blueprint, Shares
 from evo.lightning.checkpoints import WholeFiles
 from evo.lightning.environment import WorkerEnvironment
 
 DEFAULT_SETTINGS: dict[str, Any] = {
-    "accelerator": "auto",
     "num_sanity_val_steps": 0,
     "enable_progress_bar": False,
     "enable_model_summary": False,
@@ -90,7 +90,11 @@ def make_trainer(
     plugins = [WorkerEnvironment(seat.rank, seat.size), *theirs]
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         plugins.append(WholeFiles(seat.folder, seat.trust))
-    settings = DEFAULT_SETTINGS | {"logger": logger, "devices": 1} | _spread(given, seat.size)
+    settings = (
+        DEFAULT_SETTINGS
+        | {"accelerator": usual_accelerator(), "logger": logger, "devices": 1}
+        | _spread(given, seat.size)
+    )
     if isinstance(logger, SilentLogger) and settings["logger"] is not False:
         settings["logger"] = logger
     if any(isinstance(callback, ProgressBar) for callback in all_callbacks):

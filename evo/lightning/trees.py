@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evo.checks import nearest
 from evo.lightning.signatures import SectionError, Takes, find_any, record_of, takes
 
 CLASS_PATH, INIT_ARGS, DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
@@ -212,10 +212,9 @@ def check_taken(
     """
     where = f"{above}.{name}"
     if owner is None:
-        alike = [] if name in place else difflib.get_close_matches(name, list(place), 1, _ALIKE)
-        if alike:
+        if alike := nearest(name, place, _ALIKE):
             raise SectionError(
-                f"{where} is searched, but {above} has {', '.join(place)}: did you mean {alike[0]}? A new one has to "
+                f"{where} is searched, but {above} has {', '.join(place)}: did you mean {alike}? A new one has to "
                 f"stand in {above} with some value"
             )
         return
@@ -235,5 +234,5 @@ def _title(owner: Callable[..., Any]) -> str:
 
 
 def _did_you_mean(known: Takes, name: str, above: str) -> str:
-    alike = difflib.get_close_matches(name, known.names, 1)
-    return f" Did you mean {above}.{alike[0]}?" if alike else ""
+    alike = nearest(name, known.names)
+    return f" Did you mean {above}.{alike}?" if alike else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import pkgutil
@@ -14,9 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo.objective.places import Place, Source, digest_of, is_local, read_source
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 # Modules that belong into the process that trains, never into a rank: they take seconds and hundreds of megabytes,
 # start threads, and hold a GPU.
@@ -209,6 +211,8 @@ def _find_above(name: str, file: Path) -> Path | None:
 @functools.cache
 def _needs_heavy(top: str) -> bool:
     """Whether what is installed with this top-level name requires something heavy."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     waiting, seen = _distributions_of(top), set[str]()
     while waiting:
         name = _normal(waiting.pop())
@@ -218,8 +222,8 @@ def _needs_heavy(top: str) -> bool:
             continue
         seen.add(name)
         try:
-            required = importlib.metadata.distribution(name).requires or []
-        except importlib.metadata.PackageNotFoundError:
+            required = distribution(name).requires or []
+        except PackageNotFoundError:
             continue
         for text in required:
             what, _, condition = text.partition(";")
@@ -229,14 +233,16 @@ def _needs_heavy(top: str) -> bool:
 
 
 def _distributions_of(top: str) -> list[str]:
+    from importlib.metadata import PackageNotFoundError, distribution, distributions
+
     try:
-        return [importlib.metadata.distribution(top).metadata["Name"]]
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return [distribution(top).metadata["Name"]]
+    except (PackageNotFoundError, ValueError):
         # scikit-learn for sklearn: whichever says so, or has such files.
-        return [each.metadata["Name"] for each in importlib.metadata.distributions() if _provides(each, top)]
+        return [each.metadata["Name"] for each in distributions() if _provides(each, top)]
 
 
-def _provides(distribution: importlib.metadata.Distribution, top: str) -> bool:
+def _provides(distribution: Distribution, top: str) -> bool:
     names = distribution.read_text("top_level.txt")
     return top in names.split() if names else f"\n{top}/" in f"\n{distribution.read_text('RECORD')}"
 

@@ -195,4 +195,4 @@ def _level(file: Path) -> int:
 def _foreign() -> tuple[Path, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [Path(path) for name in names if (path := sysconfig.get_path(name))]
-    return tuple({folder for path in (*folders, Path(__file__).parent) for folder in (path, path.resolve())})
+    return tuple({folder for path in (*folders, Path(__file__).parents[1]) for folder in (path, path.resolve())})

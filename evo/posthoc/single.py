@@ -21,7 +21,8 @@ from evo.population.events import Identity
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
 from evo.report.reading import Run
-from evo.runtime.device import available_cores, bind, count_gpus, training_environment
+from evo.runtime.device import available_cores, bind, training_environment
+from evo.runtime.gpus import find_gpus
 from evo.runtime.signals import StopSignals
 from evo.space.values import Params
 from evo.storage.checkpoints import delete_state
@@ -46,7 +47,7 @@ class SingleEvaluator:
 
     def __init__(self, run: Run, objective: Callable[..., Any] | Named, trust: bool) -> None:
         self._run, self._objective = run, objective
-        binding = bind(0, os.environ, None, count_gpus(), len(available_cores()))
+        binding = bind(0, os.environ, None, find_gpus(os.environ), len(available_cores()))
         usual = Config()
         self._evaluator = ProcessEvaluator(
             objective,

@@ -16,7 +16,7 @@ from evo.posthoc.past import find_objective, tested_folder
 from evo.posthoc.single import SingleEvaluator
 from evo.report.reading import Run, load
 from evo.report.records import Evaluation
-from evo.study.config import read_parameters
+from evo.study.files import read_parameters
 
 PICTURE = "confusion.png"
 _OWN = ("confusion.png", "confusion.csv", "test.json")

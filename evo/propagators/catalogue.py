@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any, TypeGuard, cast
 
 import msgspec
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.frames import told
 from evo.propagators.base import Propagator
@@ -20,6 +20,9 @@ from evo.propagators.mutation import InitUniform
 
 READY: Mapping[str, Callable[..., Propagator]] = {"genetic": default_propagator, "random": InitUniform}
 """What a name alone stands for."""
+
+GENETIC_OPTIONS: tuple[str, ...] = tuple(inspect.signature(default_propagator).parameters)
+"""The names of the genetic propagator's options."""
 
 _PACKAGE = "evo.propagators"
 _FORMS = (
@@ -47,6 +50,43 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
     """
     _check_depth(what)
     return _make(what, defaults)
+
+
+def uses_genetic(what: Any) -> bool:
+    """Whether what a study file says has the genetic propagator in it, so that its options mean something.
+
+    Raises:
+        UserError: It is nested too deep.
+
+    Example:
+        >>> uses_genetic({"class_path": "Stochastic", "init_args": {"propagator": "genetic", "probability": 0.5}})
+        True
+    """
+    _check_depth(what)
+    return _has_genetic(what)
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Options of the genetic propagator, as a subject of a sentence.
+
+    Example:
+        >>> options_text({"population": 20, "sigma": 0.1})
+        'population and sigma are options of the genetic propagator'
+    """
+    *others, last = options
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f"{names} {'are options' if others else 'is an option'} of the genetic propagator"
+
+
+def place_of_options(options: Mapping[str, Any]) -> str:
+    """A note for whoever gives these options beside the propagator, where they used to be.
+
+    Example:
+        >>> place_of_options({"population": 20})
+        'population is an option of the genetic propagator: write propagator: {name: genetic, population: 20}'
+    """
+    written = ", ".join(f"{name}: {value}" for name, value in options.items())
+    return f"{options_text(options)}: write propagator: {{name: genetic, {written}}}"
 
 
 def make_selection(what: str | type) -> Callable[[int], Propagator]:
@@ -88,8 +128,16 @@ def _check_depth(what: Any, depth: int = 0) -> None:
             _check_depth(part, depth + 1)
 
 
+def _has_genetic(what: Any) -> bool:
+    if isinstance(what, Mapping):
+        return what.get("name") == "genetic" or _has_genetic(list(what.values()))
+    return any(map(_has_genetic, what)) if isinstance(what, list | tuple) else what == "genetic"
+
+
 def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:
     given = {"name": what} if isinstance(what, str) else what
+    if isinstance(what, type) and issubclass(what, Propagator):
+        raise UserError(f"propagator is the class {what.__name__}: give one that is made, {what.__name__}(...)")
     if not isinstance(given, Mapping) or ("name" in given) == ("class_path" in given):
         raise UserError(f"propagator is {what!r}: {_FORMS}")
     if "class_path" in given:
@@ -103,7 +151,7 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:
         return _call(path, make, arguments, defaults)
     name = given["name"]
     if not isinstance(name, str) or name not in READY:
-        raise UserError(f"propagator {name!r} is no ready one: {_FORMS}{_meant(name, READY)}")
+        raise UserError(f"propagator {name!r} is no ready one: {_FORMS}{did_you_mean(name, READY)}")
     takes = inspect.signature(READY[name]).parameters
     arguments = {key: value for key, value in defaults.items() if key in takes}
     arguments |= {key: value for key, value in given.items() if key != "name"}
@@ -119,7 +167,7 @@ def _call(
     takes = f"it takes {', '.join(named) or 'no arguments'}"
     for key, value in arguments.items():
         if key not in named and not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            raise UserError(f"propagator {label}: {key!r} is {value!r}, but {takes}{_meant(key, named)}")
+            raise UserError(f"propagator {label}: {key!r} is {value!r}, but {takes}{did_you_mean(key, named)}")
     for name, one in named.items():
         if one.default is one.empty and name not in arguments:
             raise UserError(f"propagator {label}: {name} is missing; {takes}")
@@ -178,7 +226,7 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
     """The concrete subclass of Propagator that a path names.
 
     Args:
-        what: It is to be, for errors.
+        what: What the class is to be, for errors.
         path: `Class` of evo.propagators, or `module.Class`.
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
@@ -198,7 +246,7 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
     choice = f"{place} has {', '.join(there) or 'no propagators'}"
     if found is None:
         elsewhere = "" if "." in path else "; one of your own is module.Class"
-        raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{_meant(name, there)}")
+        raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{did_you_mean(name, there)}")
     if not _is_propagator_class(found):
         raise UserError(f"{what} {path} is no subclass of evo.Propagator; {choice}")
     if inspect.isabstract(found):
@@ -215,11 +263,6 @@ def _propagators_of(module: ModuleType) -> list[str]:
 def _is_propagator_class(value: Any) -> TypeGuard[type[Propagator]]:
     # Python 3.10 takes list[int] for an instance of type, but not for a class.
     return issubclass(type(value), type) and issubclass(value, Propagator)
-
-
-def _meant(text: Any, among: Iterable[str]) -> str:
-    similar = difflib.get_close_matches(text, list(among), n=1) if isinstance(text, str) else []
-    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _line(text: object) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.pruning.base import Pruner
 from evo.pruning.curve import CurveExtrapolation
@@ -38,16 +39,17 @@ def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
     """
     given = {"name": what} if isinstance(what, str) else what
     name = given.get("name") if isinstance(given, Mapping) else None
-    if name == "none":
+    if name == "none" and len(given) == 1:
         return None
     if not isinstance(name, str) or name not in READY:
-        raise UserError(f"pruning is {what!r}: give none, or {{name: one of {', '.join(READY)}, and its parameters}}")
+        forms = f"give none, or {{name: one of {', '.join(READY)}, and its parameters}}"
+        raise UserError(f"pruning is {what!r}: {forms}{did_you_mean(name, ['none', *READY])}")
     parameters = {key: value for key, value in given.items() if key != "name"}
     fields = {field.name: field for field in dataclasses.fields(READY[name])}  # type: ignore[arg-type]
     takes = f"it takes {', '.join(fields)}"
     for key, value in parameters.items():
         if key not in fields:
-            raise UserError(f"pruning {name}: {key!r} is {value!r}, but {takes}")
+            raise UserError(f"pruning {name}: {key!r} is {value!r}, but {takes}{did_you_mean(key, fields)}")
     missing = [key for key, one in fields.items() if one.default is dataclasses.MISSING and key not in parameters]
     if missing:
         raise UserError(f"pruning {name}: {missing[0]} is missing; {takes}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import final
 
 import numpy as np
@@ -66,6 +65,8 @@ class CurveExtrapolation(Pruner):
         return Verdict(reached > best, reached, best, len(others))
 
     def _lowest_at_the_end(self, curve: Mapping[int, float]) -> float:
+        from statistics import NormalDist
+
         from sklearn.linear_model import BayesianRidge
 
         steps, losses = np.array([*curve, self.maximum]), np.array([*curve.values()])

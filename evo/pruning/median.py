@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -43,11 +42,15 @@ class MedianStopping(Pruner):
         return None if steps < self.grace else steps - (steps - self.grace) % self.interval
 
     def value(self, curve: Mapping[int, float]) -> float:
-        return statistics.fmean(curve.values())
+        from statistics import fmean
+
+        return fmean(curve.values())
 
     def judge(self, curve: Mapping[int, float], others: Sequence[float], best: float | None) -> Verdict:
+        from statistics import median  # It loads fractions and random numbers, which few searches need.
+
         lowest = min(curve.values())
         if len(others) < self.enough:
             return Verdict(False, lowest, None, len(others))
-        threshold = statistics.median(others)
+        threshold = median(others)
         return Verdict(lowest > threshold, lowest, threshold, len(others))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
-
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Protocol
 
 from evo.population.events import AnyEvent, Finished, Identity, Reported
 from evo.population.population import Population
 from evo.report.tables import number_text
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 _LINE_INTERVAL = 5.0  # Seconds between two lines, so that a log of a long search stays readable.
 _MOST_RUNNING = 16
@@ -150,6 +147,8 @@ class LiveView:
     """
 
     def __init__(self, tally: Tally, total: int | None, console: Console) -> None:
+        from rich.live import Live
+
         self._tally = tally
         self._total = total
         self._began = time.monotonic()
@@ -165,6 +164,11 @@ class LiveView:
         self._live.stop()
 
     def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
         tally = self._tally
         grid = Table.grid(padding=(0, 2))
         seconds = time.monotonic() - self._began

@@ -132,7 +132,7 @@ class Conclusion:
         interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
         by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
         gave_up: Whether it stopped because too many evaluations failed.
-        all_failed: Whether none has completed, and not because all were pruned: some failed.
+        nothing_completed: Whether there is no best individual.
         first_rank: The first one that is alive, usually 0: the one to print.
         lost_ranks: Those that died on the way, or ended because another one of their worker had.
         seconds: Time that the search took, in this session.
@@ -148,7 +148,7 @@ class Conclusion:
     interrupted: bool = False
     by_keyboard: bool = False
     gave_up: bool = False
-    all_failed: bool = False
+    nothing_completed: bool = False
     first_rank: int = 0
     lost_ranks: Sequence[int] = ()
     seconds: float = 0.0
@@ -178,6 +178,12 @@ class Result(Conclusion):
     def is_first(self) -> bool:
         """Whether this rank is the one to print."""
         return self.rank == self.first_rank
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
+        counts = count_statuses(self.individuals)
+        return self.nothing_completed and counts["failed"] + counts["infeasible"] > 0
 
     def events(self) -> Iterable[AnyEvent]:
         """All that was recorded, record by record; read anew. See `evo.population.events`."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-
-from rich import filesize
-from rich.console import Console
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from evo.engine.budget import Budget
 from evo.islands.archipelago import Archipelago
@@ -19,10 +18,15 @@ from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.records import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
-from evo.runtime.device import Place
+from evo.runtime.batch import find_batch_system
+from evo.runtime.device import Placement
+from evo.space.description import limits_lines
 from evo.space.growth import Change
-from evo.space.values import Params
+from evo.space.limits import Parameter
 from evo.texts import print_anything, readable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _MOST_ISLANDS = 12
 
@@ -38,15 +42,21 @@ class Screen:
         self._silent = silent
         if not silent:
             print_anything()
-        width = terminal_width()
-        self._live = not silent and width > 0
-        self._console = Console(force_terminal=True, highlight=False, width=width) if self._live else plain_console()
+        self._width = terminal_width()
+        self._live = not silent and self._width > 0
+
+    @cached_property
+    def _console(self) -> Console:
+        """Made when something is printed: only the first rank needs rich."""
+        from rich.console import Console
+
+        return Console(force_terminal=True, highlight=False, width=self._width) if self._live else plain_console()
 
     def begin(
         self,
         name: str,
         directory: str,
-        places: Sequence[Place],
+        places: Sequence[Placement],
         budget: Budget,
         archipelago: Archipelago,
         migration: Migration | None,
@@ -57,10 +67,10 @@ class Screen:
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
 
-    def constants(self, constants: Params) -> None:
-        """Say what is not searched, though it is among the limits."""
-        if constants:
-            self._print(f"  constant: {', '.join(f'{name} {value}' for name, value in constants.items())}")
+    def parameters(self, parameters: Mapping[str, Parameter]) -> None:
+        """Say what each parameter may be, since limits may be read in more ways than one."""
+        for line in limits_lines(parameters):
+            self._print(f"  {line}")
 
     def limits_changed(self, changes: Sequence[Change], population: Population) -> None:
         """Say how the limits have changed, and what becomes of the earlier individuals."""
@@ -118,7 +128,7 @@ class Screen:
 
         Args:
             result: Of the search.
-            names: Of the parameters, in their order.
+            names: The names of the parameters, in their order.
             workers: How many took part.
             ranks: How many these are together.
         """
@@ -133,7 +143,7 @@ class Screen:
     def _print(self, line: str) -> None:
         if not self._silent:
             with self._despite_the_output():
-                self._console.print(line, soft_wrap=True, markup=False)
+                self._console.print(line, soft_wrap=True, markup=False, emoji=False)
                 sys.stdout.flush()
 
     @contextmanager
@@ -143,7 +153,7 @@ class Screen:
             yield
         except (OSError, SystemExit):  # rich exits for a broken pipe.
             self._silent = True
-            with suppress(OSError):  # Or Python would complain at its end.
+            with suppress(OSError):  # Python flushes the output once more at its end, and would complain.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -160,6 +170,8 @@ def terminal_width() -> int:
 
 def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
+    from rich.filesize import decimal
+
     best, run_dir = result.best, result.run_dir
     when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
     notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
@@ -181,7 +193,7 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"all {live} {who} hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
-        size = f" ({filesize.decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
+        size = f" ({decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
         notes.append(f"everything is in {readable(str(run_dir))}: study.json, journal/, individuals/{size}{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
         if best is not None and folder.is_dir():
@@ -189,7 +201,9 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
             notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")
     if result.interrupted:
-        notes.append("not complete" + (": run the same command again to go on" if run_dir else ""))
+        system = find_batch_system(os.environ)
+        how = f" ({system.name}: {system.again})" if system else ""
+        notes.append("not complete" + (f": run the same command again to go on{how}" if run_dir else ""))
     return notes
 
 
@@ -207,9 +221,9 @@ def _budget_text(budget: Budget, workers: int, ranks: int) -> str:
     return " or ".join(parts)
 
 
-def _map_lines(places: Sequence[Place]) -> list[str]:
+def _map_lines(places: Sequence[Placement]) -> list[str]:
     """One line per host: which ranks it has, and what they train on."""
-    hosts: dict[str, list[Place]] = {}
+    hosts: dict[str, list[Placement]] = {}
     for place in places:
         hosts.setdefault(place.host, []).append(place)
     lines = []

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Result, count_statuses, rank_evaluations
 from evo.report.times import OUTSIDE
+
+if TYPE_CHECKING:  # The others load rich when they print, which only the first rank does.
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 _MOST_METRICS = 6
 _MOST_REASONS = 5
@@ -30,6 +29,9 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     Returns:
         A table of the best candidates, and the reasons of failures.
     """
+    from rich.console import Group
+    from rich.text import Text
+
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
     if ranking:
@@ -102,17 +104,29 @@ def nothing_found_text(result: Result) -> str:
         infeasible = sum(len(reason.evaluations) for reason in refused)
         who = "all" if infeasible == len(result.individuals) else f"{infeasible} of {len(result.individuals)}"
         often = f"; {who} are infeasible, the most frequent reason: {refused[0].text}{often}"
-    return f"{_without_result(result)}: {result.stop_reason}{often}"
+    why = result.stop_reason if result.gave_up else _outcomes_text(result)
+    return f"{_without_result(result)}: {why}{often}"
 
 
 def all_reasons_text(result: Result) -> str:
-    """Why a search in which evaluations failed ended without a result: a line, and one for each reason."""
-    first, *others = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
+    """Why a search ended without a result: a line, and one for each reason why evaluations failed."""
+    lines = failure_lines(result.individuals) + failure_lines(result.individuals, "infeasible")
+    first, *others = lines or [_outcomes_text(result)]
     return "\n".join([f"{_without_result(result)}: {first}", *others])
 
 
+def _outcomes_text(result: Result) -> str:
+    """What became of all, and what to do where they were all pruned."""
+    pruned = count_statuses(result.individuals)["pruned"]
+    advice = ": prune less, so that some complete" if pruned == len(result.individuals) else ""
+    return f"{count_text(result.individuals)}{advice}"
+
+
 def _without_result(result: Result) -> str:
-    return "the search gave up" if result.gave_up else "no evaluation completed"
+    if result.gave_up:
+        return "the search gave up"
+    within = any(evaluation.is_set_aside for evaluation in result.individuals)
+    return f"no evaluation completed{' within the limits' if within else ''}"
 
 
 def shares_text(times: Mapping[str, float]) -> str:
@@ -149,11 +163,17 @@ def plain_console(width: int = 120) -> Console:
     Args:
         width: Characters.
     """
+    from rich.console import Console
+
     return Console(width=width, force_terminal=False, no_color=True, highlight=False, soft_wrap=False)
 
 
 def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table:
     """One column for each candidate, since there may be many parameters; fits 80 characters."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="The best candidates", title_justify="left")
     table.add_column("individual", no_wrap=True)
     for evaluation in ranking:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from evo.engine.transport import Transport, together
 from evo.errors import UserError
+from evo.runtime.batch import LAUNCH_PREFIXES, find_batch_system
+from evo.runtime.gpus import Gpus, find_gpus
 
 # What launchers tell their processes. A training that saw these would think it is one of many.
 _LAUNCH_PREFIXES = (
@@ -25,7 +26,10 @@ _LAUNCH_PREFIXES = (
     "HYDRA_",
     "HYDI_",
     "I_MPI_",
-    "SLURM_",
+    "MV2_COMM_WORLD_",
+    "PALS_",  # Of HPE Cray's launcher beside PBS, and ALPS of the one before.
+    "ALPS_",
+    *LAUNCH_PREFIXES,
 )
 _LAUNCH_NAMES = {
     "RANK",
@@ -47,26 +51,29 @@ class Binding:
     """What a rank trains on.
 
     Args:
-        device: "cpu", or "cuda:" and the GPU's number or identifier on the node.
+        device: "cpu", or the kind of GPU ("cuda", "hip", "xpu"), a colon, and its number or identifier for the rank.
         threads: CPU threads for its training.
         environment: Variables that make a process use just these.
+        card: The device by the name that it has on the machine, whatever the rank is shown.
     """
 
     device: str
     threads: int
     environment: Mapping[str, str]
+    card: str = "cpu"
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where a rank is and what it trains on.
 
     Args:
-        rank: Which rank.
+        rank: Its number.
         host: Name of its machine.
-        device: "cpu", or "cuda:" and the GPU.
+        device: "cpu", or the GPU, see `Binding`.
         threads: CPU threads for its training.
         environment: Variables that make a process use just these.
+        card: The device by the name that it has on the machine, whatever the rank is shown.
     """
 
     rank: int
@@ -74,50 +81,53 @@ class Place:
     device: str
     threads: int
     environment: dict[str, str]
+    card: str = ""
 
 
 def bind(
-    local_rank: int, environment: Mapping[str, str], gpus_per_node: int | None, gpus_found: int, threads: int
+    local_rank: int, environment: Mapping[str, str], gpus_per_node: int | None, gpus: Gpus, threads: int
 ) -> Binding:
     """Bind a rank to a GPU of its node: local rank modulo the number of GPUs.
 
     Args:
         local_rank: Its place among the ranks on its node, from 0.
-        environment: Environment variables; CUDA_VISIBLE_DEVICES limits the choice.
+        environment: Environment variables; CUDA_VISIBLE_DEVICES, or what its make of GPU has, limits the choice.
         gpus_per_node: How many GPUs to use, 0 for none; None: all.
-        gpus_found: How many GPUs the node has.
+        gpus: Those that it may open.
         threads: CPU threads for it, unless the environment says how many.
 
     Raises:
         UserError: More GPUs are asked for than are visible.
 
     Example:
-        >>> bind(5, {"CUDA_VISIBLE_DEVICES": "2,3"}, None, 4, 1).device
+        >>> from evo.runtime.gpus import NVIDIA
+        >>> bind(5, {"CUDA_VISIBLE_DEVICES": "2,3"}, None, Gpus(NVIDIA(), ["0", "1", "2", "3"]), 1).device
         'cuda:3'
     """
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        # The user may know better than /dev, for example on other makes of GPU.
-        gpus = [str(number) for number in range(gpus_found if gpus_per_node is None else gpus_per_node)]
-    else:
-        gpus = visible_gpus(visible)
-        if gpus_per_node is not None and gpus_per_node > len(gpus):
-            raise UserError(
-                f"gpus_per_node is {gpus_per_node}, but CUDA_VISIBLE_DEVICES={visible} shows {len(gpus)}: "
-                "ask for no more than are visible"
-            )
-        gpus = gpus[:gpus_per_node]
+    make, choices = gpus.make, gpus.choices(environment)
+    limits = make.limits(environment)
+    if limits and gpus_per_node is not None and gpus_per_node > len(choices):
+        told = " ".join(f"{name}={value}" for name, value in limits.items())
+        raise UserError(
+            f"gpus_per_node is {gpus_per_node}, but {told} shows {len(choices)}: ask for no more than are visible"
+        )
+    if not limits and gpus_per_node is not None:
+        # The user may know better than /dev and /sys.
+        choices = [str(number) for number in range(gpus_per_node)]
+    choices = choices[:gpus_per_node]
     own = threads_asked_for(environment)
     threads = next(filter(None, map(_count, own.values())), threads)
     # Threads that spin while they wait for each other take the cores of other trainings, which then wait in turn.
     waiting = environment.get("OMP_WAIT_POLICY", "PASSIVE")
     variables = {**dict.fromkeys(_THREADS, str(threads)), **own, "OMP_WAIT_POLICY": waiting}
-    if not gpus:
-        # Where none was found, one may be that does not show in /dev; where none is wanted, none is shown.
-        hidden = {"CUDA_VISIBLE_DEVICES": ""} if gpus_per_node == 0 or visible is not None else {}
+    if not choices:
+        # Where none was found, one may be that shows nowhere; where none is wanted, none is shown.
+        hidden = make.none() if gpus_per_node == 0 or limits else {}
         return Binding("cpu", threads, {**variables, **hidden})
-    gpu = gpus[local_rank % len(gpus)]
-    return Binding(f"cuda:{gpu}", threads, {**variables, "CUDA_VISIBLE_DEVICES": gpu})
+    gpu = choices[local_rank % len(choices)]
+    return Binding(
+        f"{make.device}:{gpu}", threads, {**variables, **make.only(gpu)}, f"{make.device}:{gpus.own_name(gpu)}"
+    )
 
 
 def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,8 +143,9 @@ def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:
     asked = {name: environment[name] for name in _THREADS if _count(environment.get(name, ""))}
     # torchrun says 1 where it starts several processes, and PBS as many as the job has cores, for each of its ranks.
     by_torchrun = "TORCHELASTIC_RUN_ID" in environment and asked.get("OMP_NUM_THREADS") == "1"
-    by_pbs = "PBS_JOBID" in environment and asked.get("OMP_NUM_THREADS") == environment.get("NCPUS")
-    if by_torchrun or by_pbs:
+    system = find_batch_system(environment)
+    by_batch = system is not None and asked.get("OMP_NUM_THREADS") == environment.get(system.threads)
+    if by_torchrun or by_batch:
         asked.pop("OMP_NUM_THREADS", None)
     return asked
 
@@ -145,8 +156,8 @@ def _count(value: str) -> int:
     return int(first) if first.isascii() and first.isdigit() else 0
 
 
-def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Place]:
-    """Bind every rank to a device; all ranks must call this, and learn the places of all.
+def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Placement]:
+    """Bind every rank to a device; all ranks must call this, and learn the placements of all.
 
     Args:
         gpus_per_node: How many GPUs of each node to use; None: all.
@@ -161,15 +172,36 @@ def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Place]:
     # Those that take no part in this search have trainings or something else to do on cores like this rank's.
     here += [cores[transport.rank]] * (neighbours - len(here))
     threads = share_of_cores(here, transport.node.index(transport.rank))
-    binding = together(transport, lambda: bind(local_rank, os.environ, gpus_per_node, count_gpus(), threads))
-    environment = dict(binding.environment)
-    place = Place(transport.rank, socket.gethostname(), binding.device, binding.threads, environment)
-    return [msgspec.json.decode(text, type=Place) for text in transport.gather(msgspec.json.encode(place).decode())]
+    binding = together(transport, lambda: bind(local_rank, os.environ, gpus_per_node, find_gpus(os.environ), threads))
+    placement = Placement(
+        transport.rank,
+        socket.gethostname(),
+        binding.device,
+        binding.threads,
+        dict(binding.environment),
+        binding.card,
+    )
+    said = transport.gather(msgspec.json.encode(placement).decode())
+    return told_apart([msgspec.json.decode(text, type=Placement) for text in said])
 
 
-def visible_gpus(visible: str) -> list[str]:
-    """The GPUs that a value of CUDA_VISIBLE_DEVICES shows."""
-    return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
+def told_apart(placements: Sequence[Placement]) -> list[Placement]:
+    """The same placements, where GPUs of one machine that have one name for their ranks have their own names.
+
+    Each task may be shown a GPU of its own, as with `srun --gpus-per-task=1`: then all call theirs 0.
+
+    Args:
+        placements: Of all ranks.
+
+    Example:
+        >>> both = [Placement(rank, "node1", "cuda:0", 1, {}, f"cuda:{rank + 2}") for rank in (0, 1)]
+        >>> [each.device for each in told_apart(both)]
+        ['cuda:2', 'cuda:3']
+    """
+    cards: dict[tuple[str, str], set[str]] = {}
+    for each in placements:
+        cards.setdefault((each.host, each.device), set()).add(each.card)
+    return [replace(each, device=each.card) if len(cards[each.host, each.device]) > 1 else each for each in placements]
 
 
 def share_of_cores(cores: Sequence[Collection[int]], local_rank: int) -> int:
@@ -193,7 +225,7 @@ def share_of_cores(cores: Sequence[Collection[int]], local_rank: int) -> int:
 
 
 def training_environment(environment: Mapping[str, str], device: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that trains: one device, and no trace of MPI or Slurm.
+    """The environment of a process that trains: one device, and no trace of MPI or a batch system's launcher.
 
     Args:
         environment: That of the rank.
@@ -205,11 +237,6 @@ def training_environment(environment: Mapping[str, str], device: Mapping[str, st
         if not name.startswith(_LAUNCH_PREFIXES) and name not in _LAUNCH_NAMES
     }
     return {**kept, **device}
-
-
-def count_gpus() -> int:
-    """The NVIDIA GPUs of this machine, without loading its driver's libraries."""
-    return sum(path.name.removeprefix("nvidia").isdigit() for path in Path("/dev").glob("nvidia*"))
 
 
 def available_cores() -> list[int]:

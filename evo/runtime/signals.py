@@ -1,6 +1,6 @@
 """Signals: those that ask for a clean stop, and those that end processes with the one that started them.
 
-Nothing heavy may be imported here: a program puts its handlers in force before it imports anything else.
+Nothing heavy may be imported here, because a program puts its handlers in force before it imports anything else.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from evo.errors import UserError
 
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 _ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
-_SAME_REQUEST = 1.0  # Seconds in which a further one is the same request, from launcher and batch script.
+_SAME_REQUEST = 1.0  # Seconds; launcher and batch script may both send a signal for one and the same request.
 _READY_FILE = "EVO_READY_FILE"
-MARK = "EVO_EVALUATION"  # Variable that tells which evaluation process has started a process, however indirectly.
+MARK = "EVO_EVALUATION"  # The variable that tells which evaluation started a process, be it through others.
 
 
 class StopSignals:
-    """While in force, the first TERM, INT, USR1 or USR2 asks for a clean stop; more than a second later, a second one
-    hurries it, so that evaluations are given up rather than saved; a third INT or TERM ends this process at once.
+    """Signals as requests to stop, while this is in force.
 
-    To be put in force before anything heavy is imported, since these signals end a process without a handler.
+    The first TERM, INT, USR1 or USR2 asks for a clean stop. A second one, more than a second later, hurries it:
+    evaluations are given up rather than saved. A third TERM or INT ends this process at once.
+
+    Put it in force before anything heavy is imported, since these signals end a process that has no handler.
 
     Attributes:
-        reason: The first request, for the record; empty: there was none.
-        by_keyboard: Whether one of them was Ctrl-C, a SIGINT.
+        reason: The first request, for the record; empty when there was none.
+        by_keyboard: Whether one of the requests was Ctrl-C, a SIGINT.
 
     Example:
         >>> with StopSignals() as signals:
@@ -51,7 +53,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        """Put in force; outside the main thread Python cannot handle signals, and nothing changes."""
+        """Put the handlers in force; outside of the main thread Python cannot handle signals, and nothing changes."""
         if threading.current_thread() is threading.main_thread():
             for name in _ASKING:
                 number = getattr(signal, name)
@@ -59,23 +61,31 @@ class StopSignals:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Put back what was in force before."""
+        """Put back the handlers that were in force before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
 
     def outlast_the_process(self) -> None:
-        """Let further signals be ignored from now on: what they ask for is being done, by this process's end."""
+        """Ignore signals even after this is left: the process is ending, which is what they ask for."""
         self._before = dict.fromkeys(self._before, signal.SIG_IGN)
 
     def listen(self, stop: Callable[[str], None]) -> None:
-        """Call a function with the reason to stop, at once when a signal has arrived already."""
+        """Call a function with the reason to stop once a signal arrives, or now if one has arrived already.
+
+        Args:
+            stop: Takes the reason.
+        """
         self._stop = stop
         if self.reason:
             stop(self.reason)
 
     def listen_to_hurry(self, hurry: Callable[[], None]) -> None:
-        """Call a function when a stop is hurried, at once when it is already; in the middle of whatever runs then."""
+        """Call a function once a stop is hurried, or now if it is already; it interrupts whatever runs then.
+
+        Args:
+            hurry: What to call.
+        """
         self._hurry = hurry
         if self._hurries:
             hurry()
@@ -102,7 +112,7 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
     """Write the file that EVO_READY_FILE names, if any: all ranks handle signals now, so they may be forwarded.
 
     Args:
-        ranks: How many there are, which the file tells.
+        ranks: How many ranks there are; the file says so.
         environment: Environment variables.
 
     Raises:
@@ -136,7 +146,10 @@ def signals_held_back() -> Iterator[None]:
 
 
 def let_signals_pass() -> None:
-    """In a process that was started so: ignore those that have arrived and all that will, but Ctrl-C."""
+    """Ignore the signals that were held back and all that follow, but for Ctrl-C.
+
+    For a process that was started by `signals_held_back`.
+    """
     for name in _ASKING:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {getattr(signal, name) for name in _ASKING})
@@ -147,7 +160,7 @@ def end_with_parent(parent: int | None = None) -> None:
     """Let the kernel kill this process as soon as its parent is gone, whatever it is doing then (Linux).
 
     Args:
-        parent: The process that started this one, which may be gone already; None: the one that is there.
+        parent: The process that started this one, which may be gone already; None for the one that is there now.
     """
     if sys.platform != "linux":
         return
@@ -158,10 +171,10 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_group_with_this_process() -> None:
-    """Let the process group that this process leads, and what has its mark, end with it, however that ends (Linux).
+    """Let all that this process starts end with it, whatever ends it (Linux): its process group, and what has its mark.
 
-    What it starts may have no way to notice, or, as a DataLoader's workers, look only every five seconds. So a small
-    process of another group does.
+    What it starts may have no way to notice that, or may look only every five seconds, as the workers of a DataLoader
+    do. So a small process of another group watches.
     """
     if sys.platform != "linux":
         return
@@ -169,10 +182,11 @@ def end_group_with_this_process() -> None:
     if os.fork():
         return
     os.setsid()
-    for descriptor in os.listdir("/proc/self/fd"):  # Others wait for the end of pipes.
+    for descriptor in os.listdir("/proc/self/fd"):  # Others wait until all ends of their pipes are closed.
         with contextlib.suppress(OSError):
             os.close(int(descriptor))
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # Slurm sends some to all processes of a job.
+    # A batch system sends some to all processes of a job.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     _ask_for_signal(signal.SIGUSR1)
     while os.getppid() == leader:
         signal.sigwait([signal.SIGUSR1])
@@ -198,7 +212,7 @@ def end_marked(mark: str) -> None:
                 if entry in file.read().split(b"\0"):
                     os.kill(process, signal.SIGKILL)
                     killed.add(process)
-        if len(killed) == before:  # Or one of them may have started another meanwhile.
+        if len(killed) == before:  # Only then has none of them started another one meanwhile.
             return
 
 

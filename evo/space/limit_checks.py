@@ -5,10 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
-from evo.space.parameters import ABSENT, Choice, Float, Int, Parameter, allowed_values, as_meant, may_be
+from evo.space.parameters import (
+    ABSENT,
+    Choice,
+    Float,
+    Int,
+    Parameter,
+    allowed_values,
+    as_meant,
+    default_of,
+    may_be,
+    within_text,
+)
 from evo.space.values import BEYOND_JSON, is_number, key, plain, why_no_value
 
 # Grid points are addressed through a float in [0, 1], on a log scale through its exponential: further from zero than
@@ -53,7 +64,7 @@ def _checked(name: str, given: Parameter) -> Parameter:
 def _checked_float(name: str, parameter: Float) -> Parameter:
     low, high = parameter.low, parameter.high
     if low == high:
-        return Choice([low + 0.0], when=parameter.when, default=_given(parameter.default))
+        return Choice([low + 0.0], when=parameter.when, default=default_of(parameter))
     if not math.isfinite(high - low):
         raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
     if high - low < max(_NARROWEST, _NARROWEST_SHARE * max(abs(low), abs(high))):
@@ -81,7 +92,7 @@ def _checked_int(name: str, parameter: Int) -> Parameter:
         if abs(value) >= BEYOND_JSON:
             raise UserError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
     if parameter.low == parameter.high:
-        return Choice([parameter.low], when=parameter.when, default=_given(parameter.default))
+        return Choice([parameter.low], when=parameter.when, default=default_of(parameter))
     if not 1 <= parameter.step <= parameter.high - parameter.low:
         raise UserError(
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "
@@ -108,10 +119,6 @@ def _checked_choice(name: str, parameter: Choice) -> Choice:
     return parameter
 
 
-def _given(default: Any) -> Any:
-    return ABSENT if default is None else default
-
-
 def _checked_default(name: str, parameter: Parameter) -> Parameter:
     """The parameter with its default as one of its values, if it has one."""
     default = plain(parameter.default)
@@ -123,18 +130,10 @@ def _checked_default(name: str, parameter: Parameter) -> Parameter:
     else:
         fits = may_be(parameter, default)
     if not fits:
-        raise UserError(f"limit {name!r} has default = {parameter.default!r}: it must be {_within(parameter)}")
+        raise UserError(f"limit {name!r} has default = {parameter.default!r}: it must be {within_text(parameter)}")
     if isinstance(parameter, Choice):
         return Choice(list(parameter.values), when=parameter.when, default=default)
     return dataclasses.replace(parameter, default=default)
-
-
-def _within(parameter: Parameter) -> str:
-    if isinstance(parameter, Choice):
-        return "one of " + ", ".join(map(repr, parameter.values))
-    steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
-    kind = "a whole number" if isinstance(parameter, Int) else "a number"
-    return f"{kind} from {parameter.low!r} to {parameter.high!r}{steps}"
 
 
 def check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter]) -> Parameter:
@@ -157,7 +156,8 @@ def check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter])
     when = {plain(parent): plain(wanted) for parent, wanted in parameter.when.items()}
     for parent, wanted in when.items():
         if parent not in parsed:
-            raise UserError(f"limit {name!r} depends on {parent!r}, which is not among the limits: {', '.join(parsed)}")
+            known = f"{', '.join(parsed)}{did_you_mean(parent, parsed)}"
+            raise UserError(f"limit {name!r} depends on {parent!r}, which is not among the limits: {known}")
         impossible = [value for value in allowed_values(wanted) if not may_be(parsed[parent], value)]
         if isinstance(wanted, list) and (impossible or not wanted) and may_be(parsed[parent], wanted):
             when[parent] = [wanted]  # The list is the value, not a list of values.

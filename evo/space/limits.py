@@ -23,6 +23,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.space.bounds import widest_ranges
 from evo.space.limit_checks import check_parameter, check_when
@@ -171,9 +172,11 @@ def _constant(name: str, limit: Any, value: Any) -> Choice:
 
 def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
     fields = dict(limit)
-    kind = _TYPES.get(str(fields.pop("type", None)))
+    written = fields.pop("type", None)
+    kind = _TYPES.get(str(written))
     if kind is None:
-        raise UserError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of float, int, choice")
+        meant = did_you_mean(written, _TYPES)
+        raise UserError(f"limit {name!r} is {dict(limit)!r}: its 'type' must be one of {', '.join(_TYPES)}{meant}")
     try:
         if kind is not Choice:
             return kind(**fields)
@@ -182,5 +185,7 @@ def _parse_mapping(name: str, limit: Mapping[str, Any]) -> Parameter:
             raise UserError(f"limit {name!r} has values = {values!r}: give a list of at least one value")
         return Choice(values, **fields)
     except (TypeError, KeyError):
-        known = ", ".join(field.name for field in dataclasses.fields(kind) if field.name != "bounds")
-        raise UserError(f"limit {name!r} is {dict(limit)!r}: the fields of its type are {known}") from None
+        known = [field.name for field in dataclasses.fields(kind) if field.name != "bounds"]
+        meant = next(filter(None, (did_you_mean(each, known) for each in fields if each not in known)), "")
+        takes = f"the fields of its type are {', '.join(known)}"
+        raise UserError(f"limit {name!r} is {dict(limit)!r}: {takes}{meant}") from None

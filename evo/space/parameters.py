@@ -205,5 +205,14 @@ def as_meant(parameter: Parameter, value: Any) -> Any:
     return float(value) if isinstance(parameter, Float) or is_choice_of_float else value
 
 
+def within_text(parameter: Parameter) -> str:
+    """What a value of a checked parameter must be, as the end of a sentence."""
+    if isinstance(parameter, Choice):
+        return "one of " + ", ".join(map(repr, parameter.values))
+    steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
+    kind = "a whole number" if isinstance(parameter, Int) else "a number"
+    return f"{kind} from {parameter.low!r} to {parameter.high!r}{steps}"
+
+
 def _decimal(number: float) -> Decimal:
     return Decimal(number) if isinstance(number, int) else Decimal(repr(number))

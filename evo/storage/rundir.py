@@ -9,8 +9,6 @@ summary.json            the completion record
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -245,6 +243,8 @@ class Scratch:
     """In place of a run directory when no files are kept: remembers events, and gives evaluations temporary folders."""
 
     def __init__(self) -> None:
+        import tempfile
+
         self.path = Path(tempfile.mkdtemp(prefix="evo-"))
         self._events: list[AnyEvent] = []
 
@@ -291,4 +291,6 @@ class Scratch:
 
     def close(self) -> None:
         """Remove the folders of evaluations."""
+        import shutil
+
         shutil.rmtree(self.path, ignore_errors=True)

@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import difflib
 import functools
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
+from evo.checks import did_you_mean, nearest
 from evo.errors import UserError
 from evo.objective.lightningcli import read_configuration
 from evo.objective.training import SECTIONS, Training
-from evo.study.config import Config, load_yaml
+from evo.propagators.catalogue import GENETIC_OPTIONS, place_of_options, uses_genetic
+from evo.study.config import Config
+from evo.study.files import load_yaml
+from evo.study.reading import Command
 from evo.study.sections import make_training
 from evo.study.traps import check_options, check_study_file
 from evo.texts import readable
 
 _YAML = (".yaml", ".yml")
+_NAMED = {"propagator": "genetic", "pruning": "none"}  # Mappings for which a name alone may stand, and the default.
 _OBJECTIVES = ("objective", "model", "model_class")
-
-
-class Command(NamedTuple):
-    """What a command line asks for.
-
-    Args:
-        what: The objective, as the user names it or as the sections of a training.
-        config: The settings.
-        study: The name of the study file that says what is minimised, without its ending; empty: none does.
-    """
-
-    what: str | Training
-    config: Config
-    study: str
 
 
 def parse_arguments(arguments: Sequence[str], program: str) -> Command:
     """Read a command line.
 
     Args:
-        arguments: Without the program's name.
-        program: Its name, for the help.
+        arguments: The words of the command line after the program's name.
+        program: The program's name, for the help.
 
     Raises:
         UserError: An option is unknown or has a wrong value.
@@ -70,27 +61,55 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
             study = Path(file).stem
     source = f"study file {files[0]}: " if files and not given and not dotted else ""
     options |= {name: _from_text(name, text) for name, text in given.items()}
+    _settle_breeding(options, {*given, *(path for path, _ in dotted)})
     for path, text in dotted:
         _put(options, path, text)
     try:
         config = Config(
             **{each.name: options[each.name] for each in dataclasses.fields(Config) if each.name in options}
         )
-        sections = {
-            each.name: options[each.name] for each in SECTIONS if options.get(each.name, each.default) != each.default
-        }
-        what = what or options.get("objective")
-        if not sections and what is not None:
-            return Command(what, config, study)
-        if what is not None:
-            raise UserError(
-                f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
-            )
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
-        training = make_training(sections, config.limits, list(folders), aside)
-        return Command(training or "digits", config, study)
+        objective = _make_objective(what or options.get("objective"), options, config, list(folders), aside)
     except UserError as error:
         raise UserError(source + _one_line(error)) from error
+    beside = {name: value for name, value in config.genetic_options.items() if name not in given}
+    return Command(objective, config, study, [place_of_options(beside)] if beside else [])
+
+
+def _make_objective(
+    what: str | None, options: Mapping[str, Any], config: Config, folders: list[Path], aside: list[str]
+) -> str | Training:
+    """What is minimised: a name, or the training that the sections describe."""
+    sections = {
+        each.name: options[each.name] for each in SECTIONS if options.get(each.name, each.default) != each.default
+    }
+    if not sections and what is not None:
+        return what
+    if what is not None:
+        raise UserError(
+            f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
+        )
+    return make_training(sections, config.limits, folders, aside) or "digits"
+
+
+def _settle_breeding(options: dict[str, Any], given: Collection[str]) -> None:
+    """Let the command line win where it and a study file both say how to breed, one in `propagator`, one beside it.
+
+    Args:
+        options: All that is said but for places in options; what does not count is taken out.
+        given: The options, and the places in options, that the command line has.
+    """
+    what = options.get("propagator", "genetic")
+    for name in GENETIC_OPTIONS:
+        is_in = isinstance(what, Mapping) and name in what
+        if name in given:
+            if is_in and "propagator" not in given:
+                options["propagator"] = what = {key: value for key, value in what.items() if key != name}
+        elif "propagator" in given:
+            if is_in or not uses_genetic([what, options.get("islands")]):
+                options.pop(name, None)
+        elif f"propagator.{name}" in given:
+            options.pop(name, None)
 
 
 def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
@@ -115,14 +134,20 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    similar = difflib.get_close_matches(name, known, n=1)
-    return f"{name!r} is no option{f'; did you mean {similar[0]}?' if similar else ''}; --help lists the options"
+    return f"{name!r} is no option{did_you_mean(name, known)}; --help lists the options"
+
+
+def _unrecognized(line: str) -> str:
+    """The message about an unknown option of the command line, with the one that may be meant."""
+    name = next((word[2:].partition("=")[0] for word in line.split() if word.startswith("--")), "")
+    meant = nearest(name.replace("-", "_"), _hints()).replace("_", "-")
+    return f"{line}{f'; did you mean --{meant}?' if meant else ''}; --help lists the options"
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         line = re.sub(r"^argument (--)?([\w-]+): ", lambda found: f"{found[2].replace('-', '_')}: ", message)
-        raise UserError(f"{line}; --help lists the options" if line.startswith("unrecognized arguments") else line)
+        raise UserError(_unrecognized(line) if line.startswith("unrecognized arguments") else line)
 
 
 @functools.cache
@@ -180,10 +205,13 @@ def _put(options: dict[str, Any], path: str, text: str) -> None:
     """Set one place in an option that is a mapping."""
     name, _, place = path.partition(".")
     if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
-        raise UserError(f"unrecognized arguments: --{path}; --help lists the options")
-    # The names of limits and parameters have dots of their own; the places in a section do not.
+        raise UserError(_unrecognized(f"unrecognized arguments: --{path}"))
+    # Names of limits and parameters may have dots in them; names in a section have none.
     is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
     steps = place.split(".") if is_section else [place]
+    if name in _NAMED:
+        chosen = options.get(name, _NAMED[name])
+        options[name] = {"name": chosen} if isinstance(chosen, str) else chosen
     tree, step = options, name
     for following in steps:
         below = tree.get(step)
@@ -206,6 +234,10 @@ def _from_text(name: str, text: Any) -> Any:
     """The value of an option from what stands on the command line."""
     if name == "objective" or not isinstance(text, str):
         return text
+    members = _members(_hints()[name])
+    if float in members and str not in members:
+        with contextlib.suppress(ValueError):
+            return float(text)  # Also .5 and 5., which are no numbers in JSON.
     return _convert(name, _yaml(text) if _is_structured(_hints()[name]) else text, text)
 
 

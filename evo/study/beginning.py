@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from evo import __version__
 from evo.engine.settings import Settings
 from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
@@ -31,13 +27,14 @@ from evo.population.events import AnyEvent, encode
 from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.report.screen import Screen
-from evo.runtime.device import Place
+from evo.runtime.device import Placement
 from evo.space.growth import Change, Forms, check_growth, find_changes
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
 from evo.study.config import Config
 from evo.study.plan import Plan
 from evo.texts import readable
+from evo.versions import versions_of
 
 _PACKAGES = ("numpy", "torch", "lightning", "mpi4py")
 
@@ -71,18 +68,9 @@ def ask_for_study(
         pruning=repr(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
-        versions=_versions(),
+        versions=versions_of(_PACKAGES) if transport.rank == 0 else {},
         created=time.time(),
     )
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    found = {"evo": __version__}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
 
 
 def agree_on_study(
@@ -108,6 +96,8 @@ def agree_on_study(
         found = find_study(directory, asked, config.seed, config.change_limits)
         if recorded is None or found is None:
             return asked, []
+        if config.strict:
+            _check_code(recorded, asked, directory)
         changes = find_changes(recorded.limits, found.limits)
         if recorded.constraints != found.constraints:
             changes.append(Change("constraints", str(recorded.constraints), str(found.constraints)))
@@ -118,6 +108,16 @@ def agree_on_study(
     return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
 
 
+def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch) -> None:
+    """Refuse code that is not that of earlier sessions."""
+    if changed := code_changes(recorded.definition, asked.definition):
+        raise UserError(
+            f"{another_study(directory)}: the code of its objective {asked.objective} has changed since then: "
+            f"{', '.join(changed)}; choose another directory with --run-dir, bring the old code back, or go on with "
+            "the new one without --strict"
+        )
+
+
 def _as_defined_now(found: Study, asked: Study) -> Study:
     """A study that goes on, with its objective as it is now."""
     known = asked.definition.settings or found.definition.settings
@@ -126,7 +126,9 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
     return msgspec.structs.replace(found, objective=name, definition=definition)
 
 
-def make_worker(config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Place) -> Worker:
+def make_worker(
+    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
+) -> Worker:
     """The worker that a rank belongs to, which knows what happened in earlier sessions.
 
     Args:

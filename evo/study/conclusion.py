@@ -13,7 +13,6 @@ from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
 from evo.population.assignment import Assignment
-from evo.population.population import Population
 from evo.randomness import training_seed
 from evo.report.records import Conclusion, Findings, count_statuses
 from evo.storage.checkpoints import Weights
@@ -89,7 +88,7 @@ class Ending:
         conclusion = Conclusion(
             stop_reason=(interrupted or [own.text])[0],
             interrupted=bool(interrupted),
-            all_failed=all_failed(self.worker.population),
+            nothing_completed=self.worker.population.best is None,
             by_keyboard=any(each.by_keyboard for each in said),
             gave_up=self._gave_up,
             first_rank=self._ranks_of([self.worker.settings.worker])[0],
@@ -150,12 +149,6 @@ class Ending:
             "best": best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")},
             "test": conclusion.test,
         }
-
-
-def all_failed(population: Population) -> bool:
-    """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
-    counts = population.counts
-    return not counts["completed"] and counts["failed"] + counts["infeasible"] > 0
 
 
 def same_digest(digests: Iterable[str]) -> str:

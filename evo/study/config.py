@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Literal
 
 from evo.checks import check_count, check_probability
 from evo.engine.budget import Budget
 from evo.errors import UserError
-from evo.space.values import Params, plain, why_no_value
-from evo.study.traps import check_values
-from evo.texts import as_path
+from evo.propagators.catalogue import GENETIC_OPTIONS
+from evo.space.values import is_number, plain
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
 _LEAVING = 15.0  # Seconds that all ranks have to end, before their batch job does, once the trainings are saved.
 _MOST_GPUS = 1024  # Of a node.
-_ALTERNATIVES = {
-    "evaluate": ("auto", "inline", "process"),
-    "migration": ("copy", "move"),
-    "exchange": ("auto", "flat", "tree"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,27 +33,29 @@ class Config:
             True or False. What violates one is never evaluated.
         generations: How many individuals each rank breeds. Default 10, when there is no other budget.
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
-        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a Slurm job
-            stops before that ends, whatever this says.
+        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a batch
+            job stops before that ends, whatever this says.
         grace: Time that trainings may take to save their state when the search stops, written like walltime; a
-            quarter of a minute more than that before the end of a Slurm job, it stops.
+            quarter of a minute more than that before the end of a batch job, it stops.
         target: Stop once some loss is this low.
         baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
             individual.
-        seed: Of all randomness; not negative. Default: that of the run directory, or 0.
+        seed: The seed of all randomness; not negative. Default: that of the run directory, or 0.
         run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and the name of
             the study file, or else of the objective.
         change_limits: Go on in a directory whose study has other limits: from now on it has these. Individuals outside
             of them are set aside; those that lack a new parameter have its default.
         trust: Load checkpoints of other users in the run directory as what they are, whatever code is in them.
+        strict: End rather than warn when the code of the objective is other than in the earlier sessions of the
+            directory.
         start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. What a point lacks
             has its default, or is drawn.
         islands: How many islands, or a list with one mapping for each: workers, and its own propagator if it has one.
         island_sizes: Workers of each island, if these differ.
         migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
             own (pollination). move: the individual itself.
-        migration_probability: That an island sends individuals, for each generation of all its workers together.
-            Default: 0.9 for copies, 0.1 when the individuals themselves move.
+        migration_probability: The probability that an island sends individuals, for each generation of all its workers
+            together. Default: 0.9 for copies, 0.1 when the individuals themselves move.
         topology: Who sends to whom: full, ring, torus, star, random, or a matrix whose entry (i, j) is the number of
             individuals sent from island i to island j at a time.
         migrants: How many individuals travel on each edge of a topology with a name.
@@ -82,15 +80,17 @@ class Config:
         gpus_per_node: How many GPUs of each node to use. Default: all that are visible.
         gpu_memory: The share of its GPU's memory that each Lightning training may use, above 0, at most 1; with three
             ranks on each GPU, for example 0.3. One that needs more has failed, and its neighbours go on.
-        propagator: What breeds: genetic, random, or a mapping: name and options of one of these, or class_path and
-            init_args of any other. Islands may have their own.
-        population: Size of the breeding population, at least 2. Default: twice the number of workers on the island.
-        crossover: Probability of crossover.
-        mutation: Probability that one parameter is drawn anew.
-        random_init: Probability that all parameters are drawn anew.
+        propagator: What breeds: genetic, random, or a mapping: name and options of one of these, as in {name: genetic,
+            population: 20, sigma: 0.1}, or class_path and init_args of any other. Islands may have their own.
+        population: Short for the option population of the genetic propagator, how many of the best breed, at least 2.
+            Default: twice the number of workers on the island.
+        crossover: The same for crossover, the probability that two parents are mixed. Default: 0.7.
+        mutation: The same for mutation, the probability that one parameter is drawn anew. Default: 0.4.
+        random_init: The same for random_init, the probability that all parameters are drawn anew. Default: 0.1.
+        sigma: The same for sigma, the standard deviation of the mutation that every offspring gets, as a share of a
+            parameter's range. Default: 0.05.
         pruning: What ends evaluations early, by the losses that they report: none, halving, median, curve, or a
             mapping: name and parameters of one of these.
-        sigma: Standard deviation of the mutation that every offspring gets, as a share of a parameter's range.
         quiet: Print nothing but errors.
         debug: Show the whole traceback of an error, and check at the end that all ranks hold the same population.
     """
@@ -107,6 +107,7 @@ class Config:
     run_dir: str | None = None
     change_limits: bool = False
     trust: bool = False
+    strict: bool = False
     start_from: str | list[dict] | None = None  # type: ignore[type-arg]
     islands: int | list[dict] = 1  # type: ignore[type-arg]
     island_sizes: list[int] | None = None
@@ -130,11 +131,11 @@ class Config:
     gpu_memory: float = 1.0
     propagator: str | dict = "genetic"  # type: ignore[type-arg]
     population: int | None = None
-    crossover: float = 0.7
-    mutation: float = 0.4
-    random_init: float = 0.1
+    crossover: float | None = None
+    mutation: float | None = None
+    random_init: float | None = None
+    sigma: float | None = None
     pruning: str | dict = "none"  # type: ignore[type-arg]
-    sigma: float = 0.05
     quiet: bool = False
     debug: bool = False
 
@@ -145,44 +146,20 @@ class Config:
             UserError: It names the field, its value and the rule.
         """
         for field in fields(self):
-            if hasattr(getattr(self, field.name), "tolist"):
-                object.__setattr__(self, field.name, plain(getattr(self, field.name)))
-        for name, least in (
-            ("generations", 1),
-            ("evaluations", 1),
-            ("population", 2),
-            ("seed", 0),
-            ("degree", 1),
-        ):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name), least)
-        if self.gpus_per_node is not None:
-            check_count("gpus_per_node", self.gpus_per_node, 0, _MOST_GPUS)
-        for name in ("migrants", "ranks_per_worker", "keep_checkpoints"):
-            check_count(name, getattr(self, name))
-        for name in ("crossover", "mutation", "random_init", "max_failed_share"):
-            check_probability(name, getattr(self, name))
-        if self.migration_probability is not None:
-            check_probability("migration_probability", self.migration_probability)
-        for name in ("change_limits", "allow_duplicates", "quiet", "debug"):
-            if not isinstance(getattr(self, name), bool):
-                raise UserError(f"{name} is {getattr(self, name)!r}: give true or false")
-        for name in ("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout"):
-            if getattr(self, name) is not None:
-                parse_duration(name, getattr(self, name))
-        if not isinstance(self.gpu_memory, int | float) or not 0 < self.gpu_memory <= 1:
-            raise UserError(f"gpu_memory is {self.gpu_memory!r}: give a share above 0, at most 1")
-        if not isinstance(self.sigma, int | float) or not 0 < self.sigma < float("inf"):
-            raise UserError(f"sigma is {self.sigma!r}: give a number above 0")
-        if self.target is not None and (not isinstance(self.target, int | float) or self.target != self.target):
-            raise UserError(f"target is {self.target!r}: give a number")
-        for name, allowed in _ALTERNATIVES.items():
-            if getattr(self, name) not in allowed:
-                raise UserError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
+            if hasattr(value := getattr(self, field.name), "tolist"):
+                value = plain(value)
+                object.__setattr__(self, field.name, value)
+            if field.name in _CHECKS and not (value is None and field.default is None):
+                _CHECKS[field.name](field.name, value)
         if self.evaluate == "inline" and self.time_limit is not None:
             raise UserError(
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
             )
+
+    @property
+    def genetic_options(self) -> dict[str, Any]:
+        """The options of the genetic propagator that are given here rather than in `propagator`."""
+        return {name: value for name in GENETIC_OPTIONS if (value := getattr(self, name)) is not None}
 
     def budget(self, now: float, allocation_end: float | None = None) -> Budget:
         """When the search ends.
@@ -196,7 +173,7 @@ class Config:
             deadlines.append((now + parse_duration("walltime", self.walltime), Budget.why_deadline))
         if allocation_end is not None:
             last = allocation_end - parse_duration("grace", self.grace) - _LEAVING
-            deadlines.append((last, "the end of the Slurm job is near"))
+            deadlines.append((last, "the end of the batch job is near"))
         deadline, why_deadline = min(deadlines, default=(None, Budget.why_deadline))
         others = (self.evaluations, self.walltime, self.target)
         generations = self.generations
@@ -216,7 +193,7 @@ def parse_duration(name: str, text: str | float) -> float:
     """Seconds in a duration.
 
     Args:
-        name: What it is, for the error.
+        name: The name of the setting, for the error.
         text: Seconds, or for example "30m", "1h30m", "02:00:00", "1-12:00:00".
 
     Raises:
@@ -241,81 +218,52 @@ def parse_duration(name: str, text: str | float) -> float:
     return seconds
 
 
-def load_limits(limits: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Limits from where the configuration says.
-
-    Args:
-        limits: They themselves, or the path of a YAML file.
-
-    Raises:
-        UserError: The file cannot be read.
-    """
-    if not isinstance(limits, str):
-        return limits
-    loaded = load_yaml("limits file", limits, of_values=True)
-    if not isinstance(loaded, Mapping):
-        raise UserError(f"limits file {limits} holds no mapping of names to limits")
-    return loaded
+def _check_number(name: str, value: Any) -> None:
+    if not is_number(value) or not math.isfinite(value):
+        raise UserError(f"{name} is {value!r}: give a number")
 
 
-def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params:
-    """The parameters of a baseline.
-
-    Args:
-        given: These, or a YAML file with them.
-
-    Raises:
-        UserError: The file cannot be read, or they are something else.
-    """
-    loaded, where = given, "baseline"
-    if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("baseline", os.fspath(given), of_values=True), f"baseline {os.fspath(given)}"
-    if not isinstance(loaded, Mapping):
-        raise UserError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
-    values: Params = plain(loaded)
-    for name, value in values.items():
-        if problem := why_no_value({name: value}):
-            raise UserError(f"{where}: {name!r} is {value!r}: {problem}")
-    return values
+def _check_positive(name: str, value: Any) -> None:
+    if not is_number(value) or not 0 < value < math.inf:
+        raise UserError(f"{name} is {value!r}: give a number above 0")
 
 
-def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Mapping[str, Any]]:
-    """The points of the setting `start_from`, as they are given.
-
-    Args:
-        given: A list of parameters, or a YAML or JSON file with one.
-
-    Raises:
-        UserError: The file cannot be read, or it is something else.
-    """
-    loaded, where = given, "start_from"
-    if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
-    if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
-        raise UserError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
-    return list(loaded)
+def _check_share(name: str, value: Any) -> None:
+    if not is_number(value) or not 0 < value <= 1:
+        raise UserError(f"{name} is {value!r}: give a share above 0, at most 1")
 
 
-def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
-    """What a YAML file holds, read as a study file is.
+def _check_switch(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise UserError(f"{name} is {value!r}: give true or false")
 
-    Args:
-        what: The file is, for messages.
-        file: Its path.
-        of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
 
-    Raises:
-        UserError: It cannot be read, or is not YAML.
-    """
-    from jsonargparse import get_loader
+def _check_directory(name: str, value: Any) -> None:
+    if not isinstance(value, str | os.PathLike):
+        raise UserError(f"{name} is {value!r}: give the path of a directory")
 
-    try:
-        text = as_path(file).read_text(encoding="utf-8")
-        loaded = get_loader("yaml")(text)
-    except OSError as error:
-        raise UserError(f"{what} {file} cannot be read: {error.strerror}") from None
-    except Exception as error:
-        raise UserError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
-    if of_values:
-        check_values(text, what=f"{what} {file}")
-    return loaded
+
+def _check_one_of(allowed: Sequence[str], name: str, value: Any) -> None:
+    if value not in allowed:
+        raise UserError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+    **dict.fromkeys(("generations", "evaluations", "degree"), check_count),
+    **dict.fromkeys(("migrants", "ranks_per_worker", "keep_checkpoints"), check_count),
+    "seed": partial(check_count, least=0),
+    "population": partial(check_count, least=2),
+    "gpus_per_node": partial(check_count, least=0, most=_MOST_GPUS),
+    **dict.fromkeys(("crossover", "mutation", "random_init"), check_probability),
+    **dict.fromkeys(("max_failed_share", "migration_probability"), check_probability),
+    **dict.fromkeys(("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout"), parse_duration),
+    **dict.fromkeys(("change_limits", "strict", "allow_duplicates", "quiet", "debug"), _check_switch),
+    "gpu_memory": _check_share,
+    "sigma": _check_positive,
+    "target": _check_number,
+    "run_dir": _check_directory,
+    "evaluate": partial(_check_one_of, ("auto", "inline", "process")),
+    "migration": partial(_check_one_of, ("copy", "move")),
+    "exchange": partial(_check_one_of, ("auto", "flat", "tree")),
+}
+"""What can be judged of each setting by itself."""

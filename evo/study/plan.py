@@ -22,11 +22,12 @@ from evo.objective.objective import describe
 from evo.objective.references import Named
 from evo.population.individual import Known
 from evo.propagators import Propagator
-from evo.propagators.catalogue import make_propagator, make_selection
+from evo.propagators.catalogue import make_propagator, make_selection, options_text, uses_genetic
 from evo.pruning import Pruner, make_pruner
 from evo.space.space import Space
 from evo.space.values import Params
-from evo.study.config import Config, load_limits, read_parameters, read_start_points
+from evo.study.config import Config
+from evo.study.files import load_limits, read_parameters, read_start_points
 
 _DEFAULT_DEGREE = 2
 # Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
@@ -104,16 +105,12 @@ def make_plan(
     space = _make_space(config, limits, objective)
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
-    own = [island.propagator for island in islands] or [None] * archipelago.islands
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
-        propagators=[
-            _try_out(_make_propagator(config, what, propagator, len(members)), space)
-            for what, members in zip(own, archipelago.members, strict=True)
-        ],
+        propagators=[_try_out(each, space) for each in _make_propagators(config, islands, propagator, archipelago)],
         pruner=make_pruner(config.pruning),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
@@ -212,18 +209,34 @@ def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
         raise UserError(f"{name}: {error}") from error
 
 
-def _make_propagator(config: Config, own: Any, given: Any, workers: int) -> Propagator:
-    what = next((each for each in (own, given) if each is not None), config.propagator)
-    if isinstance(what, Propagator):
-        return what
-    defaults = {
-        "population": config.population or 2 * workers,
-        "crossover": config.crossover,
-        "mutation": config.mutation,
-        "random_init": config.random_init,
-        "sigma": config.sigma,
-    }
-    return make_propagator(what, defaults)
+def _make_propagators(
+    config: Config, islands: Sequence[_Island], given: Any, archipelago: Archipelago
+) -> Sequence[Propagator]:
+    """What breeds on each island: its own propagator, or that of all."""
+    own = [island.propagator for island in islands] or [None] * archipelago.islands
+    common = config.propagator if given is None else given
+    breeding = [common if each is None else each for each in own]
+    made = []
+    for what, members in zip(breeding, archipelago.members, strict=True):
+        defaults = {"population": 2 * len(members), **config.genetic_options}
+        made.append(what if isinstance(what, Propagator) else make_propagator(what, defaults))
+    _check_genetic_options(config.genetic_options, common, breeding)
+    return made
+
+
+def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Sequence[Any]) -> None:
+    """Refuse options of the genetic propagator that nothing would heed."""
+    if options and not any(map(uses_genetic, breeding)):
+        what = common.get("name", common.get("class_path")) if isinstance(common, Mapping) else common
+        named = type(what).__name__ if isinstance(what, Propagator) else what
+        shown = "each island has another one" if uses_genetic(common) else f"propagator is {named}"
+        raise UserError(f"{options_text(options)}, but {shown}: leave out what it does not take")
+    twice = [name for name in options if isinstance(common, Mapping) and name in common]
+    if twice:
+        name = twice[0]
+        raise UserError(
+            f"{name} is {options[name]!r}, but propagator has {name}: {common[name]!r}: give it once, there"
+        )
 
 
 def _try_out(propagator: Propagator, space: Space) -> Propagator:

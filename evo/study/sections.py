@@ -10,7 +10,7 @@ from evo.errors import UserError
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.training import Training
 from evo.study.classes import Candidate, Sources, choose_class
-from evo.study.config import load_limits
+from evo.study.files import load_limits
 
 _CLASS_KEYS = {"model": "model_class", "data": "datamodule_class"}
 

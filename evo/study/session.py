@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
 from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, SharedError, Stuck, UserError
-from evo.evaluation.child import refuse_in_child
 from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
@@ -25,42 +23,53 @@ from evo.runtime.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_
 from evo.runtime.signals import StopSignals, say_ready
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, Study
-from evo.study.arguments import parse_arguments
 from evo.study.beginning import find_study
-from evo.study.config import Config, load_limits
-from evo.study.wiring import run_study
+from evo.study.config import Config
+from evo.study.files import load_limits
+from evo.study.reading import Command, read_command
+from evo.study.settings import check_loss, make_config, notes_on
+from evo.study.wiring import Job, run_study
 from evo.texts import as_path, print_anything, readable, show_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from evo.study.settings import Settings
 
 
 def minimize(
     loss: Callable[..., Any],
-    limits: Mapping[str, Any],
+    limits: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     *,
+    config: Config | None = None,
     propagator: Propagator | str | Mapping[str, Any] | None = None,
     comm: Any = None,
     on_interrupt: Literal["raise", "return"] = "raise",
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Result:
     """Search for the parameters with the lowest loss; under mpirun or srun, on all ranks together.
 
     Args:
         loss: `loss(params) -> float` or `loss(params, trial) -> float`, or a generator of intermediate losses, or a
             `LightningObjective`.
-        limits: What is searched; see `evo.space.limits`.
-        propagator: Breeds individuals, or says what does, as a study file would; None: the genetic default.
+        limits: What is searched, see `evo.space.limits`, or a YAML file that says it; None: that of the `config`.
+        config: Settings, where no keyword says another one; None: the defaults, but quiet.
+        propagator: Breeds individuals, or says what does, as a study file would, for example
+            {"name": "genetic", "population": 20}; None: that of the `config`, by default the genetic one.
         comm: An mpi4py communicator: exactly its ranks search, and all of them must call this. None: all ranks that
             there are.
         on_interrupt: After Ctrl-C has stopped the search, and everything is saved: "raise" KeyboardInterrupt,
             with the `result`, or "return" the result, whose `by_keyboard` is true. Other signals always return.
         settings: Those of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, … Without
-            run_dir, no files are kept. Nothing is printed unless quiet=False.
+            run_dir, no files are kept. Nothing is printed unless quiet=False, or a `config` is given that is not quiet.
 
     Returns:
-        The best individual and all the others.
+        The best individual and all the others. There is a best one unless the search was interrupted (by a signal, or
+        because the walltime was over) before any had completed.
 
     Raises:
         UserError: A setting or limit is wrong; the message names it.
-        SearchFailed: No individual has completed, since evaluations failed; a RuntimeError that says why, and has the
+        SearchFailed: The search has ended and no individual has completed; a RuntimeError that says why, and has the
             result.
         KeyboardInterrupt: Ctrl-C has stopped the search.
 
@@ -69,15 +78,18 @@ def minimize(
         >>> result.best.loss < 0.1
         True
     """
+    from evo.evaluation.child import refuse_in_child  # The command line does without multiprocessing.
+
     refuse_in_child("minimize")
     with StopSignals() as signals:
         transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
         try:
             _check_threads(transport)
             _say_ready(transport)
-            config = together(transport, lambda: _configure(on_interrupt, settings))
+            asked = together(transport, lambda: _configure(loss, limits, config, on_interrupt, settings))
+            job = Job(config=asked, objective=loss, propagator=propagator, notes=notes_on(asked))
             with _no_silent_exit():
-                result = run_study(config, loss, transport, signals, limits, propagator)
+                result = run_study(job, transport, signals)
         except SharedError:
             transport.close()  # All ranks are here: they may catch it, and search again.
             raise
@@ -87,15 +99,16 @@ def minimize(
     result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
     if result.by_keyboard and on_interrupt == "raise":
         raise interrupted_by(_interrupted_text(result), result)
-    if result.all_failed and not result.interrupted:
+    if result.nothing_completed and not result.interrupted:
         raise SearchFailed(all_reasons_text(result), result)
     return result
 
 
-def _configure(on_interrupt: str, settings: Mapping[str, Any]) -> Config:
+def _configure(loss: Any, limits: Any, config: Config | None, on_interrupt: str, settings: Mapping[str, Any]) -> Config:
+    check_loss(loss, limits)
     if on_interrupt not in ("raise", "return"):
         raise UserError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
-    return Config(**{"quiet": True, **settings})
+    return make_config(config, limits, settings)
 
 
 def _on_any_rank(transport: Transport, wanted: bool) -> bool:
@@ -129,10 +142,11 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
         transport = connect() or transport
         _check_threads(transport)
         _say_ready(transport)
-        job = together(transport, lambda: _read(arguments, program, transport))
-        debug = job.config.debug
+        command = read_command(lambda: _parse(arguments, program), transport)
+        debug = command.config.debug
+        job = together(transport, lambda: _find_job(command))
         with _no_silent_exit():
-            result = run_study(job.config, job.objective, transport, signals, job.limits)
+            result = run_study(job, transport, signals)
         status = RUN_AGAIN if result.interrupted else COMPLETE
         if result.is_first and not status and (result.gave_up or result.best is None):
             status = NOT_FOUND
@@ -177,23 +191,20 @@ def _no_silent_exit() -> Iterator[None]:
         raise RuntimeError(f"something in the search called sys.exit({error.code!r})") from error
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What the command line asks for."""
+def _parse(arguments: Sequence[str], program: str) -> Command:
+    from evo.study.arguments import parse_arguments  # Only the first rank reads the command line, for all.
 
-    objective: Named
-    limits: Mapping[str, Any] | None
-    config: Config
+    return parse_arguments(arguments, program)
 
 
-def _read(arguments: Sequence[str], program: str, transport: Transport) -> _Job:
-    with contextlib.redirect_stdout(io.StringIO() if transport.rank else sys.stdout):  # One rank prints the help.
-        what, config, study = parse_arguments(arguments, program)
+def _find_job(command: Command) -> Job:
+    what, config, study, notes = command
     if "" not in sys.path:
         sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
     problem = PROBLEMS.get(what) if isinstance(what, str) else None
     objective = problem.objective if problem else _parse_objective(what)
-    job = _Job(objective, problem.limits if problem else None, config)
+    limits = problem.limits if problem else None
+    job = Job(config=config, objective=objective, limits=limits, notes=notes)
     if config.run_dir:
         return job
     run_dir = os.path.join("runs", str(what) if problem else _study_name(objective))
@@ -207,15 +218,13 @@ def _parse_objective(what: str | Training) -> Named:
         return what
     if ":" in what:
         return parse_reference(what)
-    similar = difflib.get_close_matches(what, PROBLEMS, n=1)
-    meant = f"; did you mean {similar[0]}?" if similar else ""
     raise UserError(
         f"objective {what!r} is neither a ready problem ({', '.join(PROBLEMS)}) nor module:function or "
-        f"path/to/file.py:function{meant}"
+        f"path/to/file.py:function{did_you_mean(what, PROBLEMS)}"
     )
 
 
-def _goes_on(job: _Job, run_dir: str, instead_of: str) -> bool:
+def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
     """Whether a directory, named after the objective by an older evo, holds this study, which has no other one yet."""
     earlier, own = (RunDirectory(as_path(name)) for name in (run_dir, instead_of))
     if not (earlier.path / "study.json").is_file() or (own.path / "study.json").is_file():

@@ -1,7 +1,7 @@
 """What YAML reads as something else than was written: off as false, 1:30 as ninety, 010 as eight.
 
 Only where values are recorded as what they are: in limits, and in points within them. The rest of a study file is read
-as YAML reads it.
+as YAML reads it, but no name may stand twice in one mapping, of which YAML would take the last one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
     """Refuse values that YAML reads as something else than was written.
 
     Args:
-        text: Of a YAML file, or of an option that holds YAML.
+        text: The text of a YAML file, or of an option that holds YAML.
         path: Keys of the mappings that lead to the values; they may lead nowhere.
-        what: The text is, for the message.
+        what: What the text is, for the message.
 
     Raises:
         UserError: It names the parameter, what was written, what YAML reads, and how to write either.
@@ -54,11 +54,17 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
 
 
 def check_study_file(file: str) -> None:
-    """`check_values` for all sections of a study file that hold values; a file that cannot be read is left alone."""
+    """Refuse names that a study file has twice, and `check_values` for all of its sections that hold values.
+
+    A file that cannot be read is left alone.
+    """
     try:
         text = as_path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return
+    node = _compose(text)
+    if node is not None and (twice := _twice(node)):
+        raise UserError(f"study file {file}: {twice}")
     for section in SECTIONS:
         check_values(text, [section], f"study file {file}, {section}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
-import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,6 @@ from evo.evaluation import (
     EvaluationSettings,
     Evaluator,
     InlineEvaluator,
-    ProcessEvaluator,
     Team,
     TeamEvaluator,
     assist,
@@ -37,7 +36,7 @@ from evo.report.progress import Progress
 from evo.report.records import Conclusion, Findings, Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
-from evo.runtime.device import Place, bind_ranks, training_environment
+from evo.runtime.device import Placement, bind_ranks, training_environment
 from evo.runtime.signals import StopSignals
 from evo.space.constraints import ConstraintError
 from evo.space.examples import example_points
@@ -46,7 +45,7 @@ from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
-from evo.study.conclusion import Ending, all_failed, decode_conclusion, same_digest
+from evo.study.conclusion import Ending, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
@@ -58,38 +57,50 @@ class MistakeFound(Stuck):
     status = 2
 
 
-def run_study(
-    config: Config,
-    objective: Callable[..., Any] | Named,
-    transport: Transport,
-    signals: StopSignals,
-    limits: Mapping[str, Any] | None = None,
-    propagator: Propagator | str | Mapping[str, Any] | None = None,
-) -> Result:
-    """Search, on all ranks together.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command line or a call of `evo.minimize` asks for.
 
     Args:
         config: The settings.
-        objective: What to minimise.
+        objective: What is minimised.
+        limits: What is searched, if the configuration does not say.
+        propagator: What breeds, or says what does; None means what the configuration says.
+        notes: What to say at the start about how the settings were understood.
+    """
+
+    config: Config
+    objective: Callable[..., Any] | Named
+    limits: Mapping[str, Any] | None = None
+    propagator: Propagator | str | Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
+
+
+def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
+    """Search, on all ranks together.
+
+    Args:
+        job: What is asked for.
         transport: The connection to the other ranks.
         signals: May ask for a clean stop.
-        limits: What is searched, if the configuration does not say.
-        propagator: Breeds, or says what does; None: what the configuration says.
 
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
     """
+    config = job.config
     end = _allocation_end(transport)
-    plan = together(transport, lambda: make_plan(config, objective, limits, propagator, transport.size, end))
+    plan = together(
+        transport, lambda: make_plan(config, job.objective, job.limits, job.propagator, transport.size, end)
+    )
     places = bind_ranks(config.gpus_per_node, transport)
     directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
     screen = Screen(silent=config.quiet)
-    asked = together(transport, lambda: ask_for_study(config, plan, objective, directory, transport))
+    asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
-        screen.constants(plan.space.constants)
-        screen.notes(objective.notes if isinstance(objective, Training) else ())
+        screen.parameters(plan.space.parameters)
+        screen.notes([*job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
     session = Session(
         config=config,
         plan=plan,
@@ -132,7 +143,7 @@ class Session:
     transport: Transport
     signals: StopSignals
     screen: Screen
-    place: Place
+    place: Placement
 
     def run(self, changes: list[Change]) -> Result:
         """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
@@ -178,7 +189,7 @@ class Session:
         return Conclusion(
             stop_reason=reason.text if reason else "",
             gave_up=worker.settings.budget.too_many_failed(worker.population),
-            all_failed=all_failed(worker.population),
+            nothing_completed=worker.population.best is None,
             digest=same_digest(digest for _, digest in answers),
             test=tested,
         )
@@ -191,7 +202,7 @@ class Session:
         def is_interrupted() -> bool:
             return worker.stopping.why_now(time.time()) is not None
 
-        session = transport.gather(uuid.uuid4().hex)[0]
+        session = transport.gather(secrets.token_hex(16))[0]
         made = together(transport, lambda: self._make_evaluator(team, session, is_interrupted))
         with closing(made) as evaluator:
             self._begin(evaluator)
@@ -279,6 +290,8 @@ class Session:
         )
         evaluator: Evaluator
         if plan.separate:
+            from evo.evaluation.process import ProcessEvaluator  # Others do without multiprocessing.
+
             environment = training_environment(os.environ, self.place.environment)
             evaluator = ProcessEvaluator(plan.objective, folder, environment, settings, is_interrupted)
         else:

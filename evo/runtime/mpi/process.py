@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
+from evo.runtime.batch import STEPS, find_step
 from evo.runtime.mpi.ending import CommunicatorError, EndAll, NoMPIError, finalize_at_exit, is_running
 from evo.runtime.mpi.meeting import Absent, meet, waiting_time
 from evo.runtime.mpi.transport import MPITransport, history
 from evo.runtime.signals import end_with_parent
+from evo.versions import DISTRIBUTION
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -23,17 +25,17 @@ _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
 _FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
 
-# mpirun inside of a Slurm job leaves SLURM_PROCID as it is for the batch script: it comes last.
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+# mpirun leaves the variables of a batch system's own launcher as they are for the batch script: they come last.
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", *(step.rank for step in STEPS))
 
-# A rank's place on its machine, and how many ranks that has. Slurm's come last for the same reason.
+# A rank's place on its machine, and how many ranks that has. Those of batch systems come last for the same reason.
 _LOCAL = (
     ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
     ("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),
     ("PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"),
     ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"),
-    ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
+    *((step.local_rank, step.local_size) for step in STEPS),
 )
 
 
@@ -47,7 +49,7 @@ def is_launched(environment: Mapping[str, str]) -> bool:
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
-    """Why the ranks that srun or mpirun started did not find each other; empty when they did.
+    """Why the ranks that a launcher started did not find each other; empty when they did.
 
     Args:
         size: Number of ranks in this world.
@@ -57,9 +59,9 @@ def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
     if size == 1 and started > 1:
         # As a rank is that comes to MPI when its mpirun has been killed: it must not search on by itself.
         return f"mpirun started {started} ranks, but each is alone: it has ended, or is not of the MPI that mpi4py uses"
-    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
-    if size == 1 and tasks > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
-        return f"srun started {tasks} tasks, but each is alone: start them with srun --mpi=pmix, or with mpirun"
+    step = find_step(environment)
+    if size == 1 and step and step.count(environment) > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
+        return f"{step.launcher} started {step.count(environment)} tasks, but each is alone: {step.advice}"
     return ""
 
 
@@ -102,7 +104,7 @@ def connect(
         if comm is not None:
             raise CommunicatorError(_not_a_communicator(comm)) from error
         raise NoMPIError(
-            f"mpirun or srun started this process, but there is no MPI ({error}): pip install evo[mpi]"
+            f"mpirun or srun started this process, but there is no MPI ({error}): pip install {DISTRIBUTION}[mpi]"
         ) from error
     if transport and _parent_name() in _LAUNCHERS:
         # A rank in the middle of a long loss must not go on after the others, and write where the next session does.

@@ -1,0 +1,93 @@
+"""What settings may name files of: limits, points to begin with, a baseline, and the study file itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evo.errors import UserError
+from evo.space.values import Params, plain, why_no_value
+from evo.study.traps import check_values
+from evo.texts import as_path
+
+
+def load_limits(limits: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Limits from where the configuration says.
+
+    Args:
+        limits: The limits themselves, or the path of a YAML file with them.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if not isinstance(limits, str | os.PathLike):
+        return limits
+    file = os.fspath(limits)
+    loaded = load_yaml("limits file", file, of_values=True)
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"limits file {file} holds no mapping of names to limits")
+    return loaded
+
+
+def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params:
+    """The parameters of a baseline.
+
+    Args:
+        given: The parameters themselves, or the path of a YAML file with them.
+
+    Raises:
+        UserError: The file cannot be read, or they are something else.
+    """
+    loaded, where = given, "baseline"
+    if isinstance(given, str | os.PathLike):
+        loaded, where = load_yaml("baseline", os.fspath(given), of_values=True), f"baseline {os.fspath(given)}"
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"{where} holds {loaded!r}: it must hold a mapping of parameters to their values")
+    values: Params = plain(loaded)
+    for name, value in values.items():
+        if problem := why_no_value({name: value}):
+            raise UserError(f"{where}: {name!r} is {value!r}: {problem}")
+    return values
+
+
+def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Mapping[str, Any]]:
+    """The points of the setting `start_from`, as they are given.
+
+    Args:
+        given: A list of parameters, or a YAML or JSON file with one.
+
+    Raises:
+        UserError: The file cannot be read, or it is something else.
+    """
+    loaded, where = given, "start_from"
+    if isinstance(given, str | os.PathLike):
+        loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
+    if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
+        raise UserError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
+    return list(loaded)
+
+
+def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
+    """What a YAML file holds, read as a study file is.
+
+    Args:
+        what: What the file is, for messages.
+        file: The path of the file.
+        of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
+
+    Raises:
+        UserError: It cannot be read, or is not YAML.
+    """
+    from jsonargparse import get_loader
+
+    try:
+        text = as_path(file).read_text(encoding="utf-8")
+        loaded = get_loader("yaml")(text)
+    except OSError as error:
+        raise UserError(f"{what} {file} cannot be read: {error.strerror}") from None
+    except Exception as error:
+        raise UserError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if of_values:
+        check_values(text, what=f"{what} {file}")
+    return loaded

@@ -1,0 +1,637 @@
+"""What people see of a study: records gathered from its events, tables, progress, and the screen of the first rank."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import itertools
+import os
+import random
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from helpers import check_golden
+from records import replayed
+from rich.console import Console
+
+from evo.engine.budget import Budget
+from evo.islands.archipelago import make_archipelago
+from evo.islands.migration import Migration
+from evo.islands.topology import make_topology
+from evo.population.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Identity,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Retired,
+    Started,
+)
+from evo.population.population import Population
+from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
+from evo.report.reasons import failure_reasons
+from evo.report.records import Evaluation, Findings, Result, count_statuses, gather_evaluations, rank_evaluations
+from evo.report.screen import Screen, terminal_width
+from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
+from evo.runtime.batch import BATCH_SYSTEMS
+from evo.runtime.device import Placement
+from evo.space.limits import Float, parse_limits
+from evo.space.space import Space
+
+
+def start(identity: Identity, when: float, **params: Any) -> Started:
+    return Started(time=when, individual=identity, island=0, params=params)
+
+
+def end(identity: Identity, when: float, status: Any = "completed", loss: float | None = None, **more: Any) -> Finished:
+    rank = more.pop("rank", identity[0])
+    return Finished(time=when, individual=identity, status=status, loss=loss, rank=rank, **more)
+
+
+def study() -> list[AnyEvent]:
+    """What two ranks of two sessions may leave: all fates, a second evaluation, long texts, many reasons."""
+    here = {"host": "gpu-node-001", "device": "cuda:0"}
+    metrics = {"val_loss": 0.25, "val_acc": 0.912345, "epochs": 12, "note": "text"}
+    best = {"val_loss": -1e-12, "val_acc": 0.987654, "epochs": 3}
+    events: list[AnyEvent] = [
+        Joined(time=0.0, rank=0, ranks=2, host="gpu-node-001", device="cuda:0"),
+        start((0, 0), 1.0, lr=0.000123456, layers=3, optimizer="sgd", momentum=0.9),
+        start((1, 0), 1.0, lr=0.1, layers=1, optimizer="adam"),
+        Reported(time=1.5, individual=(0, 0), step=1, loss=0.5),
+        end((0, 0), 2.0, loss=0.25, seconds=1.0, metrics=metrics, **here),
+        end((1, 0), 2.0, status="interrupted", seconds=0.5),
+        start((1, 0), 3.0, lr=0.1, layers=1, optimizer="adam"),
+        end((1, 0), 4.0, loss=1234567.0, seconds=3723.456, rank=0, metrics={**metrics, "val_loss": 1234567.0}, **here),
+        start((0, 1), 5.0, lr=0.01, layers=2, optimizer="adam"),
+        end((0, 1), 6.0, status="pruned", loss=0.01),
+        start((1, 1), 5.5, lr=0.02, layers=2, optimizer="a name that is much too long for a column of this table"),
+        end((1, 1), 6.5, loss=-1e-12, seconds=1e-6, host="gpu-node-002", device="cuda:GPU-8932f937-d72c", metrics=best),
+        start((0, 2), 7.0, lr=0.02, layers=2, optimizer="adam"),
+        start((1, 2), 8.0, lr=0.03, layers=2, optimizer="adam"),
+        end((1, 2), 8.5, status="interrupted", seconds=0.1),
+        Done(time=9.0, rank=1, reason="2 generations are complete"),
+    ]
+    for index in range(12):
+        error = "ValueError: the loss is nan: it must be finite" if index < 8 else f"OSError: [Errno {index}] disk"
+        events += [
+            start((2, index), 10.0 + index, lr=0.5, layers=3, optimizer="adam"),
+            end((2, index), 10.5 + index, "failed", error=error),
+        ]
+    return events
+
+
+NAMES = ("lr", "layers", "optimizer", "momentum")
+
+
+def shown(text: Any) -> str:
+    console = plain_console()
+    with console.capture() as capture:
+        console.print(text)
+    return capture.get()
+
+
+def test_what_became_of_everyone_does_not_depend_on_the_order_of_events_or_on_repetitions() -> None:
+    expected = gather_evaluations(study())
+    assert len(expected) == 18
+    generator = random.Random(1)
+    for _ in range(50):
+        events = study() + generator.choices(study(), k=5)
+        generator.shuffle(events)
+        assert gather_evaluations(events) == expected
+
+
+def test_travels_and_deaths_change_nothing_of_what_became_of_anyone() -> None:
+    others: list[AnyEvent] = [
+        Migrated(time=20.0, individual=(0, 0), island=1, move=1),
+        Pollinated(time=20.0, individual=(1, 1), island=1),
+        Retired(time=20.0, individual=(1, 0), island=0),
+        Died(time=20.0, rank=1, heir=0),
+        msgspec.structs.replace(start((1, 1), 21.0, lr=0.02, layers=2, optimizer="adam"), rank=0),
+    ]
+    assert gather_evaluations(study() + others) == gather_evaluations(study())
+
+
+def test_individuals_come_in_the_order_in_which_they_were_first_started() -> None:
+    names = [evaluation.name for evaluation in gather_evaluations(study())]
+    assert names[:6] == ["0-0", "1-0", "0-1", "1-1", "0-2", "1-2"]
+
+
+def test_every_individual_has_its_latest_fate() -> None:
+    fates = {evaluation.name: evaluation for evaluation in gather_evaluations(study())}
+    assert {name: fates[name].status for name in ("0-0", "1-0", "0-1", "0-2", "1-2", "2-0")} == {
+        "0-0": "completed",
+        "1-0": "completed",
+        "0-1": "pruned",
+        "0-2": "running",
+        "1-2": "interrupted",
+        "2-0": "failed",
+    }
+    assert (fates["1-0"].loss, fates["1-0"].rank, fates["1-0"].started) == (1234567.0, 0, 1.0)
+    assert fates["0-2"].rank is None
+
+
+def test_of_two_outcomes_of_one_individual_the_completed_one_with_the_lowest_loss_counts() -> None:
+    outcomes = [end((0, 0), 2.0, "failed", error="E"), end((0, 0), 3.0, loss=2.0), end((0, 0), 4.0, loss=1.0)]
+    for order in itertools.permutations(outcomes):
+        (evaluation,) = gather_evaluations([start((0, 0), 1.0), *order])
+        assert (evaluation.status, evaluation.loss) == ("completed", 1.0)
+
+
+def test_an_outcome_without_its_start_is_of_nobody() -> None:
+    assert gather_evaluations([end((0, 0), 1.0, loss=1.0)]) == []
+
+
+def test_only_completed_individuals_are_ranked_and_the_first_of_equal_ones_leads() -> None:
+    ranking = rank_evaluations(gather_evaluations([*study(), start((0, 3), 30.0), end((0, 3), 31.0, loss=0.25)]))
+    assert [evaluation.name for evaluation in ranking] == ["1-1", "0-0", "0-3", "1-0"]
+
+
+def test_statuses_and_reasons_are_counted() -> None:
+    evaluations = gather_evaluations(study())
+    counts = count_statuses(evaluations)
+    assert [counts[name] for name in ("completed", "pruned", "failed", "interrupted", "running", "lost")] == [
+        3, 1, 12, 1, 1, 0,
+    ]  # fmt: skip
+    reasons = failure_reasons(evaluations)
+    assert [(reason.kind, len(reason.evaluations)) for reason in reasons] == [("ValueError", 8), ("OSError", 4)]
+    assert count_text(evaluations) == ("18 evaluations (3 completed, 1 pruned, 12 failed, 1 interrupted, 1 running)")
+    assert count_text([]) == "0 evaluations (none finished)"
+
+
+def result(events: Callable[[], list[AnyEvent]] = study, **more: Any) -> Result:
+    settings: dict[str, Any] = {
+        "stop_reason": "9 generations are complete",
+        "interrupted": False,
+        "run_dir": None,
+        "rank": 0,
+    }
+    return Result(**{"findings": Findings(events), **settings, "seconds": 12.345, **more})
+
+
+def test_a_result_knows_its_best_individual_and_reads_its_records_once() -> None:
+    reads = []
+
+    def events() -> list[AnyEvent]:
+        reads.append(True)
+        return study()
+
+    found = result(events)
+    assert reads == []
+    assert found.best is not None
+    assert (found.best.name, found.best.loss) == ("1-1", -1e-12)
+    assert len(found.individuals) == 18
+    assert found.times["evaluation"] > 0
+    assert reads == [True]
+    assert result(list).best is None
+
+
+def test_the_final_table_is_as_it_always_was() -> None:
+    check_golden("summary.txt", shown(summary_text(gather_evaluations(study()), NAMES)))
+
+
+def test_the_final_table_fits_a_narrow_terminal() -> None:
+    console = Console(width=80, force_terminal=False, no_color=True)
+    events = [event for index in range(5) for event in (start((0, index), index), end((0, index), index, loss=-1e-12))]
+    with console.capture() as capture:
+        console.print(summary_text(gather_evaluations(study() + events), NAMES))
+    assert all(len(line.rstrip()) <= 80 for line in capture.get().splitlines())
+
+
+def test_markup_in_what_users_write_is_shown_as_it_is() -> None:
+    events = [
+        start((0, 0), 1.0, **{"[red]": "[bold]x[/bold]"}),
+        end((0, 0), 2.0, loss=1.0, host="[h]", metrics={"[blue]": 3}),
+        start((0, 1), 3.0),
+        end((0, 1), 4.0, "failed", error="KeyError: '[/closing]'"),
+    ]
+    text = shown(summary_text(gather_evaluations(events), ["[red]"]))
+    for written in ("[red]", "[bold]x[/bold]", "[blue]", "[h] ", "KeyError: '[/closing]'"):
+        assert written in text
+
+
+def test_nothing_found_has_no_table() -> None:
+    assert shown(summary_text([], NAMES)).strip() == ""
+
+
+def test_the_best_individual_is_shown_with_all_that_is_known_of_it() -> None:
+    best = rank_evaluations(gather_evaluations(study()))[1]
+    check_golden("best.txt", best_text(best))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1234567, "0.1235"), (1e-12, "1e-12"), (1234567.0, "1.235e+06"), (3, "3"), (True, "True"), (None, "")],
+)
+def test_numbers_are_short(value: Any, text: str) -> None:
+    assert number_text(value) == text
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+SPACE = Space({"lr": (0.0, 1.0), "layers": (1, 3), "optimizer": ("sgd", "adam")})
+
+
+def begin(identity: Identity) -> Started:
+    return start(identity, 0.0, lr=0.5, layers=1, optimizer="sgd")
+
+
+def earlier(count: int) -> Population:
+    """So many individuals of rank 9, of which 9-0 is the best, with loss 0.5."""
+    losses = (0.5 + 0.5 * (index > 0) for index in range(count))
+    evaluations = ((begin((9, index)), end((9, index), 0.0, loss=loss)) for index, loss in enumerate(losses))
+    return replayed(SPACE, itertools.chain(*evaluations))
+
+
+class Watcher:
+    """Applies every event to a population, and shows it to a progress, as a search does."""
+
+    def __init__(self, population: Population, progress: Progress) -> None:
+        self._population = population
+        self._progress = progress
+
+    def __call__(self, *events: AnyEvent) -> None:
+        for event in events:
+            self._population.apply(event)
+            self._progress(event)
+
+    def close(self) -> None:
+        self._progress.close()
+
+
+def test_progress_in_a_log_file_is_a_sober_line_every_few_seconds() -> None:
+    clock, lines, population = Clock(), list[str](), Population(SPACE)
+    watch = Watcher(population, Lines(Tally(population), 12, lines.append, clock))
+    for index in range(12):
+        watch(begin((0, index)))
+        clock.now += 0.75
+        watch(Reported(time=0.0, individual=(0, index), step=0, loss=9.0))
+        clock.now += 0.75
+        failed = index % 4 == 3
+        loss = None if failed else 10.0 / (index + 1) if index < 7 else 5.0
+        watch(end((0, index), 0.0, "failed" if failed else "completed", loss=loss))
+    watch.close()
+    check_golden("progress.txt", "\n".join(lines))
+
+
+def test_progress_goes_on_from_an_earlier_session_and_does_not_count_interruptions() -> None:
+    clock, lines, population = Clock(), list[str](), earlier(40)
+    watch = Watcher(population, Lines(Tally(population), None, lines.append, clock))
+    clock.now += 1234.5
+    watch(begin((0, 0)), end((0, 0), 0.0, "interrupted"))
+    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.6))
+    watch.close()
+    assert lines == ["[ 1234.5 s] 40 evaluations, best 0.5 by 9-0", "[ 1234.5 s] 41 evaluations, best 0.5 by 9-0"]
+
+
+def test_nothing_is_said_of_a_session_in_which_nothing_finished() -> None:
+    clock, lines, population = Clock(), list[str](), Population(SPACE)
+    watch = Watcher(population, Lines(Tally(population), 3, lines.append, clock))
+    watch(begin((0, 0)))
+    clock.now += 60
+    watch(Reported(time=0.0, individual=(0, 0), step=0, loss=9.0))
+    watch.close()
+    assert lines == []
+
+
+def test_a_pruned_or_failed_individual_is_never_the_best_so_far() -> None:
+    population = Population(SPACE)
+    tally = Tally(population)
+    watch = Watcher(population, Lines(tally, None, lambda line: None))
+    watch(*(begin((0, index)) for index in range(3)))
+    watch(end((0, 0), 0.0, "pruned", loss=0.0), end((0, 1), 0.0, "failed"))
+    assert (tally.best_text(), tally.finished, tally.failed) == ("none yet", 2, 1)
+    watch(end((0, 2), 0.0, loss=3.0), end((0, 0), 0.0, loss=3.0))
+    assert (tally.best_text(), tally.finished, tally.failed) == ("3 by 0-0", 3, 1)
+
+
+def test_what_is_shown_again_after_a_death_is_counted_once() -> None:
+    clock, lines, population = Clock(), list[str](), Population(SPACE)
+    watch = Watcher(population, Lines(Tally(population), 3, lines.append, clock))
+    events = [begin((0, 0)), end((0, 0), 0.0, loss=2.0), begin((1, 0)), end((1, 0), 0.0, "failed")]
+    watch(*events, *events, Died(time=0.0, rank=1, heir=0), *reversed(events))
+    watch.close()
+    assert lines == ["[    0.0 s] 2/3 evaluations (1 failed), best 2 by 0-0 *"]
+
+
+def test_a_better_individual_is_marked_once() -> None:
+    population = earlier(1)
+    tally = Tally(population)
+    assert not tally.has_improved()
+    for loss, improves in ((0.75, False), (0.25, True), (0.25, False), (0.125, True)):
+        identity = (0, population.next_generation(0))
+        population.apply(begin(identity))
+        population.apply(end(identity, 0.0, loss=loss))
+        assert (tally.has_improved(), tally.has_improved()) == (improves, False)
+
+
+def test_an_individual_runs_with_its_last_report_until_it_has_finished() -> None:
+    population = replayed(SPACE, [begin((1, 0))])  # In flight since an earlier session.
+    tally = Tally(population)
+    watch = Watcher(population, Lines(tally, None, lambda line: None))
+    watch(begin((0, 0)), begin((0, 1)))
+    watch(*(Reported(time=0.0, individual=(0, 1), step=step, loss=0.5) for step in range(3)))
+    assert tally.running == {(0, 0): "", (0, 1): "step 2, loss 0.5", (1, 0): ""}
+    watch(end((0, 0), 0.0, loss=1.0), end((0, 1), 0.0, "interrupted"))
+    assert tally.running == {(0, 1): "", (1, 0): ""}
+
+
+def test_the_live_view_draws_what_runs_without_a_terminal() -> None:
+    console = Console(record=True, force_terminal=True, width=80, height=40, file=io.StringIO())
+    population = earlier(1)
+    watch = Watcher(population, LiveView(Tally(population), 30, console))
+    watch(*(begin((0, index)) for index in range(20)))
+    watch(Reported(time=0.0, individual=(0, 1), step=4, loss=0.123456))
+    watch(end((0, 0), 0.0, "failed", error="E"))
+    watch(end((0, 2), 0.0, loss=0.25))
+    watch.close()
+    text = console.export_text()
+    assert "3 of 30 evaluations, 1 failed" in text
+    assert "best" in text
+    assert "0.25 by 0-2" in text
+    assert "0-1  step 4, loss 0.1235" in text
+    assert "and 2 more" in text
+    assert "0-0" not in text.rpartition("3 of 30")[2]
+
+
+def test_the_live_view_draws_while_the_search_goes_on() -> None:
+    console = Console(force_terminal=True, width=80, file=io.StringIO())
+    population = Population(SPACE)
+    watch = Watcher(population, LiveView(Tally(population), None, console))
+    began = time.monotonic()
+    watch(*(begin((0, index)) for index in range(8)))
+    for index in itertools.count():
+        watch(begin((0, index + 8)), end((0, index), 0.0, loss=1.0 + index))
+        if time.monotonic() - began > 0.6:
+            break
+    watch.close()
+    assert f"{index + 1} evaluations" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[[int], Any]]:
+    opened: list[int] = []
+
+    def make(columns: int) -> Any:
+        ours, theirs = os.openpty()
+        opened.extend([ours, theirs])
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
+        return os.fdopen(os.dup(theirs), "w")
+
+    yield make
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+def test_a_terminal_has_its_width(terminal: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(97) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert terminal_width() == 97
+
+
+def test_the_terminal_that_mpirun_gives_its_ranks_has_none(
+    terminal: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal(0) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert terminal_width() == 0
+
+
+def test_what_is_no_terminal_has_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert terminal_width() == 0
+
+
+def test_a_file_has_no_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert terminal_width() == 0
+
+
+SHOWN = {
+    "batch": [32, 64],
+    "size": [8, 16, 64],
+    "lr": Float(1e-4, 0.1, log=True, default=1e-3),
+    "act": ["relu", "tanh"],
+    "model.momentum": Float(0.0, 0.99, when={"act": "relu"}),
+    "epochs": 10,
+}
+PLACES = [Placement(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
+
+
+def known() -> Population:
+    return replayed(
+        SPACE,
+        [
+            start((0, 0), 1.0, lr=0.5, layers=1, optimizer="sgd"),
+            end((0, 0), 2.0, loss=0.25),
+            start((1, 0), 1.0, lr=0.25, layers=1, optimizer="sgd"),
+            start((1, 1), 1.0, lr=0.75, layers=1, optimizer="sgd"),
+            end((1, 1), 1.0, "interrupted"),
+        ],
+    )
+
+
+def test_all_that_is_printed_into_a_log_is_as_it_always_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/name/individuals/1-1")
+    folder.mkdir(parents=True)
+    (folder / "events.out.tfevents.1").touch()
+    budget = Budget(generations=5, evaluations=99, target=1e-3, deadline=5.0)
+    screen = Screen(silent=False)
+    screen.begin("name", "runs/name", PLACES, budget, make_archipelago(8), None)
+    screen.parameters(parse_limits(SHOWN))
+    population = known()
+    watch = Watcher(population, screen.progress(population, budget, 8, lambda: True))
+    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
+    watch.close()
+    ended = result(
+        run_dir=Path("runs/name"),
+        interrupted=True,
+        digest="0123456789abcdef0123",
+        test={"test_acc": 0.98765, "images": 270},
+    )
+    screen.end(ended, NAMES, 8, 8)
+    text = capsys.readouterr().out
+    seconds = text.partition("[")[2].partition("]")[0]
+    check_golden("screen.txt", text.replace(seconds, "    0.0 s"))
+
+
+@pytest.mark.parametrize(
+    ("more", "lines"),
+    [
+        ({}, ["18 evaluations (3 completed, 1 pruned, 12 failed, 1 interrupted, 1 running) in 12.3 s: 9 gene"]),
+        ({"test_error": "OSError: gone"}, ["the best candidate could not be tested: OSError: gone"]),
+        ({"interrupted": True}, ["not complete"]),
+        ({"events": list}, ["0 evaluations (none finished)", "no evaluation completed, so there is no best candidate"]),
+        ({"lost_ranks": (3,)}, ["\nrank 3 of 8 died, and the others took over\n"]),
+        ({"lost_ranks": (0, 5)}, ["\nranks 0, 5 of 8 died, and the others took over\n"]),
+        ({"digest": "abc"}, ["\nall 8 ranks hold the same population: abc\n"]),
+        ({"digest": "abc", "lost_ranks": (0, 5)}, ["\nall 6 ranks hold the same population: abc\n"]),
+    ],
+)
+def test_the_last_lines_say_how_it_ended(
+    more: dict[str, Any], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Screen(silent=False).end(result(**more), NAMES, 8, 8)
+    out = capsys.readouterr().out
+    for line in lines:
+        assert line in out
+
+
+@pytest.mark.parametrize(
+    ("variable", "how"),
+    [
+        ("", ""),
+        ("SLURM_JOB_ID", " (Slurm: sbatch the same script again; jobs/chain.sh queues itself again)"),
+        ("PBS_JOBID", " (PBS: qsub the same script again)"),
+        ("LSB_JOBID", " (LSF: bsub the same script again; with bsub -Q 85 LSF queues it again by itself)"),
+        ("FLUX_JOB_ID", " (Flux: flux batch the same script again)"),
+    ],
+)
+def test_in_a_batch_job_the_last_line_says_how_to_go_on(
+    variable: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for system in BATCH_SYSTEMS:
+        monkeypatch.delenv(system.job, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "7")
+    Screen(silent=False).end(result(interrupted=True, run_dir=tmp_path), NAMES, 8, 8)
+    assert capsys.readouterr().out.endswith(f"\nnot complete: run the same command again to go on{how}\n")
+
+
+def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(silent=True)
+    screen.begin("name", "runs/name", PLACES, Budget(), make_archipelago(8), None)
+    screen.parameters(parse_limits(SHOWN))
+    progress = screen.progress(known(), Budget(), 8, lambda: True)
+    assert isinstance(progress, Silent)
+    progress(end((0, 0), 0.0, loss=1.0))
+    progress.close()
+    screen.end(result(), NAMES, 1, 1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_threads_of_a_node_are_shown_from_few_to_many(capsys: pytest.CaptureFixture[str]) -> None:
+    for few, many in ((1, 8), (2, 16), (3, 64)):
+        places = [Placement(0, "n", "cpu", many, {}), Placement(1, "n", "cpu", few, {})]
+        Screen(silent=False).begin("name", "d", places, Budget(generations=1), make_archipelago(2), None)
+        assert f"  n: ranks 0 on cpu, 1 on cpu; {few}-{many} threads each\n" in capsys.readouterr().out
+
+
+def test_only_the_first_live_rank_speaks(capsys: pytest.CaptureFixture[str]) -> None:
+    population, is_first = known(), False
+    progress = Screen(silent=False).progress(population, Budget(evaluations=9), 8, lambda: is_first)
+    watch = Watcher(population, progress)
+    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
+    assert capsys.readouterr().out == ""
+    is_first = True  # Since the ones before it have died.
+    watch(begin((0, 2)), end((0, 2), 0.0, loss=0.0625))
+    watch.close()
+    assert capsys.readouterr().out.endswith(" s] 3/9 evaluations, best 0.0625 by 0-2 *\n")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "sizes", "options", "lines"),
+    [
+        (4, [4], {}, []),
+        (
+            4,
+            [3, 1],
+            {},
+            [
+                "  2 islands of ranks: 0: 0-2, 1: 3",
+                "  copies travel with probability 0.9: 0 -> 1; 1 -> 0 (1 each time)",
+            ],
+        ),
+        (
+            4,
+            [2, 1, 1],
+            {"mode": "move", "probability": 0.25, "topology": ((0, 3, 0), (0, 0, 1), (2, 0, 0))},
+            [
+                "  3 islands of ranks: 0: 0-1, 1: 2, 2: 3",
+                "  individuals move with probability 0.25: 0 -> 1 ×3; 1 -> 2 ×1; 2 -> 0 ×2 (each time)",
+            ],
+        ),
+        (4, [2], {}, ["  worker 0 of ranks 0-1, …, worker 1 of ranks 2-3"]),
+        (
+            8,
+            [1, 1],
+            {"topology": ((0, 0), (0, 0))},
+            [
+                "  worker 0 of ranks 0-3, …, worker 1 of ranks 4-7",
+                "  2 islands of workers: 0: 0, 1: 1",
+                "  copies travel with probability 0.9: no island sends to another",
+            ],
+        ),
+        (
+            26,
+            [2] * 13,
+            {},
+            [
+                "  13 islands of ranks: 0: 0-1, 1: 2-3, 2: 4-5, 3: 6-7, 4: 8-9, 5: 10-11, 6: 12-13, 7: 14-15, "
+                "8: 16-17, 9: 18-19, 10: 20-21, …, 12: 24-25",
+                "  copies travel with probability 0.9: each -> all others (1 each time)",
+            ],
+        ),
+        (
+            12,
+            [1] * 12,
+            {"topology": make_topology("ring", 12)},
+            [
+                "  12 islands of ranks: 0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9, 10: 10, 11: 11",
+                "  copies travel with probability 0.9: 0 -> 1; 1 -> 2; 2 -> 3; 3 -> 4; 4 -> 5; 5 -> 6; 6 -> 7; 7 -> 8; "
+                "8 -> 9; 9 -> 10; … and 2 more (1 each time)",
+            ],
+        ),
+    ],
+)
+def test_the_first_lines_say_who_works_together_and_who_lives_where(
+    ranks: int, sizes: list[int], options: dict[str, Any], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    archipelago = make_archipelago(sum(sizes), sizes=sizes)
+    policy: dict[str, Any] = {"mode": "copy", "probability": 0.9, "topology": make_topology("full", len(sizes))}
+    migration = Migration(**{**policy, **options}) if len(sizes) > 1 else None
+    places = [Placement(rank, "n", "cpu", 1, {}) for rank in range(ranks)]
+    Screen(silent=False).begin("name", "d", places, Budget(generations=7), archipelago, migration)
+    first, second, *more = capsys.readouterr().out.splitlines()
+    who = "ranks" if sum(sizes) == ranks else "workers"
+    assert first == f"evo: study name in d; 7 generations on each of {sum(sizes)} {who}"
+    assert second.startswith("  n: ranks 0 on cpu, 1 on cpu")
+    assert more == lines
+
+
+def test_all_workers_of_all_islands_are_counted_in_what_is_still_to_be_bred(capsys: pytest.CaptureFixture[str]) -> None:
+    population = known()  # Of which rank 0 has bred one, and rank 1 two.
+    progress = Screen(silent=False).progress(population, Budget(generations=3), 4, lambda: True)
+    Watcher(population, progress)(end((1, 1), 2.0, loss=1.0))
+    progress.close()
+    assert " s] 2/12 evaluations, best 0.25 by 0-0\n" in capsys.readouterr().out
+
+
+def test_the_first_rank_that_is_alive_is_the_one_to_print() -> None:
+    assert result().is_first
+    assert not result(rank=1).is_first
+    assert result(rank=2, first_rank=2, lost_ranks=(0, 1)).is_first
+
+
+def test_an_evaluation_is_named_as_its_folder() -> None:
+    assert Evaluation(individual=(3, 14), params={}).name == "3-14"
