@@ -195,7 +195,9 @@ def test_the_evaluations_of_a_session_are_counted_and_have_seeds_of_their_own() 
     worker = make_worker(SPACE, default_propagator(4), Budget(generations=5))
     evaluator = Notes((1, 1), np.random.default_rng(0))
     journal = Journal()
-    for _ in search(worker, Exchange(Serial()), evaluator, journal, Ending(worker, Fate([]), []), id, lambda: NOW):
+    ending = Ending(worker, Fate([]), [])
+    effects = Effects(evaluator=evaluator, journal=journal, ending=ending, watch=id, clock=lambda: NOW)
+    for _ in search(worker, Exchange(Serial()), effects):
         pass
     started = [event for event in map(decode, journal.lines) if isinstance(event, Started)]
     assert [(each.individual, each.params) for each in assignments] == [(e.individual, e.params) for e in started]
