@@ -28,6 +28,7 @@ class Settings(TypedDict, total=False):
     seed: int | None
     run_dir: str | os.PathLike[str] | None
     change_limits: bool
+    trust: bool
     strict: bool
     start_from: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None
     islands: int | Sequence[Mapping[str, Any]]
