@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from evo import __version__
-from evo.texts import print_anything, readable
+from evo.errors import UserError
+from evo.texts import print_anything, readable, show_error
 
 if TYPE_CHECKING:
     from evo.report.records import Evaluation
@@ -22,11 +23,15 @@ commands:
   test    test an individual on the test set, beside a baseline (evo test --help)
   train   train an individual again (evo train --help)
   repair  salvage what is sound in damaged journals (evo repair --help)
-  doctor  say what to mend before a search here (evo doctor --help)"""
+  doctor  say what would hinder a search here (evo doctor --help)"""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as all of evo does."""
+    """Says what is wrong as all of evo does, with the whole traceback after --debug."""
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.add_argument("--debug", action="store_true", help="Show the whole traceback of an error.")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"evo: error: {message}; see {self.prog} --help\n")
@@ -89,8 +94,8 @@ def _repair(arguments: Sequence[str]) -> int:
     try:
         for line in repair(RunDirectory(options.run), options.dry_run):
             print(line)
-    except ValueError as error:
-        print(f"evo: error: {error}", file=sys.stderr)
+    except UserError as error:
+        show_error(error, options.debug)
         return 2
     return 0
 
@@ -111,8 +116,8 @@ def _best(arguments: Sequence[str]) -> int:
     for name in options.runs:
         try:
             found.append(load(name))
-        except ValueError as error:
-            print(f"evo: error: {error}", file=sys.stderr)
+        except UserError as error:
+            show_error(error, options.debug)
     if not found:
         return 2
     runs = rank_runs(found)

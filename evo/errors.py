@@ -14,6 +14,17 @@ class UserError(ValueError):
     """
 
 
+class Elsewhere(Exception):
+    """Stands for an exception in another process, as the cause of one in this process.
+
+    Args:
+        traceback: The traceback of that exception, as text.
+    """
+
+    def __init__(self, traceback: str) -> None:
+        super().__init__(f"in another process:\n\n{traceback}")
+
+
 class Shared(BaseException):
     """What every rank raises at the same place: uncaught, it is shown by one of them, in one line, and ends all.
 

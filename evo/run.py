@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
 
     Args:
         arguments: Without the program's name; None: those of this process.
-        program: Its name, for the help.
+        program: The name of the program, for the help.
         ends: Whether this process ends then, so that no signal may change its exit status any more.
 
     Returns:

@@ -10,14 +10,20 @@ import os
 import sys
 from pathlib import Path
 
+from evo.errors import UserError
+from evo.frames import whole_traceback
+
 
 def readable(text: str) -> str:
     """An argument of the command line, or a file's name, as the text that it was written as.
 
     Args:
         text: As Python has it from the operating system, or as text already.
+
+    Raises:
+        UserError: It is neither, for it holds half of a character.
     """
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _encoded(text).decode("utf-8", "backslashreplace")
 
 
 def as_path(name: str | os.PathLike[str]) -> Path:
@@ -25,8 +31,33 @@ def as_path(name: str | os.PathLike[str]) -> Path:
 
     Args:
         name: As text, or as Python has it from the operating system.
+
+    Raises:
+        UserError: No file can have that name.
     """
-    return Path(os.fsdecode(os.fspath(name).encode("utf-8", "surrogateescape")))
+    encoded = _encoded(os.fspath(name))
+    if b"\0" in encoded:
+        raise UserError(f"the name {os.fspath(name)!r} holds a NUL character, which the name of a file cannot")
+    return Path(os.fsdecode(encoded))
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{text!r} holds {text[error.start]!r}, which is no character: write it anew") from error
+
+
+def show_error(error: BaseException, whole: bool = False) -> None:
+    """Print an error in one line.
+
+    Args:
+        error: Its message is for the user.
+        whole: Whether its traceback comes first, with those of the exceptions that it was made of.
+    """
+    if whole:
+        print(whole_traceback(error), file=sys.stderr)
+    print(f"evo: error: {error}", file=sys.stderr, flush=True)
 
 
 def print_anything() -> None:

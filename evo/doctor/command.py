@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
         if not speaking and {"-h", "--help"} & set(given):
             return SOUND
         options = _read(parser, given)
-    except ValueError as error:
+    except UserError as error:
         if not speaking:
             return SOUND  # After another status the launcher might end the first rank before it has spoken.
         print(f"evo: error: {error}", file=sys.stderr)

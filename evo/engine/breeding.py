@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import traceback
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from evo.population.events import Identity
 from evo.population.individual import Active, Individual, Known, ancestors
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators import Propagator
+from evo.propagators.base import Propagator, PropagatorError
 from evo.randomness import breeding_generator
 from evo.space.space import Genome, Space
 from evo.space.values import Params, fresh
@@ -56,34 +55,26 @@ class Proposal:
     parents: tuple[Identity, ...] = ()
 
 
-class PropagatorError(UserError):
-    """A propagator does not breed what a search needs."""
-
-
 def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
     """The individual that a propagator, which may be the user's own, makes from a population.
 
     Raises:
-        PropagatorError: It fails, or makes anything but one individual of that space.
+        PropagatorError: It cannot, or makes anything but one individual of that space.
     """
     population = f"a population of {len(parents)}" if parents else "an empty population"
-    cause: Exception | None = None
+    needed = (
+        f"a search needs one individual with a genome of shape ({len(space)},); mend it, or where it needs more "
+        "parents put a Conditional around it"
+    )
     try:
         bred = propagator(parents, space, rng)
-        shapes = [individual.genome.shape for individual in bred]
-    except Exception as error:
-        cause = error
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
-        problem = f"fails on {population} ({type(error).__name__}: {error}; {place})"
-    else:
-        if shapes == [(len(space),)]:
-            return bred[0]
-        problem = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
-    raise PropagatorError(
-        f"propagator {propagator!r} {problem}: a search needs one individual with a genome of shape "
-        f"({len(space)},); mend it, or where it needs more parents put a Conditional around it"
-    ) from cause
+    except UserError as error:
+        raise PropagatorError(f"propagator {propagator!r} fails on {population}: {error}; {needed}") from error
+    shapes = [getattr(individual.genome, "shape", None) for individual in bred]
+    if shapes != [(len(space),)]:
+        made = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
+        raise PropagatorError(f"propagator {propagator!r} {made}: {needed}")
+    return bred[0]
 
 
 class Breeder:

@@ -31,8 +31,8 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
     """
     try:
         default = fill(space, {})
-    except ValueError as error:
-        raise UserError(f"the defaults of the limits cannot be tried together: {error}") from None
+    except UserError as error:
+        raise UserError(f"the defaults of the limits cannot be tried together: {error}") from error
     points = [] if default is None else [default]
     return points + [_complete(space, point, seed, number) for number, point in enumerate(given)]
 
@@ -43,7 +43,7 @@ def _complete(space: Space, given: Mapping[str, Any], seed: int, number: int) ->
     for _ in range(_ATTEMPTS):
         try:
             completed = fill(space, given, rng)
-        except ValueError as error:
+        except UserError as error:
             problem = problem or str(error)
         else:
             assert completed is not None

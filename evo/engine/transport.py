@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from evo.errors import SharedError
+from evo.errors import Elsewhere, SharedError, UserError
+from evo.frames import whole_traceback
 
 T = TypeVar("T")
 
@@ -16,8 +18,8 @@ class Traffic:
     """What a rank has sent.
 
     Args:
-        messages: How many; several records may share one.
-        bytes: Of all of them.
+        messages: The number of messages; several records may share one.
+        bytes: The size of all of them together.
     """
 
     messages: int = 0
@@ -69,7 +71,7 @@ class Transport(Protocol):
         """A connection of some ranks only, numbered from 0 in their order. All of these must call it.
 
         Args:
-            ranks: In ascending order; this one is among them.
+            ranks: The ranks in ascending order; this one is among them.
         """
 
     def close(self) -> None:
@@ -79,24 +81,29 @@ class Transport(Protocol):
 def together(transport: Transport, act: Callable[[], T]) -> T:
     """Do something on all ranks that the user's input may make fail; all go on, or none does.
 
+    Any exception that is no `UserError` is a bug: it is raised at once, and ends all ranks.
+
     Args:
-        transport: To the other ranks, which must call this too.
+        transport: The connection to the other ranks, which must call this too.
         act: What to do.
 
     Returns:
         What `act` returned here.
 
     Raises:
-        SharedError: Some rank raised a `ValueError`; everywhere with the message of the lowest such rank.
+        SharedError: Some rank raised a `UserError`; everywhere with the message of the lowest such rank, and with that
+            error as its cause.
     """
-    result, problem = None, ""
+    result, mistake, said = None, None, ""
     try:
         result = act()
-    except ValueError as error:
-        problem = str(error) or type(error).__name__
-    problems = [text for text in transport.gather(problem) if text]
-    if problems:
-        raise SharedError(problems[0])
+    except UserError as error:
+        mistake = error
+        said = json.dumps([str(error) or type(error).__name__, whole_traceback(error)])
+    for rank, answer in enumerate(transport.gather(said)):
+        if answer:
+            message, traceback = json.loads(answer)
+            raise SharedError(message) from (mistake if rank == transport.rank else Elsewhere(traceback))
     return result  # type: ignore[return-value]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from evo.errors import UserError
-from evo.evaluation.execution import check_objective, evaluate, one_line, run_test
+from evo.evaluation.execution import check_objective, evaluate, run_test
 from evo.evaluation.interruption import Interruption, Reporter
 from evo.evaluation.messages import (
     Ended,
@@ -36,6 +36,7 @@ from evo.evaluation.messages import (
 from evo.evaluation.sending import unpack
 from evo.evaluation.settings import EvaluationSettings
 from evo.evaluation.trial import RunningTrial
+from evo.frames import told, whole_traceback
 from evo.objective.definition import settings_of
 from evo.objective.objective import prepare, wants_trial
 from evo.objective.places import is_local
@@ -60,17 +61,18 @@ def main(connection: Connection, objective: bytes, setup: bytes) -> None:
     _is_child = True
     _settle_in()
     interruption = Interruption()
-    told = decode_setup(setup)
+    given = decode_setup(setup)
     print_anything()
-    _print_to(as_path(told.output))
+    _print_to(as_path(given.output))
     faulthandler.enable()
     try:
-        loaded, ready = _make_ready(objective, told)
-    except ValueError as error:
-        connection.send_bytes(encode(Ready(refusal=str(error))))
+        loaded, ready = _make_ready(objective, given)
+    except Exception as error:
+        refusal = str(error) if isinstance(error, UserError) else ""
+        connection.send_bytes(encode(Ready(refusal=json_text(refusal), traceback=json_text(whole_traceback(error)))))
         return
     connection.send_bytes(encode(ready))
-    server = _Server(connection, loaded, told.settings, interruption)
+    server = _Server(connection, loaded, given.settings, interruption)
     while True:
         try:
             order = decode_order(connection.recv_bytes())
@@ -93,7 +95,7 @@ def _settle_in() -> None:
     let_signals_pass()
 
 
-def _make_ready(content: bytes, told: Setup) -> tuple[Callable[..., Any], Ready]:
+def _make_ready(content: bytes, given: Setup) -> tuple[Callable[..., Any], Ready]:
     """The objective, and what the rank is to know of it.
 
     Raises:
@@ -101,7 +103,7 @@ def _make_ready(content: bytes, told: Setup) -> tuple[Callable[..., Any], Ready]
     """
     loaded, settings = _load(content)
     prepare(loaded)
-    notes = check_objective(loaded, told.names, told.examples)
+    notes = check_objective(loaded, given.names, given.examples)
     return loaded, Ready(may_save=wants_trial(loaded), settings=settings, notes=notes)
 
 
@@ -147,7 +149,7 @@ class _Server:
                 metrics = run_test(self._objective, params, trial)
                 return Examined(metrics, remarks=json_scalars(trial.metrics))
             except RuntimeError as error:
-                return Examined({}, error=one_line(error.__cause__ or error))
+                return Examined({}, error=json_text(error), traceback=json_text(whole_traceback(error)))
         with self._interruption:
             return Ended(evaluate(self._run, params, trial))
 
@@ -188,9 +190,9 @@ def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
         objective = unpack(content)
     except (Exception, SystemExit) as error:
         raise UserError(
-            f"the objective cannot be loaded in the evaluation process ({one_line(error)}): "
+            f"the objective cannot be loaded in the evaluation process: {told(error)}: "
             "define it at the top level of a module that can be imported"
-        ) from None
+        ) from error
     if not isinstance(objective, Named):
         return objective, {}
     loaded = objective.load()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from evo.errors import UserError
 from evo.evaluation.trial import RunningTrial
-from evo.objective.objective import Infeasible, Trial, check_loss, optional_method
+from evo.frames import definition_of, is_evos, one_line, own_frames, told
+from evo.objective.objective import Infeasible, Trial, check_loss, describe, optional_method
 from evo.population.events import Status, json_scalars, json_text
 from evo.population.outcome import Outcome
 from evo.space.values import Params, fresh
-
-_COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 
 
 def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:
@@ -75,19 +75,6 @@ def _finite_times(trial: RunningTrial) -> dict[str, float]:
     return times
 
 
-def one_line(error: BaseException) -> str:
-    """An exception as one line, also one that cannot say what it is."""
-    text = str(traceback.TracebackException.from_exception(error))
-    where, copied, original = text.partition(_COPIED_TRACEBACK)
-    if copied:  # By torch, from a process that loads data; the message of the original error is below its last frame.
-        lines = original.strip().splitlines()
-        last_frame = max((place for place, line in enumerate(lines[:-1]) if line.startswith("  ")), default=-1)
-        message = " ".join(lines[last_frame + 1 :]).removeprefix(f"{type(error).__name__}: ")
-        text = f"{message} ({where.strip().removesuffix('.')})"
-    text = json_text(" ".join(text.split()))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def check_objective(objective: Callable[..., Any], names: Sequence[str], examples: Sequence[Params]) -> list[str]:
     """Let an objective that has a `check(names)`, or `check(names, examples)`, see what it is to be called with.
 
@@ -100,14 +87,30 @@ def check_objective(objective: Callable[..., Any], names: Sequence[str], example
         What it remarks.
 
     Raises:
-        ValueError: It does not take them.
+        UserError: It does not take them, which it says by a ValueError; or its check fails.
     """
     check = optional_method(objective, "check")
     if check is None:
         return []
-    wants_examples = "examples" in inspect.signature(check).parameters
-    remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
-    return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+    with _blamed_on_check(objective, check):
+        wants_examples = "examples" in inspect.signature(check).parameters
+        remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
+        return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+
+
+@contextmanager
+def _blamed_on_check(objective: Callable[..., Any], check: Callable[..., Any]) -> Iterator[None]:
+    """Make a refusal of what the user's own check raises; what evo's own raises beside refusals is a bug."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if is_evos(definition_of(check)) and not own_frames(error):
+            raise
+        if isinstance(error, ValueError):  # Its own statement.
+            raise UserError(told(error, ValueError)) from error
+        raise UserError(f"the check of objective {describe(objective)} fails: {told(error, called=check)}") from error
 
 
 def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:
@@ -122,4 +125,4 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
     try:
         return json_scalars(test(fresh(params), trial))
     except (Exception, SystemExit) as error:
-        raise RuntimeError(one_line(error)) from error
+        raise RuntimeError(told(error)) from error

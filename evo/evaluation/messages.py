@@ -51,16 +51,19 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The objective is loaded and takes the parameters, or else it is refused.
+    """The objective is loaded and takes the parameters, or else why not.
 
     Args:
-        refusal: Why it cannot be evaluated. Empty means that it can.
+        refusal: What the user has to mend before it can be evaluated.
+        traceback: The traceback of what went wrong, without a refusal that of a bug. Empty means that the objective can
+            be evaluated.
         may_save: Whether it may save its state when it is interrupted, which needs the trial.
         settings: What an objective that was named depends on.
         notes: Remarks for the user.
     """
 
     refusal: str = ""
+    traceback: str = ""
     may_save: bool = False
     settings: dict[str, Any] = {}
     notes: list[str] = []
@@ -85,11 +88,13 @@ class Examined(msgspec.Struct, frozen=True, tag=True):
     Args:
         metrics: What it found.
         error: Why it failed. Empty means that it did not.
+        traceback: The traceback of what made it fail, if there is one.
         remarks: What it put into `trial.metrics` beside.
     """
 
     metrics: dict[str, Any]
     error: str = ""
+    traceback: str = ""
     remarks: dict[str, Any] = {}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evo.errors import UserError
+from evo.errors import Elsewhere, UserError
 from evo.evaluation.evaluator import Opened, with_folder
 from evo.evaluation.messages import (
     Answer,
@@ -28,7 +28,7 @@ from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.supervised import GRACE, Child
 from evo.objective.references import Named
 from evo.population.assignment import Assignment, Report
-from evo.population.events import Identity
+from evo.population.events import Identity, Status
 from evo.population.outcome import Outcome
 from evo.space.values import Params
 from evo.texts import as_path
@@ -68,6 +68,7 @@ class ProcessEvaluator:
         self._parcel: Parcel | None = None
         self._child: Child | None = None
         self._ready = self._may_save = False
+        self._refused: Ready | None = None
         self._order: Evaluate | Examine | None = None
         self._report: Report | None = None
         self._began = 0.0
@@ -92,10 +93,18 @@ class ProcessEvaluator:
         while not self._ready and not self._is_interrupted():
             news = self._next_news()
             if isinstance(news, Outcome):
-                raise UserError(f"{news.error}\n{news.traceback}".strip())
+                raise self._why_not_ready(news)
         # It has been checked: one that takes its place when it has died need not be.
         self._examples = ()
         return self._opened
+
+    def _why_not_ready(self, end: Outcome) -> Exception:
+        """What is wrong where the child has ended instead of being ready: a mistake of the user, or a bug."""
+        if self._refused is None:  # It was killed, or has left: what it printed last may tell.
+            return UserError(f"{end.error}\n{end.traceback}".strip())
+        wrong = UserError(self._refused.refusal) if self._refused.refusal else RuntimeError(end.error)
+        wrong.__cause__ = Elsewhere(self._refused.traceback)
+        return wrong
 
     def start(self, assignment: Assignment, report: Report) -> None:
         """Hand an individual to the child, a new one when the last one died."""
@@ -151,7 +160,7 @@ class ProcessEvaluator:
         while True:
             news = self._next_news()
             if isinstance(news, Examined | Outcome) and news.error:
-                raise RuntimeError(news.error)
+                raise RuntimeError(news.error) from (Elsewhere(news.traceback) if news.traceback else None)
             if isinstance(news, Examined):
                 return news
 
@@ -177,7 +186,7 @@ class ProcessEvaluator:
     def _launch(self) -> None:
         self.close()
         assert self._parcel is not None
-        self._ready = False
+        self._ready, self._refused = False, None
         self._child = Child(self._parcel, self._environment, self._setup)
 
     def _setup(self, output: str) -> Setup:
@@ -194,8 +203,9 @@ class ProcessEvaluator:
         except (EOFError, OSError):
             return self._outcome_of_death()
         if isinstance(news, Ready):
-            if news.refusal:
-                return self._outcome_of_death(news.refusal)
+            if news.traceback:
+                self._refused = news
+                return self._outcome_of_death()
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
             self._opened = Opened(notes=news.notes, settings=news.settings)
             self._running.output.unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
@@ -219,12 +229,14 @@ class ProcessEvaluator:
         error = f"TimeLimit: it took longer than the time limit of {self._settings.time_limit:g} s"
         return Outcome(status="failed", seconds=time.monotonic() - self._began, error=error)
 
-    def _outcome_of_death(self, refusal: str = "") -> Outcome:
-        """How the evaluation ended with its child, or why the child has refused the objective."""
+    def _outcome_of_death(self) -> Outcome:
+        """How the evaluation ended with its child, or why the child could not make the objective ready."""
         cause = self._running.cause_of_death()
         seconds = time.monotonic() - self._began
-        if refusal:
-            return Outcome(status="interrupted" if self._interrupted else "failed", seconds=seconds, error=refusal)
+        if self._refused is not None:
+            status: Status = "interrupted" if self._interrupted else "failed"
+            error = self._refused.refusal or "the evaluation process has failed"
+            return Outcome(status=status, seconds=seconds, error=error, traceback=self._refused.traceback)
         if self._interrupted:
             return Outcome(status="interrupted", seconds=seconds)
         return Outcome(status="failed", seconds=seconds, error=cause, traceback=self._last_output())

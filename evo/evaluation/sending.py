@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from evo.errors import UserError
-from evo.evaluation.execution import one_line
+from evo.frames import one_line
 from evo.objective.functions import functions_of, globals_read
 from evo.objective.identity import attributes_of
 from evo.objective.references import Named
@@ -77,7 +77,7 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
         raise UserError(
             f"the objective cannot be sent to a child process: {_name_culprit(objective, error)}; make that where it "
             'is first needed in the evaluation, or set evaluate="inline"'
-        ) from None
+        ) from error
     return Parcel(content, needs_main=False)
 
 

@@ -12,10 +12,10 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 
 from evo.errors import UserError
+from evo.frames import is_of_evo, told
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
 from evo.lightning.data import same_random_numbers
 from evo.lightning.environment import quiet
-from evo.lightning.making import told
 from evo.lightning.parts import Absent, Constructor
 from evo.lightning.reports import check_validations
 from evo.lightning.signatures import SectionError
@@ -68,13 +68,13 @@ def _make_once(blueprint: Blueprint, examples: Sequence[Mapping[str, Any]]) -> N
             failed = _make(blueprint, shares)
             if failed is None:
                 break
-            name, message = failed
+            name, refusal = failed
             # What some parameters make impossible is a failed individual, and no mistake.
             if number == min(len(alike), _MOST_TRIES) or not shares[name][1]:
-                raise UserError(message)
+                raise refusal
 
 
-def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:
+def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, UserError] | None:
     """Make it all; or else the part that cannot be made, and why."""
     doing = ["trainer"]
     try:
@@ -85,9 +85,13 @@ def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, str] | None:
             EarlyStopping(**{"monitor": blueprint.monitor} | blueprint.settings(shares, "early_stopping"))
             _make_module_and_data(blueprint, shares, doing)
     except SectionError as error:
-        return doing[-1], str(error)
+        return doing[-1], error
     except Exception as error:
-        return doing[-1], f"{doing[-1]} cannot be made: {shares[doing[-1]][0].title}: {told(error)}"
+        if is_of_evo(error) and not isinstance(error, UserError):
+            raise
+        refusal = UserError(f"{doing[-1]} cannot be made: {shares[doing[-1]][0].title}: {told(error)}")
+        refusal.__cause__ = error
+        return doing[-1], refusal
     return None
 
 

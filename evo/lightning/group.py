@@ -15,7 +15,7 @@ from typing import Any, final
 import torch
 import torch.distributed as dist
 
-from evo.evaluation.execution import one_line
+from evo.frames import one_line
 from evo.objective.objective import Trial
 
 # Seconds in which the others learn that this one waits no longer, and say what they are doing. Less than a process has

@@ -6,13 +6,11 @@ import argparse
 import importlib
 import inspect
 import re
-import sysconfig
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evo.frames import own_frames, shortened, told
 from evo.lightning.signatures import SectionError, find_any, given_by_caller, takes
 from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, for_parser, is_section
 
@@ -20,10 +18,6 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 _LONGEST = 400  # Of a message in another library's words, characters that are shown.
-_NOT_THE_USERS = tuple(
-    str(Path(folder).resolve())
-    for folder in [*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1])]
-)
 
 
 def read_arguments(
@@ -32,9 +26,9 @@ def read_arguments(
     """The arguments of a class or function, with its own defaults: values converted, nested sections made.
 
     Args:
-        name: Of the part, for messages.
+        name: The name of the part, for messages.
         owner: The class or function.
-        given: Plain values and sections.
+        given: The values that are given: plain ones and sections.
         skipped: Parameters that are given elsewhere.
         make: Whether nested sections are made, or only read.
 
@@ -58,13 +52,13 @@ def read_arguments(
             parsed = parser.parse_object({"made": values})
     except argparse.ArgumentError as error:
         _read_sections(name, given)
-        raise SectionError(_readable(name, str(error))) from None
+        raise SectionError(_readable(name, str(error))) from error
     try:
         with _numbers_as_given():
             made = _instantiate(parser, parsed).made if make else parsed.made
     except Exception as error:
         root = _root(error)
-        if not _own_frames(root):
+        if not own_frames(root):
             _read_sections(name, given, make=True)
         raise root from None  # Rather than what jsonargparse makes of it where there are several types.
     return vars(made) if isinstance(made, Namespace) else dict(made)
@@ -104,14 +98,6 @@ def split_known(owner: Callable[..., Any], arguments: Mapping[str, Any]) -> tupl
     return known, {name: value for name, value in arguments.items() if name not in names}
 
 
-def told(error: BaseException) -> str:
-    """An exception in one line: its type, its message, and the place in the user's own code that it comes from."""
-    frames = _own_frames(error) or traceback.extract_tb(error.__traceback__)
-    place = frames[-1] if frames else None
-    at = f" ({place.filename}:{place.lineno})" if place else ""
-    return f"{type(error).__name__}: {_shortened(str(error))}{at}"
-
-
 def _with_odd_defaults(owner: Callable[..., Any], given: Collection[str]) -> list[str]:
     """Parameters that stay as they are, whose defaults cannot be compared, an array for example."""
     odd = []
@@ -128,12 +114,7 @@ def _root(error: BaseException) -> BaseException:
     chain, one = [error], error
     while one := one.__cause__ or one.__context__:  # type: ignore[assignment]
         chain.append(one)
-    return next((each for each in chain if _own_frames(each)), error)
-
-
-def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    frames = traceback.extract_tb(error.__traceback__)
-    return [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_NOT_THE_USERS)]
+    return next((each for each in chain if own_frames(each)), error)
 
 
 def _read_sections(name: str, value: Any, *, make: bool = False) -> None:
@@ -179,9 +160,4 @@ def _readable(name: str, message: str) -> str:
         line = f"expected one of {union[1]}, got {union[2]}"
     elif plain:
         line = f"expected {plain[1]}, got {plain[2]}"
-    return f"{where}: {_shortened(line)}".replace("'made.", "'").replace(" made.", " ")
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+    return f"{where}: {shortened(line, _LONGEST)}".replace("'made.", "'").replace(" made.", " ")

@@ -125,7 +125,7 @@ class Predictions(L.Callback):
         """
         try:
             counts = self.matrix()
-        except ValueError as error:
+        except UserError as error:
             return f"no confusion matrix: {error}"
         names = list(map(str, self.names or ()))
         if len(names) != len(counts):

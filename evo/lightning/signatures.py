@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from evo.errors import UserError
+from evo.frames import shortened
 from evo.objective.references import find_class
 
 _LONGEST = 400  # Of a message that lists what a module has, characters that are shown.
@@ -24,7 +25,7 @@ class Takes:
 
     Args:
         names: The parameters that are known.
-        needs: Those without a default.
+        needs: The parameters without a default.
         any_other: Whether it takes others as well.
     """
 
@@ -84,8 +85,8 @@ def find_any(path: Any, where: str) -> Callable[..., Any]:
     """A class, or a function that makes something, by its import path or by the short name that jsonargparse allows.
 
     Args:
-        path: What stands there.
-        where: The place, for messages.
+        path: What stands in the place of the path.
+        where: The place of the section, for messages.
 
     Raises:
         SectionError: There is none.
@@ -96,15 +97,11 @@ def find_any(path: Any, where: str) -> Callable[..., Any]:
         return short
     try:
         found = find_class(path, where)
-    except ValueError as error:
-        raise SectionError(_shortened(str(error))) from None
+    except UserError as error:
+        raise SectionError(shortened(str(error), _LONGEST)) from error
     if not callable(found):
         raise SectionError(f"{where} has the class_path {path!r}, which is a {type(found).__name__} and no class")
     return found  # type: ignore[no-any-return]
-
-
-def _shortened(message: str) -> str:
-    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …"
 
 
 def _by_short_name(name: str) -> type | None:

@@ -20,9 +20,9 @@ class Tree:
     """The arguments of a class, into which values are put.
 
     Args:
-        name: Of the part, for messages.
+        name: The name of the part, for messages.
         owner: The class.
-        arguments: What is fixed; not changed.
+        arguments: The arguments that are fixed; they are not changed.
         dropped: Gets what was dropped because another class does not take it, in words.
     """
 
@@ -155,7 +155,7 @@ def for_parser(value: Any, where: str) -> Any:
         return {name: for_parser(each, f"{where}.{name}") for name, each in value.items()}
     try:
         owner = find_any(value[CLASS_PATH], where)
-    except ValueError:
+    except SectionError:
         return value  # It may mean something else to the class that takes it; or jsonargparse says what it is.
     path = value[CLASS_PATH]
     made: dict[str, Any] = {
@@ -202,7 +202,7 @@ def check_taken(
 
     Args:
         owner: The class; None: there is none.
-        place: Its section, or the mapping.
+        place: The section of the class, or the mapping.
         name: The name of the argument.
         above: Where the section or the mapping stands, for messages.
         class_is_searched: Whether the class is searched as well.

@@ -33,7 +33,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         file: Where it is defined; empty: in no file of the user's.
-        settings: It and all that it carries, see `evo.objective.identity`; empty: unknown.
+        settings: What the objective carries with it, see `evo.objective.identity`; empty: this is unknown.
         sources: A digest of the code of each of the user's modules that it may run, by name.
         constants: Values of global names that its functions read.
     """
@@ -58,7 +58,7 @@ def define(objective: Callable[..., Any] | Named, loaded: Any = None) -> Definit
     """What an objective is made of; to be asked before its first evaluation, since an instance may remember things.
 
     Args:
-        objective: As it was given or named.
+        objective: The objective, or a reference to it.
         loaded: What a name stands for, if it is loaded in this process.
     """
     if not isinstance(objective, Named):
@@ -90,7 +90,8 @@ def carried_by(constraints: Any) -> list[str]:
     To be asked before any of them is, since an instance may remember things.
 
     Args:
-        constraints: As settings give them; of an expression, and of a function that carries nothing, it is empty.
+        constraints: The constraints as settings give them; what an expression carries, or a function without values
+            of its own, is empty.
     """
     given = constraints if isinstance(constraints, list | tuple) else [] if constraints is None else [constraints]
     return [_carried(each) if callable(each) else "" for each in given]
@@ -116,7 +117,7 @@ def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, D
     Args:
         where: What holds the other one, for the message.
         recorded: Name and definition; a name of an older evo may be another spelling.
-        asked: Those of the objective that is to go on.
+        asked: The name and the definition of the objective that is to go on.
 
     Raises:
         UserError: It is another one; the message says in what they differ.

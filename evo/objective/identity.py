@@ -38,7 +38,7 @@ class Describer:
     """Describes things, and remembers which of the user's classes and functions they are made of.
 
     Attributes:
-        used: Those classes and functions, by name.
+        used: The classes and functions that were met, by name.
     """
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ class Survey:
     Args:
         files: The user's own modules by dotted name, those surveyed among them.
         others: Full names of what is imported from elsewhere.
-        directories: Those, not on the path, in which modules were found that are nowhere else.
+        directories: The directories, not on the path, in which modules were found that are nowhere else.
     """
 
     files: dict[str, Path]
@@ -90,7 +90,7 @@ class _Walk:
     """Goes from import to import.
 
     Args:
-        files: See Survey, as the others.
+        files: See Survey, as for the others.
     """
 
     def __init__(self) -> None:

@@ -54,7 +54,7 @@ def settle_trainer(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     """The arguments for a Trainer, without what evo sees to, null meaning absent.
 
     Args:
-        given: Those that the user has.
+        given: The settings that the user has.
 
     Returns:
         The others, and what was set aside, each with the reason. What asks only for what evo does anyway is not named.

@@ -46,7 +46,7 @@ class Source:
     """What the syntax tree of a file tells.
 
     Args:
-        imports: All of them, also those inside of functions.
+        imports: All imports of the file, also those inside of functions.
         attributes: Names that follow a dot anywhere.
     """
 
@@ -64,8 +64,8 @@ class Place:
     """Where a file stands.
 
     Args:
-        file: Absolute.
-        name: Its dotted name as a module.
+        file: The absolute path of the file.
+        name: The dotted name that it has as a module.
         root: The directory from which it has that name.
     """
 
@@ -109,7 +109,8 @@ def read_source(file: Path) -> Source:
 
     Raises:
         OSError: It cannot be read.
-        SyntaxError: It is not valid Python, like ValueError.
+        SyntaxError: It is not valid Python.
+        ValueError: Likewise, from older versions of Python.
     """
     return _read(file, _state(file))
 
@@ -127,7 +128,7 @@ def digest_of(file: Path) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _read(file: Path, state: tuple[int, int]) -> Source:
-    tree = ast.parse(file.read_bytes())
+    tree = ast.parse(file.read_bytes(), filename=str(file))
     imports = tuple(_imports(tree))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     return Source(imports, attributes)

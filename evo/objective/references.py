@@ -13,12 +13,14 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from evo.errors import UserError
+from evo.frames import blamed, told
 from evo.objective.imports import find_module, is_module, survey
 from evo.objective.places import Place, find_place, is_local, read_source
 from evo.objective.training import Training as Training
 from evo.texts import as_path
 
 _loading: list[str] = []
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Reference:
 
     Args:
         place: Module, or path of a Python file.
-        name: Of the function, class instance or other callable in it.
-        kind: What it is, for messages.
+        name: The name of the function, class instance or other callable in it.
+        kind: What messages call it.
     """
 
     place: str
@@ -43,7 +45,7 @@ class Reference:
         """The same name by whatever path or module it is called: the module's own, from the highest package on."""
         try:
             place = self.where()
-        except ValueError:
+        except UserError:
             place = None
         return f"{place.name if place else self.place}:{self.name}"
 
@@ -52,7 +54,7 @@ class Reference:
         """Whether its module or file is there, and the user's: a script may have the name of a module of Python's."""
         try:
             place = self.where()
-        except ValueError:
+        except UserError:
             return False
         return place is not None and is_local(place.file)
 
@@ -68,8 +70,10 @@ class Reference:
             return False  # Built in or compiled.
         try:
             read_source(place.file)
+        except OSError as error:
+            raise UserError(f"{self.kind} {self}: {self.place} cannot be read: {error.strerror}") from error
         except (SyntaxError, ValueError) as error:
-            raise UserError(f"{self.kind} {self}: {self.place} is not valid Python: {error}") from None
+            raise UserError(f"{self.kind} {self}: {self.place} is not valid Python: {told(error)}") from error
         return survey([place]).is_heavy
 
     def load(self) -> Callable[..., Any]:
@@ -92,12 +96,13 @@ class Reference:
         module = self._import()
         target: Any = module
         for part in self.name.split("."):
-            if not hasattr(target, part):
+            with blamed(f"{self.kind} {self} cannot be imported"):  # A module may make its names when they are needed.
+                target = getattr(target, part, _MISSING)
+            if target is _MISSING:
                 names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
                 raise UserError(
                     f"{self.kind} {self}: {self.place} has no {self.name!r}; it has {names or 'no functions'}"
                 )
-            target = getattr(target, part)
         return target
 
     def where(self) -> Place | None:
@@ -124,16 +129,13 @@ class Reference:
 
     def _import(self) -> Any:
         place = self.where()
-        try:
-            with _as_loading(str(self)):
-                if place is not None and is_local(place.file):
-                    # Appended: nothing that is found without them may be found in them.
-                    sys.path += [str(folder) for folder in survey([place]).directories if str(folder) not in sys.path]
-                if place is not None and self._is_file:
-                    return _import_file(place)
-                return importlib.import_module(self.place)
-        except (Exception, SystemExit) as error:
-            raise UserError(f"{self.kind} {self} cannot be imported: {type(error).__name__}: {error}") from error
+        if place is not None and is_local(place.file):
+            # Appended: nothing that is found without them may be found in them.
+            sys.path += [str(folder) for folder in survey([place]).directories if str(folder) not in sys.path]
+        with blamed(f"{self.kind} {self} cannot be imported"), _as_loading(str(self)):
+            if place is not None and self._is_file:
+                return _import_file(place)
+            return importlib.import_module(self.place)
 
 
 def what_is_loading() -> str:
@@ -190,7 +192,7 @@ def _is_taken(place: Place) -> bool:
         return False
     if read_source(place.file).level:
         where = ", ".join(map(str, folders)) or getattr(loaded, "__file__", "Python's own library")
-        raise ImportError(f"its package {top!r} has the name of another one, {where}: rename one of them")
+        raise UserError(f"its package {top!r} has the name of another one, {where}: rename one of them")
     return True
 
 
@@ -202,7 +204,7 @@ def parse_reference(text: str) -> Reference:
     """Read `module:function` or `path/to/file.py:function`.
 
     Raises:
-        UserError: It is neither.
+        UserError: The text is neither.
     """
     place, _, name = text.rpartition(":")
     if not place or not all(part.isidentifier() for part in name.split(".")):
@@ -214,8 +216,8 @@ def find_class(path: str, kind: str) -> Any:
     """A class by `module.Class`, or `path/to/file.py:Class`.
 
     Args:
-        path: Where it is.
-        kind: What it is, for messages.
+        path: The name of the class, with its module or file.
+        kind: What messages call it.
 
     Raises:
         UserError: There is no such class.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from evo.errors import RUN_AGAIN
+from evo.errors import RUN_AGAIN, UserError
 from evo.objective.objective import Interrupted
 from evo.posthoc.single import PosthocError
 from evo.posthoc.testing import test as test_individual
 from evo.posthoc.training import train_individual
 from evo.storage.retry import StorageError
+from evo.texts import show_error
 
 
 def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
@@ -36,7 +36,8 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
             individual=options.individual,
             baseline=options.baseline,
             trust=options.trust,
-        )
+        ),
+        options.debug,
     )
 
 
@@ -52,7 +53,9 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """
     _add_arguments(parser)
     options = parser.parse_args(arguments)
-    return _run(lambda: train_individual(options.run, options.individual, options.objective, options.trust))
+    return _run(
+        lambda: train_individual(options.run, options.individual, options.objective, options.trust), options.debug
+    )
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -68,22 +71,24 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _run(act: Callable[[], object]) -> int:
+def _run(act: Callable[[], object], debug: bool) -> int:
+    """Do what a command asks for; the exit status, after a message where that is not 0."""
+    problem: BaseException
     try:
         act()
-    except ValueError as error:
-        problem, status = str(error), 2
-    except PosthocError as error:
-        problem, status = str(error), 1
-    except StorageError as error:
-        problem, status = str(error), error.status
-    except Interrupted as error:
-        problem, status = str(error), RUN_AGAIN
-    except OSError as error:
-        problem, status = f"{error.filename} cannot be used: {error.strerror}", RUN_AGAIN
-    except KeyboardInterrupt:
-        problem, status = "interrupted: run the same command again", RUN_AGAIN
-    else:
         return 0
-    print(f"evo: error: {problem}", file=sys.stderr)
+    except UserError as error:
+        problem, status = error, 2
+    except PosthocError as error:
+        problem, status = error, 1
+    except StorageError as error:
+        problem, status = error, error.status
+    except Interrupted as error:
+        problem, status = error, RUN_AGAIN
+    except OSError as error:
+        problem, status = Interrupted(f"{error.filename} cannot be used: {error.strerror}"), RUN_AGAIN
+        problem.__cause__ = error
+    except KeyboardInterrupt:
+        problem, status = Interrupted("interrupted: run the same command again"), RUN_AGAIN
+    show_error(problem, debug)
     return status

@@ -88,7 +88,10 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
         if not is_safe:
             # Whatever their import paths name is called with whatever arguments they give.
             raise UserError(_refusal(run, "sections, which can run anything"))
-        return Training(**json.loads(recorded))
+        try:
+            return Training(**json.loads(recorded))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"run directory {run.name}: its objective {recorded!r} is damaged: {error}") from error
     if ":" not in recorded or "<" in recorded:
         raise UserError(
             f"run directory {run.name}: its objective is {recorded!r}, of a notebook or a script, or of a "

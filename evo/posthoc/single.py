@@ -71,11 +71,11 @@ class SingleEvaluator:
             self._evaluator.open(list(self._run.study.limits))
         except BaseException as error:
             self._evaluator.close()
-            if isinstance(error, ValueError):
+            if isinstance(error, UserError):
                 # One that was given, rather than named, is the right one.
                 advice = "; run this where the search was run, or name the objective with --objective module:name or "
                 advice = f"{advice}path/to/file.py:name" if isinstance(self._objective, Named) else ""
-                raise UserError(f"run directory {self._run.directory}: {error}{advice}") from None
+                raise UserError(f"run directory {self._run.directory}: {error}{advice}") from error
             raise
         return self
 
@@ -132,7 +132,7 @@ class SingleEvaluator:
         try:
             examined = self._evaluator.examine(assignment)
         except RuntimeError as error:
-            raise PosthocError(f"{name} cannot be tested: {error}") from None
+            raise PosthocError(f"{name} cannot be tested: {error}") from error
         if not examined.metrics:
             raise PosthocError(
                 f"{name} cannot be tested: the objective {describe(self._objective)} has no test, or its test finds no "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import msgspec
 import numpy as np
@@ -13,11 +13,17 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
+from evo.frames import blamed, definition_of, shortened
 from evo.population.individual import Active, Individual, ancestors
 from evo.space.space import Space
 
 # More individuals than these say little of where an offspring comes from.
 _FEW = 10
+_LONGEST_RESULT = 100  # Characters of what a propagator returned that a message shows.
+
+
+class PropagatorError(UserError):
+    """A propagator does not breed what a search needs."""
 
 
 class Propagator(ABC):
@@ -72,19 +78,33 @@ class Propagator(ABC):
 
         Raises:
             UserError: There are fewer or more.
+            PropagatorError: It is not one of evo's own, and fails, or does not return individuals.
         """
         if self.parents is not None and len(parents) != self.parents:
             raise UserError(
                 f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
-        bred = self.breed(parents, space, rng)
+        bred = self._bred(parents, space, rng)
         return bred if self._says_parents else self._with_parents(bred, parents)
+
+    def _bred(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        """What `breed` returns; where that is the user's own, individuals, or else an error that names the place."""
+        if type(self).__module__.startswith("evo.propagators."):
+            return self.breed(parents, space, rng)
+        with blamed(f"{type(self).__qualname__}.breed fails", PropagatorError, type(self).breed):
+            bred: Any = self.breed(parents, space, rng)
+        if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
+            place = definition_of(type(self).breed)
+            raise PropagatorError(
+                f"{type(self).__qualname__}.breed ({place}) returned {shortened(repr(bred), _LONGEST_RESULT)}: it must "
+                "return a list of individuals"
+            )
+        return bred
 
     def _with_parents(self, bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
         """The same individuals; new ones that do not say whom they were bred from come from all that were given."""
         were_selected = len(given) <= _FEW and not isinstance(given, SortedKeyList)
-        # What a user's propagator returns may be anything.
         if not isinstance(bred, list | tuple) or not (were_selected or self.parents is not None):
             return bred
         parents = ancestors(given)

@@ -13,6 +13,7 @@ import msgspec
 
 from evo.checks import did_you_mean
 from evo.errors import UserError
+from evo.frames import told
 from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.propagators.mutation import InitUniform
@@ -112,7 +113,7 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
         one = make(1)
         is_selection = isinstance(one, Propagator) and one.parents is None and one.offspring in (None, 1)
     except Exception as error:
-        raise UserError(f"selection {name} cannot be made with count 1: {_text(error)}: {rule}") from error
+        raise UserError(f"selection {name} cannot be made with count 1: {told(error)}: {rule}") from error
     if not is_selection:
         raise UserError(f"selection {name} with count 1 is {_line(repr(one))}: {rule}")
     return make
@@ -173,11 +174,15 @@ def _call(
     fitted = {key: _fit(label, key, value, named.get(key), defaults) for key, value in arguments.items()}
     try:
         return make(**fitted)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"propagator {label}: {_line(error)}") from error
     except Exception as error:
+        if make.__module__.startswith(f"{_PACKAGE}."):
+            raise  # A bug: evo's own refuse arguments by a UserError.
+        if isinstance(error, ValueError):  # The class itself says what is wrong.
+            raise UserError(f"propagator {label}: {told(error, ValueError)}") from error
         raise UserError(
-            f"propagator {label} cannot be made of {_line(repr(fitted))}: {_text(error)}; {takes}"
+            f"propagator {label} cannot be made of {_line(repr(fitted))}: {told(error)}; {takes}"
         ) from error
 
 
@@ -196,7 +201,7 @@ def _fit(label: str, key: Any, value: Any, parameter: inspect.Parameter | None, 
     try:
         return msgspec.convert(fitted, parameter.annotation, dec_hook=partial(_nested, defaults))
     except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, ValueError):  # A nested propagator's, which says it all.
+        if isinstance(error.__cause__, UserError):  # A nested propagator's, which says it all.
             raise error.__cause__ from None
         if error.__cause__ is None:
             raise UserError(f"propagator {label}: {key} is {value!r}, but it takes {parameter}") from None
@@ -236,8 +241,8 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
         if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
             raise UserError(
                 f"{what} {path}: there is no module {place!r}, here or installed: install it, or start evo beside it"
-            ) from None
-        raise UserError(f"{what} {path}: {place} cannot be imported: {_text(error)}") from error
+            ) from error
+        raise UserError(f"{what} {path}: {place} cannot be imported: {told(error)}") from error
     choice = f"{place} has {', '.join(there) or 'no propagators'}"
     if found is None:
         elsewhere = "" if "." in path else "; one of your own is module.Class"
@@ -258,10 +263,6 @@ def _propagators_of(module: ModuleType) -> list[str]:
 def _is_propagator_class(value: Any) -> TypeGuard[type[Propagator]]:
     # Python 3.10 takes list[int] for an instance of type, but not for a class.
     return issubclass(type(value), type) and issubclass(value, Propagator)
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_line(error)}"
 
 
 def _line(text: object) -> str:

@@ -55,5 +55,5 @@ def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
         raise UserError(f"pruning {name}: {missing[0]} is missing; {takes}")
     try:
         return READY[name](**parameters)
-    except ValueError as error:
-        raise UserError(f"pruning {name}: {error}") from None
+    except UserError as error:
+        raise UserError(f"pruning {name}: {error}") from error

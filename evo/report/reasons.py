@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from evo.frames import is_evos, is_own
 from evo.report.records import Evaluation
 
 _MOST_NAMES = 6
 _BEGIN = "Traceback (most recent call last):"
 _FRAME = re.compile(r'^[ |]*File "(.+?)", line (\d+)', re.MULTILINE)
-_ELSEWHERE = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3\.\d+)[/\\]|^<frozen ")
-_OWN = f"{Path(__file__).parents[1]}/"  # Of evo.
 _WORKER = re.compile(r"^on rank \d+ of the worker: ")
 _KIND = re.compile(r"^[^\W\d]\w*(?=: |$)")
 
@@ -90,9 +88,9 @@ def _place(evaluation: Evaluation) -> tuple[str, str]:
     frames = _FRAME.findall(last) if begin else []
     if not frames:  # A process died, or took too long: only the message tells, apart from its numbers.
         return _without_numbers(_message(evaluation)), ""
-    own = [frame for frame in frames if not (_ELSEWHERE.search(frame[0]) or frame[0].startswith(_OWN))]
+    own = [frame for frame in frames if is_own(frame[0])]
     file, line = (own or frames)[-1]
     # Of evo, the line means nothing to the user; of a library, the name of the file alone does not.
     parts = re.split(r"[/\\]", file)
-    shown = "" if file.startswith(_OWN) else f"{'/'.join(parts[-1 if own else -2 :])}:{line}"
+    shown = "" if is_evos(file) else f"{'/'.join(parts[-1 if own else -2 :])}:{line}"
     return f"{file}:{line}", shown

@@ -82,8 +82,8 @@ def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Ca
     where = f"limit {name!r} has {field} = {bound!r}"
     try:
         expression = read_expression(bound, limits)
-    except ValueError as error:
-        raise UserError(f"{where}: {error}; {_RULE}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}; {_RULE}") from error
     others = {other: fix(other) for other in expression.names}
     try:
         low, high = _interval(expression.tree, lambda other: _range(other, others[other]))

@@ -103,8 +103,8 @@ def compiled(tree: ast.expr, known: Collection[str], depth: int = 0) -> Compute:
     return make(tree, lambda part: compiled(part, known, depth + 1))
 
 
-def _refusal(tree: ast.expr, more: str = "") -> ValueError:
-    return ValueError(f"{ast.unparse(tree)!r} cannot be in it{more}: {_ALLOWED}")
+def _refusal(tree: ast.expr, more: str = "") -> UserError:
+    return UserError(f"{ast.unparse(tree)!r} cannot be in it{more}: {_ALLOWED}")
 
 
 def _unknown(name: str, tree: ast.expr, known: Collection[str]) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evo.errors import UserError
+from evo.frames import definition_of, told
 from evo.space.expressions import Expression, read_expression
 from evo.space.syntax import UNCOMPUTABLE, Compute, Values
 from evo.space.violations import VIOLATION, Term, terms_of
@@ -124,9 +124,9 @@ def _read(given: Any, known: Collection[str], source: str) -> Constraint:
         )
     try:
         expression = read_expression(given, known)
-    except ValueError as error:
+    except UserError as error:
         shown = repr(given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…")
-        raise ConstraintError(f"{source} {shown} cannot be read: {error}") from None
+        raise ConstraintError(f"{source} {shown} cannot be read: {error}") from error
     return _of_expression(expression)
 
 
@@ -142,12 +142,12 @@ def _of_function(function: Callable[..., Any], known: Collection[str]) -> Constr
             result = function(dict(values))
         except Exception as error:
             raise ConstraintError(
-                f"constraint {text} fails for {dict(values)}: {_failure(error, values, known)}"
+                f"constraint {text} fails for {dict(values)}: {_failure(error, function, values, known)}"
             ) from error
         result = getattr(result, "item", lambda: result)()  # numpy's own kind of bool is one.
         if not isinstance(result, bool):
-            file = getattr(getattr(function, "__code__", None), "co_filename", "")
-            where = f" ({file}, line {function.__code__.co_firstlineno})" if file else ""
+            place = definition_of(function)
+            where = f" ({place})" if place else ""
             raise ConstraintError(
                 f"constraint {text}{where} returned {result!r} for {dict(values)}: it must return True or False"
             )
@@ -168,9 +168,8 @@ def _name(function: Callable[..., Any]) -> str:
     return name
 
 
-def _failure(error: Exception, values: Values, known: Collection[str]) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    problem = f"{type(error).__name__}: {' '.join(str(error).split())} ({frame.filename}, line {frame.lineno})"
+def _failure(error: Exception, function: Callable[..., Any], values: Values, known: Collection[str]) -> str:
+    problem = told(error, called=function)
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if missing in known and missing not in values:
         return f"{problem}; {missing!r} exists only under its 'when': ask with params.get({missing!r})"

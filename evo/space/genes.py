@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from evo.errors import UserError
 from evo.space.parameters import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
 from evo.space.values import Value, fresh, identical, key
 
@@ -50,8 +51,8 @@ class Gene(ABC):
             for parent, allowed in self.when
         )
 
-    def _refuse(self, value: Any) -> ValueError:
-        return ValueError(f"parameter {self.name!r} = {value!r} is not within its limits")
+    def _refuse(self, value: Any) -> UserError:
+        return UserError(f"parameter {self.name!r} = {value!r} is not within its limits")
 
 
 class _FloatGene(Gene):

@@ -66,7 +66,7 @@ class Forms:
         """
         try:
             return Fitted(params, self._place(params), _precedence(len(self._forms), params))
-        except ValueError:
+        except UserError:
             number = self._latest(params)
             if number is None:
                 raise
@@ -75,7 +75,7 @@ class Forms:
             grown = supplement(form, grown)
         try:
             genome = self._place(grown)
-        except ValueError:
+        except UserError:
             return Fitted(params, None, _precedence(number, params))
         return Fitted(grown if genome is not None else params, genome, _precedence(number, params))
 
@@ -89,7 +89,7 @@ class Forms:
         for number in reversed(range(len(self._forms) - 1)):
             try:
                 self._forms[number].encode(params)
-            except ValueError:
+            except UserError:
                 continue
             return number
         return None

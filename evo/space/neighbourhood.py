@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from evo.errors import UserError
 from evo.space.levelling import Levelling
 from evo.space.ordering import put_in_order
 from evo.space.points import Point, Points
@@ -74,7 +75,7 @@ class Neighbourhood:
             for name, value in put_in_order(point.values, pairs).items():
                 index = self._places[name]
                 genes[index] = self._space.genes[index].encode(value)
-        except (ValueError, TypeError):
+        except (UserError, TypeError):
             return point
         there = self._points.at(genes)
         return there if there.violation <= point.violation else point
@@ -119,7 +120,7 @@ class Neighbourhood:
         try:
             genes[one] = self._space.genes[one].encode(point.values[names[other]])
             genes[other] = self._space.genes[other].encode(point.values[names[one]])
-        except ValueError:
+        except UserError:
             return None  # A value of one is none of the other.
         return self._points.at(genes)
 

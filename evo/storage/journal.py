@@ -55,7 +55,7 @@ def read_lines(content: bytes) -> Iterator[Line]:
     for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
         try:
             yield Line(number, line, decode(line))
-        except ValueError as error:
+        except UserError as error:
             yield Line(number, line, None, str(error))
 
 
@@ -116,7 +116,7 @@ class Journal:
         self._file = _open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             _lock(file, self._file)
-        except ValueError:
+        except UserError:
             os.close(self._file)
             raise
         # What was appended since the last fsync, and how much of it the operating system has taken.
@@ -153,7 +153,7 @@ class Journal:
         file = self._path.with_name(f"{worker}.jsonl")
         try:
             yield from read_journal(file, patient=True) if file.exists() else ()
-        except ValueError as error:
+        except UserError as error:
             raise StorageError(str(error)) from None
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class Journal:
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
         try:
             _lock(self._path, self._file)
-        except ValueError as error:
+        except UserError as error:
             raise StorageError(str(error)) from None
         self._end_last_line()
         self._written = 0
@@ -277,6 +277,6 @@ def is_whole(line: bytes) -> bool:
     # An object's closing brace is its last byte, so that no part of a record is itself a record.
     try:
         decode(line)
-    except ValueError:
+    except UserError:
         return False
     return True

@@ -132,7 +132,7 @@ def _why_not_within(event: AnyEvent, forms: Forms | None) -> str:
     if forms is not None and isinstance(event, Started):
         try:
             forms.fit(event.params)
-        except ValueError as error:
+        except UserError as error:
             return str(error)
     return ""
 
@@ -141,7 +141,7 @@ def _salvage(line: bytes, forms: Forms | None) -> list[AnyEvent]:
     """The whole records in a damaged line."""
     salvaged = []
     for part in re.split(_BEGINNING, line):
-        with suppress(ValueError):
+        with suppress(UserError):
             event = decode(part.strip(b"\0"))
             if not _why_not_within(event, forms):
                 salvaged.append(event)
@@ -165,7 +165,7 @@ def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
         if study is not None:
             return study_forms(study) or Forms(study_space(study)), ""
         problem = f"run directory {directory} has no study.json"
-    except ValueError as error:
+    except UserError as error:
         problem = f"study.json says nothing sound: {error}"
     return None, (
         f"{problem}; no journal says what is searched, so it cannot be made from them: begin a run with the same "

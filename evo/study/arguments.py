@@ -70,8 +70,8 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
         )
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
         objective = _make_objective(what or options.get("objective"), options, config, list(folders), aside)
-    except ValueError as error:
-        raise UserError(source + _one_line(error)) from None
+    except UserError as error:
+        raise UserError(source + _one_line(error)) from error
     beside = {name: value for name, value in config.genetic_options.items() if name not in given}
     return Command(objective, config, study, [place_of_options(beside)] if beside else [])
 
@@ -128,8 +128,8 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
                 group = "; a group that a LightningCLI of your own adds is a section, of trainer.callbacks for example"
                 raise UserError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
             options[name] = _convert(name, value, value)
-    except ValueError as error:
-        raise UserError(f"study file {file}: {error}") from None
+    except UserError as error:
+        raise UserError(f"study file {file}: {error}") from error
     return options, aside
 
 

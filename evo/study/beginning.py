@@ -169,11 +169,11 @@ def make_worker(
 def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch) -> None:
     try:
         population.apply(event)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(
             f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
             f"evo repair {directory} salvages the rest"
-        ) from None
+        ) from error
 
 
 def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirectory | Scratch, screen: Screen) -> None:

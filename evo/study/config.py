@@ -92,7 +92,7 @@ class Config:
         pruning: What ends evaluations early, by the losses that they report: none, halving, median, curve, or a
             mapping: name and parameters of one of these.
         quiet: Print nothing but errors.
-        debug: Check at the end that all ranks hold the same population.
+        debug: Show the whole traceback of an error, and check at the end that all ranks hold the same population.
     """
 
     limits: str | dict[str, Any] | None = None
@@ -207,7 +207,7 @@ def parse_duration(name: str, text: str | float) -> float:
     written = str(text).strip()
     clock = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", written)
     if clock:
-        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        days, hours, minutes, rest = (float(part or 0) for part in clock.groups())
         seconds = ((days * 24 + hours) * 60 + minutes) * 60.0 + rest
     elif re.fullmatch(r"\d+(\.\d+)?", written):
         seconds = float(written)

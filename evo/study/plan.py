@@ -175,8 +175,8 @@ def _make_archipelago(config: Config, islands: list[_Island], ranks: int) -> Arc
         return make_archipelago(workers, config.islands, config.island_sizes)
     try:
         return make_archipelago(workers, sizes=[island.workers for island in islands])
-    except ValueError as error:
-        raise UserError(str(error).replace("island_sizes", "the workers of islands")) from None
+    except UserError as error:
+        raise UserError(str(error).replace("island_sizes", "the workers of islands")) from error
 
 
 def _make_migration(config: Config, archipelago: Archipelago) -> Migration | None:
@@ -205,8 +205,8 @@ def _make_migration(config: Config, archipelago: Archipelago) -> Migration | Non
 def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
     try:
         return make_selection(what)
-    except ValueError as error:
-        raise UserError(f"{name}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _make_propagators(

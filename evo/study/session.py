@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
 from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, SharedError, Stuck, UserError
+from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.problems.catalogue import PROBLEMS
@@ -28,7 +29,7 @@ from evo.study.files import load_limits
 from evo.study.reading import Command, read_command
 from evo.study.settings import check_loss, make_config, notes_on
 from evo.study.wiring import Job, run_study
-from evo.texts import as_path, print_anything, readable
+from evo.texts import as_path, print_anything, readable, show_error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -136,11 +137,13 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     """
     print_anything()
     transport: Transport = Serial()
+    debug = "--debug" in arguments
     try:
         transport = connect() or transport
         _check_threads(transport)
         _say_ready(transport)
         command = read_command(lambda: _parse(arguments, program), transport)
+        debug = command.config.debug
         job = together(transport, lambda: _find_job(command))
         with _no_silent_exit():
             result = run_study(job, transport, signals)
@@ -151,12 +154,14 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     except (SharedError, NoMPIError) as error:
         # Ranks that do not know each other all are the first.
         if transport.rank == 0 and (transport.size > 1 or speaks(os.environ)):
-            print(f"evo: error: {error}", file=sys.stderr, flush=True)
+            show_error(error, debug)
         status = MISTAKEN
     except Stuck as error:
         if transport.size > 1:
-            raise  # Ends all ranks.
-        print(f"evo: error: {error}", file=sys.stderr, flush=True)
+            if debug:
+                print(whole_traceback(error), file=sys.stderr)
+            raise  # Ends all ranks, after its message.
+        show_error(error, debug)
         status = error.status
     transport.close()
     return status
@@ -236,7 +241,7 @@ def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
             seed=config.seed or 0,
         )
         return find_study(earlier, asked, config.seed, config.change_limits) is not None
-    except ValueError:
+    except UserError:
         return False
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from evo.engine.breeding import PropagatorError
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Transport, together
@@ -32,7 +31,7 @@ from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.objective.training import Training
 from evo.population.events import AnyEvent
-from evo.propagators import Propagator
+from evo.propagators.base import Propagator, PropagatorError
 from evo.report.progress import Progress
 from evo.report.records import Conclusion, Findings, Result
 from evo.report.screen import Screen

@@ -137,7 +137,7 @@ if __name__ == "__main__":
 """)
     ended = mpirun(2, "exits.py", timeout=30)
     assert ended.status != 0
-    assert "something in the search called sys.exit(3)" in ended.err
+    assert f"Exits.breed fails: SystemExit: 3 ({folder}/exits.py, line 8: sys.exit(3))" in ended.err
 
 
 @pytest.mark.mpi
@@ -159,7 +159,8 @@ class Late(Propagator):
     ended = launcher.evo(*search) if ranks == 1 else mpirun(ranks, "-m", "evo.run", *search, timeout=30)
     assert ended.status == 2
     assert "evo: error: propagator <late.Late object" in ended.err
-    assert "(ValueError: these are too many; late.py, line 8): a search needs one individual" in ended.err
+    place = f'{folder}/late.py, line 8: raise ValueError("these are too many")'
+    assert f"Late.breed fails: ValueError: these are too many ({place}); a search needs one individual" in ended.err
     assert "Traceback" not in ended.err
 
 

@@ -295,8 +295,10 @@ def test_a_test_that_fails_is_one_line_and_status_1(launcher: Launcher, folder: 
     (folder / "broken").touch()
     ended = evo_command(launcher, "test", "here")
     assert ended.status == 1
+    line = OWN[: OWN.index('raise ArithmeticError("no test')].count("\n") + 1
+    place = f'{folder}/own.py, line {line}: raise ArithmeticError("no test data")'
     assert ended.err == (
-        f"evo: error: individual {ranking(folder)[0].name} cannot be tested: ArithmeticError: no test data\n"
+        f"evo: error: individual {ranking(folder)[0].name} cannot be tested: ArithmeticError: no test data ({place})\n"
     )
 
 

@@ -21,6 +21,7 @@ import pytest
 from helpers import Launcher, is_alive, wait_until
 from records import assigned
 
+from evo.errors import UserError
 from evo.evaluation import EvaluationSettings, InlineEvaluator, ProcessEvaluator
 from evo.objective.objective import Interrupted
 from evo.objective.references import Reference
@@ -340,7 +341,8 @@ def test_an_objective_that_can_no_longer_be_loaded_is_a_failed_outcome_each_time
         for _ in range(2):
             outcome = evaluate(evaluator, dies=False)
             assert outcome.status == "failed"
-            assert outcome.error.endswith("cannot be imported: ZeroDivisionError: division by zero")
+            reason = f"cannot be imported: ZeroDivisionError: division by zero ({file}, line 1: 1 / 0)"
+            assert outcome.error.endswith(reason)
         file.write_text(good)
         assert evaluate(evaluator, dies=False).loss == 0.0
 
@@ -798,7 +800,9 @@ class Checked:
 
 @pytest.mark.parametrize("kind", ["inline", "process"])
 def test_an_objective_may_refuse_the_names_of_the_parameters(kind: str, tmp_path: Path) -> None:
-    refusal = pytest.raises(ValueError, match=r"^Checked takes x, not x, y$")
+    refusal = pytest.raises(
+        UserError, match=rf"^Checked takes x, not x, y \({__file__}, line \d+: raise ValueError\(.*\)$"
+    )
     with closing(make(kind, Checked(), tmp_path)) as evaluator, refusal:
         evaluator.open(["x", "y"])
 

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from helpers import Launcher, wait_until
 from test_lightning_metrics import Logs, Two
 
-from evo.evaluation.execution import one_line
+from evo.frames import one_line
 from evo.lightning import LightningObjective
 from evo.testing.trials import FakeTrial
 

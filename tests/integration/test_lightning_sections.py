@@ -145,7 +145,7 @@ def refused(limits: Mapping[str, Any], **given: Any) -> str:
     [
         ("blocks.1", {"blocks": [SCALE, {**SCALE, "init_args": None}]}, lambda net: net.blocks_[1]),
         ("blocks.0", {"blocks": [f"{HERE}.Scale"]}, lambda net: net.blocks_[0]),
-        ("blocks.0", {"blocks": [{"class_path": f"tests/{HERE}.py:Scale"}]}, lambda net: net.blocks_[0]),
+        ("blocks.0", {"blocks": [{"class_path": f"tests/integration/{HERE}.py:Scale"}]}, lambda net: net.blocks_[0]),
         ("named.first", {"named": {"first": SCALE}}, lambda net: net.named_["first"]),
         ("anything", {"anything": SCALE}, lambda net: net.anything),
         ("anything.x.0.y", {"anything": {"x": [{"y": SCALE}]}}, lambda net: net.anything["x"][0]["y"]),
@@ -255,7 +255,7 @@ def test_the_class_of_the_module_and_of_the_data_may_be_searched() -> None:
             {},
             {"model": section("Net", blocks=[section("Broken")])},
             # Which of the two is named, the section or the one around it, depends on the version of jsonargparse.
-            ["model", "cannot be made", "RuntimeError: no factor 1.0", f"{HERE}.py:"],
+            ["model", "cannot be made", "RuntimeError: no factor 1.0", f"{HERE}.py, line ", ": raise RuntimeError("],
         ),
         (
             {},

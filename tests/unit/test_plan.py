@@ -126,7 +126,7 @@ def test_an_island_breeds_with_its_own_propagator_or_with_that_of_all() -> None:
     ("what", "words"),
     [
         ({"class_path": "SelectMin", "init_args": {"count": 1}}, "makes 0 individuals of shapes [] from an empty"),
-        ({"class_path": "CrossoverUniform"}, "fails on an empty population (ValueError: CrossoverUniform(contribution"),
+        ({"class_path": "CrossoverUniform"}, "fails on an empty population: CrossoverUniform(contribution"),
     ],
 )
 def test_a_propagator_that_cannot_begin_is_one_line(what: Any, words: str) -> None:

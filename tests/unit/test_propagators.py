@@ -16,7 +16,6 @@ from records import ask, evaluate, evaluated, make_worker
 
 import evo.propagators
 import evo.testing.propagators
-from evo.engine.breeding import PropagatorError
 from evo.population.individual import Active, Individual
 from evo.propagators import (
     Compose,
@@ -35,6 +34,7 @@ from evo.propagators import (
     Stochastic,
     default_propagator,
 )
+from evo.propagators.base import PropagatorError
 from evo.space.limits import Float
 from evo.space.space import Space
 from evo.testing.propagators import CONTRACT, SPACES, Check, check_propagator

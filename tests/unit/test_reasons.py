@@ -124,7 +124,7 @@ def test_the_usual_mistakes_about_the_loss_are_told_apart_and_each_has_a_hint() 
         "2 x TypeError",
         "2 x TypeError, for example",
         "2 x TypeError",
-        "2 x UserError",
+        "2 x ValueError",
     ]
     assert "the loss is {'loss': 0, 'status': 'ok'} (dict): it must be a number; return its 'loss', and" in texts[0]
     assert "does the objective forget to return it?" in texts[1]

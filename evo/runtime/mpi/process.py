@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evo.errors import UserError
 from evo.runtime.batch import STEPS, find_step
 from evo.runtime.mpi.ending import CommunicatorError, EndAll, NoMPIError, finalize_at_exit, is_running
 from evo.runtime.mpi.meeting import Absent, meet, waiting_time
@@ -101,10 +102,10 @@ def connect(
         transport = _join(comm, is_given_up, wait) if comm is not None or is_launched(os.environ) else None
     except ImportError as error:
         if comm is not None:
-            raise CommunicatorError(_not_a_communicator(comm)) from None
+            raise CommunicatorError(_not_a_communicator(comm)) from error
         raise NoMPIError(
             f"mpirun or srun started this process, but there is no MPI ({error}): pip install {DISTRIBUTION}[mpi]"
-        ) from None
+        ) from error
     if transport and _parent_name() in _LAUNCHERS:
         # A rank in the middle of a long loss must not go on after the others, and write where the next session does.
         end_with_parent()
@@ -143,8 +144,8 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
 def _waiting_time() -> float:
     try:
         return waiting_time(os.environ)
-    except ValueError as error:
-        raise NoMPIError(str(error)) from None
+    except UserError as error:
+        raise NoMPIError(str(error)) from error
 
 
 def _meet(comm: MPI.Intracomm | None, is_given_up: Callable[[], bool], wait: float) -> MPI.Intracomm:

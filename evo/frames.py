@@ -1,0 +1,169 @@
+"""Exceptions for a person: in one line, with the place in the user's own code that they come from."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evo.errors import UserError
+
+_LIBRARY = re.compile(r"[/\\](site-packages|dist-packages|lib(64)?[/\\]python3[^/\\]*)[/\\]|^<frozen ")
+_EVO = __file__.rpartition("frames.py")[0]
+_COPIED_TRACEBACK = "Original Traceback (most recent call last):"
+_LONGEST_MESSAGE, _LONGEST_CODE = 400, 100  # Characters that are shown.
+
+
+@contextmanager
+def blamed(what: str, kind: type[UserError] = UserError, called: Any = None) -> Iterator[None]:
+    """Run the user's own code inside; what it raises becomes an error that names the place in that code.
+
+    Args:
+        what: What has failed then, the beginning of the message.
+        kind: The class of the error.
+        called: The user's function that is called.
+
+    Raises:
+        UserError: Something inside has failed.
+
+    Example:
+        >>> with blamed("objective half.py:loss cannot be imported"):
+        ...     1 / 0
+        Traceback (most recent call last):
+            ...
+        evo.errors.UserError: objective half.py:loss cannot be imported: ZeroDivisionError: division by zero ...
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise kind(f"{what}: {told(error, called=called)}") from error
+
+
+def told(error: BaseException, stated: type[BaseException] = UserError, called: Any = None) -> str:
+    """An exception in one line: what it is, its message, and the place in the user's own code that it comes from.
+
+    Args:
+        error: The exception to be told.
+        stated: Exceptions of this class say what is wrong; the name of their class is left out.
+        called: The function of the user's that was called: where nothing of it has run, its definition is the place.
+    """
+    text = one_line(error)
+    if isinstance(error, SyntaxError) and _syntax_place(error):
+        text = f"{type(error).__name__}: {error.msg}"
+    if isinstance(error, stated):
+        text = text.removeprefix(f"{type(error).__name__}: ")
+    text = shortened(text, _LONGEST_MESSAGE)
+    place = place_of(error) or (definition_of(called) if called is not None else "")
+    return f"{text} ({place})" if place else text
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in one line: the name of its class and its message; also one that cannot say what it is."""
+    text = str(traceback.TracebackException.from_exception(error))
+    where, copied, original = text.partition(_COPIED_TRACEBACK)
+    if copied:  # By torch, from a process that loads data; the message of the original error is below its last frame.
+        lines = original.strip().splitlines()
+        last_frame = max((place for place, line in enumerate(lines[:-1]) if line.startswith("  ")), default=-1)
+        message = " ".join(lines[last_frame + 1 :]).removeprefix(f"{type(error).__name__}: ")
+        text = f"{message} ({where.strip().removesuffix('.')})"
+    notes = [str(note) for note in getattr(error, "__notes__", None) or ()]
+    text = " ".join(" ".join([text, *notes]).split()).encode(errors="backslashreplace").decode()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def place_of(error: BaseException) -> str:
+    """The place in the user's own code that an exception comes from, or else the innermost one in a library.
+
+    Of a chain of exceptions, the first one counts that comes from the user's own code.
+
+    Returns:
+        `file, line N: code`; empty when there is only code of evo's own.
+    """
+    if isinstance(error, SyntaxError) and (place := _syntax_place(error)):
+        return place
+    chain = list(_chain(error))
+    frames = next((frames for each in chain if (frames := own_frames(each))), None)
+    frames = frames or [frame for frame in _frames(error) if not (is_evos(frame.filename) or frame.filename[:1] == "<")]
+    return _shown(frames[-1].filename, frames[-1].lineno, frames[-1].line) if frames else ""
+
+
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of an exception that are of the user's own code, the innermost one last.
+
+    Code without a file counts where there is no other, such as that of `python -c`.
+    """
+    own = [frame for frame in _frames(error) if is_own(frame.filename)]
+    return [frame for frame in own if not frame.filename.startswith("<")] or own
+
+
+def is_of_evo(error: BaseException) -> bool:
+    """Whether evo's own code has raised an exception, without any code of the user's that it had called: a bug."""
+    frames = _frames(error)
+    return bool(frames) and is_evos(frames[-1].filename) and not own_frames(error)
+
+
+def is_own(file: str) -> bool:
+    """Whether a file of a traceback is the user's own: neither of Python, nor installed, nor evo's."""
+    return not (_LIBRARY.search(file) or is_evos(file))
+
+
+def is_evos(file: str) -> bool:
+    """Whether a file of a traceback is evo's own."""
+    return file.startswith(_EVO)
+
+
+def definition_of(thing: Any) -> str:
+    """Where a function, or a method, is defined: `file, line N`; empty when it is not written in Python."""
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    function = inspect.unwrap(thing)
+    call = inspect.getattr_static(type(function), "__call__", None)
+    code = getattr(function, "__code__", None) or getattr(call, "__code__", None)
+    return f"{code.co_filename}, line {code.co_firstlineno}" if code is not None else ""
+
+
+def whole_traceback(error: BaseException) -> str:
+    """The traceback of an exception, with those of the exceptions that it was made of."""
+    return "".join(traceback.format_exception(error)).strip("\n")
+
+
+def shortened(text: str, longest: int) -> str:
+    """The beginning of a text.
+
+    Args:
+        text: The text to be shown.
+        longest: The number of characters that are shown at most.
+    """
+    return text if len(text) <= longest else f"{text[:longest]} …"
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those that it was made of."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+def _syntax_place(error: SyntaxError) -> str:
+    """Where a file is no Python; empty when the text that is none is of no file."""
+    if not error.filename or error.filename.startswith("<"):
+        return ""
+    return _shown(error.filename, error.lineno, error.text)
+
+
+def _shown(file: str, line: int | None, code: str | None) -> str:
+    text = " ".join((code or "").split())
+    place = f"{file}, line {line}" if line else file
+    place = f"{place}: {shortened(text, _LONGEST_CODE)}" if text else place
+    return place.encode(errors="backslashreplace").decode()
