@@ -207,11 +207,11 @@ def test_that_some_are_infeasible_and_the_others_failed_is_said_too() -> None:
     from evo.engine.transport import Serial
     from evo.runtime.signals import StopSignals
     from evo.study.config import Config
-    from evo.study.wiring import run_study
+    from evo.study.wiring import Job, run_study
 
     with StopSignals() as signals:
-        settings = Config(evaluations=10, quiet=True)
-        result = run_study(settings, loss, Serial(), signals, SPACE.describe())
+        job = Job(config=Config(evaluations=10, quiet=True), objective=loss, limits=SPACE.describe())
+        result = run_study(job, Serial(), signals)
     text = nothing_found_text(result)
     assert "of 10 are infeasible" in text
     assert "ValueError at test_infeasible.py" in text
