@@ -21,8 +21,8 @@ ACTIVATE := . .venv/bin/activate
 # Where test-lowest puts what it tries, and what depends on these packages: settings, spaces, records, breeding, output.
 # The oldest numpy has no wheel for Python 3.12 and later: try with 3.11.
 LOWEST       := $(CURDIR)/build/lowest
-LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest
-LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(shell find tests -name test_$(name).py))
+LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest lightning_parts
+LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(or $(shell find tests -name test_$(name).py),no-test_$(name).py))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-unit test-integration test-cluster test-lowest lint clean
@@ -86,13 +86,13 @@ others: $(addprefix .mpis/,$(MPIS)) $(addprefix .pythons/,$(PYTHONS))
 
 .mpis/%: | $(STAMP)
 	@echo "Installing $* into $@, for tests"
-	@.venv/bin/python -m pip install --quiet --retries 1 --no-deps --ignore-installed --prefix $@ $* || rm -rf $@
+	@.venv/bin/python -m pip install --quiet --retries 1 --timeout 10 --no-deps --ignore-installed --prefix $@ $* || rm -rf $@
 
 .pythons/%: | $(STAMP)
 	@for python in python$* $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$*.*/bin/python; do \
 		if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 			echo "Installing what a search needs into $@, for tests"; \
-			"$$python" -m venv $@ && $@/bin/python -m pip install --quiet --retries 1 $(SEARCH) || rm -rf $@; break; \
+			"$$python" -m venv $@ && $@/bin/python -m pip install --quiet --retries 1 --timeout 10 $(SEARCH) || rm -rf $@; break; \
 		fi; \
 	done
 

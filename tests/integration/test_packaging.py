@@ -165,7 +165,7 @@ def test_a_source_distribution_builds_the_same_wheel_and_holds_the_tests(built: 
     assert contents(built["wheel"]) == contents(built["direct"])
     with tarfile.open(built["source"]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"LICENSE", "Makefile", "README.md", "docs/architecture.md", "tests/test_packaging.py"} <= names
+    assert {"LICENSE", "Makefile", "README.md", "docs/architecture.md", "tests/unit/test_layers.py"} <= names
     assert not any(name.startswith((".venv", "runs", "data")) for name in names)
 
 
