@@ -1,4 +1,4 @@
-"""What numbers that users give must be, and which name they meant where they gave another."""
+"""Checks of the numbers that users give, and the known name that is nearest to a misspelt one."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 
 from evo.errors import UserError
 
-_ALIKE = 0.6  # Of two names that one may have been meant for the other: 1 is the same name, 0 nothing in common.
+_ALIKE = 0.6  # The similarity from which one name may be meant for another: 1 is equality, 0 is nothing in common.
 
 
 def check_probability(name: str, value: float) -> None:
-    """Refuse what is not within [0, 1].
+    """Refuse a value outside [0, 1].
 
     Raises:
-        UserError: It names the parameter and its value.
+        UserError: The value is no probability; the message names the parameter and its value.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise UserError(f"{name} is {value!r}: a probability lies between 0 and 1")
 
 
 def check_count(name: str, value: int, least: int = 1, most: int = 2**63 - 1) -> None:
-    """Refuse what is not a whole number, or too small, or too large.
+    """Refuse a value that is not a whole number, is too small or is too large.
 
     Raises:
-        UserError: It names the parameter and its value.
+        UserError: The value is no such number; the message names the parameter and its value.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"{name} is {value!r}: give a whole number of at least {least}")
@@ -33,12 +33,12 @@ def check_count(name: str, value: int, least: int = 1, most: int = 2**63 - 1) ->
 
 
 def nearest(name: Any, known: Iterable[str], alike: float = _ALIKE) -> str:
-    """The known name for which an unknown one may have been meant; empty when none is near enough, or it is known.
+    """The known name that the user probably meant; empty when none is similar enough, or the name is a known one.
 
     Args:
-        name: What the user wrote; what is no text is near to nothing.
-        known: The names that there are.
-        alike: How near the two must be, between 0 and 1.
+        name: What the user wrote; a value that is no text is similar to nothing.
+        known: The names that exist.
+        alike: The least similarity of the two names, between 0 and 1.
 
     Example:
         >>> nearest("evaluation", ["generations", "evaluations"])
@@ -53,11 +53,11 @@ def nearest(name: Any, known: Iterable[str], alike: float = _ALIKE) -> str:
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name; empty when no known one is near.
+    """The end of a message about an unknown name; empty when no known name is similar.
 
     Args:
         name: What the user wrote.
-        known: The names that there are.
+        known: The names that exist.
 
     Example:
         >>> did_you_mean("sgima", ["population", "sigma"])

@@ -1,4 +1,4 @@
-"""The errors that evo means: those that a user can mend, those that all ranks share, and those that end a search."""
+"""The errors that evo raises on purpose: what a user can mend, what all ranks share, and what ends a search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class UserError(ValueError):
 
 
 class Elsewhere(Exception):
-    """Stands for an exception in another process, as the cause of one in this process.
+    """An exception of another process, given as the cause of one in this process.
 
     Args:
         traceback: The traceback of that exception, as text.
@@ -26,10 +26,10 @@ class Elsewhere(Exception):
 
 
 class Shared(BaseException):
-    """What every rank raises at the same place: uncaught, it is shown by one of them, in one line, and ends all.
+    """An error that every rank raises at the same place; when uncaught, one rank shows it in one line, and all end.
 
     Attributes:
-        status: Exit status of all ranks.
+        status: The exit status of all ranks.
     """
 
     status = 1
@@ -49,7 +49,7 @@ class Stuck(RuntimeError):
     """The search cannot go on, on any rank; the message is for the user.
 
     Attributes:
-        status: Exit status of all ranks.
+        status: The exit status of all ranks.
     """
 
     status = 1

@@ -1,4 +1,4 @@
-"""Exceptions for a person: in one line, with the place in the user's own code that they come from."""
+"""Exceptions shown in one line, with the place in the user's own code that they come from."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def blamed(what: str, kind: type[UserError] = UserError, called: Any = None) -> 
     """Run the user's own code inside; what it raises becomes an error that names the place in that code.
 
     Args:
-        what: What has failed then, the beginning of the message.
+        what: The beginning of the message, which says what has failed.
         kind: The class of the error.
         called: The user's function that is called.
 
     Raises:
-        UserError: Something inside has failed.
+        UserError: The code inside has failed.
 
     Example:
         >>> with blamed("objective half.py:loss cannot be imported"):
@@ -47,9 +47,9 @@ def told(error: BaseException, stated: type[BaseException] = UserError, called: 
     """An exception in one line: what it is, its message, and the place in the user's own code that it comes from.
 
     Args:
-        error: The exception to be told.
-        stated: Exceptions of this class say what is wrong; the name of their class is left out.
-        called: The function of the user's that was called: where nothing of it has run, its definition is the place.
+        error: The exception to show.
+        stated: The class of exceptions whose message is enough; the name of their class is left out.
+        called: The user's function that was called; its definition is the place where none of its code has run.
     """
     text = one_line(error)
     if isinstance(error, SyntaxError) and _syntax_place(error):
@@ -62,10 +62,10 @@ def told(error: BaseException, stated: type[BaseException] = UserError, called: 
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line: the name of its class and its message; also one that cannot say what it is."""
+    """An exception in one line: the name of its class and its message; works even where `str(error)` fails."""
     text = str(traceback.TracebackException.from_exception(error))
     where, copied, original = text.partition(_COPIED_TRACEBACK)
-    if copied:  # By torch, from a process that loads data; the message of the original error is below its last frame.
+    if copied:  # torch copies tracebacks from data-loading processes; the original message is below the last frame.
         lines = original.strip().splitlines()
         last_frame = max((place for place, line in enumerate(lines[:-1]) if line.startswith("  ")), default=-1)
         message = " ".join(lines[last_frame + 1 :]).removeprefix(f"{type(error).__name__}: ")
@@ -76,12 +76,12 @@ def one_line(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """The place in the user's own code that an exception comes from, or else the innermost one in a library.
+    """The place in the user's own code that an exception comes from; without one, the innermost place in a library.
 
-    Of a chain of exceptions, the first one counts that comes from the user's own code.
+    In a chain of exceptions, the first that comes from the user's own code counts.
 
     Returns:
-        `file, line N: code`; empty when there is only code of evo's own.
+        `file, line N: code`; empty when only evo's own code is involved.
     """
     if isinstance(error, SyntaxError) and (place := _syntax_place(error)):
         return place
@@ -92,22 +92,22 @@ def place_of(error: BaseException) -> str:
 
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The frames of an exception that are of the user's own code, the innermost one last.
+    """The frames of an exception that are in the user's own code, the innermost one last.
 
-    Code without a file counts where there is no other, such as that of `python -c`.
+    Code without a file, such as that of `python -c`, counts only where there is no other.
     """
     own = [frame for frame in _frames(error) if is_own(frame.filename)]
     return [frame for frame in own if not frame.filename.startswith("<")] or own
 
 
 def is_of_evo(error: BaseException) -> bool:
-    """Whether evo's own code has raised an exception, without any code of the user's that it had called: a bug."""
+    """Whether evo's own code has raised an exception with no code of the user involved, which is a bug."""
     frames = _frames(error)
     return bool(frames) and is_evos(frames[-1].filename) and not own_frames(error)
 
 
 def is_own(file: str) -> bool:
-    """Whether a file of a traceback is the user's own: neither of Python, nor installed, nor evo's."""
+    """Whether a file of a traceback is the user's own: not part of Python, of an installed package or of evo."""
     return not (_LIBRARY.search(file) or is_evos(file))
 
 
@@ -117,7 +117,7 @@ def is_evos(file: str) -> bool:
 
 
 def definition_of(thing: Any) -> str:
-    """Where a function, or a method, is defined: `file, line N`; empty when it is not written in Python."""
+    """The place where a function or method is defined: `file, line N`; empty when it is not written in Python."""
     while isinstance(thing, functools.partial):
         thing = thing.func
     function = inspect.unwrap(thing)
@@ -127,16 +127,16 @@ def definition_of(thing: Any) -> str:
 
 
 def whole_traceback(error: BaseException) -> str:
-    """The traceback of an exception, with those of the exceptions that it was made of."""
+    """The traceback of an exception, with those of the exceptions that caused it."""
     return "".join(traceback.format_exception(error)).strip("\n")
 
 
 def shortened(text: str, longest: int) -> str:
-    """The beginning of a text.
+    """A text, cut off where it is too long.
 
     Args:
-        text: The text to be shown.
-        longest: The number of characters that are shown at most.
+        text: The text to show.
+        longest: The largest number of characters to show.
     """
     return text if len(text) <= longest else f"{text[:longest]} …"
 
@@ -146,7 +146,7 @@ def _frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, and those that it was made of."""
+    """An exception, and those that caused it."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:
@@ -156,7 +156,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _syntax_place(error: SyntaxError) -> str:
-    """Where a file is no Python; empty when the text that is none is of no file."""
+    """The place of a syntax error; empty when the code is not in a file."""
     if not error.filename or error.filename.startswith("<"):
         return ""
     return _shown(error.filename, error.lineno, error.text)

@@ -1,12 +1,15 @@
-"""Every random stream of a study, by its purpose: made from the study's seed and an identity, so none needs saving."""
+"""Every random stream of a study, one function for each purpose.
+
+A stream follows from the study's seed and an identity, so that none needs to be saved.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-# What the streams are for.
+# The purposes of the streams.
 _BREEDING, _TRAINING, _MIGRATING, _STARTING = 0, 1, 2, 3
-# Apart from all streams of individuals.
+# A key of its own keeps this stream apart from those of individuals.
 _TOPOLOGY = (0,)
 
 
@@ -14,7 +17,7 @@ def breeding_generator(seed: int, rank: int, generation: int) -> np.random.Gener
     """The randomness of one generation of one rank: the same whenever it is bred.
 
     Args:
-        seed: The study's.
+        seed: The seed of the study.
         rank: The rank that breeds.
         generation: The generation that it breeds, from 0.
     """
@@ -22,52 +25,52 @@ def breeding_generator(seed: int, rank: int, generation: int) -> np.random.Gener
 
 
 def training_seed(seed: int, identity: tuple[int, int]) -> int:
-    """The seed of an individual's training: the same whoever evaluates it, and however often.
+    """The seed of an individual's training: the same on every worker and for every attempt.
 
     Args:
-        seed: The study's.
+        seed: The seed of the study.
         identity: The individual's rank and generation.
 
     Returns:
-        Below 2**32.
+        A number from 0 to 2**32 - 1.
     """
     return int(_sequence(seed, identity, _TRAINING).generate_state(1)[0])
 
 
 def start_generator(seed: int, number: int) -> np.random.Generator:
-    """The randomness of what a start point lacks.
+    """The randomness for the parameters that a start point leaves open.
 
     Args:
-        seed: The study's.
-        number: The point's, from 0.
+        seed: The seed of the study.
+        number: The number of the point, from 0.
     """
     return _generator(_sequence(seed, (0, number), _STARTING))
 
 
 def migration_generator(seed: int, identity: tuple[int, int]) -> np.random.Generator:
-    """The randomness of the travels that an individual brings about.
+    """The randomness of the migration or pollination that an individual triggers.
 
     Args:
-        seed: The study's.
+        seed: The seed of the study.
         identity: The individual's rank and generation.
     """
     return _generator(_sequence(seed, identity, _MIGRATING))
 
 
 def topology_generator(seed: int) -> np.random.Generator:
-    """The randomness of a topology that is drawn.
+    """The randomness of a random topology.
 
     Args:
-        seed: The study's.
+        seed: The seed of the study.
     """
     return _generator(np.random.SeedSequence(seed, spawn_key=_TOPOLOGY))
 
 
 def survey_generator(number: int) -> np.random.Generator:
-    """Randomness that is the same in every study: what is found out about a space does not depend on who asks.
+    """Randomness that is the same in every study, so that a survey of a space always finds the same.
 
     Args:
-        number: Another one for each thing that is found out.
+        number: The number of the survey; each kind of survey has its own.
     """
     return _generator(np.random.SeedSequence([0, number]))
 

@@ -1,6 +1,6 @@
-"""Text from and to an operating system of any locale: files hold UTF-8, and names may be of any language.
+"""Text from and to an operating system of any locale: files hold UTF-8, and names may be in any language.
 
-Where the locale is not UTF-8, Python has arguments and file names in another form than their text; JSON cannot hold it.
+Where the locale is not UTF-8, Python holds arguments and file names in a form of its own, which JSON cannot hold.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from evo.frames import whole_traceback
 
 
 def readable(text: str) -> str:
-    """An argument of the command line, or a file's name, as the text that it was written as.
+    """An argument of the command line, or the name of a file, as proper text.
 
     Args:
-        text: As Python has it from the operating system, or as text already.
+        text: The argument as Python got it from the operating system; proper text stays as it is.
 
     Raises:
-        UserError: It is neither, for it holds half of a character.
+        UserError: The text holds half of a character.
     """
     return _encoded(text).decode("utf-8", "backslashreplace")
 
 
 def as_path(name: str | os.PathLike[str]) -> Path:
-    """The path of a file by its name, which a study file or a command line says.
+    """The path of a file that a study file or a command line names.
 
     Args:
-        name: As text, or as Python has it from the operating system.
+        name: The name as proper text, or as Python got it from the operating system.
 
     Raises:
         UserError: No file can have that name.
@@ -52,8 +52,8 @@ def show_error(error: BaseException, whole: bool = False) -> None:
     """Print an error in one line.
 
     Args:
-        error: Its message is for the user.
-        whole: Whether its traceback comes first, with those of the exceptions that it was made of.
+        error: The error to print; its message is for the user.
+        whole: Whether to print its traceback first, with those of the exceptions that caused it.
     """
     if whole:
         print(whole_traceback(error), file=sys.stderr)
@@ -61,7 +61,7 @@ def show_error(error: BaseException, whole: bool = False) -> None:
 
 
 def print_anything() -> None:
-    """Let what this process prints be escaped where the locale has no character for it, rather than fail."""
+    """Escape what this process prints where the locale has no character for it, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

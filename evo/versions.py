@@ -1,4 +1,4 @@
-"""What is installed: the versions of packages, and whether another project has the name `evo`."""
+"""The versions of installed packages, and whether another project named `evo` is installed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 DISTRIBUTION = "evo-mpi"
-"""What pip calls this project; `evo` alone is another one."""
+"""The name of this project for pip; `evo` alone is another project."""
 _PACKAGE = "evo"
 _COMMANDS = ("evo.__main__:main", "evo.cli:main")  # The second one is that of an older evo.
 
 
 def versions_of(distributions: Iterable[str]) -> dict[str, str]:
-    """The versions of evo and of what is installed beside it; what is not installed is absent.
+    """The versions of evo and of other distributions; those that are not installed are left out.
 
     Args:
-        distributions: Their names, as pip has them.
+        distributions: The names of the other distributions, as pip knows them.
     """
     # Most ranks do not need this, and it takes 30 ms to load.
     from importlib.metadata import PackageNotFoundError, version
@@ -36,10 +36,10 @@ def versions_of(distributions: Iterable[str]) -> dict[str, str]:
 
 
 def other_evo() -> str:
-    """What of another project is installed under the name `evo`; empty: nothing is.
+    """Another project that is installed under the name `evo`, with its version and place; empty when there is none.
 
-    Both projects bring a package and a command of this name, and the one that was installed last has overwritten files
-    of the other.
+    Both projects bring a package and a command of this name, so the one installed last has overwritten files of the
+    other.
     """
     from importlib.metadata import distributions
 
@@ -50,14 +50,14 @@ def other_evo() -> str:
 
 
 def is_installed_by_former_name() -> bool:
-    """Whether an older version of this project is installed, by its former name `evo`."""
+    """Whether an older version of this project is installed under its former name `evo`."""
     from importlib.metadata import distributions
 
     return any(_is_this_project(each) for each in distributions(name=_PACKAGE))
 
 
 def other_evo_advice() -> str:
-    """What to do about another project's evo."""
+    """The commands that replace another project's evo with this one."""
     return f"pip uninstall {_PACKAGE}, then pip install --force-reinstall --no-deps {DISTRIBUTION}"
 
 

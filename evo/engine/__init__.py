@@ -1,1 +1,1 @@
-"""The search itself: pure decisions, and the loop that connects them with what has effects."""
+"""The search itself: pure decisions, and the loop that connects them with the objects that have effects."""

@@ -1,4 +1,4 @@
-"""Which point a worker tries next: bred from the population, new as far as the worker knows."""
+"""Breeds the point that a worker tries next, which is new as far as the worker knows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from evo.randomness import breeding_generator
 from evo.space.space import Genome, Space
 from evo.space.values import Params, fresh
 
-# How often a point is bred, and then drawn at random, before a finite space is gone through; times the shares.
+# The number of attempts to breed a point, and then to draw one at random, before a finite space is enumerated; for each
+# share of the space.
 _BREEDING_ATTEMPTS = 10
 _SAMPLING_ATTEMPTS = 30
-# So few points for each worker are likely to be tried all.
+# A space with at most so many points for each worker is likely to be tried completely.
 _EXHAUSTIBLE = 100
-# In a larger space with more workers, several have the same share: a small share would leave breeding little choice.
+# Workers of a larger space form at most so many shares, because a small share would leave breeding little choice.
 _MOST_SHARES = 16
-# For so many turns, each at least a moment's wait, the others try nothing new before a worker takes a point of theirs.
+# A worker takes a point of the others' shares after so many turns, each with a wait, in which they tried nothing new.
 _QUIET_ENOUGH = 3
-# With constraints, and more points than can be gone through, so many are drawn before there is said to be nothing new.
+# A constrained space with too many points to enumerate counts as exhausted after so many draws without a new point.
 _CONSTRAINED_ATTEMPTS = 200
-# Of so many of the best, the nearest ones are parents towards which a point is moved that violates constraints.
+# A point that violates constraints is moved towards the nearest of so many of the best individuals.
 _NEAREST_OF, _NEAREST = 32, 3
 
 
@@ -43,10 +44,10 @@ class Proposal:
     """A point to be tried, and where it comes from.
 
     Args:
-        params: What the objective gets.
-        bred_by: A short name of what proposes it.
-        strategy: What makes its offspring evolve.
-        parents: The individuals that it was bred from.
+        params: The parameters that the objective gets.
+        bred_by: A short name of what proposes the point.
+        strategy: Its strategy parameters by name; see `evo.population.individual.Individual`.
+        parents: The identities of the individuals that it was bred from.
     """
 
     params: Params
@@ -56,10 +57,10 @@ class Proposal:
 
 
 def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
-    """The individual that a propagator, which may be the user's own, makes from a population.
+    """The individual that a propagator, which may be the user's own, breeds from a population.
 
     Raises:
-        PropagatorError: It cannot, or makes anything but one individual of that space.
+        PropagatorError: The propagator fails, or does not return exactly one individual of that space.
     """
     population = f"a population of {len(parents)}" if parents else "an empty population"
     needed = (
@@ -80,15 +81,15 @@ def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.ran
 class Breeder:
     """Breeds for one worker.
 
-    Every point fulfils the constraints of the space: one that was bred otherwise is moved a little, or drawn anew. None
-    is tried twice, as far as this worker knows. Workers that breed in the same instant know nothing of each
-    other's choice, so a finite space is shared out among them, by a checksum of the point. Two of them may still try
-    the same one when a message is under way for longer than an evaluation, or one takes a point of another's share.
+    Every point fulfils the constraints of the space: one that does not is moved a little, or drawn anew. No point is
+    tried twice, as far as this worker knows. Workers that breed at the same moment do not know each other's choice, so
+    a finite space is divided among them by a checksum of the point. Two of them may still try the same point when a
+    message takes longer than an evaluation, or when one takes a point of another's share.
 
     Args:
         propagator: Breeds individuals from the active population.
-        population: What this worker knows.
-        settings: What does not change while this worker searches.
+        population: The population as this worker knows it.
+        settings: The settings of this worker's search.
     """
 
     def __init__(self, propagator: Propagator, population: Population, settings: Settings) -> None:
@@ -99,38 +100,39 @@ class Breeder:
         self.allow_duplicates = settings.allow_duplicates
         self._seed = settings.seed
         workers = self._workers = settings.workers
-        # A small space will be exhausted: there each worker has a share of its own.
+        # A small space will be exhausted, so each worker gets a share of its own.
         shares = workers if self.space.size <= _EXHAUSTIBLE * workers else min(workers, _MOST_SHARES)
         self._shares = shares if math.isfinite(self.space.size) else 1
         self._share_is_exhausted = False
         self._all_start = settings.start
         self._start = deque(settings.start[self.worker :: workers])
-        # Of all workers: nobody else happens upon them before they are tried.
+        # The start points of all workers, which no worker may breed before they are tried.
         self._reserved = {self.space.encode(point).tobytes() for point in settings.start}
-        # Why there is nothing left to try, once that is found out in a way that no count of points tells.
+        # The reason why nothing is left to try; empty while that is not known.
         self._why_exhausted = ""
-        # Of a space with constraints: its feasible points, gone through once in the course of the search, and the one
-        # of these that was the first not tried when this was last looked at.
+        # The feasible points of a space with constraints, iterated once in the course of the search, and the latest
+        # of them, which was not yet tried at the last check.
         self._feasible: Iterator[Params] | None = None
         self._witness: bytes | None = None
-        # For how many turns nobody has tried anything new.
+        # The number of turns in which no worker has tried anything new.
         self._quiet = self._tried_before = 0
 
     def generator(self, generation: int) -> np.random.Generator:
-        """The randomness of one generation: the same whenever it is bred, so that nothing needs saving."""
+        """The randomness of one generation: the same whenever it is bred, so that it need not be saved."""
         return breeding_generator(self._seed, self.worker, generation)
 
     def breed(self, rng: np.random.Generator) -> Proposal | None:
-        """A point that nobody has tried, as far as this worker knows.
+        """A point that no worker has tried, as far as this worker knows.
 
         Args:
-            rng: From `generator`.
+            rng: The generator that `generator` returned.
 
         Returns:
-            None when there is none, or when those that are left are for others to try; ask again after a moment.
+            The point; None when there is none, or when the remaining points are in the shares of others. The caller
+            may ask again after a moment.
 
         Raises:
-            UserError: The propagator returned something else than one individual.
+            UserError: The propagator failed, or did not return exactly one individual.
         """
         while self._start and self.population.has_tried(self._start[0]):
             self._start.popleft()
@@ -152,7 +154,7 @@ class Breeder:
         return found
 
     def take_over(self, worker: int) -> None:
-        """Try what is left of the start points of a worker that has died."""
+        """Take over the remaining start points of a worker that has died."""
         self._start.extend(self._all_start[worker :: self._workers])
 
     def is_new(self, params: Params) -> bool:
@@ -161,13 +163,13 @@ class Breeder:
 
     @property
     def why_exhausted(self) -> StopReason | None:
-        """Why there is nothing left to try; None while there may be."""
+        """The reason why nothing is left to try; None while there may be a point."""
         if not self._why_exhausted and not self.allow_duplicates:
             self._look_for_the_end()
         return StopReason(StopKind.EXHAUSTED, self._why_exhausted) if self._why_exhausted else None
 
     def _look_for_the_end(self) -> None:
-        """Find out whether all points have been tried, where they can be counted."""
+        """Check whether all points have been tried, where they can be counted."""
         if len(self.population.tried) >= self.space.size:
             self._why_exhausted = f"all {self.space.size} points of the space have been tried"
             return
@@ -181,7 +183,7 @@ class Breeder:
                 self._witness = self.space.encode(params).tobytes()
 
     def _note_whether_exhausted(self, found: Proposal | None) -> None:
-        """Where points are not counted, it is the end when none was found."""
+        """Note that the space is exhausted when no point was found and the points cannot be counted."""
         is_counted = self.space.is_enumerable and not self.allow_duplicates
         if found is None and self.space.feasibility is not None and not is_counted:
             self._why_exhausted = "no further point that fulfils the constraints was found"
@@ -190,14 +192,14 @@ class Breeder:
         return self.space.allows(proposal.params)
 
     def _may_take_from_others(self) -> bool:
-        """Whether the others were quiet for a while.
+        """Whether the others have tried nothing new for a while.
 
-        Sooner, both might take the same point: a worker that tries points quickly is left to finish its share.
+        A worker that still tries points is left to finish its share, because otherwise both might take the same point.
         """
         tried = len(self.population.tried)
         self._quiet = self._quiet + 1 if tried == self._tried_before else 0
         self._tried_before = tried
-        # One worker after another, or all that have run out would choose from the same few points at once.
+        # The workers wait for different times, so that they do not all choose from the same few points at once.
         return self._quiet >= _QUIET_ENOUGH * (1 + self.worker % _MOST_SHARES)
 
     def _find(self, rng: np.random.Generator, share_only: bool) -> Proposal | None:
@@ -221,7 +223,7 @@ class Breeder:
                 yield self._proposal(params, bred)
 
     def _proposal(self, params: Params, bred: Individual) -> Proposal:
-        # A known individual that was passed on as it is was proposed by something else, perhaps long ago.
+        # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.
         said = "" if isinstance(bred, Known) else bred.bred_by
         return Proposal(params, said or self.propagator.bred_by, bred.strategy, ancestors([bred]) or ())
 
@@ -231,8 +233,8 @@ class Breeder:
         return sorted(others, key=lambda other: float(np.nansum(np.abs(other - genome))))[:_NEAREST]
 
     def _drawn(self, rng: np.random.Generator) -> Iterator[Proposal]:
-        # There is always something new to draw from a space with a float, however rarely that exists; with constraints
-        # there may be nothing.
+        # A space with a float always has a new point, so attempts are unlimited there. With constraints there may be
+        # none, so they are limited.
         attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES))
         if self.space.feasibility is not None and not self.space.is_enumerable:
             attempts = range(_CONSTRAINED_ATTEMPTS)

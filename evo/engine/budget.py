@@ -1,4 +1,4 @@
-"""When a search ends: decisions on numbers."""
+"""When a search ends, as pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ENOUGH_TO_JUDGE = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The limits of a search; what is None does not limit.
+    """The limits of a search; None means no limit.
 
     Args:
-        generations: How many individuals each worker breeds.
-        evaluations: How many individuals are evaluated by all workers in all sessions.
-        target: Stop once some loss is this low.
-        deadline: Stop at this time, seconds since the epoch.
-        why_deadline: What the deadline is, as the text of the reason for which the search stops.
-        max_failed_share: Stop when more than this share of at least 20 evaluations failed.
+        generations: The number of individuals that each worker breeds.
+        evaluations: The number of individuals that all workers evaluate in all sessions.
+        target: The loss at or below which the search stops.
+        deadline: The time at which the search stops, in seconds since the epoch.
+        why_deadline: The text of the reason to stop at the deadline.
+        max_failed_share: The share of failures, of at least 20 evaluations, above which the search stops.
     """
 
     generations: int | None = None
@@ -38,7 +38,7 @@ class Budget:
         return self.deadline is not None and now >= self.deadline
 
     def why_stop_now(self, population: Population, now: float) -> StopReason | None:
-        """Why nothing more may start, not even what was interrupted; None when it may."""
+        """The reason why nothing may start, not even an interrupted individual; None when it may."""
         if self.is_late(now):
             return StopReason(StopKind.DEADLINE, self.why_deadline)
         best = population.best
@@ -53,23 +53,23 @@ class Budget:
 
     def too_many_failed(self, population: Population) -> bool:
         """Whether so many evaluations failed that the search is given up."""
-        finished = population.finished - population.counts["infeasible"]  # A refused point says nothing of the others.
+        finished = population.finished - population.counts["infeasible"]  # Infeasible points say nothing about others.
         return finished >= _ENOUGH_TO_JUDGE and population.counts["failed"] > self.max_failed_share * finished
 
     def evaluations_left(self, population: Population) -> float:
-        """How many evaluations may still start, as far as this worker knows; inf when nothing limits them."""
+        """The number of evaluations that may still start, as far as this worker knows; infinite without a limit."""
         return math.inf if self.evaluations is None else self.evaluations - population.started
 
     def why_launch_no_more(self, population: Population, now: float) -> StopReason | None:
-        """Why nothing new may start that would be interrupted for sure; None when it may.
+        """The reason why nothing new may start because it would surely be interrupted; None when it may.
 
-        Not even the fastest evaluation so far would have ended in time.
+        Nothing may start when not even the fastest evaluation so far would end before the deadline.
         """
         is_too_late = self.deadline is not None and now + population.fastest > self.deadline
         return StopReason(StopKind.TOO_SHORT, _TOO_SHORT) if is_too_late else None
 
     def why_breed_no_more(self, population: Population, generation: int) -> StopReason | None:
-        """Why this worker may not breed that generation, as far as it knows of the others; None when it may."""
+        """The reason why this worker may not breed a generation, as far as it knows; None when it may."""
         if self.generations is not None and generation >= self.generations:
             verb = " is" if self.generations == 1 else "s are"
             return StopReason(StopKind.GENERATIONS, f"{self.generations} generation{verb} complete")

@@ -1,14 +1,14 @@
-"""How every event reaches every live worker, also when workers die.
+"""How every event reaches every live worker, even when workers die.
 
-Each worker publishes to its neighbours: all others (flat), or the few beside it in a tree, which pass on what they get.
-Either way messages keep their order from publisher to reader, since those between two workers do.
+Each worker publishes to its neighbours: all others (flat), or the few next to it in a tree, which pass events on. In
+both cases messages keep their order from publisher to reader, since those between two workers do.
 
-A death may take with it what was under way. So it begins a new membership, known by the set of the dead: all live
-workers publish again what they have published in this session, and the successor of the dead what these had recorded.
-Replicas are sets, so what arrives twice does no harm. A message of an older membership is passed over, because it will
-come again.
+Messages on their way may be lost with a dead worker. So a death begins a new membership, named by the set of the dead.
+All live workers publish again what they have published in this session, and the successor of a dead worker publishes
+what that one had recorded. Replicas are sets, so duplicates do no harm. A message of an older membership is ignored,
+because it will be sent again.
 
-Here the ranks of the transport are the workers: it connects the first rank of each.
+The ranks of the transport here are workers, because it connects the first rank of each.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from evo.population.events import AnyEvent
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True):
-    """What follows from this neighbour is of the membership in which these workers are dead."""
+    """What this neighbour sends from now on belongs to the membership in which these workers are dead."""
 
     dead: list[int]
 
 
 class Level(msgspec.Struct, frozen=True, tag=True):
-    """A worker has published again, in this membership, all that it had."""
+    """A worker has published everything again in this membership."""
 
     worker: int
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """A worker has everything, and sends its final report to the first live one."""
+    """A worker has received everything, and sends its final report to the first live worker."""
 
     dead: list[int]
     report: str
 
 
 class Closed(msgspec.Struct, frozen=True, tag=True):
-    """The first live worker has all final reports: everybody may leave."""
+    """The first live worker has all final reports, so that all may leave."""
 
     conclusion: str
 
 
-# So many workers may each send to all others, once.
+# Up to so many workers may each send the conclusion to all others.
 FEW = 512
-# Of more workers each stays for so many moments, about two seconds, when it knows the conclusion. Deaths show sooner.
+# With more, each worker stays for so many turns, about two seconds, once it knows the conclusion. Deaths show sooner.
 _STAY = 200
 
 Record: TypeAlias = AnyEvent | Lost | Level | Ready | Closed
@@ -64,10 +64,10 @@ def neighbours(worker: int, workers: int, dead: frozenset[int], fan_out: int | N
     """The workers that a worker sends to.
 
     Args:
-        worker: The one that sends.
-        workers: How many workers there are.
-        dead: Those that have died.
-        fan_out: None: all others. Else the workers form a tree in which each has at most so many below it.
+        worker: The worker that sends.
+        workers: The number of workers.
+        dead: The workers that have died.
+        fan_out: The largest number of workers below each one in a tree. None means that each sends to all others.
 
     Example:
         >>> neighbours(1, 8, frozenset(), 2)
@@ -87,21 +87,21 @@ class Exchange:
     """One worker's connection to the search.
 
     Args:
-        transport: To the other workers.
-        fan_out: See `neighbours`.
+        transport: The connection to the other workers.
+        fan_out: The fan-out of the tree; see `neighbours`.
     """
 
     def __init__(self, transport: Transport, fan_out: int | None = None) -> None:
         self.worker = transport.rank
         self.workers = transport.size
-        # The workers that have died; names the membership.
+        # The workers that have died; this set names the membership.
         self.dead: frozenset[int] = frozenset()
         # The conclusion of the search, for all workers.
         self.closed: str | None = None
         self._transport = transport
         self._fan_out = fan_out
         self._neighbours = neighbours(self.worker, self.workers, self.dead, fan_out)
-        # The memberships by which others go, as they have announced.
+        # The current memberships of the neighbours, as they have announced them.
         self._memberships: dict[int, frozenset[int]] = {}
         self._reports: dict[int, str] = {}
         self._level: set[int] = set()
@@ -109,17 +109,17 @@ class Exchange:
 
     @property
     def traffic(self) -> Traffic:
-        """What this worker has sent."""
+        """The messages that this worker has sent, counted."""
         return self._transport.traffic
 
     def publish(self, line: bytes) -> None:
-        """Send an encoded event to all, soon, or with `post` now; returns at once."""
+        """Send an encoded event to all workers soon, or at the next `post`; returns at once."""
         self._transport.send(line, self._neighbours)
 
     def receive(self) -> Iterable[AnyEvent]:
-        """The events of other workers that have arrived, up to the end of a membership: look at `dead` afterwards.
+        """The events of other workers that have arrived, up to the end of the current membership.
 
-        What has come after that is kept for the next call.
+        Later ones are kept for the next call. `dead` tells afterwards whether the membership has changed.
         """
         before = self.dead
         events: list[AnyEvent] = []
@@ -149,36 +149,36 @@ class Exchange:
         return events
 
     def post(self) -> None:
-        """Let go what was published, or is to be passed on."""
+        """Send off what was published or passed on."""
         self._transport.post()
 
     def settle(self) -> None:
-        """Wait until what was published has left, but not long."""
+        """Wait a short time for what was published to leave."""
         self._transport.settle()
 
     def wait(self) -> None:
-        """Sleep a moment while nothing is to be done."""
+        """Sleep for a moment when there is nothing to do."""
         self._transport.wait()
 
     def be_level(self) -> None:
-        """Say that this worker has published again all that it had."""
+        """Announce that this worker has published everything again."""
         self._level.add(self.worker)
         self._send(Level(self.worker), self._neighbours)
 
     @property
     def is_level(self) -> bool:
-        """Whether nothing that a live worker knew before the last death is still to arrive."""
+        """Whether everything that live workers knew before the last death has arrived."""
         return not self.dead or len(self._level) == self.workers - len(self.dead)
 
     def be_ready(self, report: str) -> None:
-        """Say that this worker has everything, with its final report."""
+        """Announce that this worker has received everything, with its final report."""
         self._reports[self.worker] = report
         if self.worker != self._first:
             self._send(Ready(sorted(self.dead), report), [self._first])
 
     @property
     def final_reports(self) -> Mapping[int, str] | None:
-        """Those of all live workers, for the first of them to close the search; None before, and for others."""
+        """The final reports of all live workers; None before all have arrived, and on all but the first live worker."""
         has_all = len(self._reports) == self.workers - len(self.dead)
         return self._reports if self.is_first and has_all else None
 
@@ -186,19 +186,20 @@ class Exchange:
         """Let all workers leave.
 
         Args:
-            conclusion: What they learn.
+            conclusion: The conclusion of the search, which they all get.
         """
         self.closed = conclusion
-        # Everyone passes it on, for the first one may have died before it had told all; and not along the tree, for
-        # those above may have left when one in between dies. Only among very many would that be too much: see `stay`.
+        # Every worker passes the conclusion on, because the first one may have died before it had told all. It does not
+        # go along the tree, because workers above may have left when one in between dies. Only among very many workers
+        # this would be too much; see `stay`.
         all_others = neighbours(self.worker, self.workers, self.dead, None)
         self._send(Closed(conclusion), all_others if self.is_first or self.workers <= FEW else self._neighbours)
 
     def stay(self) -> Iterator[None]:
-        """Of very many along a tree, do not leave at once: one may die that has not passed on the conclusion.
+        """Do not leave a large tree at once, because a worker may die before it has passed on the conclusion.
 
         Yields:
-            Where another virtual worker may run.
+            None, wherever another virtual worker may run.
         """
         if self._fan_out is not None and self.workers > FEW:
             for _ in range(_STAY):
@@ -216,7 +217,7 @@ class Exchange:
         return next(worker for worker in range(self.workers) if worker not in self.dead)
 
     def _lose(self, dead: Iterable[int]) -> None:
-        """Begin the next membership, if some of these were not known to be dead."""
+        """Begin the next membership if some of these workers were not known to be dead."""
         if self.dead.issuperset(dead):
             return
         self.dead = self.dead.union(dead)
@@ -226,7 +227,7 @@ class Exchange:
         self._level.clear()
         self._neighbours = neighbours(self.worker, self.workers, self.dead, self._fan_out)
         self._send(Lost(sorted(self.dead)), self._neighbours)
-        if self.closed is not None:  # Those who are neighbours now may have had it from the dead.
+        if self.closed is not None:  # New neighbours may have depended on the dead for it.
             self._send(Closed(self.closed), self._neighbours)
 
     def _send(self, record: Record, workers: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Individuals in flight: which worker evaluates each of them, and which ones a worker is to take up again."""
+"""Individuals in flight: which worker evaluates each of them, and which ones a worker must evaluate again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from evo.population.population import Population
 
 
 class InFlight:
-    """One worker's view of them.
+    """One worker's view of the individuals in flight.
 
-    Individuals that are in flight at the start, from an earlier session, are shared out among the workers; those of a
-    worker that dies go to its successor.
+    Individuals that an earlier session left in flight are divided among the workers. Those of a worker that dies go to
+    its successor.
 
     Args:
-        population: What is known.
-        worker: This worker's number.
-        archipelago: Which workers live on which island.
+        population: The population as this worker knows it.
+        worker: The number of this worker.
+        archipelago: The workers of each island.
     """
 
     def __init__(self, population: Population, worker: int, archipelago: Archipelago) -> None:
@@ -33,19 +33,19 @@ class InFlight:
         }
         self._waiting = deque(population.running[worker::workers])
         self._dead: frozenset[int] = frozenset()
-        # Workers that died while they were evaluating an individual, rather than before they had begun.
+        # The workers that died while they were evaluating an individual, not those that had not yet begun.
         self._died_at: dict[Identity, set[int]] = {}
         self._begun: set[Identity] = set()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is an individual for this worker to take up again, which nobody has finished meanwhile."""
+        """Whether this worker must evaluate an individual again that no other worker has finished meanwhile."""
         while self._waiting and not self._population.is_running(self._waiting[0]):
             self._waiting.popleft()
         return bool(self._waiting)
 
     def take(self) -> Known:
-        """The next individual to take up again."""
+        """The next individual to evaluate again."""
         return self._waiting.popleft()
 
     def died_at(self, individual: Known) -> Collection[int]:
@@ -53,15 +53,15 @@ class InFlight:
         return sorted(self._died_at.get(individual.identity, ()))
 
     def apply(self, event: AnyEvent) -> None:
-        """Take an event into account, which the population already knows."""
+        """Take an event into account; the population must know it already."""
         if isinstance(event, Started):
             worker = event.individual[0] if event.rank is None else event.rank
             known = self._evaluators.get(event.individual)
             if worker in self._dead and known is not None and known not in self._dead:
-                return  # An old one, published again: somebody else has taken it up meanwhile.
+                return  # This old start was published again; another worker has taken up the individual meanwhile.
             self._evaluators[event.individual] = worker
             self._begun.add(event.individual)
-            if worker in self._dead:  # Known to others only, when its death was noticed here.
+            if worker in self._dead:  # Only other workers knew of this start when its worker died.
                 self._inherit()
         elif not isinstance(event, Finished):
             return
@@ -70,14 +70,14 @@ class InFlight:
                 known_of.pop(event.individual, None)
             self._begun.discard(event.individual)
         elif event.rank == self._worker:
-            # Interrupted from outside, or with the whole search: then it is left to the next session.
+            # The individual was interrupted from outside. If the whole search was, the next session takes it up.
             self._waiting.extend(one for one in self._population.running if one.identity == event.individual)
 
     def lose(self, dead: Collection[int]) -> None:
-        """Take up what those dead workers were evaluating whose successor this one is.
+        """Take up the individuals of dead workers whose successor this worker is.
 
         Args:
-            dead: All workers that have died, also those whose successor has died since.
+            dead: All workers that have died, including those whose successor has died since.
         """
         self._dead = frozenset(dead)
         self._inherit()

@@ -1,4 +1,4 @@
-"""The loop: ask, evaluate, tell, and exchange what happened with the other workers."""
+"""The loop of a worker: ask, evaluate, tell, and exchange events with the other workers."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ from evo.randomness import training_seed
 
 
 class LoopEvaluator(Protocol):
-    """What the loop needs of an evaluator; it evaluates one individual at a time."""
+    """The part of an evaluator that the loop uses; it evaluates one individual at a time."""
 
     def start(self, assignment: Assignment, report: Report) -> None:
         """Begin to evaluate.
 
         Args:
-            assignment: What the evaluation gets.
-            report: The way back for intermediate losses.
+            assignment: Everything that the evaluation gets.
+            report: The function that takes intermediate losses.
         """
 
     def poll(self) -> Outcome | None:
-        """The outcome, or None after a moment's wait for it."""
+        """The outcome; None when it has not arrived within a moment."""
 
     def interrupt(self) -> None:
-        """End the evaluation in flight; its outcome will be "interrupted", unless it is faster."""
+        """End the evaluation in flight; its outcome will be "interrupted", unless it ends by itself before."""
 
 
 class Record(Protocol):
     """Keeps the lines of a journal."""
 
     def append(self, line: bytes) -> None:
-        """Keep one encoded event, safe from the end of this process when it returns."""
+        """Keep one encoded event; when this returns, the event outlives this process."""
 
     def recall(self) -> Iterable[AnyEvent]:
-        """What this worker has published in this session, or more."""
+        """The events that this worker has published in this session, and perhaps more."""
 
     def left_by(self, worker: int) -> Iterable[AnyEvent]:
-        """What a worker that died had recorded."""
+        """The events that a worker had recorded before it died."""
 
 
 class Ending(Protocol):
-    """What is left to do once a worker knows everything."""
+    """The work that is left once a worker knows everything."""
 
     def final_report(self) -> str:
-        """What this worker reports when all evaluations have ended."""
+        """The report of this worker when all evaluations have ended."""
 
     def conclude(self, final_reports: Mapping[int, str]) -> str:
-        """What the first live worker concludes from the final reports of all live ones; it is told to all."""
+        """The conclusion that the first live worker draws from all final reports; all workers get it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effects:
-    """What a search does to the world around it, and learns from it.
+    """The objects through which a search affects the outside world and learns from it.
 
     Args:
         evaluator: Runs the objective.
-        journal: Gets every event of this worker, before it is sent.
-        ending: What is done when the search is over.
-        watch: Is shown every event, of this worker and of others; some of them again after a death.
-        clock: Tells the time, in seconds since the epoch.
+        journal: Records every event of this worker before it is sent.
+        ending: Makes the final report and the conclusion when the search is over.
+        watch: Called with every event of all workers; some events come again after a death.
+        clock: Returns the time in seconds since the epoch.
     """
 
     evaluator: LoopEvaluator
@@ -80,15 +80,15 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
     """Search until the worker's budget is spent and every live worker is ready to leave.
 
     Args:
-        worker: Decides.
-        exchange: With the other workers.
-        effects: Everything else.
+        worker: Makes the decisions.
+        exchange: The connection to the other workers.
+        effects: The objects that have effects.
 
     Yields:
-        Where another virtual worker may run; a real one just goes on.
+        None, wherever another virtual worker may run; a real worker just goes on.
 
     Returns:
-        What the first live worker concluded.
+        The conclusion of the first live worker.
     """
     clock = effects.clock
     publisher = _Publisher(worker, exchange, effects)
@@ -124,10 +124,10 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
 def _evaluate(
     started: Started, publisher: _Publisher, evaluator: LoopEvaluator, stopwatch: _Stopwatch
 ) -> Generator[None, None, None]:
-    """Evaluate an individual, and take in what others send meanwhile."""
+    """Evaluate an individual, and receive events meanwhile."""
     worker, exchange, clock = publisher.worker, publisher.exchange, publisher.effects.clock
     identity = started.individual
-    exchange.post()  # With how the last one ended: one message rather than two.
+    exchange.post()  # The end of the last evaluation leaves together with this start, in one message.
     stopwatch.note("exchange")
     evaluator.start(publisher.assign(started), functools.partial(publisher.report, identity))
     while (outcome := evaluator.poll()) is None:
@@ -142,14 +142,15 @@ def _evaluate(
 
 
 class _Stopwatch:
-    """How this worker has spent its time in this session.
+    """Measures how this worker spends its time in this session.
 
     Args:
-        clock: Seconds.
+        clock: Returns the time in seconds.
 
     Attributes:
-        times: Seconds by activity: breeding; exchange with the other workers and the journal; handover of individuals
-            to the evaluator and back, which may have to start a process; waiting. What evaluations take is not in it.
+        times: The seconds spent on each activity: breeding; exchange with the other workers and the journal; handover
+            of individuals to the evaluator and back, which may have to start a process; waiting. Evaluations are not
+            included.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -158,7 +159,7 @@ class _Stopwatch:
         self._since = clock()
 
     def note(self, activity: str, apart_from: float = 0.0) -> None:
-        """Say what has been done since the last call, apart from so many seconds of something else."""
+        """Add the time since the last call to an activity, without `apart_from` seconds of something else."""
         now = self._clock()
         spent = max(0.0, now - self._since - apart_from)
         self.times[activity] = self.times.get(activity, 0.0) + spent
@@ -167,7 +168,7 @@ class _Stopwatch:
 
 @dataclass(frozen=True)
 class _Publisher:
-    """Keeps, sends and shows what this worker does, and takes in what the others do; see `search`."""
+    """Records, sends and shows the events of this worker, and receives those of others; see `search`."""
 
     worker: Worker
     exchange: Exchange
@@ -175,12 +176,12 @@ class _Publisher:
     _attempts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def assign(self, started: Started) -> Assignment:
-        """What the evaluation of an individual that has just been started gets."""
+        """The assignment for the evaluation of an individual that has just been started."""
         seed = training_seed(self.worker.settings.seed, started.individual)
         return Assignment(individual=started.individual, params=started.params, seed=seed, attempt=next(self._attempts))
 
     def publish(self, events: Iterable[AnyEvent]) -> None:
-        """Tell all what happened here; it is in the own population already."""
+        """Record, send and show events of this worker, which its own population already contains."""
         for event in events:
             line = encode(event)
             self.effects.journal.append(line)
@@ -188,15 +189,15 @@ class _Publisher:
             self.effects.watch(event)
 
     def report(self, identity: Identity, step: int, loss: float) -> bool:
-        """Publish an intermediate loss; whether the evaluation is to stop early."""
-        self.catch_up()  # First: the decision is to be based on all that has arrived.
+        """Publish an intermediate loss; returns whether the evaluation must stop early."""
+        self.catch_up()  # Comes first, so that the decision is based on all events that have arrived.
         events = self.worker.report(identity, step, loss, self.effects.clock())
         self.publish(events)
         self.exchange.post()
         return any(isinstance(event, Judged) and event.stop for event in events)
 
     def catch_up(self) -> None:
-        """Take in all that has arrived."""
+        """Take all arrived events into account."""
         while True:
             for event in self.exchange.receive():
                 self._take(event)
@@ -209,7 +210,7 @@ class _Publisher:
         self.effects.watch(event)
 
     def _recover(self) -> None:
-        """Publish again what the dead may have taken with them; take up what they were evaluating."""
+        """Publish again what may have been lost with the dead, and take up what they were evaluating."""
         worker, exchange, journal = self.worker, self.exchange, self.effects.journal
         again = list(journal.recall())
         for dead in sorted(exchange.dead):
@@ -219,14 +220,14 @@ class _Publisher:
                 for event in left:
                     self._take(event)
         for event in again:
-            if not isinstance(event, Done):  # Nobody is done in a new membership.
+            if not isinstance(event, Done):  # No worker is done in a new membership.
                 exchange.publish(encode(event))
         self.publish(worker.lose(exchange.dead, self.effects.clock()))
         exchange.be_level()
 
 
 def _of_last_session(events: Iterable[AnyEvent]) -> list[AnyEvent]:
-    """What a worker recorded since it joined: all know what was before, and who has what was in flight then."""
+    """The events that a worker recorded since it last joined; all workers know the earlier ones."""
     session: list[AnyEvent] = []
     for event in events:
         if isinstance(event, Joined):

@@ -1,4 +1,4 @@
-"""What does not change while a worker searches."""
+"""The settings that do not change while a worker searches."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from evo.space.values import Params
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What does not change while a worker searches.
+    """The settings that do not change while a worker searches.
 
     Args:
-        worker: This worker's number, from 0.
-        workers: How many workers take part.
-        seed: The study's seed, not negative.
-        budget: When to stop.
+        worker: The number of this worker, from 0.
+        workers: The number of workers that take part.
+        seed: The seed of the study, not negative.
+        budget: The limits of the search.
         allow_duplicates: Whether a point may be tried twice, for noisy losses.
-        host: Name of the machine, for the record.
-        device: What it evaluates on, for the record.
-        archipelago: Which workers live on which island; None: all on one.
-        migration: How individuals travel; None: they stay.
-        start: Points to be tried first, the same for all workers, which share them out.
+        host: The name of the machine, for the record.
+        device: The device on which it evaluates, for the record.
+        archipelago: The workers of each island; None means that all live on one.
+        migration: The rules by which individuals travel; None means that they stay.
+        start: The points to try first, the same for all workers, which divide them among themselves.
     """
 
     worker: int

@@ -1,4 +1,4 @@
-"""The points that a study begins with: the defaults of all parameters, and those that its user knows."""
+"""The points that a study begins with: the defaults of all parameters, and points that the user gives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evo.space.filling import fill
 from evo.space.space import Space
 from evo.space.values import Params
 
-# Draws of what a point lacks, before what is drawn is taken to fit to nothing that is given.
+# The number of attempts to draw the missing parameters of a point before it counts as impossible to complete.
 _ATTEMPTS = 100
 
 
@@ -19,12 +19,12 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
     """The points that are tried first; the same whenever they are made.
 
     Args:
-        space: What is searched.
-        given: By the user, in this order; what a point lacks has its default, or is drawn.
-        seed: The study's seed, not negative.
+        space: The search space.
+        given: The points of the user, in order; a missing parameter gets its default, or is drawn.
+        seed: The seed of the study, not negative.
 
     Returns:
-        First the defaults, if each parameter that exists then has one.
+        The points in order. The first one has all defaults, if each of its active parameters has one.
 
     Raises:
         UserError: A point is not within the limits.

@@ -1,4 +1,4 @@
-"""Why one worker stops: decisions on what it knows of all."""
+"""The reasons why one worker stops, from what it knows of all workers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from evo.engine.budget import Budget
 from evo.engine.inflight import InFlight
 from evo.population.reason import StopKind, StopReason
 
-# Evaluations left for each worker from which on none starts another before the others can know of its last one.
-# A worker that started without knowing would exceed the budget: so each does at most once, and all but one of them.
+# With so few evaluations left for each worker, none starts another one before the others can know of its last start.
+# Without that, workers would exceed the budget; with it, each exceeds it by one evaluation at most, and one not at all.
 _ENDGAME = 64
 
 
@@ -19,9 +19,9 @@ class Stopping:
 
     Args:
         budget: The limits of the search.
-        workers: How many workers take part.
-        breeder: This worker's breeder, with what it knows of all.
-        in_flight: What this worker has to take up again.
+        workers: The number of workers that take part.
+        breeder: The breeder of this worker, with its population.
+        in_flight: The individuals in flight, as this worker knows them.
     """
 
     def __init__(self, budget: Budget, workers: int, breeder: Breeder, in_flight: InFlight) -> None:
@@ -31,33 +31,33 @@ class Stopping:
         self._population = breeder.population
         self._in_flight = in_flight
         self._request: StopReason | None = None
-        # Whether it has launched anything new in this session. The first one may start however little time there is:
-        # it may be continued, and else a session that is too short for any would be repeated for ever.
+        # Whether it has launched a new individual in this session. The first one may start however little time is left,
+        # because a later session can continue it. Otherwise sessions that are too short would repeat for ever.
         self.has_launched = False
 
     def request(self, text: str, kind: StopKind = StopKind.REQUESTED) -> None:
-        """Let this worker stop as soon as it can, for a reason from outside; the first one counts.
+        """Let this worker stop as soon as it can, for a reason from outside; the first request counts.
 
         Args:
             text: The reason, for people.
-            kind: What the reason is.
+            kind: The kind of reason.
         """
         self._request = self._request or StopReason(kind, text)
 
     @property
     def is_near(self) -> bool:
-        """Whether the evaluations left are so few that all workers should know of all that have started."""
+        """Whether so few evaluations are left that all workers should know of all starts."""
         return self._budget.evaluations_left(self._population) <= _ENDGAME * self._workers
 
     @property
     def why_complete(self) -> StopReason | None:
-        """Why nothing is left to do for this worker, neither anew nor again, in any session; None when there is."""
+        """The reason why this worker has nothing left to evaluate, now or in a later session; None when it has."""
         if reason := self._budget.why_stop_now(self._population, now=-math.inf):
             return reason
         return None if self._in_flight.is_waiting else self._why_breed_no_more()
 
     def why_now(self, now: float) -> StopReason | None:
-        """Why nothing more may start and what is in flight should be interrupted; None when all may go on.
+        """The reason why nothing may start and evaluations must be interrupted; None when all may go on.
 
         Args:
             now: Seconds since the epoch.
@@ -65,7 +65,7 @@ class Stopping:
         return self._request or self._budget.why_stop_now(self._population, now)
 
     def why_launch_no_more(self, now: float) -> StopReason | None:
-        """Why nothing new may start; None when it may.
+        """The reason why nothing new may start; None when it may.
 
         Args:
             now: Seconds since the epoch.

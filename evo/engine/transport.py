@@ -1,4 +1,4 @@
-"""How ranks reach each other: the protocol, and one rank alone."""
+"""Connections between ranks: the protocol, and its implementation for a single rank."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 @dataclass
 class Traffic:
-    """What a rank has sent.
+    """Counts what a rank has sent.
 
     Args:
         messages: The number of messages; several records may share one.
-        bytes: The size of all of them together.
+        bytes: The total size of all messages.
     """
 
     messages: int = 0
@@ -27,16 +27,16 @@ class Traffic:
 
 
 class Transport(Protocol):
-    """What a rank needs of a network. Messages between two ranks arrive in the order in which they were sent.
+    """The connection of a rank to others. Messages between two ranks arrive in the order in which they were sent.
 
     Args:
-        rank: This rank, from 0.
-        size: How many ranks there are.
+        rank: The number of this rank, from 0.
+        size: The number of ranks.
         node: The ranks on this machine, this one included, in order.
-        local: This rank's place among all ranks of the job on this machine, also those that take no part; and how many
-            these are.
-        dead: The ranks that are known to have died; only grows.
-        traffic: What this rank has sent.
+        local: This rank's place among all ranks of the job on this machine, and the number of these; both include
+            ranks that take no part.
+        dead: The ranks that are known to have died; the set only grows.
+        traffic: The messages that this rank has sent, counted.
     """
 
     rank: int
@@ -47,28 +47,28 @@ class Transport(Protocol):
     traffic: Traffic
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
-        """Send one record to some ranks, soon, or with `post` now; returns at once, whatever they do."""
+        """Send one record to some ranks soon, or at the next `post`; returns at once, whatever they do."""
 
     def post(self) -> None:
-        """Let go what was sent; until then it may be held back, to be joined with more."""
+        """Send off all records; until then they may be held back, to be joined to larger messages."""
 
     def receive(self) -> list[tuple[int, bytes]]:
         """All records that have arrived, each with the rank that sent it."""
 
     def attend(self) -> None:
-        """From now on send and receive in the background too, while this rank computes, until it closes."""
+        """Send and receive in the background too, while this rank computes, until the connection is closed."""
 
     def settle(self) -> None:
-        """Wait until what was sent has left, but not long."""
+        """Wait a short time for what was sent to leave."""
 
     def wait(self) -> None:
-        """Sleep a moment while nothing is to be done; never spins."""
+        """Sleep for a moment when there is nothing to do; never spins."""
 
     def gather(self, text: str) -> list[str]:
-        """What every rank says, by rank. All ranks must call it, and wait for the last one: not for use in a search."""
+        """The texts of all ranks, by rank. All ranks must call it and wait for the last, so it is not for a search."""
 
     def part(self, ranks: Sequence[int]) -> Transport:
-        """A connection of some ranks only, numbered from 0 in their order. All of these must call it.
+        """A connection of some ranks only, numbered from 0 in their order; all of these must call it.
 
         Args:
             ranks: The ranks in ascending order; this one is among them.
@@ -79,20 +79,20 @@ class Transport(Protocol):
 
 
 def together(transport: Transport, act: Callable[[], T]) -> T:
-    """Do something on all ranks that the user's input may make fail; all go on, or none does.
+    """Call a function on all ranks that may fail because of the user's input; either all go on, or none does.
 
     Any exception that is no `UserError` is a bug: it is raised at once, and ends all ranks.
 
     Args:
         transport: The connection to the other ranks, which must call this too.
-        act: What to do.
+        act: The function to call.
 
     Returns:
-        What `act` returned here.
+        The result of `act` on this rank.
 
     Raises:
-        SharedError: Some rank raised a `UserError`; everywhere with the message of the lowest such rank, and with that
-            error as its cause.
+        SharedError: A rank raised a `UserError`. All ranks get the message of the lowest such rank, with that error as
+            the cause.
     """
     result, mistake, said = None, None, ""
     try:
@@ -108,26 +108,26 @@ def together(transport: Transport, act: Callable[[], T]) -> T:
 
 
 class Passive:
-    """The part of a transport that has nothing to do where messages move by themselves."""
+    """The methods of a transport that do nothing where messages move by themselves."""
 
     def post(self) -> None:
-        """Nothing is held back."""
+        """Do nothing, because no record is held back."""
 
     def attend(self) -> None:
-        """Nothing is left to do while this rank computes."""
+        """Do nothing, because messages need no background work."""
 
     def settle(self) -> None:
-        """Nothing has yet to leave."""
+        """Do nothing, because messages leave at once."""
 
     def wait(self) -> None:
-        """Nothing is to be waited for."""
+        """Do nothing, because there is nothing to wait for."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
 
 class Serial(Passive):
-    """One rank alone."""
+    """The transport of a rank that is alone."""
 
     rank = 0
     size = 1

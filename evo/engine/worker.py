@@ -1,7 +1,7 @@
-"""The engine: one worker's part in the search, as pure decisions on what it knows.
+"""One worker's part in the search, as pure decisions on what it knows.
 
-A worker is asked for an individual, told how its evaluation went and shown what the others sent. What it emits has
-already been applied to its own population: the caller writes it to the journal and sends it, in this order.
+A worker is asked for an individual, told how its evaluation ended, and given the events of others. The events that it
+returns are already applied to its own population: the caller writes them to the journal and then sends them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from evo.population.reason import StopKind, StopReason
 from evo.propagators import Propagator
 from evo.pruning import Rungs
 
-# So many workers may die while they evaluate an individual; then it is taken for the cause, and has failed.
+# After so many workers have died while they evaluated an individual, it counts as the cause and has failed.
 _MOST_DEATHS = 2
 
 
@@ -42,11 +42,11 @@ class Worker:
     """One worker of a search.
 
     Args:
-        settings: What does not change.
+        settings: The settings of the search.
         propagator: Breeds individuals from the active population.
-        population: What is known at the start: empty, or replayed from the journal. Individuals in flight there are
-            shared out among the workers and evaluated first.
-        rungs: Decides which evaluations are ended early; None: none is.
+        population: The population at the start, either empty or replayed from the journals. Its individuals in flight
+            are divided among the workers and evaluated first.
+        rungs: Decides which evaluations end early; None means that none does.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Worker:
         self._rungs = rungs
         self.settings = settings
         self.population = population
-        # Why this worker has stopped; None while it has not.
+        # The reason why this worker has stopped; None while it has not.
         self.stop_reason: StopReason | None = None
         # The workers that have died.
         self.dead: frozenset[int] = frozenset()
@@ -67,12 +67,12 @@ class Worker:
         self._in_flight = InFlight(population, settings.worker, self._archipelago)
         self.stopping = Stopping(settings.budget, settings.workers, self._breeder, self._in_flight)
         self._done: set[int] = set()
-        # The dead workers whose successor this one is.
+        # The dead workers that this one has taken over from.
         self._inherited: set[int] = set()
 
     @property
     def is_done(self) -> bool:
-        """Whether this worker has finished, for `stop_reason`."""
+        """Whether this worker has finished; `stop_reason` says why."""
         return self.settings.worker in self._done
 
     @property
@@ -81,7 +81,7 @@ class Worker:
         return len(self._done | self.dead) == self.settings.workers
 
     def join(self, now: float) -> list[AnyEvent]:
-        """Take part, from now on.
+        """Join the search.
 
         Args:
             now: Seconds since the epoch.
@@ -105,13 +105,13 @@ class Worker:
 
         Args:
             now: Seconds since the epoch.
-            refresh: Takes in what has arrived meanwhile; called just before the decision, which takes a while.
-            may_end: Whether this worker knows all that dead ones have left, so that it may finish.
-            times: Seconds that this worker has spent besides evaluating, by activity: for its `Done`.
+            refresh: Receives what has arrived meanwhile; called just before the decision, because breeding takes time.
+            may_end: Whether this worker knows everything that dead workers have left, so that it may finish.
+            times: The seconds that this worker has spent on each activity other than evaluating, for its `Done`.
 
         Returns:
-            What to evaluate and the events to publish; nothing to evaluate when this worker stops, which is done then,
-            or when it is to ask again after a moment.
+            The individual to evaluate, and the events to publish. There is no individual when this worker is done
+            (see `is_done`), or when it should ask again after a moment.
         """
         assert not self.is_done, "a worker that is done was asked for an individual"
         if self._in_flight.is_waiting and not self.stopping.why_now(now):
@@ -127,18 +127,18 @@ class Worker:
                 self.stopping.has_launched = True
                 return self._launch(identity, proposal, now)
         if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
-            return None, []  # A worker has just died, and this one is its successor, or may yet learn that it is.
+            return None, []  # A worker has just died; this one has work of it to take up, or may still learn so.
         self.stop_reason = reason
         spent = {activity: round(seconds, 6) for activity, seconds in times.items()}
         done = Done(time=now, rank=self.settings.worker, reason=reason.text, kind=reason.kind, times=spent)
         return None, self._emit(done)
 
     def tell(self, identity: Identity, outcome: Outcome, now: float) -> list[AnyEvent]:
-        """Record how the evaluation of an individual ended, and which individuals travel then.
+        """Record how the evaluation of an individual ended, and which individuals travel after it.
 
         Args:
-            identity: The individual's.
-            outcome: How its evaluation ended.
+            identity: The identity of the individual.
+            outcome: The outcome of its evaluation.
             now: Seconds since the epoch.
 
         Returns:
@@ -162,7 +162,7 @@ class Worker:
             )
         )
         if outcome.status == "interrupted" and outcome.error:
-            # What hindered this one would hinder the next.
+            # The worker stops, because the same obstacle would interrupt the next evaluation.
             self.stopping.request(outcome.error, StopKind.STORAGE)
         if self._migrator and outcome.status != "interrupted":
             for event in self._migrator.depart(identity, now):
@@ -170,12 +170,12 @@ class Worker:
         return events
 
     def report(self, identity: Identity, step: int, loss: float, now: float) -> list[AnyEvent]:
-        """Record an intermediate loss, and whether the evaluation goes on if that is decided now.
+        """Record an intermediate loss, and at a rung the decision whether the evaluation goes on.
 
         Args:
-            identity: The individual's.
-            step: Training step, from 0.
-            loss: Finite.
+            identity: The identity of the individual.
+            step: The training step, from 0.
+            loss: The intermediate loss, a finite number.
             now: Seconds since the epoch.
 
         Returns:
@@ -191,35 +191,36 @@ class Worker:
         return [reported, *self._emit(Judged(time=now, individual=identity, rung=rung, **asdict(verdict)))]
 
     def receive(self, event: AnyEvent, now: float) -> list[AnyEvent]:
-        """Take in what another worker sent.
+        """Take an event of another worker into account.
 
         Args:
-            event: What happened.
+            event: The event.
             now: Seconds since the epoch.
 
         Returns:
             The events to publish in return.
         """
         answers: list[AnyEvent] = []
-        # Who makes room is decided while the copy is not yet there itself; and a worker that is done emits nothing.
+        # Which individual makes room is decided before the copy is applied, so that the copy is not chosen itself. A
+        # worker that is done emits nothing.
         if self._migrator and isinstance(event, Pollinated) and not self.is_done:
             answers = self._emit(*self._migrator.make_room(event, now))
         self._take(event)
         return answers
 
     def is_successor(self, worker: int, dead: Collection[int]) -> bool:
-        """Whether this worker takes over what a dead one left.
+        """Whether this worker takes over the work of a dead worker.
 
         Args:
-            worker: The one that died.
+            worker: The worker that died.
             dead: All workers that have died.
         """
         return self._archipelago.successor(worker, dead) == self.settings.worker
 
     def lose(self, dead: Collection[int], now: float) -> list[AnyEvent]:
-        """Go on without workers that have died, when all that they had published is known here.
+        """Go on without workers that have died; everything that they had published must be known here.
 
-        What they were evaluating is taken up again by their successors, so nobody is done any more.
+        Their successors evaluate again what they were evaluating, so no worker counts as done any more.
 
         Args:
             dead: All workers that have died.
@@ -233,7 +234,7 @@ class Worker:
         if self._migrator:
             self._migrator.lose(dead)
         self._in_flight.lose(dead)
-        # Perhaps not the newly dead only: an earlier successor may have died before it had recorded anything.
+        # All dead workers are checked, because an earlier successor may have died before it had recorded anything.
         succeeded = [one for one in sorted(dead) if self.is_successor(one, dead) and one not in self._inherited]
         self._inherited.update(succeeded)
         for one in succeeded:
@@ -266,7 +267,7 @@ class Worker:
         return started, self._emit(started)
 
     def _take_up(self, individual: Known, now: float) -> tuple[Started | None, list[AnyEvent]]:
-        """Evaluate an individual that was in flight, unless it may be why those who tried have died."""
+        """Evaluate an individual that was in flight, unless several workers have died while they evaluated it."""
         died = self._in_flight.died_at(individual)
         if len(died) < _MOST_DEATHS:
             return self._launch_again(individual, now)

@@ -1,1 +1,1 @@
-"""Who lives on which island, and who travels."""
+"""Islands: which workers live on which one, and how individuals travel between them."""

@@ -1,4 +1,4 @@
-"""Which workers live on which island, and who takes over from whom: decisions on numbers."""
+"""Which workers live on which island, and which worker succeeds another: pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evo.errors import UserError
 
 @dataclass(frozen=True)
 class Archipelago:
-    """Which workers live on which island; made by `make_archipelago`.
+    """The workers of each island; made by `make_archipelago`.
 
-    All answers are functions of the arguments alone, so that workers that know the same agree without a word.
+    All answers depend on the arguments alone, so that workers that know the same agree without communication.
 
     Args:
         members: The workers of each island. Workers are numbered from 0, and islands are contiguous runs of them.
@@ -35,12 +35,12 @@ class Archipelago:
 
     @property
     def islands(self) -> int:
-        """How many islands there are."""
+        """The number of islands."""
         return len(self.members)
 
     @cached_property
     def workers(self) -> int:
-        """How many workers there are, on all islands."""
+        """The number of workers on all islands."""
         return sum(map(len, self.members))
 
     def island_of(self, worker: int) -> int:
@@ -49,15 +49,15 @@ class Archipelago:
         return self._homes[worker]
 
     def successor(self, worker: int, dead: Collection[int]) -> int | None:
-        """Who takes over what a dead worker leaves behind.
+        """The worker that takes over the work of a dead worker.
 
         Args:
-            worker: The worker that died, whether `dead` has it yet or not.
+            worker: The worker that died; `dead` may contain it or not.
             dead: All workers that died.
 
         Returns:
-            The next live worker of its island, cyclically; if nobody lives there, the first live worker of the next
-            island that has one, cyclically; None when all are dead.
+            The next live worker of its island, cyclically. If there is none, the first live worker of the next island
+            that has one, cyclically. None when all are dead.
         """
         home = self.island_of(worker)
         own, place = self.members[home], worker - self.members[home][0]
@@ -68,12 +68,12 @@ class Archipelago:
         """The one worker of an island that decides on an individual there.
 
         Args:
-            identity: The individual's: worker and generation of its birth, wherever that was.
+            identity: The worker and the generation of the individual's birth, on whichever island that was.
             island: The island on which the individual is.
             dead: All workers that died.
 
         Returns:
-            A live worker of that island; None when nobody lives there.
+            A live worker of that island; None when there is none.
         """
         assert 0 <= island < self.islands, f"there is no island {island}"
         members: Sequence[int] = self.members[island]
@@ -90,10 +90,10 @@ def make_archipelago(workers: int, islands: int = 1, sizes: Sequence[int] | None
     """Distribute the workers among islands.
 
     Args:
-        workers: How many workers there are.
-        islands: How many islands of equal size; the first ones are larger by one where that does not come out even.
-            1 says nothing when there are sizes.
-        sizes: How many workers each island has instead; users know it as island_sizes.
+        workers: The number of workers.
+        islands: The number of islands of equal size; the first ones have one worker more where the workers do not
+            divide evenly. With `sizes`, 1 stands for any number.
+        sizes: The number of workers of each island, instead of equal sizes; users know it as island_sizes.
 
     Raises:
         UserError: There are more islands than workers, or the sizes fit neither the workers nor the islands.

@@ -1,4 +1,4 @@
-"""How individuals travel between islands: when, which ones, where to, and which make room for them."""
+"""Travel between islands: when individuals leave, which ones, where to, and which others make room for them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Migration:
     """The rules by which individuals travel.
 
     Args:
-        mode: "move": an individual leaves its island; "copy" (pollination): a copy travels, and the island that it
-            comes to retires one of its own.
+        mode: With "move" an individual leaves its island. With "copy" (pollination) a copy travels, and the target
+            island retires one of its own individuals.
         probability: The probability that an island sends individuals, for each generation of all its workers together.
-        topology: How many individuals go from each island to each other.
-        emigration: Selects, of the individuals that a worker may send, so many.
-        immigration: Selects which of its own an island retires for a copy.
+        topology: The number of individuals that go from each island to each other one.
+        emigration: Makes the selection of a given number of individuals that a worker sends.
+        immigration: Makes the selection of a given number of individuals that an island retires for a copy.
     """
 
     mode: Literal["move", "copy"]
@@ -43,21 +43,21 @@ class Migration:
 
 
 class SelectionError(UserError):
-    """A propagator that is to select who travels makes individuals of its own."""
+    """A propagator that should select travellers makes individuals of its own."""
 
 
 class Migrator:
     """One worker's part in migration.
 
-    Each individual on an island has exactly one worker there that may send or retire it, its owner. So no two do it
-    at once, and an individual that moves has one home at any time.
+    Each individual on an island has exactly one worker there that may send or retire it, its owner. So no two workers
+    do it at once, and an individual that moves has one home at any time.
 
     Args:
-        migration: The rules.
-        archipelago: Which workers live on which island.
-        population: What this worker knows.
+        migration: The rules of migration.
+        archipelago: The workers of each island.
+        population: The population as this worker knows it.
         worker: The number of this worker.
-        seed: The study's seed.
+        seed: The seed of the study.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Migrator:
         self._may_retire = population.view(self._is_owned)
 
     def lose(self, dead: Collection[int]) -> None:
-        """Some workers are dead: others own what they owned.
+        """Give the individuals that dead workers owned to other owners.
 
         Args:
             dead: All workers that are dead.
@@ -97,7 +97,7 @@ class Migrator:
         workers = [worker for worker in self._archipelago.members[self._island] if worker not in self._dead]
         if rng.random() * len(workers) >= self._migration.probability:
             return
-        # In random order, so that not the same island gets the best every time.
+        # The order is random, so that the best do not always go to the same island.
         for target in rng.permutation(list(self._targets)).tolist():
             count, candidates = self._targets[target]
             if all(worker in self._dead for worker in self._archipelago.members[target]):
@@ -106,10 +106,10 @@ class Migrator:
                 yield self._travel(emigrant.identity, target, now)
 
     def make_room(self, copy: Pollinated, now: float) -> Iterator[AnyEvent]:
-        """The individuals that this island retires for a copy; to be asked before the copy is applied.
+        """The individuals that this island retires for a copy; must be called before the copy is applied.
 
         Args:
-            copy: What has arrived.
+            copy: The event of the copy that has arrived.
             now: Seconds since the epoch.
         """
         arrives = copy.island == self._island and not self._population.has_been_on(copy.individual, copy.island)
@@ -121,7 +121,7 @@ class Migrator:
                 yield Retired(time=now, individual=individual.identity, island=place)
 
     def _selected(self, selection: Propagator, among: Ranked, rng: np.random.Generator) -> Iterator[Known]:
-        """Those of some individuals that a propagator, which may be the user's own, selects."""
+        """The individuals that a propagator, which may be the user's own, selects."""
         for one in selection(among, self._population.space, rng):
             if not isinstance(one, Known):
                 raise SelectionError(
@@ -137,9 +137,9 @@ class Migrator:
 
     def _may_go_to(self, target: int) -> Callable[[Known], bool]:
         population = self._population
-        if self._migration.mode == "copy":  # It goes nowhere twice.
+        if self._migration.mode == "copy":  # No island gets a copy twice.
             return lambda each: self._is_owned(each) and not population.has_been_on(each.identity, target)
-        # What moves may come back, but not where it made room. Copies of an earlier session stay where they are.
+        # An individual may move back, but not to an island where it made room. Copies of an earlier session stay.
         return lambda each: (
             self._is_owned(each)
             and population.is_home(each, self._island)

@@ -1,4 +1,4 @@
-"""How many individuals go from island to island: decisions on numbers."""
+"""Topologies: how many individuals go from each island to each other one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from evo.errors import UserError
 from evo.randomness import topology_generator
 
 Topology: TypeAlias = tuple[tuple[int, ...], ...]
-"""A square matrix: entry (i, j) is how many individuals go from island i to island j at a time."""
+"""A square matrix: entry (i, j) is the number of individuals that go from island i to island j at a time."""
 
-# In one line: all targets of so few islands; of more so many of an island's, and islands while these characters last.
+# The limits of a topology in one line: more islands than these are summed up where each sends to all others, an island
+# shows so many targets at most, and as many islands are listed as fit into the width.
 _FEW_ISLANDS = 3
 _TARGETS_SHOWN = 4
 _WIDTH = 80
@@ -31,20 +32,20 @@ def make_topology(
     degree: int = 2,
     seed: int = 0,
 ) -> Topology:
-    """How many individuals go from each island to each other one at a time.
+    """Make a topology from its name, or check one that is given as a matrix.
 
     Args:
-        topology: The matrix itself, rows are where from and columns where to; or a name: full (each island to all
-            others), ring (each to the next), torus (each to its four neighbours on the most square grid, which come
-            round at its edges), star (island 0 to all others, these only to it), random (each to `degree` others,
-            such that every island can be reached from every other one).
-        islands: How many islands there are.
-        migrants: How many individuals go along each edge of a named topology.
-        degree: To how many others an island sends in a random topology, from 1 to islands - 1.
-        seed: Of a random topology, not negative; the same seed gives every worker the same topology.
+        topology: The matrix itself, with a row for each source and a column for each target; or a name: full (each
+            island to all others), ring (each to the next), torus (each to its four neighbours on the most square grid,
+            which wraps around at its edges), star (island 0 to all others, these only to it), random (each to `degree`
+            others, such that every island can be reached from every other one).
+        islands: The number of islands.
+        migrants: The number of individuals that go along each edge of a named topology.
+        degree: The number of others that an island sends to in a random topology, from 1 to islands - 1.
+        seed: The seed of a random topology, not negative; the same seed gives every worker the same topology.
 
     Returns:
-        The matrix; all zero on its diagonal, and for one island.
+        The matrix. Its diagonal is zero, and so is the whole matrix for one island.
 
     Raises:
         UserError: A name is unknown, a number out of range, or a matrix has another shape or other entries.
@@ -82,7 +83,7 @@ def _torus_targets(island: int, islands: int) -> set[int]:
     row, column = divmod(island, columns)
     above_and_below = {(row + step) % rows * columns + column for step in (-1, 1)}
     left_and_right = {row * columns + (column + step) % columns for step in (-1, 1)}
-    return (above_and_below | left_and_right) - {island}  # It is its own neighbour on a grid of one row.
+    return (above_and_below | left_and_right) - {island}  # On a grid of one row an island is its own neighbour.
 
 
 def _star_targets(island: int, islands: int) -> set[int]:
@@ -90,7 +91,7 @@ def _star_targets(island: int, islands: int) -> set[int]:
 
 
 def _random_targets(islands: int, degree: int, seed: int) -> list[set[int]]:
-    """A ring in random order, so that nobody is left out, and more targets at random."""
+    """A ring in random order, so that every island is reached, and further random targets."""
     if not isinstance(degree, int) or isinstance(degree, bool) or not 1 <= degree < islands:
         allowed = f"a whole number from 1 to {islands - 1}" if islands > 2 else "1"
         raise UserError(
@@ -151,7 +152,7 @@ def _checked_entry(entry: Any, source: int, target: int) -> int:
 
 
 def topology_text(topology: Sequence[Sequence[int]]) -> str:
-    """A topology in one line: where each island sends to, and how many; shortened when it is large.
+    """A topology in one line, with the targets and numbers of each island; shortened when it is large.
 
     Args:
         topology: The matrix, see `make_topology`.

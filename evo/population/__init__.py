@@ -1,4 +1,4 @@
-"""What happened, as events; the individuals that a worker knows of."""
+"""The events of a search, and the population of individuals that a worker knows."""
 
 from evo.population.individual import Active, Individual, Known
 from evo.population.population import Population

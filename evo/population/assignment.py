@@ -1,4 +1,4 @@
-"""What one evaluation gets."""
+"""The record that one evaluation gets."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from evo.population.events import Identity
 from evo.space.values import Params
 
 Report: TypeAlias = Callable[[int, float], bool]
-"""The way back from an evaluation: called with a step and a finite intermediate loss, it says whether to stop early."""
+"""The way back from an evaluation: takes a step and a finite intermediate loss, and returns whether to stop early."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one evaluation gets: made once, by whoever wants an individual evaluated, trained or tested.
+    """Everything that one evaluation gets; made once, where an individual is to be evaluated, trained or tested.
 
     The same record goes to the other ranks of a worker and to the child process, as JSON. So it holds plain values
-    only; the way back, a `Report`, stands beside it.
+    only; the way back, a `Report`, is passed separately.
 
     Args:
-        individual: Whose evaluation it is.
+        individual: The identity of the individual.
         params: The parameters that the objective gets.
         seed: The seed of its training.
-        attempt: How many evaluations these ranks have begun together in this session, this one included.
+        attempt: The number of evaluations that these ranks have begun together in this session, this one included.
         folder: The individual's own folder, as text. Empty means the usual one, which each rank fills in by itself,
             because without a run directory each rank has folders of its own.
-        results: Of a test, the folder for what it finds beside its metrics. Empty means that nothing is wanted.
+        results: The folder for what a test finds beside its metrics. Empty means that nothing is wanted.
     """
 
     individual: Identity

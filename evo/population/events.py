@@ -1,4 +1,4 @@
-"""What happened, as typed records: the message on the wire, the line in the journal, the only way a replica changes.
+"""Events as typed records: the messages on the wire, the lines of the journal, and the only way a replica changes.
 
 Each record is one JSON object on one line, with its type under "type". Decoding validates: a line that is not exactly
 one of these records is an error, never a guess.
@@ -24,27 +24,27 @@ Identity: TypeAlias = tuple[_Number, _Number]
 """Worker and generation of birth: unique for the life of a study."""
 
 Status: TypeAlias = Literal["completed", "pruned", "infeasible", "failed", "interrupted"]
-"""How an evaluation ended; "infeasible": the objective has refused the point."""
+"""How an evaluation ended; "infeasible" means that the objective has refused the point."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, forbid_unknown_fields=True):
-    """Common to all records.
+    """The base of all records.
 
     Args:
-        time: When it happened, seconds since the epoch.
+        time: The time of the event, in seconds since the epoch.
     """
 
     time: float
 
 
 class Joined(Event, frozen=True, kw_only=True):
-    """A worker took part, from here on in its journal.
+    """A worker joined the search; what follows in its journal belongs to this session.
 
     Args:
         rank: The worker's number in this run.
-        ranks: How many workers this run has.
-        host: Name of its machine.
-        device: What it trains on, for example "cuda:0" or "cpu".
+        ranks: The number of workers in this run.
+        host: The name of its machine.
+        device: The device that it trains on, for example "cuda:0" or "cpu".
     """
 
     rank: int
@@ -54,18 +54,18 @@ class Joined(Event, frozen=True, kw_only=True):
 
 
 class Started(Event, frozen=True, kw_only=True):
-    """An individual was bred and its evaluation begins (or begins again, after a restart).
+    """The evaluation of a new individual begins, or that of a known one begins again after a restart.
 
     Args:
         individual: Its identity.
         island: The island to which it belongs.
         params: The active parameters, exactly as the objective gets them.
-        rank: The worker that evaluates it; None: the one of its birth.
-        strategy: What makes its offspring evolve, for algorithms that have such parameters.
-        parents: The individuals that it was bred from, as far as its propagator tells; none for a start point, and for
-            one that was drawn at random.
-        bred_by: A short name of what has proposed it: "start", "random", "enumeration" (where a finite space is gone
-            through), or the name of a propagator; empty in journals of an earlier version.
+        rank: The worker that evaluates it; None means the worker of its birth.
+        strategy: Its strategy parameters by name, for algorithms that evolve these together with the genomes.
+        parents: The individuals that it was bred from, as far as its propagator tells; empty for a start point and for
+            a random individual.
+        bred_by: A short name of what proposed it: "start", "random", "enumeration" (of all points of a finite space)
+            or the name of a propagator; empty in journals of an earlier version.
     """
 
     individual: Identity
@@ -83,7 +83,7 @@ class Reported(Event, frozen=True, kw_only=True):
     Args:
         individual: Its identity.
         step: The training step, usually the epoch, from 0.
-        loss: Finite.
+        loss: The intermediate loss, a finite number.
     """
 
     individual: Identity
@@ -99,11 +99,11 @@ class Judged(Event, frozen=True, kw_only=True):
 
     Args:
         individual: Its identity.
-        rung: How many steps were complete.
+        rung: The number of complete steps at this rung.
         stop: Whether its evaluation ends.
-        value: What was compared.
+        value: The value of the individual that was compared.
         threshold: The highest value with which it would have gone on; None when there was nothing to compare with.
-        among: With how many other individuals it was compared.
+        among: The number of other individuals that it was compared with.
     """
 
     individual: Identity
@@ -119,16 +119,16 @@ class Finished(Event, frozen=True, kw_only=True):
 
     Args:
         individual: Its identity.
-        status: "interrupted" means that it is to be taken up again.
-        loss: Finite; absent unless completed or pruned.
-        seconds: Time the evaluation took.
+        status: How the evaluation ended; "interrupted" means that it is to be resumed.
+        loss: The loss, a finite number; absent unless completed or pruned.
+        seconds: The time that the evaluation took.
         rank: The worker that evaluated it.
-        host: Name of the machine on which it was evaluated.
-        device: What it was evaluated on, for example "cuda:0".
-        metrics: JSON scalars that the objective recorded beside the loss.
-        times: Seconds by activity, parts of `seconds`, as far as the objective measured them.
-        error: Why it failed, or is infeasible, in one line.
-        traceback: Where it failed, as Python prints it.
+        host: The name of the machine on which it was evaluated.
+        device: The device on which it was evaluated, for example "cuda:0".
+        metrics: Values that the objective recorded beside the loss, as JSON scalars.
+        times: The seconds spent on each activity, parts of `seconds`, as far as the objective measured them.
+        error: The reason why it failed, or is infeasible, in one line.
+        traceback: The traceback of the failure, as Python prints it.
     """
 
     individual: Identity
@@ -151,11 +151,11 @@ class Finished(Event, frozen=True, kw_only=True):
 
 
 class Retired(Event, frozen=True, kw_only=True):
-    """An individual made room for a copy from elsewhere: on this island it breeds no longer.
+    """An individual made room for a copy from another island: it no longer breeds on this island.
 
     Args:
         individual: Its identity.
-        island: Where it is no longer active, whatever arrives later.
+        island: The island on which it stays inactive, whatever events arrive later.
     """
 
     individual: Identity
@@ -163,12 +163,12 @@ class Retired(Event, frozen=True, kw_only=True):
 
 
 class Migrated(Event, frozen=True, kw_only=True):
-    """An individual moved: its home is this island, and no other any more.
+    """An individual moved: this island is now its only home.
 
     Args:
         individual: Its identity.
         island: Its new home.
-        move: How often it has moved, this time included; the latest move counts.
+        move: The number of its moves so far, this one included; the latest move counts.
     """
 
     individual: Identity
@@ -177,11 +177,11 @@ class Migrated(Event, frozen=True, kw_only=True):
 
 
 class Pollinated(Event, frozen=True, kw_only=True):
-    """A copy of an individual travelled: it is active on this island as well.
+    """A copy of an individual was sent to another island, where it is active as well.
 
     Args:
         individual: Its identity.
-        island: Where the copy breeds.
+        island: The island on which the copy breeds.
     """
 
     individual: Identity
@@ -189,7 +189,7 @@ class Pollinated(Event, frozen=True, kw_only=True):
 
 
 class Skipped(Event, frozen=True, kw_only=True):
-    """What a journal said of this individual was lost with a damaged line: its identity is never given again.
+    """The records of this individual were lost with a damaged line of a journal: its identity is never used again.
 
     Args:
         individual: Its identity.
@@ -199,11 +199,11 @@ class Skipped(Event, frozen=True, kw_only=True):
 
 
 class Died(Event, frozen=True, kw_only=True):
-    """A worker died, and another took over what it had left.
+    """A worker died, and its successor took over its work.
 
     Args:
         rank: The worker that died.
-        heir: Its successor, which took over.
+        heir: Its successor; journals have always used this name for it.
     """
 
     rank: int
@@ -211,13 +211,13 @@ class Died(Event, frozen=True, kw_only=True):
 
 
 class Done(Event, frozen=True, kw_only=True):
-    """A worker has finished: the last record that it emits in this run.
+    """A worker has finished; this is the last record that it emits in this run.
 
     Args:
-        rank: The worker.
-        reason: Why it stopped, for people.
-        times: Seconds that it spent besides evaluating in this session, by activity.
-        kind: Why it stopped; None in journals of an earlier version.
+        rank: The number of the worker.
+        reason: The reason why it stopped, as text for people.
+        times: The seconds that it spent on each activity other than evaluating in this session.
+        kind: The kind of reason; None in journals of an earlier version.
     """
 
     rank: int
@@ -240,10 +240,10 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 def encode(event: AnyEvent) -> bytes:
-    """The record as one line of JSON, without the line's end.
+    """The record as one line of JSON, without the newline.
 
     Args:
-        event: What happened. Its numbers are finite: JSON has no NaN.
+        event: The event to encode. Its numbers must be finite, because JSON has no NaN.
     """
     return _encoder.encode(event)
 
@@ -261,13 +261,13 @@ def decode(line: bytes | memoryview) -> AnyEvent:
 
 
 def plain(value: Any) -> Any:
-    """An array or tensor of one number as that number; anything else as it is."""
+    """The number in an array or tensor of one element; anything else stays as it is."""
     is_one = hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1
     return value.item() if is_one else value
 
 
 def json_scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics as JSON can hold them: what is not finite becomes absent, other types become text."""
+    """Metrics as JSON can hold them: numbers that are not finite are left out, and other types become text."""
     kept: dict[str, Any] = {}
     for name, value in metrics.items():
         scalar = plain(value)
@@ -278,5 +278,5 @@ def json_scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def json_text(value: object) -> str:
-    """A value as text that JSON can hold: undecodable bytes, as file names may have, are written as escapes."""
+    """A value as text that JSON can hold; undecodable bytes, which file names may have, are written as escapes."""
     return str(value).encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Individuals: those that propagators make, and those that a population knows."""
+"""Individuals as propagators make them, and as a population knows them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from evo.space.space import Genome
 
 _FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "infeasible": 2, "failed": 3, "interrupted": 4}
 NO_STRATEGY: dict[str, Any] = {}
-"""Shared by all individuals that have none."""
+"""The strategy of all individuals that have none."""
 
 
 class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One candidate solution, as propagators read and make them.
 
     Args:
-        genome: Its place in the normalised space; shape (genes,), see `evo.space.space`.
-        loss: What was minimised; None until it has completed.
-        strategy: What makes its offspring evolve, by name.
-        parents: The identities of the individuals that it was bred from; None: its propagator does not say, and those
-            that were selected for that propagator are taken for them.
-        bred_by: A short name of what has proposed it; empty: the name of the search's propagator.
+        genome: Its place in the normalised space, of shape (genes,); see `evo.space.space`.
+        loss: The loss; None until it has completed.
+        strategy: Its strategy parameters by name, for algorithms that evolve these together with the genomes.
+        parents: The identities of the individuals that it was bred from. None means that its propagator does not say;
+            then the individuals that were selected for that propagator count as the parents.
+        bred_by: A short name of what proposed it; empty means the name of the search's propagator.
     """
 
     genome: Genome
@@ -36,11 +36,11 @@ class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 class Known(Individual, frozen=True, eq=False, kw_only=True):
-    """An individual that was started, as a population knows it; equal to another when their identities are.
+    """An individual that was started, as a population knows it; two are equal when their identities are.
 
     Args:
-        identity: Worker and generation of its birth.
-        status: How far it got; an interrupted one is running again as soon as a worker is free.
+        identity: The worker and the generation of its birth.
+        status: Whether it is running or how it ended; an interrupted one runs again as soon as a worker is free.
         island: The island on which it was born.
     """
 
@@ -56,17 +56,17 @@ class Known(Individual, frozen=True, eq=False, kw_only=True):
 
 
 Active: TypeAlias = Sequence[Individual]
-"""What a propagator is given: the active individuals, or what another propagator has made of them."""
+"""The input of a propagator: the active individuals, or the output of the propagator before it."""
 
 
 def ancestors(individuals: Sequence[Individual]) -> tuple[Identity, ...] | None:
-    """The known individuals that some come from, each once; a known one comes from itself.
+    """The known individuals that some individuals descend from, each once; a known one counts as its own ancestor.
 
     Args:
-        individuals: Known ones, and ones that were just bred.
+        individuals: Known individuals, and individuals that were just bred.
 
     Returns:
-        Their identities; None when one of the individuals does not say.
+        The identities of the ancestors; None when one of the individuals does not say.
 
     Example:
         >>> import numpy as np
@@ -89,11 +89,11 @@ def ancestors(individuals: Sequence[Individual]) -> tuple[Identity, ...] | None:
 
 
 def by_loss(individual: Known) -> tuple[float, Identity]:
-    """The key by which completed individuals are sorted, the best first."""
+    """The key that sorts completed individuals, the best first."""
     assert individual.loss is not None
     return individual.loss, individual.identity
 
 
 def precedence(outcome: Finished | Known) -> tuple[int, float]:
-    """Of several outcomes of one individual, the one with the lowest precedence counts."""
+    """A key for several outcomes of one individual: the outcome with the lowest key counts."""
     return _FINAL[outcome.status], math.inf if outcome.loss is None else outcome.loss

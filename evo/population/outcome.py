@@ -13,13 +13,13 @@ class Outcome:
     """How an evaluation ended.
 
     Args:
-        status: See `evo.population.events.Finished`.
-        loss: Finite when completed or pruned, else None.
-        seconds: Time it took.
-        metrics: JSON scalars.
-        times: Seconds by activity, parts of `seconds`.
-        error: Why it failed, is infeasible, or was interrupted without a request, one line.
-        traceback: Where it failed, as Python prints it.
+        status: The status, as in `evo.population.events.Finished`.
+        loss: A finite number when completed or pruned, otherwise None.
+        seconds: The time that it took.
+        metrics: Values that the objective recorded beside the loss, as JSON scalars.
+        times: The seconds spent on each activity, parts of `seconds`.
+        error: The reason why it failed, is infeasible, or was interrupted without a request, in one line.
+        traceback: The traceback of the failure, as Python prints it.
     """
 
     status: Status

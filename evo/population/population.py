@@ -38,45 +38,45 @@ Ranked: TypeAlias = Sequence[Known]
 
 
 class Population:
-    """What one worker knows of a study: every individual, and on which islands it breeds.
+    """The individuals of a study that one worker knows, and the islands on which they breed.
 
-    Adding costs O(log n), whatever the history.
+    Adding an individual costs O(log n), where n is the number of individuals.
 
     Args:
-        space: What is searched.
+        space: The search space.
         island: The island whose active individuals `active` shows.
-        islands: How many islands there are. Individuals of a session with more belong to island modulo this number.
-        forms: The limits that the study has had, if they have changed; its space is `space`.
+        islands: The number of islands. An island number from a session with more islands is taken modulo this number.
+        forms: The limits that the study has had, if they have changed; its space must be `space`.
     """
 
     def __init__(self, space: Space, island: int = 0, islands: int = 1, forms: Forms | None = None) -> None:
         self.space = space
         self._forms = forms or Forms(space)
-        # Those that lie outside of the study's limits, which have changed; see `evo.space.growth`.
+        # Individuals outside of the study's limits, which have changed; see `evo.space.growth`.
         self.set_aside: set[Identity] = set()
-        # Of these, the ones that have not finished, and never will.
+        # Individuals that were set aside before they had finished; they never will.
         self._abandoned: set[Identity] = set()
         self._precedence: dict[Identity, tuple[int, bytes]] = {}
         self._nowhere = np.full(len(space), np.nan)
         self.island = island
         self.islands = islands
         self.counts: Counter[str] = Counter()
-        # Seconds of the completed evaluation that took the least; 0 when none is known.
+        # The seconds that the fastest completed evaluation took; 0 when none is known.
         self.fastest = 0.0
         self._individuals: dict[Identity, Known] = {}
         self._running: dict[Identity, Known] = {}
-        # Of those that run: exactly what their objective gets, which the genome may tell to a few digits less.
+        # The exact parameters of running individuals, because a genome may hold a few digits less.
         self._params: dict[Identity, Params] = {}
         self._ranking: SortedKeyList = SortedKeyList(key=by_loss)
         self._views: list[tuple[SortedKeyList, Callable[[Known], bool]]] = []
         self._active = self.view(lambda individual: True)
-        # The genomes, as bytes, of all points that were ever started.
+        # The genomes of all points that were ever started, as bytes.
         self.tried: set[bytes] = set()
         self._generations: dict[int, int] = {}
-        # What arrived before the individual that it is about.
+        # Outcomes that arrived before the start of their individual.
         self._early: dict[Identity, Finished] = {}
         self._travels = Travels(islands)
-        # The names of what has bred individuals, each as one object.
+        # One string object for each name in `bred_by`, which saves memory.
         self._names: dict[str, str] = {}
 
     @property
@@ -98,7 +98,7 @@ class Population:
         """Some of the active individuals, the best first; a view that follows the population.
 
         Args:
-            belongs: Says which ones; its answer for an individual may change only with an event about that individual.
+            belongs: Whether an individual is in the view; the answer may change only with an event about it.
         """
         members: SortedKeyList = SortedKeyList(key=by_loss)
         self._views.append((members, belongs))
@@ -106,14 +106,14 @@ class Population:
         return members  # type: ignore[no-any-return]
 
     def refresh(self) -> None:
-        """Look at all individuals again, after views have changed their mind."""
+        """Fill all views again, after the answers of their `belongs` have changed."""
         for members, belongs in self._views:
             members.clear()
             members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
 
     @property
     def running(self) -> Sequence[Known]:
-        """Individuals that were started and have not finished, in the order of their identities."""
+        """The individuals that were started and have not finished, in the order of their identities."""
         return [self._running[identity] for identity in sorted(self._running)]
 
     def is_running(self, individual: Known) -> bool:
@@ -122,17 +122,17 @@ class Population:
 
     @property
     def started(self) -> int:
-        """How many individuals were ever started, but for those that were set aside before they had finished."""
+        """The number of individuals that were ever started, without those that were set aside before they finished."""
         return len(self._individuals) - self.abandoned
 
     @property
     def abandoned(self) -> int:
-        """How many individuals were set aside before they had finished, and never will."""
+        """The number of individuals that were set aside before they had finished, and never will."""
         return len(self._abandoned)
 
     @property
     def finished(self) -> int:
-        """How many evaluations have ended, and were not interrupted."""
+        """The number of evaluations that have ended without being interrupted."""
         return sum(self.counts[status] for status in ("completed", "pruned", "infeasible", "failed"))
 
     def params(self, individual: Known) -> Params:
@@ -149,15 +149,15 @@ class Population:
         return self.space.encode(params).tobytes() in self.tried
 
     def is_on(self, individual: Known, island: int) -> bool:
-        """Whether an individual belongs to an island: breeds there once it has completed."""
+        """Whether an individual belongs to an island, which means that it breeds there once it has completed."""
         return bool(self.places(individual, island))
 
     def places(self, individual: Known, island: int) -> Sequence[int]:
-        """The numbers, perhaps from a session with more islands, by which an individual belongs to an island."""
+        """The island numbers, perhaps of a session with more islands, by which an individual belongs to an island."""
         return self._travels.places(individual, island)
 
     def is_home(self, individual: Known, island: int) -> bool:
-        """Whether an individual belongs to an island itself, not only a copy of it."""
+        """Whether the individual itself, not only a copy of it, belongs to an island."""
         return self._travels.is_home(individual, island)
 
     def has_been_on(self, identity: Identity, island: int) -> bool:
@@ -167,21 +167,21 @@ class Population:
         return lives_there or self._travels.was_sent_to(identity, island)
 
     def has_retired(self, identity: Identity, island: int) -> bool:
-        """Whether an individual has made room on an island, where it will breed no more."""
+        """Whether an individual has made room on an island, where it no longer breeds."""
         return self._travels.has_retired(identity, island)
 
     def moves(self, identity: Identity) -> int:
-        """How often an individual has moved."""
+        """The number of times that an individual has moved."""
         return self._travels.moves(identity)
 
     def apply(self, event: AnyEvent) -> None:
-        """Take an event into account; a second time, or in another order, changes nothing.
+        """Take an event into account. Applying it twice, or events in another order, gives the same population.
 
         Args:
-            event: Any record; those that are not about individuals are passed over.
+            event: Any record; those that are not about individuals are ignored.
 
         Raises:
-            UserError: A `Started` whose parameters lie outside the space.
+            UserError: The event is a `Started` whose parameters lie outside the space.
         """
         if isinstance(event, Started):
             self._start(event)
@@ -195,12 +195,12 @@ class Population:
         elif isinstance(event, Retired | Migrated | Pollinated):
             self._travel(event)
         if isinstance(event, _ABOUT_INDIVIDUALS):
-            # Whatever is said of an individual, no other one may get its identity.
+            # Any event about an individual reserves its identity, so that no other individual gets it.
             worker, generation = event.individual
             self._generations[worker] = max(generation, self._generations.get(worker, -1))
 
     def digest(self) -> str:
-        """A fingerprint that two replicas share exactly when they hold the same individuals, losses and homes."""
+        """A fingerprint, equal for two replicas exactly when they hold the same individuals, losses and homes."""
         digest = hashlib.sha256()
         for identity in sorted(self._individuals):
             individual = self._individuals[identity]
@@ -235,12 +235,12 @@ class Population:
             self._finish(early)
 
     def _shared(self, identity: Identity) -> Identity:
-        """The same identity, as the object that is kept already, if there is one: that saves memory."""
+        """The same identity as an object that is already kept, if there is one, to save memory."""
         known = self._individuals.get(identity)
         return identity if known is None else known.identity
 
     def _start_again(self, before: Known, fitted: Fitted) -> None:
-        """Take a second record of parameters into account, in a study whose limits have changed in between."""
+        """Apply another start of a known individual, in a study whose limits have changed in between."""
         if fitted.precedence <= self._precedence[before.identity]:
             return
         genome = self._nowhere if fitted.genome is None else fitted.genome
@@ -251,7 +251,7 @@ class Population:
         self._update_ranking(before, after)
 
     def _place(self, identity: Identity, individual: Known, fitted: Fitted) -> None:
-        """Set an individual aside, or do not; note what is to be evaluated."""
+        """Note whether an individual is set aside, and whether it is still to be evaluated."""
         if self._forms.have_changed:
             self._precedence[identity] = fitted.precedence
         is_open = individual.status in ("running", "interrupted")
@@ -269,10 +269,10 @@ class Population:
 
     def _finish(self, event: Finished) -> None:
         before = self._individuals[event.individual]
-        # Two workers may have evaluated one individual, after a restart: all replicas keep the same one of the two.
+        # After a restart, two workers may have evaluated one individual; all replicas must keep the same outcome.
         if before.status != "running" and precedence(event) >= precedence(before):
             return
-        loss = None if event.loss is None else event.loss + 0.0  # There is one zero.
+        loss = None if event.loss is None else event.loss + 0.0  # Adding zero turns -0.0 into 0.0.
         after = msgspec.structs.replace(before, status=event.status, loss=loss)
         self._individuals[event.individual] = after
         self.counts[before.status] -= 1
@@ -285,7 +285,7 @@ class Population:
         self._params.pop(event.individual, None)
         self._abandoned.discard(event.individual)
         if event.status == "completed":
-            if before.status == "running":  # Of one that was continued, these are the last seconds only.
+            if before.status == "running":  # A continued evaluation counts its last part only.
                 self.fastest = min(self.fastest or event.seconds, event.seconds)
             self._update_views(before, after)
             self._update_ranking(before, after)

@@ -1,4 +1,4 @@
-"""Why a worker stops: a kind by which the program goes, and a text for people."""
+"""Why a worker stops: a kind for the program, and a text for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class StopKind(str, enum.Enum):
-    """What makes a worker stop; its value is what journals hold."""
+    """The kinds of reasons to stop; journals hold their values."""
 
     GENERATIONS = "generations"
     EVALUATIONS = "evaluations"
@@ -25,11 +25,11 @@ _BEFORE_THE_END = {StopKind.DEADLINE, StopKind.TOO_SHORT, StopKind.REQUESTED, St
 
 
 class StopReason(msgspec.Struct, frozen=True):
-    """Why a worker stops.
+    """The reason why a worker stops.
 
     Args:
-        kind: What the reason is.
-        text: The same for people, in a few words.
+        kind: The kind of reason.
+        text: The reason for people, in a few words.
 
     Example:
         >>> StopReason(StopKind.DEADLINE, "the walltime is over").is_before_the_end
@@ -44,5 +44,5 @@ class StopReason(msgspec.Struct, frozen=True):
 
     @property
     def is_before_the_end(self) -> bool:
-        """Whether whoever stops for it does so before the budget is spent: the same command goes on."""
+        """Whether the search stops before its budget is spent, so that the same command continues it."""
         return self.kind in _BEFORE_THE_END

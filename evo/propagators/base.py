@@ -1,4 +1,4 @@
-"""What a propagator is, and how small ones make larger ones."""
+"""The base class of propagators, and combinations of small propagators to larger ones."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from evo.frames import blamed, definition_of, shortened
 from evo.population.individual import Active, Individual, ancestors
 from evo.space.space import Space
 
-# More individuals than these say little of where an offspring comes from.
+# More than so many individuals do not count as parents, because they say little about an offspring's origin.
 _FEW = 10
-_LONGEST_RESULT = 100  # Characters of what a propagator returned that a message shows.
+_LONGEST_RESULT = 100  # The number of characters of a propagator's result that a message shows.
 
 
 class PropagatorError(UserError):
-    """A propagator does not breed what a search needs."""
+    """A propagator fails, or does not breed what a search needs."""
 
 
 class Propagator(ABC):
     """Breeds individuals from individuals. Your own is a subclass with one method, `breed`.
 
-    Genomes are vectors of normalised genes (see `evo.space.space`), so a propagator knows nothing of units. It need not
-    respect bounds or conditions either: what it returns is clipped, and missing (NaN) active genes are sampled.
+    Genomes are vectors of normalised genes (see `evo.space.space`), so a propagator needs no units. It need not respect
+    bounds or conditions either: genes out of bounds are clipped, and missing (NaN) active genes are sampled.
 
-    The journal tells the parents of each individual. Where a propagator does not give them, they are the individuals
-    that were selected for it: all that it was given, if these are not the whole population and at most 10. One that
-    looks at no parents gives `parents=()`.
+    The journal records the parents of each individual. A propagator may set them in `Individual.parents`, to `()` if it
+    uses none. Otherwise the parents are the individuals that it was given, provided that they are at most 10 and not
+    the whole population.
 
     Example:
         >>> from evo.propagators import SelectMin
@@ -44,22 +44,22 @@ class Propagator(ABC):
         >>> propagator = Compose([SelectMin(3), Average()])
     """
 
-    # Whether what it returns is nothing new, or says whom it was bred from. Nobody else needs to set this.
+    # Whether it returns only known individuals or sets the parents of new ones. Your own propagators need not set this.
     _says_parents: ClassVar[bool] = False
 
     @property
     def bred_by(self) -> str:
-        """A short name for records of what it has bred; empty: it only selects."""
+        """A short name for records of what it has bred; empty for a propagator that only selects."""
         return type(self).__name__
 
     @property
     def parents(self) -> int | None:
-        """How many individuals it takes; None: any number."""
+        """The number of individuals that it takes; None means any number."""
         return None
 
     @property
     def offspring(self) -> int | None:
-        """How many individuals it returns; None: depends on what it is given."""
+        """The number of individuals that it returns; None means that it depends on the input."""
         return None
 
     @abstractmethod
@@ -67,18 +67,18 @@ class Propagator(ABC):
         """Return new individuals, or some of those given. The parents' genomes are read, never written.
 
         Args:
-            parents: The active population, the best first, or what the propagator before this one returned.
-            space: What is searched.
+            parents: The active population, the best first, or the output of the propagator before this one.
+            space: The search space.
             rng: The only source of randomness.
         """
 
     @final
     def __call__(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
-        """Breed, after a check that there are as many parents as it takes.
+        """Check the number of parents, then breed.
 
         Raises:
-            UserError: There are fewer or more.
-            PropagatorError: It is not one of evo's own, and fails, or does not return individuals.
+            UserError: The number of parents is not the one that it takes.
+            PropagatorError: It is not one of evo's own, and it fails or does not return individuals.
         """
         if self.parents is not None and len(parents) != self.parents:
             raise UserError(
@@ -89,7 +89,7 @@ class Propagator(ABC):
         return bred if self._says_parents else self._with_parents(bred, parents)
 
     def _bred(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
-        """What `breed` returns; where that is the user's own, individuals, or else an error that names the place."""
+        """The result of `breed`; that of the user's own propagator is checked, with errors that name the place."""
         if type(self).__module__.startswith("evo.propagators."):
             return self.breed(parents, space, rng)
         with blamed(f"{type(self).__qualname__}.breed fails", PropagatorError, type(self).breed):
@@ -103,7 +103,7 @@ class Propagator(ABC):
         return bred
 
     def _with_parents(self, bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
-        """The same individuals; new ones that do not say whom they were bred from come from all that were given."""
+        """The same individuals; new ones without parents get all individuals that were given as their parents."""
         were_selected = len(given) <= _FEW and not isinstance(given, SortedKeyList)
         if not isinstance(bred, list | tuple) or not (were_selected or self.parents is not None):
             return bred
@@ -119,17 +119,17 @@ class Propagator(ABC):
 @final
 @dataclass(frozen=True)
 class Compose(Propagator):
-    """Apply propagators one after another, each to what the one before returned.
+    """Apply propagators one after another, each to the output of the one before.
 
     Args:
-        propagators: At least one.
-        label: A name for all of them together, for records; empty: the names of those that do more than select.
+        propagators: The propagators in order, at least one.
+        label: A name for all of them together, for records; empty means the names of those that do more than select.
 
     Raises:
-        UserError: None is given, or one returns another number than the next one takes.
+        UserError: No propagators are given, or one returns another number of individuals than the next one takes.
     """
 
-    _says_parents: ClassVar[bool] = True  # What its parts return does.
+    _says_parents: ClassVar[bool] = True  # Its parts set the parents.
 
     propagators: Sequence[Propagator]
     label: str = field(default="", repr=False, compare=False, kw_only=True)
@@ -167,9 +167,9 @@ class Conditional(Propagator):
     """Apply one propagator to a population that is large enough, another to a smaller one.
 
     Args:
-        population: From this many individuals on, `then` is applied.
-        then: For the larger population.
-        otherwise: For the smaller one.
+        population: The number of individuals from which on `then` is applied.
+        then: The propagator for a population of at least this size.
+        otherwise: The propagator for a smaller one.
     """
 
     _says_parents: ClassVar[bool] = True
@@ -192,11 +192,11 @@ class Conditional(Propagator):
 @final
 @dataclass(frozen=True)
 class Stochastic(Propagator):
-    """Apply a propagator with a probability; otherwise pass on the first of the parents, as many as it would return.
+    """Apply a propagator with a probability; otherwise pass on the first parents, as many as it would return.
 
     Args:
-        propagator: What may be applied.
-        probability: In [0, 1].
+        propagator: The propagator that may be applied.
+        probability: The probability of applying it, in [0, 1].
     """
 
     _says_parents: ClassVar[bool] = True

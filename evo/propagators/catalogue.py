@@ -1,4 +1,4 @@
-"""Propagators as a study file names them: a ready one with its parameters, or any class with its arguments."""
+"""Makes propagators from a study file: a ready one with its parameters, or any class with its arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evo.propagators.genetic import default_propagator
 from evo.propagators.mutation import InitUniform
 
 READY: Mapping[str, Callable[..., Propagator]] = {"genetic": default_propagator, "random": InitUniform}
-"""What a name alone stands for."""
+"""The ready propagators by name."""
 
 GENETIC_OPTIONS: tuple[str, ...] = tuple(inspect.signature(default_propagator).parameters)
 """The names of the genetic propagator's options."""
@@ -33,16 +33,16 @@ _DEEPEST = 50
 
 
 def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) -> Propagator:
-    """A propagator from what a study file or a command line says.
+    """Make a propagator from the setting in a study file or on a command line.
 
     Args:
         what: The name of a ready one; `{name: ..., PARAMETER: VALUE, ...}` for one with other parameters; or
             `{class_path: module.Class, init_args: {...}}` for any subclass of Propagator, installed or in a module on
             Python's path. One of evo.propagators needs no module. Arguments that are propagators have the same forms.
-        defaults: Parameters that ready ones get where `what` does not give them, if they take them.
+        defaults: Parameters for ready propagators that take them and are not given them in `what`.
 
     Raises:
-        UserError: A name is unknown, an argument wrong or missing, or a module cannot be imported.
+        UserError: A name is unknown, an argument is wrong or missing, or a module cannot be imported.
 
     Example:
         >>> make_propagator({"class_path": "Compose", "init_args": {"propagators": ["random"]}}, {})
@@ -53,10 +53,10 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
 
 
 def uses_genetic(what: Any) -> bool:
-    """Whether what a study file says has the genetic propagator in it, so that its options mean something.
+    """Whether the setting of a study file contains the genetic propagator, so that its options have an effect.
 
     Raises:
-        UserError: It is nested too deep.
+        UserError: The setting is nested too deep.
 
     Example:
         >>> uses_genetic({"class_path": "Stochastic", "init_args": {"propagator": "genetic", "probability": 0.5}})
@@ -67,7 +67,7 @@ def uses_genetic(what: Any) -> bool:
 
 
 def options_text(options: Mapping[str, Any]) -> str:
-    """Options of the genetic propagator, as a subject of a sentence.
+    """A sentence that says which options belong to the genetic propagator.
 
     Example:
         >>> options_text({"population": 20, "sigma": 0.1})
@@ -79,7 +79,7 @@ def options_text(options: Mapping[str, Any]) -> str:
 
 
 def place_of_options(options: Mapping[str, Any]) -> str:
-    """A note for whoever gives these options beside the propagator, where they used to be.
+    """A note for a user who gives these options at the top level, their former place.
 
     Example:
         >>> place_of_options({"population": 20})
@@ -90,16 +90,16 @@ def place_of_options(options: Mapping[str, Any]) -> str:
 
 
 def make_selection(what: str | type) -> Callable[[int], Propagator]:
-    """A selection, as policies of migration use it: it chooses a number of individuals out of any number.
+    """Make a selection for migration, which chooses a given number of individuals out of any number.
 
     Args:
         what: The name of a class of evo.propagators, such as SelectMin; `module.Class`; or a class.
 
     Returns:
-        A function of the count that makes it.
+        A function that makes the selection from the number of individuals to select.
 
     Raises:
-        UserError: There is no such class, or it makes no selection of a count.
+        UserError: There is no such class, or it does not make a selection from a count.
 
     Example:
         >>> make_selection("SelectMax")(3)
@@ -120,7 +120,7 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
 
 
 def _check_depth(what: Any, depth: int = 0) -> None:
-    """Refuse what contains itself, as a YAML anchor can."""
+    """Refuse a setting that contains itself, which a YAML anchor makes possible."""
     if depth > _DEEPEST:
         raise UserError(f"propagator is nested more than {_DEEPEST} deep: does an anchor (&) contain its alias (*)?")
     if isinstance(what, Mapping | list | tuple):
@@ -161,7 +161,7 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Propagator:
 def _call(
     label: str, make: Callable[..., Propagator], arguments: Mapping[Any, Any], defaults: Mapping[str, Any]
 ) -> Propagator:
-    """What a class or a function makes of its arguments, which are checked against its signature and type hints."""
+    """Call a class or a function with arguments that are checked against its signature and type hints."""
     parameters = _signature(make).parameters.values()
     named = {one.name: one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
     takes = f"it takes {', '.join(named) or 'no arguments'}"
@@ -178,7 +178,7 @@ def _call(
         raise UserError(f"propagator {label}: {_line(error)}") from error
     except Exception as error:
         if make.__module__.startswith(f"{_PACKAGE}."):
-            raise  # A bug: evo's own refuse arguments by a UserError.
+            raise  # This is a bug, because evo's own propagators refuse arguments with a UserError.
         if isinstance(error, ValueError):  # The class itself says what is wrong.
             raise UserError(f"propagator {label}: {told(error, ValueError)}") from error
         raise UserError(
@@ -189,36 +189,36 @@ def _call(
 def _signature(make: Callable[..., Propagator]) -> inspect.Signature:
     try:
         return inspect.signature(make, eval_str=True)
-    except Exception:  # Hints that only a type checker can resolve: then they stay strings.
+    except Exception:  # Hints that only a type checker can resolve stay strings.
         return inspect.signature(make)
 
 
 def _fit(label: str, key: Any, value: Any, parameter: inspect.Parameter | None, defaults: Mapping[str, Any]) -> Any:
-    """An argument of the type that is hinted at; propagators in it are made."""
+    """An argument converted to the type of its hint; propagators in it are made."""
     fitted = _make_parts(value, defaults)
     if parameter is None or parameter.annotation is parameter.empty:
         return fitted
     try:
         return msgspec.convert(fitted, parameter.annotation, dec_hook=partial(_nested, defaults))
     except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, UserError):  # A nested propagator's, which says it all.
+        if isinstance(error.__cause__, UserError):  # The error of a nested propagator says everything.
             raise error.__cause__ from None
         if error.__cause__ is None:
             raise UserError(f"propagator {label}: {key} is {value!r}, but it takes {parameter}") from None
         return fitted
-    except Exception:  # A hint that msgspec does not know.
+    except Exception:  # msgspec does not know this kind of hint.
         return fitted
 
 
 def _make_parts(value: Any, defaults: Mapping[str, Any]) -> Any:
-    """Make what has a class_path, whatever its type hint: there may be none."""
+    """Make everything that has a class_path, even without a type hint."""
     if isinstance(value, Mapping) and "class_path" in value:
         return _make(value, defaults)
     return [_make_parts(part, defaults) for part in value] if isinstance(value, list) else value
 
 
 def _nested(defaults: Mapping[str, Any], kind: type, value: Any) -> Any:
-    """What belongs where a Propagator is hinted at."""
+    """Make the value where the type hint is a Propagator."""
     return _make(value, defaults) if _is_propagator_class(kind) and not isinstance(value, Propagator) else value
 
 
@@ -226,8 +226,8 @@ def _find_class(what: str, path: Any) -> type[Propagator]:
     """The concrete subclass of Propagator that a path names.
 
     Args:
-        what: What the class is to be, for errors.
-        path: `Class` of evo.propagators, or `module.Class`.
+        what: The kind of class, for messages.
+        path: The name of a class of evo.propagators, or `module.Class`.
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise UserError(f"{what} {path!r} is no class: give the name of one in {_PACKAGE}, or module.Class")
@@ -261,7 +261,7 @@ def _propagators_of(module: ModuleType) -> list[str]:
 
 
 def _is_propagator_class(value: Any) -> TypeGuard[type[Propagator]]:
-    # Python 3.10 takes list[int] for an instance of type, but not for a class.
+    # isinstance would not do, because in Python 3.10 list[int] is an instance of type, but not a class.
     return issubclass(type(value), type) and issubclass(value, Propagator)
 
 

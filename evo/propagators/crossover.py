@@ -33,10 +33,10 @@ class _Crossover(Propagator):
 @final
 @dataclass(frozen=True)
 class CrossoverUniform(_Crossover):
-    """Each gene comes from the first of two parents with a fixed probability, else from the second.
+    """Each gene comes from the first of two parents with a fixed probability, otherwise from the second.
 
     Args:
-        contribution: The first parent's probability, in [0, 1].
+        contribution: The probability of a gene of the first parent, in [0, 1].
     """
 
     contribution: float = 0.5
@@ -55,7 +55,7 @@ class CrossoverMultiple(Propagator):
     """Each gene comes from any of several parents, all equally likely.
 
     Args:
-        count: How many parents it takes; None: as many as it is given.
+        count: The number of parents that it takes; None means any number.
     """
 
     _says_parents: ClassVar[bool] = True
@@ -91,11 +91,11 @@ class CrossoverMultiple(Propagator):
 class CrossoverSigmoid(_Crossover):
     """Each gene comes from the better of two parents with a probability that grows with their difference in loss.
 
-    The better one's probability is 1 / (1 + exp(-d / T)), d the difference of the losses: one half for equal
-    parents, one for a large difference (Boltzmann's sigmoid, as in simulated annealing).
+    The probability of the better parent is 1 / (1 + exp(-d / T)), where d is the difference of the losses: one half for
+    equal parents, near one for a large difference (Boltzmann's sigmoid, as in simulated annealing).
 
     Args:
-        temperature: T, in the units of the loss, above 0; a high one makes it blind to the losses.
+        temperature: The temperature T, in the units of the loss, above 0; the higher, the less the losses matter.
     """
 
     temperature: float = 1.0
@@ -119,7 +119,7 @@ def _mixed(first: Individual, second: Individual, contribution: float, rng: np.r
 
 
 def _inherit(genome: Genome, *parents: Genome) -> Genome:
-    """Fill genes that were inactive in the chosen parent from one that has them."""
+    """Fill genes that were inactive in the chosen parent with those of a parent that has them."""
     for parent in parents:
         missing = np.isnan(genome)
         if not missing.any():

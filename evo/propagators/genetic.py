@@ -20,11 +20,11 @@ def default_propagator(
     """Random initialisation until the population is large enough, then crossover and mutation among the best.
 
     Args:
-        population: How many of the best breed, at least 2; usually twice the number of workers.
-        crossover: Probability of uniform crossover of two parents; otherwise the offspring is a copy of one.
-        mutation: Probability that one gene is drawn anew.
-        random_init: Probability that the whole individual is drawn anew.
-        sigma: Standard deviation of the normal mutation that one number always gets, as a share of its range.
+        population: The number of best individuals that breed, at least 2; usually twice the number of workers.
+        crossover: The probability of uniform crossover of two parents; otherwise the offspring is a copy of one.
+        mutation: The probability that one gene is drawn anew.
+        random_init: The probability that the whole individual is drawn anew.
+        sigma: The standard deviation of the normal mutation that one number always gets, as a share of its range.
 
     Returns:
         A propagator that breeds one individual from a population.

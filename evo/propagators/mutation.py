@@ -1,4 +1,4 @@
-"""Mutation: one individual with some genes changed, and initialisation: one with all genes new."""
+"""Mutation, which changes some genes of one individual, and initialisation, which draws all genes anew."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PointMutation(_Mutation):
     """Draw some active genes anew, uniformly over their range.
 
     Args:
-        points: How many genes are changed; all when fewer are active.
+        points: The number of genes that are changed; all when fewer are active.
     """
 
     points: int = 1
@@ -54,8 +54,8 @@ class RandomPointMutation(_Mutation):
     """Draw a random number of active genes anew, uniformly over their range.
 
     Args:
-        min_points: The least number of genes.
-        max_points: The largest number, at least `min_points`; all when fewer are active.
+        min_points: The smallest number of genes.
+        max_points: The largest number of genes, at least `min_points`; all are changed when fewer are active.
     """
 
     min_points: int = 1
@@ -75,12 +75,12 @@ class RandomPointMutation(_Mutation):
 @final
 @dataclass(frozen=True)
 class IntervalMutationNormal(_Mutation):
-    """Move some active ordered genes (numbers, not categories) by a normal deviate; bounds clip.
+    """Move some active ordered genes (numbers, not categories) by a normal deviate, clipped to the bounds.
 
     Args:
-        sigma: Standard deviation as a share of the range (of the logarithm's on a log scale), above 0. On a grid
-            it is at least one grid step, since a smaller one would hardly ever change the value.
-        points: How many genes are changed; all when fewer are active and ordered.
+        sigma: The standard deviation as a share of the range (of the logarithm on a log scale), above 0. On a grid it
+            is at least one grid step, since a smaller one would hardly ever change the value.
+        points: The number of genes that are changed; all when fewer are active and ordered.
     """
 
     sigma: float = 0.05
@@ -103,7 +103,7 @@ class IntervalMutationNormal(_Mutation):
 @final
 @dataclass(frozen=True)
 class InitUniform(Propagator):
-    """A new individual, uniform over the space, whatever the parents."""
+    """A new individual, uniform over the space, regardless of the parents."""
 
     _says_parents: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""Selection: some of the individuals given, unchanged."""
+"""Selection: returns some of the given individuals, unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Selection(Propagator):
     """Selects `count` individuals, or all when there are fewer.
 
     Args:
-        count: How many individuals are selected.
+        count: The number of individuals that are selected.
     """
 
     _says_parents: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class SelectMin(_Selection):
     """The individuals with the lowest losses.
 
     Args:
-        count: How many individuals are selected; all when there are fewer.
+        count: The number of individuals that are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -61,7 +61,7 @@ class SelectMax(_Selection):
     """The individuals with the highest losses.
 
     Args:
-        count: How many individuals are selected; all when there are fewer.
+        count: The number of individuals that are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -70,10 +70,10 @@ class SelectMax(_Selection):
 
 @final
 class SelectUniform(_Selection):
-    """Individuals at random, each at most once, in random order.
+    """Random individuals, each at most once, in random order.
 
     Args:
-        count: How many individuals are selected; all when there are fewer.
+        count: The number of individuals that are selected; all when there are fewer.
     """
 
     def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
@@ -81,7 +81,7 @@ class SelectUniform(_Selection):
 
 
 def _best_first(parents: Active) -> Active:
-    # The active population is in this order, and large.
+    # The active population may be large and is already sorted, so sorting it again is avoided.
     return parents if isinstance(parents, SortedKeyList) else sorted(parents, key=_loss)
 
 
@@ -90,7 +90,7 @@ def _loss(individual: Individual) -> float:
 
 
 def choose(size: int, count: int, rng: np.random.Generator) -> list[int]:
-    """`count` different indices below `size`, in random order; a few draws, whatever the size (Floyd, 1987)."""
+    """`count` different indices below `size`, in random order, with few draws for any size (Floyd, 1987)."""
     chosen: list[int] = []
     for last in range(size - count, size):
         index = int(rng.random() * (last + 1))

@@ -1,4 +1,4 @@
-"""Pruning: ending evaluations early that will not be among the best."""
+"""Pruning: early ends of evaluations that will not be among the best."""
 
 from evo.pruning.base import Pruner, Verdict
 from evo.pruning.catalogue import READY, make_pruner

@@ -1,4 +1,4 @@
-"""What every pruner has in common."""
+"""The base class of pruners."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """A decision at a rung, and what it was based on.
+    """A decision at a rung, and the numbers that it was based on.
 
     Args:
         stop: Whether to end the evaluation.
-        value: What was compared: the individual's own figure at this rung.
-        threshold: The highest figure with which it goes on; None when nothing was there to compare with.
-        among: How many figures of other individuals it was compared with.
+        value: The individual's own figure at this rung.
+        threshold: The highest figure with which it goes on; None when there was nothing to compare with.
+        among: The number of other individuals whose figures it was compared with.
     """
 
     stop: bool
@@ -27,15 +27,15 @@ class Verdict:
 class Pruner(ABC):
     """Decides at rungs, which are numbers of reports, whether an evaluation goes on.
 
-    Pruners do not change: what individuals have reached is in `evo.pruning.Rungs`.
+    Pruners have no state: `evo.pruning.Rungs` keeps what individuals have reached.
     """
 
     @abstractmethod
     def rung(self, steps: int) -> int | None:
-        """The highest rung that so many steps reach; None below the lowest.
+        """The highest rung that this number of steps reaches; None below the lowest.
 
         Args:
-            steps: How many steps are complete: one more than the number of the last.
+            steps: The number of complete steps, which is one more than the number of the last step.
         """
 
     @abstractmethod
@@ -43,15 +43,15 @@ class Pruner(ABC):
         """The figure of an individual that is compared at a rung.
 
         Args:
-            curve: Its losses so far, at least one, by how many steps were complete then; ascending.
+            curve: Its losses so far, at least one, by the number of complete steps in ascending order.
         """
 
     @abstractmethod
     def judge(self, curve: Mapping[int, float], others: Sequence[float], best: float | None) -> Verdict:
-        """Whether an individual that has just reached a rung goes on.
+        """Decide whether an individual that has just reached a rung goes on.
 
         Args:
             curve: Its losses so far, as for `value`.
             others: The figures of the other individuals that have reached this rung, in any order.
-            best: The lowest loss of a complete evaluation; None: there is none.
+            best: The lowest loss of a complete evaluation; None means that there is none.
         """

@@ -1,4 +1,4 @@
-"""Pruners as a study file names them."""
+"""Makes pruners from a study file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ READY: Mapping[str, type[Pruner]] = {
     "median": MedianStopping,
     "curve": CurveExtrapolation,
 }
-"""What a name stands for."""
+"""The pruners by name."""
 
 
 def make_pruner(what: str | Mapping[str, Any]) -> Pruner | None:
-    """A pruner from what a study file or a command line says.
+    """Make a pruner from the setting in a study file or on a command line.
 
     Args:
-        what: "none"; the name of a ready one; or `{name: ..., PARAMETER: VALUE, ...}`.
+        what: "none"; the name of a ready pruner; or `{name: ..., PARAMETER: VALUE, ...}`.
 
     Returns:
-        None for "none".
+        The pruner; None for "none".
 
     Raises:
         UserError: The name is unknown, or a parameter is wrong or missing.

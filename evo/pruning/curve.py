@@ -1,4 +1,4 @@
-"""Learning-curve extrapolation: whoever will not reach the best loss stops."""
+"""Learning-curve extrapolation: an individual that will not reach the best loss stops."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from evo.checks import check_count, check_probability
 from evo.pruning.base import Pruner, Verdict
 
 _POWERS = (0.5, 1.0)
-_FEWEST = 4  # Losses from which something can be said of their noise.
+_FEWEST = 4  # The smallest number of losses from which their noise can be estimated.
 
 
 @final
 @dataclass(frozen=True)
 class CurveExtrapolation(Pruner):
-    """Stops an individual that, as its own curve goes, would not reach the best loss, with a stated confidence.
+    """Stops an individual whose own learning curve, with a stated confidence, will not reach the best loss.
 
-    The loss after t of T steps is modelled as a + b t^(-1/2) + c t^(-1), a basis of power laws, as learning curves are
-    (Domhan et al., IJCAI 2015), by Bayesian linear regression (scikit-learn's BayesianRidge), which tells how sure its
-    prediction for T is. The figure compared is the lowest loss that the curve reaches at T with this confidence.
+    The loss after t of T steps is modelled as a + b t^(-1/2) + c t^(-1), because learning curves resemble power laws
+    (Domhan et al., IJCAI 2015). Bayesian linear regression (scikit-learn's BayesianRidge) gives the prediction for T
+    and its uncertainty. The figure compared is the lowest loss that the curve reaches at T with this confidence.
 
     Args:
-        maximum: Steps of a complete evaluation, T.
-        grace: Steps before the first decision; at least 4.
-        interval: Steps from one decision to the next; at least 1.
-        confidence: With which it is believed that the best loss will not be reached; between 0 and 1.
+        maximum: The number of steps of a complete evaluation, T.
+        grace: The number of steps before the first decision; at least 4.
+        interval: The number of steps from one decision to the next; at least 1.
+        confidence: The confidence that the best loss will not be reached, with which an individual is stopped; between
+            0 and 1.
 
     Example:
         >>> pruner = CurveExtrapolation(maximum=50, grace=5)
@@ -71,7 +72,7 @@ class CurveExtrapolation(Pruner):
 
         steps, losses = np.array([*curve, self.maximum]), np.array([*curve.values()])
         basis = steps[:, None] ** -np.asarray(_POWERS)
-        # The scale of a loss is arbitrary, and the priors are not.
+        # Losses are standardised, because their scale is arbitrary while the priors of the model are fixed.
         center, scale = losses[-1], max(np.ptp(losses), np.finfo(float).tiny)
         model = BayesianRidge().fit(basis[:-1], (losses - center) / scale)
         mean, deviation = model.predict(basis[-1:], return_std=True)

@@ -13,16 +13,16 @@ from evo.pruning.base import Pruner, Verdict
 @final
 @dataclass(frozen=True)
 class SuccessiveHalving(Pruner):
-    """Rungs grow by a factor, and of those that reach one the best share, one over this factor, goes on.
+    """Each rung is a fixed factor higher than the one before, and the best 1/factor of those that reach it go on.
 
     The stopping variant of ASHA: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020,
-    https://arxiv.org/abs/1810.05934. Nobody waits: an individual is compared with those that have been there before it,
-    and the first ones go on. The figure compared is the lowest loss so far.
+    https://arxiv.org/abs/1810.05934. No evaluation waits: an individual is compared with those that reached the rung
+    before it, and the first ones go on. The figure compared is the lowest loss so far.
 
     Args:
-        grace: Steps before the first rung, r; at least 1.
-        reduction: Reduction factor, eta; at least 2.
-        maximum: Steps of a complete evaluation, R, at which nothing is left to be stopped; None: not known.
+        grace: The number of steps before the first rung, r; at least 1.
+        reduction: The reduction factor, eta; at least 2.
+        maximum: The number of steps of a complete evaluation, R, where nothing is left to stop; None means unknown.
 
     Example:
         >>> pruner = SuccessiveHalving(grace=1, reduction=3, maximum=27)
@@ -57,7 +57,7 @@ class SuccessiveHalving(Pruner):
         value = self.value(curve)
         figures = sorted([*others, value])
         places = len(figures) // self.reduction
-        if not places:  # So few that the share is less than one of them: the first ones go on.
+        if not places:  # The share of so few is less than one individual, so the first ones go on.
             return Verdict(False, value, None, len(others))
         threshold = figures[places - 1]
         return Verdict(value > threshold, value, threshold, len(others))

@@ -1,4 +1,4 @@
-"""The median stopping rule: whoever is worse than half of the others at the same step stops."""
+"""The median stopping rule: an individual that is worse than half of the others at the same step stops."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MedianStopping(Pruner):
     Golovin et al., Google Vizier, KDD 2017, section 3.2.2, https://doi.org/10.1145/3097983.3098043.
 
     Args:
-        grace: Steps before the first decision; at least 1.
-        interval: Steps from one decision to the next; at least 1.
-        enough: How many others must have come so far before anyone is stopped; at least 1.
+        grace: The number of steps before the first decision; at least 1.
+        interval: The number of steps from one decision to the next; at least 1.
+        enough: The number of others that must have come so far before an individual is stopped; at least 1.
 
     Example:
         >>> pruner = MedianStopping(grace=4, interval=2, enough=3)
@@ -47,7 +47,7 @@ class MedianStopping(Pruner):
         return fmean(curve.values())
 
     def judge(self, curve: Mapping[int, float], others: Sequence[float], best: float | None) -> Verdict:
-        from statistics import median  # It loads fractions and random numbers, which few searches need.
+        from statistics import median  # Loads fractions and random, which few searches need.
 
         lowest = min(curve.values())
         if len(others) < self.enough:

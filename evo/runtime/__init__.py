@@ -1,1 +1,1 @@
-"""The machine and the job: other ranks, signals, the batch system, devices."""
+"""The machine and the job: other ranks, signals, the batch system and devices."""

@@ -1,4 +1,4 @@
-"""Which GPU and how many CPU threads a rank uses: decided without torch, from the ranks on the node."""
+"""Decides which GPU and how many CPU threads a rank uses, without torch, from the ranks on its node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evo.errors import UserError
 from evo.runtime.batch import LAUNCH_PREFIXES, find_batch_system
 from evo.runtime.gpus import Gpus, find_gpus
 
-# What launchers tell their processes. A training that saw these would think it is one of many.
+# The variables that launchers set for their processes. A training that saw them would take itself for one of many.
 _LAUNCH_PREFIXES = (
     "OMPI_",
     "OPAL_",
@@ -27,7 +27,7 @@ _LAUNCH_PREFIXES = (
     "HYDI_",
     "I_MPI_",
     "MV2_COMM_WORLD_",
-    "PALS_",  # Of HPE Cray's launcher beside PBS, and ALPS of the one before.
+    "PALS_",  # HPE Cray's launcher for PBS; ALPS is its predecessor.
     "ALPS_",
     *LAUNCH_PREFIXES,
 )
@@ -42,19 +42,19 @@ _LAUNCH_NAMES = {
     "MASTER_ADDR",
     "MASTER_PORT",
 }
-# How many threads a process has; the first one counts where they differ, since torch has one number.
+# The variables for the number of threads; the first one counts where they differ, because torch takes one number.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Binding:
-    """What a rank trains on.
+    """The device and threads that a rank trains on.
 
     Args:
         device: "cpu", or the kind of GPU ("cuda", "hip", "xpu"), a colon, and its number or identifier for the rank.
-        threads: CPU threads for its training.
-        environment: Variables that make a process use just these.
-        card: The device by the name that it has on the machine, whatever the rank is shown.
+        threads: The number of CPU threads for its training.
+        environment: Variables that make a process use exactly this device and these threads.
+        card: The device by its name on the machine, even if the rank sees it under another name.
     """
 
     device: str
@@ -65,15 +65,15 @@ class Binding:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a rank is and what it trains on.
+    """The machine of a rank, and the device and threads that it trains on.
 
     Args:
-        rank: Its number.
-        host: Name of its machine.
+        rank: The number of the rank.
+        host: The name of its machine.
         device: "cpu", or the GPU, see `Binding`.
-        threads: CPU threads for its training.
-        environment: Variables that make a process use just these.
-        card: The device by the name that it has on the machine, whatever the rank is shown.
+        threads: The number of CPU threads for its training.
+        environment: Variables that make a process use exactly this device and these threads.
+        card: The device by its name on the machine, even if the rank sees it under another name.
     """
 
     rank: int
@@ -90,11 +90,12 @@ def bind(
     """Bind a rank to a GPU of its node: local rank modulo the number of GPUs.
 
     Args:
-        local_rank: Its place among the ranks on its node, from 0.
-        environment: Environment variables; CUDA_VISIBLE_DEVICES, or what its make of GPU has, limits the choice.
-        gpus_per_node: How many GPUs to use, 0 for none; None: all.
-        gpus: Those that it may open.
-        threads: CPU threads for it, unless the environment says how many.
+        local_rank: The place of the rank among the ranks on its node, from 0.
+        environment: The environment variables; CUDA_VISIBLE_DEVICES, or its counterpart for other makes of GPU, limits
+            the choice.
+        gpus_per_node: The number of GPUs to use, 0 for none; None means all.
+        gpus: The GPUs that the rank may open.
+        threads: The number of CPU threads for the rank, unless the environment says how many.
 
     Raises:
         UserError: More GPUs are asked for than are visible.
@@ -117,11 +118,11 @@ def bind(
     choices = choices[:gpus_per_node]
     own = threads_asked_for(environment)
     threads = next(filter(None, map(_count, own.values())), threads)
-    # Threads that spin while they wait for each other take the cores of other trainings, which then wait in turn.
+    # Threads wait without spinning, because spinning would take the cores of other trainings.
     waiting = environment.get("OMP_WAIT_POLICY", "PASSIVE")
     variables = {**dict.fromkeys(_THREADS, str(threads)), **own, "OMP_WAIT_POLICY": waiting}
     if not choices:
-        # Where none was found, one may be that shows nowhere; where none is wanted, none is shown.
+        # GPUs are hidden only on request, because there may be one that evo did not find.
         hidden = make.none() if gpus_per_node == 0 or limits else {}
         return Binding("cpu", threads, {**variables, **hidden})
     gpu = choices[local_rank % len(choices)]
@@ -131,17 +132,18 @@ def bind(
 
 
 def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables by which the user has said how many threads a process has; not what a launcher or evo has set.
+    """The variables with which the user has set the number of threads, without those that a launcher has set.
 
     Args:
-        environment: Environment variables; a value that is no number of threads counts for nothing.
+        environment: The environment variables; a value that is no number of threads is ignored.
 
     Example:
         >>> threads_asked_for({"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "many"})
         {'OMP_NUM_THREADS': '4'}
     """
     asked = {name: environment[name] for name in _THREADS if _count(environment.get(name, ""))}
-    # torchrun says 1 where it starts several processes, and PBS as many as the job has cores, for each of its ranks.
+    # torchrun sets 1 where it starts several processes, and PBS sets the job's number of cores for each rank. Neither
+    # is a request of the user.
     by_torchrun = "TORCHELASTIC_RUN_ID" in environment and asked.get("OMP_NUM_THREADS") == "1"
     system = find_batch_system(environment)
     by_batch = system is not None and asked.get("OMP_NUM_THREADS") == environment.get(system.threads)
@@ -151,7 +153,7 @@ def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _count(value: str) -> int:
-    """The threads that a variable asks for, of several levels those of the first one; 0 when it is no number."""
+    """The threads that a variable asks for, on the first level if it gives several; 0 when it is no number."""
     first = value.partition(",")[0].strip()
     return int(first) if first.isascii() and first.isdigit() else 0
 
@@ -160,8 +162,8 @@ def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Placemen
     """Bind every rank to a device; all ranks must call this, and learn the placements of all.
 
     Args:
-        gpus_per_node: How many GPUs of each node to use; None: all.
-        transport: To the other ranks.
+        gpus_per_node: The number of GPUs of each node to use; None means all.
+        transport: The connection to the other ranks.
 
     Raises:
         SharedError: More GPUs are asked for than some rank sees.
@@ -169,7 +171,7 @@ def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Placemen
     cores = [msgspec.json.decode(text, type=list[int]) for text in transport.gather(str(available_cores()))]
     local_rank, neighbours = transport.local
     here = [cores[rank] for rank in transport.node]
-    # Those that take no part in this search have trainings or something else to do on cores like this rank's.
+    # Ranks that take no part in this search also compute, so they count as users of this rank's cores.
     here += [cores[transport.rank]] * (neighbours - len(here))
     threads = share_of_cores(here, transport.node.index(transport.rank))
     binding = together(transport, lambda: bind(local_rank, os.environ, gpus_per_node, find_gpus(os.environ), threads))
@@ -186,12 +188,12 @@ def bind_ranks(gpus_per_node: int | None, transport: Transport) -> list[Placemen
 
 
 def told_apart(placements: Sequence[Placement]) -> list[Placement]:
-    """The same placements, where GPUs of one machine that have one name for their ranks have their own names.
+    """The same placements, with distinct names for GPUs of one machine that their ranks know by the same name.
 
-    Each task may be shown a GPU of its own, as with `srun --gpus-per-task=1`: then all call theirs 0.
+    With `srun --gpus-per-task=1`, for example, each task sees only a GPU of its own, which it knows as 0.
 
     Args:
-        placements: Of all ranks.
+        placements: The placements of all ranks.
 
     Example:
         >>> both = [Placement(rank, "node1", "cuda:0", 1, {}, f"cuda:{rank + 2}") for rank in (0, 1)]
@@ -205,14 +207,14 @@ def told_apart(placements: Sequence[Placement]) -> list[Placement]:
 
 
 def share_of_cores(cores: Sequence[Collection[int]], local_rank: int) -> int:
-    """How many threads a rank may run without crowding its neighbours.
+    """The number of threads that a rank may run without taking cores from other ranks on its node.
 
     Args:
         cores: The cores that each rank on the node may run on.
-        local_rank: Which of these ranks.
+        local_rank: The place of the rank in `cores`.
 
     Returns:
-        At least 1.
+        The number of threads, at least 1.
 
     Example:
         >>> share_of_cores([{0, 1, 2, 3}, {0, 1, 2, 3}], 0)
@@ -225,11 +227,11 @@ def share_of_cores(cores: Sequence[Collection[int]], local_rank: int) -> int:
 
 
 def training_environment(environment: Mapping[str, str], device: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that trains: one device, and no trace of MPI or a batch system's launcher.
+    """The environment of a process that trains, with one device and no variables of MPI or a batch system's launcher.
 
     Args:
-        environment: That of the rank.
-        device: Variables that make it use its device, see `Binding`.
+        environment: The environment of the rank.
+        device: Variables that make the process use its device, see `Binding`.
     """
     kept = {
         name: value

@@ -1,4 +1,4 @@
-"""GPUs: one class for each make. The environment tells of them, and what the kernel shows; no driver is loaded."""
+"""Makes of GPU, one class for each; GPUs are found by the environment and the kernel's files, without a driver."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Make(ABC):
     """A make of GPU.
 
     Attributes:
-        name: What people call it.
-        device: Names of its devices begin so in maps and records.
-        toolkit: What `torch.version` calls that which torch must be built for.
-        variables: Those that limit which GPUs a process sees.
+        name: The name of the make.
+        device: The beginning of its devices' names in maps and records.
+        toolkit: The name in `torch.version` of the toolkit that torch must be built for.
+        variables: The variables that limit which GPUs a process sees.
         tool: The command that shows these GPUs and their driver.
-        sharing: What to know when several processes share one.
+        sharing: A remark for users whose processes share one GPU.
     """
 
     name: ClassVar[str]
@@ -39,21 +39,21 @@ class Make(ABC):
 
     @abstractmethod
     def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
-        """The GPUs that this process may open, in the order in which its numbers count them.
+        """The GPUs that this process may open, in the order of their numbers in this process.
 
         Args:
-            environment: Environment variables.
-            root: Where dev and sys are.
+            environment: The environment variables.
+            root: The folder that holds dev and sys.
 
         Returns:
-            The number of each among all of the machine, be they open to this process or not.
+            The number of each among all GPUs of the machine, including those that this process may not open.
         """
 
     def limits(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The variables that limit which GPUs this process sees, with their values.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         return {name: environment[name] for name in self.variables if name in environment}
 
@@ -61,7 +61,7 @@ class Make(ABC):
         """The GPUs that the environment shows, as `only` takes them; None when it limits nothing.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         lists = [listed_gpus(value) for value in self.limits(environment).values()]
         return lists[0] if lists else None
@@ -71,7 +71,7 @@ class Make(ABC):
         """The variables that show one GPU and no other.
 
         Args:
-            gpu: Its number, or its identifier.
+            gpu: The number or the identifier of the GPU.
         """
 
     @abstractmethod
@@ -91,7 +91,7 @@ def listed_gpus(value: str) -> list[str]:
 
 @final
 class NVIDIA(Make):
-    """NVIDIA: a file in /dev for each card. Slices of cards (MIG) have identifiers, which the environment lists."""
+    """NVIDIA. Each card has a file in /dev. Slices of cards (MIG) have identifiers, which the environment lists."""
 
     name = "NVIDIA"
     device = "cuda"
@@ -120,11 +120,11 @@ class NVIDIA(Make):
 
 @final
 class AMD(Make):
-    """AMD: nodes of the kernel's topology for computing (KFD) that have SIMD units.
+    """AMD. Its GPUs are the nodes of the kernel's compute topology (KFD) that have SIMD units.
 
-    ROCR_VISIBLE_DEVICES takes numbers or identifiers of the machine; HIP_VISIBLE_DEVICES, which is asked after it,
-    takes numbers among what that has left, and CUDA_VISIBLE_DEVICES may be in its place. See "GPU isolation techniques"
-    and "HIP environment variables" in the documentation of ROCm.
+    ROCR_VISIBLE_DEVICES takes numbers or identifiers of the machine. HIP_VISIBLE_DEVICES, which applies after it, takes
+    numbers among the GPUs that it has left; CUDA_VISIBLE_DEVICES may take its place. See "GPU isolation techniques" and
+    "HIP environment variables" in the documentation of ROCm.
     """
 
     name = "AMD"
@@ -139,13 +139,15 @@ class AMD(Make):
             return []
         nodes = [path for path in root.glob("sys/class/kfd/kfd/topology/nodes/*") if path.name.isdecimal()]
         counts = [_count_simd_units(node) for node in sorted(nodes, key=lambda node: int(node.name))]
-        # The kernel refuses to describe those that a control group keeps from this process; processors it describes.
+        # A node that cannot be read is a GPU that a control group keeps from this process, so it must be counted too.
+        # Processors have no SIMD units.
         gpus = [count for count in counts if count != 0]
         return [str(number) for number, count in enumerate(gpus) if count is not None]
 
     @override
     def limits(self, environment: Mapping[str, str]) -> dict[str, str]:
-        # Beside ROCR_VISIBLE_DEVICES, Slurm sets CUDA_VISIBLE_DEVICES to the same, where it would hide all.
+        # CUDA_VISIBLE_DEVICES counts only alone, because Slurm sets it to the same value as ROCR_VISIBLE_DEVICES, where
+        # it would hide every GPU.
         limits = super().limits(environment)
         return limits or {name: environment[name] for name in NVIDIA.variables if name in environment}
 
@@ -160,7 +162,7 @@ class AMD(Make):
 
     @override
     def only(self, gpu: str) -> dict[str, str]:
-        # What is asked later than ROCR_VISIBLE_DEVICES finds one GPU left, whatever it was set to before.
+        # The other variables apply after ROCR_VISIBLE_DEVICES, which leaves one GPU, so they must name the first one.
         return {"ROCR_VISIBLE_DEVICES": gpu, "HIP_VISIBLE_DEVICES": "0", "GPU_DEVICE_ORDINAL": "0"}
 
     @override
@@ -169,7 +171,7 @@ class AMD(Make):
 
 
 def _count_simd_units(node: Path) -> int | None:
-    """How many SIMD units a node has; None when the kernel does not describe it to this process."""
+    """The number of SIMD units of a node; None when the kernel does not describe it to this process."""
     try:
         found = re.search(r"^simd_count (\d+)$", (node / "properties").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
@@ -179,7 +181,7 @@ def _count_simd_units(node: Path) -> int | None:
 
 @final
 class Intel(Make):
-    """Intel: cards of the kernel's graphics drivers, but for the graphics of a processor.
+    """Intel. Its GPUs are the cards of the kernel's graphics drivers, without the graphics of processors.
 
     A card may have several tiles, each of which is a device, unless ZE_FLAT_DEVICE_HIERARCHY joins them. See
     "Environment Variables" in the programming guide of oneAPI Level Zero.
@@ -191,7 +193,7 @@ class Intel(Make):
     variables = ("ZE_AFFINITY_MASK",)
     tool = "xpu-smi"
     _VENDOR = "0x8086"
-    _OF_PROCESSOR = "0000:00:02.0"  # Where the graphics of a processor are on the PCI bus.
+    _OF_PROCESSOR = "0000:00:02.0"  # The place of a processor's graphics on the PCI bus.
 
     @override
     def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
@@ -216,22 +218,22 @@ class Intel(Make):
 
     @override
     def none(self) -> dict[str, str]:
-        # An empty mask limits nothing.
+        # An empty mask would limit nothing, so another variable must hide the GPUs.
         return {"ONEAPI_DEVICE_SELECTOR": "opencl:cpu"}
 
 
 def _count_tiles(device: Path) -> int:
-    """How many tiles a card has, by its driver, which is xe or i915."""
+    """The number of tiles of a card, as its driver (xe or i915) shows them."""
     return len([*device.glob("tile[0-9]*")] or [*device.glob("drm/card*/gt/gt[0-9]*")] or [device])
 
 
 def _may_open(path: Path) -> bool:
-    """Whether this process may use a device: asks for the right, which a control group may deny, and opens nothing."""
+    """Whether this process may use a device, which a control group may deny; the device is not opened."""
     return os.access(path, os.R_OK | os.W_OK)
 
 
 MAKES: Sequence[Make] = (NVIDIA(), AMD(), Intel())
-"""All that evo knows, the most frequent first."""
+"""All makes that evo knows, the most frequent first."""
 
 
 @final
@@ -240,24 +242,24 @@ class Gpus:
     """The GPUs from which this process may choose.
 
     Args:
-        make: Their make, or that of those which there would be.
-        cards: What `Make.cards` has found.
+        make: The make of the GPUs; without any, the most likely one.
+        cards: The numbers of the GPUs, as `Make.cards` returned them.
     """
 
     make: Make
     cards: Sequence[str] = ()
 
     def choices(self, environment: Mapping[str, str]) -> list[str]:
-        """As `Make.only` takes them: what the environment shows, or else all.
+        """The GPUs to choose from, as `Make.only` takes them: those that the environment shows, or all.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         visible = self.make.visible(environment)
         return [str(number) for number in range(len(self.cards))] if visible is None else visible
 
     def own_name(self, gpu: str) -> str:
-        """How the machine calls a GPU that this process may call otherwise: a control group may show it alone, as 0.
+        """The name of a GPU on the machine, which may differ from its name in a control group that shows it alone.
 
         Args:
             gpu: One of the choices.
@@ -268,13 +270,13 @@ class Gpus:
 def find_gpus(environment: Mapping[str, str], root: Path = ROOT, toolkits: Collection[str] | None = None) -> Gpus:
     """The GPUs of this machine that this process may open.
 
-    Those of AMD and Intel count where torch is built for them or a variable of theirs is set, since many a processor
-    has graphics of these makes.
+    GPUs of AMD and Intel count only where torch is built for them or one of their variables is set, because many
+    processors have graphics of these makes.
 
     Args:
-        environment: Environment variables.
-        root: Where dev and sys are.
-        toolkits: What torch is built for, as `Make.toolkit`; None: what the installed one says.
+        environment: The environment variables.
+        root: The folder that holds dev and sys.
+        toolkits: The toolkits that torch is built for, as in `Make.toolkit`; None means those of the installed torch.
     """
     built_for = torch_toolkits() if toolkits is None else toolkits
     meant = [make for make in MAKES if make.toolkit in built_for]
@@ -290,7 +292,7 @@ def make_of(device: str) -> Make | None:
     """The make of a device by its name; None when it is no GPU.
 
     Args:
-        device: As in maps and records.
+        device: The name of the device, as in maps and records.
 
     Example:
         >>> make_of("hip:3").name, make_of("cpu")
@@ -301,7 +303,7 @@ def make_of(device: str) -> Make | None:
 
 @functools.cache
 def torch_toolkits() -> frozenset[str]:
-    """What the installed torch is built for, read from its file of versions, since importing it takes seconds."""
+    """The toolkits that the installed torch is built for, read from a file of it because importing it takes seconds."""
     with contextlib.suppress(OSError, ValueError):
         found = importlib.util.find_spec("torch")
         if found and found.origin:

@@ -1,6 +1,6 @@
-"""Signals: those that ask for a clean stop, and those that end processes with the one that started them.
+"""Signals that ask for a clean stop, and the end of processes together with the process that started them.
 
-Nothing heavy may be imported here, because a program puts its handlers in force before it imports anything else.
+This module imports nothing heavy, because a program installs these handlers before it imports anything else.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from evo.errors import UserError
 
 _PR_SET_PDEATHSIG = 1  # From linux/prctl.h.
 _ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
-_SAME_REQUEST = 1.0  # Seconds; launcher and batch script may both send a signal for one and the same request.
+_SAME_REQUEST = 1.0  # Seconds within which signals are one request, since launcher and batch script may both send one.
 _READY_FILE = "EVO_READY_FILE"
-MARK = "EVO_EVALUATION"  # The variable that tells which evaluation started a process, be it through others.
+MARK = "EVO_EVALUATION"  # The variable that names the evaluation which started a process, directly or through others.
 
 
 class StopSignals:
-    """Signals as requests to stop, while this is in force.
+    """Treats signals as requests to stop, inside of a `with` statement.
 
     The first TERM, INT, USR1 or USR2 asks for a clean stop. A second one, more than a second later, hurries it:
     evaluations are given up rather than saved. A third TERM or INT ends this process at once.
 
-    Put it in force before anything heavy is imported, since these signals end a process that has no handler.
+    Enter it before anything heavy is imported, because these signals end a process that has no handlers.
 
     Attributes:
         reason: The first request, for the record; empty when there was none.
-        by_keyboard: Whether one of the requests was Ctrl-C, a SIGINT.
+        by_keyboard: Whether one of the requests was Ctrl-C, which is a SIGINT.
 
     Example:
         >>> with StopSignals() as signals:
@@ -53,7 +53,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        """Put the handlers in force; outside of the main thread Python cannot handle signals, and nothing changes."""
+        """Install the handlers; in other threads than the main one, where Python cannot, nothing changes."""
         if threading.current_thread() is threading.main_thread():
             for name in _ASKING:
                 number = getattr(signal, name)
@@ -61,30 +61,30 @@ class StopSignals:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Put back the handlers that were in force before."""
+        """Restore the former handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
 
     def outlast_the_process(self) -> None:
-        """Ignore signals even after this is left: the process is ending, which is what they ask for."""
+        """Ignore signals even after the `with` statement, because the process is already ending."""
         self._before = dict.fromkeys(self._before, signal.SIG_IGN)
 
     def listen(self, stop: Callable[[str], None]) -> None:
         """Call a function with the reason to stop once a signal arrives, or now if one has arrived already.
 
         Args:
-            stop: Takes the reason.
+            stop: The function, which takes the reason.
         """
         self._stop = stop
         if self.reason:
             stop(self.reason)
 
     def listen_to_hurry(self, hurry: Callable[[], None]) -> None:
-        """Call a function once a stop is hurried, or now if it is already; it interrupts whatever runs then.
+        """Call a function once a stop is hurried, or now if it already is; the call interrupts what runs then.
 
         Args:
-            hurry: What to call.
+            hurry: The function to call.
         """
         self._hurry = hurry
         if self._hurries:
@@ -109,14 +109,14 @@ class StopSignals:
 
 
 def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
-    """Write the file that EVO_READY_FILE names, if any: all ranks handle signals now, so they may be forwarded.
+    """Write the file that EVO_READY_FILE names, if any, to say that all ranks handle signals now.
 
     Args:
-        ranks: How many ranks there are; the file says so.
-        environment: Environment variables.
+        ranks: The number of ranks, which is written to the file.
+        environment: The environment variables.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
     file = environment.get(_READY_FILE)
     if not file:
@@ -133,9 +133,9 @@ def say_ready(ranks: int, environment: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Start a process in which the signals that ask for a stop wait until it calls `let_signals_pass`.
+    """Block the signals that ask for a stop in a process that is started inside, until it calls `let_signals_pass`.
 
-    Until it leads a group of its own, it gets those that are meant for this process.
+    Until that process has a group of its own, it gets the signals that are meant for this process.
     """
     held_back = {getattr(signal, name) for name in _ASKING}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
@@ -146,9 +146,9 @@ def signals_held_back() -> Iterator[None]:
 
 
 def let_signals_pass() -> None:
-    """Ignore the signals that were held back and all that follow, but for Ctrl-C.
+    """Ignore the signals that were held back and all later ones, except for Ctrl-C.
 
-    For a process that was started by `signals_held_back`.
+    To be called in a process that was started inside of `signals_held_back`.
     """
     for name in _ASKING:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -157,10 +157,10 @@ def let_signals_pass() -> None:
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """Let the kernel kill this process as soon as its parent is gone, whatever it is doing then (Linux).
+    """Let the kernel kill this process as soon as its parent ends, whatever it is doing then (Linux).
 
     Args:
-        parent: The process that started this one, which may be gone already; None for the one that is there now.
+        parent: The process that started this one, which may have ended already; None means the current parent.
     """
     if sys.platform != "linux":
         return
@@ -171,10 +171,10 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def end_group_with_this_process() -> None:
-    """Let all that this process starts end with it, whatever ends it (Linux): its process group, and what has its mark.
+    """Let all that this process starts end with it (Linux): its process group, and processes with its mark.
 
-    What it starts may have no way to notice that, or may look only every five seconds, as the workers of a DataLoader
-    do. So a small process of another group watches.
+    Its children may not notice its end by themselves, or only after five seconds, as the workers of a DataLoader do.
+    So a small process of another group watches this one.
     """
     if sys.platform != "linux":
         return
@@ -182,10 +182,10 @@ def end_group_with_this_process() -> None:
     if os.fork():
         return
     os.setsid()
-    for descriptor in os.listdir("/proc/self/fd"):  # Others wait until all ends of their pipes are closed.
+    for descriptor in os.listdir("/proc/self/fd"):  # Others wait for the end of pipes that this process shares.
         with contextlib.suppress(OSError):
             os.close(int(descriptor))
-    # A batch system sends some to all processes of a job.
+    # All signals are blocked, because a batch system sends some to every process of a job.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     _ask_for_signal(signal.SIGUSR1)
     while os.getppid() == leader:
@@ -197,12 +197,12 @@ def end_group_with_this_process() -> None:
 
 
 def end_marked(mark: str) -> None:
-    """Kill all processes but this one whose environment has a mark, which what they start inherits (Linux).
+    """Kill all processes but this one whose environment has a mark, which processes inherit (Linux).
 
-    A daemon is in no group, and no child, of what has started it; but it has the environment.
+    A daemon is neither in the group of the process that started it nor its child, but it has its environment.
 
     Args:
-        mark: The value of the variable `MARK`; empty: kill nothing.
+        mark: The value of the variable `MARK`; empty means that nothing is killed.
     """
     entry, killed = f"{MARK}={mark}".encode(), {os.getpid()}
     while mark:
@@ -212,7 +212,7 @@ def end_marked(mark: str) -> None:
                 if entry in file.read().split(b"\0"):
                     os.kill(process, signal.SIGKILL)
                     killed.add(process)
-        if len(killed) == before:  # Only then has none of them started another one meanwhile.
+        if len(killed) == before:  # Repeats until nothing is found, since each of them may have started another one.
             return
 
 

@@ -1,4 +1,4 @@
-"""What is searched: limits, and the genomes that propagators work on."""
+"""The search space: limits, constraints, and the genomes that propagators work on."""
 
 from evo.space.parameters import Choice, Float, Int
 from evo.space.space import Genome, Space

@@ -1,6 +1,6 @@
 """Bounds that depend on other parameters: `evo.Int(1, "layers")`, `evo.Float("low", 1.0)`, `evo.Int(1, "2 * layers")`.
 
-Such a parameter has a range of its own, as wide as the others allow at most, and in it a part that their values allow.
+Such a parameter has a fixed range, the widest that the other parameters can give it. Their values allow a part of it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ Named: TypeAlias = tuple[str | None, str | None]
 """The lower and the upper bound as expressions; None where it is a number."""
 
 _RULE = "a bound is a number, or made of names of numeric parameters, numbers, + - * / // min max"
-# Halvings until the end of what a bound allows is known to the last digit.
+# So many halvings find the end of the allowed part to the last digit.
 _HALVINGS = 60
 
 
 def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Limits whose bounds are numbers: where one names others, the furthest that it can reach.
+    """Limits whose bounds are numbers: an expression becomes the furthest number that it can reach.
 
     Args:
-        limits: Name to Float, Int or another limit, as the user gave them.
+        limits: A mapping from each name to its Float, Int or other limit, as the user gave them.
 
     Returns:
-        The same; those that had expressions keep them in `bounds`.
+        The same limits; those that had expressions keep them in `bounds`.
 
     Raises:
-        UserError: A bound is no such expression, names what is no number or not there, or depends on itself.
+        UserError: A bound is not a valid expression, names a parameter that is no number or does not exist, or
+            depends on itself.
 
     Example:
         >>> from evo.space.limits import Int
@@ -76,7 +77,7 @@ def _ends(limit: Any) -> tuple[Any, Any]:
 
 
 def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Callable[[str], Any]) -> Interval:
-    """Between which numbers a bound may lie."""
+    """The interval in which a bound may lie."""
     if not _is_expression(bound):
         return bound, bound
     where = f"limit {name!r} has {field} = {bound!r}"
@@ -95,7 +96,7 @@ def _reach(name: str, field: str, bound: Any, limits: Mapping[str, Any], fix: Ca
 
 
 def _is_expression(bound: Any) -> bool:
-    """Whether a bound is text; not that of a number, as YAML reads 1e-4, which is a mistake to be told as such."""
+    """Whether a bound is an expression; the text of a number, as YAML reads 1e-4, is none, and is refused later."""
     if not isinstance(bound, str):
         return False
     try:
@@ -114,7 +115,7 @@ def _range(name: str, limit: Any) -> Interval:
 
 
 def _interval(tree: ast.expr, range_of: Callable[[str], Interval]) -> Interval:
-    """Between which numbers an expression lies."""
+    """The interval in which the value of an expression lies."""
     if (name := name_of(tree)) is not None:
         return range_of(name)
     if isinstance(tree, ast.Constant) and isinstance(tree.value, int | float) and not isinstance(tree.value, bool):
@@ -150,9 +151,9 @@ class Allowed:
     """The part of a parameter's range that the values of others allow.
 
     Args:
-        low: The lower bound; None: that of the range.
-        high: The upper bound; None: that of the range.
-        rules: The same as constraints.
+        low: The lower bound; None means that of the range.
+        high: The upper bound; None means that of the range.
+        rules: The same bounds, written as constraints.
     """
 
     low: Expression | None
@@ -161,19 +162,19 @@ class Allowed:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that they name."""
+        """The parameters that the bounds name."""
         return tuple(name for one in (self.low, self.high) if one is not None for name in one.names)
 
     def holds(self, value: Any, values: Values) -> bool:
-        """Whether a value is allowed beside those of other parameters."""
+        """Whether a value is allowed, given the values of the other parameters."""
         low, high = _bound(self.low, values), _bound(self.high, values)
         return (low is None or value >= low) and (high is None or value <= high)
 
     def part(self, decode: Callable[[float], Any], values: Values) -> Interval | None:
-        """Of a gene in [0, 1], the part that is allowed; None when nothing is.
+        """The allowed interval of the gene within [0, 1]; None when nothing is allowed.
 
         Args:
-            decode: From a gene to a value, which grows with it.
+            decode: Turns a gene into its value, which must grow with the gene.
             values: The values of the other parameters that exist; one that does not exist sets no bound.
         """
         low, high = _bound(self.low, values), _bound(self.high, values)
@@ -190,12 +191,12 @@ class Allowed:
 
 
 def make_allowed(name: str, bounds: Named, known: Mapping[str, Any]) -> Allowed:
-    """What the bounds of a parameter allow, which `widest_ranges` has checked.
+    """What the bounds of a parameter allow; `widest_ranges` has checked them.
 
     Args:
         name: The name of the parameter.
         bounds: Its bounds as expressions.
-        known: All parameters.
+        known: All parameters, by name.
     """
     low, high = (None if text is None else read_expression(text, known) for text in bounds)
     rules = [f"{reference(name)} {sign} ({one.text})" for sign, one in ((">=", low), ("<=", high)) if one is not None]
@@ -209,7 +210,7 @@ def _bound(expression: Expression | None, values: Values) -> Any:
 
 
 def _edge(is_before: Callable[[float], bool]) -> Interval:
-    """The last gene of which something is true and the first of which it is not; it is true of 0 and not of 1."""
+    """The last gene for which `is_before` is true and the first for which it is false; true at 0 and false at 1."""
     before, after = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (before + after) / 2

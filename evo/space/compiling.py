@@ -1,4 +1,4 @@
-"""Expressions become functions of the parameters' values: only what is listed here can be in one."""
+"""Compiles expressions to functions of the parameters' values; only the syntax listed here is allowed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from evo.errors import UserError
 from evo.space.syntax import Compute, Values, name_of, names_in, reference
 
-_DEEPEST = 100  # Parts within parts.
-_MOST_BITS = 4096  # Of a whole number that a power may give.
+_DEEPEST = 100  # Levels of nesting.
+_MOST_BITS = 4096  # The largest size of a whole number that a power may give.
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -70,12 +70,12 @@ _ALLOWED = (
 
 
 def compare(sort: ast.cmpop) -> Callable[[Any, Any], Any]:
-    """What a comparison does."""
+    """The function that performs a comparison."""
     return _COMPARISONS[type(sort)]
 
 
 def compile_part(tree: ast.expr) -> Compute:
-    """A part of an expression that has been read, as a function of the parameters' values."""
+    """A part of an already checked expression, as a function of the parameters' values."""
     return compiled(tree, set(names_in(tree)))
 
 
@@ -83,12 +83,12 @@ def compiled(tree: ast.expr, known: Collection[str], depth: int = 0) -> Compute:
     """An expression as a function of the parameters' values.
 
     Args:
-        tree: Its syntax.
+        tree: The syntax tree of the expression.
         known: The names of all parameters.
-        depth: How deep it is nested in another one.
+        depth: The number of expressions that it is nested in.
 
     Raises:
-        UserError: It has something in it that no expression may have, or names what is no parameter.
+        UserError: The expression uses syntax that is not allowed, or names something that is no parameter.
     """
     if depth > _DEEPEST:
         raise UserError(f"it is nested more than {_DEEPEST} deep")

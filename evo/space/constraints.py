@@ -1,6 +1,6 @@
-"""Constraints between parameters: expressions or functions that every point which is evaluated fulfils.
+"""Constraints between parameters: expressions or functions that every evaluated point fulfils.
 
-A constraint also measures by how much a point violates it, so that a search for a point nearby has a direction.
+A constraint also measures by how much a point violates it, so that a search for a feasible point has a direction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evo.space.syntax import UNCOMPUTABLE, Compute, Values
 from evo.space.violations import VIOLATION, Term, terms_of
 
 _FUNCTION = "function "
-_SHOWN = 200  # Characters of a constraint in messages.
+_SHOWN = 200  # The number of characters of a constraint that messages show.
 
 
 class ConstraintError(UserError):
@@ -28,13 +28,13 @@ class ConstraintError(UserError):
 
 @dataclass(frozen=True)
 class Constraint:
-    """What every point must fulfil.
+    """A condition that every point must fulfil.
 
     Args:
-        text: What study.json and messages call it.
-        names: It applies only where all of these exist.
-        terms: All of them must hold.
-        value: What it gives as it stands, which must be true or false.
+        text: The constraint as study.json and messages show it.
+        names: The parameters that it names; it applies only where all of them exist.
+        terms: The parts of the constraint; all of them must hold.
+        value: Computes the constraint as written, which must give true or false.
     """
 
     text: str
@@ -47,17 +47,20 @@ class Constraint:
         return all(name in values for name in self.names)
 
     def violation(self, values: Values) -> float:
-        """By how much active parameters violate it; 0 where they fulfil it, or it does not apply."""
+        """By how much the active parameters violate it; 0 where they fulfil it or where it does not apply."""
         for name in self.names:
             if name not in values:
                 return 0.0
         return sum([term.measure(values) for term in self.terms])
 
     def check(self, values: Values) -> bool:
-        """Make sure that it says yes or no of values; whether it can be computed for them.
+        """Make sure that the constraint gives true or false for these values.
+
+        Returns:
+            Whether it can be computed for them.
 
         Raises:
-            ConstraintError: It cannot be computed for values of such types, or says something else.
+            ConstraintError: It cannot be computed for values of these types, or gives neither true nor false.
         """
         try:
             result = self.value(values)
@@ -79,10 +82,10 @@ class Constraint:
 
 
 def is_function(text: str) -> bool:
-    """Whether the text of a constraint is that of a function, which cannot be read again.
+    """Whether the text of a constraint stands for a function, which cannot be made again from its text.
 
     Example:
-        >>> is_function("function loss:fits"), is_function("function < 3")  # Of a parameter with that name.
+        >>> is_function("function loss:fits"), is_function("function < 3")  # The second names a parameter.
         (True, False)
     """
     if not text.startswith(_FUNCTION):
@@ -95,15 +98,15 @@ def is_function(text: str) -> bool:
 
 
 def read_constraints(given: Any, known: Collection[str], source: str = "constraint") -> list[Constraint]:
-    """Constraints as settings give them.
+    """Read constraints from a setting.
 
     Args:
-        given: An expression, a function of the parameters, or several of these; None: none.
+        given: An expression, a function of the parameters, or a list of these; None means no constraints.
         known: The names of all parameters.
-        source: What they are, for messages.
+        source: The name of the setting, for messages.
 
     Raises:
-        ConstraintError: One of them is wrong; the message names it and the place.
+        ConstraintError: A constraint is wrong; the message names it and the place of the mistake.
 
     Example:
         >>> [one.text for one in read_constraints("x<y", {"x", "y"})]
@@ -144,7 +147,7 @@ def _of_function(function: Callable[..., Any], known: Collection[str]) -> Constr
             raise ConstraintError(
                 f"constraint {text} fails for {dict(values)}: {_failure(error, function, values, known)}"
             ) from error
-        result = getattr(result, "item", lambda: result)()  # numpy's own kind of bool is one.
+        result = getattr(result, "item", lambda: result)()  # A bool of numpy becomes one of Python.
         if not isinstance(result, bool):
             place = definition_of(function)
             where = f" ({place})" if place else ""

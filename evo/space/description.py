@@ -1,4 +1,4 @@
-"""What is searched, in words: one short line for each kind of parameter."""
+"""The search space in words: one short line for each kind of parameter."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MOST_LINES = 20
 _MOST_NAMES = 6  # In one line.
 _MOST_VALUES = 8
 _LONGEST_TEXT = 40
-# Texts that nobody takes for something else when they stand without quotes.
+# Texts that are clear without quotes.
 _PLAIN = re.compile(r"[^\W\d][\w.+/-]*")
 _WORDS = ("true", "false", "null", "to")
 
 
 def limits_lines(parameters: Mapping[str, Parameter]) -> list[str]:
-    """All parameters in words; those of which the same is said share a line, and long lists are cut.
+    """All parameters in words; parameters with the same description share a line, and long lists are cut.
 
     Args:
-        parameters: Name to what it may be; see `evo.space.limits.parse_limits`.
+        parameters: The checked limit of each name, as `evo.space.limits.parse_limits` returns them.
 
     Example:
         >>> limits_lines({"batch": Int(32, 64), "act": Choice("relu", "tanh"), "seed": Choice(1)})
@@ -43,10 +43,10 @@ def limits_lines(parameters: Mapping[str, Parameter]) -> list[str]:
 
 
 def parameter_text(parameter: Parameter) -> str:
-    """What one parameter may be, in words.
+    """The values that one parameter may have, in words.
 
     Args:
-        parameter: A checked one.
+        parameter: A checked parameter.
 
     Example:
         >>> parameter_text(Float(0.0001, 0.1, log=True, when={"optimizer": ["sgd", "adam"]}))
@@ -89,7 +89,7 @@ def _list_text(values: Sequence[Any], most: int) -> str:
 
 
 def _value_text(value: Any) -> str:
-    """A value as YAML would have it; a text without quotes where it cannot be taken for anything else."""
+    """A value as YAML writes it; a text has no quotes where it cannot be taken for anything else."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return _shortened(value)
     return _shortened(json.dumps(value, ensure_ascii=False))

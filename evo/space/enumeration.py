@@ -1,4 +1,4 @@
-"""All points of a space: in which order its parameters are decided, how many points there are, and each of them."""
+"""All points of a space: the order in which parameters are decided, the number of points, and the points themselves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evo.space.values import Params, Value, key
 
 
 class Enumeration:
-    """The points of a space, whatever its constraints.
+    """The points of a space, regardless of its constraints.
 
     Args:
         genes: The genes of all parameters.
-        order: Their indices, such that each follows those that it depends on; see `parents_first`.
+        order: The indices of the genes, each after those that it depends on; see `parents_first`.
     """
 
     def __init__(self, genes: Sequence[Gene], order: Sequence[int]) -> None:
@@ -26,15 +26,15 @@ class Enumeration:
         self._named = _named_values(genes)
 
     def count(self) -> float:
-        """The number of distinct points; inf with a float."""
+        """The number of distinct points; infinite when the space has a float."""
         total = self._count(self._order, {})
         return total if math.isinf(total) else int(total)
 
     def points(self, start: int) -> Iterator[Params]:
-        """All points, once each, in an order that begins anywhere; only of a space without floats.
+        """All points, once each, in an order that may begin at any point; the space must have no floats.
 
         Args:
-            start: The number of the first one, not negative.
+            start: The number of the first point, not negative.
         """
         return self._points(0, {}, start)
 
@@ -53,7 +53,7 @@ class Enumeration:
             yield from self._points(position + 1, {**values, gene.name: value}, start // cells)
 
     def _count(self, order: Sequence[int], values: Params) -> float:
-        """The number of distinct points of these genes, given what they depend on; inf with a float."""
+        """The number of distinct points of these genes, given the values that they depend on; infinite with a float."""
         return math.prod(self._count_linked(group, values) for group in self._independent(order))
 
     def _count_linked(self, group: Sequence[int], values: Params) -> float:
@@ -61,7 +61,7 @@ class Enumeration:
         gene = self._genes[index]
         if not gene.exists(values):
             return self._count(rest, values)
-        # Only the values that some `when` names are told apart; all the others of a parameter count alike.
+        # Only values that some `when` names make a difference, so all others of a parameter are counted together.
         total = sum(self._count(rest, {**values, gene.name: value}) for value in self._named[index])
         others = gene.cells - len(self._named[index])
         return total + others * self._count(rest, values) if others else total
@@ -78,7 +78,7 @@ class Enumeration:
 
 
 def _named_values(genes: Sequence[Gene]) -> list[list[Value]]:
-    """For each gene, its values that some `when` names."""
+    """The values of each gene that some `when` names."""
     named: dict[str, dict[Hashable, Value]] = {gene.name: {} for gene in genes}
     for parent, allowed in (condition for gene in genes for condition in gene.when):
         named[parent] |= {key(value): value for value in allowed}
@@ -86,7 +86,7 @@ def _named_values(genes: Sequence[Gene]) -> list[list[Value]]:
 
 
 def parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Sequence[str]]) -> list[int]:
-    """Indices in an order in which every parameter follows those that its `when` and its bounds name."""
+    """The indices of the parameters, each after those that its `when` and its bounds name."""
     names = list(parameters)
     order: list[int] = []
     visiting: list[str] = []

@@ -1,4 +1,4 @@
-"""Example points of a space, which together show every choice: what can be tried before a search begins."""
+"""Example points of a space that together show every choice, to be tried before a search begins."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from evo.space.parameters import Choice
 from evo.space.space import Space
 from evo.space.values import identical
 
-_MOST = 200  # Points.
-_NEAR = 3  # Points towards which one is moved that violates the constraints.
-_TRIES = 2000  # Random points among which one is looked for that shows what is still missing.
+_MOST = 200  # The largest number of examples.
+_NEAR = 3  # A point that violates the constraints is moved towards so many of the latest examples.
+_TRIES = 2000  # The number of random points that are tried to show what is still missing.
 
 
 def example_points(space: Space) -> list[dict[str, Any]]:
-    """Few points that together have every value of every choice, and every parameter.
+    """A few points that together have every value of every choice, and every parameter.
 
-    The first has the lowest numbers, the second the highest ones. Where constraints forbid such a point, one
-    that fulfils them takes its place, and what no such point shows is left out.
+    The first has the lowest numbers, the second the highest ones. Where constraints forbid such a point, a feasible
+    one takes its place; values that no feasible point was found for are left out.
 
     Args:
-        space: What is searched.
+        space: The search space.
 
     Returns:
-        At least one, unless nothing fulfils the constraints; no more than 200, whatever there is to show.
+        At least one point, unless nothing fulfils the constraints; at most 200, even if some values stay out.
 
     Example:
         >>> example_points(Space({"layers": (1, 3), "activation": ("relu", "tanh")}))
@@ -44,15 +44,15 @@ def example_points(space: Space) -> list[dict[str, Any]]:
 
 
 class _Examples:
-    """The points found so far, and what none of them shows yet.
+    """The points found so far, and the values that none of them shows yet.
 
     Args:
-        space: What is searched.
+        space: The search space.
 
     Attributes:
-        counts: For each gene how many places it has: the values of a choice, the two ends of numbers.
-        points: So far.
-        rng: Always the same.
+        counts: The number of places of each gene: the values of a choice, or the two ends of a range of numbers.
+        points: The points found so far.
+        rng: A generator with a fixed seed.
     """
 
     def __init__(self, space: Space) -> None:
@@ -74,14 +74,14 @@ class _Examples:
         return not self._missing or len(self.points) >= _MOST
 
     def add(self, places: Sequence[int]) -> None:
-        """Take the point with these places of its genes, or one near it, if it shows anything that is missing."""
+        """Add the point with these places of its genes, or one near it, if it shows anything that is missing."""
         space = self._space
         genome = _genome(space, self._names, places, self.counts)
         asked = space.complete(genome, self.rng)
         point = asked if space.allows(asked) else _instead(space, genome, self.points, self.rng)
         if point is None:
             return
-        # A number may have no feasible end: whatever it is shows it.
+        # Constraints may forbid the end of a range, so any number counts as showing it.
         shown = self._missing.intersection(
             (name, place)
             for name, place in zip(self._names, places, strict=True)
@@ -96,14 +96,14 @@ class _Examples:
 def _instead(
     space: Space, genome: Any, points: Sequence[Mapping[str, Any]], rng: np.random.Generator
 ) -> dict[str, Any] | None:
-    """A point near one that violates the constraints, or else any; None when none was found that fulfils them."""
+    """A feasible point near one that violates the constraints, or else any feasible point; None when none was found."""
     point = space.repair(genome, [space.encode(other) for other in points[-_NEAR:]], rng)
     point = space.complete(space.sample(rng), rng) if point is None else point
     return point if space.allows(point) else None
 
 
 def _genome(space: Space, names: Sequence[str], places: Sequence[int], counts: Sequence[int]) -> Any:
-    """The n-th of each choice; of numbers, one end of their range or the other."""
+    """The genome of these places: the n-th value of a choice, and the lower or upper end of a range of numbers."""
     genes = []
     for name, place, count, ordered in zip(names, places, counts, space.ordered, strict=True):
         is_ranked = ordered and isinstance(space.parameters[name], Choice)

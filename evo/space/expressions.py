@@ -1,7 +1,7 @@
 """Expressions over parameters, such as `batch * accumulate <= 512`: read from text, checked, never run as Python.
 
-Only what is listed here can be in one. Each part of the text becomes a function of the parameters' values, so that
-nothing else can be called or looked up, however the text is written.
+Only listed syntax is allowed. Each part of the text becomes a function of the parameters' values, so that an
+expression can neither call nor look up anything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evo.errors import UserError
 from evo.space.compiling import compiled
 from evo.space.syntax import Compute, name_of, names_in, reference
 
-_LONGEST = 10_000  # Characters of an expression.
+_LONGEST = 10_000  # The largest number of characters of an expression.
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Expression:
     """An expression that has been read.
 
     Args:
-        text: In one form, however it was written.
+        text: The expression in a normal form, whatever spaces it was written with.
         names: The parameters that it names, each once.
-        value: Computes it from the values of these.
-        tree: Its syntax.
+        value: Computes the expression from the values of these parameters.
+        tree: The syntax tree.
     """
 
     text: str
@@ -40,11 +40,11 @@ def read_expression(text: str, known: Collection[str]) -> Expression:
     """Read an expression.
 
     Args:
-        text: For example `x < y`, `model.lr < model.max_lr` or `params["odd-name"] > 1`.
+        text: The expression, for example `x < y`, `model.lr < model.max_lr` or `params["odd-name"] > 1`.
         known: The names of all parameters.
 
     Raises:
-        UserError: It is no expression, or has something in it that no expression may have; says where.
+        UserError: The text is no expression, or uses syntax that is not allowed; the message says where.
 
     Example:
         >>> read_expression("2*x<y", {"x", "y"}).value({"x": 1, "y": 3})
@@ -59,10 +59,10 @@ def read_expression(text: str, known: Collection[str]) -> Expression:
 
 
 class _AsGiven(ast.NodeTransformer):
-    """Gives parameters the names that they were given: Python reads a micro sign as a Greek letter, for example.
+    """Restores the names of parameters that Python normalises; it reads a micro sign as a Greek letter, for example.
 
     Args:
-        known: Their names.
+        known: The names of the parameters, as the user gave them.
     """
 
     def __init__(self, known: Collection[str]) -> None:
@@ -70,7 +70,7 @@ class _AsGiven(ast.NodeTransformer):
         self._given = {name: given for name, given in read.items() if name not in known}
 
     def visit(self, node: ast.AST) -> Any:
-        """A part of an expression, with those names."""
+        """A part of an expression, with the names as they were given."""
         name = name_of(node) if isinstance(node, ast.expr) else None
         if name is None:
             return self.generic_visit(node)

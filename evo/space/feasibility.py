@@ -1,6 +1,6 @@
-"""The points that fulfil all constraints: how they are drawn, and how one is found near a point that does not.
+"""Draws feasible points, which fulfil all constraints, and finds one near a point that is not feasible.
 
-Everything is a function of a generator and of the space, so that a search with the same seed repeats itself.
+All results depend only on a generator and on the space, so that a search with the same seed repeats itself.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from evo.space.neighbourhood import Neighbourhood
 from evo.space.points import Point, Points, Searched
 from evo.space.values import Params
 
-# Draws by which it is found out how much of a space is feasible; fewer when so many are.
+# The number of draws that estimate how much of a space is feasible; it ends early after so many feasible points.
 _SURVEYED, _ENOUGH = 1000, 10
-# With what is known then, so many times more draws than one feasible point needs on average.
+# Sampling makes so many times as many draws as one feasible point needs on average by that estimate.
 _PATIENCE = 10
 _MOST_DRAWS = 5000
-# From so many draws a feasible point is looked for nearby, before there is said to be none.
+# The number of random points from which a feasible point nearby is searched before evo gives up; so many found suffice.
 _SEARCHES, _FEW = 30, 4
-# Combinations of values for which each constraint is tried out.
+# The largest number of combinations of values for which each constraint is tried out.
 _TRIED = 1000
-# Points of a finite space that are gone through to find the feasible ones; fewer where the user's functions judge them.
+# The largest finite space that is enumerated to find its feasible points; smaller with the user's own functions.
 _ENUMERABLE, _ENUMERABLE_BY_FUNCTIONS = 300_000, 20_000
 
 
 class Feasibility:
-    """What the constraints of a space leave.
+    """The feasible part of a space.
 
     Args:
-        space: What is searched.
-        constraints: At least one.
+        space: The search space.
+        constraints: The constraints, at least one.
     """
 
     def __init__(self, space: Searched, constraints: Sequence[Constraint]) -> None:
@@ -48,7 +48,7 @@ class Feasibility:
 
     @property
     def is_enumerable(self) -> bool:
-        """Whether all points can be gone through to find the feasible ones."""
+        """Whether the space is small enough to go through all its points to find the feasible ones."""
         has_functions = any(not constraint.names for constraint in self.constraints)
         return self._space.size <= (_ENUMERABLE_BY_FUNCTIONS if has_functions else _ENUMERABLE)
 
@@ -64,7 +64,8 @@ class Feasibility:
         """Make sure that the constraints can be computed, and that some point fulfils them.
 
         Raises:
-            ConstraintError: One cannot, or none does; the message names the constraint.
+            ConstraintError: A constraint cannot be computed, or no feasible point was found; the message names the
+                constraint.
         """
         for constraint in self.constraints:
             self._try_out(constraint)
@@ -85,9 +86,10 @@ class Feasibility:
         )
 
     def sample(self, rng: np.random.Generator) -> list[float] | None:
-        """The genes of a feasible point, as evenly spread as is cheap; None when none was found.
+        """The genes of a random feasible point; None when none was found.
 
-        Uniform where enough of the space is feasible that points can be drawn until one is.
+        The distribution is uniform where enough of the space is feasible to draw points until one is. Elsewhere it is
+        as even as is cheap.
         """
         if self._listed is not None:
             return self._genes_of(self._listed[int(rng.integers(len(self._listed)))], rng)
@@ -108,11 +110,11 @@ class Feasibility:
         return self._near.walk(self._anchors[int(rng.integers(len(self._anchors)))], rng).genes
 
     def repair(self, genes: list[float], parents: Sequence[list[float]], rng: np.random.Generator) -> Point | None:
-        """A feasible point near one that may not be; None when none was found.
+        """A feasible point near a point that may not be feasible; None when none was found.
 
         Args:
-            genes: All of a point.
-            parents: The genes of others, perhaps feasible, towards which it may be moved; NaN where inactive.
+            genes: All genes of the point.
+            parents: The genes of other points, perhaps feasible, towards which it may be moved; NaN where inactive.
             rng: The only source of randomness.
         """
         point = self._points.at(genes)
@@ -129,7 +131,7 @@ class Feasibility:
 
     @cached_property
     def _survey(self) -> tuple[int, list[Point]]:
-        """How many points were drawn, and the feasible ones among them."""
+        """The number of points that were drawn, and the feasible ones among them."""
         rng, feasible = survey_generator(0), list[Point]()
         for drawn in range(1, _SURVEYED + 1):
             point = self._points.drawn(rng)
@@ -141,13 +143,13 @@ class Feasibility:
 
     @cached_property
     def _draws(self) -> int:
-        """How often a point is drawn in the hope that it is feasible, before one nearby is looked for."""
+        """The number of draws to make before searching for a feasible point near a drawn one."""
         drawn, feasible = self._survey
         return min(_MOST_DRAWS, _PATIENCE * drawn // len(feasible)) if len(feasible) > 1 else 0
 
     @cached_property
     def _anchors(self) -> list[Point]:
-        """Some feasible points, always the same; none when none was found."""
+        """Some feasible points, always the same; empty when none was found."""
         if self._survey[1]:
             return self._survey[1]
         rng = survey_generator(2)
@@ -158,7 +160,7 @@ class Feasibility:
 
     @cached_property
     def _listed(self) -> list[Params] | None:
-        """All feasible points, where these are few among a number that can be gone through; else None."""
+        """All feasible points, where they are rare and the space is small enough to enumerate; otherwise None."""
         if self._draws or not self.is_enumerable:
             return None
         return [values for values in self._every_point() if self.allows(values)] or None
@@ -168,11 +170,11 @@ class Feasibility:
         if any(gene.when for gene in genes):
             return self._space.points()
         values = [[gene.decode(gene.of_cell(cell)) for cell in range(int(gene.cells))] for gene in genes]
-        # Several times as fast, where nothing is conditional.
+        # Without conditional parameters the plain product gives the same points several times as fast.
         return (dict(zip(self._space.names, each, strict=True)) for each in itertools.product(*values))
 
     def points(self, start: int) -> Iterator[Params]:
-        """All feasible points of a finite space, once each, beginning somewhere."""
+        """All feasible points of a finite space, once each, in an order that `start` shifts."""
         if self._listed is None:
             return filter(self.allows, self._space.points(start))
         place = start % len(self._listed)
@@ -185,7 +187,7 @@ class Feasibility:
         return genes
 
     def _try_out(self, constraint: Constraint) -> None:
-        """Compute a constraint for all combinations of the ends and categories of what it names, or many of them."""
+        """Compute a constraint for all or many combinations of the ends and categories of its parameters."""
         rng = survey_generator(4)
         named = [self._points.places[name] for name in constraint.names]
         options = [_typical(self._space.genes[index]) for index in named]

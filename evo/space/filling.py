@@ -1,4 +1,4 @@
-"""Some parameters become a whole set: by defaults, and by chance where there is none."""
+"""Completes a set of parameters with defaults, and with random values where there is no default."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from evo.space.values import Params, fresh, plain
 
 
 def fill(space: Space, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params | None:
-    """A whole set of parameters from some: each of the others gets its default, or is drawn.
+    """A complete set of parameters from a partial one: each missing parameter gets its default, or is drawn.
 
     Args:
-        space: What is searched.
-        given: Values as a user gives them: numpy's numbers and tuples too, and whole numbers for real ones.
-        rng: For what has no default; None: nothing is drawn.
+        space: The search space.
+        given: Values as a user gives them; numbers of numpy, tuples, and whole numbers for real ones are accepted.
+        rng: Draws the parameters that have no default; None means that nothing is drawn.
 
     Returns:
-        The active parameters, in the order of the limits, exactly as given; None when nothing may be drawn, and
-        one has no default.
+        The active parameters, in the order of the limits, those given exactly as they are; None when a parameter has
+        no default and nothing may be drawn.
 
     Raises:
-        UserError: A value is not within the limits, or no parameter has that name.
+        UserError: A value is not within the limits, no parameter has that name, or a constraint is violated.
     """
     values = supplement(space, given, rng)
     if any(space.genes[index].exists(values) and space.names[index] not in values for index in space.order):
         return None
-    space.encode(values)  # It raises an error that says what does not fit.
+    space.encode(values)  # Encoding raises an error that says what does not fit.
     if space.feasibility is not None and (violated := space.feasibility.violated(values)):
         raise UserError(f"{values!r} violates the constraint {violated!r}")
     return {name: values[name] for name in space.names if name in values}
 
 
 def supplement(space: Space, given: Mapping[str, Any], rng: np.random.Generator | None = None) -> Params:
-    """Some parameters, and the defaults of the others, as far as they have any; nothing is checked.
+    """A set of parameters, with the defaults of the missing ones where they have any; nothing is checked.
 
     Args:
-        space: What is searched.
-        given: As for `fill`.
-        rng: For what has no default; None: that stays missing.
+        space: The search space.
+        given: Values as a user gives them, as for `fill`.
+        rng: Draws the parameters that have no default; None means that they stay missing.
     """
     values = {
         name: as_meant(space.parameters[name], plain(value)) if name in space.parameters else plain(value)

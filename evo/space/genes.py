@@ -1,4 +1,4 @@
-"""One parameter's place in the genome: a value becomes a float and back, exactly."""
+"""One parameter's place in the genome: it turns a value into a float, and back into exactly the same value."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evo.errors import UserError
 from evo.space.parameters import Choice, Float, Grid, Int, Parameter, allowed_values, is_constant
 from evo.space.values import Value, fresh, identical, key
 
-# Floats are kept to so many digits that decoding what was encoded gives the same number, whatever the rounding
-# errors on the way: 11 significant ones on a log scale, 13 of the range (or less, far from zero) on a linear one.
+# Floats are rounded to so many digits that encoding and decoding gives the same number in spite of rounding errors:
+# 11 significant digits on a log scale, 13 digits of the range (or fewer, far from zero) on a linear one.
 _LOG_DIGITS = 11
 _LINEAR_SHARE = 1e-13
 
@@ -27,7 +27,7 @@ class Gene(ABC):
 
     def __init__(self, name: str, parameter: Parameter) -> None:
         self.name = name
-        # A constant has a gene, but no place in the genome.
+        # A constant has a Gene object, but no entry in the genome.
         self.is_constant = is_constant(parameter)
         self.when = [(parent, allowed_values(value)) for parent, value in (parameter.when or {}).items()]
 
@@ -41,11 +41,11 @@ class Gene(ABC):
     def encode(self, value: Any) -> float: ...
 
     def of_cell(self, cell: int) -> float:
-        """The gene of the cell-th value, for genes with finitely many."""
+        """The gene of the value with this number, for genes with finitely many values."""
         return (cell + 0.5) / self.cells
 
     def exists(self, values: Mapping[str, Any]) -> bool:
-        """Whether the parameter exists beside these values of others: its `when` holds."""
+        """Whether the parameter exists, given the values of the others: whether its `when` holds."""
         return not self.when or all(
             parent in values and any(identical(values[parent], value) for value in allowed)
             for parent, allowed in self.when
@@ -78,9 +78,9 @@ class _FloatGene(Gene):
         if gene >= 1.0:
             return self.high
         exact = self.origin + gene * self.width
-        # Adding zero turns -0.0 into 0.0: one point, one value.
+        # Adding zero turns -0.0 into 0.0, so that one point has one value.
         value = float(f"{math.exp(exact):.{_LOG_DIGITS}g}") if self.log else round(exact, self.decimals) + 0.0
-        # A bound may lie off the grid of rounded numbers; a grid point within the rounding error of it is that bound.
+        # A bound may lie between two rounded numbers, so a value within the rounding error of a bound becomes it.
         margin = value * 1e-12 if self.log else 0.25 * 10.0**-self.decimals
         if value <= self.low + margin:
             return self.low
@@ -95,7 +95,7 @@ class _FloatGene(Gene):
 
 
 class _GridGene(Gene):
-    """Of an integer, or a float with a step."""
+    """The gene of an integer, or of a float with a step."""
 
     ordered = True
     low: int
@@ -153,7 +153,7 @@ class _ChoiceGene(Gene):
     def encode(self, value: Any) -> float:
         try:
             return self.of_cell(self.index[key(value)])
-        except (KeyError, TypeError):  # A value of any other type may be given.
+        except (KeyError, TypeError):  # Values of other types may not be hashable.
             raise self._refuse(value) from None
 
     def of_cell(self, cell: int) -> float:

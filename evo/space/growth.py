@@ -1,8 +1,8 @@
-"""A study whose limits have changed: what its earlier individuals are within the new ones.
+"""A study whose limits have changed: how its earlier individuals fit into the new limits.
 
-Nothing that is recorded changes. An individual whose parameters lie within the study's limits is one like any other;
-one that was started before a parameter existed has the default of that; any other is set aside: it stays in the journal
-and counts as evaluated, but it neither breeds nor is it the best.
+Nothing that is recorded changes. An individual within the study's limits is treated like any other. One that was
+started before a parameter existed gets the default of that parameter. Any other is set aside: it stays in the journal
+and counts as evaluated, but it does not breed and cannot be the best.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from evo.space.values import Params, identical
 
 @dataclass(frozen=True)
 class Fitted:
-    """What an individual is within the limits.
+    """An individual, fitted into the study's limits.
 
     Args:
         params: Its parameters, with the defaults of those that did not exist when it was started.
-        genome: Its place; None: it is set aside.
-        precedence: Of several sets of parameters that are recorded of one individual, the one with the highest counts:
-            the one within the latest limits.
+        genome: Its genome; None means that it is set aside.
+        precedence: Decides between several recorded sets of parameters of one individual. The highest counts, which is
+            that of the set within the latest limits.
     """
 
     params: Params
@@ -41,9 +41,9 @@ class Forms:
 
     Args:
         recorded: The study's limits.
-        former: What they were before, the first ones first.
-        space: In which genomes are made, if another one than `recorded`: they may differ in defaults, and functions as
-            constraints cannot be made from what is recorded.
+        former: The earlier limits, the oldest first.
+        space: The space in which genomes are made, if it is not `recorded`. The two may differ in defaults, and
+            constraints that are functions cannot be made from a record.
     """
 
     def __init__(self, recorded: Space, former: Sequence[Space] = (), space: Space | None = None) -> None:
@@ -52,17 +52,17 @@ class Forms:
 
     @property
     def have_changed(self) -> bool:
-        """Whether there is more than one."""
+        """Whether the study has had more than one set of limits."""
         return len(self._forms) > 1
 
     def fit(self, params: Params) -> Fitted:
-        """What an individual is within the limits.
+        """Fit an individual into the study's limits.
 
         Args:
-            params: As they were recorded.
+            params: The parameters of the individual, as they were recorded.
 
         Raises:
-            UserError: They are not within the limits, and have never been.
+            UserError: The parameters are not within the limits, and never were.
         """
         try:
             return Fitted(params, self._place(params), _precedence(len(self._forms), params))
@@ -85,7 +85,7 @@ class Forms:
         return genome if self.space.allows(params) else None
 
     def _latest(self, params: Params) -> int | None:
-        """The number of the latest limits that parameters are within."""
+        """The number of the latest limits that contain these parameters."""
         for number in reversed(range(len(self._forms) - 1)):
             try:
                 self._forms[number].encode(params)
@@ -96,12 +96,12 @@ class Forms:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One difference between the limits that a study has and others.
+    """One difference between the limits of a study and other ones.
 
     Args:
-        name: The parameter; empty: their order.
-        before: What its limit is, as text; empty: there is none.
-        now: What it would be.
+        name: The name of the parameter; empty when the order of the parameters differs.
+        before: The limit that the study has, as text; empty when it has none.
+        now: The other limit, as text; empty when there is none.
     """
 
     name: str
@@ -117,18 +117,18 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def refusal(self) -> str:
-        """The same, where other limits are refused."""
+        """The same difference, worded for a message that refuses the other limits."""
         if not self.name:
             return f"its limits are in the order {self.before}, not {self.now}"
         return f"its limit of {self.name!r} is {self.before or None}, not {self.now or None}"
 
 
 def find_changes(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[Change]:
-    """How limits differ; a default makes no difference.
+    """The differences between two sets of limits; defaults are not compared.
 
     Args:
-        before: See `evo.space.limits.describe_limits`.
-        now: The same.
+        before: The former limits, as `evo.space.limits.describe_limits` writes them.
+        now: The new limits, in the same form.
 
     Example:
         >>> limits = {"x": {"type": "choice", "values": [1]}}

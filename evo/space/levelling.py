@@ -1,4 +1,4 @@
-"""One gene is moved to where a part of a constraint just holds, or is violated least."""
+"""Moves one gene to where a part of a constraint just holds, or is violated least."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from evo.space.points import Point, Points
 from evo.space.violations import Term
 
-# So many values of a category are tried.
+# The largest number of categories that are tried.
 _OPTIONS = 6
-# A gene that is moved onto the edge of what a constraint allows is so exactly there.
+# The precision with which a gene is moved to the edge of what a constraint allows.
 _EDGE_HALVINGS, _ROOT_HALVINGS = 36, 64
 _SHARE_OF_CELL = 1e-3
-# By the golden section: the share that each step cuts off, and how many there are.
+# Golden-section search: the share that each step cuts off, and the number of steps.
 _GOLDEN, _LEAST_HALVINGS = (3 - math.sqrt(5)) / 2, 45
 
 
@@ -29,11 +29,13 @@ class Levelling:
         self._points = points
 
     def level(self, point: Point, term: Term, index: int, rng: np.random.Generator) -> Point | None:
-        """The point after one gene was moved to where a term just holds, or is violated less; None: it is nowhere.
+        """The point after one gene was moved to where a term just holds, or is violated less.
+
+        None when the term's parameters do not all exist at any of the tried places.
 
         Args:
-            point: Violates the term.
-            term: Part of a constraint; it names the gene's parameter.
+            point: A point that violates the term.
+            term: A part of a constraint; it names the gene's parameter.
             index: The index of the gene.
             rng: The only source of randomness.
         """
@@ -61,7 +63,7 @@ class Levelling:
         return self._at_the_least(point, term, index)
 
     def _at_the_edge(self, outside: Point, inside: Point, term: Term, index: int) -> Point:
-        """Between a point where a term is violated and one where it holds, the first where it does."""
+        """The first point where a term holds on the way from one where it is violated to one where it holds."""
         apart, precise = outside.genes[index], _SHARE_OF_CELL / self._points.space.genes[index].cells
         for _ in range(_EDGE_HALVINGS):
             if abs(apart - inside.genes[index]) <= precise:
@@ -74,7 +76,7 @@ class Levelling:
         return inside
 
     def _at_the_root(self, one: Point, other: Point, term: Term, index: int) -> Point | None:
-        """Between two points on both sides of an equality, the one where it holds, or else is violated least."""
+        """The point between two sides of an equality where it holds, or where it is violated least."""
         assert term.side is not None
         try:
             below = term.side(one.values) < 0
@@ -93,11 +95,11 @@ class Levelling:
                 else:
                     other = middle
         except (ArithmeticError, ValueError, TypeError, KeyError):
-            return None  # It has no value in between.
+            return None  # The term has no value somewhere in between.
         return min(one, other, key=lambda point: point.violation)
 
     def _at_the_least(self, point: Point, term: Term, index: int) -> Point:
-        """The point after one gene was moved to where a term is violated least, if that has one such place."""
+        """The point after one gene was moved to where a term is violated least, assuming a single minimum."""
 
         def at(place: float) -> tuple[float, Point]:
             there = self._points.changed(point, index, place)

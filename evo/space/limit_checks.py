@@ -22,23 +22,23 @@ from evo.space.parameters import (
 )
 from evo.space.values import BEYOND_JSON, is_number, key, plain, why_no_value
 
-# Grid points are addressed through a float in [0, 1], on a log scale through its exponential: further from zero than
-# so many steps, neighbours could no longer be told apart.
+# Grid points are addressed by a float in [0, 1], on a log scale by its exponential. More than so many steps away from
+# zero, neighbours could no longer be told apart.
 _MOST_STEPS = 2**40
-# A smaller share of a float's own size leaves it too few digits to be searched.
+# A range that is narrower than this, or than this share of its bounds, leaves too few digits to be searched.
 _NARROWEST, _NARROWEST_SHARE = 1e-300, 1e-6
 _LARGEST_FLOAT = 1.7976931348623157e308
 
 
 def check_parameter(name: str, given: Parameter) -> Parameter:
-    """A parameter in one form: low < high, Python's own types, a default that it can have.
+    """A parameter in its normal form: low < high, Python's own types, and a default that is one of its values.
 
     Args:
         name: The parameter's name.
-        given: As the user gave it.
+        given: The parameter as the user gave it.
 
     Raises:
-        UserError: It is malformed.
+        UserError: The parameter is malformed.
     """
     return _checked_default(name, _checked(name, given))
 
@@ -120,7 +120,7 @@ def _checked_choice(name: str, parameter: Choice) -> Choice:
 
 
 def _checked_default(name: str, parameter: Parameter) -> Parameter:
-    """The parameter with its default as one of its values, if it has one."""
+    """The parameter with its default, if it has one, converted to one of its values."""
     default = plain(parameter.default)
     if default is ABSENT or (default is None and not isinstance(parameter, Choice)):
         return parameter
@@ -137,12 +137,12 @@ def _checked_default(name: str, parameter: Parameter) -> Parameter:
 
 
 def check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter]) -> Parameter:
-    """A parameter whose condition, if it has one, names others and values that they can have.
+    """A parameter whose condition, if it has one, names existing parameters and values that they can have.
 
     Args:
         name: The parameter's name.
-        parameter: As `check_parameter` has returned it.
-        parsed: All parameters.
+        parameter: The parameter, as `check_parameter` returned it.
+        parsed: All parameters, by name.
 
     Raises:
         UserError: The condition is malformed.

@@ -1,4 +1,4 @@
-"""The limits dictionary: what may be searched, checked and brought into one form.
+"""The limits dictionary: the values that each parameter may have, checked and brought into one form.
 
 Limits are written as Propulate writes them, or with the three classes of `evo.space.parameters`::
 
@@ -13,8 +13,8 @@ Limits are written as Propulate writes them, or with the three classes of `evo.s
         "epochs": 10,                            # a constant
     }
 
-Lists (from YAML) work like tuples, and `{"type": "float", "low": …, "high": …}` like the classes. Numbers of numpy are
-numbers, its arrays and ranges are choices.
+Lists (from YAML) work like tuples, and `{"type": "float", "low": …, "high": …}` works like the classes. Numbers of
+numpy work like Python's, and its arrays are choices.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def parse_limits(limits: Mapping[str, Any]) -> dict[str, Parameter]:
     """Bring a limits dictionary into one form.
 
     Args:
-        limits: Name of each parameter to its limit; see the module's text for what a limit may be.
+        limits: A mapping from the name of each parameter to its limit, in any form shown in the module's docstring.
 
     Returns:
         The same names, in the same order, each with a checked `Float`, `Int` or `Choice`: low < high, and values of
@@ -93,10 +93,10 @@ def describe_limits(parameters: Mapping[str, Parameter]) -> dict[str, dict[str, 
     """Write limits as JSON values that `parse_limits` reads back.
 
     Args:
-        parameters: What `parse_limits` returned.
+        parameters: The parameters, as `parse_limits` returned them.
 
     Returns:
-        Name to `{"type": …}` and the fields that differ from their defaults.
+        A mapping from each name to `{"type": …}` and the fields that differ from their defaults.
     """
     described = {}
     for name, parameter in parameters.items():
@@ -132,7 +132,7 @@ def _parse(name: str, limit: Any) -> Parameter:
         return _parse_mapping(name, limit)
     if isinstance(limit, range) and len(limit) > 1:
         return Int(min(limit), max(limit), step=abs(limit.step))
-    is_bounds = isinstance(limit, list | tuple)  # Two numbers of an array or range are choices.
+    is_bounds = isinstance(limit, list | tuple)  # Two numbers in an array are choices, not bounds.
     value = plain(limit)
     if not isinstance(value, list):
         return _constant(name, limit, value)
@@ -153,7 +153,7 @@ def _parse(name: str, limit: Any) -> Parameter:
 
 
 def _why_no_object(value: Any) -> str:
-    return "" if is_number(value) else why_no_value(value)  # What numbers may be is asked later.
+    return "" if is_number(value) else why_no_value(value)  # Numbers are checked later.
 
 
 def _are_alike(values: list[Any]) -> bool:

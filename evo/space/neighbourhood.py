@@ -1,4 +1,4 @@
-"""Points near others: how one that violates constraints is moved until it does not; walks among feasible ones."""
+"""Moves an infeasible point until it fulfils the constraints, and walks at random among feasible points."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evo.space.ordering import put_in_order
 from evo.space.points import Point, Points
 from evo.space.violations import Term
 
-# Moves until a point is given up.
+# The number of moves after which a point is given up.
 _STEPS, _STEPS_PER_GENE = 60, 20
-# Swaps in a row, for each gene, that make nothing better, before others are tried.
+# The number of swaps in a row, for each gene, that may bring no improvement before other moves are tried.
 _SWAPS_IN_VAIN = 4
-# Turns of a random walk among feasible points, for each gene; halvings of one turn.
+# The number of steps of a random walk for each gene, and the number of halvings within one step.
 _TURNS, _HALVINGS = 6, 16
 _SIGMAS = (0.01, 0.03, 0.1, 0.3)
 
@@ -36,7 +36,7 @@ class Neighbourhood:
         self._concerned = self._concerned_genes()
 
     def mend(self, point: Point, rng: np.random.Generator, prefer_swaps: bool = False) -> Point:
-        """A point nearby that violates less, feasible if that is found in a bounded number of small moves."""
+        """A point nearby that violates the constraints less; feasible if a bounded number of small moves finds one."""
         point = self.ordered(point)
         steps = in_vain = 0
         while point.violation:
@@ -45,7 +45,7 @@ class Neighbourhood:
             if steps >= _STEPS + _STEPS_PER_GENE * len(named):
                 break
             term = violated[int(rng.integers(len(violated)))]
-            # Points that are only put in order stay uniform.
+            # Swaps are tried first, because points that are only put in order stay uniformly distributed.
             swap_only = prefer_swaps and in_vain < _SWAPS_IN_VAIN * len(named)
             candidate = self._moved(point, term, named, rng, swap_only)
             better = candidate is not None and candidate.violation < point.violation
@@ -63,7 +63,7 @@ class Neighbourhood:
         return any(term.order for constraint in self._points.constraints for term in constraint.terms)
 
     def ordered(self, point: Point) -> Point:
-        """The same numbers in the order that constraints want, where they are within each other's limits."""
+        """The same numbers in the order that constraints demand, where each lies within its new parameter's limits."""
         terms = [
             term for one in self._points.constraints if one.applies(point.values) for term in one.terms if term.order
         ]
@@ -83,7 +83,7 @@ class Neighbourhood:
     def _moved(
         self, point: Point, term: Term, named: Collection[str], rng: np.random.Generator, swap_only: bool
     ) -> Point | None:
-        """The point after one move, of genes that have something to do with a violated term."""
+        """The point after one move of genes that a violated term concerns."""
         own = [self._places[name] for name in point.values if name in (term.names or point.values)]
         every = [self._places[name] for name in point.values if name in named]
         kind = 0.0 if swap_only else rng.random()
@@ -101,7 +101,7 @@ class Neighbourhood:
         else:
             changed = self._points.changed(point, index, self._space.genes[index].sample(rng))
         if term.names and len(own) > 1 and changed.violation > point.violation:
-            # One gene goes its way, and another one follows: the only way along an equality.
+            # A second gene makes up for the first, because a point can move along an equality in no other way.
             others = [place for place in own if place != index]
             return self._levelling.level(changed, term, others[int(rng.integers(len(others)))], rng) or changed
         return changed
@@ -121,11 +121,11 @@ class Neighbourhood:
             genes[one] = self._space.genes[one].encode(point.values[names[other]])
             genes[other] = self._space.genes[other].encode(point.values[names[one]])
         except UserError:
-            return None  # A value of one is none of the other.
+            return None  # One parameter cannot have the value of the other.
         return self._points.at(genes)
 
     def towards(self, point: Point, parent: Point, rng: np.random.Generator) -> Point | None:
-        """The point on the way to a feasible parent that is the furthest from it, with the categories of either."""
+        """The feasible point nearest to `point` on the line to a feasible parent, with categories of either of them."""
         genes = self._space.genes
         own, theirs = np.array(point.genes), np.array(parent.genes)
         ordered = np.array([gene.ordered for gene in genes])
@@ -146,7 +146,7 @@ class Neighbourhood:
         return None
 
     def walk(self, point: Point, rng: np.random.Generator) -> Point:
-        """Where a random walk among feasible points arrives, whose stationary distribution is uniform."""
+        """The end of a random walk among feasible points; its stationary distribution is uniform."""
         active = [index for index in self._concerned if self._space.names[index] in point.values]
         for _ in range(_TURNS * len(active)):
             one, other = (active[int(rng.integers(len(active)))] for _ in range(2))
@@ -155,7 +155,7 @@ class Neighbourhood:
         return point
 
     def _turned(self, point: Point, one: int, other: int, direction: float, rng: np.random.Generator) -> Point:
-        """A feasible point, uniform on a line through another one along one gene, or two (slice sampling)."""
+        """A feasible point, drawn uniformly from a line through another one along one or two genes (slice sampling)."""
         genes = self._space.genes
         if not genes[one].ordered:
             there = self._points.changed(point, one, genes[one].sample(rng))
@@ -177,7 +177,7 @@ class Neighbourhood:
         return point
 
     def _concerned_genes(self) -> list[int]:
-        """The genes that a constraint is about; those of conditions among them, and all when one is a function."""
+        """The genes that constraints name, with those that they depend on; all when a constraint is a function."""
         every = any(not constraint.names for constraint in self._points.constraints)
         named = {name for constraint in self._points.constraints for name in constraint.names}
         parents = {parent for gene in self._space.genes if every or gene.name in named for parent, _ in gene.when}
@@ -185,6 +185,6 @@ class Neighbourhood:
 
 
 def _reach(gene: float, direction: float) -> tuple[float, float]:
-    """How far a gene may go back and forth along a direction and stay within [0, 1]."""
+    """How far a gene may move back and forth along a direction within [0, 1]."""
     ends = -gene / direction, (1.0 - gene) / direction
     return min(ends), max(ends)

@@ -1,4 +1,4 @@
-"""Numbers put in order: handed out anew among parameters of which some must not be above others."""
+"""Redistributes numbers among parameters, so that none is above another that it must not be above."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Pair: TypeAlias = tuple[str, str]
 
 
 def put_in_order(values: Mapping[str, float], pairs: Sequence[Pair]) -> dict[str, float]:
-    """The same numbers, so that none is above another that it must not be above.
+    """The same numbers in an order that no pair forbids.
 
-    Of independent random numbers in a chain this makes a uniform point among those in order.
+    If the numbers are independent, random and in a chain, the result is uniform among all ordered points.
 
     Args:
-        values: By parameter.
-        pairs: Of these parameters.
+        values: The value of each parameter.
+        pairs: The pairs of parameters to put in order.
 
     Returns:
-        The values of all parameters that pairs link; nothing where these form a circle.
+        The values of all parameters that pairs link; empty where these form a circle.
 
     Example:
         >>> put_in_order({"a": 3, "b": 1, "c": 2, "d": 0}, [("a", "b"), ("b", "c")])
@@ -35,7 +35,7 @@ def put_in_order(values: Mapping[str, float], pairs: Sequence[Pair]) -> dict[str
     given: dict[str, float] = {}
     for group in _linked(pairs):
         numbers = sorted(values[name] for name in group)
-        # Of those that may come next, the one with the lowest number does: what is in order stays as it is.
+        # The candidate with the lowest number comes next, so that numbers that are in order stay as they are.
         ready = [(values[name], name) for name in group if not waiting[name]]
         heapq.heapify(ready)
         for number in numbers:

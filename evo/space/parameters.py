@@ -1,4 +1,4 @@
-"""What one parameter may be: `Float`, `Int` and `Choice`, as a user writes them."""
+"""The kinds of parameters, `Float`, `Int` and `Choice`, as a user writes them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evo.space.values import Value, identical, is_number, plain
 
 When: TypeAlias = Mapping[str, Any]
 Bound: TypeAlias = Any
-"""A number, or text that names other parameters; once limits are parsed, a number."""
+"""A number, or text that names other parameters. Parsing the limits turns it into a number."""
 
 
 class _Absent:
-    """No default is given; None may be one."""
+    """Stands for a missing default, because None may be a default."""
 
     def __repr__(self) -> str:
         return "none"
@@ -27,7 +27,7 @@ class _Absent:
 
 ABSENT: Final = _Absent()
 
-# Sums of floats as they are written: 0.1 + 2 * 0.1 is 0.3.
+# Floats are added as decimal numbers, so that 0.1 + 2 * 0.1 is 0.3.
 _EXACT = Context(prec=60)
 
 
@@ -54,7 +54,7 @@ class Float:
     when: When | None = None
     step: float | None = None
     default: float | None = None
-    # Once limits are parsed, the ends that were expressions.
+    # The ends that were expressions; parsing the limits sets this.
     bounds: Named | None = field(default=None, repr=False)
 
 
@@ -134,19 +134,19 @@ Parameter: TypeAlias = Float | Int | Choice
 
 
 def is_constant(parameter: Parameter) -> bool:
-    """Whether a checked parameter has one value only, so that nothing of it is searched."""
+    """Whether a checked parameter has one value only, so that it is not searched."""
     return isinstance(parameter, Choice) and parameter.is_constant
 
 
 def default_of(parameter: Parameter) -> Any:
-    """The default of a checked parameter, which a constant always has; else `ABSENT`."""
+    """The default of a checked parameter, or `ABSENT`; the default of a constant is its value."""
     if isinstance(parameter, Choice):
         return parameter.values[0] if parameter.is_constant else parameter.default
     return ABSENT if parameter.default is None else parameter.default
 
 
 def allowed_values(wanted: Value | Sequence[Value]) -> tuple[Value, ...]:
-    """The values that one entry of `when` allows: itself, or those of the list."""
+    """The values that one entry of `when` allows: the entry itself, or the members of a list."""
     return tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)  # type: ignore[return-value]
 
 
@@ -170,13 +170,13 @@ class Grid:
         self.count = int(_EXACT.divide_int(span, self._step)) + 1
 
     def value(self, cell: int) -> Any:
-        """The cell-th value, from 0."""
+        """The value with this number, from 0."""
         if self._is_whole:
             return self.low + cell * self.step
         return float(_EXACT.fma(Decimal(cell), self._step, self._low)) + 0.0
 
     def cell(self, value: Any) -> int | None:
-        """The place of a value, from 0; None when it is not on the grid."""
+        """The number of a value, from 0; None when it is not on the grid."""
         if isinstance(value, bool) or not isinstance(value, int if self._is_whole else float):
             return None
         if self._is_whole:
@@ -189,7 +189,7 @@ class Grid:
 
 
 def may_be(parameter: Parameter, value: Any) -> bool:
-    """Whether a checked parameter can be equal to a value, other than with probability zero."""
+    """Whether a checked parameter equals a value with a probability above zero."""
     if isinstance(parameter, Choice):
         return any(identical(value, choice) for choice in parameter.values)
     if isinstance(parameter, Float) and parameter.step is None:
@@ -198,7 +198,7 @@ def may_be(parameter: Parameter, value: Any) -> bool:
 
 
 def as_meant(parameter: Parameter, value: Any) -> Any:
-    """A value that a person gave, where a whole number stands for a real one."""
+    """A value that a user gave, converted to a float where a whole number stands for a real one."""
     if not isinstance(value, int) or isinstance(value, bool):
         return value
     is_choice_of_float = isinstance(parameter, Choice) and not may_be(parameter, value) and may_be(parameter, value / 1)
@@ -206,7 +206,7 @@ def as_meant(parameter: Parameter, value: Any) -> Any:
 
 
 def within_text(parameter: Parameter) -> str:
-    """What a value of a checked parameter must be, as the end of a sentence."""
+    """The values that a checked parameter may have, as the end of a sentence."""
     if isinstance(parameter, Choice):
         return "one of " + ", ".join(map(repr, parameter.values))
     steps = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""

@@ -1,4 +1,4 @@
-"""Points of a space that has constraints: what is searched, and a point with by how much it violates them."""
+"""Points of a space with constraints, each with the amount by which it violates them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from evo.space.violations import Term
 
 
 class Searched(Protocol):
-    """What is searched; see `evo.space.space.Space`."""
+    """The search space, as far as this package needs it; see `evo.space.space.Space`."""
 
     names: tuple[str, ...]
     size: float
 
     @property
     def genes(self) -> Sequence[Gene]:
-        """Of all parameters."""
+        """The genes of all parameters."""
 
     def draw(self, rng: np.random.Generator) -> list[float]:
-        """A value for every gene, whatever the constraints."""
+        """A random value for every gene, regardless of the constraints."""
 
     def values(self, genes: Sequence[float]) -> Params:
-        """The active parameters of genes that are all there."""
+        """The active parameters of a full set of genes."""
 
     def points(self, start: int = 0) -> Iterator[Params]:
         """All points of a finite space."""
@@ -40,7 +40,7 @@ class Point:
     """A point, feasible or not.
 
     Args:
-        genes: All of them, those of inactive parameters as well.
+        genes: The genes of all parameters, the inactive ones included.
         values: The active parameters.
         constraints: The constraints by which it is measured.
     """
@@ -51,22 +51,22 @@ class Point:
 
     @cached_property
     def violation(self) -> float:
-        """By how much it violates the constraints, 0 where it fulfils them all."""
+        """By how much it violates the constraints; 0 where it fulfils them all."""
         return sum([constraint.violation(self.values) for constraint in self.constraints])
 
 
 class Points:
-    """Makes points, and knows where each parameter has its gene.
+    """Makes points, and knows the index of each parameter's gene.
 
     Args:
-        space: What is searched.
-        constraints: At least one.
+        space: The search space.
+        constraints: The constraints, at least one.
     """
 
     def __init__(self, space: Searched, constraints: Sequence[Constraint]) -> None:
         self.space = space
         self.constraints = constraints
-        # Of each parameter, the index of its gene.
+        # The index of each parameter's gene.
         self.places = {name: index for index, name in enumerate(space.names)}
 
     def at(self, genes: list[float]) -> Point:
@@ -74,7 +74,7 @@ class Points:
         return Point(genes, self.space.values(genes), self.constraints)
 
     def drawn(self, rng: np.random.Generator) -> Point:
-        """A random point, whatever the constraints."""
+        """A random point, regardless of the constraints."""
         return self.at(self.space.draw(rng))
 
     def changed(self, point: Point, index: int, gene: float) -> Point:

@@ -1,4 +1,4 @@
-"""The search space: a limits dictionary and its genomes.
+"""The search space, made from a limits dictionary, and its genomes.
 
 A genome is a float64 vector with one gene per parameter, in the order of the limits, constants left out. Numbers lie
 in [0, 1] (after the logarithm on a log scale; grids in the middle of their cell), categories are indices, and the gene
@@ -29,11 +29,11 @@ Genome: TypeAlias = NDArray[np.float64]
 
 
 class Space:
-    """What is searched: encodes parameters as genomes and decodes genomes to parameters.
+    """The search space: encodes parameters as genomes and decodes genomes to parameters.
 
     Args:
         limits: A limits dictionary; see `evo.space.limits`.
-        constraints: What every point must fulfil; see `evo.space.constraints.read_constraints`.
+        constraints: Conditions that every point must fulfil; see `evo.space.constraints.read_constraints`.
 
     Raises:
         UserError: The limits or constraints are malformed; the message names the parameter or the constraint.
@@ -50,7 +50,7 @@ class Space:
         self.parameters: dict[str, Parameter] = parse_limits(limits)
         self.names = tuple(self.parameters)
         self._genes = [make_gene(name, parameter) for name, parameter in self.parameters.items()]
-        # By index, those whose bounds depend on others.
+        # The parameters whose bounds depend on others, by index.
         self._allowed: dict[int, Allowed] = {
             index: make_allowed(name, bounds, self.parameters)
             for index, (name, parameter) in enumerate(self.parameters.items())
@@ -59,24 +59,24 @@ class Space:
         # The indices of the parameters, each after those that it depends on.
         self.order = parents_first(self.parameters, {self.names[i]: one.names for i, one in self._allowed.items()})
         self._conditional = any(parameter.when for parameter in self.parameters.values())
-        # Constants have no place in the genome, so that no propagator spends anything on them.
+        # Constants have no place in the genome, so that propagators spend no effort on them.
         self._searched = [index for index, gene in enumerate(self._genes) if not gene.is_constant]
         self._has_constants = len(self._searched) < len(self._genes)
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
         self.cells: NDArray[np.float64] = np.array([self._genes[index].cells for index in self._searched])
         self.ordered: NDArray[np.bool_] = np.array([self._genes[index].ordered for index in self._searched], dtype=bool)
         self._enumeration = Enumeration(self._genes, self.order)
-        # The number of points, whatever the constraints.
+        # The number of points, regardless of the constraints.
         self.size: float = self._enumeration.count()
         given = read_constraints(constraints, self.names)
-        # Those of the user, by their texts.
+        # The user's constraints, as text.
         self.constraints: tuple[str, ...] = tuple(constraint.text for constraint in given)
         implied = read_constraints([rule for one in self._allowed.values() for rule in one.rules], self.names)
-        # What constraints and dependent bounds leave; None: everything.
+        # The part of the space that constraints and dependent bounds allow; None means all of it.
         self.feasibility = Feasibility(self, [*given, *implied]) if given or implied else None
 
     def __len__(self) -> int:
-        """The number of genes: of all parameters but the constants."""
+        """The number of genes: one for each parameter that is not a constant."""
         return len(self._searched)
 
     @property
@@ -89,9 +89,9 @@ class Space:
         return describe_limits(self.parameters)
 
     def sample(self, rng: np.random.Generator) -> Genome:
-        """A genome with every gene uniform over its range, whether active or not.
+        """A random genome with every gene uniform over its range, whether active or not.
 
-        With constraints it fulfils them, unless no such point was found.
+        With constraints it is a feasible one, unless none was found.
 
         Args:
             rng: The only source of randomness.
@@ -103,7 +103,7 @@ class Space:
         return self.genome(self.draw(rng) if feasible is None else feasible)
 
     def sample_gene(self, index: int, rng: np.random.Generator, genome: Genome | None = None) -> float:
-        """One gene, uniform over its range, or over what the others in the genome leave of it."""
+        """One random gene, uniform over its range, or over the part of it that the other genes allow."""
         place = self._searched[index]
         if genome is None or place not in self._allowed:
             return self._genes[place].sample(rng)
@@ -115,9 +115,9 @@ class Space:
         return self._genes
 
     def draw(self, rng: np.random.Generator) -> list[float]:
-        """The genes of a point, whatever the constraints; within bounds that depend on others, where that is possible.
+        """The genes of a random point, one for each parameter, regardless of the constraints.
 
-        One for each parameter, as `genes`.
+        They lie within bounds that depend on other parameters where these leave any value.
 
         Args:
             rng: The only source of randomness.
@@ -132,7 +132,7 @@ class Space:
         return genes
 
     def sample_allowed(self, index: int, values: Params, rng: np.random.Generator) -> float:
-        """The gene of a parameter, uniform over its range, or over what the values of others leave of it."""
+        """A random gene of a parameter, uniform over its range, or over the part that the values of others allow."""
         gene = self._genes[index]
         if gene.is_constant:
             return 0.0
@@ -151,10 +151,10 @@ class Space:
         return self.feasibility is None or self.feasibility.allows(params)
 
     def repair(self, genome: Genome, parents: Sequence[Genome], rng: np.random.Generator) -> Params | None:
-        """Parameters near whatever a propagator made that fulfil all constraints; None when none were found.
+        """Feasible parameters near a genome that a propagator made; None when none were found.
 
         Args:
-            genome: Shape (genes,), any values.
+            genome: The genome, of shape (genes,), with any values.
             parents: Genomes that fulfil the constraints, towards which it may be moved.
             rng: The only source of randomness.
         """
@@ -173,15 +173,15 @@ class Space:
 
     @property
     def is_enumerable(self) -> bool:
-        """Whether all points can be gone through to find those that fulfil the constraints."""
+        """Whether the space is small enough to go through all its points to find the feasible ones."""
         return self.feasibility is None or self.feasibility.is_enumerable
 
     def complete(self, genome: Genome, rng: np.random.Generator) -> Params:
-        """Decode whatever a propagator made: out of bounds is clipped, a missing (NaN) active gene is sampled.
+        """Decode a genome that a propagator made: genes out of bounds are clipped, missing (NaN) active ones drawn.
 
         Args:
-            genome: Shape (genes,), any values.
-            rng: For genes that are active now and were not in the parents.
+            genome: The genome, of shape (genes,), with any values.
+            rng: Draws the genes that are active now and were not in the parents.
 
         Returns:
             The active parameters, in the order of the limits.
@@ -207,7 +207,7 @@ class Space:
         """The parameters of a genome that `encode` made: exactly those that were encoded.
 
         Args:
-            genome: Shape (genes,).
+            genome: The genome, of shape (genes,).
 
         Returns:
             The active parameters, in the order of the limits.
@@ -260,22 +260,22 @@ class Space:
         return whole
 
     def genome(self, genes: Sequence[float]) -> Genome:
-        """The genome of a gene for each parameter."""
+        """The genome, from one gene for each parameter."""
         return np.array([genes[index] for index in self._searched] if self._has_constants else genes)
 
     def points(self, start: int = 0) -> Iterator[Params]:
-        """All points of a finite space, once each, whatever the constraints.
+        """All points of a finite space, once each, regardless of the constraints.
 
         Args:
-            start: The number of the first one, not negative.
+            start: The number of the first point, not negative.
 
         Returns:
-            Parameters; nothing at all when the space has a float.
+            An iterator over sets of parameters; it is empty when the space has a float.
         """
         return iter(()) if math.isinf(self.size) else self._enumeration.points(start)
 
     def _without_inactive_constants(self, genes: list[float]) -> list[float]:
-        """NaN for the constants whose condition does not hold, which only the other genes tell."""
+        """The genes, with NaN for constants whose condition does not hold, as the other genes tell."""
         values: Params = {}
         for index in self.order:
             gene = self._genes[index]

@@ -1,4 +1,4 @@
-"""How expressions name parameters, and what computes them."""
+"""How expressions name parameters, and the types of the functions that compute them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Values: TypeAlias = Mapping[str, Any]
 Compute: TypeAlias = Callable[[Values], Any]
 
 UNCOMPUTABLE = (ArithmeticError, ValueError, IndexError)
-"""What an expression raises where it has no value: a division by zero, a logarithm of zero, a number too large."""
+"""The errors of an expression that has no value: a division by zero, a logarithm of zero, or too large a number."""
 
-_PARAMS = "params"  # params["odd-name"] is a parameter whose name is no Python name.
+_PARAMS = "params"  # A parameter whose name is no Python name is written params["odd-name"].
 
 
 def names_in(tree: ast.expr) -> Iterator[str]:
@@ -28,7 +28,7 @@ def names_in(tree: ast.expr) -> Iterator[str]:
 
 
 def name_of(tree: ast.expr) -> str | None:
-    """The parameter that a part of an expression is; None when it is something else."""
+    """The name of the parameter that a part of an expression stands for; None when it is no parameter."""
     if isinstance(tree, ast.Name):
         return tree.id
     if isinstance(tree, ast.Attribute):
@@ -41,7 +41,7 @@ def name_of(tree: ast.expr) -> str | None:
 
 
 def reference(name: str) -> str:
-    """How an expression names a parameter.
+    """The way in which an expression names a parameter.
 
     Example:
         >>> reference("model.lr"), reference("odd-name")

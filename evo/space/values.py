@@ -1,7 +1,7 @@
-"""Values of parameters: what JSON can hold, each of Python's own types, told apart as JSON does.
+"""Values of parameters: everything that JSON can hold, in Python's own types, and compared as JSON compares.
 
-A value is a string, a finite number, a bool, None, a list of values or a mapping of names to them; see `plain` for what
-becomes one.
+A value is a string, a finite number, a bool, None, a list of values or a mapping of names to values. `plain` converts
+other types to these.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 Value: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
 Params: TypeAlias = dict[str, Any]
-"""Name to value."""
+"""A mapping from the name of each parameter to its value."""
 
 _CONTAINERS = (list, dict)
 
@@ -24,10 +24,10 @@ BEYOND_JSON = 2**63
 
 
 def plain(value: Any) -> Any:
-    """A value in Python's own types, as far as it can be one; anything else as it is.
+    """A value in Python's own types where it has a counterpart there; anything else stays as it is.
 
-    Numbers, booleans and texts of numpy and of torch become Python's, arrays, tuples and ranges become lists, exact
-    numbers (Decimal, Fraction) floats; members of IntEnum and StrEnum become what they are equal to.
+    Numbers, booleans and texts of numpy and of torch become Python's. Arrays, tuples and ranges become lists, and exact
+    numbers (Decimal, Fraction) become floats. Members of IntEnum and StrEnum become the values that they equal.
 
     Example:
         >>> plain((64, 32)), plain(range(3)), plain(True)
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def why_no_value(value: Any) -> str:
-    """What is wrong with a value that `plain` returned; empty when nothing is."""
+    """The reason why `plain` returned something that is no value; empty when it is a value."""
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, str):
@@ -72,7 +72,7 @@ def why_no_value(value: Any) -> str:
 
 
 def key(value: Value) -> Hashable:
-    """What two values have in common exactly when they are identical: 1, 1.0 and True are three values, as in JSON.
+    """A key that two values share exactly when they are identical: 1, 1.0 and True are three values, as in JSON.
 
     Example:
         >>> key(1) == key(1.0), key([1, [2]]) == key([1, [2]])
@@ -84,14 +84,14 @@ def key(value: Value) -> Hashable:
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Equality of values: unlike in Python, 1, 1.0 and True are three."""
+    """Equality of values: unlike in Python, 1, 1.0 and True are three different values."""
     if type(one) is not type(other):
         return False
     return key(one) == key(other) if isinstance(one, _CONTAINERS) else bool(one == other)
 
 
 def fresh(value: Any) -> Any:
-    """A value that shares nothing with the one given: whoever changes it spoils nothing.
+    """A deep copy of a value, so that changing one does not change the other.
 
     Example:
         >>> sizes = [64, 32]

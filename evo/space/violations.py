@@ -1,4 +1,4 @@
-"""By how much values violate an expression: 0 where it holds; elsewhere a direction for a search for such a point."""
+"""Measures by how much values violate an expression: 0 where it holds; elsewhere a guide for a search."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from evo.space.ordering import Pair
 from evo.space.syntax import UNCOMPUTABLE, Compute, Values, name_of, names_in
 
 VIOLATION = 1.0
-"""Of what says only yes or no."""
-# The violation of what cannot be computed.
+"""The violation of a condition that is only true or false."""
+# The violation of an expression that cannot be computed.
 _UNCOMPUTABLE_VIOLATION = 1e3
 _LEAST_VIOLATION = 1e-9
-# Differences are measured between logarithms, and near zero between numbers: a learning rate counts like a batch size.
+# Differences are measured on a log scale, linear near zero, so that a learning rate counts like a batch size.
 _FINEST = 1e6
 
 
@@ -26,10 +26,12 @@ class Term:
     """A part of a constraint that must hold by itself.
 
     Args:
-        names: The parameters that it names; empty: any may matter.
-        measure: By how much values violate it: 0 exactly where it holds.
-        side: For an equality of numbers, left minus right: its sign changes where they are equal. None for others.
-        order: For a comparison of two parameters, the one that must not be above the other, and that. None for others.
+        names: The parameters that it names; empty means that any may matter.
+        measure: Computes by how much values violate it; 0 exactly where it holds.
+        side: For an equality of numbers, computes left minus right, whose sign changes where they are equal; otherwise
+            None.
+        order: For a comparison of two parameters, the one that must not be above the other, and the other; otherwise
+            None.
     """
 
     names: tuple[str, ...]
@@ -39,7 +41,7 @@ class Term:
 
 
 def terms_of(tree: ast.expr) -> Iterable[Term]:
-    """The parts of a conjunction; a chain of comparisons is one as well."""
+    """The parts of a conjunction; a chain of comparisons counts as one."""
     if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And):
         for part in tree.values:
             yield from terms_of(part)
@@ -58,7 +60,7 @@ def _measure(tree: ast.expr) -> Callable[[Values], float]:
         parts = [_measure(part) for part in tree.values]
         if isinstance(tree.op, ast.And):
             return lambda values: sum([part(values) for part in parts])
-        # The first that holds is enough: the others may have no value then.
+        # Evaluation ends at the first part that holds, because the others may then have no value.
         return lambda values: _first_zero(part(values) for part in parts)
     if isinstance(tree, ast.Compare):
         pairs = [_pair_measure(one) for one in _pairs(tree)]
@@ -112,7 +114,7 @@ _OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 def _negated(tree: ast.expr) -> ast.expr | None:
-    """What holds exactly where a part does not; None when that has no form of its own."""
+    """An expression that holds exactly where a part does not; None when there is no direct one."""
     if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
         return ast.Compare(tree.left, [_OPPOSITE[type(tree.ops[0])]()], tree.comparators)
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):

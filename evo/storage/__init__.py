@@ -1,1 +1,1 @@
-"""What is kept in files: journals, run directories, checkpoints."""
+"""Files of a study: journals, run directories and checkpoints."""

@@ -1,4 +1,4 @@
-"""Weights take the most room: only the best individuals of a study keep theirs."""
+"""Keeps the checkpoints of the best individuals only, because weights take the most room."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from evo.population.events import AnyEvent, Finished, Identity
 from evo.population.population import Population
 
 SUFFIX = ".ckpt"
-"""How the names of all checkpoints end, those of the user's callbacks too."""
+"""The suffix of all checkpoints, including those of the user's callbacks."""
 BEST = f"best{SUFFIX}"
-"""The weights of a training's best value, in the individual's folder."""
+"""The weights of a training at its best value, in the individual's folder."""
 STATE = f"last{SUFFIX}"
-"""What a training goes on from; of no use once it has ended. Further below, a file of that name is the user's own."""
+"""The state from which a training continues, useless once it has ended. In subfolders such a file is the user's own."""
 
 
 def partial_checkpoint(file: Path) -> Path:
-    """The name of a checkpoint while it is written, which is that of a checkpoint too: what a kill leaves is deleted.
+    """The name of a checkpoint while it is written; it has the suffix too, so that a file left by a kill is deleted.
 
     Example:
         >>> partial_checkpoint(Path("last.ckpt")).name
@@ -33,10 +33,10 @@ _STATES = (STATE, partial_checkpoint(Path(STATE)).name)
 
 
 def find_weights(folder: Path) -> list[Path]:
-    """The checkpoints right in an individual's folder, in the order of their names, without states of trainings.
+    """The checkpoints directly in an individual's folder, in the order of their names, without states of trainings.
 
     Args:
-        folder: The individual's; it need not exist.
+        folder: The folder of the individual; it need not exist.
     """
     return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if path.name not in _STATES]
 
@@ -44,18 +44,18 @@ def find_weights(folder: Path) -> list[Path]:
 class Weights:
     """Deletes the checkpoints of individuals as soon as enough better ones are known, and states of ended trainings.
 
-    Checkpoints are the files and directories *.ckpt anywhere below an individual's folder: those of callbacks that a
-    module brings along too, and sharded ones. Links are deleted rather than followed, and nothing else is touched.
+    Checkpoints are the files and directories *.ckpt anywhere below an individual's folder, including sharded ones and
+    those of a module's own callbacks. Links are deleted rather than followed, and nothing else is touched.
 
-    A state goes when the end is recorded: a kill before that would cost the whole training. Each rank looks after what
-    it has evaluated itself, in this session; `sweep` after all.
+    A state is deleted only when the end of the training is recorded, because a kill before that would cost the whole
+    training. Each rank deletes the files of individuals that it has evaluated in this session; `sweep` those of all.
 
     Args:
-        population: What is known; each event must have been applied before it is shown here.
-        folder: Answers with the folder of an individual.
-        rank: The rank that has evaluated these individuals.
-        keep: How many of the best individuals of the study keep their checkpoints.
-        is_first: Whether this rank also looks after those that earlier sessions have left.
+        population: The population; each event must have been applied to it before it is passed to this object.
+        folder: Returns the folder of an individual.
+        rank: The rank whose individuals these are.
+        keep: The number of best individuals of the study that keep their checkpoints.
+        is_first: Whether this rank also deletes checkpoints that earlier sessions have left.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Weights:
         self._kept: set[Identity] = self._best() if is_first else set()
 
     def __call__(self, event: AnyEvent) -> None:
-        """Take note of an event."""
+        """Take an event into account."""
         if not isinstance(event, Finished) or event.status == "interrupted":
             return
         if event.rank == self._rank:
@@ -83,13 +83,14 @@ class Weights:
     def sweep(self, individuals: Path) -> int:
         """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.
 
-        What cannot be deleted stays, and what cannot be read is not counted: room is no reason to fail.
+        Files that cannot be deleted stay, and those that cannot be read are not counted, because saving room is no
+        reason to fail.
 
         Args:
-            individuals: The folder of all their folders.
+            individuals: The folder that holds the folders of all individuals.
 
         Returns:
-            Bytes that all individuals' files take, afterwards.
+            The size in bytes of all individuals' files afterwards.
         """
         best = {self._folder(identity).name for identity in self._best()}
         running = {self._folder(identity).name for identity in self._running()}
@@ -104,7 +105,7 @@ class Weights:
         return sum(map(_size, folders))
 
     def _running(self) -> set[Identity]:
-        """Those that are evaluated, or will be again."""
+        """The individuals that are being evaluated, or will be again."""
         return {one.identity for one in self._population.running}
 
     def _best(self) -> set[Identity]:
@@ -113,10 +114,10 @@ class Weights:
 
 
 def delete_state(folder: Path) -> None:
-    """Delete what a training goes on from, which has ended.
+    """Delete the state of a training that has ended.
 
     Args:
-        folder: The individual's.
+        folder: The folder of the individual.
     """
     for name in _STATES:
         _remove(folder / name)
@@ -128,14 +129,14 @@ def _delete(folders: Iterable[Path]) -> None:
 
 
 def _remove_checkpoints(folder: Path) -> bool:
-    """Remove all checkpoints below a folder, and the folders that this leaves empty; whether there were any."""
+    """Remove all checkpoints below a folder, and the folders that this leaves empty; returns whether any was found."""
     found = False
     for path in _contents(folder):
         if path.name.endswith(SUFFIX):
             found = _remove(path) or found
         elif path.is_dir() and not path.is_symlink() and _remove_checkpoints(path):
             found = True
-            with suppress(OSError):  # Something else is there.
+            with suppress(OSError):  # The folder holds other files.
                 path.rmdir()
     return found
 
@@ -148,7 +149,7 @@ def _contents(folder: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file, a link or a whole directory; whether that was possible."""
+    """Remove a file, a link or a whole directory; returns whether that was possible."""
     try:
         if path.is_dir() and not path.is_symlink():
             import shutil

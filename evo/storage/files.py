@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and whose they are."""
+"""Files that are written whole or not at all, and the owners of files."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import BinaryIO
 
 
 def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path | None = None) -> None:
-    """Write a file beside its place and move it there once it is durable: whoever reads it finds all of it, or none.
+    """Write a file next to its place and move it there once it is durable, so that readers never see a part of it.
 
     Args:
-        file: The file, which may exist: then it is replaced.
+        file: The file; if it exists, it is replaced.
         write: Writes the content to the stream that it gets.
-        partial: The name of the file until it is whole, in the same folder; None: a hidden one of this process.
+        partial: The path of the file until it is whole, in the same folder; None means a hidden file of this process.
 
     Raises:
-        OSError: It cannot be written; what was there before is still there.
+        OSError: The file cannot be written; an existing one is unchanged.
     """
     partial = partial or file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -34,13 +34,13 @@ def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path |
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file is the user's own: both the file and the folder that it lies in belong to who runs this process.
+    """Whether a file is the user's own: both the file and its folder belong to the user who runs this process.
 
-    A symbolic link must be the user's as well as what it points to. Whatever other users can put there is not the
-    user's own, as in a run directory of theirs.
+    A symbolic link and its target must both be the user's. The folder counts because its owner could replace the file,
+    as in a run directory of another user.
 
     Args:
-        file: The file; one that does not exist is nobody's.
+        file: The file; one that does not exist is not the user's own.
     """
     user = os.geteuid()
     try:

@@ -1,6 +1,6 @@
-"""The journal: an append-only log of what happened, one file per rank.
+"""The journal: an append-only log of events, one file per rank.
 
-A line that a killed process left unfinished is cut. Any other damage is reported, never passed over.
+An unfinished last line of a killed process is cut. Any other damage is reported, never ignored.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from evo.errors import UserError
 from evo.population.events import AnyEvent, decode, encode
 from evo.storage.retry import StorageError, persist
 
-_SYNC_INTERVAL = 5.0  # Seconds; what a power failure may cost. A killed process loses nothing.
-_DYING = 3.0  # Seconds that the ranks of a run that was just killed may take to end.
-# After these the open file is as good as before; after others, of a share that was away, it may not be.
+_SYNC_INTERVAL = 5.0  # The seconds of records that a power failure may cost. A killed process loses nothing.
+_DYING = 3.0  # The seconds that the ranks of a run that was just killed may take to end.
+# After these errors the open file remains usable. After others it may not be, because its share was away.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# Of a share that is away for a moment, which is no mistake of the user's.
+# The errors of a share that is away for a moment, which is no mistake of the user.
 _AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
 
@@ -30,10 +30,10 @@ class Line(NamedTuple):
     """A line of a journal.
 
     Args:
-        number: Its place in the file, from 1.
-        content: Its bytes, without the line's end.
-        event: The record in it; None when it is damaged.
-        problem: Why it is no record.
+        number: The number of the line in the file, from 1.
+        content: The bytes of the line, without the newline.
+        event: The record in the line; None when it is damaged.
+        problem: The reason why it is no record; empty when it is one.
     """
 
     number: int
@@ -43,10 +43,10 @@ class Line(NamedTuple):
 
 
 def read_lines(content: bytes) -> Iterator[Line]:
-    """The lines of a journal, the sound and the damaged ones.
+    """The lines of a journal, both sound and damaged ones.
 
-    A last line without its end counts when it is whole. Otherwise it is passed over, since its writer was killed, or
-    is in the middle of writing it.
+    A last line without a newline counts when its record is whole. Otherwise it is ignored, because its writer was
+    killed, or is just writing it.
 
     Args:
         content: The bytes of the file.
@@ -60,15 +60,15 @@ def read_lines(content: bytes) -> Iterator[Line]:
 
 
 def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
-    """The events of one file, none of whose lines may be damaged.
+    """The events of one journal, none of whose lines may be damaged.
 
     Args:
-        file: Lines of JSON, in the folder journal of a run directory.
-        patient: Whether to try again for a while when it cannot be read, whatever the reason.
+        file: The journal, in the folder journal of a run directory.
+        patient: Whether to try again for a while when it cannot be read, whatever the reason is.
 
     Raises:
-        UserError: It cannot be read, or a line is damaged; the message names the file and the line.
-        StorageError: It cannot be read for a while.
+        UserError: The file cannot be read, or a line is damaged; the message names the file and the line.
+        StorageError: The file still cannot be read after a while.
     """
     problem = f"journal {file} cannot be read"
     try:
@@ -88,10 +88,10 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
 
 @contextmanager
 def open_locked(file: Path) -> Iterator[int]:
-    """Make sure for a while that no run writes a journal; gives the descriptor of the open file.
+    """Lock a journal, so that no run writes it meanwhile; gives the descriptor of the open file.
 
     Raises:
-        UserError: A run does, or it cannot be written.
+        UserError: A run is writing the journal, or it cannot be opened for writing.
     """
     descriptor = _open(file, os.O_RDWR)
     try:
@@ -102,13 +102,13 @@ def open_locked(file: Path) -> Iterator[int]:
 
 
 class Journal:
-    """The log that one rank writes: a line is with the operating system when `append` returns.
+    """The log that one rank writes; the operating system has a line when `append` returns.
 
     Args:
-        file: Made when absent. A last line that is not whole is cut.
+        file: The journal, which is made when absent. A last line that is not whole is cut.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
 
     def __init__(self, file: Path) -> None:
@@ -119,19 +119,19 @@ class Journal:
         except UserError:
             os.close(self._file)
             raise
-        # What was appended since the last fsync, and how much of it the operating system has taken.
+        # The bytes appended since the last fsync, and how many of them the operating system has taken.
         self._unsynced = bytearray()
         self._written = 0
         self._is_away = self._is_lost = False
         self._persist(self._end_last_line)
-        self._begin = os.fstat(self._file).st_size  # Of this session.
+        self._begin = os.fstat(self._file).st_size  # The beginning of this session.
         self._synced = time.monotonic()
 
     def append(self, line: bytes) -> None:
         """Write one encoded event; tries again for a while when that fails.
 
         Raises:
-            StorageError: It still fails.
+            StorageError: Writing still fails after a while.
         """
         self._unsynced += line + b"\n"
         self._persist(self._write)
@@ -139,16 +139,16 @@ class Journal:
             self._persist(self._sync)
 
     def recall(self) -> Iterator[AnyEvent]:
-        """What was appended in this session."""
+        """The events that were appended in this session."""
         content = persist(f"journal {self._path} cannot be read", self._path.read_bytes)
         for line in content[self._begin :].splitlines():
             yield decode(line)
 
     def left_by(self, worker: int) -> Iterator[AnyEvent]:
-        """What a worker that died had written, in all sessions.
+        """The events that a worker had written before it died, in all sessions.
 
         Raises:
-            StorageError: It is damaged, or cannot be read.
+            StorageError: The journal of that worker is damaged, or cannot be read.
         """
         file = self._path.with_name(f"{worker}.jsonl")
         try:
@@ -159,7 +159,7 @@ class Journal:
     def close(self) -> None:
         """Make the log durable and close it."""
         try:
-            if not self._is_lost:  # It has been waited for already.
+            if not self._is_lost:  # The wait for a lost file is not repeated.
                 self._persist(self._sync)
         finally:
             with suppress(OSError):
@@ -188,19 +188,19 @@ class Journal:
         try:
             os.fsync(self._file)
         except OSError:
-            # The system forgets what it could not store: the next fsync would succeed without it. An event that is
-            # there twice does no harm.
+            # All is written again, because the system forgets data that it could not store, and the next fsync would
+            # succeed without it. Duplicate events do no harm.
             self._written = 0
             raise
         self._unsynced, self._written = bytearray(), 0
         self._synced = time.monotonic()
 
     def _reopen(self) -> None:
-        """Begin anew with a file that was away: the share that came back may have forgotten that it was open."""
+        """Open a file again that was away, because the share that came back may have forgotten that it was open."""
         with suppress(OSError):
             os.close(self._file)
         self._file = -1
-        # Never made anew: where nothing is mounted now, no other file must take its place.
+        # The file is not created, because no new file may take its place where the share is not mounted.
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
         try:
             _lock(self._path, self._file)
@@ -221,29 +221,29 @@ class Journal:
 
 
 class Memory:
-    """In place of a log when no files are kept: the events themselves are remembered.
+    """Replaces the log when no files are kept: events are only remembered.
 
     Args:
-        events: All that are known, those of others too; whoever applies these adds to them.
+        events: All known events, those of other ranks included; the code that applies events adds to them.
     """
 
     def __init__(self, events: Sequence[AnyEvent]) -> None:
         self._events = events
 
     def append(self, line: bytes) -> None:
-        """Nothing: the event is remembered."""
+        """Do nothing, because the event is already remembered."""
 
     def recall(self) -> Iterator[AnyEvent]:
-        """All events, once each: those of a rank that died are known to its survivors only."""
-        # What was published again after a death is known several times, and would be again after the next.
+        """All events, once each, because only the survivors know those of a rank that died."""
+        # Duplicates are left out, because events published again after a death would multiply with each death.
         return iter({encode(event): event for event in self._events}.values())
 
     def left_by(self, worker: int) -> Iterator[AnyEvent]:
-        """Nothing: there is no file."""
+        """No events, because there is no file."""
         return iter(())
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing, because no file is open."""
 
 
 def _open(file: Path, flags: int) -> int:
@@ -254,7 +254,7 @@ def _open(file: Path, flags: int) -> int:
 
 
 def _lock(file: Path, descriptor: int) -> None:
-    """Make sure that no other run writes here. The lock ends with this process, however that ends."""
+    """Make sure that no other run writes this file. The lock ends with this process, however that ends."""
     began = time.monotonic()
     while True:
         try:
@@ -264,7 +264,7 @@ def _lock(file: Path, descriptor: int) -> None:
             if time.monotonic() - began > _DYING:
                 break
         except OSError:
-            return  # A file system without locks.
+            return  # The file system has no locks.
         time.sleep(_DYING / 30)
     raise UserError(
         f"journal {file} is being written by another run in this directory: wait for its end, "
@@ -273,8 +273,8 @@ def _lock(file: Path, descriptor: int) -> None:
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether a last line without its end is a record all the same."""
-    # An object's closing brace is its last byte, so that no part of a record is itself a record.
+    """Whether a last line without a newline is a whole record."""
+    # No part of a record is itself a record, because the closing brace of the object is its last byte.
     try:
         decode(line)
     except UserError:

@@ -1,4 +1,4 @@
-"""`evo repair`: what is sound in damaged journals, written anew; the damaged ones are kept beside them."""
+"""`evo repair`: rewrites damaged journals from their sound records, and keeps the damaged files beside them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from evo.storage.rundir import RunDirectory, study_forms, study_space
 
 _BEGINNING = rb'(?=\{"type":")'
 _MENTION = re.compile(rb'"individual":\[(\d{1,15}),(\d{1,15})\]')
-_SHOWN = 60  # Characters of a damaged line.
+_SHOWN = 60  # The number of characters of a damaged line that are shown.
 
 
 @dataclass(frozen=True)
 class DamagedLine:
-    """A line that is not one record.
+    """A line that is not one record, or whose record does not fit the limits.
 
     Args:
-        number: Its place in the file, from 1.
-        content: Its bytes.
-        problem: Why it is none.
-        salvaged: Whole records in it.
-        is_record: Whether it is one, but does not fit the limits.
+        number: The number of the line in the file, from 1.
+        content: The bytes of the line.
+        problem: The reason why it counts as damaged.
+        salvaged: The whole records in the line.
+        is_record: Whether it is a record that does not fit the limits.
     """
 
     number: int
@@ -41,7 +41,7 @@ class DamagedLine:
     is_record: bool = False
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """The damage in one line for people."""
         shown = repr(self.content[:_SHOWN].decode(errors="backslashreplace"))
         more = f" and {len(self.content) - _SHOWN} bytes more" if len(self.content) > _SHOWN else ""
         kept = f"; {len(self.salvaged)} whole record(s) in it kept" if self.salvaged else ""
@@ -50,12 +50,12 @@ class DamagedLine:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a journal holds.
+    """The result of an examination of one journal.
 
     Args:
         file: The journal.
-        sound: Its records, those in damaged lines included.
-        damaged: Its damaged lines.
+        sound: The sound records, those in damaged lines included.
+        damaged: The damaged lines.
     """
 
     file: Path
@@ -64,17 +64,17 @@ class Finding:
 
 
 def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
-    """Write the sound lines of damaged journals anew, and keep the damaged journals beside them.
+    """Rewrite damaged journals from their sound records, and keep the damaged files beside them.
 
     Args:
         directory: The run directory.
-        dry_run: Whether to tell only what would be done, and change nothing.
+        dry_run: Whether to say only what would be done, and change nothing.
 
     Yields:
         Lines for the user.
 
     Raises:
-        UserError: There is no run, another one writes there, or something cannot be read, written or repaired.
+        UserError: There is no run, another run is writing there, or a file cannot be read, written or repaired.
     """
     journals = directory.journals()
     if not journals and not (directory.path / "study.json").exists():
@@ -101,14 +101,15 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
 
 
 def examine(file: Path, forms: Forms | None) -> Finding:
-    """Tell the sound lines of a journal from the damaged ones; the end of a line that was never finished is neither.
+    """Separate the sound lines of a journal from the damaged ones; an unfinished last line counts as neither.
 
     Args:
         file: The journal.
-        forms: Limits of the study: a start that was never within is damage too; None: unknown.
+        forms: The limits that the study has had; a start that is within none of them is damage too. None means that
+            they are not known.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The journal cannot be read.
     """
     try:
         content = file.read_bytes()
@@ -128,7 +129,7 @@ def examine(file: Path, forms: Forms | None) -> Finding:
 
 
 def _why_not_within(event: AnyEvent, forms: Forms | None) -> str:
-    """Why a start fits no limits that the study has had; empty when it does, and for other events."""
+    """The reason why a start fits no limits that the study has had; empty when it fits, and for other events."""
     if forms is not None and isinstance(event, Started):
         try:
             forms.fit(event.params)
@@ -159,7 +160,7 @@ def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
 
 
 def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
-    """What is searched; or else what is wrong with study.json, and what can be done."""
+    """The limits of the study; if they are not known, None, and a message about study.json with the next step."""
     try:
         study = directory.study()
         if study is not None:
@@ -174,7 +175,7 @@ def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
 
 
 def _skipped(directory: RunDirectory, findings: Sequence[Finding]) -> list[Skipped]:
-    """The identities that only damaged lines, or folders of individuals, tell of: the last ones of their ranks."""
+    """Records for identities that only damaged lines or folders mention: the highest generation of each rank."""
     known = _last({event.individual for finding in findings for event in finding.sound if hasattr(event, "individual")})
     lost: set[Identity] = set()
     for line in (line for finding in findings for line in finding.damaged):
@@ -199,7 +200,7 @@ def _first_damaged(findings: Sequence[Finding]) -> Finding:
 
 
 def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
-    """Replace a journal by its sound records; where the damaged one is now."""
+    """Replace a journal by its sound records; returns the new place of the damaged one."""
     file = finding.file
     lines = [encode(event) + b"\n" for event in [*finding.sound, *skipped]]
     try:
@@ -211,7 +212,7 @@ def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
 
 
 def _keep(file: Path) -> Path:
-    """Copy a file beside itself, under a name that no earlier repair has used."""
+    """Copy a file within its folder, under a name that no earlier repair has used."""
     number = 0
     while True:
         number += 1

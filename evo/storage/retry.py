@@ -1,4 +1,4 @@
-"""Storage that fails for a while: what is tried again, for how long, and how a search ends otherwise."""
+"""Storage that fails: operations are tried again for a while, and then the search ends."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from evo.errors import RUN_AGAIN, Stuck
 
 T = TypeVar("T")
 
-_PATIENCE = 30.0  # Seconds: a share that goes away for a moment comes back.
+_PATIENCE = 30.0  # The seconds in which a share that is away for a moment comes back.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
-# An evaluation whose folder does not take so much has not failed by itself: less than the weights of most networks.
-_ROOM = 4_000_000  # Bytes.
+# An evaluation whose folder does not take so many bytes fails because of storage. Most networks' weights need more.
+_ROOM = 4_000_000
 
 
 class StorageError(Stuck):
-    """The run directory cannot be used any more: the same command goes on when it can."""
+    """The run directory cannot be used any more; the same command continues the search when it can."""
 
     status = RUN_AGAIN
 
 
 def persist(problem: str, act: Callable[[], T]) -> T:
-    """Do something with a file, again and again for half a minute while that fails.
+    """Do something with a file, and repeat it for half a minute while it fails.
 
     Args:
-        problem: What it means when it fails, for example "journal 0.jsonl cannot be written".
-        act: What to do; again from where it failed.
+        problem: The message about a failure, for example "journal 0.jsonl cannot be written".
+        act: The function to call; a repeated call must go on from where it failed.
 
     Raises:
-        StorageError: It still fails.
+        StorageError: The function still fails after half a minute.
     """
     began, pause, told = time.monotonic(), _FIRST_PAUSE, False
     while True:
@@ -49,7 +49,7 @@ def persist(problem: str, act: Callable[[], T]) -> T:
                 "repair the file system, and run the same command again"
             )
         if not told:
-            with suppress(OSError):  # What it prints may go to the same place.
+            with suppress(OSError):  # The output may go to the same storage.
                 print(f"evo: {why}; trying again for {_PATIENCE:g} s", file=sys.stderr, flush=True)
         told = True
         time.sleep(min(pause, _PATIENCE - waited))
@@ -57,11 +57,11 @@ def persist(problem: str, act: Callable[[], T]) -> T:
 
 
 def why_not_writable(folder: Path, error: BaseException) -> str:
-    """Whether something may have failed only because its folder cannot be written: then why not, else nothing.
+    """The reason why a folder cannot be written, if that may have caused an error; empty otherwise.
 
     Args:
-        folder: It need not exist.
-        error: What went wrong. Only if it may come from writing a file, the folder is tried.
+        folder: The folder; it need not exist.
+        error: The error. The folder is tried only if the error may come from writing a file.
     """
     if not any(isinstance(cause, OSError | RuntimeError) for cause in _causes(error)):
         return ""
@@ -76,10 +76,10 @@ def why_not_writable(folder: Path, error: BaseException) -> str:
 def _try_to_write(file: Path) -> None:
     try:
         with file.open("wb", buffering=0) as stream:
-            rest = memoryview(os.urandom(_ROOM))  # Zeros may take no room.
+            rest = memoryview(os.urandom(_ROOM))  # Random bytes, because zeros may take no room.
             while rest:
                 rest = rest[stream.write(rest) :]
-            os.fsync(stream.fileno())  # Only then some file systems tell.
+            os.fsync(stream.fileno())  # Some file systems report a full disk only here.
     finally:
         with suppress(OSError):
             file.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The run directory: what is searched, what happened, and the files of every evaluation.
+"""The run directory: the study, its events, and the files of every evaluation.
 
-study.json              what is searched; written again only when that has changed
+study.json              the study; written again only when it has changed
 journal/RANK.jsonl      the events of one rank, one per line
 individuals/R-G/        the files of one evaluation
 summary.json            the completion record
@@ -28,28 +28,28 @@ from evo.storage.journal import Journal, Memory, open_locked, read_journal
 from evo.storage.retry import persist
 from evo.texts import readable
 
-# What JSON that is damaged raises.
+# The errors that damaged JSON raises.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True):
-    """What is searched, as study.json records it.
+    """A study, as study.json records it.
 
     Args:
-        name: The study's.
-        objective: What is minimised, by its own name.
-        definition: What it is made of; that of an older evo is unknown.
-        limits: See `evo.space.space.Space.describe`.
-        constraints: What every individual fulfils; functions are recorded by their names and what they carry.
-        seed: Not negative.
-        propagator: How individuals were bred in the first session.
-        pruning: What ended evaluations early in the first session; empty: nothing did.
-        islands: How many workers each island had in the first session.
-        topology: How many individuals went from island to island then.
-        baseline: Parameters with which the best individual is compared; None: none.
-        former: What the limits were before they were changed, the first ones first.
-        versions: Packages that matter to reproduce it.
-        created: Seconds since the epoch.
+        name: The name of the study.
+        objective: The name of the objective.
+        definition: The definition of the objective, by which it is recognised; unknown for studies of an older evo.
+        limits: The limits, as `evo.space.space.Space.describe` writes them.
+        constraints: The constraints; a function is recorded with its name and a description of it.
+        seed: The seed, not negative.
+        propagator: The propagator of the first session.
+        pruning: The pruner of the first session; empty when there was none.
+        islands: The number of workers of each island in the first session.
+        topology: The topology of the first session.
+        baseline: Parameters with which the best individual is compared; None when there are none.
+        former: The limits before each change, the oldest first.
+        versions: The versions of the packages that matter to reproduce the study.
+        created: The time when the study was made, in seconds since the epoch.
     """
 
     name: str
@@ -69,34 +69,34 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def study_forms(study: Study) -> Forms | None:
-    """The limits that a study has had; None when they have never changed, and no constraints may have."""
+    """The limits that a study has had; None when they never changed and there are no constraints, which may change."""
     if not study.former and not study.constraints:
         return None
     return Forms(study_space(study), [Space(limits) for limits in study.former])
 
 
 def study_space(study: Study) -> Space:
-    """What a study searches, as far as it is recorded: functions as constraints cannot be made from that."""
+    """The space of a study without constraints that are functions, which cannot be made from a record."""
     return Space(study.limits, [text for text in study.constraints if not is_function(text)])
 
 
 class _Tested(msgspec.Struct):
-    """The part of summary.json that cannot be had from the journals."""
+    """The part of summary.json that the journals do not hold."""
 
     test: dict[str, Any]
 
 
 class RunDirectory:
-    """Where one study keeps its files.
+    """The directory in which one study keeps its files.
 
     Args:
-        path: The directory; it need not exist.
+        path: The path of the directory; it need not exist.
     """
 
     def __init__(self, path: Path) -> None:
         self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
-        # The bytes of each journal that were read last.
+        # The size of each journal when it was last read.
         self._sizes: dict[Path, int] = {}
         self._has_begun = False
 
@@ -117,7 +117,7 @@ class RunDirectory:
         try:
             return msgspec.json.decode(file.read_bytes(), type=Study)
         except (FileNotFoundError, NotADirectoryError):
-            # Of an attempt that was killed before it had written study.json, there may be folders and a part of that.
+            # Folders and a part of study.json are no other files: a run may have been killed before it had written it.
             others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
             if any(path.is_file() for path in others):
                 raise UserError(
@@ -131,7 +131,7 @@ class RunDirectory:
         """Make the directory.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The directory cannot be written.
         """
         try:
             for folder in ("journal", "individuals"):
@@ -143,10 +143,10 @@ class RunDirectory:
             ) from None
 
     def check_writable(self) -> None:
-        """Make sure, without making anything, that the directory can be made.
+        """Make sure that the directory can be made, without making it.
 
         Raises:
-            UserError: It cannot.
+            UserError: The directory cannot be made.
         """
         existing = next(path for path in [self.path, *self.path.absolute().parents] if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -154,10 +154,11 @@ class RunDirectory:
             raise UserError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
 
     def begin(self, study: Study) -> None:
-        """Make the directory, or go on in it: a completion record speaks of a complete study.
+        """Make the directory, or continue in it; then the completion record is removed, because it is no longer true.
 
         Raises:
-            UserError: It cannot be written, or another run writes there, or did since its events were read.
+            UserError: The directory cannot be written, or another run is writing there, or has written there since the
+                events were read.
         """
         found = self.study()
         if found is None:
@@ -165,7 +166,7 @@ class RunDirectory:
         self._check_alone()
         try:
             if found not in (None, study):
-                # What another evo has written there beside is not lost.
+                # Fields that another version of evo has written are kept.
                 recorded = msgspec.json.decode((self.path / "study.json").read_bytes())
                 self._replace("study.json", {**recorded, **msgspec.to_builtins(study)})
             self._summary.unlink(missing_ok=True)
@@ -183,7 +184,7 @@ class RunDirectory:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has a completion record, and a sound one."""
+        """Whether there is a sound completion record."""
         return self.tested() is not None
 
     def tested(self) -> dict[str, Any] | None:
@@ -201,7 +202,7 @@ class RunDirectory:
         """Write a JSON file of the directory, whole or not at all; tries again for a while when that fails.
 
         Raises:
-            StorageError: It still fails.
+            StorageError: Writing still fails after a while.
         """
         persist(f"{self.path / name} cannot be written", lambda: self._replace(name, content))
 
@@ -214,18 +215,18 @@ class RunDirectory:
         return sorted((self.path / "journal").glob("*.jsonl"))
 
     def open_journal(self, rank: int) -> Journal:
-        """The log of one rank, to be written.
+        """Open the log of one rank to write it.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The log cannot be written.
         """
         return Journal(self.path / "journal" / f"{rank}.jsonl")
 
     def remember(self, event: AnyEvent) -> None:
-        """Nothing: the journals hold it."""
+        """Do nothing, because the journals hold the event."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because no file is open."""
 
     def events(self) -> Iterator[AnyEvent]:
         """All events of all ranks, file by file.
@@ -234,13 +235,13 @@ class RunDirectory:
             UserError: A line is damaged; the message names the file and the line.
         """
         for file in self.journals():
-            with suppress(OSError):  # Reading says why.
+            with suppress(OSError):  # Reading reports the error.
                 self._sizes[file] = file.stat().st_size
             yield from read_journal(file, patient=self._has_begun)
 
 
 class Scratch:
-    """In place of a run directory when no files are kept: remembers events, and gives evaluations temporary folders."""
+    """Replaces a run directory when no files are kept: remembers events, and gives evaluations temporary folders."""
 
     def __init__(self) -> None:
         import tempfile
@@ -256,37 +257,37 @@ class Scratch:
         return self.path / "{}-{}".format(*identity)
 
     def study(self) -> Study | None:
-        """None: it is always new."""
+        """None, because it is always new."""
         return None
 
     def check_writable(self) -> None:
-        """There is nothing to write."""
+        """Do nothing, because nothing is written."""
 
     def begin(self, study: Study) -> None:
-        """Nothing is kept."""
+        """Do nothing, because nothing is kept."""
 
     @property
     def is_complete(self) -> bool:
-        """Never: it is always new."""
+        """False, because it is always new."""
         return False
 
     def tested(self) -> dict[str, Any] | None:
-        """None, since it is never complete."""
+        """None, because it is never complete."""
         return None
 
     def write(self, name: str, content: Any) -> None:
-        """Nothing is kept."""
+        """Do nothing, because nothing is kept."""
 
     def remember(self, event: AnyEvent) -> None:
-        """Remember an event, of this rank or of another."""
+        """Remember an event of this or another rank."""
         self._events.append(event)
 
     def events(self) -> Iterator[AnyEvent]:
-        """All that was remembered."""
+        """All remembered events."""
         return iter(self._events)
 
     def open_journal(self, rank: int) -> Memory:
-        """The events that are remembered, in the place of a file."""
+        """The remembered events, which replace a file."""
         return Memory(self._events)
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""What tests of evo, and of propagators of your own, need: virtual ranks, trials, the contract of propagators."""
+"""Tools for tests of evo and of your own code: virtual ranks, trials, and the contract of propagators."""

@@ -1,4 +1,4 @@
-"""Many virtual ranks in one process, whose schedule a generator decides: for tests."""
+"""Many virtual ranks in one process, for tests; a random generator decides their schedule."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from evo.engine.transport import Passive, Traffic, Transport
 
 
 class Loopback:
-    """A network of virtual ranks in one process, whose schedule depends on nothing but a generator.
+    """A network of virtual ranks in one process; its schedule depends on a generator only.
 
     Args:
-        size: How many ranks.
-        rng: Decides which rank runs next, and how long each message is under way.
-        max_delay: Longest time under way, in steps of any rank.
-        duplicates: Probability that a message arrives twice.
+        size: The number of ranks.
+        rng: Decides which rank runs next, and the delay of each message.
+        max_delay: The longest delay of a message, counted in steps of all ranks.
+        duplicates: The probability that a message arrives twice.
 
     Example:
         >>> network = Loopback(2, np.random.default_rng(0), max_delay=0)
@@ -37,7 +37,7 @@ class Loopback:
         """Advance searches, one step of a randomly chosen one at a time, until all have ended.
 
         Args:
-            searches: One per rank; each yields where another rank may run.
+            searches: One search per rank; each yields wherever another rank may run.
         """
         alive = list(searches)
         while alive:
@@ -49,12 +49,12 @@ class Loopback:
                 del alive[chosen]
 
     def kill(self, rank: int) -> None:
-        """Let a rank die: each other one gets some of what was under way from it, and notices sooner or later."""
+        """Let a rank die: each other rank gets some of its last messages, and notices the death after a random time."""
         for endpoint in self.endpoints:
             endpoint.lose(rank)
 
     def arrival(self) -> int:
-        """When something that is sent now arrives."""
+        """The time at which a message that is sent now arrives."""
         return self.now + int(self.rng.integers(self.max_delay + 1))
 
 
@@ -68,9 +68,9 @@ class LoopbackEndpoint(Passive):
         self.local = (rank, size)
         self.traffic = Traffic()
         self._network = network
-        # From each rank, in order: when a message arrives, and the message.
+        # The messages from each rank in order, each with the time of its arrival.
         self._inbox: dict[int, deque[tuple[int, bytes]]] = defaultdict(deque)
-        # When this rank notices the death of others.
+        # The times at which this rank notices the deaths of others.
         self._deaths: dict[int, int] = {}
 
     @property
@@ -85,7 +85,7 @@ class LoopbackEndpoint(Passive):
             inbox = network.endpoints[rank]._inbox[self.rank]
             for _ in range(1 + int(network.rng.random() < network.duplicates)):
                 arrival = network.arrival()
-                # Not before what was sent earlier on the same way.
+                # No message arrives before an earlier one from the same rank.
                 inbox.append((max(arrival, inbox[-1][0]) if inbox else arrival, message))
 
     def receive(self) -> list[tuple[int, bytes]]:
@@ -96,7 +96,7 @@ class LoopbackEndpoint(Passive):
         return arrived
 
     def lose(self, rank: int) -> None:
-        """Another rank has died."""
+        """Lose some of the last messages of a rank that has died."""
         inbox = self._inbox[rank]
         for _ in range(int(self._network.rng.integers(len(inbox) + 1))):
             inbox.pop()

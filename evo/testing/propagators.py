@@ -1,6 +1,6 @@
 """The contract of propagators, for tests of your own.
 
-`check_propagator` goes through all of it. A test that wants to say which rule is broken where runs each check of
+`check_propagator` checks all of it. To see in the name of a failed test which rule is broken, run each check of
 `CONTRACT` in each space of `SPACES`, for example with `pytest.mark.parametrize`.
 """
 
@@ -35,11 +35,11 @@ SPACES: Mapping[str, Space] = {
         }
     ),
 }
-"""Small spaces with parameters of every kind, by what is in them."""
+"""Small spaces with parameters of every kind, by name."""
 
 _PARENTS = 12
-_FEW, _MANY = 50, 400  # How often a propagator breeds in a check.
-_CLIPPED = 0.05  # The share of offspring that may have a gene on a bound; one drawn anew and then moved may be clipped.
+_FEW, _MANY = 50, 400  # The number of times that a propagator breeds in a check.
+_CLIPPED = 0.05  # The share of offspring that may lie on a bound, since a gene drawn anew and then moved may reach it.
 
 Check: TypeAlias = Callable[[Propagator, Space], None]
 
@@ -48,12 +48,12 @@ def check_propagator(propagator: Propagator, space: Space | None = None) -> None
     """Make sure that a propagator keeps the contract.
 
     Args:
-        propagator: Breeds one individual from a whole population, as the propagator of a study does. A part, which
-            takes a number of parents or returns several individuals, is checked with what selects before and after it.
-        space: What is searched. None means each of `SPACES`.
+        propagator: A propagator that breeds one individual from a whole population, as that of a study does. A part,
+            which takes a fixed number of parents or returns several individuals, must be combined with selections.
+        space: The search space. None means each of `SPACES`.
 
     Raises:
-        AssertionError: It breaks a rule; the message says which, and where.
+        AssertionError: The propagator breaks a rule; the message says which one, and in which space.
 
     Example:
         >>> from evo.propagators import Compose, CrossoverUniform, SelectUniform
@@ -80,7 +80,7 @@ def breeds_one_individual_within_the_limits(propagator: Propagator, space: Space
 
 
 def gives_the_same_for_the_same_generator(propagator: Propagator, space: Space) -> None:
-    """With a generator of the same seed it breeds the same: there is no other source of randomness, and no memory."""
+    """With equal generators it breeds the same, so it has no other source of randomness and no memory."""
     active = random_population(space).active
     one, other = (
         [(child.genome.tobytes(), child.strategy) for child in _offspring(propagator, active, space, _FEW)]
@@ -90,7 +90,7 @@ def gives_the_same_for_the_same_generator(propagator: Propagator, space: Space) 
 
 
 def never_writes_what_it_was_given(propagator: Propagator, space: Space) -> None:
-    """The genomes and strategies of parents are read, never written."""
+    """It reads the genomes and strategies of parents, but never writes them."""
     parents = list(random_population(space, f=0.5).active)
     before = [(parent.genome.tobytes(), json.dumps(parent.strategy)) for parent in parents]
     _offspring(propagator, parents, space, _FEW)
@@ -99,7 +99,7 @@ def never_writes_what_it_was_given(propagator: Propagator, space: Space) -> None
 
 
 def puts_hardly_any_mass_on_bounds_and_none_between_categories(propagator: Propagator, space: Space) -> None:
-    """From parents that are all alike, and away from the bounds, few offspring are clipped; categories stay whole."""
+    """With equal parents away from the bounds, few offspring are clipped, and categories stay whole numbers."""
     middle = np.where(np.isinf(space.cells), 0.5, space.sample(np.random.default_rng(0)))
     params = space.complete(middle, np.random.default_rng(0))
     active = _evaluated(space, [params] * _PARENTS).active
@@ -114,7 +114,7 @@ def puts_hardly_any_mass_on_bounds_and_none_between_categories(propagator: Propa
 
 
 def searches(propagator: Propagator, space: Space) -> None:
-    """It breeds from a population that grows, of which it gets the first individuals at random."""
+    """It breeds from a growing population, whose first individuals are random."""
     rng = np.random.default_rng(0)
     points: list[Params] = []
     population = Population(space)
@@ -136,13 +136,13 @@ CONTRACT: Sequence[Check] = (
 
 
 def random_population(space: Space, size: int = _PARENTS, seed: int = 0, **strategy: float) -> Population:
-    """Completed individuals, drawn at random, with losses at random.
+    """A population of random completed individuals with random losses.
 
     Args:
-        space: What is searched.
-        size: How many individuals there are.
-        seed: Of the generator that draws them.
-        strategy: What each of them has in its strategy, by name.
+        space: The search space.
+        size: The number of individuals.
+        seed: The seed of the generator that draws them.
+        strategy: The strategy parameters of each individual, by name.
     """
     rng = np.random.default_rng(seed)
     population = Population(space)

@@ -15,14 +15,15 @@ from evo.population.events import Identity
 @final
 @dataclass(kw_only=True)
 class FakeTrial:
-    """What an objective gets, without a search: remembers what is reported, and stops or interrupts when it is told to.
+    """A trial for an objective without a search: it keeps all reports, and asks to stop or interrupts on demand.
 
-    All that an objective may ask of a trial is a field; see `evo.objective.objective.Trial`.
+    All other attributes of a trial are fields; see `evo.objective.objective.Trial`.
 
     Args:
         folder: The individual's own folder, which is made.
-        stop_after: After so many reports, `should_stop` is true.
-        interrupted_after: How often `interrupted` is false before it is true. None means that it always is.
+        stop_after: The number of reports after which `should_stop` is true.
+        interrupted_after: The number of times that `interrupted` is false before it is true. None means that it is
+            always false.
         reports: The intermediate losses so far, each with its step.
 
     Example:
@@ -67,7 +68,7 @@ class FakeTrial:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the evaluation should save its state and raise `evo.Interrupted`; counts how often it was asked."""
+        """Whether the evaluation should save its state and raise `evo.Interrupted`; counts the times it was read."""
         if self.interrupted_after is None:
             return False
         self.interrupted_after -= 1
@@ -79,7 +80,7 @@ class FakeTrial:
         return len(self.reports) >= self.stop_after
 
     def report(self, loss: float, *others: Any, step: int | None = None) -> None:
-        """Remember an intermediate loss; one that is not finite is passed over.
+        """Keep an intermediate loss; one that is not finite is ignored.
 
         Raises:
             UserError: The step is no whole number from 0, or is given by position.
@@ -89,4 +90,4 @@ class FakeTrial:
             self.reports.append((number, float(loss)))
 
 
-_IS_A_TRIAL: Callable[..., Trial] = FakeTrial  # A type checker sees here when a trial has got something new.
+_IS_A_TRIAL: Callable[..., Trial] = FakeTrial  # Lets the type checker find attributes of Trial that are missing here.

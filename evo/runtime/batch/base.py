@@ -1,4 +1,4 @@
-"""What a batch system tells of its job and of what it launches."""
+"""What a batch system tells about its job and about the processes that it launches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-_PATIENCE = 10.0  # Seconds that a batch system's server may take to answer.
+_PATIENCE = 10.0  # The seconds that a batch system's server may take to answer.
 
 
 @final
@@ -19,12 +19,12 @@ class Step:
 
     Args:
         launcher: The command that launches a step.
-        rank: Names the variable with a process's number in the step.
-        size: Names the variable with the number of processes.
-        local_rank: Names the variable with a process's number on its node.
-        local_size: Names the variable with the number of processes on a node; empty when there is none.
-        pmi: The option that chooses how the processes find each other, up to the name of a way; empty if there is none.
-        connecting: The command that launches processes which find each other; empty when only mpirun does.
+        rank: The name of the variable with a process's number in the step.
+        size: The name of the variable with the number of processes.
+        local_rank: The name of the variable with a process's number on its node.
+        local_size: The name of the variable with the number of processes on a node; empty when there is none.
+        pmi: The option that chooses how the processes find each other, without its value; empty when there is none.
+        connecting: The command that launches processes which find each other; empty when only mpirun can.
     """
 
     launcher: str
@@ -37,26 +37,27 @@ class Step:
 
     @property
     def advice(self) -> str:
-        """How to start processes that find each other."""
+        """The advice how to start processes that find each other."""
         return "start them with " + (f"{self.connecting}, or with mpirun" if self.connecting else "mpirun")
 
     def count(self, environment: Mapping[str, str]) -> int:
-        """How many processes the step has that this one belongs to; 0 when it belongs to none."""
+        """The number of processes of the step that this process belongs to; 0 when it belongs to none."""
         return whole_number(environment.get(self.size, ""))
 
 
 class BatchSystem(ABC):
-    """What a batch system tells of the job that this process is in.
+    """A batch system, and what it tells about the job that this process is in.
 
     Attributes:
-        name: What people call it.
-        job: Names the variable with the number of the job; a process that has it is in a job of this batch system.
-        prefixes: The variables that it sets for a launched process begin so. A training must not see them.
-        tasks: Names the variable that says how many processes the job is meant for; empty when there is none.
-        threads: Names the variable with the cores of the job, if it sets OMP_NUM_THREADS to as many for each process,
-            which is nothing that the user asked for; empty when it does not.
-        again: How to have an incomplete search go on, after status 85.
-        step: What its own launcher sets; None when it has none.
+        name: The name of the batch system.
+        job: The name of the variable with the number of the job. Only processes in a job of this batch system have it.
+        prefixes: The prefixes of the variables that it sets for launched processes. A training must not see these.
+        tasks: The name of the variable with the number of processes that the job is meant for; empty when there is
+            none.
+        threads: The name of the variable with the number of cores of the job, if the batch system sets OMP_NUM_THREADS
+            to this number for each process without being asked; otherwise empty.
+        again: The advice how to continue an incomplete search, after status 85.
+        step: The variables of its own launcher; None when it has no launcher.
     """
 
     name: ClassVar[str]
@@ -69,35 +70,35 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def end(self, environment: Mapping[str, str]) -> float | None:
-        """When the job ends, in seconds since the epoch; None when it has no end or the batch system does not say.
+        """The end of the job in seconds since the epoch; None when it has none or the batch system does not say.
 
         Args:
-            environment: Environment variables of a process in the job.
+            environment: The environment variables of a process in the job.
         """
 
     def tasks_asked(self, environment: Mapping[str, str]) -> int:
-        """How many processes the job is meant for; 0 when the environment does not say.
+        """The number of processes that the job is meant for; 0 when the environment does not say.
 
         Args:
-            environment: Environment variables of a process in the job.
+            environment: The environment variables of a process in the job.
         """
         return whole_number(environment.get(self.tasks, ""))
 
     @abstractmethod
     def nodes(self, environment: Mapping[str, str]) -> int:
-        """How many nodes the job has; 0 when the environment does not say.
+        """The number of nodes of the job; 0 when the environment does not say.
 
         Args:
-            environment: Environment variables of a process in the job.
+            environment: The environment variables of a process in the job.
         """
 
 
 def ask(command: Sequence[str], **variables: str) -> str:
-    """What a command of a batch system prints; nothing when there is no such command, or no answer in time.
+    """The output of a batch system's command; empty when there is no such command, or no answer in time.
 
     Args:
         command: The command and its arguments.
-        variables: Environment variables beside those of this process.
+        variables: Environment variables in addition to those of this process.
     """
     try:
         ended = subprocess.run(
@@ -114,5 +115,5 @@ def ask(command: Sequence[str], **variables: str) -> str:
 
 
 def whole_number(text: str) -> int:
-    """What a variable says that should be a number; 0 when it is none."""
+    """The whole number in a text; 0 when it holds none."""
     return int(text) if text.isascii() and text.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""The batch systems that evo knows, and the one in whose job a process is."""
+"""The batch systems that evo knows, and the search for the one that runs this process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from evo.runtime.batch.pbs import PBS
 from evo.runtime.batch.slurm import Slurm
 
 BATCH_SYSTEMS: Sequence[BatchSystem] = (Flux(), Slurm(), PBS(), LSF())
-"""All that evo knows. Flux comes first, because it often runs inside of a job of another one."""
+"""All batch systems that evo knows. Flux comes first, because it often runs inside of another one's job."""
 
 STEPS: Sequence[Step] = tuple(system.step for system in BATCH_SYSTEMS if system.step)
-"""What their own launchers set."""
+"""The variables of their own launchers."""
 
 LAUNCH_PREFIXES = tuple(prefix for system in BATCH_SYSTEMS for prefix in system.prefixes)
-"""How the variables begin that they set for launched processes."""
+"""The prefixes of the variables that they set for launched processes."""
 
 
 def find_batch_system(environment: Mapping[str, str]) -> BatchSystem | None:
-    """The batch system in whose job this process is; None outside of one.
+    """The batch system whose job this process is in; None outside of a job.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
 
     Example:
         >>> find_batch_system({"PBS_JOBID": "7.server"}).name
@@ -34,22 +34,22 @@ def find_batch_system(environment: Mapping[str, str]) -> BatchSystem | None:
 
 
 def find_step(environment: Mapping[str, str]) -> Step | None:
-    """The step of a batch system's own launcher to which this process belongs; None when no such launched it.
+    """The step of a batch system's own launcher that this process belongs to; None when none launched it.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     return next((step for step in STEPS if step.count(environment)), None)
 
 
 def allocation_end(environment: Mapping[str, str]) -> float | None:
-    """When the batch system will end this job; None outside of one, when it has no end, or when nothing tells.
+    """The time when the batch system will end this job.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
 
     Returns:
-        Seconds since the epoch.
+        Seconds since the epoch; None outside of a job, and when the job has no end or the end is not known.
     """
     system = find_batch_system(environment)
     return system.end(environment) if system else None

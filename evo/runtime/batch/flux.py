@@ -1,4 +1,4 @@
-"""Flux."""
+"""The batch system Flux."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing_extensions import override
 
 from evo.runtime.batch.base import BatchSystem, Step, ask, whole_number
 
-_WITHOUT_END = 2**32 - 1  # What it says, or more, when there is no limit.
+_WITHOUT_END = 2**32 - 1  # The answer, or a larger one, when there is no limit.
 
 
 @final
 class Flux(BatchSystem):
-    """Flux. Its variables: flux-environment(7); the time left: flux-job(1), in whole seconds."""
+    """Flux. Its variables are documented in flux-environment(7), the time left, in whole seconds, in flux-job(1)."""
 
     name = "Flux"
     job = "FLUX_JOB_ID"

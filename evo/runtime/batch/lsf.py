@@ -1,4 +1,4 @@
-"""IBM Spectrum LSF."""
+"""The batch system IBM Spectrum LSF."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from evo.runtime.batch.base import BatchSystem, Step, ask, whole_number
 class LSF(BatchSystem):
     """IBM Spectrum LSF. Its variables: "Environment variables set for job execution" in its documentation.
 
-    The environment has no end of the job, so that `bjobs -WL` is asked: hours, minutes, and L when they are the limit.
-    `jsrun` sets what Lightning's LSFEnvironment reads as well.
+    The environment does not tell the end of the job, so `bjobs -WL` is asked. It prints the hours and minutes left, and
+    L when these come from the limit. `jsrun` sets the variables that Lightning's LSFEnvironment reads too.
     """
 
     name = "LSF"
@@ -43,7 +43,7 @@ class LSF(BatchSystem):
 
 
 def _parse_bjobs(answer: str, job: str, now: float) -> float | None:
-    """When a job ends whose line ends as in `123 me RUN normal hostA hostB search 1:05 L`, with the time left."""
+    """The end of a job, from a line such as `123 me RUN normal hostA hostB search 1:05 L` with the time left."""
     for line in answer.splitlines():
         left = re.search(r"\s(\d+):(\d+) L$", line.rstrip())
         if left and line.split()[0] == job:

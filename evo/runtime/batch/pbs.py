@@ -1,4 +1,4 @@
-"""PBS."""
+"""The batch system PBS."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from evo.runtime.batch.base import BatchSystem, ask, whole_number
 class PBS(BatchSystem):
     """PBS Professional, OpenPBS and Torque.
 
-    The environment has no end of the job, so that `qstat -f` is asked. Its attributes: pbs_job_attributes(7B) and
-    qstat.c of OpenPBS (stime, Resource_List.walltime), stat_job.c of Torque (Walltime.Remaining). The variables:
-    qsub(1B), start_exec.c of Torque (PBS_WALLTIME, PBS_NUM_NODES) and of OpenPBS (NCPUS, OMP_NUM_THREADS).
+    The environment does not tell the end of the job, so `qstat -f` is asked. Sources of its attributes:
+    pbs_job_attributes(7B) and qstat.c of OpenPBS (stime, Resource_List.walltime), stat_job.c of Torque
+    (Walltime.Remaining). Sources of the variables: qsub(1B), start_exec.c of Torque (PBS_WALLTIME, PBS_NUM_NODES) and
+    of OpenPBS (NCPUS, OMP_NUM_THREADS).
     """
 
     name = "PBS"
     job = "PBS_JOBID"
     threads = "NCPUS"
-    again = "qsub the same script again"  # qrerun is for operators.
+    again = "qsub the same script again"  # Users may not call qrerun, which is for operators.
 
     @override
     def end(self, environment: Mapping[str, str]) -> float | None:
@@ -36,15 +37,15 @@ class PBS(BatchSystem):
 
     @override
     def nodes(self, environment: Mapping[str, str]) -> int:
-        told = whole_number(environment.get("PBS_NUM_NODES", ""))  # Torque's.
+        told = whole_number(environment.get("PBS_NUM_NODES", ""))  # Only Torque sets this.
         with contextlib.suppress(OSError, KeyError, UnicodeDecodeError):
-            # One line for each place of a process, with the name of its node.
+            # The file has one line with the name of the node for each process.
             return told or len(set(Path(environment["PBS_NODEFILE"]).read_text(encoding="utf-8").split()))
         return told
 
 
 def _parse_qstat(answer: str, now: float) -> float | None:
-    """When a job ends that `qstat -f` describes in lines such as `stime = Wed Aug 11 17:13:12 2021`."""
+    """The end of a job, from the lines of `qstat -f` such as `stime = Wed Aug 11 17:13:12 2021`."""
     attributes = dict(re.findall(r"^\s*([\w.]+) = (.*?)\s*$", answer, re.MULTILINE))
     if (left := attributes.get("Walltime.Remaining", "")).isdecimal():
         return now + int(left)
@@ -58,7 +59,7 @@ def _parse_qstat(answer: str, now: float) -> float | None:
 
 
 def _end_by_torque(environment: Mapping[str, str]) -> float | None:
-    """Torque tells a job how long it may take, and writes the file with the names of its nodes when it begins."""
+    """The end of a job of Torque, which sets the walltime and writes the file with the nodes when the job begins."""
     limit = whole_number(environment.get("PBS_WALLTIME", ""))
     with contextlib.suppress(OSError, KeyError):
         return Path(environment["PBS_NODEFILE"]).stat().st_mtime + limit if limit else None

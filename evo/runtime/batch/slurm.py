@@ -1,4 +1,4 @@
-"""Slurm."""
+"""The batch system Slurm."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Slurm(BatchSystem):
 
     @override
     def end(self, environment: Mapping[str, str]) -> float | None:
-        told = environment.get("SLURM_JOB_END_TIME", "")  # Newer Slurm tells it to the job.
+        told = environment.get("SLURM_JOB_END_TIME", "")  # Only newer versions of Slurm set this.
         if told.isdecimal():
             return float(told)
         job = environment[self.job]
@@ -46,9 +46,9 @@ class Slurm(BatchSystem):
 
 
 def _parse_squeue(answer: str, job: str) -> float | None:
-    """Seconds since the epoch of a local time as 2026-01-31T12:00:00; Slurm says N/A when there is no end.
+    """The end of a job, from a local time such as 2026-01-31T12:00:00; Slurm prints N/A when there is no end.
 
-    An array has the number of one of its tasks: then Slurm answers with a line for each of these.
+    An array shares its number with one of its tasks; asked for that number, Slurm prints a line for each task.
     """
     for line in answer.splitlines():
         number, _, end = line.strip().partition(" ")

@@ -1,4 +1,4 @@
-"""Ranks connected by MPI: the only folder that imports mpi4py, and only once it is called."""
+"""Ranks connected by MPI. Only this folder imports mpi4py, and only when its functions are called."""
 
 from evo.runtime.mpi.ending import CommunicatorError, NoMPIError
 from evo.runtime.mpi.process import (

@@ -1,4 +1,4 @@
-"""This process as one rank of an MPI job: how it ends, together with the others or alone."""
+"""How one rank of an MPI job ends, together with the others or alone."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from typing import NoReturn
 from evo.errors import CutOff, Shared, Stuck, UserError
 from evo.runtime.mpi.transport import history
 
-_BY_KEYBOARD = 130  # Exit status after Ctrl-C, as shells have it.
-_FIRST_SPEAKS = 1.0  # Seconds.
-# Seconds that the launcher has to forward what this rank has just said: of one that aborts it drops the rest, and
-# nothing tells whether there is any.
+_BY_KEYBOARD = 130  # The exit status after Ctrl-C that shells use.
+_FIRST_SPEAKS = 1.0  # The seconds that the other ranks give the first one to print an error and end all.
+# The seconds that the launcher gets to forward the last output of this rank before it aborts. The launcher drops
+# output that it has not forwarded by then, and nothing tells whether there is any.
 _FORWARDING = 0.3
-_ENDING = 5.0  # Seconds that ranks wait for each other at their end.
+_ENDING = 5.0  # The seconds that ranks wait for each other at their end.
 
 
 class NoMPIError(UserError):
     """A launcher started several ranks that cannot reach each other.
 
     Attributes:
-        status: Exit status of all ranks.
+        status: The exit status of all ranks.
     """
 
     status = 2
 
 
 class CommunicatorError(NoMPIError):
-    """What was given is no communicator in which this rank could search; others may have the right one."""
+    """The given object is no communicator in which this rank can search; other ranks may have a valid one."""
 
 
-@functools.cache  # Once.
+@functools.cache  # Registers it only once.
 def finalize_at_exit() -> None:
     """Finalize MPI when Python ends."""
     atexit.register(_finalize)
@@ -49,7 +49,7 @@ def _finalize() -> None:
 
     for transport in list(history.attended):
         transport.leave_alone()
-    # With Open MPI 5, finalizing hangs now and then after the death of a rank; leaving without does not.
+    # After the death of a rank MPI is not finalized, because that sometimes hangs in Open MPI 5.
     if not history.someone_died and not MPI.Is_finalized():
         MPI.Finalize()
 
@@ -62,10 +62,10 @@ def _tells_of_death(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class EndAll:
-    """What becomes of an exception that nobody has caught, as `sys.excepthook`: all ranks end, and say why.
+    """Handles uncaught exceptions, as `sys.excepthook`: all ranks end, and the reason is printed.
 
     Args:
-        speaks: Whether this is the rank that speaks where all have the same to say.
+        speaks: Whether this rank prints an error that all ranks have.
         is_fault_tolerant: Whether the other ranks outlive this one.
     """
 
@@ -74,7 +74,7 @@ class EndAll:
 
     def __call__(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> NoReturn:
         """End this process, and all other ranks if they cannot go on without it."""
-        # Ctrl-C stops a search on all ranks, which then raise this with the result.
+        # After Ctrl-C the search stops on all ranks, and each raises a KeyboardInterrupt that holds the result.
         is_stop = isinstance(error, KeyboardInterrupt) and hasattr(error, "result")
         if is_stop or isinstance(error, Shared):
             _end_together(error)
@@ -82,8 +82,8 @@ class EndAll:
         sys.stderr.flush()
         sys.stdout.flush()
         if isinstance(error, CutOff) or self.is_fault_tolerant:
-            # The others go on without this one. They learn of its end by a signal, but not by Abort or an exit status:
-            # after these they would wait for ever.
+            # The others go on without this rank. It ends by a signal, because after an Abort or an exit status they
+            # would not notice its end, and would wait for ever.
             os.kill(os.getpid(), signal.SIGKILL)
         from mpi4py import MPI
 
@@ -101,7 +101,7 @@ class EndAll:
                 file=sys.stderr,
             )
         elif isinstance(error, NoMPIError):
-            if not self.speaks:  # Mostly all have the same error: the first one gets time to end the others.
+            if not self.speaks:  # Mostly all have the same error, so the first rank gets time to end the others.
                 time.sleep(_FIRST_SPEAKS)
             print(f"evo: error: {error}", file=sys.stderr)
         elif isinstance(error, Stuck | CutOff):
@@ -111,14 +111,14 @@ class EndAll:
 
 
 def is_running() -> bool:
-    """Whether MPI is initialized, and not finalized yet."""
+    """Whether MPI is initialized and not yet finalized."""
     from mpi4py import MPI
 
     return MPI.Is_initialized() and not MPI.Is_finalized()
 
 
 def _end_together(error: BaseException) -> NoReturn:
-    """End all ranks of the last search in good order: each has this error, and the first one speaks."""
+    """End all ranks of the last search in good order; each of them has this error, and the first one prints it."""
     from mpi4py import MPI
 
     where = history.latest
@@ -129,7 +129,8 @@ def _end_together(error: BaseException) -> NoReturn:
     sys.stderr.flush()
     sys.stdout.flush()
     if where is not None and is_usable:
-        # The launcher would end the one that speaks before it has spoken. Some may have caught the error, or died.
+        # Ranks wait for each other, because the launcher would otherwise end the first one before it has printed. They
+        # wait for a limited time, because some may have caught the error, or died.
         with contextlib.suppress(MPI.Exception):
             all_are_here, deadline = where.Ibarrier(), time.monotonic() + _ENDING
             while not all_are_here.Test() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Ranks wait for each other before a search, and find out which of them do not come."""
+"""Ranks wait for each other before a search, and find out which ones are absent."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 VARIABLE = "EVO_MEETING_TIMEOUT"
-"""Environment variable: seconds that a rank waits for the others before a search."""
+"""The environment variable with the seconds that a rank waits for the others before a search."""
 _WAIT = 60.0
-_UNTIL_NOTE = 10.0  # Seconds after which a rank says that it waits.
-_COUNTING = 3.0  # Seconds in which those that wait find each other, when the time of one of them is over.
+_UNTIL_NOTE = 10.0  # The seconds after which a rank prints that it waits.
+_COUNTING = 3.0  # The seconds in which waiting ranks find each other, once the time of one of them is over.
 _TAG = 31_337
-# Those that wait tell one of the first ranks, which asks all, so that thousands of ranks need not ask each other.
+# Waiting ranks tell the first so many ranks, which ask all, so that thousands of ranks need not ask each other.
 _COUNTERS = 64
-_NAP = 0.01  # Seconds; waiting inside MPI would spin.
+_NAP = 0.01  # The seconds to sleep between tests, because waiting inside MPI would spin.
 
 
 class Absent(Stuck):
-    """Some ranks have not come."""
+    """Some ranks are absent."""
 
     status = 2
 
 
 def waiting_time(environment: Mapping[str, str]) -> float:
-    """Seconds that a rank waits for the others.
+    """The seconds that a rank waits for the others.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
 
     Raises:
-        UserError: The variable holds no such number.
+        UserError: The variable holds no number of seconds.
 
     Example:
         >>> waiting_time({"EVO_MEETING_TIMEOUT": "300"})
@@ -54,20 +54,20 @@ def waiting_time(environment: Mapping[str, str]) -> float:
 
 
 def meet(communicator: MPI.Intracomm, wait: float, is_given_up: Callable[[], bool], name: str = "") -> None:
-    """Wait until all ranks of a communicator have come.
+    """Wait until all ranks of a communicator have called this.
 
-    Those that wait learn of each other by messages between the two of them, with a tag of evo's, and only when the time
-    of one of them is over: whoever does not come may use the communicator for something else.
+    Waiting ranks learn of each other by point-to-point messages with a tag of evo's, and only once the time of one of
+    them is over, because an absent rank may use the communicator for something else.
 
     Args:
         communicator: The communicator of these ranks, perhaps the user's own.
-        wait: Seconds until those that have come give up.
-        is_given_up: Whether this rank is to wait no longer.
-        name: What messages call the communicator.
+        wait: The seconds after which waiting ranks give up.
+        is_given_up: Whether this rank must stop waiting.
+        name: The text after the ranks in messages, which names the communicator.
 
     Raises:
-        Absent: Some ranks have not come; on one of those that have.
-        KeyboardInterrupt: It was given up.
+        Absent: Some ranks are absent; only one of the waiting ranks raises it.
+        KeyboardInterrupt: The waiting was given up.
     """
     _Meeting(communicator, wait, name).run(is_given_up)
 
@@ -80,7 +80,7 @@ class _Meeting:
         self._wait = wait
         self._name = name
         self._rank, self._size = communicator.Get_rank(), communicator.Get_size()
-        self._heard: set[int] = set()  # Who waits as well, as far as this rank knows.
+        self._heard: set[int] = set()  # The other waiting ranks, as far as this one knows.
         self._requests: list[MPI.Request] = []
 
     def run(self, is_given_up: Callable[[], bool]) -> None:
@@ -105,7 +105,7 @@ class _Meeting:
             time.sleep(_NAP if now - began > 1 else _NAP / 10)
 
     def _say_that_it_waits(self) -> None:
-        if self._rank == 0 or self._rank == self._size - 1:  # One of two, since each may be what the others wait for.
+        if self._rank == 0 or self._rank == self._size - 1:  # Two ranks print it, since one of them may be absent.
             print(
                 f"evo: rank {self._rank} waits for other ranks{self._name} to call evo.minimize, "
                 f"{self._wait:g} s at most ({VARIABLE} sets another time)",
@@ -114,7 +114,7 @@ class _Meeting:
             )
 
     def _tell(self) -> None:
-        """Let others know that this one waits."""
+        """Let other ranks know that this one waits."""
         others = range(self._size if self._rank < _COUNTERS else min(self._size, _COUNTERS))
         for other in others:
             if other != self._rank:
@@ -129,13 +129,13 @@ class _Meeting:
             self._heard.add(status.Get_source())
 
     def _is_to_speak(self, late: float) -> bool:
-        """Whether this is the one that speaks for all that wait; should it not, the next ones do a little later."""
+        """Whether this rank speaks for all that wait; if the first one does not, the next ones do so a little later."""
         earlier = sum(rank < self._rank for rank in self._heard)
         return late >= _COUNTING * earlier
 
     def _verdict(self) -> str:
         absent = sorted(set(range(self._size)) - self._heard - {self._rank})
-        # Who is not among those that count hears of these only.
+        # A rank that is not among the first ones hears of these only.
         more = " and perhaps others" if self._rank >= _COUNTERS else ""
         absent = [rank for rank in absent if not more or rank < _COUNTERS]
         which = f"{'ranks' if len(absent) > 1 else 'rank'} {_ranges(absent)}{more}"

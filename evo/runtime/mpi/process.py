@@ -1,4 +1,4 @@
-"""This process as one rank of an MPI job: what its launcher tells it, and how it joins the others."""
+"""How one rank of an MPI job joins the others, and what its launcher tells it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from evo.versions import DISTRIBUTION
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-# These live exactly as long as their job.
+# Launchers that live exactly as long as their job.
 _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
-_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
+_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # Set by mpirun --with-ft ulfm.
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
 
-# mpirun leaves the variables of a batch system's own launcher as they are for the batch script: they come last.
+# Variables of a batch system's own launcher come last, because mpirun passes on those of the batch script.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", *(step.rank for step in STEPS))
 
-# A rank's place on its machine, and how many ranks that has. Those of batch systems come last for the same reason.
+# The variables with a rank's place on its machine and the number of ranks there. Those of batch systems come last for
+# the same reason.
 _LOCAL = (
     ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
@@ -43,21 +44,21 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     """Whether mpirun, or srun with an MPI plugin, started this process.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     return any(variable in environment for variable in _LAUNCH_VARIABLES)
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
-    """Why the ranks that a launcher started did not find each other; empty when they did.
+    """The reason why the ranks that a launcher started did not find each other; empty when they did.
 
     Args:
-        size: Number of ranks in this world.
-        environment: Environment variables.
+        size: The number of ranks in this world.
+        environment: The environment variables.
     """
     started = int(environment.get("OMPI_COMM_WORLD_SIZE", "1"))
     if size == 1 and started > 1:
-        # As a rank is that comes to MPI when its mpirun has been killed: it must not search on by itself.
+        # A rank that joins MPI after its mpirun was killed is alone as well; it must not search on its own.
         return f"mpirun started {started} ranks, but each is alone: it has ended, or is not of the MPI that mpi4py uses"
     step = find_step(environment)
     if size == 1 and step and step.count(environment) > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
@@ -66,10 +67,10 @@ def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
 
 
 def speaks(environment: Mapping[str, str]) -> bool:
-    """Whether this process is the first of those that its launcher started, be they connected or not.
+    """Whether this process is the first of those that its launcher started, whether they are connected or not.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     ranks = [environment[name] for name in _RANKS if name in environment]
     return not ranks or ranks[0] == "0"
@@ -90,13 +91,14 @@ def connect(
     From here on an uncaught exception in any rank ends all of them at once, instead of leaving the others waiting.
 
     Args:
-        comm: An mpi4py communicator, whose ranks connect and no others; None: all ranks do.
-        is_given_up: Whether to wait no longer for the others.
-        wait: Seconds that they are waited for; None: as the environment says, see `evo.runtime.mpi.meeting`.
+        comm: An mpi4py communicator whose ranks connect; None means that all ranks do.
+        is_given_up: Whether to stop waiting for the others.
+        wait: The seconds to wait for the others; None means the time that the environment gives, see
+            `evo.runtime.mpi.meeting`.
 
     Raises:
-        NoMPIError: srun started several ranks that do not form one MPI job; or MPI is not as it must be.
-        CommunicatorError: What was given is no communicator in which this rank could search.
+        NoMPIError: The started ranks do not form one MPI job, or MPI is not installed or not in a usable state.
+        CommunicatorError: `comm` is no communicator in which this rank can search.
     """
     try:
         transport = _join(comm, is_given_up, wait) if comm is not None or is_launched(os.environ) else None
@@ -107,7 +109,7 @@ def connect(
             f"mpirun or srun started this process, but there is no MPI ({error}): pip install {DISTRIBUTION}[mpi]"
         ) from error
     if transport and _parent_name() in _LAUNCHERS:
-        # A rank in the middle of a long loss must not go on after the others, and write where the next session does.
+        # A rank in the middle of a long loss must not outlive the others and write to files of the next session.
         end_with_parent()
     if comm is None and (problem := why_not_one_world(transport.size if transport else 1, os.environ)):
         raise NoMPIError(problem)
@@ -117,10 +119,10 @@ def connect(
 def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPITransport:
     import mpi4py
 
-    # With Open MPI 5, a rank that has begun to finalize would wait for ever for one that dies then.
+    # Without this, a rank of Open MPI 5 that finalizes would wait for ever for one that dies meanwhile.
     os.environ.setdefault("OMPI_MCA_async_mpi_finalize", "1")
     if "mpi4py.MPI" not in sys.modules:
-        mpi4py.rc.finalize = False  # Python's end could hang in it, see `evo.runtime.mpi.ending`.
+        mpi4py.rc.finalize = False  # Finalizing could hang, see `evo.runtime.mpi.ending`.
     from mpi4py import MPI
 
     sys.excepthook = end_all = EndAll(speaks(os.environ), is_fault_tolerant(os.environ))
@@ -134,7 +136,7 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
     try:
         ours = _meet(comm, is_given_up, _waiting_time() if wait is None else wait)
     except Absent as error:
-        # Whoever has come would wait for ever at the next meeting, and even at its end: this is no error to be caught.
+        # This ends all ranks and cannot be caught, because ranks would wait for ever at the next meeting or at the end.
         end_all(Absent, error, None)
     ours.Set_errhandler(MPI.ERRORS_RETURN)
     is_part = comm is not None and ours.Get_size() < MPI.COMM_WORLD.Get_size()
@@ -156,26 +158,26 @@ def _meet(comm: MPI.Intracomm | None, is_given_up: Callable[[], bool], wait: flo
     history.latest = where
     meet(where, wait, is_given_up, name)
     if comm is None and _Own.world is None:
-        # So that what others do in COMM_WORLD is out of the way from the second search on.
+        # From the second search on, this keeps evo apart from what others do in COMM_WORLD.
         where = history.latest = _Own.world = MPI.COMM_WORLD.Dup()
     return where.Dup()
 
 
 class _Own:
-    """What this process keeps from search to search.
+    """The state that this process keeps from search to search.
 
     Attributes:
-        world: All ranks, once they have met.
+        world: The communicator of all ranks; None before they have met.
     """
 
     world: MPI.Intracomm | None = None
 
 
 def _check_communicator(comm: Any) -> None:
-    """Make sure that something is a communicator in which this rank can search.
+    """Make sure that an object is a communicator in which this rank can search.
 
     Raises:
-        CommunicatorError: It is not.
+        CommunicatorError: The object is not such a communicator.
     """
     from mpi4py import MPI
 
@@ -198,7 +200,7 @@ def _not_a_communicator(comm: Any) -> str:
 
 
 def why_too_few_threads() -> str:
-    """Why several ranks cannot search at the level at which MPI supports threads; empty when they can.
+    """The reason why MPI's level of thread support is too low for several ranks; empty when it is not.
 
     A thread of evo's sends and receives while the objective computes, which may call MPI as well.
     """
@@ -225,15 +227,15 @@ def why_too_few_threads() -> str:
 
 
 def place_on_node(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """The place of this rank among all ranks on its machine, and how many these are, as the launcher says.
+    """The place of this rank among all ranks on its machine, and the number of these, as the launcher says.
 
-    Only where a part of the ranks searches, since all of them together find out for themselves.
+    This is needed only where a part of the ranks searches, because all ranks together can find it out by MPI.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
 
     Returns:
-        None when the launcher does not say.
+        The place and the number; None when the launcher does not say.
 
     Example:
         >>> place_on_node({"OMPI_COMM_WORLD_LOCAL_RANK": "3", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
@@ -248,16 +250,16 @@ def place_on_node(environment: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def is_fault_tolerant(environment: Mapping[str, str]) -> bool:
-    """Whether ranks outlive each other: started with mpirun --with-ft ulfm.
+    """Whether ranks outlive each other, because they were started with mpirun --with-ft ulfm.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     return environment.get(_FAULT_TOLERANT, "").lower() in ("1", "true", "yes", "enabled")
 
 
 def library() -> str:
-    """The MPI library that this process uses: name and version.
+    """The name and version of the MPI library that this process uses.
 
     Example:
         >>> library()  # doctest: +SKIP
@@ -269,7 +271,7 @@ def library() -> str:
 
 
 def communicator_alone() -> MPI.Intracomm:
-    """A communicator of this process alone."""
+    """The communicator of this process alone."""
     from mpi4py import MPI
 
     return MPI.COMM_SELF

@@ -3,8 +3,8 @@
 Nothing here blocks while a search runs: sends are asynchronous, receives are probed for, and waiting is sleeping,
 because waiting inside MPI spins and takes the core from a training.
 
-Under `mpirun --with-ft ulfm`, and with other launchers that leave the survivors alone, MPI tells which ranks have
-died; without, the launcher ends all of them.
+Under `mpirun --with-ft ulfm`, and with other launchers that let the survivors live, MPI tells which ranks have died.
+Otherwise the launcher ends all of them.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _TAG = 1
-_PATIENCE = 0.05  # Seconds that a rank waits for its messages to leave, near the end of a budget.
-_LAST_PATIENCE = 5.0  # Seconds that it waits at the very end, when others have died and may not take them.
-_NAP = 0.01  # Seconds; a rank that waits costs nothing measurable, and evaluations take longer.
-# So many messages to a rank that does not call MPI complete at once; further ones are put together into one.
+_PATIENCE = 0.05  # The seconds that a rank waits for its messages to leave, near the end of a budget.
+_LAST_PATIENCE = 5.0  # The seconds that it waits at the very end, when others have died and may not receive them.
+_NAP = 0.01  # The seconds to sleep: short against an evaluation, long enough to cost no measurable CPU time.
+# The number of messages in flight to one rank, few enough to complete even if that rank does not call MPI. Further
+# records are joined to one message.
 _MOST_OUTSTANDING = 8
-# So many bytes may be put together. A larger message needs its sender until it has arrived (64 kB over TCP), and its
-# receiver may hang or crash in Open MPI 5 when that one dies before.
+# The largest number of bytes to join. A larger message (64 kB over TCP) needs its sender until it has arrived, and in
+# Open MPI 5 its receiver may hang or crash when the sender dies before that.
 _MOST_JOINED = 32_000
 _FAILED = object()
 
 
 @dataclass
 class _History:
-    """What has happened to the transports of this process, for its end.
+    """The history of this process's transports, which matters when the process ends.
 
     Args:
-        attended: Those that send and receive in the background.
-        someone_died: Whether a rank of any of them has died.
-        latest: The communicator on whose ranks the last search was, or is.
+        attended: The transports that send and receive in the background.
+        someone_died: Whether a rank of any transport has died.
+        latest: The communicator of the last or current search.
     """
 
     attended: list[MPITransport] = field(default_factory=list)
@@ -58,8 +59,8 @@ class MPITransport:
     """The ranks of this MPI job, or a part of them; see `evo.engine.transport.Transport`.
 
     Args:
-        communicator: Of these ranks, its own one; its errors are returned, as mpi4py has it.
-        local: See `evo.engine.transport.Transport`; None: the ranks of the communicator are all that there are.
+        communicator: The communicator of these ranks, for this transport alone; its error handler must return errors.
+        local: As in `evo.engine.transport.Transport`; None means that the communicator has all ranks of the machine.
     """
 
     def __init__(self, communicator: MPI.Intracomm, local: tuple[int, int] | None = None) -> None:
@@ -79,17 +80,17 @@ class MPITransport:
         self.traffic = Traffic()
         self._outstanding: list[deque[tuple[MPI.Request, bytes]]] = [deque() for _ in range(self.size)]
         self._held_back: list[deque[bytes]] = [deque() for _ in range(self.size)]
-        # Those with something outstanding or held back.
+        # The ranks with outstanding or held back messages.
         self._busy: set[int] = set()
         self._arrived: list[tuple[int, bytes]] = []
         self._status = MPI.Status()
-        # Held by whoever, of the two threads, calls MPI or looks at what is above.
+        # Either of the two threads must hold it to call MPI or to use the attributes above.
         self._lock = threading.RLock()
         self._is_closing = threading.Event()
         self._attendant: threading.Thread | None = None
 
     def attend(self) -> None:
-        """From now on send and receive in the background too, while this rank computes, until it closes."""
+        """Send and receive in the background too, while this rank computes, until the connection is closed."""
         if self.size > 1 and self._mpi.Query_thread() == self._mpi.THREAD_MULTIPLE:
             self._attendant = threading.Thread(target=self._attend, name="evo-messages", daemon=True)
             history.attended.append(self)
@@ -102,7 +103,7 @@ class MPITransport:
                 self._fetch()
 
     def leave_alone(self) -> None:
-        """End what `attend` has begun."""
+        """End the background thread that `attend` has started."""
         self._is_closing.set()
         if self._attendant is not None:
             self._attendant.join()
@@ -110,14 +111,14 @@ class MPITransport:
             history.attended.remove(self)
 
     def send(self, message: bytes, ranks: Sequence[int]) -> None:
-        """Send one record, a line without its end, to some ranks, soon, or with `post` now; returns at once."""
+        """Send one record, a line without its newline, to some ranks soon, or at the next `post`; returns at once."""
         with self._lock:
             for rank in ranks:
                 self._held_back[rank].append(message)
             self._busy.update(ranks)
 
     def post(self) -> None:
-        """Let go what was sent, in one message for each rank."""
+        """Send off all records, joined to one message for each rank."""
         with self._lock:
             self._progress()
 
@@ -129,25 +130,25 @@ class MPITransport:
             return arrived
 
     def _fetch(self) -> None:
-        while message := self._find() or self._find():  # The first may only fetch what the second finds.
+        while message := self._find() or self._find():  # The first call may only fetch what the second finds.
             sender = self._status.Get_source()
             buffer = bytearray(self._status.Get_count(self._mpi.BYTE))
-            # What was found can be received or is gone. What was only probed for would be found for ever after the
-            # death of its sender, but not received.
+            # A matched probe is used because its message can be received or is gone. A plain probe would find a message
+            # of a dead sender for ever, but could not receive it.
             if self._attempt(message.Recv, [buffer, self._mpi.BYTE]) is not _FAILED:
                 self._arrived += ((sender, line) for line in bytes(buffer).split(b"\n"))
 
     def settle(self) -> None:
-        """Wait until what was sent has left, but not long: a rank that trains inline takes little."""
+        """Wait a short time for what was sent to leave; a rank that computes inline may not receive it soon."""
         self._flush(_PATIENCE)
 
     def wait(self) -> None:
-        """Sleep a moment."""
+        """Send off all records, then sleep for a moment."""
         self.post()
         time.sleep(_NAP)
 
     def gather(self, text: str) -> list[str]:
-        """What every rank says, by rank; all ranks must call it."""
+        """The texts of all ranks, by rank; all ranks must call it."""
         self._meet()
         said = np.frombuffer(text.encode(), dtype="u1")
         lengths = np.empty(self.size, dtype="i")
@@ -172,25 +173,25 @@ class MPITransport:
         self.leave_alone()
         self._flush(math.inf)
         history.someone_died = history.someone_died or bool(self.dead)
-        # Should someone die just now, others may wait here for a rank that has noticed and left.
+        # The wait is limited, because a rank that notices a death just now leaves, and others would wait for it.
         if self.dead or self._attempt(self._meet, _LAST_PATIENCE) is not True:
             self._flush(_LAST_PATIENCE)
         else:
             self.communicator.Free()
 
     def _flush(self, patience: float) -> None:
-        """Wait until what was sent has left: so many seconds, and only a few when others have died."""
+        """Wait until what was sent has left, for a limited time, which is short when other ranks have died."""
         began = time.monotonic()
         self.post()
         while self._busy and time.monotonic() - began < min(patience, _LAST_PATIENCE if self.dead else math.inf):
             time.sleep(_NAP / 100)
             with self._lock:
                 self._progress()
-                # Two that have sent each other large messages would wait for ever if neither received.
+                # Two ranks that have sent each other large messages would wait for ever if neither received.
                 self._fetch()
 
     def _meet(self, patience: float = math.inf) -> bool:
-        """Wait for all ranks, without spinning, but not longer; what was sent before goes on leaving meanwhile."""
+        """Wait for all ranks for a limited time, without spinning, while sent messages leave; whether all have come."""
         began = time.monotonic()
         request = self.communicator.Ibarrier()
         while not (met := request.Test()) and time.monotonic() - began < patience:
@@ -226,7 +227,7 @@ class MPITransport:
             self.traffic.bytes += len(message)
 
     def _attempt(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        """What some MPI call returns; `_FAILED` when it fails because a rank has died, which is noted then."""
+        """The result of an MPI call; `_FAILED` when it fails because a rank has died, which is then noted."""
         try:
             return act(*arguments)
         except self._mpi.Exception as error:
@@ -241,7 +242,7 @@ class MPITransport:
 
 
 def _join(records: deque[bytes]) -> bytes:
-    """Take the first records away, as many as may go together; at least one."""
+    """Remove the first records and join them to one message, at least one and as many as fit."""
     joined = [records.popleft()]
     size = len(joined[0])
     while records and size + len(records[0]) < _MOST_JOINED:
