@@ -23,7 +23,7 @@ from evo.objective.references import Named
 from evo.population.individual import Known
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection, options_text, uses_genetic
-from evo.pruning import Pruner, make_pruner
+from evo.pruning import Pruner, make_pruner, try_out
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
@@ -111,7 +111,7 @@ def make_plan(
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
         propagators=[_try_out(each, space) for each in _make_propagators(config, islands, propagator, archipelago)],
-        pruner=make_pruner(config.pruning),
+        pruner=_make_pruner(config),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
@@ -254,6 +254,12 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
         ]
         breed_one(propagator, population, space, rng)
     return propagator
+
+
+def _make_pruner(config: Config) -> Pruner | None:
+    """What ends evaluations early, which decides about any learning curve."""
+    pruner = make_pruner(config.pruning)
+    return None if pruner is None else try_out(pruner)
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
