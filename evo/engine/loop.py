@@ -177,7 +177,13 @@ class _Publisher:
     def assign(self, started: Started) -> Assignment:
         """What the evaluation of an individual that has just been started gets."""
         seed = training_seed(self.worker.settings.seed, started.individual)
-        return Assignment(individual=started.individual, params=started.params, seed=seed, attempt=next(self._attempts))
+        return Assignment(
+            individual=started.individual,
+            params=started.params,
+            seed=seed,
+            attempt=next(self._attempts),
+            parents=started.parents,
+        )
 
     def publish(self, events: Iterable[AnyEvent]) -> None:
         """Tell all what happened here; it is in the own population already."""

@@ -30,11 +30,11 @@ def checked(pruner: Pruner) -> Pruner:
     return pruner if type(pruner).__module__.startswith("evo.pruning.") else CheckedPruner(pruner)
 
 
-def try_out(pruner: Pruner) -> Pruner:
-    """A pruner that decides about some learning curves.
+def try_out(pruner: Pruner) -> None:
+    """Let a pruner decide about some learning curves.
 
     Raises:
-        PrunerError: It does not.
+        PrunerError: It cannot.
     """
     tried = checked(pruner)
     curve: dict[int, float] = {}
@@ -43,7 +43,6 @@ def try_out(pruner: Pruner) -> Pruner:
         if tried.rung(steps) is not None:
             figures = [tried.value(curve) + place for place in range(others)]
             tried.judge(curve, figures, best=None if others == 0 else curve[steps] / 2)
-    return pruner
 
 
 @final

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +29,8 @@ from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
 from evo.study.files import load_limits, read_parameters, read_start_points
+
+_Policy = TypeVar("_Policy", Propagator, Pruner)
 
 _DEFAULT_DEGREE = 2
 # Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
@@ -245,6 +248,7 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
     Raises:
         PropagatorError: It does not.
     """
+    tried = _copy_of(propagator)
     rng = np.random.default_rng(0)
     population: list[Known] = []
     for size in _TRIED_SIZES:
@@ -252,14 +256,24 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
             Known(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
             for place in range(len(population), size)
         ]
-        breed_one(propagator, population, space, rng)
+        breed_one(tried, population, space, rng)
     return propagator
+
+
+def _copy_of(thing: _Policy) -> _Policy:
+    """A copy to be tried, so that what the thing itself learns is of the search; itself where it cannot be copied."""
+    try:
+        return copy.deepcopy(thing)
+    except Exception:  # Of the user's own class, which may hold anything: a lock, an open file.
+        return thing
 
 
 def _make_pruner(config: Config) -> Pruner | None:
     """What ends evaluations early, which decides about any learning curve."""
     pruner = make_pruner(config.pruning)
-    return None if pruner is None else try_out(pruner)
+    if pruner is not None:
+        try_out(_copy_of(pruner))
+    return pruner
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:

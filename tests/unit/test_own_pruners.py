@@ -188,7 +188,8 @@ def test_a_search_prunes_with_it_records_it_and_resumes_with_the_same(tmp_path: 
 def test_numbers_of_numpy_become_pythons(mine: Path) -> None:
     made = make_pruner(of_mine("Threshold", step=1))
     assert made is not None
-    rungs = Rungs(try_out(made))
+    try_out(made)
+    rungs = Rungs(made)
     reported = Reported(time=0.0, individual=(0, 0), step=0, loss=0.25)
     rungs.apply(reported)
     verdict = rungs.judge((0, 0), 1, None)
