@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from evo.objective.objective import Infeasible, Interrupted
     from evo.posthoc.testing import test
     from evo.propagators import Propagator, default_propagator
+    from evo.pruning import Pruner
     from evo.report.reading import load
     from evo.report.records import SearchFailed
     from evo.space.limits import Choice, Float, Int
@@ -30,6 +31,7 @@ _HOMES = {
     "Interrupted": "evo.objective.objective",
     "LightningObjective": "evo.lightning",
     "Propagator": "evo.propagators",
+    "Pruner": "evo.pruning",
     "SearchFailed": "evo.report.records",
     "default_propagator": "evo.propagators",
     "load": "evo.report.reading",
@@ -46,6 +48,7 @@ __all__ = [
     "Interrupted",
     "LightningObjective",
     "Propagator",
+    "Pruner",
     "SearchFailed",
     "__version__",
     "default_propagator",

@@ -178,7 +178,13 @@ class _Publisher:
     def assign(self, started: Started) -> Assignment:
         """The assignment for the evaluation of an individual that has just been started."""
         seed = training_seed(self.worker.settings.seed, started.individual)
-        return Assignment(individual=started.individual, params=started.params, seed=seed, attempt=next(self._attempts))
+        return Assignment(
+            individual=started.individual,
+            params=started.params,
+            seed=seed,
+            attempt=next(self._attempts),
+            parents=started.parents,
+        )
 
     def publish(self, events: Iterable[AnyEvent]) -> None:
         """Record, send and show events of this worker, which its own population already contains."""

@@ -69,13 +69,15 @@ class Evaluator(LoopEvaluator, Protocol):
 
 
 def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> Assignment:
-    """An assignment with a folder: its own, or else the usual one of the individual.
+    """An assignment with its folders: its own, or else the usual one of the individual; and those of its parents.
 
     Args:
         assignment: What is to be evaluated on this rank.
         folder: Answers with the usual folder of an individual.
     """
-    if assignment.folder:
-        return assignment
-    usual = folder(assignment.individual).absolute()
-    return msgspec.structs.replace(assignment, folder=readable(str(usual)))
+
+    def usual(individual: Identity) -> str:
+        return readable(str(folder(individual).absolute()))
+
+    own = assignment.folder or usual(assignment.individual)
+    return msgspec.structs.replace(assignment, folder=own, inherits=tuple(map(usual, assignment.parents)))

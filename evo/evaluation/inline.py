@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from evo.engine.transport import Serial
+from evo.errors import UserError
 from evo.evaluation.evaluator import Opened, with_folder
 from evo.evaluation.execution import check_objective, evaluate, run_test
 from evo.evaluation.settings import USUAL, EvaluationSettings
@@ -76,16 +77,22 @@ class InlineEvaluator:
 
     def start(self, assignment: Assignment, report: Report) -> None:
         """Evaluate, to the end."""
+        refused: list[UserError] = []
 
         def report_whole(step: int, loss: float) -> bool:
             self._may_give_up = False
             try:
                 return report(step, loss)
+            except UserError as error:
+                refused.append(error)
+                raise
             finally:
                 self._may_give_up = True
 
         trial = self._trial(assignment, self._settings, self._team, report_whole)
         self._outcome = evaluate(self._run_whole, assignment.params, trial)
+        if refused:  # By the search, which it ends; the objective has not failed.
+            raise refused[0]
 
     def poll(self) -> Outcome | None:
         """The outcome."""

@@ -12,7 +12,7 @@ from typing import Any
 from evo.evaluation.settings import EvaluationSettings
 from evo.objective.objective import ReportedSteps
 from evo.population.assignment import Assignment, Report
-from evo.population.events import json_text
+from evo.population.events import Identity, json_text
 from evo.storage.retry import why_not_writable
 from evo.texts import as_path
 
@@ -41,6 +41,8 @@ class RunningTrial:
         agree: Callable[[bool], bool] = bool,
     ) -> None:
         self.individual = assignment.individual
+        folders = map(as_path, assignment.inherits)
+        self.parents: Mapping[Identity, Path] = dict(zip(assignment.parents, folders, strict=True))
         self.seed = assignment.seed
         self.attempt = assignment.attempt
         self.results = as_path(assignment.results) if assignment.results else None

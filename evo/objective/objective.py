@@ -43,6 +43,8 @@ class Trial(Protocol):
 
     Args:
         individual: The rank and the generation of its birth.
+        parents: The individuals that it was bred from, each with its folder, for a training that goes on from what they
+            have learnt. A folder need not be there, and holds weights only while its individual is among the best.
         seed: The seed of its training, the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
@@ -61,6 +63,7 @@ class Trial(Protocol):
     """
 
     individual: Identity
+    parents: Mapping[Identity, Path]
     seed: int
     threads: int
     metrics: dict[str, Any]

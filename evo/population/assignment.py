@@ -27,7 +27,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         attempt: The number of evaluations that these ranks have begun together in this session, this one included.
         folder: The individual's own folder, as text. Empty means the usual one, which each rank fills in by itself,
             because without a run directory each rank has folders of its own.
-        results: The folder for what a test finds beside its metrics. Empty means that nothing is wanted.
+        parents: The individuals that it was bred from, from which its training may inherit.
+        inherits: The folders of these, in their order, as text, which each rank fills in as it does with `folder`.
+        results: Of a test, the folder for what it finds beside its metrics. Empty means that nothing is wanted.
     """
 
     individual: Identity
@@ -35,4 +37,6 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed: int
     attempt: int = 0
     folder: str = ""
+    parents: tuple[Identity, ...] = ()
+    inherits: tuple[str, ...] = ()
     results: str = ""

@@ -5,6 +5,7 @@ from evo.pruning.catalogue import READY, make_pruner
 from evo.pruning.curve import CurveExtrapolation
 from evo.pruning.halving import SuccessiveHalving
 from evo.pruning.median import MedianStopping
+from evo.pruning.own import PrunerError, try_out
 from evo.pruning.rungs import Rungs
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "CurveExtrapolation",
     "MedianStopping",
     "Pruner",
+    "PrunerError",
     "Rungs",
     "SuccessiveHalving",
     "Verdict",
     "make_pruner",
+    "try_out",
 ]

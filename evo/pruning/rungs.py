@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from evo.population.events import AnyEvent, Finished, Identity, Judged, Reported
 from evo.pruning.base import Pruner, Verdict
+from evo.pruning.own import checked
 
 
 class Rungs:
@@ -19,7 +20,7 @@ class Rungs:
     """
 
     def __init__(self, pruner: Pruner) -> None:
-        self._pruner = pruner
+        self._pruner = checked(pruner)
         # The losses of individuals in evaluation, by the number of complete steps.
         self._curves: dict[Identity, dict[int, float]] = {}
         self._figures: defaultdict[int, dict[Identity, float]] = defaultdict(dict)

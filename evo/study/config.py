@@ -90,7 +90,8 @@ class Config:
         sigma: The same for sigma, the standard deviation of the mutation that every offspring gets, as a share of a
             parameter's range. Default: 0.05.
         pruning: What ends evaluations early, by the losses that they report: none, halving, median, curve, or a
-            mapping: name and parameters of one of these.
+            mapping: name and parameters of one of these, or class_path and init_args of any other. In Python also a
+            pruner itself.
         quiet: Print nothing but errors.
         debug: Show the whole traceback of an error, and check at the end that all ranks hold the same population.
     """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,11 +24,13 @@ from evo.objective.references import Named
 from evo.population.individual import Known
 from evo.propagators import Propagator
 from evo.propagators.catalogue import make_propagator, make_selection, options_text, uses_genetic
-from evo.pruning import Pruner, make_pruner
+from evo.pruning import Pruner, make_pruner, try_out
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
 from evo.study.files import load_limits, read_parameters, read_start_points
+
+_Policy = TypeVar("_Policy", Propagator, Pruner)
 
 _DEFAULT_DEGREE = 2
 # Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
@@ -111,7 +114,7 @@ def make_plan(
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
         propagators=[_try_out(each, space) for each in _make_propagators(config, islands, propagator, archipelago)],
-        pruner=make_pruner(config.pruning),
+        pruner=_make_pruner(config),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
@@ -245,6 +248,7 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
     Raises:
         PropagatorError: It does not.
     """
+    tried = _copy_of(propagator)
     rng = np.random.default_rng(0)
     population: list[Known] = []
     for size in _TRIED_SIZES:
@@ -252,8 +256,24 @@ def _try_out(propagator: Propagator, space: Space) -> Propagator:
             Known(genome=space.genome(space.draw(rng)), identity=(0, place), loss=float(place), status="completed")
             for place in range(len(population), size)
         ]
-        breed_one(propagator, population, space, rng)
+        breed_one(tried, population, space, rng)
     return propagator
+
+
+def _copy_of(thing: _Policy) -> _Policy:
+    """A copy to be tried, so that what the thing itself learns is of the search; itself where it cannot be copied."""
+    try:
+        return copy.deepcopy(thing)
+    except Exception:  # Of the user's own class, which may hold anything: a lock, an open file.
+        return thing
+
+
+def _make_pruner(config: Config) -> Pruner | None:
+    """What ends evaluations early, which decides about any learning curve."""
+    pruner = make_pruner(config.pruning)
+    if pruner is not None:
+        try_out(_copy_of(pruner))
+    return pruner
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.propagators.catalogue import place_of_options
+from evo.pruning import Pruner
 from evo.study.config import Config
 
 _LONGEST_SHOWN = 60
@@ -56,7 +57,7 @@ class Settings(TypedDict, total=False):
     mutation: float | None
     random_init: float | None
     sigma: float | None
-    pruning: str | Mapping[str, Any]
+    pruning: str | Mapping[str, Any] | Pruner
     quiet: bool
     debug: bool
 

@@ -32,6 +32,7 @@ from evo.objective.references import Named
 from evo.objective.training import Training
 from evo.population.events import AnyEvent
 from evo.propagators.base import Propagator, PropagatorError
+from evo.pruning import PrunerError
 from evo.report.progress import Progress
 from evo.report.records import Conclusion, Findings, Result
 from evo.report.screen import Screen
@@ -259,7 +260,7 @@ class Session:
         with closing(journal), closing(progress):
             try:
                 return _run(search(worker, exchange, effects))
-            except (PropagatorError, SelectionError, ConstraintError) as error:
+            except (PropagatorError, PrunerError, SelectionError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
 
     def _watch(self, exchange: Exchange, weights: Weights, progress: Progress) -> Callable[[AnyEvent], None]:

@@ -43,6 +43,7 @@ class FakeTrial:
 
     folder: Path = field(kw_only=False)
     individual: Identity = (0, 1)
+    parents: Mapping[Identity, Path] = field(default_factory=dict)
     seed: int = 1
     threads: int = 1
     stop_after: float = math.inf

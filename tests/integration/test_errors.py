@@ -336,6 +336,34 @@ class Late(evo.Propagator):
     assert f"fails on a population of 5: Late.breed ({tmp_path}/late.py, line 5) returned array([" in last
 
 
+def test_a_search_ends_with_the_place_when_a_pruner_fails_late(launcher: Launcher, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text("""
+from dataclasses import dataclass
+
+import evo
+from evo.pruning import Verdict
+
+@dataclass(frozen=True)
+class Late(evo.Pruner):
+    enough: int
+
+    def rung(self, steps):
+        return 1
+
+    def value(self, curve):
+        return min(curve.values())
+
+    def judge(self, curve, others, best):
+        return Verdict(False, self.value(curve), [1.0, 2.0][self.enough - len(others)], len(others))
+""")
+    (tmp_path / "loss.py").write_text("def loss(params):\n    yield params['x']\n    yield params['x']\n")
+    pruning = "{class_path: late.Late, init_args: {enough: 2}}"
+    ended = launcher.evo("loss.py:loss", *LIMITS, "--evaluate", "process", "--pruning", pruning)
+    assert ended.status == MISTAKEN, ended
+    assert "pruning Late.judge fails: IndexError: list index out of range" in ended.err.splitlines()[-1]
+    assert f"({tmp_path}/late.py, line 18: " in ended.err.splitlines()[-1]
+
+
 # The whole traceback
 
 

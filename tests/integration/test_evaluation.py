@@ -710,6 +710,23 @@ def test_an_assignment_may_name_its_own_folder(kind: str, tmp_path: Path) -> Non
     assert not (tmp_path / "2-7").exists()
 
 
+def reads_parents(params: dict[str, Any], trial: Any) -> float:
+    trial.metrics["parents"] = str(list(trial.parents))
+    return sum(float((folder / "state").read_text()) for folder in trial.parents.values())
+
+
+@pytest.mark.parametrize("kind", ["inline", "process"])
+def test_an_evaluation_knows_its_parents_and_their_folders(kind: str, tmp_path: Path) -> None:
+    for name, state in (("0-1", "0.25"), ("3-2", "0.5")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state").write_text(state)
+    with closing(make(kind, reads_parents, tmp_path)) as evaluator:
+        evaluator.open(["x"])
+        evaluator.start(assigned((2, 7), {"x": 1.0}, parents=((3, 2), (0, 1))), Told())
+        outcome = wait_until(evaluator.poll, 60)
+    assert (outcome.loss, outcome.metrics["parents"]) == (0.75, "[(3, 2), (0, 1)]")
+
+
 def swaps(params: dict[str, Any], trial: Any) -> float:
     trial.report(3, 0.5)
     return 0.0

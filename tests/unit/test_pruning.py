@@ -184,10 +184,10 @@ def test_a_study_file_names_a_pruner(what: Any, pruner: Pruner | None) -> None:
 @pytest.mark.parametrize(
     ("what", "problem"),
     [
-        ("asha", "pruning is 'asha': give none, or {name: one of halving, median, curve, and its parameters}"),
-        ({"grace": 2}, "pruning is {'grace': 2}: give none, or"),
-        (3, "pruning is 3: give none, or"),
-        ({"name": ["halving"]}, "pruning is {'name': ['halving']}: give none, or"),
+        ("asha", "pruning 'asha' is no ready one: give one of none, halving, median, curve, {name: one of these,"),
+        ({"grace": 2}, "pruning is {'grace': 2}: give one of none, halving, median, curve, {name: one of these,"),
+        (3, "pruning is 3: give one of none,"),
+        ({"name": ["halving"]}, "pruning ['halving'] is no ready one: give one of none,"),
         ({"name": "halving", "eta": 3}, "pruning halving: 'eta' is 3, but it takes grace, reduction, maximum"),
         ({"name": "halving", "reduction": 1}, "pruning halving: reduction is 1: give a whole number of at least 2"),
         (
@@ -195,8 +195,8 @@ def test_a_study_file_names_a_pruner(what: Any, pruner: Pruner | None) -> None:
             "pruning halving: maximum is 9: give a whole number of at least",
         ),
         ({"name": "curve"}, "pruning curve: maximum is missing; it takes maximum, grace, interval, confidence"),
-        ({"name": "curve", "maximum": 50, "confidence": 2}, "pruning curve: confidence is 2"),
-        ({"name": "median", "interval": "often"}, "pruning median: interval is 'often'"),
+        ({"name": "curve", "maximum": 50, "confidence": 2}, "pruning curve: confidence is 2.0: a probability"),
+        ({"name": "median", "interval": "often"}, "pruning median: interval is 'often', but it takes interval: int"),
     ],
 )
 def test_a_mistake_in_it_is_named(what: Any, problem: str) -> None:

@@ -17,6 +17,7 @@ import evo.propagators.catalogue
 import evo.study.settings
 from evo.checks import did_you_mean, nearest
 from evo.propagators import Conditional, InitUniform
+from evo.pruning import Pruner
 from evo.study.config import Config
 from evo.study.settings import Settings, make_config
 
@@ -54,7 +55,7 @@ def test_editors_know_every_setting_with_the_type_that_it_has_in_the_configurati
     names = [field.name for field in dataclasses.fields(Config) if field.name not in ("limits", "propagator")]
     assert list(typed) == names
     for name in names:
-        more = members(typed[name]) - {os.PathLike, Callable, typing.get_origin(Callable[..., Any])}
+        more = members(typed[name]) - {os.PathLike, Callable, typing.get_origin(Callable[..., Any]), Pruner}
         assert more == {GENERAL.get(kind, kind) for kind in members(fields[name])}, name
 
 
@@ -74,8 +75,8 @@ def test_editors_know_every_setting_with_the_type_that_it_has_in_the_configurati
         ),
         (
             {"pruning": "halvin"},
-            "pruning is 'halvin': give none, or {name: one of halving, median, curve, and its parameters}; "
-            "did you mean halving?",
+            "pruning 'halvin' is no ready one: give one of none, halving, median, curve, {name: one of these, and its "
+            "parameters}, or {class_path: module.Class, init_args: {and its arguments}}; did you mean halving?",
         ),
         (
             {"pruning": {"name": "halving", "grase": 3}},
@@ -83,8 +84,7 @@ def test_editors_know_every_setting_with_the_type_that_it_has_in_the_configurati
         ),
         (
             {"pruning": {"name": "none", "grace": 3}},
-            "pruning is {'name': 'none', 'grace': 3}: "
-            "give none, or {name: one of halving, median, curve, and its parameters}",
+            "pruning none: 'grace' is 3, but it takes no arguments",
         ),
     ],
 )

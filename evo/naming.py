@@ -1,0 +1,210 @@
+"""What a study file names: a ready thing with its parameters, or any class of its kind with its arguments."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any, Generic, TypeGuard, TypeVar
+
+import msgspec
+
+from evo.checks import did_you_mean
+from evo.errors import UserError
+from evo.frames import told
+
+Thing = TypeVar("Thing")
+
+_DEEPEST = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind(Generic[Thing]):
+    """Things of one kind, as a study file or a command line names them.
+
+    Args:
+        base: The class of all of them.
+        setting: The setting that names one; messages begin with it.
+        noun: What one of them is called.
+        package: The package of evo's own, whose classes need no module.
+        ready: What a name alone stands for.
+    """
+
+    base: type[Any]
+    setting: str
+    noun: str
+    package: str
+    ready: Mapping[str, Callable[..., Thing]]
+
+    def make(self, what: Any, defaults: Mapping[str, Any]) -> Thing:
+        """One of them, from what a study file or a command line says.
+
+        Args:
+            what: The name of a ready one; `{name: ..., PARAMETER: VALUE, ...}` for one with other parameters; or
+                `{class_path: module.Class, init_args: {...}}` for any class of this kind, installed or in a module on
+                Python's path. One of evo's own package needs no module. Arguments of this kind have the same forms.
+            defaults: Parameters that ready ones get where `what` does not give them, if they take them.
+
+        Raises:
+            UserError: A name is unknown, an argument wrong or missing, or a module cannot be imported.
+        """
+        self.check_depth(what)
+        return self._make(what, defaults)
+
+    def check_depth(self, what: Any, depth: int = 0) -> None:
+        """Refuse what contains itself, as a YAML anchor can.
+
+        Raises:
+            UserError: It is nested too deep.
+        """
+        if depth > _DEEPEST:
+            raise UserError(
+                f"{self.setting} is nested more than {_DEEPEST} deep: does an anchor (&) contain its alias (*)?"
+            )
+        if isinstance(what, Mapping | list | tuple):
+            for part in what.values() if isinstance(what, Mapping) else what:
+                self.check_depth(part, depth + 1)
+
+    def find_class(self, path: Any, setting: str = "") -> type[Any]:
+        """The concrete class of this kind that a path names.
+
+        Args:
+            path: `Class` of evo's own package, or `module.Class`.
+            setting: The setting that names it, if that is another one than that of this kind.
+
+        Raises:
+            UserError: There is none, or its module cannot be imported.
+        """
+        what = setting or self.setting
+        if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+            raise UserError(f"{what} {path!r} is no class: give the name of one in {self.package}, or module.Class")
+        place, _, name = path.rpartition(".")
+        place = place or self.package
+        try:
+            module = importlib.import_module(place)
+            found = getattr(module, name, None)
+            there = self.classes_of(module)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
+                raise UserError(
+                    f"{what} {path}: there is no module {place!r}, here or installed: install it, or start evo beside "
+                    "it"
+                ) from error
+            raise UserError(f"{what} {path}: {place} cannot be imported: {told(error)}") from error
+        choice = f"{place} has {', '.join(there) or f'no {self.noun}s'}"
+        if found is None:
+            elsewhere = "" if "." in path else "; one of your own is module.Class"
+            raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{did_you_mean(name, there)}")
+        if not self._is_class(found):
+            raise UserError(f"{what} {path} is no subclass of evo.{self.base.__name__}; {choice}")
+        if inspect.isabstract(found):
+            lacking = ", ".join(sorted(found.__abstractmethods__))
+            raise UserError(f"{what} {path} is abstract, without {lacking}: give a subclass that has it; {choice}")
+        return found
+
+    def classes_of(self, module: ModuleType) -> list[str]:
+        """The names of all concrete classes of this kind in a module."""
+        classes = {name: value for name, value in vars(module).items() if self._is_class(value)}
+        return sorted(name for name, value in classes.items() if not inspect.isabstract(value))
+
+    def _make(self, what: Any, defaults: Mapping[str, Any]) -> Thing:
+        given = {"name": what} if isinstance(what, str) else what
+        if self._is_class(what):
+            raise UserError(f"{self.setting} is the class {what.__name__}: give one that is made, {what.__name__}(...)")
+        if not isinstance(given, Mapping) or ("name" in given) == ("class_path" in given):
+            raise UserError(f"{self.setting} is {what!r}: {self._forms}")
+        if "class_path" in given:
+            path, arguments = given["class_path"], given.get("init_args", {})
+            make = self.find_class(path)
+            label = f"{self.setting} {path}"
+            others = [key for key in given if key not in ("class_path", "init_args")]
+            if others:
+                raise UserError(f"{label}: {others[0]!r} stands beside class_path: put arguments into init_args")
+            if not isinstance(arguments, Mapping):
+                raise UserError(f"{label}: init_args is {arguments!r}: give a mapping of names to arguments")
+            return self._call(label, make, arguments, defaults)
+        name = given["name"]
+        if not isinstance(name, str) or name not in self.ready:
+            raise UserError(f"{self.setting} {name!r} is no ready one: {self._forms}{did_you_mean(name, self.ready)}")
+        takes = inspect.signature(self.ready[name]).parameters
+        arguments = {key: value for key, value in defaults.items() if key in takes}
+        arguments |= {key: value for key, value in given.items() if key != "name"}
+        return self._call(f"{self.setting} {name}", self.ready[name], arguments, defaults)
+
+    @property
+    def _forms(self) -> str:
+        return (
+            f"give one of {', '.join(self.ready)}, {{name: one of these, and its parameters}}, or "
+            "{class_path: module.Class, init_args: {and its arguments}}"
+        )
+
+    def _call(
+        self, label: str, make: Callable[..., Thing], arguments: Mapping[Any, Any], defaults: Mapping[str, Any]
+    ) -> Thing:
+        """What a class or a function makes of its arguments, which are checked against its signature and type hints."""
+        parameters = _signature(make).parameters.values()
+        named = {one.name: one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+        takes = f"it takes {', '.join(named) or 'no arguments'}"
+        for key, value in arguments.items():
+            if key not in named and not any(one.kind is one.VAR_KEYWORD for one in parameters):
+                raise UserError(f"{label}: {key!r} is {value!r}, but {takes}{did_you_mean(key, named)}")
+        for name, one in named.items():
+            if one.default is one.empty and name not in arguments:
+                raise UserError(f"{label}: {name} is missing; {takes}")
+        fitted = {key: self._fit(label, key, value, named.get(key), defaults) for key, value in arguments.items()}
+        try:
+            return make(**fitted)
+        except UserError as error:
+            raise UserError(f"{label}: {_line(error)}") from error
+        except Exception as error:
+            if make.__module__.startswith(f"{self.package}."):
+                raise  # A bug: evo's own refuse arguments by a UserError.
+            if isinstance(error, ValueError):  # The class itself says what is wrong.
+                raise UserError(f"{label}: {told(error, ValueError)}") from error
+            raise UserError(f"{label} cannot be made of {_line(repr(fitted))}: {told(error)}; {takes}") from error
+
+    def _fit(
+        self, label: str, key: Any, value: Any, parameter: inspect.Parameter | None, defaults: Mapping[str, Any]
+    ) -> Any:
+        """An argument of the type that is hinted at; what is of this kind in it is made."""
+        fitted = self._make_parts(value, defaults)
+        if parameter is None or parameter.annotation is parameter.empty:
+            return fitted
+        try:
+            return msgspec.convert(fitted, parameter.annotation, dec_hook=partial(self._nested, defaults))
+        except msgspec.ValidationError as error:
+            if isinstance(error.__cause__, UserError):  # That of a nested one, which says it all.
+                raise error.__cause__ from None
+            if error.__cause__ is None:
+                raise UserError(f"{label}: {key} is {value!r}, but it takes {parameter}") from None
+            return fitted
+        except Exception:  # A hint that msgspec does not know.
+            return fitted
+
+    def _make_parts(self, value: Any, defaults: Mapping[str, Any]) -> Any:
+        """Make what has a class_path, whatever its type hint: there may be none."""
+        if isinstance(value, Mapping) and "class_path" in value:
+            return self._make(value, defaults)
+        return [self._make_parts(part, defaults) for part in value] if isinstance(value, list) else value
+
+    def _nested(self, defaults: Mapping[str, Any], kind: type, value: Any) -> Any:
+        """What belongs where something of this kind is hinted at."""
+        return self._make(value, defaults) if self._is_class(kind) and not isinstance(value, self.base) else value
+
+    def _is_class(self, value: Any) -> TypeGuard[type[Any]]:
+        # Python 3.10 takes list[int] for an instance of type, but not for a class.
+        return issubclass(type(value), type) and issubclass(value, self.base)
+
+
+def _signature(make: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(make, eval_str=True)
+    except Exception:  # Hints that only a type checker can resolve: then they stay strings.
+        return inspect.signature(make)
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
