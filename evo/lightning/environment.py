@@ -32,8 +32,8 @@ class WorkerEnvironment(ClusterEnvironment):
     no MPI; the processes are connected before (see `evo.lightning.group`).
 
     Args:
-        rank: Place of this process among them.
-        size: How many there are.
+        rank: The place of this process among them.
+        size: The number of these processes.
 
     Example:
         >>> import lightning as L
@@ -98,14 +98,14 @@ class WorkerEnvironment(ClusterEnvironment):
 
 @contextmanager
 def quiet(rank: int) -> Iterator[None]:
-    """Lets Lightning write logs and checkpoints on rank 0, keeps it quiet, and leaves the process as it was found.
+    """Let Lightning write logs and checkpoints on rank 0, keep it quiet, and leave the process as it was found.
 
     Inside, Lightning takes this process for that rank. Its banners and tips are off, and so are those of its warnings
     that hundreds of trainings would repeat: few DataLoader workers, few batches, a folder that is not empty, its own
-    use of deprecated functions. Warnings of the user's code pass.
+    use of deprecated functions. Warnings of the user's code are shown.
 
     Raises:
-        KeyboardInterrupt: as it was raised; Lightning makes a SystemExit of it and then ignores SIGINT.
+        KeyboardInterrupt: It was raised inside; Lightning turns it into a SystemExit and then ignores SIGINT.
     """
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
