@@ -1,6 +1,6 @@
 """Images in class folders, with an architecture search: two to four stages, each with choices of its own.
 
-- `mpirun -N 4 python tutorials/images.py`: 4 ranks on each node, each with a GPU of its own where there are so many
+- `mpirun -N 4 python tutorials/images.py`: 4 ranks on each node, each with a GPU of its own if there are that many
 - `mpirun -N 4 python tutorials/images.py --ranks-per-worker 2`: two of them train each network together
 - `python tutorials/images.py --smoke-test`: seconds, on small generated files
 - `mpirun -N 4 python -m evo.run tutorials/images.yaml`: the same search, from a study file

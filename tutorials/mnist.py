@@ -1,6 +1,6 @@
 """MNIST with evolution: the depth, the activation and the learning rate of a small convolutional network.
 
-- `mpirun -N 4 python tutorials/mnist.py`: 4 ranks on each node, each with a GPU of its own where there are so many
+- `mpirun -N 4 python tutorials/mnist.py`: 4 ranks on each node, each with a GPU of its own if there are that many
 - `python tutorials/mnist.py --smoke-test`: seconds, on small generated files
 - `mpirun -N 4 python -m evo.run tutorials/mnist.yaml`: the same search, from a study file
 """

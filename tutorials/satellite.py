@@ -1,6 +1,6 @@
 """Satellite images: a large network, many images, and trainings that are as fast as their hardware.
 
-- `mpirun -N 4 python tutorials/satellite.py`: 4 ranks on each node, each with a GPU of its own where there are so many
+- `mpirun -N 4 python tutorials/satellite.py`: 4 ranks on each node, each with a GPU of its own if there are that many
 - `mpirun -N 4 python tutorials/satellite.py --ranks-per-worker 2`: two GPUs for each training
 - `python tutorials/satellite.py --smoke-test`: seconds, on small generated files
 - `mpirun -N 4 python -m evo.run tutorials/satellite.yaml`: the same search, from a study file

@@ -206,7 +206,7 @@ def _by_value() -> Callable[[io.BytesIO], Any]:
 
 
 def _is_only_here(name: Any) -> bool:
-    """Whether a child does not have, or had better not import, the module of a name that this process has."""
+    """Whether a child does not have, or should not import, the module of a name that this process has."""
     if name == _MAIN:
         return True
     module = sys.modules.get(name) if isinstance(name, str) else None

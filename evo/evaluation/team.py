@@ -64,7 +64,7 @@ class _Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Message).decode
 _decode_vote = msgspec.json.Decoder(_Vote).decode
-# Votes are filled up with blanks, which JSON allows: whoever waits for one knows how much arrives.
+# Votes are filled up with blanks, which JSON allows, so that all have the same known length.
 _VOTE_BYTES = 64
 
 

@@ -197,7 +197,7 @@ def refusal_of_strange_file(file: Path, error: pickle.UnpicklingError) -> pickle
     return pickle.UnpicklingError(
         f"checkpoint {file} was not loaded, because it holds {_what_was_refused(error)} and it, or its folder, belongs "
         "to another user: of such files only tensors and plain values are loaded. The setting trust (--trust) loads it "
-        "as it is, which runs whatever code there is in it."
+        "in full, which runs any code in it."
     )
 
 

@@ -265,7 +265,7 @@ def _refuse(where: str, what: str, found: list[tuple[str, Any, Any]]) -> None:
 def _told(path: str, before: Any, now: Any) -> str:
     above, _, last = path.rpartition(".")
     if last == CODE:
-        return f"{above or 'it'} has other code"
+        return f"{above or 'it'} has different code"
     return f"{path or 'it'} was {brief(before)} and is {brief(now)}"
 
 

@@ -74,7 +74,7 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
     Args:
         run: The search.
         given: The objective, or its name, from the user. None means that of study.json.
-        trust: Whether the user trusts whoever has written study.json.
+        trust: Whether the user trusts the owner of study.json.
 
     Raises:
         UserError: It has no name by which it could be found; or another user has written its name, and its code is not

@@ -259,4 +259,4 @@ def _difference(before: Sequence[str], now: Sequence[str]) -> str:
     if not has and not lacks:
         return ""
     texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
-    return f"its constraints are others: it {' and '.join(texts)}"
+    return f"its constraints differ: it {' and '.join(texts)}"
