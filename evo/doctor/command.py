@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program,
-        description="Say what a search would need here. Start it like the search: with mpirun or srun, on all nodes.",
+        description="Find what would hinder a search here. Start it like the search: by mpirun or srun, on all nodes.",
         allow_abbrev=False,
     )
     parser.add_argument("--run-dir", default="runs", help="Directory that the search will use. Default: runs.")

@@ -18,11 +18,11 @@ class Training:
     Args:
         model: The LightningModule: its import path, or a mapping of class_path and init_args; or its arguments alone,
             where it is clear which class takes them.
-        data: The LightningDataModule, in the same way; not for a module with its own dataloaders.
-        trainer: Arguments of Lightning's Trainer, max_epochs among them.
+        data: The LightningDataModule, in the same way as model. A module with its own dataloaders needs none.
+        trainer: Arguments of Lightning's Trainer, for example {max_epochs: 10}.
         optimizer: An optimizer for the module, in place of its own configure_optimizers: class_path and init_args.
         lr_scheduler: A scheduler of the learning rate for this optimizer, in the same way.
-        link_arguments: Arguments that are taken from somewhere else, for example data.num_classes: model.num_classes.
+        link_arguments: Arguments that are taken from another part, for example {data.num_classes: model.num_classes}.
         trainer_class: The import path of a Trainer, in place of Lightning's own.
         model_class: The import path of the LightningModule, when model has nothing but its arguments.
         datamodule_class: The import path of the LightningDataModule, when data has nothing but its arguments.
