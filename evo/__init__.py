@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first used: importing evo takes no time, and brings neither MPI nor torch.
+# Names are loaded when they are first used, so that importing evo is quick, and loads neither MPI nor torch.
 _HOMES = {
     "Choice": "evo.space.limits",
     "Config": "evo.study.config",

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; with a clear error where another project's package of this name stands in its way.
+    """Run the command line, with a clear error if another project's package of this name is in its way.
 
     Returns:
         The exit status.

@@ -27,7 +27,7 @@ commands:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as all of evo does, with the whole traceback after --debug."""
+    """Reports errors as all of evo does, with the whole traceback after --debug."""
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: Without the program's name; None: those of this process.
+        arguments: The words after the program's name. None means those of this process.
 
     Returns:
         The exit status: 0 success, 2 mistaken input; see `evo.run.main` for the others.
@@ -86,10 +86,10 @@ def _repair(arguments: Sequence[str]) -> int:
 
     parser = _Parser(
         prog="evo repair",
-        description="Write the sound lines of damaged journals anew. The damaged ones are kept beside them.",
+        description="Write damaged journals anew, with their sound lines only. The damaged files are kept beside them.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="A run directory in which no run is writing.")
-    parser.add_argument("--dry-run", action="store_true", help="Only tell what is damaged.")
+    parser.add_argument("--dry-run", action="store_true", help="Only tell what is damaged, and change nothing.")
     options = parser.parse_args(arguments)
     try:
         for line in repair(RunDirectory(options.run), options.dry_run):
@@ -108,9 +108,9 @@ def _best(arguments: Sequence[str]) -> int:
 
     parser = _Parser(prog="evo best", description="Show the best individual of run directories.")
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="A run directory, complete or not; several are compared."
+        "runs", nargs="+", metavar="RUN", help="A run directory, complete or not. Several are compared."
     )
-    parser.add_argument("--json", action="store_true", help="One JSON object for each run, for scripts.")
+    parser.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
     options = parser.parse_args(arguments)
     found = []
     for name in options.runs:
@@ -147,7 +147,7 @@ def _as_json(best: Evaluation) -> dict[str, Any]:
 
 
 def _printable_json(text: str) -> str:
-    """JSON that is JSON still where the locale lacks a character of it."""
+    """JSON that stays valid where the locale lacks one of its characters."""
     import json
 
     try:

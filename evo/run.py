@@ -12,15 +12,15 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.r
     """Run a search as the command line says.
 
     Args:
-        arguments: Without the program's name; None: those of this process.
+        arguments: The words after the program's name. None means those of this process.
         program: The name of the program, for the help.
-        ends: Whether this process ends then, so that no signal may change its exit status any more.
+        ends: Whether this process ends afterwards, so that no signal may change its exit status any more.
 
     Returns:
         The exit status: 0 complete, 1 nothing found or given up, 2 mistaken input, 85 to be run again to go on.
     """
     with StopSignals() as signals:
-        from evo.study.session import run_command  # Not before: a signal would kill a process that still imports.
+        from evo.study.session import run_command  # Handlers come first: a signal would end the imports.
 
         status = run_command(sys.argv[1:] if arguments is None else arguments, program, signals)
         if ends:

@@ -15,11 +15,11 @@ from helpers import Ended, Launcher, RunOnce, run_once
 from ranks import start_ranks, why_no_fault_tolerance
 from slurm import Slurm, running_slurm, why_not
 
-# Threads of torch that wait for each other sleep: spinning, they take the cores from those that they wait for, and with
-# more processes than cores a training takes several times as long. All processes that tests start inherit it.
+# Threads of torch that wait for each other must sleep: spinning, they would take the cores from those that they wait
+# for, and with more processes than cores a training would take several times as long. All processes inherit this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
+# Every run tries the same examples; `pytest --hypothesis-profile=explore` looks for new ones.
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
@@ -53,7 +53,7 @@ def mpirun_that_goes_on(mpirun_command: str) -> str:
 
 @pytest.fixture
 def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
-    """Runs Python on so many ranks: `mpirun(4, "-m", "evo.run", "sphere")`."""
+    """Runs Python on some number of ranks: `mpirun(4, "-m", "evo.run", "sphere")`."""
 
     def run(ranks: int, *arguments: str | Path, timeout: float = 90.0, **variables: str) -> Ended:
         return launcher.finish(start_ranks(launcher, mpirun_command, ranks, *arguments, **variables), timeout)

@@ -1,4 +1,4 @@
-"""What tests of `evo doctor` share: its reports without what differs from machine to machine, and one without torch."""
+"""Helpers for tests of `evo doctor`: reports without what differs between machines, and a doctor without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOCTOR = ["-m", "evo.doctor", "--gpus-per-node", "0"]
 
 
 def masked(text: str) -> str:
-    """A report but for what differs from run to run and from machine to machine."""
+    """A report without what differs from run to run and from machine to machine."""
     text = re.sub(r"\n {24}(?!->)(?! )", " ", text)  # Where lines end depends on lengths.
     text = re.sub(r"^(ok|note)( +)(versions|torch|space) .*$", r"ok\2\3 …", text, flags=re.M)
     text = re.sub(r"^(ok|note) +cores .*(\n +->.*)?$", "ok       cores …", text, flags=re.M)
@@ -48,7 +48,7 @@ print('{"version": "2.15.0", "built_for": "", "gpus": [], "identifier": "", "ref
 
 
 def without_torch(launcher: Launcher) -> list[str | Path]:
-    """The command, but that it takes torch as loaded; for what has nothing to do with torch, which takes seconds."""
+    """The command without its loading of torch, which takes seconds; for tests that have nothing to do with torch."""
     folder = launcher.folder / "doctor"
     folder.mkdir()
     (folder / "doctor.py").write_text(_WITHOUT_TORCH)

@@ -1,4 +1,4 @@
-"""What several test modules share: waiting for conditions, and processes that cannot outlive their test."""
+"""Helpers for several test modules: waiting for conditions, and processes that cannot outlive their test."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Launcher:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # An mpirun that is killed leaves files named after its process behind, and one that later gets the same number
-        # refuses to start beside them. Names in there are long, so the path is short.
+        # A killed mpirun leaves files named after its process behind, and a later one with the same process number
+        # refuses to start beside them. File names in there are long, so the path is short.
         self._temporary = tempfile.mkdtemp(prefix="evo-test-", dir="/tmp")
         self._mark = f"EVO_TEST={uuid.uuid4().hex}"
         self._started: list[subprocess.Popen[str]] = []
@@ -78,7 +78,7 @@ class Launcher:
         return kept | {"PYTHONPATH": path, "TMPDIR": self._temporary, name: value}
 
     def start(self, *command: str | Path, stdout: int = subprocess.PIPE, **variables: str) -> subprocess.Popen[str]:
-        """Start a process; its output goes to pipes, or where it is told."""
+        """Start a process, whose output goes to pipes unless `stdout` says otherwise."""
         process = subprocess.Popen(
             [str(word) for word in command],
             cwd=self.folder,
@@ -155,11 +155,11 @@ def call(*arguments: str) -> Ended:
 
 @dataclass(frozen=True)
 class RunOnce:
-    """What was run once for several tests.
+    """Something that was run once for several tests.
 
     Args:
         ended: How it ended.
-        folder: Where it was run.
+        folder: The folder in which it was run.
     """
 
     ended: Ended
@@ -171,7 +171,7 @@ def run_once(temporary: pytest.TempPathFactory, name: str, run: Callable[[Launch
 
     Args:
         temporary: The fixture `tmp_path_factory`.
-        name: Of the folder.
+        name: The name of the folder.
         run: Runs it.
     """
     base = temporary.getbasetemp()
@@ -191,7 +191,7 @@ def make_environment(folder: Path, mpirun_command: str) -> Path:
     """Make .venv in a folder, after whose activation python, evo and mpirun are those under test.
 
     Args:
-        folder: Where.
+        folder: The folder that gets .venv.
         mpirun_command: The mpirun.
 
     Returns:
@@ -220,8 +220,8 @@ def check_golden(name: str, text: str) -> None:
 def mpi_variables() -> Mapping[str, str]:
     """What lets mpirun of Open MPI 4 and 5 start more ranks than this machine has cores, as root too, and at once."""
     return {
-        "OMPI_MCA_btl": "^ofi",  # Which takes a second to say that it is of no use here.
-        "OMPI_MCA_mpi_yield_when_idle": "1",  # Who waits in MPI takes no core from whom it waits for.
+        "OMPI_MCA_btl": "^ofi",  # It takes a second to find out that it is of no use here.
+        "OMPI_MCA_mpi_yield_when_idle": "1",  # A rank that waits leaves its core to the others.
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",

@@ -51,7 +51,7 @@ def raise_(error: BaseException) -> None:
 
 
 def meet_a_memory_limit() -> None:
-    """As under ulimit -v: the process itself goes on afterwards, so the limit is taken back."""
+    """Run out of memory as under ulimit -v; the limit is taken back, because the process goes on afterwards."""
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
@@ -69,7 +69,7 @@ def print_megabytes() -> None:
 
 
 def leave_a_daemon() -> None:
-    """In a session of its own, and no child of anyone here: the shell that starts it ends at once."""
+    """Start a daemon in a session of its own, which is no child of anyone here, since its shell ends at once."""
     subprocess.run(["sh", "-c", "sleep 1000 &"], start_new_session=True, check=True)
 
 
@@ -77,7 +77,7 @@ IN_THE_THIRD_BATCH: dict[str, Callable[[], Any]] = {
     "raises_in_the_third_batch": lambda: raise_(IndexError("label 7 of 5 classes")),
     "needs_more_memory_than_there_is": lambda: torch.empty(2**55),
     "meets_its_memory_limit": meet_a_memory_limit,
-    "is_killed": lambda: os.kill(os.getpid(), signal.SIGKILL),  # As by the kernel when memory runs out.
+    "is_killed": lambda: os.kill(os.getpid(), signal.SIGKILL),  # The kernel does so when memory runs out.
     "exits_with_0": lambda: sys.exit(0),
     "exits_with_3": lambda: sys.exit(3),
     "exits_without_a_word": lambda: os._exit(0),

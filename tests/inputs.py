@@ -40,7 +40,7 @@ def _nested(depth: int) -> Any:
     return value
 
 
-# Values of any type, where another one was meant.
+# Values of all types, which stand where another type was meant.
 strange = (
     st.sampled_from([*_NUMBERS, *_TEXTS, None, True, False, [], {}, [[]], {"": None}, b"\xff", _nested(8), _nested(40)])
     | st.integers()
@@ -52,7 +52,7 @@ strange = (
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The ways to all parts of a nested value."""
+    """The paths to all parts of a nested value."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, part in parts for place in _places(part, (*path, key)))]
 
@@ -84,7 +84,7 @@ def _is_key(value: Any) -> bool:
     return not isinstance(value, list | dict)
 
 
-# Limits as YAML has them.
+# Limits as a YAML file has them.
 _numbers = st.sampled_from([0, 1, 2, 10, 0.0, 0.5, 1e-4, 1.0, 100.0])
 _plain_limits = st.one_of(
     st.lists(_numbers, min_size=2, max_size=4, unique=True),
@@ -111,7 +111,7 @@ any_limits = st.one_of(
     strange,
 )
 
-# Settings of a search that ends soon, whatever else they say.
+# Settings of a search that always ends soon.
 _propagators = st.sampled_from(
     [
         "random",

@@ -1,4 +1,4 @@
-"""What the run directory of a whole search says, for tests that start one."""
+"""What the run directory of a search tells, for tests that start one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def events(directory: Path) -> list[AnyEvent]:
 
 
 def events_by_worker(directory: Path) -> dict[int, list[AnyEvent]]:
-    """What each worker has recorded, in its order."""
+    """The events that each worker has recorded, in their order."""
     return {int(file.stem): list(read_journal(file)) for file in (directory / "journal").glob("*.jsonl")}
 
 
@@ -58,7 +58,7 @@ def summary(directory: Path) -> dict[str, Any]:
 
 
 def check_complete(directory: Path) -> int:
-    """Check that all that was started has ended and is counted; returns how many individuals that are."""
+    """Check that every individual that was started has ended and is counted; returns how many there are."""
     outcomes, record = finished(directory), summary(directory)
     assert set(outcomes) == set(started(directory))
     for status in ("completed", "failed"):

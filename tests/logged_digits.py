@@ -38,7 +38,7 @@ class Net(DigitsNet):
 
 
 class Images(L.LightningDataModule):
-    """Digits, loaded by so many processes."""
+    """Digits, loaded by `workers` processes."""
 
     def __init__(self, workers: int) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ class Step:
 
     Args:
         individual: The name of its folder.
-        process: That trained it.
-        time: Seconds since the epoch.
-        epoch: From 0.
-        step: How many the training has taken with this one.
+        process: The process that took the step.
+        time: The time of the step, seconds since the epoch.
+        epoch: The epoch, from 0.
+        step: How many steps the training has taken, including this one.
         lr: The learning rate.
-        optimizer_steps: How many the optimizer knows of.
+        optimizer_steps: How many steps the optimizer has counted.
     """
 
     individual: str
@@ -82,7 +82,7 @@ def read_steps(folder: Path) -> list[Step]:
 
 
 def count_steps(folder: Path) -> int:
-    """How many these are; quick, for conditions to wait for."""
+    """How many steps were written down; quick, for conditions to wait for."""
     file = folder / FILE
     return file.read_bytes().count(b"\n") if file.exists() else 0
 

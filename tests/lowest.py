@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# Another version of these means another torch, hundreds of megabytes; or other packages here need a newer one.
+# Another version of these would bring another torch, hundreds of megabytes, or not suit other packages here.
 KEPT = {"torch", "torchvision", "lightning", "lightning-utilities", "torchmetrics", "tensorboard", "matplotlib"}
 KEPT |= {"scikit-learn", "mpi4py", "typing-extensions"}
 

@@ -179,7 +179,7 @@ DIES: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 def any_of_them(params: dict[str, Any], trial: Any) -> Any:
-    """What the categorical parameter `kind` says."""
+    """Do what the categorical parameter `kind` says."""
     kind = str(params["kind"])
     loss = (FAILS | DIES)[kind][0] if kind in FAILS | DIES else globals()[kind]
     wants_trial = loss.__code__.co_argcount == 2
@@ -192,7 +192,7 @@ def sleeps(params: dict[str, Any]) -> float:
 
 
 def hangs_in_c(params: dict[str, Any], trial: Any) -> float:
-    """As code does that never gives the interpreter back."""
+    """Hang like C code that never gives the interpreter back."""
     (trial.folder / "hanging").touch()
     ctypes.PyDLL(None).sleep(1000)
     return 0.0

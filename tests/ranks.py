@@ -22,15 +22,15 @@ def start_ranks(
     options: Sequence[str] = (),
     **variables: str,
 ) -> subprocess.Popen[str]:
-    """Start Python on so many ranks.
+    """Start Python on several ranks.
 
     Args:
         launcher: Starts it, in its folder.
-        mpirun_command: Of Open MPI.
-        ranks: How many.
-        arguments: Of Python.
-        options: More of mpirun.
-        variables: Of the environment.
+        mpirun_command: The mpirun of Open MPI.
+        ranks: The number of ranks.
+        arguments: The arguments of Python.
+        options: More options of mpirun.
+        variables: Variables of the environment.
     """
     command = [mpirun_command, "-n", str(ranks), "--bind-to", "none", *options, sys.executable, *arguments]
     return launcher.start(*command, **mpi_variables(), **variables)
@@ -42,7 +42,7 @@ def find_ranks(launcher: Launcher) -> dict[int, int]:
 
 
 def ranks_among(processes: Iterable[int]) -> dict[int, int]:
-    """Of some processes those that are ranks, by rank, without those that these have started (Linux)."""
+    """Those of some processes that are ranks, by rank, without the processes that ranks have started (Linux)."""
     rank_of = {process: _variables(process).get(_RANK) for process in processes}
     return {
         int(rank): process for process, rank in rank_of.items() if rank and _RANK not in _variables(parent_of(process))

@@ -1,4 +1,4 @@
-"""Short ways to say what happened, and to make what bred from it."""
+"""Short ways to write events, and to make populations and workers from them."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ NOW = 1e9
 
 
 def assigned(identity: Identity = (0, 1), params: Mapping[str, Any] | None = None, **more: Any) -> Assignment:
-    """What an evaluation gets."""
+    """An assignment, which is what an evaluation gets."""
     return Assignment(**{"individual": identity, "params": dict(params or {}), "seed": 5, **more})
 
 
 def started(identity: Identity, params: Mapping[str, Any], island: int = 0, **strategy: Any) -> Started:
-    """An individual was bred."""
+    """The event that an individual was bred."""
     return Started(time=NOW, individual=identity, island=island, params=dict(params), strategy=strategy)
 
 
 def finished(identity: Identity, loss: float | None, status: Status | None = None, **more: Any) -> Finished:
-    """Its evaluation ended; completed if there is a loss and nothing else is said."""
+    """The event that an evaluation ended: completed if there is a loss and no other status."""
     how = status or ("failed" if loss is None else "completed")
     return Finished(time=NOW, individual=identity, status=how, loss=loss, rank=identity[0], **more)
 
 
 def retired(identity: Identity, island: int = 0) -> Retired:
-    """It breeds no longer."""
+    """The event that an individual breeds no longer."""
     return Retired(time=NOW, individual=identity, island=island)
 
 
 def migrated(identity: Identity, island: int, move: int = 1) -> Migrated:
-    """It moved."""
+    """The event that an individual moved."""
     return Migrated(time=NOW, individual=identity, island=island, move=move)
 
 
 def pollinated(identity: Identity, island: int) -> Pollinated:
-    """A copy of it travelled."""
+    """The event that a copy of an individual travelled."""
     return Pollinated(time=NOW, individual=identity, island=island)
 
 
@@ -70,7 +70,7 @@ def evaluated(space: Space, evaluations: Iterable[tuple[Mapping[str, Any], float
 
 
 def individual(space: Space, params: Mapping[str, Any], loss: float | None = None, generation: int = 0) -> Known:
-    """One to breed from."""
+    """An individual to breed from."""
     status: Any = "running" if loss is None else "completed"
     return Known(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
 
@@ -87,7 +87,7 @@ def make_worker(
     archipelago: Archipelago | None = None,
     migration: Migration | None = None,
 ) -> Worker:
-    """A worker that knows nothing yet, or what it is given."""
+    """A worker that knows nothing yet but the population that it is given."""
     settings = Settings(
         worker=rank,
         workers=ranks,
@@ -111,7 +111,7 @@ def ask(worker: Worker) -> Started | None:
 
 
 def evaluate(worker: Worker, loss: Any, count: int | None = None) -> list[tuple[dict[str, Any], float]]:
-    """Let a worker search alone, `count` times or to its end: parameters and losses in their order."""
+    """Let a worker search alone, `count` times or to its end; returns parameters and losses in their order."""
     found: list[tuple[dict[str, Any], float]] = []
     while count is None or len(found) < count:
         individual = ask(worker)

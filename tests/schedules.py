@@ -1,4 +1,4 @@
-"""Sessions of all kinds, each drawn from nothing but its number, and what must be true of every one.
+"""Sessions of all kinds, each drawn from its number alone, and what must be true of every one.
 
 EVO_SCHEDULES=10 goes through ten times as many, which takes some minutes.
 """
@@ -23,7 +23,7 @@ from evo.propagators import SelectMax, SelectMin, SelectUniform, default_propaga
 from evo.randomness import training_seed
 from evo.space.space import Space
 
-SCHEDULES = int(os.environ.get("EVO_SCHEDULES", "1"))  # So many times as many sessions, where there are blocks of them.
+SCHEDULES = int(os.environ.get("EVO_SCHEDULES", "1"))  # Multiplies the number of sessions.
 _SELECTIONS = (SelectMin, SelectMax, SelectUniform)
 PHASES: tuple[Phase, ...] = ("step", "step", "line", "line", "done", "ready", "concluding", "closed", "left")
 ENDING: tuple[Phase, ...] = ("done", "ready", "concluding", "closed", "left")
@@ -46,12 +46,12 @@ def sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
 
 
 def island_sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
-    """The same of several islands, mostly: of equal and other sizes, with all migrations, events flat and in trees.
+    """Sessions of mostly several islands, of equal and other sizes, with all migrations, events flat and in trees.
 
     Args:
-        block: Which of the sessions.
-        count: How many.
-        **fixed: Of all sessions; `mode` is that of the migration.
+        block: The number of the block of sessions.
+        count: The number of sessions in a block.
+        **fixed: What is the same in all sessions; `mode` is that of the migration.
     """
     mode = fixed.pop("mode", None)
     for seed in range(block * count, (block + 1) * count):
@@ -122,19 +122,19 @@ def _death(rng: np.random.Generator, phases: tuple[Phase, ...]) -> Death:
 
 
 def digests(result: Result, space: Space = SPACE) -> set[str]:
-    """Of the replicas of all survivors, and of one that has read all journals."""
+    """The digests of the replicas of all survivors, and of one that has read all journals."""
     islands = result.session.archipelago.islands
     own = {worker.population.digest() for worker in result.survivors}
     return own | {replayed(space, result.events, islands=islands).digest()}
 
 
 def spent(session: Session, result: Result) -> str:
-    """What a worker says whose budget is spent."""
+    """The reason to stop of a worker whose budget is spent."""
     return str(session.budget.why_breed_no_more(result.survivors[0].population, 0))
 
 
 def check_outcomes(result: Result, session: Session) -> None:
-    """Nobody is evaluated twice to the end, and all outcomes are those of the individual's own parameters."""
+    """No individual is evaluated twice to the end, and all outcomes are those of the individual's own parameters."""
     assert Counter(result.evaluated).most_common(1)[0][1] == 1, session
     params: dict[Identity, Any] = {}
     for event in result.of(Started):
@@ -152,7 +152,7 @@ def check_replicas(result: Result, session: Session) -> None:
     """All survivors know the same, which is what the journals say in any order, and all were told the same."""
     rng = np.random.default_rng(session.seed)
     survivors, islands = result.survivors, session.archipelago.islands
-    # Where no files are kept, what only the dead knew is gone.
+    # Without files, what only the dead ranks knew is gone.
     events = result.events if session.files else result.watched[survivors[0].settings.worker]
     events = [events[place] for place in rng.permutation(len(events))]
     for island in range(islands):
@@ -170,7 +170,7 @@ def members(population: Any) -> list[tuple[Identity, float]]:
 
 
 def check_deaths(result: Result, session: Session) -> None:
-    """Each death that an heir has heard of is recorded by it, once."""
+    """Each death that a successor has heard of is recorded by it, once."""
     records = Counter((event.rank, event.heir) for event in result.of(Died))
     assert all(count == 1 for count in records.values()), session
     for worker in result.survivors:

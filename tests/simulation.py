@@ -28,12 +28,13 @@ from evo.testing.loopback import Loopback
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 RANDOM = InitUniform()
-# Steps of all ranks after which a search that has not ended never will.
+# Steps of all ranks after which a search is taken never to end.
 _FOR_EVER = 40_000
 
 Phase: TypeAlias = Literal["step", "line", "done", "ready", "concluding", "closed", "left"]
-"""What a rank does: its own step, a line that it has kept and not sent, its word that it is done (kept and not sent),
-its final report (not sent), its conclusion as the first rank (not sent), a step with that known, its return."""
+"""What a rank does, in this order: its own step; a line that it has kept but not sent; its line that it is done, kept
+but not sent; its final report, not sent; its conclusion as the first rank, not sent; a step with that known; its
+return."""
 
 
 class Killed(Exception):
@@ -42,7 +43,7 @@ class Killed(Exception):
 
 @dataclass(frozen=True)
 class Death:
-    """When a rank dies: as soon as it does something for the `number`-th time, from 1, or so many own steps later."""
+    """When a rank dies: in the phase that it reaches for the `number`-th time, from 1, or `later` own steps after."""
 
     phase: Phase
     number: int = 1
@@ -60,7 +61,7 @@ class Fate:
         self._left: list[int] = []
 
     def reach(self, phase: Phase) -> None:
-        """The rank does something."""
+        """Note that the rank reaches a phase, and kill it if its time has come."""
         if not self._waiting:
             return
         self._reached[phase] += 1
@@ -69,7 +70,7 @@ class Fate:
             raise Killed
 
     def step(self) -> None:
-        """One step of the rank is over."""
+        """Note that one step of the rank is over."""
         self._left = [left - 1 for left in self._left]
         if 0 in self._left:
             raise Killed
@@ -80,7 +81,7 @@ class Journal:
     """The lines of one rank; it may die right after it has kept one.
 
     Args:
-        fate: Of the rank.
+        fate: The fate of the rank.
         left: The lines of other ranks, which grow.
     """
 
@@ -103,7 +104,7 @@ class Journal:
 
 
 class Forgetful(Journal):
-    """The same where no files are kept: what a rank knew is gone with it."""
+    """A journal where no files are kept, so that what a rank knew is gone with it."""
 
     def __init__(self, fate: Fate, known: list[AnyEvent]) -> None:
         super().__init__(fate)
@@ -153,12 +154,12 @@ def how_it_ends(params: dict[str, Any]) -> Outcome:
 
 
 class Ending:
-    """Says which population a rank ends with, and concludes what all say.
+    """Reports which population a rank ends with, and concludes from the reports of all.
 
     Args:
-        worker: Of this rank.
-        fate: Of this rank.
-        conclusions: Of all ranks, which grow: which one concluded, and what all had said.
+        worker: The worker of this rank.
+        fate: The fate of this rank.
+        conclusions: The conclusions of all ranks, which grow: which rank concluded, and what all had reported.
     """
 
     def __init__(self, worker: Worker, fate: Fate, conclusions: list[tuple[int, dict[int, str]]]) -> None:
@@ -181,21 +182,22 @@ class Session:
     """How one session of a study goes.
 
     Args:
-        seed: Of the schedule.
-        ranks: How many.
-        budget: When it ends.
-        sizes: Of the islands; None: all ranks live on one.
-        migration: Between them.
+        seed: The seed of the schedule.
+        ranks: The number of ranks.
+        budget: When the search ends.
+        sizes: The sizes of the islands. None means that all ranks live on one.
+        migration: The migration between the islands.
         fan_out: See `evo.engine.exchange.neighbours`.
         files: Whether journals outlive their ranks.
-        max_delay: Of a message, in steps of all ranks.
-        duplicates: Probability that a message arrives twice.
-        polls: An evaluation takes at least and at most so many steps of its rank.
-        reports: Probability that it reports an intermediate loss in a step.
-        stop: From which step on the ranks are asked to stop, each within so many.
-        kill: From which step on the whole job is killed, each rank within so many; about half of them while writing.
-        deaths: Of single ranks, which the others notice.
-        propagator: Breeds.
+        max_delay: The longest delay of a message, in steps of all ranks.
+        duplicates: The probability that a message arrives twice.
+        polls: The least and the most steps of its rank that an evaluation takes.
+        reports: The probability that an evaluation reports an intermediate loss in a step.
+        stop: The step from which on the ranks are asked to stop, and the number of steps within which each is.
+        kill: The step from which on the whole job is killed, and the number of steps within which each rank is; about
+            half of the ranks are killed while writing.
+        deaths: Deaths of single ranks, which the others notice.
+        propagator: The propagator that breeds.
         space: What is searched.
     """
 
@@ -228,13 +230,13 @@ class Result:
 
     Args:
         session: How it went.
-        workers: As they were at the end.
+        workers: The workers as they were at the end.
         journals: The lines of each rank.
         before: The lines of the sessions before, by rank.
-        seeds: Of the trainings, by individual.
+        seeds: The seeds of the trainings, by individual.
         watched: What each rank's watcher was shown.
         died: The ranks that did not come to their own end.
-        conclusions: Who concluded, and what all had said.
+        conclusions: Which rank concluded, and what all had reported.
         told: What each rank was told in the end.
     """
 
@@ -267,12 +269,12 @@ class Result:
 
     @property
     def lines(self) -> list[bytes]:
-        """The same, one after another."""
+        """The lines of these journals, one after another."""
         return list(chain.from_iterable(self.by_rank.values()))
 
     @property
     def events(self) -> list[AnyEvent]:
-        """The same, decoded."""
+        """The events of these journals."""
         return [decode(line) for line in self.lines]
 
     def of(self, kind: type) -> list[Any]:
@@ -281,12 +283,12 @@ class Result:
 
     @property
     def started(self) -> list[Identity]:
-        """The individuals that were started, once each time."""
+        """The individuals that were started, once for each start."""
         return [event.individual for event in self.of(Started)]
 
     @property
     def evaluated(self) -> list[Identity]:
-        """The individuals whose evaluation came to its own end, once each time."""
+        """The individuals whose evaluation came to its own end, once for each such end."""
         return [event.individual for event in self.of(Finished) if event.status != "interrupted"]
 
     @property
@@ -307,7 +309,7 @@ def simulate(
     Args:
         session: How it goes.
         before: The journal lines of the sessions before, by rank: all that is known of them.
-        inspect: Is shown the session after each step of a rank.
+        inspect: Is called with the session so far and the rank after each step of a rank.
     """
     before = before or {}
     rng = np.random.default_rng(session.seed)

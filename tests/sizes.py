@@ -30,9 +30,9 @@ class Sizes:
     """What there is in evo/, the largest first.
 
     Args:
-        files: By their lines.
-        functions: By their lines, from `def` to the last one, decorators left out.
-        parameters: Functions by the number of their parameters, beside `self` and `cls`.
+        files: The files, by their lines.
+        functions: The functions, by their lines from `def` to the last one, without decorators.
+        parameters: The functions, by the number of their parameters beside `self` and `cls`.
     """
 
     files: Sequence[Size]

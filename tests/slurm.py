@@ -66,7 +66,7 @@ PartitionName=all Nodes={nodes[0]},{nodes[1]} Default=YES MaxTime=INFINITE State
 """
 
 # Debian's Slurm looks for a libpmix.so that its packages do not have: the node sees a copy of the folder that has it.
-# Every node has a TmpFS of its own, or the PMIx servers of two nodes would use the same sockets; likewise /dev/shm.
+# Every node has a TmpFS and a /dev/shm of its own, or the PMIx servers of two nodes would use the same sockets.
 _ON_NODE = """
 hostname "$1" && mount --bind "$2/pmix" "$3" && mount -t tmpfs tmpfs "$2/tmp" && mount -t tmpfs tmpfs /dev/shm &&
 exec slurmd -D -f "$2/slurm.conf" -N "$1"
@@ -91,7 +91,7 @@ class Slurm:
     """A Slurm that runs; `running_slurm` makes it.
 
     Args:
-        folder: With its configuration, state and logs.
+        folder: The folder with its configuration, state and logs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -102,10 +102,10 @@ class Slurm:
         return {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
             "PATH": _path(),
-            "TMPDIR": str(self.folder / "tmp"),  # What killed ranks leave behind ends with the nodes.
+            "TMPDIR": str(self.folder / "tmp"),  # What killed ranks leave behind is removed with the nodes.
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-            "OMPI_MCA_btl": "^ofi",  # Which takes a second to say that it is of no use here.
+            "OMPI_MCA_btl": "^ofi",  # It takes a second to find out that it is of no use here.
             "OMPI_MCA_mpi_yield_when_idle": "1",  # There are more ranks than cores.
             "OMPI_MCA_btl_tcp_if_include": "lo",
         }
@@ -114,9 +114,9 @@ class Slurm:
         """Run one of Slurm's commands to its end, in the folder of a launcher.
 
         Args:
-            launcher: Ends with its test what this starts, jobs included.
-            words: Of the command.
-            variables: More of the environment.
+            launcher: The launcher, which ends with its test what this starts, jobs included.
+            words: The words of the command.
+            variables: More variables of the environment.
         """
         return launcher.run(*words, timeout=30, **(self.variables() | variables))
 
@@ -124,9 +124,9 @@ class Slurm:
         """Submit a batch job; returns its number, which is that of all its tasks for an array.
 
         Args:
-            launcher: Ends with its test what this starts.
-            words: Options of sbatch, the script, and what that is given.
-            variables: More of the environment.
+            launcher: The launcher, which ends with its test what this starts.
+            words: Options of sbatch, the script, and its arguments.
+            variables: More variables of the environment.
         """
         ended = self.command(launcher, "sbatch", "--parsable", *words, **variables)
         assert ended.status == 0, ended
@@ -145,8 +145,8 @@ class Slurm:
         """Wait for the end of a job; returns its exit status, or 128 and the signal, and the highest for an array.
 
         Args:
-            job: Its number.
-            seconds: Patience.
+            job: The number of the job.
+            seconds: How long to wait.
         """
         deadline = time.monotonic() + seconds
         while not self.states(job) <= set(_ENDED):
@@ -160,7 +160,7 @@ class Slurm:
         self._run("scancel", f"--signal={name}", "--batch", job)
 
     def end_jobs(self) -> None:
-        """Cancel all jobs and wait for their end; to be done before their processes are ended by other means."""
+        """Cancel all jobs and wait for their end; call this before their processes are ended by other means."""
         self._run("scancel", "--user=root")
         wait_until(lambda: not self._run("squeue", "--noheader").strip(), 40)
 
@@ -176,7 +176,7 @@ def running_slurm() -> Iterator[Slurm]:
     """A Slurm for as long as this context; nothing of it stays.
 
     Raises:
-        RuntimeError: It does not come up; with the end of its logs.
+        RuntimeError: Slurm does not come up; the message has the end of its logs.
     """
     with contextlib.ExitStack() as ending:
         folder = Path(tempfile.mkdtemp(prefix="evo-slurm-"))  # A short name: it holds sockets.
@@ -206,7 +206,7 @@ def running_slurm() -> Iterator[Slurm]:
 
 
 def _kill_nodes(folder: Path) -> int:
-    """Kill what sees the mounts of a node, the last steps of jobs above all; returns how many processes that were."""
+    """Kill all processes that see the mounts of a node, such as the last steps of jobs; returns how many there were."""
     found = 0
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -226,7 +226,7 @@ def _copy_pmix(folder: Path) -> Path:
 
 
 def _write_configuration(folder: Path) -> None:
-    folder.chmod(0o755)  # Or munged will not have its socket there.
+    folder.chmod(0o755)  # munged refuses to have its socket in another folder.
     for name in ("state", "tmp"):
         (folder / name).mkdir()
     key = folder / "munge.key"

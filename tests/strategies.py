@@ -26,14 +26,14 @@ from evo.population.reason import StopKind
 from evo.space.limits import Choice, Float, Int, identical
 from evo.space.values import key
 
-# What JSON can hold: characters, not lone surrogates.
+# Texts that JSON can hold, without lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 names = texts.filter(bool)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 whole = st.integers(-(2**63) + 1, 2**63 - 1)
 scalars = texts | finite | whole | st.booleans() | st.none()
 
-# Bounds where rounding is at its worst, beside the ordinary.
+# Ordinary bounds, and those where rounding is at its worst.
 _ends = st.sampled_from([0.0, -0.0, 1e-300, 1e-9, 0.1, 1 / 3, 1.0, -1.0, 1e9, -1e15, 1e300, -8.9e307, 8.9e307]) | finite
 _positive_ends = st.sampled_from([5e-324, 1e-300, 1e-5, 0.1, 1.0, 3.0, 1e300]) | st.floats(5e-324, 8.9e307)
 
@@ -66,7 +66,7 @@ def _ints(draw: st.DrawFn) -> Int:
     cells = draw(st.integers(2, 20) | st.integers(2, 2**40 - 1))
     step = draw(st.integers(1, 3) | st.integers(1, (2**63 - 1) // cells))
     reach = step * (cells - 1)
-    # On a log scale, neither end is further from zero than 2**40 steps.
+    # On a log scale, neither end may be further from zero than 2**40 steps.
     furthest = min(2**63 - 1, step * (2**40 - 1)) if log else 2**63 - 1
     low = draw(st.integers(1 if log else -furthest, furthest - reach))
     ends = (low, low + reach + draw(st.integers(0, min(step - 1, furthest - low - reach))))
@@ -79,7 +79,7 @@ def _choices(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Choice:
 
 
 def _plain(parameter: Float | Int | Choice) -> Any:
-    """The same as a tuple, where a tuple can say it."""
+    """A parameter as a tuple, if a tuple can say the same."""
     if isinstance(parameter, Choice):
         numbers = parameter.ordered and len(parameter.values) > 2
         same_type = len({type(value) for value in parameter.values}) == 1
@@ -89,7 +89,7 @@ def _plain(parameter: Float | Int | Choice) -> Any:
     return (parameter.low, parameter.high) if plain and not parameter.log else parameter
 
 
-_alike = st.sampled_from([0, 1, 0.0, 1.0, False, True, "0", "1", None])  # Of which Python finds several equal.
+_alike = st.sampled_from([0, 1, 0.0, 1.0, False, True, "0", "1", None])  # Python takes several of these for equal.
 _lists = st.lists(st.integers(1, 3) | texts | st.lists(st.booleans(), max_size=2), max_size=3)
 values = scalars | _lists | st.dictionaries(texts, scalars | _lists, max_size=2)
 parameters = (
@@ -138,7 +138,7 @@ def _with(parameter: Float | Int | Choice, when: dict[str, Any]) -> Float | Int 
     return type(parameter)(**{**fields, "when": when})
 
 
-# Whatever a propagator may return: in the range or not, infinite, missing.
+# Genes that a propagator may return: in the range or not, infinite, missing.
 genes = st.floats(0.0, 1.0) | st.sampled_from([0.0, 1.0, math.nan, math.inf, -math.inf, -1e308, 3.0]) | st.floats()
 
 identities = st.tuples(st.integers(0, 7), st.integers(0, 2**40))

@@ -1,4 +1,4 @@
-"""Where individuals are and have been, worked out the plain way from what was recorded."""
+"""Where individuals are and have been, worked out in a simple way from what was recorded."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollin
 
 
 class Knowledge:
-    """What follows from events, worked out the plain way.
+    """What follows from events, worked out in a simple way.
 
     Args:
-        islands: How many there are.
-        events: That are known.
+        islands: The number of islands.
+        events: The events that are known.
     """
 
     def __init__(self, islands: int, events: Iterable[AnyEvent] = ()) -> None:
@@ -72,11 +72,11 @@ class Knowledge:
         return [(identity, loss) for loss, identity in sorted(active)]
 
     def sent(self, island: int) -> int:
-        """How many individuals of which copies were sent to an island."""
+        """The number of individuals of which copies were sent to an island."""
         return sum(island in islands for islands in self.copies.values())
 
     def gone(self, island: int) -> int:
-        """How many have made room on an island."""
+        """The number of individuals that have made room on an island."""
         return sum(island in islands for islands in self.retired.values())
 
 

@@ -28,7 +28,7 @@ from ranks import ranks_among
 _CABLE = "eth0"  # Its end on either node.
 _NAMESPACES = Path("/run/netns")
 _DAEMONS = ("prterun", "prted")
-# mpirun and the agent it starts both put the agent into a group, and mpirun grumbles when it is the second to.
+# mpirun and the agent it starts both put the agent into a group, and mpirun warns if it is the second to do so.
 _GRUMBLING = re.compile(r"^.* plm:ssh: Warning: setpgid\(\d+,\d+\) failed in parent .*\n", re.M)
 
 # Like ssh: a host, and the words of a command for a shell. Mounts made here are seen by that command alone.
@@ -74,7 +74,7 @@ class TwoNodes:
     Args:
         launcher: Starts what runs on them.
         mpirun_command: The mpirun of Open MPI 5 or newer.
-        hosts: Their names.
+        hosts: The names of the nodes.
         agent: The stand-in for ssh.
     """
 
@@ -92,14 +92,14 @@ class TwoNodes:
         hosts: Sequence[str] = (),
         **variables: str,
     ) -> subprocess.Popen[str]:
-        """Start Python on so many ranks of each node, with mpirun on the first, to which the process leads signals.
+        """Start Python on ranks of each node, with mpirun on the first; signals to the process returned reach mpirun.
 
         Args:
-            ranks_per_node: Number of ranks on each node.
-            arguments: Of Python.
+            ranks_per_node: The number of ranks on each node.
+            arguments: The arguments of Python.
             extra_mpirun_args: More options of mpirun.
-            hosts: The nodes to use, mpirun's first; both unless told.
-            variables: Of the environment.
+            hosts: The nodes to use, that of mpirun first. By default both are used.
+            variables: Variables of the environment.
         """
         hosts = hosts or self.hosts
         places = ",".join(f"{host}:{ranks_per_node}" for host in hosts)
@@ -129,7 +129,7 @@ class TwoNodes:
         hosts: Sequence[str] = (),
         **variables: str,
     ) -> Ended:
-        """Run Python on so many ranks of each node to its end; see `start`."""
+        """Run Python on ranks of each node to its end; see `start`."""
         process = self.start(ranks_per_node, *arguments, extra_mpirun_args=extra_mpirun_args, hosts=hosts, **variables)
         return self.finish(process, timeout)
 
@@ -156,7 +156,7 @@ class TwoNodes:
         _kill(self.ranks_on(host))
 
     def kill_node(self, host: str) -> None:
-        """Kill everything on a node; whoever was connected with it is told, which the end of a real node need not."""
+        """Kill everything on a node; those connected to it are told, unlike after the loss of a real node."""
         _kill(self.daemons_on(host) + _processes_on(host))
 
     def cut_cable(self) -> None:
@@ -197,14 +197,14 @@ def two_nodes(launcher: Launcher, mpirun_command: str) -> Iterator[TwoNodes]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Wait until no other process of tests has nodes: `ip netns` does not bear two that change them at once."""
+    """Wait until no other process of tests has nodes, because `ip netns` does not bear two changes at once."""
     with (Path(tempfile.gettempdir()) / "evo-two-nodes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _host(number: int) -> str:
-    # With the id of the test's process, so that what a killed test left behind is told from what is in use.
+    # The name has the id of the test's process, so that what a killed test left behind is told from what is in use.
     return f"evo{os.getpid()}node{number}"
 
 
@@ -221,7 +221,7 @@ def _remove(host: str) -> None:
     if not (_NAMESPACES / host).exists():
         return
     try:
-        # A network lives as long as a process in it; a process may start another before it is killed.
+        # A network lives as long as a process in it, and a process may start another one before it is killed.
         wait_until(lambda: _kill(_processes_on(host)) == 0, 10)
     finally:
         _ip("netns", "del", host)

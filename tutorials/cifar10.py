@@ -57,7 +57,7 @@ class Network(L.LightningModule):
         return self.evaluate("test", batch)
 
     def evaluate(self, part: str, batch: list[Tensor]) -> Tensor:
-        """The loss, which is logged together with the accuracy: to TensorBoard, and for evo."""
+        """The loss, which is logged with the accuracy, to TensorBoard and for evo."""
         images, labels = batch
         logits = self.network(images / 127.5 - 1)
         loss = cross_entropy(logits, labels)
@@ -99,7 +99,7 @@ def read_parts(folder: Path) -> dict[str, Dataset[tuple[Tensor, ...]]]:
 
 
 def write_small_files(folder: Path, count: int = 20) -> None:
-    """An archive like that of CIFAR-10, with images that are noise but for their colour, which tells the label."""
+    """Write an archive like that of CIFAR-10, whose images are noise in a colour that tells the label."""
     rng, labels = np.random.default_rng(0), np.arange(count) % 10
     tints = 12 * np.stack([labels, 10 - labels, labels % 5], axis=1)[:, :, None, None]
     batches = {name: (rng.integers(0, 120, (count, 3, 32, 32)) + tints).astype(np.uint8) for name in TRAINING}
@@ -111,7 +111,7 @@ objective = evo.LightningObjective(Network, Images, max_epochs=EPOCHS, monitor="
 
 
 def table(candidates: Sequence[Any]) -> str:
-    """All candidates, a line for each."""
+    """A table of all candidates, with a line for each."""
     rows = [["name", "status", "place", *LIMITS, "loss", "accuracy", "epochs"]]
     for one in candidates:
         figures = [*(one.params[name] for name in LIMITS), one.loss, *map(one.metrics.get, ("val_acc", "epochs"))]
@@ -134,8 +134,8 @@ def main() -> int:
         if asked.smoke_test:
             write_small_files(folder)
         try:
-            Images(folder=folder).prepare_data()  # Now, so that what is missing or damaged is found before the search.
-            read_parts.__wrapped__(folder)  # And not kept: a child process trains.
+            Images(folder=folder).prepare_data()  # Missing or damaged files are to be found before the search.
+            read_parts.__wrapped__(folder)  # The images are not kept here, because a child process trains.
         except (OSError, ValueError) as error:
             parser.error(str(error))
         result = evo.minimize(
@@ -143,8 +143,8 @@ def main() -> int:
             LIMITS,
             evaluations=6 if asked.smoke_test else 40,
             pruning={"name": "halving", "grace": 1, "reduction": 2, "maximum": epochs},
-            checkpoint_interval="1m",  # A training that is killed goes on from where it was a minute before.
-            gpu_memory=0.45,  # Two on each GPU: one that needs more fails, and does not take it from the other.
+            checkpoint_interval="1m",  # A training that is killed loses a minute at most.
+            gpu_memory=0.45,  # Two trainings share a GPU. One that needs more fails by itself.
             run_dir=asked.run_dir or (None if asked.smoke_test else "runs/cifar10"),
             quiet=False,
         )
@@ -153,7 +153,7 @@ def main() -> int:
         if result.best:
             print(f"best configuration: {result.best.params}")
             print(f"accuracy on the test set, from its saved weights: {result.test.get('test_acc', 'not known')}")
-    return 85 if result.interrupted else 0  # 85 as for evo itself: the same command goes on.
+    return 85 if result.interrupted else 0  # As for evo itself, 85 means: run the same command again.
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From Propulate to evo, line by line.
 
-Each comment that begins with `Propulate:` holds lines of a script for Propulate 1.2; what follows it is evo's for the
-same. Where nothing follows, nothing is needed.
+Each comment that begins with `Propulate:` holds lines of a script for Propulate 1.2. The lines after it do the same in
+evo. Where no lines follow, evo needs none.
 
 - `mpirun -N 4 python tutorials/from_propulate.py`: what a script with a Propulator becomes
 - `mpirun -N 4 python tutorials/from_propulate.py --islands`: what a script with Islands becomes
@@ -23,15 +23,14 @@ import evo
 from evo.report.records import Result
 
 # Propulate: limits = {"x": (-5.0, 5.0), "y": (-5.0, 5.0), "ripples": (0, 9), "shape": ("bowl", "funnel")}
-# The same. Bounds may also be the wrong way round, and there are more kinds: log scales, grids, conditions.
+# evo takes the same limits. There are also log scales, grids and conditions, and the order of bounds does not matter.
 LIMITS = {"x": (-5.0, 5.0), "y": (-5.0, 5.0), "ripples": (0, 9), "shape": ("bowl", "funnel")}
 
 
 # Propulate: def loss_fn(params): ...
-# The same: a function of a dictionary whose value is minimised. One that raises, or returns NaN, has failed: that is
-# recorded, and the search goes on. A generator of losses stays one; what ends it early is the setting `pruning` rather
-# than a surrogate. With several ranks per worker, loss_fn(params, comm) is loss(params, trial), with
-# trial.communicator for comm.
+# evo takes the same function. If it raises, or returns NaN, the individual has failed; that is recorded, and the search
+# goes on. It may be a generator of losses, too, which the setting `pruning` ends early, rather than a surrogate. With
+# several ranks per worker, loss_fn(params, comm) becomes loss(params, trial), and comm is trial.communicator.
 def loss(params: dict[str, Any]) -> float:
     """A valley around (1, -2), with ripples or without; its lowest value is 0."""
     distance = math.hypot(params["x"] - 1, params["y"] + 2)
@@ -67,11 +66,11 @@ def on_one_island(generations: int) -> Result:
     return evo.minimize(
         loss,
         LIMITS,
-        generations=generations,  # On each rank, in evo too; or evaluations=..., walltime=..., target=...
-        seed=0,  # One for all ranks.
-        # And "population", which is twice the number of ranks unless it is given.
+        generations=generations,  # For each rank, too. There are also evaluations=..., walltime=..., target=...
+        seed=0,  # All ranks get the same seed.
+        # The option "population" is twice the number of ranks unless it is given.
         propagator={"name": "genetic", "crossover": 0.7, "mutation": 0.4, "random_init": 0.1},
-        # run_dir="runs/valley",  for checkpoint_path: the same call goes on there, with any number of ranks
+        # run_dir="runs/valley" stands for checkpoint_path: the same call goes on there, with any number of ranks.
         quiet=False,  # The first rank shows progress, and the best five at the end.
     )
 
@@ -99,12 +98,12 @@ def on_islands(generations: int) -> Result:
         loss,
         LIMITS,
         generations=generations,
-        islands=2,  # Or island_sizes.
-        topology="full",  # Or ring, torus, star, random, or such a matrix, as a list of lists.
+        islands=2,  # island_sizes makes islands of different sizes.
+        topology="full",  # It may also be ring, torus, star, random, or such a matrix, as a list of lists.
         migration_probability=0.9,
         emigration="SelectMin",
         immigration="SelectMax",
-        migration="copy",  # For pollination=True; "move" for False.
+        migration="copy",  # "copy" stands for pollination=True, and "move" for False.
         quiet=False,
     )
 
@@ -122,7 +121,7 @@ def main() -> int:
     # Propulate: if comm.rank == 0: ...
     if result.is_first and result.best is not None:
         print(f"\nthe best of {len(result.individuals)}: loss {result.best.loss:.3g} at {result.best.params}")
-    return 85 if result.interrupted else 0  # 85 as for evo itself: with a run_dir, the same command goes on.
+    return 85 if result.interrupted else 0  # As for evo itself, 85 means: run it again; needs run_dir.
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Images in class folders, with an architecture search: two to four stages, each with choices of its own.
 
-- `mpirun -N 4 python tutorials/images.py`: 4 ranks on each node, each with a GPU of its own where there are so many
+- `mpirun -N 4 python tutorials/images.py`: 4 ranks on each node, each with a GPU of its own if there are that many
 - `mpirun -N 4 python tutorials/images.py --ranks-per-worker 2`: two of them train each network together
 - `python tutorials/images.py --smoke-test`: seconds, on small generated files
 - `mpirun -N 4 python -m evo.run tutorials/images.yaml`: the same search, from a study file
@@ -28,9 +28,9 @@ import evo
 
 FOLDER = Path("data/images")
 SOURCE = "kaggle.com has the data set, Intel Image Classification, for those with an account: unpack it in"
-TRAIN, TEST = "seg_train/seg_train", "seg_test/seg_test"  # As they are unpacked.
+TRAIN, TEST = "seg_train/seg_train", "seg_test/seg_test"  # The folders that unpacking makes.
 CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
-STAGE: dict[str, tuple[Any, ...]] = {  # The choices for each stage. What comes first is the baseline's.
+STAGE: dict[str, tuple[Any, ...]] = {  # The choices for each stage; the baseline has the first ones.
     "block": ("plain", "residual"),
     "channels": (32, 64, 128),
     "kernel": (3, 5, 7),
@@ -41,12 +41,12 @@ STAGE: dict[str, tuple[Any, ...]] = {  # The choices for each stage. What comes 
 BASELINE = {"stages": 3, "lr": 1e-4}
 LIMITS: dict[str, Any] = {"stages": (2, 4), "lr": evo.Float(1e-5, 1e-2, log=True)}
 for stage in range(1, 5):
-    when = {"stages": tuple(range(stage, 5))} if stage > 2 else None  # A smaller network has no such stage.
+    when = {"stages": tuple(range(stage, 5))} if stage > 2 else None  # Smaller networks lack this stage.
     LIMITS |= {f"{name}{stage}": evo.Choice(*values, when=when) for name, values in STAGE.items()}
 
 
 class Block(nn.Module):
-    """Two convolutions, to whose result a residual block adds what came in."""
+    """Two convolutions; a residual block adds its input to their result."""
 
     def __init__(self, inputs: int, block: str, channels: int, kernel: int, activation: str, norm: bool) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class Network(L.LightningModule):
-    """In each stage a block, then half as many pixels on each side; in the end, the mean of scores of all places."""
+    """Each stage is a block, then halves the image; in the end, the scores of all places are averaged."""
 
     def __init__(self, stages: int = 3, lr: float = 1e-4, **choices: Any) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Network(L.LightningModule):
         self.network, self.lr = nn.Sequential(*layers, nn.Conv2d(channels, len(CLASSES), 1)), lr
 
     def training_step(self, batch: list[Tensor], batch_index: int) -> dict[str, Tensor]:
-        """The loss, which is logged together with the accuracy, and what the confusion matrix is made of."""
+        """The loss, which is logged with the accuracy, and what the confusion matrix is made of."""
         images, labels = batch
         part = "test" if self.trainer.testing else "train" if self.trainer.training else "val"
         scores = self.network(images / 127.5 - 1).mean((2, 3))
@@ -115,7 +115,7 @@ class Images(L.LightningDataModule):
         return DataLoader(self.test, batch_size=100)
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_index: int) -> list[Tensor]:
-        """Mirror every other image, by chance, while the network is trained; on the GPU, if there is one."""
+        """Mirror about half of the images, at random, during training; on the GPU, if there is one."""
         images, labels = batch
         chance = 0.5 if self.trainer is not None and self.trainer.training else 0.0
         mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < chance
@@ -140,7 +140,7 @@ def main() -> int:
             for stage, place in (("fit", TRAIN), ("test", TEST)):
                 if asked.smoke_test:
                     write_small_folders(folder / place, CLASSES)
-                Images(folder, size).setup(stage)  # Now, so that what is missing or damaged is found before the search.
+                Images(folder, size).setup(stage)  # Missing or damaged files are to be found before the search.
         except ValueError as error:
             parser.error(f"{error} {SOURCE} {FOLDER}, or name its folder with --data.")
         trained = replace(objective, data=partial(Images, folder, size), max_epochs=2 if asked.smoke_test else 20)
@@ -153,7 +153,7 @@ def main() -> int:
                 parser.exit(85, f"{why}\n")
     if asked.smoke_test and not asked.run_dir and result.is_first:
         shutil.rmtree(run_dir)
-    return 85 if result.interrupted else 0  # 85 as for evo itself: the same command goes on.
+    return 85 if result.interrupted else 0  # As for evo itself, 85 means: run the same command again.
 
 
 if __name__ == "__main__":

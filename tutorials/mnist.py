@@ -1,6 +1,6 @@
 """MNIST with evolution: the depth, the activation and the learning rate of a small convolutional network.
 
-- `mpirun -N 4 python tutorials/mnist.py`: 4 ranks on each node, each with a GPU of its own where there are so many
+- `mpirun -N 4 python tutorials/mnist.py`: 4 ranks on each node, each with a GPU of its own if there are that many
 - `python tutorials/mnist.py --smoke-test`: seconds, on small generated files
 - `mpirun -N 4 python -m evo.run tutorials/mnist.yaml`: the same search, from a study file
 """
@@ -27,7 +27,7 @@ import evo
 
 FOLDER = Path("data/mnist")
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-FILES = {  # With their MD5 checksums.
+FILES = {  # The files, with their MD5 checksums.
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
     "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
@@ -58,9 +58,9 @@ class Network(L.LightningModule):
         return self.evaluate("test", batch)
 
     def evaluate(self, part: str, batch: list[Tensor]) -> Tensor:
-        """The loss, which is logged together with the accuracy: to TensorBoard, and for evo."""
+        """The loss, which is logged with the accuracy, to TensorBoard and for evo."""
         images, labels = batch
-        logits = self.network(images / 255)  # They are bytes until here: a quarter of the memory of numbers.
+        logits = self.network(images / 255)  # Until here they are bytes, which take a quarter of the memory.
         loss = cross_entropy(logits, labels)
         hits = (logits.argmax(1) == labels).float().mean()
         self.log_dict({f"{part}_loss": loss, f"{part}_acc": hits}, on_step=False, on_epoch=True)
@@ -102,7 +102,7 @@ def read_parts(folder: Path) -> dict[str, Dataset[tuple[Tensor, ...]]]:
 
 
 def write_small_files(folder: Path, count: int = 120) -> None:
-    """Files like those of MNIST, with images that are noise but for a bright square, whose place tells the label."""
+    """Write files like those of MNIST, whose images are noise with a bright square where the label says."""
     rng = np.random.default_rng(0)
     for images_name, labels_name, size in zip(list(FILES)[::2], list(FILES)[1::2], (count, count // 2), strict=True):
         labels = np.arange(size) % 10
@@ -136,19 +136,19 @@ def main() -> int:
         if asked.smoke_test:
             write_small_files(folder)
         try:
-            Images(folder).prepare_data()  # Now, so that what is missing or damaged is found before the search.
-            read_parts.__wrapped__(folder)  # And not kept: a child process trains.
+            Images(folder).prepare_data()  # Missing or damaged files are to be found before the search.
+            read_parts.__wrapped__(folder)  # The images are not kept here, because a child process trains.
         except (OSError, ValueError) as error:
             parser.error(str(error))
         result = evo.minimize(
             replace(objective, data=partial(Images, folder=folder), max_epochs=2 if asked.smoke_test else 100),
             LIMITS,
-            generations=2 if asked.smoke_test else 10,  # On each rank; by default, twice as many as these breed.
+            generations=2 if asked.smoke_test else 10,  # The number that each rank breeds.
             propagator={"name": "genetic", "crossover": 0.7, "mutation": 0.4, "random_init": 0.1},
             run_dir=asked.run_dir or (None if asked.smoke_test else "runs/mnist"),
             quiet=False,
         )
-    return 85 if result.interrupted else 0  # 85 as for evo itself: the same command goes on.
+    return 85 if result.interrupted else 0  # As for evo itself, 85 means: run the same command again.
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Satellite images: a large network, many images, and trainings that are as fast as their hardware.
 
-- `mpirun -N 4 python tutorials/satellite.py`: 4 ranks on each node, each with a GPU of its own where there are so many
+- `mpirun -N 4 python tutorials/satellite.py`: 4 ranks on each node, each with a GPU of its own if there are that many
 - `mpirun -N 4 python tutorials/satellite.py --ranks-per-worker 2`: two GPUs for each training
 - `python tutorials/satellite.py --smoke-test`: seconds, on small generated files
 - `mpirun -N 4 python -m evo.run tutorials/satellite.yaml`: the same search, from a study file
@@ -43,7 +43,7 @@ TRAINER = {"precision": "16-mixed" if torch.cuda.is_available() else "bf16-mixed
 
 
 class Network(L.LightningModule):
-    """One of timm's networks; `weights` is a file with those of another task, to begin with."""
+    """One of timm's networks; `weights` is a file with weights from another task, to begin with."""
 
     def __init__(
         self, lr: float, weight_decay: float, drop_rate: float, backbone: str = BACKBONE, weights: str | None = None
@@ -51,11 +51,11 @@ class Network(L.LightningModule):
         super().__init__()
         known: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": {"file": weights}} if weights else {}
         network = timm.create_model(backbone, num_classes=len(CLASSES), drop_rate=drop_rate, **known)
-        self.network = network.to(memory_format=torch.channels_last)  # As the images are, and as GPUs like it.
+        self.network = network.to(memory_format=torch.channels_last)  # The layout of the images, fast on GPUs.
         self.lr, self.weight_decay = lr, weight_decay
 
     def forward(self, images: Tensor) -> Tensor:
-        colours = images.permute(0, 3, 1, 2) / 4000  # Here, on the GPU: until now, a number has two bytes.
+        colours = images.permute(0, 3, 1, 2) / 4000  # Scaled on the GPU: until here, a number has two bytes.
         logits: Tensor = self.network(colours.clamp(0, 1))
         return logits
 
@@ -69,7 +69,7 @@ class Network(L.LightningModule):
         return self.evaluate("test", batch)
 
     def evaluate(self, part: str, batch: list[Tensor]) -> Tensor:
-        """The loss, which is logged together with the accuracy: to TensorBoard, and for evo."""
+        """The loss, which is logged with the accuracy, to TensorBoard and for evo."""
         images, labels = batch
         logits = self(images)
         loss = cross_entropy(logits, labels)
@@ -107,7 +107,7 @@ class Images(L.LightningDataModule):
         return DataLoader(self.test, batch_size=500)
 
 
-# The learning rate falls until the last epoch, so no training ends earlier.
+# No training ends earlier, because the learning rate falls until the last epoch.
 objective = evo.LightningObjective(Network, Images, max_epochs=EPOCHS, early_stopping=False, trainer=TRAINER)
 
 
@@ -128,12 +128,12 @@ def main() -> int:
         if asked.smoke_test:
             write_small_files(folder)
         try:
-            Images(folder=folder).prepare_data()  # Now, so that what is missing or damaged is found before the search.
+            Images(folder=folder).prepare_data()  # Missing or damaged files are to be found before the search.
         except (OSError, ValueError) as error:
             parser.error(str(error))
         try:
             network(0.0, 0.0, 0.0)
-        except Exception as error:  # Each format of weights has its own.
+        except Exception as error:  # Each format of weights has exceptions of its own.
             parser.error(f"{asked.weights} has no weights of {backbone}: {type(error).__name__} {error}")
         result = evo.minimize(
             replace(
@@ -149,7 +149,7 @@ def main() -> int:
             run_dir=asked.run_dir or (None if asked.smoke_test else "runs/satellite"),
             quiet=False,
         )
-    return 85 if result.interrupted else 0  # 85 as for evo itself: the same command goes on.
+    return 85 if result.interrupted else 0  # As for evo itself, 85 means: run the same command again.
 
 
 if __name__ == "__main__":

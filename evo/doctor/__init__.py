@@ -1,1 +1,1 @@
-"""`evo doctor`: what would be a problem for a search, seen from inside an allocation before any of it is spent."""
+"""`evo doctor`: finds what would be a problem for a search here, before a batch job is spent on it."""

@@ -35,7 +35,7 @@ _HINTS = {
     "mpirun --mca btl_tcp_if_include eth0 chooses an interface",
     "torch is loaded as for a training": "is the virtual environment on a file system that is slow or away?",
 }
-_COURTESY = 2.0  # Seconds that other ranks leave the first one to speak, before they end and the launcher ends all.
+_COURTESY = 2.0  # Seconds that the first rank has to speak, before the others end and the launcher ends all.
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Options:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Leaves it to others to show what is wrong."""
+    """Raises what is wrong with the options, for the caller to show."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{message}; --help lists the options")
@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
     """Examine what a search would meet here, and say what to mend first; under a launcher, on all ranks together.
 
     Args:
-        arguments: Without the program's name; None: those of this process.
-        program: Its name, for the help.
+        arguments: The words after the program's name. None means those of this process.
+        program: The program's name, for the help.
 
     Returns:
-        The exit status: 0 no problem, 1 a problem, 2 mistaken options. Of ranks that are not connected, only
-        the first one's says so.
+        The exit status: 0 no problem, 1 a problem, 2 mistaken options. If the ranks are not connected, only that of
+        the first one is 1.
     """
     speaking = speaks(os.environ)
     parser = _parser(program)
@@ -94,12 +94,12 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program,
-        description="Say what a search here needs first. Start it as the search: under mpirun or srun, on all nodes.",
+        description="Find what would hinder a search here. Start it like the search: by mpirun or srun, on all nodes.",
         allow_abbrev=False,
     )
-    parser.add_argument("--run-dir", default="runs", help="Directory that the search is to use. Default: runs.")
-    parser.add_argument("--gpus-per-node", type=int, help="How many GPUs of each node it is to use. Default: all.")
-    parser.add_argument("--timeout", default="3m", help="Longest time for all of it, 90s for example. Default: 3m.")
+    parser.add_argument("--run-dir", default="runs", help="Directory that the search will use. Default: runs.")
+    parser.add_argument("--gpus-per-node", type=int, help="How many GPUs of each node it will use. Default: all.")
+    parser.add_argument("--timeout", default="3m", help="Longest time for all of it, for example 90s. Default: 3m.")
     return parser
 
 
@@ -111,13 +111,13 @@ def _read(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> _Options
 
 
 def _examine(options: _Options, enter: Callable[[str], None]) -> int:
-    """Examine on all ranks; the first one prints. The exit status is the same on all that are connected."""
+    """Examine on all ranks; the first one prints. The exit status is the same on all connected ranks."""
     launch, speaking, serial = find_launch(os.environ), speaks(os.environ), Serial()
     enter(_CONNECTING)
     try:
-        transport = connect(wait=math.inf)  # Whoever waits too long is ended, and the first one says for whom.
+        transport = connect(wait=math.inf)  # After the timeout the process is ended, and the first rank says why.
     except NoMPIError as error:
-        # This is one of many that cannot reach each other; all but the first end well, for the same reason.
+        # The ranks cannot reach each other; all but the first end with status 0, so that the first one can speak.
         launch = msgspec.structs.replace(launch, refusal=str(error))
         return _tell(examine_alone(serial, launch)) if speaking else SOUND
     if transport is not None:
@@ -146,12 +146,12 @@ def _tell(facts: Facts, silent: bool = False) -> int:
 def supervise(examine: Callable[[Callable[[str], None]], int], patience: float, stuck: Callable[[str], None]) -> int:
     """Run an examination in a child process, and end it when it takes too long.
 
-    It may get stuck where no Python runs any more, in the start of MPI for example.
+    It may get stuck where no Python code runs, in the start of MPI for example.
 
     Args:
-        examine: Gets a function to be told what is about to be done; returns the exit status.
-        patience: How many seconds it may take.
-        stuck: Gets told what was being done when the time was over.
+        examine: Examines, and returns the exit status. It is given a function to call with what it is about to do.
+        patience: How many seconds the examination may take.
+        stuck: Is called with what was being done when the time was over.
 
     Returns:
         The exit status; 1 when the time was over. In the child, this does not return.

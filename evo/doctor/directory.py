@@ -1,7 +1,6 @@
-"""The run directory, tried out: files that others must see, a lock that must keep them out; all removed again.
+"""The run directory, tried out with files that others must see and a lock that must keep them out; all are removed.
 
-A file system that has gone away answers nothing at all, so whatever touches it does so in a thread that is not waited
-for without end.
+A file system that is gone does not answer at all, so it is only touched by threads that are given up after a while.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _LOCK = "lock"
 
 @dataclass
 class _Trial:
-    """What the first rank has made, to be removed again."""
+    """The files that the first rank has made, to be removed again."""
 
     folder: Path
     made: list[Path] = field(default_factory=list)
@@ -50,12 +49,12 @@ class _Trial:
         self.made.append(self.folder)
         _write(self.folder / "0", "0")
         self.lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        with suppress(OSError):  # Where there are no locks, nobody is kept out.
+        with suppress(OSError):  # Without locks, no rank is kept out, which is found later.
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return shutil.disk_usage(self.folder).free
 
     def end(self) -> None:
-        """Remove what was made; of the run directory, only what was not there before and is still empty."""
+        """Remove what was made. Folders of the run directory go only if they are new and still empty."""
         if self.lock is not None:
             os.close(self.lock)
         if self.folder in self.made:
@@ -70,11 +69,11 @@ def try_directory(path: str, transport: Transport) -> Directory:
     """Try out the run directory, on all ranks together.
 
     Args:
-        path: As the user gave it; it need not exist.
-        transport: To the other ranks.
+        path: The run directory as the user gave it, which need not exist.
+        transport: The connection to the other ranks.
 
     Returns:
-        The same on all ranks.
+        What was found, the same on all ranks.
     """
     folder = Path(transport.gather(str(Path(path).absolute() / f".evo-doctor-{uuid.uuid4().hex}"))[0])
     trial = _Trial(folder)
@@ -137,7 +136,7 @@ def _is_kept_out(file: Path) -> bool:
 
 
 def _await(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so; raises the last error when it does not become so in time."""
+    """Wait until a condition holds; raises the last error if it does not hold in time."""
     deadline = time.monotonic() + _SPREADING
     while True:
         try:
@@ -159,7 +158,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _attempt(act: Callable[[], T], otherwise: T) -> tuple[str, T]:
-    """What went wrong, which is empty when nothing did, and the result; no answer in time is wrong as well."""
+    """What went wrong, and the result. The former is empty when nothing did; no answer in time is wrong as well."""
     said: list[tuple[str, T]] = []
 
     def run() -> None:

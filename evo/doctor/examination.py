@@ -1,4 +1,4 @@
-"""The examination of all ranks gathers the facts, on all of them together."""
+"""The examination, which gathers the facts on all ranks together."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def examine(
     """Gather all facts; every rank gets the same.
 
     Args:
-        transport: To the other ranks.
+        transport: The connection to the other ranks.
         launch: How this process was started.
         run_dir: The run directory of the search to come.
-        gpus_per_node: How many GPUs of each node it is to use; None: all.
-        enter: Told what is about to be done.
+        gpus_per_node: How many GPUs of each node the search will use. None means all.
+        enter: Is called with what is about to be done.
 
     Raises:
         SharedError: More GPUs are asked for than are visible.
@@ -74,11 +74,11 @@ def examine(
 
 
 def examine_alone(transport: Transport, launch: Launch) -> Facts:
-    """What can be said of one process whose others cannot be reached.
+    """The facts of one process that cannot reach the others.
 
     Args:
-        transport: Of this process alone.
-        launch: How it was started.
+        transport: The transport of this process alone.
+        launch: How this process was started.
     """
     return Facts(launch=launch, ranks=[_rank_facts(bind_ranks(None, transport)[0], 0)], connected=False)
 
@@ -98,7 +98,7 @@ def _rank_facts(place: Placement, node: int) -> RankFacts:
 
 
 def _count_permitted_cores() -> int:
-    """The cores that this process could run on, had its launcher not bound it: asks for all, and goes back."""
+    """The number of cores that this process could use if its launcher had not bound it; tried out, then undone."""
     if not hasattr(os, "sched_setaffinity"):
         return len(available_cores())
     before = os.sched_getaffinity(0)
@@ -116,10 +116,10 @@ def measure_messages(transport: Transport) -> list[RoundTrip]:
     """Exchange messages, on all ranks together; the same result on all.
 
     Args:
-        transport: To the other ranks.
+        transport: The connection to the other ranks.
     """
     others = [rank for rank in transport.node if rank != transport.node[0]]
-    # A machine speaks through its first rank, and that of the first rank through its second one.
+    # The first rank of each machine answers; on the machine of rank 0, the second one does.
     mine = transport.node[0] if 0 not in transport.node else (others[0] if others else 0)
     partners = sorted({int(text) for text in transport.gather(str(mine))} - {0})
     trips = []
@@ -161,7 +161,7 @@ def _next_from(transport: Transport, partner: int) -> bytes | None:
 
 
 def _answer(transport: Transport) -> None:
-    """Answer until there are no more questions; awake from the first one on, until the last."""
+    """Answer until there are no more questions, without sleeping between the first and the last."""
     asked = 0
     while True:
         for _, message in transport.receive():
@@ -191,7 +191,7 @@ def try_training(place: Placement) -> Torch:
     """Load torch and Lightning as a training of a rank would; the rank itself loads neither.
 
     Args:
-        place: Where the rank is, and what it trains on.
+        place: The rank's machine, and the device that it trains on.
     """
     environment = training_environment(os.environ, place.environment)
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)

@@ -108,7 +108,7 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     """The shared run directory.
 
     Args:
-        path: As the user gave it.
+        path: The path, as the user gave it.
         refusal: Why the first rank cannot write there; empty when it can.
         free: How many bytes are free.
         views: How each rank sees it, by rank; empty after a refusal.
@@ -150,12 +150,12 @@ class Torch(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that was found; what is None was not examined.
+    """All that was found. None means that something was not examined.
 
     Args:
         launch: How the first rank was started.
         ranks: What each rank knows of itself, by rank.
-        connected: False when there are others that this one rank cannot reach: there is nothing more to say.
+        connected: Whether this rank can reach all others; if not, nothing else was examined.
         gpus_wanted: False when the user asks for none.
         trips: Messages to one other rank on each machine.
         directory: The run directory.

@@ -13,7 +13,7 @@ from evo.versions import other_evo_advice
 
 _OWN_FILES = 100  # Files that a rank has open besides its connections: libraries, pipes, journals.
 _MOST_SKEW = 1.0  # Seconds; walltimes and the order of events in the journals depend on clocks.
-_SLOW_MESSAGES = 0.01  # Seconds; a rank that waits looks for messages as often.
+_SLOW_MESSAGES = 0.01  # Seconds; a waiting rank looks for messages at this interval.
 _LITTLE_TIME, _NO_TIME = 600.0, 60.0  # Seconds until the end of the allocation; a search stops a minute before it.
 
 
@@ -72,7 +72,7 @@ def judge_mpi(facts: Facts) -> Finding:
 
 
 def judge_world(facts: Facts) -> Finding:
-    """Whether all that were started know each other, and fill the job."""
+    """Whether all ranks that were started are connected, and fill the job."""
     launch, size = facts.launch, len(facts.ranks)
     if launch.expected > size and launch.advice:
         value = f"{launch.launcher} started {launch.expected} tasks, but each is alone"
@@ -98,7 +98,7 @@ def judge_world(facts: Facts) -> Finding:
 
 
 def judge_ranks(facts: Facts) -> Finding | None:
-    """Who trains where; GPUs that several ranks share, or none uses."""
+    """Which rank trains where, and which GPUs several ranks share, or none uses."""
     known = {torch.rank: torch.identifier for torch in facts.torch or () if torch.identifier}
     value = "\n".join(map_lines(facts.ranks))
     idle, shared = [], 0
@@ -191,7 +191,7 @@ def judge_torch(facts: Facts) -> Finding | None:
 
 
 def _refused(torch: Sequence[Torch]) -> list[list[Torch]]:
-    """Those that cannot train, by reason, the most frequent first."""
+    """The ranks that cannot train, by reason, the most frequent reason first."""
     reasons: dict[str, list[Torch]] = {}
     for one in torch:
         if one.refusal:

@@ -1,4 +1,4 @@
-"""What is said: findings, ranks and machines in words that stay short, and all of it as text. Pure functions."""
+"""The report: findings, ranks and machines in few words, and all of it as text. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from evo.doctor.facts import RankFacts
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-"""Becomes a space where the report stands, but no end of line."""
+"""Becomes a space in the report, at which no line is broken."""
 
 Verdict = Literal["ok", "note", "problem"]
 
@@ -26,7 +26,7 @@ class Finding:
 
     Args:
         what: What was looked at.
-        value: What was found; may have several lines.
+        value: What was found, in one or several lines.
         verdict: Whether it is a problem for a search.
         advice: What to do next.
     """
@@ -38,7 +38,7 @@ class Finding:
 
 
 def hosts_of(ranks: Sequence[RankFacts]) -> list[list[RankFacts]]:
-    """The ranks of each machine, in the order of their first ones."""
+    """The ranks of each machine, in the order of their first ranks."""
     machines: dict[int, list[RankFacts]] = {}
     for rank in ranks:
         machines.setdefault(rank.node, []).append(rank)
@@ -46,7 +46,7 @@ def hosts_of(ranks: Sequence[RankFacts]) -> list[list[RankFacts]]:
 
 
 def map_lines(ranks: Sequence[RankFacts]) -> list[str]:
-    """Who trains where: one line for all machines that are alike."""
+    """Which ranks train where, in one line for all machines that are alike."""
     alike: dict[tuple[object, ...], list[list[RankFacts]]] = {}
     for machine in hosts_of(ranks):
         alike.setdefault(tuple((rank.place.device, rank.place.threads) for rank in machine), []).append(machine)
@@ -83,7 +83,7 @@ def _names_text(hosts: Sequence[str]) -> str:
 
 
 def ranks_text(ranks: Sequence[RankFacts]) -> str:
-    """Their numbers; in a row, or how many they are."""
+    """The numbers of some ranks, as a range or a list; of too many, only how many they are."""
     numbers = [rank.place.rank for rank in ranks]
     if len(numbers) == 1:
         return f"rank {numbers[0]}"
@@ -93,12 +93,12 @@ def ranks_text(ranks: Sequence[RankFacts]) -> str:
 
 
 def range_text(numbers: Sequence[int]) -> str:
-    """From the first to the last."""
+    """The numbers from the first to the last."""
     return "-".join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things."""
+    """A number with its noun, in singular or plural."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
@@ -106,7 +106,7 @@ def report_text(findings: Sequence[Finding], width: int) -> str:
     """What people read: a verdict, what was looked at, what was found, and what to do about it.
 
     Args:
-        findings: In their order.
+        findings: The findings, in their order.
         width: Columns of the terminal; 0 when there is none.
     """
     columns = max(_LEAST_WIDTH, min(width or _MOST_WIDTH, _MOST_WIDTH))

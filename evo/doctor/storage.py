@@ -1,4 +1,4 @@
-"""What the facts mean: the run directory."""
+"""What the facts mean for the run directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LITTLE_SPACE, _NO_SPACE = 1e9, 5e7  # Bytes; journals are small, checkpoints of
 
 
 def judge_directory(facts: Facts) -> Finding | None:
-    """Whether all see the same run directory, and may write there."""
+    """Whether all ranks see the same run directory, and may write there."""
     directory = facts.directory
     if directory is None:
         return None

@@ -24,6 +24,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "ProcessEvaluator":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from evo.evaluation.process import ProcessEvaluator  # Most ranks do without multiprocessing.
+    from evo.evaluation.process import ProcessEvaluator  # It loads multiprocessing, which most ranks do not need.
 
     return ProcessEvaluator

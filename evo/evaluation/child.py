@@ -89,9 +89,9 @@ def _settle_in() -> None:
     starter = multiprocessing.parent_process()
     end_with_parent(starter.pid if starter else None)
     end_group_with_this_process()
-    # Spawned itself, it would spawn what it starts, a DataLoader's workers, each of which would load torch anew.
+    # A spawned process would spawn what it starts, such as a DataLoader's workers, each of which would load torch anew.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    # The batch system sends them to all processes of a job; the rank decides.
+    # The batch system sends signals to all processes of a job, but the rank decides what becomes of this one.
     let_signals_pass()
 
 
@@ -136,7 +136,7 @@ class _Server:
         """Evaluate or test an individual.
 
         Args:
-            order: Says which of both, and what it gets.
+            order: The order, which says whether to evaluate or to test, and with what.
         """
         is_test = isinstance(order, Examine)
         settings = self._alone if is_test else self._settings
@@ -155,25 +155,25 @@ class _Server:
 
 
 def refuse_in_child(call: str) -> None:
-    """Make sure that this is no call of a module that is only being imported, for an objective that it defines.
+    """Refuse a call by a module that a child process is only importing, for an objective that it defines.
 
     Args:
-        call: What was called.
+        call: The name of what was called, for the message.
 
     Raises:
-        UserError: It is.
+        UserError: This is such a call.
     """
     name = what_is_loading() or _imported_by_child()
-    # As multiprocessing itself recognises a child that runs the main module of the process that has started it.
+    # This is how multiprocessing itself recognises a child that runs the main module of its parent.
     if name or getattr(multiprocessing.current_process(), "_inheriting", False):
         where = f"while {name} was imported" if name else "in a child process"
         raise UserError(f'{call} was called {where}: put the call under `if __name__ == "__main__":`')
 
 
 def _imported_by_child() -> str:
-    """In a child, the module whose import has led to where this is called, or nothing.
+    """In a child, the module whose import has led to this call; empty when there is none.
 
-    A module that searches whenever it is imported would have children without end.
+    A module that searches whenever it is imported would start children without end.
     """
     frame = sys._getframe() if _is_child else None
     while frame is not None:
@@ -201,7 +201,7 @@ def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 
 def _enter(folder: Path, rank: int) -> str:
-    """Make the folder of an individual, and print there from now on; or else why that is impossible."""
+    """Make the folder of an individual and print there from now on; returns why that is impossible, if it is."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _print_to(folder / log_name(rank))

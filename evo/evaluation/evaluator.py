@@ -48,14 +48,14 @@ class Evaluator(LoopEvaluator, Protocol):
         """
 
     def interrupt(self, failed: bool = False) -> None:
-        """End the evaluation in flight, which may save its state first if it can; again: no change.
+        """End the evaluation in flight, which may save its state first if it can. A second call changes nothing.
 
         Args:
-            failed: Whether it has failed on another rank, for which it may wait in vain.
+            failed: Whether it has failed on another rank, so that it may wait for that rank in vain.
         """
 
     def hurry(self) -> None:
-        """Give up whatever runs, now; called by a signal handler, in the middle of anything."""
+        """Give up whatever runs, at once. A signal handler calls this, in the middle of anything."""
 
     def test(self, assignment: Assignment) -> dict[str, Any]:
         """Metrics of an evaluated individual on held-out data; empty when the objective has no test.
@@ -73,7 +73,7 @@ def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> A
 
     Args:
         assignment: What is to be evaluated on this rank.
-        folder: Answers with the usual folder of an individual.
+        folder: Returns the usual folder of an individual.
     """
 
     def usual(individual: Identity) -> str:

@@ -42,10 +42,10 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
             with suppress(Exception):
                 metrics = json_scalars(trial.metrics)
             return end("infeasible", metrics=metrics, error=reason)
-        # With an evaluation its own processes may be told to end, which it then takes for their failure.
+        # A signal may end the processes that an evaluation has started as well, which looks like their failure to it.
         if trial.was_interrupted:
             return end("interrupted")
-        with suppress(Exception):  # They may be what went wrong.
+        with suppress(Exception):  # The metrics may be what went wrong.
             metrics = json_scalars(trial.metrics)
         unwritable = trial.why_not_writable(error)
         return end(
@@ -69,7 +69,7 @@ def _why_infeasible(error: BaseException | None) -> str:
 
 def _finite_times(trial: RunningTrial) -> dict[str, float]:
     times: dict[str, float] = {}
-    with suppress(Exception):  # They may be anything that an objective has put there, and are no reason to fail.
+    with suppress(Exception):  # An objective may have put anything there, which is no reason to fail.
         for name, seconds in json_scalars(trial.times).items():
             times[name] = round(float(seconds), 6)
     return times
@@ -84,10 +84,10 @@ def check_objective(objective: Callable[..., Any], names: Sequence[str], example
         examples: Points that together show every choice.
 
     Returns:
-        What it remarks.
+        The remarks of the check.
 
     Raises:
-        UserError: It does not take them, which it says by a ValueError; or its check fails.
+        UserError: The check says by a ValueError that the objective does not take them, or the check itself fails.
     """
     check = optional_method(objective, "check")
     if check is None:
@@ -100,7 +100,7 @@ def check_objective(objective: Callable[..., Any], names: Sequence[str], example
 
 @contextmanager
 def _blamed_on_check(objective: Callable[..., Any], check: Callable[..., Any]) -> Iterator[None]:
-    """Make a refusal of what the user's own check raises; what evo's own raises beside refusals is a bug."""
+    """Turn what the user's own check raises into a refusal; what a check of evo's raises otherwise is a bug."""
     try:
         yield
     except UserError:
@@ -108,7 +108,7 @@ def _blamed_on_check(objective: Callable[..., Any], check: Callable[..., Any]) -
     except (Exception, SystemExit) as error:
         if is_evos(definition_of(check)) and not own_frames(error):
             raise
-        if isinstance(error, ValueError):  # Its own statement.
+        if isinstance(error, ValueError):  # The check itself says so.
             raise UserError(told(error, ValueError)) from error
         raise UserError(f"the check of objective {describe(objective)} fails: {told(error, called=check)}") from error
 
@@ -117,7 +117,7 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
     """Call an objective's test, if it has one.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The test failed.
     """
     test = optional_method(objective, "test")
     if test is None:

@@ -29,7 +29,7 @@ class InlineEvaluator:
 
     Args:
         objective: The objective, loaded; see `evo.objective.objective.prepare`.
-        folder: Answers with the folder of an individual.
+        folder: Returns the folder of an individual.
         environment: Variables that are set from `open` to `close`, for other libraries.
         settings: The settings of all evaluations.
         team: The ranks that evaluate together with this one. None means that it is alone.
@@ -46,7 +46,7 @@ class InlineEvaluator:
         is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._is_interrupted = is_interrupted
-        # Whether the objective runs just now, and nothing of ours that must not be torn.
+        # Whether the objective is running, rather than code of ours that must not be broken off.
         self._may_give_up = False
         self._team = team or Team(Serial(), 1)
         self._team.lends = True
@@ -66,10 +66,10 @@ class InlineEvaluator:
             examples: Points that show them, see `evo.space.examples`.
 
         Returns:
-            What the objective remarks; what it depends on can be seen without this.
+            The remarks of the objective; what it depends on is known without this.
 
         Raises:
-            UserError: It does not.
+            UserError: The objective does not take them.
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
@@ -99,7 +99,7 @@ class InlineEvaluator:
         return self._outcome
 
     def interrupt(self, failed: bool = False) -> None:
-        """Too late: it has already ended."""
+        """Do nothing: the evaluation has already ended."""
 
     def hurry(self) -> None:
         """Give up the evaluation in flight, by an exception in it."""

@@ -15,7 +15,7 @@ from evo.objective.objective import Interrupted
 class Interruption:
     """Takes a SIGTERM, while in force, for the request to save the evaluation's state; otherwise it is ignored.
 
-    An evaluation that has never looked whether it is interrupted, or not yet, has nothing to save and ends at once.
+    An evaluation that has not asked so far whether it is interrupted has nothing to save, and ends at once.
     """
 
     def __init__(self) -> None:
@@ -27,17 +27,17 @@ class Interruption:
         signal.signal(signal.SIGTERM, self._request)
 
     def __exit__(self, *error: object) -> None:
-        # It may be the repetition of a request that has been fulfilled.
+        # A signal that comes later may repeat a request that has been fulfilled.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def check(self) -> bool:
-        """Whether it was requested."""
+        """Whether the evaluation has been asked to save its state."""
         self._looks = True
         return self._requested
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let nothing be broken off inside."""
+        """Let an evaluation be broken off only after what is inside."""
         self._is_held_back = True
         try:
             yield
@@ -57,7 +57,7 @@ class Reporter:
 
     Args:
         connection: The pipe to the rank.
-        interruption: Is held back while a message is under way.
+        interruption: The requests to save, which are held back while a message is under way.
     """
 
     def __init__(self, connection: Connection, interruption: Interruption) -> None:
@@ -65,7 +65,7 @@ class Reporter:
         self._interruption = interruption
 
     def __call__(self, step: int, loss: float) -> bool:
-        with self._interruption.held_back():  # Of half a message, the next evaluation would read the other half.
+        with self._interruption.held_back():  # The next evaluation would read the rest of half a message.
             self._connection.send_bytes(encode(Progress(step, loss)))
             answer = decode_order(self._connection.recv_bytes())
         assert isinstance(answer, Answer)

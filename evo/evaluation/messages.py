@@ -55,8 +55,8 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
     Args:
         refusal: What the user has to mend before it can be evaluated.
-        traceback: The traceback of what went wrong, without a refusal that of a bug. Empty means that the objective can
-            be evaluated.
+        traceback: The traceback of what went wrong, which is a bug if there is no refusal. Empty means that the
+            objective can be evaluated.
         may_save: Whether it may save its state when it is interrupted, which needs the trial.
         settings: What an objective that was named depends on.
         notes: Remarks for the user.
@@ -89,7 +89,7 @@ class Examined(msgspec.Struct, frozen=True, tag=True):
         metrics: What it found.
         error: Why it failed. Empty means that it did not.
         traceback: The traceback of what made it fail, if there is one.
-        remarks: What it put into `trial.metrics` beside.
+        remarks: What the test put into `trial.metrics`.
     """
 
     metrics: dict[str, Any]

@@ -42,7 +42,7 @@ class ProcessEvaluator:
 
     Args:
         objective: A function or instance, or a reference to one.
-        folder: Answers with the folder of an individual.
+        folder: Returns the folder of an individual.
         environment: The environment variables of the child, all of them.
         settings: The settings of all evaluations.
         is_interrupted: Whether nothing is to be evaluated any more.
@@ -94,13 +94,13 @@ class ProcessEvaluator:
             news = self._next_news()
             if isinstance(news, Outcome):
                 raise self._why_not_ready(news)
-        # It has been checked: one that takes its place when it has died need not be.
+        # The objective has been checked, so a child that replaces a dead one need not check it again.
         self._examples = ()
         return self._opened
 
     def _why_not_ready(self, end: Outcome) -> Exception:
-        """What is wrong where the child has ended instead of being ready: a mistake of the user, or a bug."""
-        if self._refused is None:  # It was killed, or has left: what it printed last may tell.
+        """Why the child has ended instead of being ready: a mistake of the user's, or a bug."""
+        if self._refused is None:  # It was killed or has exited, and its last output may say why.
             return UserError(f"{end.error}\n{end.traceback}".strip())
         wrong = UserError(self._refused.refusal) if self._refused.refusal else RuntimeError(end.error)
         wrong.__cause__ = Elsewhere(self._refused.traceback)
@@ -121,10 +121,10 @@ class ProcessEvaluator:
         return news if isinstance(news, Outcome) else None
 
     def interrupt(self, failed: bool = False) -> None:
-        """End the evaluation in flight, which has some seconds to save its state if it can; again: no change.
+        """End the evaluation in flight, which has some seconds to save its state. A second call changes nothing.
 
         Args:
-            failed: Whether it has failed on another rank, for which it may wait in vain.
+            failed: Whether it has failed on another rank, so that it may wait for that rank in vain.
         """
         if self._interrupted:
             return
@@ -151,7 +151,7 @@ class ProcessEvaluator:
         """Test an individual.
 
         Args:
-            assignment: Which individual; its folder of results, if any, also gets what the test prints.
+            assignment: The individual. What the test prints goes to the assignment's folder of results, if it has one.
 
         Raises:
             RuntimeError: The test failed.
@@ -194,7 +194,7 @@ class ProcessEvaluator:
 
     def _next_news(self) -> News | Outcome | None:
         """What the child says, or None after a moment; an outcome of our own when it is dead or too slow."""
-        # Before the pipe is looked at: a child that keeps on reporting has no more time than another.
+        # Time is checked before the pipe, because a child that keeps on reporting has no more time than another.
         if self._is_late():
             return self._out_of_time()
         self._ask_to_save()

@@ -31,8 +31,8 @@ class Parcel:
     """An objective on its way.
 
     Args:
-        content: Pickled.
-        needs_main: Whether the child runs the main module of its rank, as a script with a guard lets it.
+        content: The pickled objective.
+        needs_main: Whether the child is to run the main module of its rank, which is a script with a guard then.
     """
 
     content: bytes
@@ -45,7 +45,7 @@ class _Sent:
 
     Args:
         objective: What to evaluate, or a reference to it.
-        members: By module, classes and functions that come by value, where others may look for them by name.
+        members: Classes and functions that come by value, by module and by the name under which others look for them.
     """
 
     objective: Any
@@ -55,9 +55,9 @@ class _Sent:
 def pack(objective: Callable[..., Any] | Named) -> Parcel:
     """Pickle an objective.
 
-    By name as far as possible. What the main module defines is sent by value, unless that is a script that a child can
-    run as well: one that has a guard, and defines it outside of that. A notebook cannot be run at all. So is what a
-    module defines that a child cannot import, or that searches while it is imported.
+    Classes and functions are sent by name where that is possible. They are sent by value if their module cannot be
+    imported by a child, or searches while it is imported; or if it is the main module, unless that is a script with a
+    guard and defines them outside of it. A notebook cannot be run by a child at all.
 
     Raises:
         UserError: It cannot be sent; the message names the part that cannot.
@@ -82,7 +82,7 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
 
 
 def unpack(content: bytes) -> Any:
-    """The objective, in the child; what it brings of the rank's main module is found in that of this process."""
+    """The objective, in the child; definitions that come with it are put into the modules that they belong to."""
     sent = pickle.loads(content)
     for module, members in sent.members.items():
         for name, member in members.items():
@@ -92,7 +92,7 @@ def unpack(content: bytes) -> Any:
 
 
 def _name_inner(thing: Any, name: str) -> None:
-    """Let classes inside of a class that came by value have their whole name again, by which pickle looks for them."""
+    """Give classes inside of a class that came by value their full names again, by which pickle looks for them."""
     if isinstance(thing, type):
         thing.__qualname__ = name
         for inner, value in list(vars(thing).items()):
@@ -169,7 +169,7 @@ def _names_bound(node: ast.stmt) -> Iterator[str]:
 
 
 class _Notes:
-    """In a pickler: notes what is of modules that a child does not have, and refuses what no other process can have.
+    """Part of a pickler: notes what comes from modules that a child lacks, and refuses what no other process can have.
 
     Attributes:
         members: Classes and functions that these modules have by these names.
@@ -178,7 +178,7 @@ class _Notes:
     members: Members
 
     def persistent_id(self, thing: Any) -> None:
-        """None: everything is pickled as it would be without this."""
+        """Return None, so that everything is pickled as it would be without this method."""
         if isinstance(thing, type | types.FunctionType) and _is_only_here(thing.__module__):
             top = thing.__qualname__.partition(".")[0]
             found = vars(sys.modules[thing.__module__]).get(top)
@@ -206,7 +206,7 @@ def _by_value() -> Callable[[io.BytesIO], Any]:
 
 
 def _is_only_here(name: Any) -> bool:
-    """Whether a child does not have, or had better not import, the module of a name that this process has."""
+    """Whether a child does not have, or should not import, the module of a name that this process has."""
     if name == _MAIN:
         return True
     module = sys.modules.get(name) if isinstance(name, str) else None
@@ -220,13 +220,13 @@ def _is_only_here(name: Any) -> bool:
 
 
 def _pickle_by_value(objective: Any) -> bytes:
-    """With all that is of modules that a child does not have."""
+    """Pickle an objective by value, with all that comes from modules that a child does not have."""
     import cloudpickle
 
     registered: list[types.ModuleType] = []
     try:
         _, members = _pickle(_by_value(), objective)
-        # What comes by value may bring what is of other such modules.
+        # What comes by value may need other such modules in turn.
         while unknown := [name for name in members if name != _MAIN and sys.modules[name] not in registered]:
             for module in (sys.modules[name] for name in unknown):
                 cloudpickle.register_pickle_by_value(module)
@@ -278,7 +278,7 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
         yield f"the {type(thing.__self__).__qualname__}", thing.__self__
     elif isinstance(thing, types.FunctionType):
         for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True):
-            with suppress(ValueError):  # Not assigned yet.
+            with suppress(ValueError):  # The variable is not assigned yet.
                 yield f"{name!r} of {thing.__qualname__}", cell.cell_contents
         yield from ((f"the global name {name!r}", value) for name, value in globals_read(thing))
     elif isinstance(thing, type):

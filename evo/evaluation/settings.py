@@ -9,7 +9,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """The settings of all evaluations of one rank: the one channel by which a setting reaches a trial.
 
     An evaluation in the rank's own process and one in a child process read the same record; to the child it goes as
-    JSON. In environment variables stands only what other libraries read there.
+    JSON. Environment variables hold only what other libraries read there.
 
     Args:
         threads: CPU threads that an evaluation may use.
@@ -19,10 +19,10 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         session: The name of the session, the same on all ranks and no other session's.
         gpu_memory: The share of its GPU's memory that each evaluation may use.
         collective_timeout: Seconds that a rank of a worker waits for the others inside a training.
-        time_limit: Seconds after which the rank ends an evaluation in a child process, which has failed then. None
-            means no limit.
+        time_limit: Seconds after which the rank ends an evaluation in a child process, which then counts as failed.
+            None means no limit.
         grace: Seconds that an interrupted evaluation in a child process may take to save its state.
-        trust: Whether checkpoints of other users are loaded as what they are.
+        trust: Whether checkpoints of other users are loaded with any code in them.
     """
 
     threads: int = 1
@@ -38,4 +38,4 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 USUAL = EvaluationSettings()
-"""Of a process alone, where nothing else is set."""
+"""The settings of a process alone, where nothing else is set."""

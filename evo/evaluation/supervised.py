@@ -30,7 +30,7 @@ class Child:
     Args:
         objective: What it evaluates, or a reference to it.
         environment: Its environment variables, all of them.
-        setup: Makes what it is told, given the file for what it prints before the first evaluation.
+        setup: Makes its setup, given the file for what it prints before the first evaluation.
 
     Attributes:
         output: That file.
@@ -45,7 +45,7 @@ class Child:
         self._mark = uuid.uuid4().hex
         arguments = (theirs, objective.content, encode(setup(readable(output))))
         self.process: SpawnProcess = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        resource_tracker.ensure_running()  # Of this process: it must not have the environment of the child.
+        resource_tracker.ensure_running()  # The tracker of this process must not start with the child's environment.
         main = nullcontext() if objective.needs_main else main_hidden()
         with _as_environment({**environment, MARK: self._mark}), signals_held_back(), main:
             self.process.start()
@@ -57,7 +57,7 @@ class Child:
         return self.process.is_alive()
 
     def send(self, order: Order) -> None:
-        """Say something to it; when it has died meanwhile, listening to it tells."""
+        """Send it an order; when it has died meanwhile, `listen` finds that out."""
         with suppress(OSError):
             self._connection.send_bytes(encode(order))
 
@@ -79,7 +79,7 @@ class Child:
         self.process.terminate()
 
     def cause_of_death(self) -> str:
-        """What ended it, in one line; it may be on its way out, and what is left of it is killed."""
+        """What ended it, in one line; whatever is left of it is killed."""
         self.process.join(GRACE)
         self.kill()
         code = self.process.exitcode
@@ -100,7 +100,7 @@ class Child:
         end_marked(self._mark)
 
     def close(self) -> None:
-        """End it: let it go, and kill it when it does not."""
+        """End it: close the pipe, and kill it when it does not exit."""
         self._connection.close()
         self.process.join(GRACE)
         self.kill()

@@ -16,8 +16,8 @@ from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent
 from evo.population.outcome import Outcome
 
-# A rank whose objective has failed waits for the others, which may wait for it inside MPI: so many seconds, or so many
-# times as long as the longest evaluation that it has seen.
+# A rank whose objective has failed waits for the others, which may wait for it inside MPI, for this many seconds, or
+# this many times the longest evaluation that it has seen, whichever is longer.
 _PATIENCE = 60.0
 _LONGER_THAN_ANY = 10
 
@@ -55,7 +55,7 @@ _Message: TypeAlias = _Assigned | _Interrupt | _MemberEnded | _Over | _Dismissal
 
 
 class _Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the first rank wants while an evaluation runs, and all do."""
+    """What the first rank wants while an evaluation runs; all ranks follow it."""
 
     attempt: int
     wanted: bool
@@ -64,7 +64,7 @@ class _Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Message).decode
 _decode_vote = msgspec.json.Decoder(_Vote).decode
-# Votes are filled up with blanks, which JSON allows: whoever waits for one knows how much arrives.
+# Votes are filled up with blanks, which JSON allows, so that all have the same known length.
 _VOTE_BYTES = 64
 
 
@@ -72,8 +72,8 @@ class Team:
     """The ranks of one worker.
 
     Args:
-        transport: To all ranks.
-        size: Ranks of each worker; divides the number of ranks. All ranks must make a team at the same time.
+        transport: The connection to all ranks. All of them must make a team at the same time.
+        size: The number of ranks of each worker, which divides the number of all ranks.
     """
 
     def __init__(self, transport: Transport, size: int) -> None:
@@ -91,7 +91,7 @@ class Team:
         self.lends = False
         # Seconds that the longest evaluation took so far.
         self.longest = 0.0
-        # Among the first ranks of all workers, each with its worker's number; None for the others.
+        # The connection among the first ranks of all workers, numbered as their workers are; None on other ranks.
         self.leaders: Transport | None = transport
         if not alone:
             self.leaders = None if self.place else transport.part(range(0, transport.size, size))
@@ -122,18 +122,18 @@ class Team:
         while True:
             self._agreement.Recv(arrived, source=0)
             vote = _decode_vote(arrived)
-            if vote.attempt == attempt:  # In an earlier one, the first rank may have asked more often than this one.
+            if vote.attempt == attempt:  # The first rank may have asked more often in an earlier evaluation.
                 return vote.wanted
 
     def check_patience(self, failure: Outcome, moment: float) -> None:
         """Give up when the others still do not answer long after the objective has failed here.
 
         Args:
-            failure: How it ended here.
-            moment: When, by the monotonic clock.
+            failure: How the objective ended here.
+            moment: When it ended, by the monotonic clock.
 
         Raises:
-            Stuck: They seem to wait for this rank inside MPI.
+            Stuck: The others seem to wait for this rank inside MPI.
         """
         patience = max(_PATIENCE, _LONGER_THAN_ANY * self.longest)
         hinders = failure.error or failure.status == "interrupted"
@@ -184,7 +184,7 @@ class Team:
 class TeamEvaluator:
     """The first rank's evaluator: evaluates with the others; see `evo.evaluation.evaluator.Evaluator`.
 
-    An individual is infeasible, or else has failed, when it is or has on any of them, and its loss is the first one's.
+    An individual is infeasible, or has failed, when that is so on any of the ranks. Its loss is that of the first rank.
 
     Args:
         evaluator: The evaluator of this rank alone.
@@ -226,7 +226,7 @@ class TeamEvaluator:
         if any(outcome.error for outcome in self._outcomes.values()):
             self.interrupt(failed=True)  # The others may wait for one that has failed.
         elif any(outcome.status == "interrupted" for outcome in self._outcomes.values()):
-            self.interrupt()  # One was asked alone, by whatever manages its node: it will not come back to the others.
+            self.interrupt()  # The manager of its node has asked one rank alone, which will not return to the others.
         if 0 in self._outcomes:
             self._team.check_patience(self._outcomes[0], self._ended)
             self._team.wait()
@@ -241,7 +241,7 @@ class TeamEvaluator:
             self._evaluator.interrupt(failed)
 
     def _combine(self) -> Outcome:
-        # Where one has refused the point, or could not write, others may have failed because of that.
+        # If one rank has refused the point, or could not write, others may have failed because of that.
         for status, has_error in (
             ("infeasible", True),
             ("interrupted", True),

@@ -23,11 +23,11 @@ class RunningTrial:
     Args:
         assignment: What is evaluated, with its folder.
         settings: The settings of all evaluations of this rank.
-        report: The way back for intermediate losses.
-        communicator: Answers with a communicator of the ranks that evaluate it together. None means that this process
-            has no MPI.
+        report: Takes intermediate losses, and returns whether to stop early.
+        communicator: Returns a communicator of the ranks that evaluate it together. None means that this process has no
+            MPI.
         is_interrupted: Whether it should save its state and end, as far as this process knows.
-        agree: What of that counts for all ranks that evaluate it together.
+        agree: Returns, given this process's answer, the one that counts for all ranks that evaluate it together.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class RunningTrial:
         return self._should_stop
 
     def why_not_writable(self, error: BaseException) -> str:
-        """Whether the evaluation may have failed only because its folder cannot be written: then why not."""
+        """Why its folder cannot be written, if the evaluation may have failed because of that; empty otherwise."""
         return json_text(why_not_writable(self._folder, error))
 
     def report(self, loss: float, *others: Any, step: int | None = None) -> None:
-        """Report an intermediate loss; one that is not finite is passed over.
+        """Report an intermediate loss; one that is not finite is ignored.
 
         Raises:
             UserError: The step is no whole number from 0, or is given by position.

@@ -1,4 +1,4 @@
-"""Which GPUs torch sees, of whichever make, and what Lightning is to train on."""
+"""Which GPUs torch sees, of any make, and what Lightning is to train on."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ _FILE = "profile"  # Lightning adds the stage: fit-profile.txt
 _OTHER = ""
 _NOTHING = nullcontext()
 
-# The first that the name of a hook holds says what it is; the innermost one counts, so that the forward and backward
-# pass, which Lightning calls inside the optimizer's step, are not part of that.
+# The first of these words in the name of a hook says which activity it is. The innermost hook counts, so that the
+# forward and backward pass, which Lightning calls inside the optimizer's step, are not part of that.
 _ACTIVITIES = (
     ("save_checkpoint", "checkpoints"),
     ("dataloader", "loading"),
@@ -36,7 +36,7 @@ _ACTIVITIES = (
     ("gradient_clipping", "optimizer"),
     ("validation", "validation"),
 )
-_ASIDE = ("on_before_", "on_after_")  # Part of what they are called in; every callback has them for every batch.
+_ASIDE = ("on_before_", "on_after_")  # They count as part of the hook around them; every callback has them.
 
 
 @final
@@ -46,18 +46,18 @@ class Activities(Profiler):
     The activities are loading (data: setting it up, waiting for batches, of validations too, and moving them to the
     device), forward, backward, optimizer, validation (with the hooks that callbacks have there) and checkpoints. What
     is none of these, for example Lightning's loops, other hooks of callbacks, loggers and the start of a DataLoader's
-    workers, is left out; with manual optimization, the backward pass is a part of forward. Costs one or two
-    microseconds for each of them.
+    workers, is left out; with manual optimization, the backward pass is a part of forward. Timing an action costs one
+    or two microseconds.
 
-    A GPU works on while Python goes ahead: its time shows where Python waits for it, unless each action does.
+    A GPU works on while Python goes ahead, so its time counts where Python waits for it; see `waits_for_gpu`.
 
     Args:
-        profiler: The other one; None: there is none.
+        profiler: The other profiler. None means that there is none.
         waits_for_gpu: Whether each action that is timed waits until the GPU has nothing left to do.
-        clock: Seconds.
+        clock: Returns the time in seconds.
 
     Attributes:
-        seconds: By activity.
+        seconds: The seconds that were spent, by activity.
 
     Example:
         >>> activities = Activities(clock=iter([0.0, 1.0, 4.0, 9.0]).__next__)
@@ -85,7 +85,7 @@ class Activities(Profiler):
 
     @override
     def profile(self, action_name: str) -> AbstractContextManager[Any]:  # type: ignore[override]
-        # A batch has some fifty actions, most of them hooks of callbacks: these cost next to nothing.
+        # A batch has some fifty actions, most of them hooks of callbacks, which must cost next to nothing.
         if self._profiler is None and not self._activity(action_name):
             return _NOTHING
         return super().profile(action_name)
@@ -103,14 +103,14 @@ class Activities(Profiler):
         if self._activity(action_name) and self._current:
             self._count()
             self._current.pop()
-        if self._profiler:  # After that, or what was waited for would be no part of the action in its report.
+        if self._profiler:  # It stops last, so that its report counts the wait for the GPU as part of the action.
             self._profiler.stop(action_name)
 
     @contextmanager
     def ended(self) -> Iterator[None]:
-        """Let something run inside that, when it fails, has its report as well, and leaves no profiler at work.
+        """End the profiler and write its report also when what runs inside fails.
 
-        Lightning ends it after a success only.
+        Lightning does so after a success only.
         """
         try:
             yield
@@ -162,7 +162,7 @@ class Activities(Profiler):
 
     @_lightning_module.setter
     def _lightning_module(self, module: Any) -> None:
-        if self._profiler:  # PyTorch's must have it; Lightning sets it from outside.
+        if self._profiler:  # PyTorch's profiler needs it; Lightning sets it from outside.
             self._profiler._lightning_module = module  # type: ignore[attr-defined]
 
 
@@ -173,7 +173,7 @@ def check_profiler(asked: Any) -> None:
         asked: What the trainer's settings say: None, a name, or a profiler.
 
     Raises:
-        UserError: It is the name of none.
+        UserError: No profiler has this name.
     """
     if isinstance(asked, str) and asked not in PROFILERS:
         raise UserError(f"trainer has the profiler {asked!r}: it must be one of {', '.join(PROFILERS)}")
@@ -184,8 +184,8 @@ def make_profiler(asked: Any, folder: Path, rank: int = 0) -> Activities:
 
     Args:
         asked: See `check_profiler`.
-        folder: For the report of one by its name, fit-profile.txt.
-        rank: Place of this process among those that train together; those but the first write fit-profile-RANK.txt.
+        folder: The folder for the report of a profiler that is given by its name, fit-profile.txt.
+        rank: The place of this process among those that train together; all but the first write fit-profile-RANK.txt.
     """
     if isinstance(asked, str):
         asked = PROFILERS[asked](dirpath=folder, filename=f"{_FILE}-{rank}" if rank else _FILE)

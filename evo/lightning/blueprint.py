@@ -24,8 +24,8 @@ Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
 Given: TypeAlias = Callable[..., Any] | Section | None
 """A class, a function that makes one, a section, or nothing."""
 
-_SECTIONS = ("model", "data", "optimizer", "lr_scheduler")  # Whose class may be searched.
-_LENGTHS = {"max_epochs": (None,), "max_steps": (None, -1), "max_time": (None,)}  # And what says nothing.
+_SECTIONS = ("model", "data", "optimizer", "lr_scheduler")  # Sections whose class may be searched.
+_LENGTHS = {"max_epochs": (None,), "max_steps": (None, -1), "max_time": (None,)}  # The values that set no limit.
 
 
 @final
@@ -35,14 +35,14 @@ class Blueprint:
 
     Args:
         model: The module.
-        data: The data module; None: the module has its own dataloaders.
+        data: The data module. None means that the module has its own dataloaders.
         trainer: Arguments of the Trainer.
         early_stopping: Arguments of Lightning's EarlyStopping.
-        optimizer: A section, in place of the module's own.
-        lr_scheduler: A section, for this optimizer.
-        link_arguments: From sources to targets.
-        trainer_class: In place of Lightning's own.
-        monitor: The metric that is the loss.
+        optimizer: A section with an optimizer, in place of the module's own.
+        lr_scheduler: A section with a scheduler for this optimizer.
+        link_arguments: The links between arguments, from sources to targets.
+        trainer_class: A Trainer in place of Lightning's own.
+        monitor: The metric that serves as the loss.
     """
 
     model: Given
@@ -60,7 +60,7 @@ class Blueprint:
         """The arguments that one part takes from another.
 
         Raises:
-            UserError: One names no part.
+            UserError: A link names no part.
         """
         return read_links(self.link_arguments, [*_SECTIONS, "trainer", "early_stopping"])
 
@@ -92,10 +92,10 @@ class Blueprint:
         """Make sure that something says how long a training may last.
 
         Args:
-            names: Of the parameters.
+            names: The names of the parameters.
 
         Raises:
-            UserError: Nothing does.
+            UserError: Nothing says so.
         """
         says = {f"trainer.{name}" for name, nothing in _LENGTHS.items() if self.trainer.get(name) not in nothing}
         says |= set(map(_short, names)) | {link.target for link in self.links}
@@ -117,12 +117,12 @@ class Blueprint:
 
         Args:
             shares: The parts and their parameters.
-            keep_data: Gets the parameters of the data module, and a function that makes it.
-            tell: Is told the name of each part before that is made.
+            keep_data: Returns the data module, given its parameters and a function that makes it.
+            tell: Is called with the name of each part before that is made.
             sets_up: Whether the data module may be set up for what is taken from it.
 
         Returns:
-            None in place of what cannot be made without setting the data up; or of the data where there is none.
+            Both; None in place of what cannot be made without setting the data up, or of data that are not there.
 
         Raises:
             Exception: Whatever a constructor raises, unchanged.
@@ -154,7 +154,7 @@ class Blueprint:
         Args:
             shares: The parts and their parameters.
             name: "trainer" or "early_stopping".
-            folder: Where loggers write that do not say where.
+            folder: The folder for loggers that do not name one.
         """
         part, params = shares[name]
         linked = linked_values(name, self.links, shares, {}, None) or {}
@@ -227,4 +227,4 @@ def _short(name: str) -> str:
 
 
 def _takes_any(**others: Any) -> None:
-    """In place of a class that is not known."""
+    """Stands in for a class that is not known yet."""

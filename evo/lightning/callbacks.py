@@ -1,4 +1,4 @@
-"""What else evo hangs into a Lightning training: early stopping, and the caller's signal handler."""
+"""More callbacks of evo's in a Lightning training: early stopping, and the caller's signal handler."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from evo.lightning.reports import TrialReport
 
 @final
 class Stopping(EarlyStopping):
-    """Lightning's EarlyStopping, whose patience counts the values that came.
+    """Lightning's EarlyStopping, whose patience counts only new values of the metric.
 
-    Lightning's own counts a metric that is logged now and then anew whenever it looks, as one without improvement. One
-    that is absent is no error here unless `strict` is set.
+    Lightning's own also counts an old value, whenever it looks and nothing new was logged, as one without improvement.
+    An absent metric is no error here unless `strict` is set.
 
     Args:
-        report: Of the same training.
+        report: The report of the same training.
         yields: Whether to leave it to another EarlyStopping, of the module's or the trainer's, if there is one.
         settings: Arguments of Lightning's EarlyStopping.
     """
@@ -35,7 +35,7 @@ class Stopping(EarlyStopping):
 
     @property
     @override
-    def _legacy_state_key(self) -> Any:  # Of states that were saved when this was Lightning's own class.
+    def _legacy_state_key(self) -> Any:  # The key in states that were saved when this was Lightning's own class.
         return EarlyStopping(self.monitor, mode=self.mode).state_key
 
     @override
@@ -54,13 +54,13 @@ class Stopping(EarlyStopping):
 
     @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # First, because it finds out whether all processes have the metric: in what follows they wait for each other.
+        # The report comes first, to find out whether all processes have the metric: later they wait for each other.
         self._report.end_epoch(trainer)
         if self._check_on_train_epoch_end and self._is_news(trainer):
             super().on_train_epoch_end(trainer, pl_module)
 
     def _is_news(self, trainer: L.Trainer) -> bool:
-        """Whether to look at the metric; it is a new tensor when it was logged anew."""
+        """Whether to look at the metric; it is another tensor when it was logged again."""
         if self._yields:
             return False
         value = trainer.callback_metrics.get(self.monitor)

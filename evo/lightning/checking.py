@@ -33,10 +33,10 @@ def check_training(blueprint: Blueprint, names: Collection[str], examples: Seque
         examples: Points that together show every choice; without any, only names are checked.
 
     Returns:
-        What is worth saying: which fixed arguments are left out where another class does not take them.
+        Remarks for the user: which fixed arguments are left out where another class does not take them.
 
     Raises:
-        UserError: A name is nobody's, a value does not fit, or something cannot be made; the message has the place.
+        UserError: Nothing takes a name, a value does not fit, or something cannot be made; the message has the place.
     """
     blueprint.check_length(names)
     seen: set[str] = set()
@@ -69,13 +69,13 @@ def _make_once(blueprint: Blueprint, examples: Sequence[Mapping[str, Any]]) -> N
             if failed is None:
                 break
             name, refusal = failed
-            # What some parameters make impossible is a failed individual, and no mistake.
+            # Something that cannot be made with some parameters only is a failed individual, and no mistake.
             if number == min(len(alike), _MOST_TRIES) or not shares[name][1]:
                 raise refusal
 
 
 def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, UserError] | None:
-    """Make it all; or else the part that cannot be made, and why."""
+    """Make all parts; returns the part that cannot be made, and why, or None."""
     doing = ["trainer"]
     try:
         with same_random_numbers(), quiet(0), tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,7 @@ def _make(blueprint: Blueprint, shares: Shares) -> tuple[str, UserError] | None:
 
 
 def _make_module_and_data(blueprint: Blueprint, shares: Shares, doing: list[str]) -> None:
-    # A class that Python gives makes what it likes: only sections are known to be cheap and without effects.
+    # A class given in Python may do anything when it is made: only sections are known to be cheap and without effects.
     takes_data = any(link.source_part == "data" for link in blueprint.links)
     data = shares["data"][0]
     if isinstance(shares["model"][0], Constructor) or (isinstance(data, Constructor) and takes_data):
@@ -105,7 +105,7 @@ def _make_module_and_data(blueprint: Blueprint, shares: Shares, doing: list[str]
         shares, lambda key, make: None if isinstance(data, Constructor) else make(), doing.append, sets_up=False
     )
     if isinstance(module, L.LightningModule):
-        vars(module).pop("configure_optimizers", None)  # Which holds the module, or its memory would not be freed.
+        vars(module).pop("configure_optimizers", None)  # It refers to the module, whose memory would not be freed.
     check_kinds(module, None if isinstance(data, Constructor) else made)
     if module is not None and blueprint.data is None and isinstance(data, Absent) and not has_own_loaders(module):
         raise SectionError(

@@ -27,16 +27,18 @@ from evo.storage.files import is_own, write_whole
 class BestWeights(ModelCheckpoint):
     """Keeps the weights that the best value belongs to as best.ckpt: one file, no version suffix.
 
-    It is made as Lightning's own checkpoints are, whole: callbacks and modules that keep other weights for validations,
-    an average for example, put them in only then. `WholeFiles` leaves out the optimizers' state. A validation's weights
-    are saved when all of its hooks are over, so that whoever has exchanged weights for it has put them back, and before
-    anything changes them, see `SaveState`; those of a value that is known only at the end of an epoch, here.
+    It is made whole, as Lightning's own checkpoints are, because callbacks and modules that keep other weights for
+    validations, an average for example, put them in only then. `WholeFiles` leaves out the optimizers' state. A
+    validation's weights are saved after all of its hooks, when weights that were exchanged for it are back in place,
+    and before anything changes them, see `SaveState`. Those of a value that is known only at the end of an epoch are
+    saved here.
 
-    A class of its own, so that a module whose `configure_callbacks` returns a ModelCheckpoint does not replace it.
+    This class has a name of its own, so that a module whose `configure_callbacks` returns a ModelCheckpoint does not
+    replace it.
 
     Args:
-        folder: For the file.
-        report: Knows whether there is something to save.
+        folder: The folder for the file.
+        report: The report of the training, which knows whether there is something to save.
     """
 
     def __init__(self, folder: Path, report: TrialReport) -> None:
@@ -101,11 +103,12 @@ class BestWeights(ModelCheckpoint):
             return
         states = checkpoint.get("callbacks", {})
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            # Lightning's own need no state in a test, and some keep a second network; this one cannot load its own.
+            # Lightning's callbacks need no state in a test, and some keep a second network. SpikeDetection cannot load
+            # its own.
             of_lightning = type(callback).__module__.startswith("lightning.")
             if (self._is_saving and of_lightning) or isinstance(callback, SpikeDetection):
                 states.pop(callback.state_key, None)
-            # A new network has no masks.
+            # The pruned weights are saved as they are, because a new network has no masks.
             if isinstance(callback, ModelPruning) and not callback._make_pruning_permanent:
                 checkpoint["state_dict"] = callback._make_pruning_permanent_on_state_dict(pl_module)
         if self._is_saving and self._unpruned is not None:
@@ -134,7 +137,7 @@ class BestWeights(ModelCheckpoint):
 
 
 def is_trusted(file: Path, trust: bool) -> bool:
-    """Whether a checkpoint is loaded as what it is; of any other, torch loads tensors and plain values only.
+    """Whether a checkpoint is loaded with any code in it; of others, torch loads tensors and plain values only.
 
     Args:
         file: The checkpoint.
@@ -145,14 +148,14 @@ def is_trusted(file: Path, trust: bool) -> bool:
 
 @final
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there: it is whole or absent.
+    """Writes a checkpoint beside its place and moves it there, so that it is whole or absent.
 
-    Lightning's own goes through the directory of temporary files, which is small on many nodes. Files in the folder of
-    the training are the training's own: they are read whatever they hold, if they belong to the user. Torch would
-    refuse what is neither a tensor nor a plain value.
+    Lightning's own way uses the directory of temporary files, which is small on many nodes. Files in the folder of the
+    training that belong to the user are read whatever they hold, where torch by itself would refuse what is neither a
+    tensor nor a plain value.
 
     Args:
-        folder: Of the training. The best weights in it get no state of optimizers and schedulers.
+        folder: The folder of the training. The best weights in it get no state of optimizers and schedulers.
         trust: Whether files in it are read whatever they hold, whoever they belong to.
     """
 
@@ -189,17 +192,17 @@ def refusal_of_strange_file(file: Path, error: pickle.UnpicklingError) -> pickle
 
     Args:
         file: The checkpoint.
-        error: Torch's own.
+        error: The error that torch has raised.
     """
     return pickle.UnpicklingError(
         f"checkpoint {file} was not loaded, because it holds {_what_was_refused(error)} and it, or its folder, belongs "
         "to another user: of such files only tensors and plain values are loaded. The setting trust (--trust) loads it "
-        "as it is, which runs whatever code there is in it."
+        "in full, which runs any code in it."
     )
 
 
 def _what_was_refused(error: pickle.UnpicklingError) -> str:
-    # The name is nowhere but in the text of torch's message.
+    # Only the text of torch's message has the name.
     refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
     return refused[1] if refused else "an object"
 
@@ -209,7 +212,7 @@ def short_refusals() -> Iterator[None]:
     """Let torch say in a few words that it does not load a checkpoint; its own message is a page.
 
     Raises:
-        UnpicklingError: It does not.
+        UnpicklingError: Torch does not load a checkpoint.
     """
     try:
         yield

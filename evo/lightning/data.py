@@ -28,9 +28,9 @@ _DATA_SEED = 0
 class DataKeeper:
     """Makes data modules, and keeps the last one.
 
-    Its `setup` runs once for each stage, and its `prepare_data`, which may download, once on each node: the other
-    processes of the session wait meanwhile. Both see the same random numbers in all trainings, and change none of the
-    training's.
+    The `setup` of a data module runs once for each stage, and `prepare_data`, which may download, once on each node,
+    while the other processes of the session wait. Both see the same random numbers in all trainings, and do not change
+    the training's.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class DataKeeper:
         """The data module of these parameters, the kept one if it has the same.
 
         Args:
-            params: What it is made from.
-            session: Names the session of the study.
-            make: Makes it.
+            params: The parameters that it is made from.
+            session: The name of the session of the study.
+            make: Makes a data module.
         """
         key = repr(sorted(params.items()))
         if self._data is None or key != self._key:
@@ -59,7 +59,7 @@ class DataKeeper:
         return self._data
 
     def release(self) -> None:
-        """After a training: let go of all that belongs to it."""
+        """Let go of all that belongs to a training, after its end."""
         if self._data is not None:
             self._data.trainer = None
 
@@ -98,9 +98,9 @@ def once_per_node(name: str, session: str, act: Callable[[], object]) -> None:
     """Do something unless a process of this machine has done it already; while one does it, the others wait.
 
     Args:
-        name: What is done.
-        session: For which session it is enough to do it once.
-        act: Does it. Where it fails, the next one tries.
+        name: The name of what is done.
+        session: The session in which it is enough to do it once.
+        act: Does it. If it fails, the next process tries.
     """
     number = zlib.crc32(name.encode())
     file = Path(tempfile.gettempdir()) / f"evo-{os.getuid()}-{number:08x}.done"
@@ -119,7 +119,7 @@ def once_per_node(name: str, session: str, act: Callable[[], object]) -> None:
 
 @contextmanager
 def same_random_numbers() -> Iterator[None]:
-    """Let what is done to the data inside see the same random numbers in all trainings, and change none outside."""
+    """Give what runs inside the same random numbers in all trainings, and change none of those outside."""
     with isolate_rng():
         random.seed(_DATA_SEED)
         torch.manual_seed(_DATA_SEED)

@@ -1,6 +1,6 @@
 """What torch sees in a process with the environment of a training: `python -m evo.lightning.devices` prints it as JSON.
 
-It loads what a training loads, and lets its GPU compute.
+It loads what a training loads, and runs a computation on the GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 from evo.lightning.accelerators import gpu_module, knows_xpu
 
-_TOOLKITS = {"CUDA": "cuda", "ROCm": "hip", "XPU": "xpu"}  # What people call them, and torch.version.
+_TOOLKITS = {"CUDA": "cuda", "ROCm": "hip", "XPU": "xpu"}  # Their common names, and those in torch.version.
 
 
 def describe_devices() -> dict[str, object]:

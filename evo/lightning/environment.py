@@ -1,4 +1,4 @@
-"""Lightning in a process that trains alone or with those of its worker, whatever launched it.
+"""Lightning in a process that trains alone or with those of its worker, however it was launched.
 
 Under `mpirun` or Slurm, Lightning finds a cluster by itself. Its MPIEnvironment starts MPI and makes collective calls,
 in which ranks that train at their own pace wait for each other without end. Its SLURMEnvironment refuses several tasks
@@ -32,8 +32,8 @@ class WorkerEnvironment(ClusterEnvironment):
     no MPI; the processes are connected before (see `evo.lightning.group`).
 
     Args:
-        rank: Place of this process among them.
-        size: How many there are.
+        rank: The place of this process among them.
+        size: The number of these processes.
 
     Example:
         >>> import lightning as L
@@ -49,7 +49,7 @@ class WorkerEnvironment(ClusterEnvironment):
     @property
     @override
     def creates_processes_externally(self) -> bool:
-        return True  # so that Lightning launches none
+        return True  # Lightning is to launch none.
 
     @property
     @override
@@ -64,7 +64,7 @@ class WorkerEnvironment(ClusterEnvironment):
     @staticmethod
     @override
     def detect() -> bool:
-        return False  # only ever passed as a plugin
+        return False  # It is only ever passed as a plugin.
 
     @override
     def world_size(self) -> int:
@@ -98,18 +98,18 @@ class WorkerEnvironment(ClusterEnvironment):
 
 @contextmanager
 def quiet(rank: int) -> Iterator[None]:
-    """Lets Lightning write logs and checkpoints on rank 0, keeps it quiet, and leaves the process as it was found.
+    """Let Lightning write logs and checkpoints on rank 0, keep it quiet, and leave the process as it was found.
 
     Inside, Lightning takes this process for that rank. Its banners and tips are off, and so are those of its warnings
     that hundreds of trainings would repeat: few DataLoader workers, few batches, a folder that is not empty, its own
-    use of deprecated functions. Warnings of the user's code pass.
+    use of deprecated functions. Warnings of the user's code are shown.
 
     Raises:
-        KeyboardInterrupt: as it was raised; Lightning makes a SystemExit of it and then ignores SIGINT.
+        KeyboardInterrupt: It was raised inside; Lightning turns it into a SystemExit and then ignores SIGINT.
     """
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    found = getattr(rank_zero_only, "rank", 0)  # Lightning read it from RANK or SLURM_PROCID when it was imported
+    found = getattr(rank_zero_only, "rank", 0)  # Lightning read it from RANK or SLURM_PROCID when it was imported.
     _set_rank(rank)
     try:
         with warnings.catch_warnings():
@@ -129,7 +129,7 @@ def quiet(rank: int) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
-                if handler is not None:  # None: installed by C code, which Python cannot put back
+                if handler is not None:  # Python cannot put back a handler that C code has installed.
                     signal.signal(number, handler)
 
 

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from evo.frames import one_line
 from evo.objective.objective import Trial
 
-# Seconds in which the others learn that this one waits no longer, and say what they are doing. Less than a process has
-# to end by itself when another one of its worker has failed.
+# Seconds in which the others learn that this process waits no longer, and say what they are doing. It is less than the
+# time that a process has to end by itself when another one of its worker has failed.
 _ANSWER = 1.0
 _WAITS = "waits"
 
@@ -33,7 +33,7 @@ class Group:
     Args:
         rank: The place of this process.
         size: The number of processes.
-        patience: Seconds that each waits for the others.
+        patience: How many seconds each waits for the others.
     """
 
     def __init__(self, rank: int, size: int, patience: float = 0.0) -> None:
@@ -56,10 +56,10 @@ class Group:
         return int(tensor)
 
     def gather(self, metrics: Mapping[str, float]) -> Sequence[Mapping[str, float]]:
-        """The metrics of each of them, in the order of their ranks; each may have others. They travel as JSON."""
+        """The metrics of each process, in the order of their ranks; names may differ. They travel as JSON."""
         if self._size == 1:
             return [metrics]
-        text = json.dumps(metrics).encode()  # Of a training that diverges some are NaN, which Python writes and reads.
+        text = json.dumps(metrics).encode()  # NaN may be among them, which Python's JSON can hold.
         own = torch.frombuffer(bytearray(text.ljust(self.highest(len(text)))), dtype=torch.uint8)
         shares = [torch.empty_like(own) for _ in range(self._size)]
         dist.all_gather(shares, own, self._processes)
@@ -73,15 +73,15 @@ ALONE = Group(0, 1)
 def process_group(trial: Trial) -> Iterator[Group]:
     """Connect the processes that train an individual together, for as long as they do.
 
-    They meet by a file in the individual's folder, which all of them see: no port that another study might take.
+    They meet by a file in the individual's folder, which all of them see, so that no other study can take their port.
     None of them waits for another longer than the trial says, in a collective of evo's, Lightning's or the user's.
 
     Args:
-        trial: Says which of how many this one is, and how long it may wait.
+        trial: The trial, which says which of how many processes this one is, and how long it may wait.
 
     Raises:
-        TimeoutError: It waited longer; the message says for whom.
-        ConnectionError: Another one has failed, or is gone; the message says which.
+        TimeoutError: This process waited longer; the message says for whom.
+        ConnectionError: Another process has failed, or is gone; the message says which.
     """
     if trial.size == 1:
         yield ALONE
@@ -94,7 +94,7 @@ def process_group(trial: Trial) -> Iterator[Group]:
     store.set_timeout(limit)
     with _explained(store, trial), _connected(store, trial, limit) as group:
         yield group
-    meeting.unlink(missing_ok=True)  # After a failure it stays a while: others may still read it.
+    meeting.unlink(missing_ok=True)  # After a failure it stays, because others may still read it.
 
 
 @contextmanager
@@ -109,10 +109,10 @@ def _connected(store: Any, trial: Trial, limit: timedelta) -> Iterator[Group]:
 
 @contextmanager
 def _explained(store: Any, trial: Trial) -> Iterator[None]:
-    """Let a process whose wait for another one has ended in vain say what that one did.
+    """Let a process that has waited for another one in vain say what became of that one.
 
-    Each that fails leaves word in the file by which they met. Who leaves none in time, when the connections are closed,
-    is the one that the others waited for.
+    Each process that fails leaves a message in the file by which they met. A process that leaves none in time, after
+    the connections are closed, is the one that the others waited for.
     """
     try:
         yield
@@ -132,18 +132,18 @@ def _is_of_a_collective(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     place = Path(frames[-1].filename).as_posix() if frames else ""
     inside = place == Path(__file__).as_posix() or "torch/distributed/" in place
-    # What runs inside the backward pass has no frame of its own.
+    # A collective inside the backward pass has no frame of its own, so its message is looked at.
     named = any(word in str(error) for word in ("/gloo/", "NCCL"))
     return isinstance(error, RuntimeError) and (inside or named or isinstance(error, dist.DistError))
 
 
 def _is_late(error: BaseException) -> bool:
-    # Gloo's has no class of its own.
+    # Gloo's timeout has no class of its own, so the message is looked at.
     return "timed out" in str(error).lower() or "timeout" in str(error).lower()
 
 
 def _listen(store: Any, trial: Trial) -> dict[int, str]:
-    """What those of the others who leave word in time have left."""
+    """The messages of those of the others that leave one in time, by rank."""
     others = [rank for rank in range(trial.size) if rank != trial.rank]
     found: dict[int, str] = {}
     end = time.monotonic() + _ANSWER
@@ -158,7 +158,7 @@ def _listen(store: Any, trial: Trial) -> dict[int, str]:
 
 
 def _explain(trial: Trial, ends: dict[int, str], is_late: bool) -> tuple[str, type[OSError]]:
-    """What to say, and as what, of a wait in vain; with the last word of each of the others that has left one."""
+    """The message about a wait in vain, and the class of its error, given the messages of the others by rank."""
     for rank, word in sorted(ends.items()):
         if word != _WAITS:
             return f"rank {rank} of those that train together failed: {word}", ConnectionError
@@ -186,14 +186,14 @@ def meeting_file(trial: Trial) -> Path:
 
 
 def forget_meetings(trial: Trial) -> None:
-    """Remove what processes of earlier sessions have left, interrupted or killed: none of them is alive any more."""
+    """Remove the meeting files of earlier sessions, none of whose processes is alive any more."""
     for path in trial.folder.glob("meeting-*"):
         if not path.name.startswith(f"meeting-{trial.session}-"):
             path.unlink(missing_ok=True)
 
 
 def _choose_backend(store: Any, trial: Trial) -> str:
-    """NCCL where each process has a GPU of its own; it refuses two on one."""
+    """NCCL if each process has a GPU of its own, since it refuses two on one; otherwise gloo."""
     gpu = str(torch.cuda.get_device_properties(0).uuid) if torch.cuda.is_available() else ""
     store.set(f"gpu-{trial.rank}", gpu or "none")
     gpus = {store.get(f"gpu-{rank}").decode() for rank in range(trial.size)}

@@ -24,13 +24,13 @@ from evo.storage.retry import why_not_writable
 class RowLogger(TensorBoardLogger):
     """Lightning's logger for TensorBoard, with a row of the HPARAMS page in the same event file.
 
-    Lightning's own log_hyperparams would also say which columns the page has, in every individual's file anew, and
-    TensorBoard believes the first that it finds: conditional parameters which that individual does not have would be
-    shown of none. Where no file says it, TensorBoard gathers the columns, their types and ranges from all rows.
+    Lightning's own log_hyperparams would also write the columns of the page into every individual's file. TensorBoard
+    takes the first columns that it finds, so conditional parameters which that individual lacks would not be shown.
+    If no file has columns, TensorBoard gathers them, with their types and ranges, from all rows.
     """
 
     def begin(self, params: Mapping[str, Any]) -> None:
-        """Write the parameters, also to hparams.yaml. Only one that is absent is an empty cell: None is a word."""
+        """Write the parameters, also to hparams.yaml. None is written as a word; only an absent one is left empty."""
         self.log_hyperparams(dict(params), {})
         start = SessionStartInfo(start_time_secs=time.time())
         for name, value in params.items():
@@ -41,11 +41,11 @@ class RowLogger(TensorBoardLogger):
             else:
                 start.hparams[name].string_value = str(value)
         self._write(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
-        self.save()  # So that it is seen while the training runs, and when that is killed.
+        self.save()  # The row is to be seen while the training runs, and when it is killed.
 
     def log_loss(self, loss: float, step: int, *, pruned: bool) -> None:
         """Write two metrics, "loss" and "pruned", 0 or 1, at the last training step."""
-        # Always both: parallel coordinates leave out a row with an empty cell in a column that is shown.
+        # Both are always written, because parallel coordinates leave out a row with an empty cell in a shown column.
         self.log_metrics({"loss": loss, "pruned": float(pruned)}, step)
 
     def end(self, status: Any) -> None:
@@ -55,7 +55,7 @@ class RowLogger(TensorBoardLogger):
 
     @override
     def finalize(self, status: str) -> None:
-        self.save()  # Lightning has finished, but the file is still to get the end of the row.
+        self.save()  # The file stays open, because it is still to get the end of the row.
 
     def close(self) -> None:
         """Close the event file."""
@@ -67,14 +67,14 @@ class RowLogger(TensorBoardLogger):
 
 
 def forget_from(loggers: Iterable[Logger], step: int) -> None:
-    """Tell TensorBoard that a training goes on from a step: what its files hold of that one and later ones is void.
+    """Tell TensorBoard that a training goes on from a step, so that what its files hold of later steps is void.
 
     Args:
-        loggers: Of the training; those for TensorBoard are told.
-        step: The first that is logged again.
+        loggers: The loggers of the training; those for TensorBoard are told.
+        step: The first step that is logged again.
     """
     for logger in loggers:
-        # Where a logger writes nothing, on ranks but the first, Lightning puts something else in the writer's place.
+        # On ranks but the first a logger writes nothing, and Lightning puts something else in the writer's place.
         if isinstance(logger, TensorBoardLogger) and isinstance(logger.experiment, SummaryWriter):
             start = Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
             logger.experiment._get_file_writer().add_event(start)  # type: ignore[no-untyped-call]
@@ -84,11 +84,11 @@ def forget_from(loggers: Iterable[Logger], step: int) -> None:
 def row_logger(trial: Trial, params: Mapping[str, Any], *, writes: bool) -> Iterator[RowLogger]:
     """A logger for the training of an individual, with its row.
 
-    The row has the parameters from the beginning on, whatever becomes of the training; and the status when that ends,
-    unless it is interrupted, and goes on later.
+    The row has the parameters from the beginning on, whatever becomes of the training. It gets the status when the
+    training ends, unless that is interrupted and goes on later.
 
     Args:
-        trial: Its event file and hparams.yaml are written to the folder.
+        trial: The trial, to whose folder the event file and hparams.yaml are written.
         params: The individual's parameters.
         writes: Whether to write the row; one of the processes that train an individual together does.
     """
@@ -103,9 +103,9 @@ def row_logger(trial: Trial, params: Mapping[str, Any], *, writes: bool) -> Iter
         except Interrupted:
             raise
         except BaseException as error:
-            # TensorBoard believes the first end, and what has failed for want of room goes on when there is some.
+            # TensorBoard takes the first status, but a training that failed for want of disk space goes on later.
             if not why_not_writable(trial.folder, error):
-                # TensorBoard has no word for a point that was refused, which is neither a success nor a failure.
+                # TensorBoard has no status for a refused point, which is neither a success nor a failure.
                 refused = isinstance(error, Infeasible)
                 logger.end(Status.STATUS_UNKNOWN if refused else Status.STATUS_FAILURE)
             raise

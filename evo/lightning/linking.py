@@ -11,7 +11,7 @@ from evo.lightning.parts import Part
 from evo.lightning.signatures import SectionError
 
 _MISSING = object()
-# The value of a link that only the set-up of the data module brings.
+# Stands for the value of a link that is known only once the data module is set up.
 _NEEDS_SETUP = object()
 
 
@@ -20,8 +20,8 @@ class Link:
     """One argument that is taken from somewhere else.
 
     Args:
-        source: Where the value is, with the name of its part before the first dot.
-        target: Which argument it is for, in the same way.
+        source: The place of the value, with the name of its part before the first dot.
+        target: The argument that gets it, in the same form.
     """
 
     source: str
@@ -47,11 +47,11 @@ def read_links(given: Mapping[str, Any] | None, parts: Collection[str]) -> list[
     """The links of a section.
 
     Args:
-        given: From each source to its target, or to a list of these.
+        given: The section, which maps each source to its target, or to a list of targets.
         parts: The names of all parts.
 
     Raises:
-        SectionError: One names no part, or model and data each wait for the other.
+        SectionError: A link names no part, or model and data each wait for the other.
     """
     links = []
     for source, targets in (given or {}).items():
@@ -85,17 +85,17 @@ def linked_values(
 ) -> dict[str, Any] | None:
     """The arguments that a part takes from others, by their relative names.
 
-    A value is an attribute of what was made, also one that its set-up brings, or else an argument that it is made with.
+    A value is an attribute of the other part, which its set-up may bring, or else an argument that it is made with.
 
     Args:
         part: The name of the part.
-        links: All of them.
+        links: All links.
         shares: The parts, with the parameters that each gets.
         made: What has been made already, by the names of its parts.
-        set_up: Sets the data module up; None: it is not to be.
+        set_up: Sets the data module up. None means that it is not to be set up.
 
     Returns:
-        None: one of them needs the set-up.
+        The arguments; None when one of them is known only after the set-up.
 
     Raises:
         SectionError: There is no such value.
@@ -137,13 +137,13 @@ def _source_value(
 
 
 def _is_named_in(owner: type, attribute: str) -> bool:
-    """Whether the text of a class, or of one above it, has this attribute, which its set-up may bring."""
+    """Whether the source of a class, or of a base of it, names this attribute, so that its set-up may bring it."""
     for each in owner.__mro__[:-1]:
         try:
             if f".{attribute}" in inspect.getsource(each):
                 return True
         except (OSError, TypeError):
-            return True  # Nothing can be seen.
+            return True  # There is no source, so it may.
     return False
 
 

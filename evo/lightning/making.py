@@ -17,7 +17,7 @@ from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, for_parser, 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-_LONGEST = 400  # Of a message in another library's words, characters that are shown.
+_LONGEST = 400  # Characters that are shown of a message in another library's words.
 
 
 def read_arguments(
@@ -60,22 +60,22 @@ def read_arguments(
         root = _root(error)
         if not own_frames(root):
             _read_sections(name, given, make=True)
-        raise root from None  # Rather than what jsonargparse makes of it where there are several types.
+        raise root from None  # It says more than jsonargparse does where there are several types.
     return vars(made) if isinstance(made, Namespace) else dict(made)
 
 
 def _instantiate(parser: ArgumentParser, parsed: Namespace) -> Any:
-    """What was read, with its sections made."""
+    """The arguments that were read, with their sections made."""
     name = "instantiate" if hasattr(parser, "instantiate") else "instantiate_classes"  # The name before 4.49.
     return getattr(parser, name)(parsed)
 
 
 @contextmanager
 def _numbers_as_given() -> Iterator[None]:
-    """Let the parser leave numbers as they are where a Union allows this: 1 batch is not 1.0, all of them.
+    """Let the parser leave numbers as they are where a Union allows it: 1 means one batch, and 1.0 all of them.
 
-    It takes the first type that fits, and which one that is depends on what has been read before: to Python's typing,
-    Union[int, float] and Union[float, int] are one. There is no setting for it.
+    The parser takes the first type that fits. Which one that is depends on what has been read before, since Python's
+    typing takes Union[int, float] and Union[float, int] for the same. There is no setting for it.
     """
     typehints: Any = importlib.import_module("jsonargparse._typehints")
     usual = typehints.sort_subtypes_for_union
@@ -99,7 +99,7 @@ def split_known(owner: Callable[..., Any], arguments: Mapping[str, Any]) -> tupl
 
 
 def _with_odd_defaults(owner: Callable[..., Any], given: Collection[str]) -> list[str]:
-    """Parameters that stay as they are, whose defaults cannot be compared, an array for example."""
+    """Parameters that are not given and whose defaults cannot be compared, an array for example."""
     odd = []
     for name, parameter in inspect.signature(owner).parameters.items():
         try:
@@ -110,7 +110,7 @@ def _with_odd_defaults(owner: Callable[..., Any], given: Collection[str]) -> lis
 
 
 def _root(error: BaseException) -> BaseException:
-    """What the user's own code raised of which another exception was made; or this one."""
+    """The exception in a chain that comes from the user's own code; this one if none does."""
     chain, one = [error], error
     while one := one.__cause__ or one.__context__:  # type: ignore[assignment]
         chain.append(one)
@@ -118,10 +118,10 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _read_sections(name: str, value: Any, *, make: bool = False) -> None:
-    """Read the sections in a value one by one, innermost first, or make them, for a message with the very place.
+    """Read or make the sections in a value one by one, the innermost first, so that an error names its exact place.
 
     Raises:
-        SectionError: One cannot be read, or made.
+        SectionError: A section cannot be read, or made.
     """
     if isinstance(value, list | tuple):
         for number, each in enumerate(value):

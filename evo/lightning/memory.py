@@ -17,20 +17,20 @@ def limited_memory(trial: Trial) -> Iterator[None]:
     """Keep a training within its share of its GPU's memory, so that it fails by itself rather than its neighbours.
 
     Args:
-        trial: Says how large the share is. What the GPU's library needs in each process, some hundred megabytes,
-            comes on top of it.
+        trial: The trial, which says how large the share is. What the GPU's library needs in each process, some hundred
+            megabytes, comes on top of it.
 
     Raises:
         torch.cuda.OutOfMemoryError: The memory ran out; the message says what to change.
     """
-    # Where there is no GPU, the function would fail.
+    # The function fails where there is no GPU.
     if trial.gpu_memory < 1 and (gpus := gpu_module()):
         gpus.set_per_process_memory_fraction(trial.gpu_memory)
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         share = f" ({trial.gpu_memory:.3g} of it: gpu_memory)" if trial.gpu_memory < 1 else ""
-        # The first two sentences: the rest is advice on torch's settings.
+        # Only the first two sentences are shown, because the rest is advice on torch's settings.
         said = " ".join(re.split(r"(?<=\.) ", str(error))[:2])
         raise torch.cuda.OutOfMemoryError(
             f"the memory of the GPU that this training may use{share} ran out; limit what makes the network or its "

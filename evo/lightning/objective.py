@@ -35,7 +35,7 @@ from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import BEST, STATE
 
-_RECORDS = r"(trained|baseline)\.json"  # Of trainings after a search: evo replaces them itself.
+_RECORDS = r"(trained|baseline)\.json"  # Records of trainings after a search, which evo replaces itself.
 
 
 @final
@@ -44,15 +44,15 @@ class LightningObjective:
     """Trains a LightningModule on a LightningDataModule; the loss is the best monitored value of the training.
 
     Each constructor receives those of the individual's parameters that it takes by name; `**kwargs` takes the ones that
-    nobody takes by name. A dotted name says where a parameter goes: `model.lr`, `data.batch_size`,
+    no constructor takes by name. A dotted name says where a parameter goes: `model.lr`, `data.batch_size`,
     `trainer.gradient_clip_val`, `early_stopping.patience`; `model.init_args.lr` is the same as `model.lr`. An absent
     parameter (an inactive conditional one) has the constructor's default.
 
     Training is seeded with the trial's seed and writes into the trial's folder: TensorBoard's event file,
     `hparams.yaml`, and `best.ckpt` (the weights of the best value). An attempt that was interrupted or killed is
-    continued from the state that it saved; one without a state starts in an empty folder: what is left there is removed
-    first. Module-level classes and plain values keep an objective picklable, which it must be to reach the process that
-    trains.
+    continued from the state that it saved. Without a state, the training begins anew, and what is left in the folder is
+    removed first. Module-level classes and plain values keep an objective picklable, which it must be to reach the
+    process that trains.
 
     Args:
         model: A LightningModule class, a function that makes one (of parameters by name, or of `params`, all of them),
@@ -62,25 +62,25 @@ class LightningObjective:
             `prepare_data` once on each node.
         max_epochs: The most epochs that a training may take, at least 1; -1 for no limit (then trainer needs max_time
             or max_steps). It may also be given in trainer, or be searched as `trainer.max_epochs`.
-        monitor: Name of the metric that is the loss, as the module logs it: in its validations, or some of them; in
-            training, or in `on_train_epoch_end`, when validations do not log it.
+        monitor: Name of the metric that serves as the loss. The module logs it in its validations, or some of them; or
+            else in training, or in `on_train_epoch_end`.
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
-        early_stopping: Arguments of Lightning's EarlyStopping, which watches the monitored metric unless told
-            otherwise; its patience is 3 values of that by default, and one that is absent is no error without `strict`.
-            True: the defaults, unless the module or trainer brings an EarlyStopping. False or None: no early stopping.
-        trainer: Further arguments of Lightning's Trainer; they win over evo's (no progress bar, the best kind of
-            device, no sanity check, TensorBoard's logger), None being the default. Copied for every training, so that
-            no callback remembers the last one. Values may be sections, a logger's for example; its save_dir is the
-            individual's folder.
+        early_stopping: Arguments of Lightning's EarlyStopping. By default it watches the monitored metric with a
+            patience of 3 of its values, and an absent value is no error unless `strict` is set. True means these
+            defaults, unless the module or trainer has an EarlyStopping. False or None means no early stopping.
+        trainer: Further arguments of Lightning's Trainer. They win over evo's (no progress bar, the best kind of
+            device, no sanity check, TensorBoard's logger); None means evo's. They are copied for every training, so
+            that no callback remembers the last one. Values may be sections, a logger's for example, whose save_dir is
+            then the individual's folder.
         optimizer: A section with an optimizer, which takes the place of the module's own configure_optimizers.
-        lr_scheduler: A section with a scheduler of the learning rate for it.
+        lr_scheduler: A section with a scheduler of the learning rate for this optimizer.
         link_arguments: Arguments that are taken from another part when that is made, from sources to targets:
             `{"data.num_classes": "model.num_classes"}`.
         trainer_class: A Trainer in place of Lightning's own, or its import path.
         compile: Compile the module with torch.compile.
-        keep_data: "memory": read every example once and take all batches from memory; "device": from the GPU where the
-            examples fit. None: load as the data module does. See `evo.lightning.stacked`: examples must be of equal
-            shape, and what their dataset does at random (augmentation) it does only once.
+        keep_data: "memory" reads every example once and takes all batches from memory; "device" takes them from the
+            GPU's memory if the examples fit there. None loads as the data module does. All examples need the same
+            shape, and random augmentation in the dataset is done only once, see `evo.lightning.stacked`.
 
     Raises:
         UserError: A setting is out of range, trainer sets what the objective sets itself, or there would be no
@@ -97,7 +97,7 @@ class LightningObjective:
         UserError: No constructor takes 'learning_rate'. DigitsNet takes: conv_layers, channels, ...
     """
 
-    separate_process: ClassVar[bool] = True  # A rank neither imports torch nor dies with a training.
+    separate_process: ClassVar[bool] = True  # A rank does not import torch, and does not die with a training.
     model: Callable[..., L.LightningModule] | Section
     data: Callable[..., L.LightningDataModule] | Section | None = None
     _: KW_ONLY
@@ -132,27 +132,28 @@ class LightningObjective:
         check_validations(epochs, settings.get("check_val_every_n_epoch"), limit_batches)
 
     def __call__(self, params: Mapping[str, Any], trial: Trial) -> float:
-        """Trains and returns the loss: the best monitored value, negative for mode "max".
+        """Train and return the loss: the best monitored value, negative for mode "max".
 
         A training that was interrupted goes on where it saved its state, with its epochs, optimizers, schedulers, best
-        value and random number generators; one that was killed, where it last did so (see trial.checkpoint_interval).
-        The state, `last.ckpt`, is left behind: until the loss is recorded, it may be needed again.
+        value and random number generators. One that was killed goes on where it last saved its state, see
+        trial.checkpoint_interval. The state, `last.ckpt`, is not removed, since it may be needed again until the loss
+        is recorded.
 
-        Puts into trial.metrics what the module logged in the best validation, `epochs` (how many were trained) and
+        trial.metrics gets what the module logged in the best validation, `epochs` (how many were trained) and
         `best_epoch` (counted from 1). Metrics that are not finite are left out. trial.times gets the seconds of the
         activities, see `evo.lightning.activities`.
 
         Raises:
-            UserError: A parameter that no constructor takes, a monitored metric that the module does not log, or no
+            UserError: No constructor takes a parameter, the module does not log the monitored metric, or there is no
                 validation in time.
             FloatingPointError: The monitored metric was NaN or infinite.
-            TimeoutError: Another rank of the worker did not come, see trial.collective_timeout.
+            TimeoutError: Another rank of the worker kept this one waiting, see trial.collective_timeout.
             Interrupted: The trial was interrupted, and the training has saved its state.
             Exception: Whatever the training raises, unchanged.
         """
         state = trial.folder / STATE
         shares = self._share_out(params)
-        if trial.rank == 0 and not zipfile.is_zipfile(state):  # Or a power failure has left a part of it.
+        if trial.rank == 0 and not zipfile.is_zipfile(state):  # It may be absent, or cut off by a power failure.
             _remove_leftovers(trial)
         logs = trial.rank == 0 and (self.trainer or {}).get("logger") is not False
         with (
@@ -180,7 +181,7 @@ class LightningObjective:
         module, data = self._build(shares, trial)
         group.wait()
         weights = BestWeights(trial.folder, report)
-        # The state first: it has the best weights saved before another callback changes them.
+        # SaveState comes first, so that the best weights are saved before another callback changes them.
         own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
         self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
         seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
@@ -195,15 +196,15 @@ class LightningObjective:
         return trainer
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
-        """Evaluates the best weights of a finished training on the test set.
+        """Evaluate the best weights of a finished training on the test set.
 
         Args:
             params: The individual's parameters, as in the training.
-            trial: Its trial; the folder holds best.ckpt. With trial.results, the confusion matrix is written there,
-                and trial.metrics has as "confusion" why it could not be; see `evo.lightning.predictions`.
+            trial: Its trial, whose folder holds best.ckpt. The confusion matrix is written to trial.results, if that is
+                set; trial.metrics has as "confusion" why it could not be, see `evo.lightning.predictions`.
 
         Returns:
-            What the module logged in its test, the finite numbers.
+            The finite numbers that the module logged in its test.
 
         Raises:
             FileNotFoundError: The folder has no best.ckpt.
@@ -235,7 +236,7 @@ class LightningObjective:
         return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
     def check(self, names: Collection[str], examples: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-        """Makes sure that the constructors can be called with these parameters, before anything is trained.
+        """Make sure that the constructors can be called with these parameters, before anything is trained.
 
         Args:
             names: Names of all parameters in the limits, conditional ones included.
@@ -243,7 +244,7 @@ class LightningObjective:
                 hints, and what sections describe is made once for each combination of classes, with its Trainer.
 
         Returns:
-            What is worth saying: which fixed arguments are left out where another class does not take them.
+            Remarks for the user: which fixed arguments are left out where another class does not take them.
 
         Raises:
             UserError: No constructor takes one of them, a constructor needs one that is not among them, a value does
@@ -272,7 +273,7 @@ class LightningObjective:
 
     def _build(self, shares: Shares, trial: Trial) -> tuple[L.LightningModule, L.LightningDataModule | None]:
         if torch.cuda.is_available() or trial.size > 1:
-            gc.collect()  # a trainer is a cycle: the last one's tensors leave the GPU, and its connections are closed
+            gc.collect()  # Frees the last trainer, which is a reference cycle, with its tensors and connections.
         torch.set_num_threads(trial.threads)
         L.seed_everything(trial.seed, workers=True, verbose=False)
 
@@ -300,14 +301,14 @@ class LightningObjective:
 
 
 def _remove_leftovers(trial: Trial) -> None:
-    """Removes whatever an attempt that was killed left in the folder, so that nothing of it is taken for this one's.
+    """Remove what an attempt that was killed has left in the folder, so that nothing of it is taken for this one's.
 
-    What this attempt has made there itself stays: what its processes print, the file by which they are about to meet
-    (they wait for each other there, so none of them writes anything else before this is done), and what a function
-    that calls the objective has written before.
+    What this attempt has made there itself stays: what its processes print, what a function that calls the objective
+    has written before, and the file by which the processes are about to meet. They wait for each other there, so none
+    of them writes anything else before this is done.
     """
     own = re.compile(rf"output(-\d+)?\.log|{re.escape(meeting_file(trial).name)}|{_RECORDS}")
-    for path in trial.folder.glob("*"):  # It need not exist.
+    for path in trial.folder.glob("*"):  # The folder need not exist.
         is_new = trial.found is not None and trial.found.get(path.name) != path.lstat().st_mtime_ns
         if is_new or own.fullmatch(path.name):
             continue

@@ -20,12 +20,12 @@ def set_optimizers(module: L.LightningModule, optimizer: Any, lr_scheduler: Any,
 
     Args:
         module: The module whose parameters the optimizer has.
-        optimizer: Made from the section.
-        lr_scheduler: Made from the section; None: there is none.
-        monitor: The metric that a scheduler watches which watches one, unless it says another one itself.
+        optimizer: The optimizer, made from its section.
+        lr_scheduler: The scheduler, made from its section. None means that there is none.
+        monitor: The metric that a scheduler such as ReduceLROnPlateau watches, unless it names another one itself.
 
     Raises:
-        SectionError: One of them is something else.
+        SectionError: One of them is neither an optimizer nor a scheduler of torch's.
     """
     for name, thing, kind in (
         ("optimizer", optimizer, Optimizer),
@@ -36,7 +36,7 @@ def set_optimizers(module: L.LightningModule, optimizer: Any, lr_scheduler: Any,
     if isinstance(lr_scheduler, PlainReduceLROnPlateau) and not hasattr(lr_scheduler, "monitor"):
         lr_scheduler = _watching(lr_scheduler, monitor)
     configured = functools.partial(_configure, optimizer=optimizer, lr_scheduler=lr_scheduler)
-    functools.update_wrapper(configured, LightningCLI.configure_optimizers)  # So that it counts as overridden.
+    functools.update_wrapper(configured, LightningCLI.configure_optimizers)  # This makes it count as overridden.
     module.configure_optimizers = MethodType(configured, module)  # type: ignore[method-assign]
 
 

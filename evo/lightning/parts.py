@@ -25,10 +25,10 @@ from evo.lightning.trees import (
 from evo.objective.references import find_class
 
 Section: TypeAlias = str | Mapping[str, Any]
-"""As LightningCLI has them: an import path, or `{"class_path": …, "init_args": {…}}`."""
+"""A section as LightningCLI has it: an import path, or `{"class_path": …, "init_args": {…}}`."""
 
 
-# What is given to a constructor by whoever uses it, before the arguments of the section.
+# Arguments that a constructor is given by its caller, before those of the section.
 _BEFORE = {"optimizer": ("params",), "lr_scheduler": ("optimizer",)}
 
 
@@ -36,8 +36,8 @@ class Part(ABC):
     """One thing that a training is made of.
 
     Attributes:
-        name: In dotted parameters, for example "model".
-        title: In messages.
+        name: Its name in dotted parameters, for example "model".
+        title: Its name in messages.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Part(ABC):
 
     @property
     def dropped(self) -> Sequence[str]:
-        """Which fixed arguments it goes without because its class does not take them, in words."""
+        """The fixed arguments that are left out because its class does not take them, in words."""
         return ()
 
     @abstractmethod
     def check(self, names: Collection[str]) -> None:
-        """Make sure that it can be made with these parameters, relative names.
+        """Make sure that it can be made with these parameters, by their relative names.
 
         Raises:
             UserError: It takes no such parameter, or needs another one.
@@ -71,11 +71,11 @@ class Part(ABC):
         """Make sure that values fit the type hints; nothing is made.
 
         Raises:
-            UserError: One does not, or there is no place for one of these parameters.
+            UserError: A value does not fit, or there is no place for one of these parameters.
         """
 
     def value(self, params: Mapping[str, Any], place: str) -> Any:
-        """An argument that it is made with; its own default when nothing else is said.
+        """An argument that it is made with, or its default.
 
         Raises:
             KeyError: There is no such argument.
@@ -84,7 +84,7 @@ class Part(ABC):
 
     @abstractmethod
     def make(self, params: Mapping[str, Any], *given: Any) -> Any:
-        """Make it with these parameters, relative names, and what its constructor gets before them."""
+        """Make it with these parameters, by relative names, and what its constructor gets before them."""
 
     def _refuse(self, name: str) -> None:
         alike = nearest(name, self.named)
@@ -104,7 +104,7 @@ class Constructor(Part):
         self.title = str(getattr(constructor, "__name__", constructor))
         self._constructor = constructor
         self._parameters = _by_name(constructor)
-        # A function of `params` decides by itself.
+        # A function of `params` decides for itself which parameters it takes.
         self._wants_all = list(self._parameters) == ["params"]
 
     @property
@@ -123,7 +123,7 @@ class Constructor(Part):
         _check_needed(self.title, needed if not self._wants_all else [], names)
 
     def read(self, params: Mapping[str, Any]) -> None:
-        pass  # Its values are nobody's but the constructor's.
+        pass  # Only the constructor knows which values fit.
 
     def value(self, params: Mapping[str, Any], place: str) -> Any:
         return find_value(self._constructor, params, place)
@@ -148,7 +148,7 @@ class FromSection(Part):
         where = _as_mapping(name, section, class_path)
         path = class_path or where[CLASS_PATH]
         if name in ("model", "data") and "." not in path:
-            find_class(path, name)  # Short names are for what Lightning and torch have.
+            find_class(path, name)  # Only classes of Lightning and torch have short names.
         self._dropped: list[str] = []
         if class_path is not None:
             where, self._dropped = keep_taken(where, class_path, name)
@@ -184,7 +184,7 @@ class FromSection(Part):
         """Make it.
 
         Args:
-            params: Relative names. What is neither plain nor a section is given to the constructor as it is.
+            params: Values by relative names. Those that are neither plain nor a section are passed on as they are.
             given: What the constructor gets before them.
         """
         arguments, others = self._read(params, len(given), make=True)
@@ -197,7 +197,7 @@ class FromSection(Part):
         return find_value(self._class, self._put(params), place)
 
     def _read(self, params: Mapping[str, Any], before: int, *, make: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the constructor gets by names of its signature, and beside these."""
+        """The arguments that the constructor's signature names, and all others."""
         known, others = split_known(self._class, self._put(params))
         ready = {name: value for name, value in known.items() if not (is_plain(value) or has_section(value))}
         plain = {name: value for name, value in known.items() if name not in ready}
@@ -243,12 +243,12 @@ def make_part(name: str, given: Callable[..., Any] | Section | None, class_path:
     """A part from a class, a function, or a section of a configuration.
 
     Args:
-        name: As above.
-        given: What the user has; None: nothing.
-        class_path: Of the class in its place, for this individual.
+        name: The name of the part.
+        given: What the user has given. None means nothing.
+        class_path: The import path of the class that an individual has in its place.
 
     Raises:
-        UserError: It is none of these.
+        UserError: What is given is none of these.
     """
     if isinstance(given, str | Mapping) or (given is None and class_path is not None):
         return FromSection(name, given or {}, class_path)
@@ -274,7 +274,7 @@ def find_value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: s
     """One of the arguments of a class, or its default.
 
     Raises:
-        KeyError: There is none.
+        KeyError: There is no such argument.
     """
     first, *rest = [step for step in place.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
     if first not in arguments:
@@ -291,7 +291,7 @@ def find_value(owner: Callable[..., Any], arguments: Mapping[str, Any], place: s
 def without_classes(names: Collection[str]) -> dict[str, None]:
     """Those of the names that can be looked up without knowing which classes there will be."""
     changing = [name.removesuffix(CLASS_PATH) for name in names if name.endswith(f".{CLASS_PATH}")]
-    changing += [f"{name}." for name in names]  # A whole section, by the import path of its class.
+    changing += [f"{name}." for name in names]  # A name may stand for a whole section, given by an import path.
     return {name: None for name in names if not any(name.startswith(place) for place in changing)}
 
 

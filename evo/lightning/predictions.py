@@ -17,7 +17,7 @@ from typing_extensions import override
 from evo.errors import UserError
 
 PICTURE, TABLE = "confusion.png", "confusion.csv"
-_MOST_WITH_NUMBERS = 30  # Classes; in a picture of more of them, the numbers would cover each other.
+_MOST_WITH_NUMBERS = 30  # The most classes with numbers in the picture, where more would cover each other.
 _WANTED = 'let it return {"preds": predictions, "target": labels}'
 
 
@@ -25,12 +25,13 @@ _WANTED = 'let it return {"preds": predictions, "target": labels}'
 class Predictions(L.Callback):
     """Collects what `test_step` returns as "preds" and "target", and draws their confusion matrix.
 
-    The labels are classes from 0 on, one for each example: target of shape (batch,). The predictions are classes as
-    well, or scores of shape (batch, classes), of which the highest counts, or probabilities or logits of class 1 of
-    two, of shape (batch,).
+    The labels are classes from 0 on, one for each example: target of shape (batch,). The predictions are classes of
+    the same shape; or scores of shape (batch, classes), of which the highest counts; or, with two classes,
+    probabilities or logits of class 1, of shape (batch,).
 
     Attributes:
-        names: Of the classes, if the data module has them as `classes`, as torchvision's datasets do; None: numbers.
+        names: The names of the classes, if the data module has them as `classes`, as torchvision's datasets do. None
+            means that their numbers are shown.
 
     Example:
         >>> import torch
@@ -70,7 +71,7 @@ class Predictions(L.Callback):
 
         Args:
             module: Name of the module's class.
-            returned: What its test_step has returned.
+            returned: What the module's test_step has returned.
         """
         if not isinstance(returned, Mapping) or not {"preds", "target"} <= set(returned):
             self._problem = f"test_step of {module} returns {_kind(returned)}: {_WANTED}"
@@ -96,7 +97,7 @@ class Predictions(L.Callback):
         """How many examples of each class were taken for which; shape (classes, classes), a row for each true class.
 
         Raises:
-            UserError: There is none; the message says what test_step had better return.
+            UserError: There is no matrix; the message says what test_step should return.
         """
         if not self._labels:
             raise UserError(self._problem)
@@ -118,7 +119,7 @@ class Predictions(L.Callback):
         """Write the matrix as a table and as a picture.
 
         Args:
-            folder: Where; it exists.
+            folder: The folder for both, which exists.
 
         Returns:
             Why there is no matrix, or no picture of it; empty when there are both.
@@ -142,7 +143,7 @@ class Predictions(L.Callback):
 
 
 def _draw(counts: Tensor, names: list[str], file: Path) -> None:
-    from matplotlib.figure import Figure  # Not pyplot, which would look for a screen.
+    from matplotlib.figure import Figure  # Unlike pyplot, it does not look for a screen.
 
     classes = len(counts)
     side = min(4 + 0.5 * classes, 30)  # Inches.

@@ -36,21 +36,21 @@ class TrialReport(L.Callback):
     The loss is the monitored metric, with its sign turned for mode "max". A metric that is logged in validations is
     taken from these, and a step is one validation, counted from 0; with Lightning's defaults, an epoch. One that only
     training logs, in its steps or in `on_train_epoch_end`, is taken at the end of each epoch, and a step is an epoch.
-    What does not come in a validation, or an epoch, is not reported for that one. A sanity check, the validation
-    before any training, counts for nothing. Of equal values the earliest is the best, as for ModelCheckpoint.
+    A validation or epoch without the metric is not reported. A sanity check, the validation before any training, is
+    ignored. Of equal values the earliest is the best, as for ModelCheckpoint.
 
     Args:
-        trial: Gets the reports.
-        parameters: The individual's, for the loggers.
-        monitor: Name of the metric.
-        mode: Whether it is to be small or large.
+        trial: The trial that gets the reports.
+        parameters: The individual's parameters, for the loggers.
+        monitor: The name of the metric.
+        mode: Whether the metric is to be small or large.
         group: The processes that train together.
 
     Attributes:
-        epochs: How many epochs were trained, the one that was cut short included.
-        best: The best value, None before the first one.
-        is_unsaved: Whether the weights that it belongs to are still to be saved.
-        is_kept: Whether what this knows belongs into the checkpoint that is being made.
+        epochs: How many epochs were trained, including one that was cut short.
+        best: The best value; None before the first one.
+        is_unsaved: Whether the weights that the best value belongs to are still to be saved.
+        is_kept: Whether the state of this report belongs into the checkpoint that is being made.
 
     Raises:
         UserError: Only some of the processes that train together have the monitored metric.
@@ -71,10 +71,10 @@ class TrialReport(L.Callback):
         self._sign = 1.0 if mode == "min" else -1.0
         self._step = 0
         self._looked_at = 0  # the last epoch whose end was looked at
-        # Tensors are new where a metric was logged anew: callback_metrics keeps the old ones.
+        # A metric that was logged again is another tensor; callback_metrics keeps the old tensors of all others.
         self._before_validation: dict[str, Tensor] = {}
         self._before_epoch: dict[str, Tensor] = {}
-        # Names that were logged, on any process.
+        # The names that any process has logged.
         self._in_training: set[str] = set()
         self._in_validation: set[str] = set()
         # Whether the monitored metric was logged where callbacks do not see it.
@@ -101,7 +101,7 @@ class TrialReport(L.Callback):
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for logger in trainer.loggers:
-            if not isinstance(logger, TensorBoardLogger):  # For these, RowLogger does it.
+            if not isinstance(logger, TensorBoardLogger):  # RowLogger writes the parameters for TensorBoard.
                 logger.log_hyperparams(dict(self._parameters))
 
     @override
@@ -118,7 +118,7 @@ class TrialReport(L.Callback):
             return
         metrics = self._gather(trainer, self._before_validation)
         if self.monitor in metrics and self.monitor not in self._in_validation:
-            self.best = None  # What training had logged by this name is another thing.
+            self.best = None  # A value of the same name that training had logged is another thing.
         self._in_validation.update(metrics)
         if self.monitor in metrics:
             self._take(trainer, metrics, self._step)
@@ -131,7 +131,7 @@ class TrialReport(L.Callback):
         self.epochs += 1
 
     def end_epoch(self, trainer: L.Trainer) -> None:
-        """Take in what is known only when an epoch is over, once: for callbacks that Lightning calls last of all."""
+        """Take in, once, what is known only when an epoch is over; for callbacks that Lightning calls last of all."""
         if self._looked_at == self.epochs:
             return
         self._looked_at = self.epochs
@@ -144,7 +144,7 @@ class TrialReport(L.Callback):
         """The best value of the finished training.
 
         Raises:
-            UserError: There was none.
+            UserError: The module did not log it.
         """
         if self.best is None:
             raise UserError(
@@ -159,7 +159,7 @@ class TrialReport(L.Callback):
         return self.best
 
     def _gather(self, trainer: L.Trainer, before: Mapping[str, Tensor]) -> dict[str, float]:
-        """What was logged since then: means over all processes that have it, for each has seen a share of the data."""
+        """What was logged since then, as means over the processes, since each has seen a share of the data."""
         logged = trainer.callback_metrics
         new = {name: float(value) for name, value in logged.items() if value is not before.get(name)}
         shares = self._group.gather(new)
@@ -192,7 +192,7 @@ def combine(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Metrics of processes that train together: means of those that all have, the others from the first that has them.
 
     Args:
-        shares: Of each process, in their order.
+        shares: The metrics of each process, in their order.
 
     Example:
         >>> combine([{"loss": 1.0, "hits": 5.0}, {"loss": 2.0, "size": 7.0}])
@@ -216,12 +216,12 @@ def check_validations(epochs: int | None, every: int | None, batches: float | No
     """Make sure that a training has a validation at all.
 
     Args:
-        epochs: The most that it may take; -1: no limit.
-        every: After so many there is one; None: not counted by epochs, or not said.
-        batches: Of a validation, Lightning's limit_val_batches; 0: there is to be none.
+        epochs: The most epochs that it may take; -1 means no limit.
+        every: The number of epochs between validations. None means it is not set, or they do not go by epochs.
+        batches: Lightning's limit_val_batches, the batches of a validation; 0 means that there is to be none.
 
     Raises:
-        UserError: It ends before its first one.
+        UserError: The training ends before its first validation.
     """
     if isinstance(epochs, int) and isinstance(every, int) and batches != 0 and 0 < epochs < every:
         raise UserError(

@@ -16,9 +16,9 @@ class Settings(Part):
     """Arguments of one of Lightning's own classes, as a dictionary.
 
     Args:
-        name: As above.
+        name: The name of the part.
         owner: The class.
-        given: The fixed ones; values may be `class_path` sections, or lists of these.
+        given: The fixed arguments, whose values may be `class_path` sections or lists of these.
     """
 
     def __init__(self, name: str, owner: Callable[..., Any], given: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class Settings(Part):
         Tree(self.name, self._owner, self._given).put(without_classes(names))
 
     def make(self, params: Mapping[str, Any], *given: Any) -> dict[str, Any]:
-        # Copied, so that no callback remembers the last training.
+        # Reading copies the values, so that no callback remembers the last training.
         return self._read(params, make=True)
 
     def read(self, params: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def in_folder(value: Any, folder: str) -> Any:
 
     Args:
         value: What a trainer has as its logger.
-        folder: The individual's.
+        folder: The individual's folder.
     """
     if isinstance(value, list | tuple):
         return [in_folder(each, folder) for each in value]

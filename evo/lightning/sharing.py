@@ -19,13 +19,13 @@ def share_out(
     take any.
 
     Args:
-        params: Those of an individual.
-        parts: Those that get parameters without a dot.
-        dotted_only: Those that do not.
-        at_once: Whether they belong to one individual, so that no two of them may be for the same argument.
+        params: The parameters of an individual.
+        parts: The parts that get parameters without a dot.
+        dotted_only: The parts that get parameters with a dot only.
+        at_once: Whether the parameters belong to one individual, so that no two may be for the same argument.
 
     Raises:
-        UserError: Nobody takes one of them, or two of them are the same.
+        UserError: No part takes one of the parameters, or two of them are for the same argument.
     """
     everyone = [*parts, *dotted_only]
     shares = [_Share(at_once) for _ in everyone]

@@ -12,7 +12,7 @@ from evo.errors import UserError
 from evo.frames import shortened
 from evo.objective.references import find_class
 
-_LONGEST = 400  # Of a message that lists what a module has, characters that are shown.
+_LONGEST = 400  # Characters that are shown of a message that lists what a module has.
 
 
 class SectionError(UserError):
@@ -42,11 +42,11 @@ class Takes:
 
 @cache
 def takes(owner: Callable[..., Any]) -> Takes:
-    """What a class or function takes by name, also by way of `**kwargs` that it hands on."""
+    """What a class or function takes by name, including through `**kwargs` that it hands on."""
     try:
         signature = inspect.signature(owner).parameters.values()
     except (TypeError, ValueError):
-        return Takes((), (), any_other=True)  # Of what is compiled, nothing can be seen.
+        return Takes((), (), any_other=True)  # Compiled code may have no signature.
     own = [each for each in signature if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     names = [each.name for each in own]
     any_other = any(each.kind is each.VAR_KEYWORD for each in signature)
@@ -65,12 +65,12 @@ def _resolved(owner: type) -> list[str]:
     try:
         added = ArgumentParser(exit_on_error=False).add_class_arguments(owner, "made", fail_untyped=False)
     except Exception:
-        return []  # Of a signature that it cannot read, what is in the signature.
+        return []  # Only what the signature itself names is known then.
     return [name.removeprefix("made.") for name in added]
 
 
 def given_by_caller(owner: Callable[..., Any]) -> set[str]:
-    """What is not among the arguments of a section because it is given where that is used."""
+    """The arguments that the caller gives, and a section therefore does not have."""
     from lightning.pytorch.utilities.types import LRSchedulerTypeTuple
     from torch.optim import Optimizer
 
@@ -85,11 +85,11 @@ def find_any(path: Any, where: str) -> Callable[..., Any]:
     """A class, or a function that makes something, by its import path or by the short name that jsonargparse allows.
 
     Args:
-        path: What stands in the place of the path.
+        path: What a section has as its path.
         where: The place of the section, for messages.
 
     Raises:
-        SectionError: There is none.
+        SectionError: There is no such class or function.
     """
     if not isinstance(path, str):
         raise SectionError(f"{where} has the class_path {path!r}: give an import path")
@@ -129,6 +129,6 @@ def record_of(owner: Callable[..., Any] | None, name: Any) -> Callable[..., Any]
     try:
         hint = get_type_hints(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
     except Exception:
-        return None  # Of hints that only a type checker understands.
+        return None  # Some hints can be read by a type checker only.
     kinds = (hint, *getattr(hint, "__args__", ()))
     return next((each for each in kinds if isinstance(each, type) and hasattr(each, "__dataclass_fields__")), None)

@@ -20,16 +20,16 @@ MemoryKind: TypeAlias = Literal["memory", "device"]
 
 _HOOKS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _CHUNK = 256  # Examples that are read at a time.
-_MOST_OF_THE_DEVICE = 0.5  # Of what is free, that the examples of one loader may take: the network needs some too.
+_MOST_OF_THE_DEVICE = 0.5  # The share of free memory that the examples of one loader may take.
 
 
 @final
 class Stacked(Dataset[Any]):
-    """All examples of a dataset, of which batches are taken by indexing.
+    """All examples of a dataset, from which batches are taken by indexing.
 
     Args:
         batch: All examples as one batch: a structure of tensors of shape (examples, ...).
-        size: How many these are.
+        size: The number of examples.
 
     Example:
         >>> stacked = Stacked([torch.arange(10, 14), torch.tensor([0, 1, 0, 1])], 4)
@@ -47,7 +47,7 @@ class Stacked(Dataset[Any]):
         return apply_to_collection(self.batch, Tensor, lambda tensor: tensor[index])
 
     def __getitems__(self, indices: Sequence[int]) -> Any:
-        """A batch; a DataLoader asks for it rather than for one example after another."""
+        """A batch; a DataLoader calls this rather than asking for one example after another."""
         wanted = torch.as_tensor(indices)
         return apply_to_collection(self.batch, Tensor, lambda tensor: tensor[wanted.to(tensor.device)])
 
@@ -55,13 +55,15 @@ class Stacked(Dataset[Any]):
 def keep_stacked(data: L.LightningDataModule, place: MemoryKind, gpu_memory: float = 1.0) -> None:
     """Let a data module's loaders take their batches from memory, or from the device where they fit.
 
-    Each example is read once, when a loader first has its dataset, with that loader's own workers: what a dataset does
-    at random, it does only then; and one that is another object each time is read each time. Batches, their order and
-    the state of the random number generators are the same as without, persistent workers aside, which draw less.
+    Each example is read once, when a loader first has its dataset, with that loader's own workers. Random augmentation
+    in the dataset is done only then. A dataset that is another object each time is read each time. Batches, their order
+    and the state of the random number generators are the same as without this, except that persistent workers draw
+    fewer random numbers.
 
     Args:
-        data: Its loaders' datasets have a length, and examples of equal shape and type; it is changed.
-        place: "device": if they take less than half of the memory that is free there.
+        data: The data module, which is changed. Its loaders' datasets need a length, and examples of equal shape and
+            type.
+        place: Where the examples stay. "device" holds if they take less than half of the memory that is free there.
         gpu_memory: The share of the device's memory that this process may use.
     """
     for hook in _HOOKS:
@@ -82,7 +84,7 @@ def _keeping(data: L.LightningDataModule, hook: str, place: MemoryKind, gpu_memo
             count += 1
             dataset, stacked = kept.pop(count, (None, None))
             if stacked is None or dataset is not loader.dataset or len(stacked) != len(loader.dataset):  # type: ignore[arg-type]
-                stacked = None  # Before another one takes its place in memory.
+                stacked = None  # Freed before another one takes its place in memory.
                 stacked = _stack(loader, hook)
                 if place == "device":
                     _move(stacked, data, gpu_memory)
@@ -148,7 +150,7 @@ def _move(stacked: Stacked, data: L.LightningDataModule, gpu_memory: float) -> N
     apply_to_collection(stacked.batch, Tensor, lambda tensor: sizes.append(tensor.nbytes))
     free, whole = torch.cuda.mem_get_info(device)
     taken = torch.cuda.memory_allocated(device)
-    # What torch holds without using it is free for this process.
+    # Memory that torch holds without using it is free for this process.
     free = min(free + torch.cuda.memory_reserved(device) - taken, int(gpu_memory * whole) - taken)
     if sum(sizes) > _MOST_OF_THE_DEVICE * free:
         print(
@@ -162,8 +164,8 @@ def _move(stacked: Stacked, data: L.LightningDataModule, gpu_memory: float) -> N
 def _like(loader: DataLoader[Any], stacked: Stacked) -> DataLoader[Any]:
     """A loader of the same batches in the same order."""
     batches: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
-    if loader.batch_size is not None:  # Or the batch sampler is the user's.
-        # Apart, so that Lightning can take another sampler when several processes share the examples.
+    if loader.batch_size is not None:  # The batch sampler is not the user's own.
+        # Given apart, so that Lightning can take another sampler when several processes share the examples.
         batches = {"batch_size": loader.batch_size, "sampler": loader.sampler, "drop_last": loader.drop_last}
     return DataLoader(stacked, collate_fn=_as_it_is, generator=loader.generator, **batches)
 

@@ -24,7 +24,7 @@ from evo.lightning.reports import TrialReport
 from evo.objective.objective import Interrupted, Trial
 from evo.storage.checkpoints import BEST, STATE
 
-# What a process of a training wants between two batches; the highest counts for all of them.
+# What a process of a training wants between two batches; the highest number of all processes counts.
 _DUE, _INTERRUPTED = 1, 2
 
 
@@ -32,17 +32,17 @@ _DUE, _INTERRUPTED = 1, 2
 class SaveState(L.Callback):
     """Saves everything that a training needs to go on: at intervals, and when the trial is interrupted, which ends it.
 
-    Between two batches, so that none counts twice. A training that goes on has the same weights, optimizers,
-    schedulers, counters and states of the random number generators; but the loader shuffles anew, so that it is not
-    the same bit for bit as one that was not interrupted. So the best weights are saved as well: those on disk may be
-    of a validation after the state, which does not happen again.
+    The state is saved between two batches, so that no batch counts twice. A training that goes on has the same weights,
+    optimizers, schedulers, counters and states of the random number generators. It is not the same bit for bit as one
+    that was not interrupted, because the loader shuffles anew. The best weights are therefore part of the state: those
+    on disk may belong to a validation after the state, which does not happen again.
 
-    Of evo's callbacks it is the first, and so the first of all to hear that a validation is over: it has the weights
-    saved before a callback changes them.
+    This callback comes before all others, so that it hears first that a validation is over, and has the weights saved
+    before another callback changes them.
 
     Args:
-        trial: Its folder gets the state.
-        report: Its knowledge is part of the state.
+        trial: The trial, whose folder gets the state.
+        report: The report of the training, whose knowledge is part of the state.
         weights: Saves the best weights.
         group: The processes that train together.
 
@@ -62,7 +62,7 @@ class SaveState(L.Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        # Other checkpoints, of callbacks or for the search of a learning rate, are none of ours.
+        # Checkpoints by other callbacks, or for the search of a learning rate, get nothing of this.
         if not self._report.is_kept:
             return {}
         best = self._trial.folder / BEST
@@ -76,7 +76,7 @@ class SaveState(L.Callback):
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if (self._trial.folder / STATE).exists():
-            # The learning rate that was found is in the state; to find another one would train before that is loaded.
+            # The state has the learning rate that was found; a new search would train before the state is loaded.
             found = trainer.callbacks  # type: ignore[attr-defined]
             kept = [callback for callback in found if not _searches_first(callback)]
             trainer.callbacks = kept  # type: ignore[attr-defined]
@@ -88,7 +88,7 @@ class SaveState(L.Callback):
             self._weights.note()
             connector = trainer._checkpoint_connector
             if not connector._loaded_checkpoint:
-                # A search for a batch size, which runs before this, has put its own file in the place of ours.
+                # A search for a batch size, which runs before this, has put its own file in the place of evo's.
                 state = self._trial.folder / STATE
                 connector.resume_start(state, weights_only=not is_trusted(state, self._trial.trust))
         if self._loaded and self._group.is_first:
@@ -102,7 +102,7 @@ class SaveState(L.Callback):
         """Make sure that weights out of another user's state hold no code, since they become a file of this user's.
 
         Raises:
-            UnpicklingError: They do.
+            UnpicklingError: They hold something else than tensors and plain values.
         """
         state = self._trial.folder / STATE
         if not is_trusted(state, self._trial.trust):
@@ -123,7 +123,7 @@ class SaveState(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._logged is not None:
-            # Lightning takes a state for one that was saved after a batch, and would leave out a step of its loggers.
+            # Lightning expects a state that was saved after a batch, and would leave out a step of its loggers.
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._logged
             self._logged = None
         self._weights.save(trainer)
@@ -174,7 +174,7 @@ def _set_generators(states: dict[str, Any]) -> None:
     name, keys, *rest = states["numpy"]  # Earlier versions kept the keys as an array.
     np.random.set_state((name, np.asarray(keys).astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count():  # Or the training goes on on another kind of machine.
+    if len(states["cuda"]) == torch.cuda.device_count():  # They fit this machine.
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
@@ -183,5 +183,5 @@ def _tensor(content: bytearray) -> Tensor:
 
 
 def _content(kept: Tensor | bytes) -> bytes:
-    """What `_tensor` was made of; earlier versions kept the bytes themselves."""
+    """The bytes that `_tensor` was given; earlier versions kept the bytes themselves."""
     return kept if isinstance(kept, bytes) else kept.cpu().numpy().tobytes()

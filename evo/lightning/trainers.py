@@ -37,10 +37,10 @@ class Seat:
     """The place of a process in a training.
 
     Args:
-        folder: Of the individual.
-        rank: Among the processes that train together.
-        size: How many there are.
-        trust: Whether checkpoints in the folder are loaded as what they are, whoever they belong to.
+        folder: The folder of the individual.
+        rank: The place of this process among those that train together.
+        size: The number of these processes.
+        trust: Whether checkpoints in the folder are loaded with any code in them, whoever they belong to.
     """
 
     folder: Path
@@ -51,10 +51,10 @@ class Seat:
 
 @final
 class SilentLogger(DummyLogger):
-    """In place of the loggers of a training, where only its test is run: code that logs by `self.logger` runs as well.
+    """Takes the place of a training's loggers in its test, so that code that logs by `self.logger` runs there too.
 
     Args:
-        folder: Of the individual; `trainer.log_dir` says so.
+        folder: The folder of the individual, which `trainer.log_dir` names.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,18 +74,19 @@ def make_trainer(
 
     Args:
         blueprint: The training.
-        shares: Its parts and their parameters.
+        shares: The parts and their parameters.
         seat: Which process this is, and where it writes.
-        callbacks: Those before the user's.
-        logger: Unless the user has one, or wants none. A silent one takes the place of the user's.
+        callbacks: The callbacks that come before the user's.
+        logger: The logger, unless the user has another one, or wants none. A silent one takes the place of the user's.
 
     Raises:
-        ValueError: An argument does not fit; or whatever the Trainer raises.
+        ValueError: An argument does not fit.
+        Exception: Whatever the Trainer raises.
     """
     given = blueprint.settings(shares, "trainer", str(seat.folder))
     all_callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
     profiler = make_profiler(given.pop("profiler", None), seat.folder, seat.rank)
-    # A cluster of the user's choice would start processes, or wait for those that train something else.
+    # A cluster environment of the user's would start processes, or wait for those that train something else.
     theirs = [each for each in _as_list(given.pop("plugins", None)) if not isinstance(each, ClusterEnvironment)]
     plugins = [WorkerEnvironment(seat.rank, seat.size), *theirs]
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
@@ -104,20 +105,20 @@ def make_trainer(
 
 
 def _spread(given: dict[str, Any], size: int) -> dict[str, Any]:
-    """Arguments with the strategy for so many processes, all of which there are already."""
+    """The arguments, with the strategy for this number of processes, all of which are running already."""
     strategy = given.pop("strategy", "ddp")
     if isinstance(strategy, str):
         strategy = re.sub(r"^(ddp)_(spawn|fork|notebook)", r"\1", strategy)
     is_ddp = isinstance(strategy, DDPStrategy) or (isinstance(strategy, str) and strategy.startswith("ddp"))
     if size > 1:
-        # Each process has a node of its own, as far as Lightning knows: one device, and no processes to start.
+        # Lightning takes each process for a node of its own, with one device and no processes to start.
         return {"strategy": strategy, "num_nodes": size, **given}
-    # To one that trains alone, data parallelism is nothing but a connection that it does not have.
+    # A process that trains alone has no connection, which data parallelism needs.
     return given if is_ddp else {"strategy": strategy, **given}
 
 
 def _as_list(value: Any) -> list[Any]:
-    """Lightning's Trainer takes one thing, several or None where it says callbacks or plugins."""
+    """A list from what Lightning's Trainer takes as callbacks or plugins: one thing, several, or None."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

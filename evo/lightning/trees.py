@@ -12,7 +12,7 @@ from evo.lightning.signatures import SectionError, Takes, find_any, record_of, t
 
 CLASS_PATH, INIT_ARGS, DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
 _KEYS = (CLASS_PATH, INIT_ARGS, DICT_KWARGS)
-_ALIKE = 0.8  # Names that are so similar are taken for the same one, misspelt.
+_ALIKE = 0.8  # From this similarity on, a name is taken for a misspelt other one.
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Tree:
         name: The name of the part, for messages.
         owner: The class.
         arguments: The arguments that are fixed; they are not changed.
-        dropped: Gets what was dropped because another class does not take it, in words.
+        dropped: A list that gets what was dropped because another class does not take it, in words.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Tree:
             SectionError: There is no such place, or its class takes no such argument.
         """
         self._searched = frozenset(f"{self.name}.{name}".replace(f".{INIT_ARGS}", "") for name in params)
-        # Which class a section has decides what can be put into it.
+        # Classes are put first, because the class of a section decides what can be put into it.
         for name in sorted(params, key=lambda name: (not name.endswith(CLASS_PATH), name.count("."))):
             steps = [step for step in name.split(".") if step not in (INIT_ARGS, DICT_KWARGS)]
             self._put(self.arguments, self.owner, steps, params[name], self.name)
@@ -156,7 +156,7 @@ def for_parser(value: Any, where: str) -> Any:
     try:
         owner = find_any(value[CLASS_PATH], where)
     except SectionError:
-        return value  # It may mean something else to the class that takes it; or jsonargparse says what it is.
+        return value  # It may mean something else to the class that takes it; otherwise jsonargparse refuses it.
     path = value[CLASS_PATH]
     made: dict[str, Any] = {
         CLASS_PATH: path if "." in path and ":" not in path else f"{owner.__module__}.{owner.__qualname__}"
@@ -198,10 +198,10 @@ def check_taken(
 ) -> None:
     """Make sure that a class takes an argument that is searched.
 
-    A mapping without a class takes any, but for one that is nearly another one of it.
+    A mapping without a class takes any argument but one that is nearly the name of another one in it.
 
     Args:
-        owner: The class; None: there is none.
+        owner: The class. None means that there is none.
         place: The section of the class, or the mapping.
         name: The name of the argument.
         above: Where the section or the mapping stands, for messages.

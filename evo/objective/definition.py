@@ -22,9 +22,9 @@ from evo.space.constraints import is_function
 from evo.texts import as_path, readable
 
 ADVICE = "choose another directory with --run-dir, or repeat the same command"
-_MOST_SHOWN = 3  # Differences in one message.
+_MOST_SHOWN = 3  # The number of differences that one message shows.
 _MOST_REMEMBERED = 8
-_CARRYING = " which carries "  # In the record of a constraint, before what a function carries.
+_CARRYING = " which carries "  # Stands in the record of a constraint between a function's text and what it carries.
 _LONGEST_CARRIED = 400
 
 
@@ -32,10 +32,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """What an objective is made of, beside its name.
 
     Args:
-        file: Where it is defined; empty: in no file of the user's.
-        settings: What the objective carries with it, see `evo.objective.identity`; empty: this is unknown.
+        file: The file in which it is defined. Empty means that this is no file of the user's.
+        settings: What the objective carries with it, see `evo.objective.identity`. Empty means that this is unknown.
         sources: A digest of the code of each of the user's modules that it may run, by name.
-        constants: Values of global names that its functions read.
+        constants: The values of the global names that its functions read.
     """
 
     file: str = ""
@@ -45,7 +45,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def canonical_name(objective: Callable[..., Any] | Named) -> str:
-    """The name of an objective for the study's record: the same from wherever and however it was named."""
+    """An objective's name in the study's record, the same from every directory and for every way of writing it."""
     if isinstance(objective, Reference):
         return objective.canonical
     if isinstance(objective, Named):
@@ -55,11 +55,11 @@ def canonical_name(objective: Callable[..., Any] | Named) -> str:
 
 
 def define(objective: Callable[..., Any] | Named, loaded: Any = None) -> Definition:
-    """What an objective is made of; to be asked before its first evaluation, since an instance may remember things.
+    """What an objective is made of; call this before its first evaluation, which may change an instance.
 
     Args:
         objective: The objective, or a reference to it.
-        loaded: What a name stands for, if it is loaded in this process.
+        loaded: The object that a reference stands for, if it is loaded in this process.
     """
     if not isinstance(objective, Named):
         return _define_object(objective)
@@ -87,18 +87,18 @@ def describe_constraints(texts: Sequence[str], carried: Sequence[str]) -> list[s
 def carried_by(constraints: Any) -> list[str]:
     """What each function among constraints carries, as JSON: attributes, arguments, a lambda's code.
 
-    To be asked before any of them is, since an instance may remember things.
+    Call this before any of them is called, which may change an instance.
 
     Args:
-        constraints: The constraints as settings give them; what an expression carries, or a function without values
-            of its own, is empty.
+        constraints: The constraints as settings give them. The text is empty for an expression, and for a function
+            without values of its own.
     """
     given = constraints if isinstance(constraints, list | tuple) else [] if constraints is None else [constraints]
     return [_carried(each) if callable(each) else "" for each in given]
 
 
 def is_same_constraint(one: str, other: str) -> bool:
-    """Whether two records of constraints are of the same one."""
+    """Whether two records describe the same constraint."""
     (name, _, carried), (other_name, _, other_carried) = one.partition(_CARRYING), other.partition(_CARRYING)
     if name != other_name or not is_function(one) or not (carried or other_carried):
         return one == other
@@ -115,8 +115,8 @@ def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, D
     """Make sure that an objective is the one that a run directory has recorded.
 
     Args:
-        where: What holds the other one, for the message.
-        recorded: Name and definition; a name of an older evo may be another spelling.
+        where: What has recorded the objective; the message begins with it.
+        recorded: The recorded name and definition. An older evo may have spelt the same name differently.
         asked: The name and the definition of the objective that is to go on.
 
     Raises:
@@ -133,7 +133,7 @@ def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, D
     if old.settings and new.settings:
         found = differences(old.settings, new.settings)
         edited = old.sources != new.sources and not new_name.endswith("<lambda>")
-        # The code of a function without a name of its own: it may be another one, or the same one, edited.
+        # Other code of an unnamed function may be the same function, edited; other sources say that it was.
         real = [each for each in found if not (edited and each[0].rpartition(".")[2] == CODE)]
         _refuse(where, f"its objective {new_name}", real)
 
@@ -141,7 +141,7 @@ def check_same(where: str, recorded: tuple[str, Definition], asked: tuple[str, D
 def code_changes(old: Definition, new: Definition) -> list[str]:
     """What has changed in the code of an objective, and in the global values that it reads."""
     if not old.sources:
-        return []  # Recorded by an older evo, or of none of the user's modules.
+        return []  # An older evo recorded it, or it is in none of the user's modules.
     found = differences(_by_version(old.sources), _by_version(new.sources))
     names = sorted({path.partition("\n")[0] for path, before, now in found})
     values = [
@@ -153,7 +153,7 @@ def code_changes(old: Definition, new: Definition) -> list[str]:
 
 
 class _Memory:
-    """How objectives were before and after their evaluations in this process: a difference is not the user's doing."""
+    """How evaluations in this process have changed objectives, since such a change is not the user's doing."""
 
     def __init__(self) -> None:
         self._known: list[tuple[Any, Definition, dict[str, Any]]] = []
@@ -166,7 +166,7 @@ class _Memory:
         return definition
 
     def remember(self, objective: Any, before: Definition) -> None:
-        """Look at it after a session."""
+        """Note what a session has changed in an objective."""
         after = settings_of(objective)
         if after != before.settings:
             others = [entry for entry in self._known if not _is_same_object(entry[0], objective)]
@@ -240,7 +240,7 @@ def _is_same_name(old: str, new: str, old_file: str, new_file: str) -> bool:
     if old_function != new_function:
         return False
     if not old_place.endswith(".py"):
-        # Of a notebook, or of a script by an older evo, the module is unknown.
+        # The module of a notebook is unknown, and so is that of a script which an older evo has recorded.
         return not old_place or not new_place or (not (old_file and new_file) and same_name(old_place, new_place))
     # An older evo has recorded the path as it was given.
     if as_path(old_place).is_file():
@@ -265,7 +265,7 @@ def _refuse(where: str, what: str, found: list[tuple[str, Any, Any]]) -> None:
 def _told(path: str, before: Any, now: Any) -> str:
     above, _, last = path.rpartition(".")
     if last == CODE:
-        return f"{above or 'it'} has other code"
+        return f"{above or 'it'} has different code"
     return f"{path or 'it'} was {brief(before)} and is {brief(now)}"
 
 
@@ -281,7 +281,7 @@ def _file_of(module: str, objective: str) -> str:
 
 
 def _by_version(sources: Mapping[str, str]) -> dict[str, Any]:
-    """So that digests of bytecode are compared only where they are of one version of Python."""
+    """Mark digests of bytecode, so that they are compared only within one version of Python."""
     return {f"{name}\n": {CODE: text} if ":" in text else text for name, text in sources.items()}
 
 

@@ -10,17 +10,17 @@ from typing import Any
 _LONGEST_TREE = 6_000  # Characters of JSON.
 _NAMES = ("class", "function", "method", "partial", "type")  # Entries that name something in a module.
 CODE = "code"
-"""The entry with the digest of the code of what has no name of its own."""
+"""The name of the entry that holds the digest of the code of a thing without a name of its own."""
 
 
 def shortened(tree: Any, longest: int = _LONGEST_TREE) -> Any:
-    """A tree of which so many characters stay readable: of the rest, a digest tells whether it is the same."""
+    """A tree with at most this many readable characters; digests tell whether the rest is the same."""
     text = json_of(tree)
     if len(text) <= longest:
         return tree
     if not isinstance(tree, dict | list) or longest < 100:
         return f"{text[: max(20, longest - 80)]}… ({len(text)} characters, digest {digest(text.encode())})"
-    # Short ones first: they leave more to the others.
+    # Short entries come first, because they leave more characters to the others.
     entries = tree.items() if isinstance(tree, dict) else enumerate(tree)
     done, left = {}, longest
     ordered = sorted(entries, key=lambda entry: (len(json_of(entry[1])), str(entry[0])))
@@ -40,7 +40,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, An
             if key in _NAMES and isinstance(old, str) and isinstance(new, str) and same_name(old, new):
                 continue
             if key == CODE and str(old).partition(":")[0] != str(new).partition(":")[0]:
-                continue  # The digests are of two versions of Python, or one is unknown.
+                continue  # Digests of two versions of Python cannot be compared, nor can an unknown one.
             yield from differences(old, new, f"{path}.{key}" if path else str(key))
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for place, (old, new) in enumerate(zip(before, now, strict=True)):
@@ -50,7 +50,7 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, An
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two dotted names may be the same: the module of one may be unknown, or told from further above."""
+    """Whether two dotted names may mean the same, since one may lack its module or the first packages of it."""
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
@@ -65,7 +65,7 @@ def brief(value: Any) -> str:
 
 
 def digest(content: Any) -> str:
-    """Of bytes, or of what is like them."""
+    """The digest of bytes, or of an object like bytes."""
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 

@@ -19,7 +19,7 @@ def code_digest(function: types.FunctionType) -> str:
 
 
 def code_of(thing: Any) -> str:
-    """A digest of the code of a function or class; empty: it has none."""
+    """A digest of the code of a function or class; empty when it has none."""
     if isinstance(thing, types.FunctionType):
         return code_digest(thing)
     return code_of_class(thing) if isinstance(thing, type) else ""
@@ -33,7 +33,7 @@ def functions_of(thing: Any) -> list[types.FunctionType]:
 
 
 def globals_read(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """The global names that a function reads and no part of it assigns, with their values."""
+    """The global names that a function reads and never assigns, with their values."""
     read, assigned = dict[str, None](), set[str]()
     codes = [function.__code__]
     while codes:
@@ -50,7 +50,7 @@ def globals_read(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def code_of_class(kind: type) -> str:
-    """A digest of the code of all its functions."""
+    """A digest of the code of all functions of a class."""
     digests = [f"{each.__qualname__} {code_digest(each)}" for each in functions_of(kind)]
     return f"{sys.version_info.major}.{sys.version_info.minor}:{digest(' '.join(sorted(digests)).encode())}"
 
@@ -65,5 +65,5 @@ def _code_text(code: types.CodeType, skips: str | None = None) -> str:
 
 
 def _constant_text(constant: Any) -> str:
-    """A frozenset has its members in an order of this process."""
+    """The text of a constant; a frozenset is sorted, because its order differs from process to process."""
     return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)

@@ -21,17 +21,17 @@ from evo.objective.functions import code_digest, code_of_class
 from evo.objective.places import find_place, is_local
 
 _DEEPEST = 16  # Levels below which only the class of a thing counts.
-_MOST_THINGS = 20_000  # Of one objective; the same.
-_MOST_ENTRIES = 1_000  # Of a list or mapping of things that are not plain; of the others only the number counts.
-_READABLE = 64  # Entries of a list, characters of bytes: what is longer is told by its digest.
+_MOST_THINGS = 20_000  # Things described of one objective; of all others only the class counts.
+_MOST_ENTRIES = 1_000  # Entries described of a list or mapping of things that are not plain; the others are counted.
+_READABLE = 64  # Entries of a list, or bytes, that are shown; a longer one is shown as its digest.
 _LONGEST_TEXT = 300
 _WRITTEN = (complex, range, slice, re.Pattern, types.GenericAlias)  # Their text tells all.
 _WRITTEN_MODULES = ("datetime", "decimal", "fractions", "uuid", "zoneinfo")
 _WRITTEN_NAMES = ("torch.device", "torch.dtype", "torch.Size", "numpy.dtype")
 _ARRAYS = ("numpy.ndarray", "torch.Tensor", "pandas.core.frame.DataFrame", "pandas.core.series.Series")
-_FEW = 8  # Entries of an array that are told one by one.
-_MOST_BYTES = 2**30  # Of an array of which a digest is made.
-_WITH_STATE = (types.SimpleNamespace, argparse.Namespace)  # Of Python's own classes.
+_FEW = 8  # Entries of an array that are shown one by one.
+_MOST_BYTES = 2**30  # The size of the largest array of which a digest is made.
+_WITH_STATE = (types.SimpleNamespace, argparse.Namespace)  # Python's own classes whose attributes are described.
 
 
 class Describer:
@@ -47,7 +47,7 @@ class Describer:
         self._left = _MOST_THINGS
 
     def describe(self, value: Any) -> Any:
-        """Names, classes with their state, plain values; never an address, nor anything else of this process."""
+        """Names, classes with their state, plain values; never what only this process has, such as an address."""
         written, plain = _plain(value)
         if plain:
             return written
@@ -65,7 +65,7 @@ class Describer:
             self._above.pop()
 
     def name(self, thing: Any) -> str:
-        """Of a class or a function, by its module's own name, whatever that was called when it was loaded."""
+        """The full name of a class or a function, with its module's own name, whatever that was loaded as."""
         module, name = str(getattr(thing, "__module__", "") or ""), str(getattr(thing, "__qualname__", ""))
         own, file = module_name(module)
         if module == "__main__" or (file is not None and is_local(file)):
@@ -93,7 +93,7 @@ class Describer:
             return self._sequence(list(value))
         if any(_full_name(each) in _ARRAYS for each in type(value).__mro__):
             return self._array(value)
-        if callable(value) and hasattr(value, "__qualname__"):  # Of an extension module.
+        if callable(value) and hasattr(value, "__qualname__"):  # A function of an extension module.
             return {"function": self.name(value)}
         return self._instance(value)
 
@@ -110,9 +110,9 @@ class Describer:
         for variable, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             try:
                 parts[variable] = self.describe(cell.cell_contents)
-            except ValueError:  # Not assigned yet.
+            except ValueError:  # The variable is not assigned yet.
                 continue
-        if "<" in name:  # Its name does not tell it from others.
+        if "<" in name:  # A lambda or an inner function: its name does not tell it from others.
             parts["code"] = code_digest(value)
             defaults = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
             parts |= {"defaults": [self.describe(each) for each in defaults]} if defaults else {}
@@ -158,7 +158,7 @@ class Describer:
         if dataclasses.is_dataclass(value):
             unseen = {field.name for field in dataclasses.fields(value) if not field.compare}
             state = {name: each for name, each in attributes_of(value).items() if name not in unseen}
-        elif isinstance(value, tuple):  # A named one.
+        elif isinstance(value, tuple):  # A named tuple.
             state = dict(zip(getattr(kind, "_fields", map(str, range(len(value)))), value, strict=False))
         elif hasattr(kind, "state_dict") and hasattr(kind, "named_parameters"):
             state = _public(value) | {"state": dict(value.state_dict())}
@@ -189,7 +189,7 @@ def module_name(name: str) -> tuple[str, Path | None]:
     """A loaded module's own name, and its file.
 
     Args:
-        name: Under which it was loaded; __main__ has the name of its file, or none.
+        name: The name under which it was loaded. The own name of __main__ is that of its file, or empty without one.
     """
     file = getattr(sys.modules.get(name), "__file__", None)
     if not file or not file.endswith(".py") or not Path(file).is_file():
@@ -206,7 +206,7 @@ def is_plain(value: Any) -> bool:
 
 
 def _plain(value: Any) -> tuple[Any, bool]:
-    """A value as JSON has it, and whether it is so plain that it can be had so."""
+    """A value in the form of JSON, and whether it is plain enough to have one."""
     kind = type(value)
     if value is None or kind is bool:
         return value, True
@@ -246,8 +246,9 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 
 def _public(value: Any) -> dict[str, Any]:
-    """Attributes of an instance that others have written: what begins with an underline may be of this process alone,
-    as a process number is, unless it is an argument of the constructor.
+    """The attributes of an instance of a library's class that are public or arguments of its constructor.
+
+    Others that begin with an underline may hold for this process only, as a process number does.
     """
     arguments = {f"_{name}" for kind in type(value).__mro__ for name in _arguments(kind)}
     state = attributes_of(value)
@@ -260,7 +261,7 @@ def _arguments(kind: type) -> list[str]:
 
 
 def _is_named(kind: type) -> bool:
-    """Whether its name tells it from all others; in a notebook, an older one of the same name counts as the same."""
+    """Whether a class is known by its name; in a notebook, an earlier one of the same name counts as the same."""
     if kind.__module__ == "__main__":
         return "<locals>" not in kind.__qualname__
     found: Any = sys.modules.get(kind.__module__)

@@ -36,7 +36,7 @@ class Survey:
     Args:
         files: The user's own modules by dotted name, those surveyed among them.
         others: Full names of what is imported from elsewhere.
-        directories: The directories, not on the path, in which modules were found that are nowhere else.
+        directories: Directories that are not on the path and hold modules that are found nowhere else.
     """
 
     files: dict[str, Path]
@@ -45,12 +45,12 @@ class Survey:
 
     @property
     def is_heavy(self) -> bool:
-        """Whether a rank should not load them."""
+        """Whether a rank should not load these modules."""
         for name in sorted(self.others):
             if any(name == heavy or name.startswith(f"{heavy}.") for heavy in _HEAVY):
                 return True
         if any("LightningObjective" in _read(file).attributes for file in self.files.values()):
-            return True  # Of evo, whatever that is called there.
+            return True  # It is part of evo, under whatever name evo is imported there.
         tops = sorted({name.partition(".")[0] for name in self.others} - {"evo"} - sys.stdlib_module_names)
         return any(_needs_heavy(top) for top in tops)
 
@@ -61,7 +61,7 @@ class Survey:
 
 
 def survey(places: Iterable[Place]) -> Survey:
-    """What modules import, and what these import, as far as they are the user's own."""
+    """What modules import, directly or through others of the user's own."""
     walk = _Walk()
     for place in places:
         walk.visit(place)
@@ -72,8 +72,8 @@ def find_module(name: str, path: Sequence[str] | None = None) -> Path | None:
     """The file of a module; None when there is no such module, or it has no file.
 
     Args:
-        name: Dotted. No package above it is run.
-        path: Where to look; None: where Python does.
+        name: The dotted name. No package above it is run.
+        path: The directories to search. None means those that Python searches.
     """
     specs = _find_specs(name, path)
     spec = specs[-1] if len(specs) == name.count(".") + 1 else None
@@ -87,11 +87,7 @@ def is_module(name: str) -> bool:
 
 
 class _Walk:
-    """Goes from import to import.
-
-    Args:
-        files: See Survey, as for the others.
-    """
+    """Follows imports from file to file, and gathers what `Survey` holds."""
 
     def __init__(self) -> None:
         self.files: dict[str, Path] = {}
@@ -117,7 +113,7 @@ class _Walk:
     def _follow(self, name: str, importer: Place) -> list[Place]:
         """The user's modules that are loaded for a name which a file imports."""
         if not is_local(importer.file):
-            self.others.add(name)  # Of what is installed, its own imports and its requirements tell enough.
+            self.others.add(name)  # An installed file is not followed further: what it requires tells enough.
             return []
         path = [str(importer.root), *map(str, self.directories), *sys.path]
         specs = _find_specs(name, path)
@@ -137,7 +133,7 @@ class _Walk:
 
 
 def _packages_above(place: Place) -> list[Place]:
-    """They are run before the module itself."""
+    """The packages that a module is in, which Python runs before the module itself."""
     steps = place.file.parent.relative_to(place.root).parts
     above = [(place.root.joinpath(*steps[:depth]), ".".join(steps[:depth])) for depth in range(1, len(steps) + 1)]
     return [
@@ -146,7 +142,7 @@ def _packages_above(place: Place) -> list[Place]:
 
 
 def _read(file: Path) -> Source:
-    """What a file tells; nothing if it cannot be read: whoever imports it says why."""
+    """What a file tells; nothing if it cannot be read, because its import will say why."""
     try:
         return read_source(file)
     except (OSError, SyntaxError, ValueError):
@@ -154,7 +150,7 @@ def _read(file: Path) -> Source:
 
 
 def _find_specs(name: str, path: Sequence[str] | None) -> list[ModuleSpec | None]:
-    """Of a dotted name's every step; ends with None at the first that is not found."""
+    """The specs of all steps of a dotted name; they end with None at the first step that is not found."""
     steps = name.split(".")
     specs: list[ModuleSpec | None] = [_find_top(steps[0], sys.path if path is None else path)]
     for depth in range(2, len(steps) + 1):
@@ -168,14 +164,14 @@ def _find_specs(name: str, path: Sequence[str] | None) -> list[ModuleSpec | None
 def _find_top(name: str, path: Sequence[str]) -> ModuleSpec | None:
     spec = None if name in sys.stdlib_module_names else _find_in(name, path)
     try:
-        # What finders of other kinds know: built-in modules, editable installations.
+        # Finders of other kinds know built-in modules and editable installations.
         return spec or importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
         return None
 
 
 def _find_in(name: str, folders: Sequence[str]) -> ModuleSpec | None:
-    """As Python's own finder of paths does, but without any package above being loaded."""
+    """Find a module as Python's own path finder does, without loading any package above it."""
     portions: list[str] = []
     for folder in folders:
         finder: Any = pkgutil.get_importer(folder or os.getcwd())
@@ -191,7 +187,7 @@ def _find_in(name: str, folders: Sequence[str]) -> ModuleSpec | None:
 
 
 def _find_above(name: str, file: Path) -> Path | None:
-    """The directory, of those above a file or src in one of them, that has a module or package of that name.
+    """The directory above a file, or `src` in one, that has a module or package of that name.
 
     A directory without `__init__.py` is a package where it holds what the dotted name says, or any Python file.
     """
@@ -238,7 +234,7 @@ def _distributions_of(top: str) -> list[str]:
     try:
         return [distribution(top).metadata["Name"]]
     except (PackageNotFoundError, ValueError):
-        # scikit-learn for sklearn: whichever says so, or has such files.
+        # A name may differ from its distribution's, as sklearn does from scikit-learn: metadata or files tell.
         return [each.metadata["Name"] for each in distributions() if _provides(each, top)]
 
 

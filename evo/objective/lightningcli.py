@@ -1,4 +1,4 @@
-"""A configuration of LightningCLI as it is printed: what of it evo does in its own way, sets aside, or cannot do."""
+"""A configuration as LightningCLI prints it: what evo honours, sets aside or refuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evo.errors import UserError
 
 # Subcommands of LightningCLI, whose settings stand below their name in some configurations.
 _OTHER_COMMANDS = ("validate", "test", "predict")
-# Of the Trainer's arguments, the one for which null says something else than its default.
+# The argument of the Trainer for which null means something else than its default.
 _NULL_IS_A_VALUE = frozenset({"check_val_every_n_epoch"})
 
 
@@ -23,7 +23,7 @@ def read_configuration(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         The options that evo has, and what was set aside, each with the reason.
 
     Raises:
-        UserError: It asks for what a search cannot do.
+        UserError: The configuration asks for what a search cannot do.
     """
     options = dict(given)
     if isinstance(options.get("fit"), Mapping):
@@ -54,10 +54,11 @@ def settle_trainer(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     """The arguments for a Trainer, without what evo sees to, null meaning absent.
 
     Args:
-        given: The settings that the user has.
+        given: The user's settings of the Trainer.
 
     Returns:
-        The others, and what was set aside, each with the reason. What asks only for what evo does anyway is not named.
+        The settings that remain, and those that were set aside, each with the reason. A setting that asks for what evo
+        does anyway is not listed.
 
     Raises:
         UserError: It asks for what a search cannot do.

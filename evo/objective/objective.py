@@ -25,7 +25,7 @@ class Infeasible(Exception):
     """Raised by an objective that refuses a point: it is recorded, tried no more, and not bred from, but no failure.
 
     Args:
-        reason: Why, in a few words; recorded with the individual.
+        reason: The reason in a few words, which is recorded with the individual.
 
     Example:
         >>> def loss(params):
@@ -57,9 +57,9 @@ class Trial(Protocol):
         gpu_memory: The share of its GPU's memory that it may use, above 0, at most 1.
         found: What the folder held when this attempt began: names and times of change in ns. None means not known.
         collective_timeout: Seconds that it may wait inside a training for the other ranks of its worker.
-        results: Of a test after the search, the folder for what it finds beside its metrics. None means that nothing is
-            wanted.
-        trust: Whether checkpoints in its folder may be loaded as what they are, even if they belong to another user.
+        results: The folder in which a test after the search saves what it finds beside its metrics. None means that
+            nothing is wanted.
+        trust: Whether checkpoints in its folder may be loaded with any code in them, even if they are another user's.
     """
 
     individual: Identity
@@ -99,7 +99,7 @@ class Trial(Protocol):
         """Whether the evaluation should end early, with the loss so far."""
 
     def report(self, loss: float, *, step: int | None = None) -> None:
-        """Report an intermediate loss; one that is not finite is passed over.
+        """Report an intermediate loss; one that is not finite is ignored.
 
         Args:
             loss: The loss so far.
@@ -128,7 +128,7 @@ class ReportedSteps:
 
         Args:
             loss: The loss, which is looked at for the message only.
-            others: What else was given by position: nothing, or else it is refused.
+            others: Further arguments given by position, which are refused.
             step: The step that was given, if any.
 
         Raises:
@@ -220,7 +220,7 @@ def _number(value: Any) -> float:
         raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
     number = plain(value)
     rule = f"the loss is {_shortened(repr(number))} ({type(number).__name__}): it must be a number"
-    # One line for each of them, or a report of all failures would take them for the same one.
+    # Each error has a line of its own, because failures raised on one line are reported as one reason.
     if number is None:
         raise TypeError(f"{rule}; does the objective forget to return it?")
     if isinstance(number, Mapping):
@@ -257,7 +257,7 @@ def _intermediate(value: Any) -> float:
     try:
         return float(value)
     except TypeError:
-        return _number(value)  # Which says what is wrong with it.
+        return _number(value)  # This raises an error that says what is wrong.
 
 
 def describe(objective: Callable[..., Any] | Named) -> str:

@@ -21,9 +21,9 @@ class Import:
     """One import of a file.
 
     Args:
-        level: How many packages up; 0: absolute.
-        module: What follows the dots; may be empty.
-        names: What is taken from it; empty: the module itself.
+        level: The number of leading dots; 0 for an absolute import.
+        module: The dotted name that follows them, which may be empty.
+        names: The names that are taken from the module. Empty means that the module itself is imported.
     """
 
     level: int
@@ -34,7 +34,7 @@ class Import:
         """Full dotted names of all that may be modules: the module, and what is taken from it.
 
         Args:
-            package: The one that the file is in.
+            package: The package that the file is in.
         """
         above = package.split(".")[: len(package.split(".")) - self.level + 1] if self.level and package else []
         base = ".".join([*above, *self.module.split(".")]).strip(".")
@@ -75,15 +75,15 @@ class Place:
 
     @property
     def package(self) -> str:
-        """The package that its relative imports start from; empty: none."""
+        """The package that its relative imports start from; empty when there is none."""
         return ".".join(self.file.parent.relative_to(self.root).parts)
 
 
 def find_place(file: Path) -> Place:
     """Where a file stands: its name goes up to the highest directory that is a package.
 
-    A directory without `__init__.py` is one too where the relative imports of the file need it. Of a link, the place of
-    the link counts if that is a package, and otherwise the place of the file.
+    A directory without `__init__.py` is a package too if the relative imports of the file need it. For a link, its own
+    place counts if that is in a package, and otherwise the place of the file.
     """
     given, real = Path(file).absolute(), Path(file).resolve()
     if not _is_package(given.parent) and real.suffix == ".py":
@@ -98,7 +98,7 @@ def find_place(file: Path) -> Place:
 
 
 def is_local(file: Path) -> bool:
-    """Whether a file is the user's: neither of Python, nor installed, nor evo's own."""
+    """Whether a file is the user's: not Python's, not installed, and not evo's own."""
     if any(part in _INSTALLED for part in file.parts):
         return False
     return not any(file.is_relative_to(folder) for folder in _foreign())
@@ -110,15 +110,15 @@ def read_source(file: Path) -> Source:
     Raises:
         OSError: It cannot be read.
         SyntaxError: It is not valid Python.
-        ValueError: Likewise, from older versions of Python.
+        ValueError: The same, in older versions of Python.
     """
     return _read(file, _state(file))
 
 
 def digest_of(file: Path) -> str:
-    """A digest of a file's code, which comments, formatting and docstrings do not change; empty: it cannot be read.
+    """A digest of a file's code, which comments, formatting and docstrings do not change; empty if it cannot be read.
 
-    Of a file that is not valid Python, it is that of its bytes.
+    For a file that is not valid Python, it is the digest of its bytes.
     """
     try:
         return _digest(file, _state(file))

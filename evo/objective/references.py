@@ -28,7 +28,7 @@ class Reference:
     """An objective by name, to be loaded in the process that evaluates.
 
     Args:
-        place: Module, or path of a Python file.
+        place: A module, or the path of a Python file.
         name: The name of the function, class instance or other callable in it.
         kind: What messages call it.
     """
@@ -42,7 +42,7 @@ class Reference:
 
     @property
     def canonical(self) -> str:
-        """The same name by whatever path or module it is called: the module's own, from the highest package on."""
+        """One name for all ways of writing it: with the module's own name, from the highest package on."""
         try:
             place = self.where()
         except UserError:
@@ -88,7 +88,7 @@ class Reference:
         return target  # type: ignore[no-any-return]
 
     def find(self) -> Any:
-        """What has that name.
+        """The object that has this name.
 
         Raises:
             UserError: It cannot be imported.
@@ -96,7 +96,7 @@ class Reference:
         module = self._import()
         target: Any = module
         for part in self.name.split("."):
-            with blamed(f"{self.kind} {self} cannot be imported"):  # A module may make its names when they are needed.
+            with blamed(f"{self.kind} {self} cannot be imported"):  # A module's __getattr__ may raise.
                 target = getattr(target, part, _MISSING)
             if target is _MISSING:
                 names = ", ".join(sorted(name for name, value in vars(module).items() if callable(value)))
@@ -117,7 +117,7 @@ class Reference:
                 raise UserError(f"{self.kind} {self}: there is no file {self.place}")
             return find_place(path)
         if "" not in sys.path:
-            sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+            sys.path.insert(0, "")  # The evo command finds modules of the working directory, as `python -m` does.
         if not all(self.place.split(".")) or not is_module(self.place):
             raise UserError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
         file = find_module(self.place)
@@ -130,7 +130,7 @@ class Reference:
     def _import(self) -> Any:
         place = self.where()
         if place is not None and is_local(place.file):
-            # Appended: nothing that is found without them may be found in them.
+            # They go to the end, because what is found without them must not be found in them instead.
             sys.path += [str(folder) for folder in survey([place]).directories if str(folder) not in sys.path]
         with blamed(f"{self.kind} {self} cannot be imported"), _as_loading(str(self)):
             if place is not None and self._is_file:
@@ -139,7 +139,7 @@ class Reference:
 
 
 def what_is_loading() -> str:
-    """The objective or class whose module this process imports right now; empty: none."""
+    """The objective or class whose module this process is importing; empty when there is none."""
     return _loading[-1] if _loading else ""
 
 
@@ -153,7 +153,7 @@ def _as_loading(name: str) -> Iterator[None]:
 
 
 def _import_file(place: Place) -> ModuleType:
-    """The module of a file, once: in its package if it is in one, or else as a script with its neighbours."""
+    """Import a file, once: in its package if it is in one, otherwise as a script beside its neighbours."""
     if place.package and "." not in place.file.stem and not _is_taken(place):
         _put_first(place.root)
         return importlib.import_module(place.name)
@@ -161,7 +161,7 @@ def _import_file(place: Place) -> ModuleType:
     _put_first(file.parent)
     name = file.stem
     if name in sys.stdlib_module_names or getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
-        name = str(file)  # Another module has the name of the file.
+        name = str(file)  # The name of the file is taken by another module.
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
@@ -182,7 +182,7 @@ def _put_first(folder: Path) -> None:
 
 
 def _is_taken(place: Place) -> bool:
-    """Whether its package has the name of another one that is loaded already, or of one of Python's own."""
+    """Whether another package or one of Python's own has the name of its package, and is loaded already."""
     top = place.name.partition(".")[0]
     loaded = sys.modules.get(top)
     folders = [Path(folder).resolve() for folder in getattr(loaded, "__path__", ())]

@@ -18,21 +18,22 @@ class Training:
     Args:
         model: The LightningModule: its import path, or a mapping of class_path and init_args; or its arguments alone,
             where it is clear which class takes them.
-        data: The LightningDataModule, in the same way; not for a module with its own dataloaders.
-        trainer: Arguments of Lightning's Trainer, max_epochs among them.
+        data: The LightningDataModule, in the same way as model. A module with its own dataloaders needs none.
+        trainer: Arguments of Lightning's Trainer, for example {max_epochs: 10}.
         optimizer: An optimizer for the module, in place of its own configure_optimizers: class_path and init_args.
         lr_scheduler: A scheduler of the learning rate for this optimizer, in the same way.
-        link_arguments: Arguments that are taken from somewhere else, for example data.num_classes: model.num_classes.
+        link_arguments: Arguments that are taken from another part, for example {data.num_classes: model.num_classes}.
         trainer_class: The import path of a Trainer, in place of Lightning's own.
         model_class: The import path of the LightningModule, when model has nothing but its arguments.
         datamodule_class: The import path of the LightningDataModule, when data has nothing but its arguments.
-        monitor: Name of the metric that is the loss, as the module logs it in its validation.
-        mode: Whether it is to be small, min, or large, max.
-        early_stopping: Arguments of Lightning's EarlyStopping; false: none. By default a patience of 3.
+        monitor: Name of the metric that serves as the loss, as the module logs it in its validation.
+        mode: Whether this metric is to be small (min) or large (max).
+        early_stopping: Arguments of Lightning's EarlyStopping, such as {patience: 5}; false turns it off. By default
+            the patience is 3.
         compile: Compile the module with torch.compile.
-        keep_data: Read every example once, and take all batches from memory, or from the device where they fit there.
-            For examples of equal shape; what their dataset does at random (augmentation) it does only once.
-        notes: What is worth saying of how the sections were read.
+        keep_data: Read every example once, and take all batches from memory, or from the device's memory where they
+            fit there. All examples need the same shape. Random augmentation in the dataset is done only once.
+        notes: Remarks for the user on how the sections were read.
     """
 
     is_heavy: ClassVar[bool] = True
@@ -55,7 +56,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """A short one: that of the module's class."""
+        """A short name: that of the module's class."""
         model = self.model if isinstance(self.model, str) else (self.model or {}).get("class_path")
         path = str(model or self.model_class or "training")
         return path.replace(":", ".").rpartition(".")[2]

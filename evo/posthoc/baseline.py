@@ -15,16 +15,16 @@ from evo.report.reading import Run
 from evo.space.values import Params
 
 _FILE = "baseline.json"
-_IDENTITY: Identity = (0, 0)  # It has the seed of the first individual, as good as any.
+_IDENTITY: Identity = (0, 0)  # It gets the seed of the first individual, which is as good as any.
 
 
 class Baseline(msgspec.Struct, frozen=True):
     """A baseline that has been trained, as RUN/baseline/baseline.json records it.
 
     Args:
-        params: Chosen by a person.
+        params: Its parameters, chosen by a person.
         loss: The loss of its training.
-        metrics: What the training recorded beside.
+        metrics: What the training recorded beside the loss.
         seconds: The time that its training took.
     """
 
@@ -43,7 +43,7 @@ def find_baseline(run: Run) -> Baseline | None:
     """The baseline of a search; None when it has none yet.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The record of the baseline cannot be read.
     """
     file = baseline_folder(run) / _FILE
     try:
@@ -58,7 +58,7 @@ def check_baseline(known: Baseline, params: Params, run: Run) -> None:
     """Make sure that the baseline of a search is the one that is asked for.
 
     Raises:
-        UserError: It is another one.
+        UserError: The search has another baseline.
     """
     for name in [*known.params, *params]:
         before, now = (dict(each).get(name, "absent") for each in (known.params, params))

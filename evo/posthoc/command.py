@@ -26,7 +26,7 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     """
     _add_arguments(parser)
     parser.add_argument(
-        "--baseline", metavar="FILE.yaml", help="Parameters to compare with; trained once, in RUN/baseline."
+        "--baseline", metavar="FILE.yaml", help="Parameters to compare with, which are trained once, in RUN/baseline."
     )
     options = parser.parse_args(arguments)
     return _run(
@@ -60,19 +60,19 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
-    parser.add_argument("--individual", metavar="R-G", help="Rank and generation of an individual. Default: the best.")
+    parser.add_argument("--individual", metavar="R-G", help="Rank and generation, for example 3-1. Default: the best.")
     parser.add_argument(
         "--objective", metavar="PLACE:NAME", help="The objective of the search. Default: the one that study.json names."
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="Load the checkpoints of another user's run directory as what they are, and the code that it names.",
+        help="Load another user's checkpoints in full, and the code that their run directory names.",
     )
 
 
 def _run(act: Callable[[], object], debug: bool) -> int:
-    """Do what a command asks for; the exit status, after a message where that is not 0."""
+    """Do what a command asks for; returns the exit status, after a message where that is not 0."""
     problem: BaseException
     try:
         act()

@@ -9,11 +9,11 @@ from evo.report.tables import number_text
 
 
 def figures_text(columns: Mapping[str, Mapping[str, Any]], title: str = "") -> str:
-    """A line for each figure, a column for each of what has them.
+    """A table with a line for each figure, and a column for each training.
 
     Args:
-        columns: What has the figures, to these by name; an absent one is left empty.
-        title: Above the names of the figures.
+        columns: The figures of each training, by its title; an absent figure is left empty.
+        title: The title above the names of the figures.
 
     Example:
         >>> print(figures_text({"baseline": {"loss": 0.5}, "best": {"loss": 0.25, "accuracy": 0.875}}))

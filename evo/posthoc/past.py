@@ -21,7 +21,7 @@ _OF_EVO = Path(__file__).resolve().parents[1]
 
 
 def trained_folder(run: Run, individual: Evaluation) -> Path:
-    """Where an individual is trained again."""
+    """The folder in which an individual is trained again."""
     return run.directory.path / "trained" / individual.name
 
 
@@ -29,7 +29,7 @@ def tested_folder(run: Run, individual: Evaluation) -> Path:
     """The folder with an individual's weights: its own, or else that in which it was trained again.
 
     Raises:
-        UserError: Neither has any, though those of others have.
+        UserError: Neither has weights, though those of other individuals have.
     """
     own, again = run.directory.folder(individual.individual), trained_folder(run, individual)
     if individual.weights:
@@ -48,7 +48,7 @@ def tested_folder(run: Run, individual: Evaluation) -> Path:
 
 @dataclass(frozen=True)
 class RecordedObjective(Reference):
-    """An objective as study.json names it, which need not name it well enough to find it again.
+    """An objective as study.json names it, which may not be enough to find it again.
 
     Args:
         of_instance: Whether it was a method of an instance.
@@ -60,7 +60,7 @@ class RecordedObjective(Reference):
         """Import it.
 
         Raises:
-            UserError: It cannot be imported, or only the class of it can.
+            UserError: It cannot be imported, or was an instance, of which only the class can be found.
         """
         found = super().load()
         if inspect.isclass(found) or (self.of_instance and inspect.isfunction(found)):
@@ -73,8 +73,8 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
 
     Args:
         run: The search.
-        given: The objective, or its name, as the user says; None: what study.json says.
-        trust: Whether the user trusts whoever has written study.json.
+        given: The objective, or its name, from the user. None means that of study.json.
+        trust: Whether the user trusts the owner of study.json.
 
     Raises:
         UserError: It has no name by which it could be found; or another user has written its name, and its code is not
@@ -86,7 +86,7 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
     is_safe = trust or is_own(run.directory.path / "study.json")
     if recorded.startswith("{"):
         if not is_safe:
-            # Whatever their import paths name is called with whatever arguments they give.
+            # Sections may call anything that can be imported, with any arguments.
             raise UserError(_refusal(run, "sections, which can run anything"))
         try:
             return Training(**json.loads(recorded))
@@ -99,7 +99,7 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
             "evo.test itself"
         )
     place, _, target = recorded.rpartition(":")
-    # By its name, as where the search was run; elsewhere, or with its folder not on the path, by its file.
+    # It is found by its name where the search was run; elsewhere, or if its folder is not on the path, by its file.
     found = RecordedObjective(place, target, of_instance="method" in definition.settings)
     if not found.is_found and Path(definition.file).is_file():
         found = replace(found, place=definition.file)
@@ -120,5 +120,5 @@ def _is_own_code(objective: Reference) -> bool:
     try:
         place = objective.where()
     except UserError:
-        return True  # There is no such code; loading it says so.
+        return True  # There is no such code, which its loading will say.
     return place is not None and (place.file.resolve().is_relative_to(_OF_EVO) or is_own(place.file))

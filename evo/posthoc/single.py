@@ -37,12 +37,12 @@ class PosthocError(RuntimeError):
 
 
 class SingleEvaluator:
-    """Trains and tests one individual after another on this machine; a context, at whose end its process ends.
+    """Trains and tests one individual after another on this machine; a context manager that ends its process.
 
     Args:
-        run: The search that they are of.
-        objective: What that search minimises.
-        trust: Whether checkpoints of other users are loaded as what they are.
+        run: The search that the individuals belong to.
+        objective: The objective of that search.
+        trust: Whether checkpoints of other users are loaded with any code in them.
     """
 
     def __init__(self, run: Run, objective: Callable[..., Any] | Named, trust: bool) -> None:
@@ -65,14 +65,14 @@ class SingleEvaluator:
         """Start the process, which loads the objective.
 
         Raises:
-            UserError: It cannot be loaded any more, or does not take the parameters.
+            UserError: The objective cannot be loaded any more, or does not take the parameters.
         """
         try:
             self._evaluator.open(list(self._run.study.limits))
         except BaseException as error:
             self._evaluator.close()
             if isinstance(error, UserError):
-                # One that was given, rather than named, is the right one.
+                # An objective that was given as an object needs no advice on its name.
                 advice = "; run this where the search was run, or name the objective with --objective module:name or "
                 advice = f"{advice}path/to/file.py:name" if isinstance(self._objective, Named) else ""
                 raise UserError(f"run directory {self._run.directory}: {error}{advice}") from error
@@ -89,9 +89,9 @@ class SingleEvaluator:
 
         Args:
             name: What messages call the training.
-            identity: The individual's.
+            identity: The identity of the individual.
             params: Its parameters.
-            folder: Where all files of the training go.
+            folder: The folder for all files of the training.
 
         Raises:
             PosthocError: The training failed.
@@ -120,13 +120,13 @@ class SingleEvaluator:
 
         Args:
             name: What messages call the individual.
-            identity: The individual's.
+            identity: The identity of the individual.
             params: Its parameters.
-            folder: Where its weights are.
-            results: Where what is found beside metrics goes; what an earlier test has left there is removed.
+            folder: The folder with its weights.
+            results: The folder for what is found beside metrics; what an earlier test has left there is removed.
 
         Raises:
-            PosthocError: The test failed, or there is none.
+            PosthocError: The test failed, or the objective has none.
         """
         assignment = msgspec.structs.replace(self._assign(identity, params, folder), results=_as_text(results))
         try:

@@ -32,18 +32,18 @@ def test(
 ) -> dict[str, Any]:
     """Test an individual from its saved weights, print what was found and write it to RUN/test.
 
-    That of an individual which is not the best goes to RUN/test/R-G. After `evo.minimize` on several ranks, one of
-    them calls this: it takes one process, whose cores and first GPU it uses.
+    If the individual is not the best, it is written to RUN/test/R-G. After `evo.minimize` on several ranks, only one of
+    them should call this: it runs in one process, and uses the cores and the first GPU of that.
 
     Args:
         run: The run directory.
-        objective: Of the search, as `evo.minimize` got it, or its name, `path/to/file.py:name`; None: the one that
-            study.json names.
-        individual: Rank and generation, for example "3-1"; None: the best.
-        baseline: Parameters to compare with, or a YAML file with them; trained once, in RUN/baseline. None: those of
-            an earlier call, or else those that the study names, if any.
-        trust: Whether to load the checkpoints of a run directory of another user's as what they are, and the code that
-            it names; either may do anything. Without it, only tensors and plain values are loaded from them.
+        objective: The objective of the search, as `evo.minimize` got it, or its name, `path/to/file.py:name`. None
+            means the one that study.json names.
+        individual: Rank and generation, for example "3-1". None means the best.
+        baseline: Parameters to compare with, or a YAML file with them, which are trained once, in RUN/baseline. None
+            means those of an earlier call, or else those that the study names, if any.
+        trust: Whether to load another user's checkpoints in full, and the code that their run directory names; either
+            may do anything. Otherwise only tensors and plain values are loaded from them.
 
     Returns:
         What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …

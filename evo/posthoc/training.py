@@ -14,9 +14,9 @@ def train_individual(run: str, name: str | None, objective: str | None, trust: b
 
     Args:
         run: The run directory.
-        name: The individual's; None: the best.
-        objective: The name of the search's objective; None: the one that study.json names.
-        trust: Whether checkpoints and code of other users are loaded as what they are.
+        name: Rank and generation of the individual. None means the best.
+        objective: The name of the search's objective. None means the one that study.json names.
+        trust: Whether other users' checkpoints are loaded in full, and the code that their run directory names.
 
     Raises:
         UserError: Something that was asked for does not exist or does not fit.

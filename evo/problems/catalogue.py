@@ -15,8 +15,8 @@ class Problem:
     """A ready objective.
 
     Args:
-        objective: Where it is.
-        limits: Its usual ones.
+        objective: The name by which it is loaded.
+        limits: Its usual limits.
         optimum: The lowest possible loss; None when nobody knows.
     """
 
@@ -30,7 +30,7 @@ def _function(name: str, dimensions: int, bound: float, optimum: float = 0.0) ->
     return Problem(Reference("evo.problems.functions", name), limits, optimum)
 
 
-# Dimensions and bounds as in Taubert et al. 2023, doi:10.1007/978-3-031-32041-5_6.
+# Dimensions and bounds are those of Taubert et al. 2023, doi:10.1007/978-3-031-32041-5_6.
 PROBLEMS: dict[str, Problem] = {
     "digits": Problem(
         Reference("evo.problems.digits", "objective"),

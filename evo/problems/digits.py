@@ -20,7 +20,7 @@ from evo.errors import UserError
 from evo.lightning import LightningObjective
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-SPLIT_SEED = 0  # of the split alone: every individual of every study sees the same one
+SPLIT_SEED = 0  # The split has its own seed, so that all individuals of all studies see the same.
 CLASSES = 10
 
 
@@ -35,10 +35,10 @@ class DigitsNet(L.LightningModule):
         optimizer: "sgd" or "adam".
         lr: Learning rate.
         dropout: Share of the features that is dropped before the last layer, 0 to 1.
-        momentum: Of SGD, 0 to 1; Adam does not use it.
+        momentum: Momentum of SGD, 0 to 1; Adam does not use it.
 
     Raises:
-        UserError: conv_layers is below 1, or activation or optimizer is another one.
+        UserError: conv_layers is below 1, or activation or optimizer is none of these.
 
     Example:
         >>> import torch
@@ -140,7 +140,7 @@ class Digits(L.LightningDataModule):
         return DataLoader(parts()["test"], batch_size=len(parts()["test"]))
 
 
-@lru_cache(maxsize=1)  # a process trains hundreds of individuals on the same images
+@lru_cache(maxsize=1)  # A process trains hundreds of individuals on the same images.
 def parts() -> dict[str, TensorDataset]:
     """The split into train, val and test: images (count, 1, 8, 8) float32 from 0 to 1, digits (count,) int64."""
     from sklearn.datasets import load_digits

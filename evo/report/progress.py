@@ -1,4 +1,4 @@
-"""Progress while a search runs: a live view on a terminal, sober lines elsewhere."""
+"""Progress while a search runs: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Progress(Protocol):
         """Take note of an event."""
 
     def close(self) -> None:
-        """Say the last word."""
+        """Show where the search ended."""
 
 
 class Silent:
@@ -38,7 +38,7 @@ class Silent:
 
 
 class Tally:
-    """The little of a search that progress shows.
+    """What progress shows of a search.
 
     Args:
         population: What the rank knows, kept up to date by the search.
@@ -47,7 +47,7 @@ class Tally:
     def __init__(self, population: Population) -> None:
         self._population = population
         self._best_before = population.best
-        # Individual to the last step and loss of its evaluation.
+        # The last step and loss of each individual in evaluation.
         self._reports: dict[Identity, str] = {}
 
     @property
@@ -84,7 +84,7 @@ class Tally:
         return self._best_before is not before
 
     def best_text(self) -> str:
-        """The best so far."""
+        """The best loss so far, and the individual that has it."""
         best = self._population.best
         if best is None:
             return "none yet"
@@ -96,9 +96,9 @@ class Lines:
 
     Args:
         tally: Where the search stands.
-        total: How many evaluations are to finish; None: unknown.
-        write: Takes one line.
-        clock: Seconds.
+        total: How many evaluations are to finish. None means that this is unknown.
+        write: Prints one line.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class LiveView:
 
     Args:
         tally: Where the search stands.
-        total: How many evaluations are to finish; None: unknown.
-        console: Where.
+        total: How many evaluations are to finish. None means that this is unknown.
+        console: The console to draw on.
     """
 
     def __init__(self, tally: Tally, total: int | None, console: Console) -> None:

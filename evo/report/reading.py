@@ -69,7 +69,7 @@ class Run:
         """An individual.
 
         Args:
-            name: Rank and generation, for example "3-1"; None: the best.
+            name: Rank and generation, for example "3-1". None means the best.
 
         Raises:
             UserError: There is no such individual.
@@ -99,7 +99,7 @@ def load(run: str | os.PathLike[str]) -> Run:
 
     This only reads: it takes no locks, so that a search that is running does not notice, and passes over a line that is
     just being written. It loads neither torch nor the objective nor any checkpoint, so it is safe, and quick, with a
-    directory of somebody else's. What has happened since, another call tells.
+    directory of somebody else's. Call it again to see what has happened since.
 
     Args:
         run: The run directory.
@@ -119,5 +119,5 @@ def load(run: str | os.PathLike[str]) -> Run:
 
 
 def rank_runs(runs: Iterable[Run]) -> list[Run]:
-    """The one with the lowest loss first; those in which nothing has completed last."""
+    """The runs in the order of their lowest losses; those in which nothing has completed come last."""
     return sorted(runs, key=lambda run: (run.best is None, run.best and run.best.loss, run.name))

@@ -21,10 +21,10 @@ class Reason:
     """Why some evaluations failed.
 
     Args:
-        kind: Name of the exception, or what else happened.
+        kind: The name of the exception, or what else happened.
         place: The file and line where it was raised: the innermost that are the user's own, or else a library's;
             empty when neither is known.
-        evaluations: At least one, in the order given.
+        evaluations: The evaluations that failed so, at least one, in the order given.
     """
 
     kind: str
@@ -48,8 +48,8 @@ def failure_reasons(evaluations: Iterable[Evaluation], status: str = "failed") -
     """The failed evaluations by kind and place of what went wrong, the most frequent reason first.
 
     Args:
-        evaluations: Of any status.
-        status: Of those that count; for "infeasible" the kind is the reason that was given.
+        evaluations: The evaluations, of any status.
+        status: The status of those that count. For "infeasible", the kind is the reason that was given.
     """
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     places: dict[tuple[str, str], str] = {}
@@ -83,14 +83,14 @@ def _message(evaluation: Evaluation) -> str:
 
 def _place(evaluation: Evaluation) -> tuple[str, str]:
     """Where something was raised: as it is compared, and as it is shown."""
-    # Of a chain, the last one is what was raised; of an error in a process that loads data, that one's own.
+    # The last traceback of a chain is that of what was raised, also for an error in a process that loads data.
     _, begin, last = evaluation.traceback.rpartition(_BEGIN)
     frames = _FRAME.findall(last) if begin else []
     if not frames:  # A process died, or took too long: only the message tells, apart from its numbers.
         return _without_numbers(_message(evaluation)), ""
     own = [frame for frame in frames if is_own(frame[0])]
     file, line = (own or frames)[-1]
-    # Of evo, the line means nothing to the user; of a library, the name of the file alone does not.
+    # A line of evo's means nothing to the user, and neither does a library's file name without its folder.
     parts = re.split(r"[/\\]", file)
     shown = "" if is_evos(file) else f"{'/'.join(parts[-1 if own else -2 :])}:{line}"
     return f"{file}:{line}", shown

@@ -26,11 +26,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         individual: Rank and generation of birth.
-        params: What the objective got.
+        params: The parameters that the objective got.
         status: "running", "completed", "pruned", "infeasible", "failed" or "interrupted".
-        loss: What was minimised; None unless it completed or was pruned.
+        loss: The loss; None unless it completed or was pruned.
         metrics: What the objective recorded beside the loss.
-        seconds: Time the evaluation took.
+        seconds: The time that the evaluation took.
         rank: The worker that evaluated it; None while it runs.
         host: The name of the machine on which it was evaluated.
         device: The device that it trained on, for example "cuda:0" or "cpu".
@@ -73,9 +73,9 @@ class Findings:
     """What the events of a study tell; they are read once, when something of it is first asked for.
 
     Args:
-        events: Reads them, in any order, some perhaps more than once.
+        events: Reads the events, which may come in any order, and some more than once.
         forms: The limits that the study has had, if they have changed.
-        folder: The folder of an individual; None: no files are kept.
+        folder: Returns the folder of an individual. None means that no files are kept.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class Conclusion:
         by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
         gave_up: Whether it stopped because too many evaluations failed.
         nothing_completed: Whether there is no best individual.
-        first_rank: The first one that is alive, usually 0: the one to print.
-        lost_ranks: Those that died on the way, or ended because another one of their worker had.
-        seconds: Time that the search took, in this session.
+        first_rank: The first rank that is alive, usually 0, which prints.
+        lost_ranks: The ranks that died, or ended because another rank of their worker had died.
+        seconds: The time that the search took, in this session.
         test: Metrics of the best individual on held-out data, if the objective has a test.
         test_error: Why the test failed.
         digest: The fingerprint of the population that all ranks hold, when debugging.
@@ -210,7 +210,7 @@ class SearchFailed(RuntimeError, Shared):
 
     Args:
         message: What the user reads.
-        result: What became of them.
+        result: What became of all individuals.
     """
 
     __module__ = "evo"  # Where users find it.
@@ -221,11 +221,11 @@ class SearchFailed(RuntimeError, Shared):
 
 
 def interrupted_by(message: str, result: Result) -> KeyboardInterrupt:
-    """What is raised when Ctrl-C has stopped a search: Python's own, or a shell would not take it for an interrupt.
+    """What is raised when Ctrl-C has stopped a search: Python's own exception, which a shell takes for an interrupt.
 
     Args:
         message: What the user reads.
-        result: What was found until then; the exception has it, too.
+        result: What was found until then, which the exception has as its `result`.
     """
     error = KeyboardInterrupt(message)
     error.result = result  # type: ignore[attr-defined]
@@ -236,11 +236,11 @@ def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -
     """What became of every individual.
 
     Args:
-        events: Of one study, in any order, some perhaps more than once.
+        events: The events of one study, in any order, some perhaps more than once.
         forms: The limits that the study has had, if they have changed.
 
     Returns:
-        In the order in which they were started.
+        The evaluations, in the order in which they were started.
     """
     started: dict[Identity, Started] = {}
     finished: dict[Identity, Finished] = {}
@@ -292,7 +292,7 @@ def _evaluation(start: Started, end: Finished | None, interrupted: float, fitted
         status=end.status,
         loss=end.loss,
         metrics=end.metrics,
-        # Those of an interrupted end are among the others already.
+        # The seconds of an interrupted end are among the interrupted ones already.
         seconds=interrupted if end.status == "interrupted" else interrupted + end.seconds,
         rank=end.rank,
         host=end.host,

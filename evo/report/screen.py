@@ -35,7 +35,7 @@ class Screen:
     """Prints for a person, on a terminal or into a log file.
 
     Args:
-        silent: Print nothing at all.
+        silent: Whether to print nothing but warnings.
     """
 
     def __init__(self, silent: bool) -> None:
@@ -91,8 +91,8 @@ class Screen:
         Args:
             population: What this rank knows.
             budget: When the search ends.
-            workers: How many there are.
-            is_first: Whether this rank speaks for all; another one does when that has died.
+            workers: The number of workers.
+            is_first: Returns whether this rank speaks for all; another one does when the first has died.
         """
         if self._silent:
             return Silent()
@@ -119,7 +119,7 @@ class Screen:
                 print(f"evo: {'{}-{}'.format(*event.individual)} is interrupted: {event.error}", file=sys.stderr)
 
     def remark(self, text: str) -> None:
-        """Say something, even when silent, that may make the results other than they seem."""
+        """Warn, even when silent, of what may make the results other than they seem."""
         with suppress(OSError):
             print(f"evo: warning: {text}", file=sys.stderr, flush=True)
 
@@ -127,10 +127,10 @@ class Screen:
         """Show what was found.
 
         Args:
-            result: Of the search.
+            result: The result of the search.
             names: The names of the parameters, in their order.
-            workers: How many took part.
-            ranks: How many these are together.
+            workers: The number of workers that took part.
+            ranks: The number of ranks of all workers together.
         """
         if self._silent:
             return

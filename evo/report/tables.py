@@ -22,7 +22,7 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     """What a search found, for a person.
 
     Args:
-        evaluations: All of a study.
+        evaluations: All evaluations of a study.
         names: The names of the parameters, in their order.
         best: The number of candidates to show.
 
@@ -82,7 +82,7 @@ def runs_text(runs: Sequence[Run]) -> str:
     """Several runs, a line for each, in the order given.
 
     Args:
-        runs: At least one.
+        runs: The runs, at least one.
     """
     rows = [("run", "best loss", "individual", "evaluations")]
     for run in runs:
@@ -161,7 +161,7 @@ def plain_console(width: int = 120) -> Console:
     """A console for a log file: no colours, no escapes, long lines left whole.
 
     Args:
-        width: Characters.
+        width: The width of the console in characters.
     """
     from rich.console import Console
 
@@ -180,7 +180,7 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
         table.add_column(evaluation.name, justify="right", overflow="fold")
 
     def add(name: str, values: Iterable[Any], last: bool = False) -> None:
-        # As text: a string would be read as markup.
+        # Values are wrapped in Text, because a string would be read as markup.
         table.add_row(Text(name), *(Text(number_text(value)) for value in values), end_section=last)
 
     add("loss", (evaluation.loss for evaluation in ranking))

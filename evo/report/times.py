@@ -33,9 +33,9 @@ class Times:
     def total(self) -> Mapping[str, float]:
         """Seconds by activity, of all workers and sessions together.
 
-        For trainings what MEASURED says, and "other" for the rest of them; for evaluations whose objective measures
-        nothing, "evaluation". Then what OUTSIDE says, of the sessions in which a worker came to its end; waiting
-        includes that for the others when a worker has nothing left to do.
+        Trainings count by the activities in MEASURED, and "other" for the rest of their time; evaluations whose
+        objective measures nothing count as "evaluation". The activities in OUTSIDE follow, for the sessions in which a
+        worker came to its end; "waiting" includes the wait for others when a worker has nothing left to do.
         """
         seconds: defaultdict[str, float] = defaultdict(float)
         for evaluated in self._finished.values():

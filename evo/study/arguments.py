@@ -28,7 +28,7 @@ from evo.study.traps import check_options, check_study_file
 from evo.texts import readable
 
 _YAML = (".yaml", ".yml")
-_NAMED = {"propagator": "genetic", "pruning": "none"}  # Mappings for which a name alone may stand, and the default.
+_NAMED = {"propagator": "genetic", "pruning": "none"}  # Mappings that a name may stand for, with the default name.
 _OBJECTIVES = ("objective", "model", "model_class")
 
 
@@ -96,7 +96,7 @@ def _settle_breeding(options: dict[str, Any], given: Collection[str]) -> None:
     """Let the command line win where it and a study file both say how to breed, one in `propagator`, one beside it.
 
     Args:
-        options: All that is said but for places in options; what does not count is taken out.
+        options: All options, without places in options; those that do not count are removed.
         given: The options, and the places in options, that the command line has.
     """
     what = options.get("propagator", "genetic")
@@ -163,8 +163,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "what",
         nargs="?",
         metavar="OBJECTIVE",
-        help="A ready problem (digits by default, sphere, rastrigin, …), module:function, path/to/file.py:function, or "
-        "a YAML study file with any of the options below, and objective.",
+        help="What is minimised: a ready problem (digits by default, sphere, rastrigin, …), module:function, "
+        "path/to/file.py:function, or a YAML study file, which may have any of the options below.",
     )
     parser.add_argument("--config", action="append", metavar="FILE", help="The same as a study file as first argument.")
     parser.add_argument("--objective", metavar="NAME", help="The same as the first argument.")
@@ -202,7 +202,7 @@ def _split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, 
 
 
 def _put(options: dict[str, Any], path: str, text: str) -> None:
-    """Set one place in an option that is a mapping."""
+    """Set the value at one place in an option that is a mapping."""
     name, _, place = path.partition(".")
     if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
         raise UserError(_unrecognized(f"unrecognized arguments: --{path}"))
@@ -237,14 +237,14 @@ def _from_text(name: str, text: Any) -> Any:
     members = _members(_hints()[name])
     if float in members and str not in members:
         with contextlib.suppress(ValueError):
-            return float(text)  # Also .5 and 5., which are no numbers in JSON.
+            return float(text)  # This reads .5 and 5. too, which are no numbers in JSON.
     return _convert(name, _yaml(text) if _is_structured(_hints()[name]) else text, text)
 
 
 def _convert(name: str, value: Any, shown: Any) -> Any:
     hint = _hints()[name]
     try:
-        # What has structure is taken as it is: nothing but the place where it is used knows what it means.
+        # A value with structure is taken as it is, because only the place where it is used knows what it means.
         return msgspec.convert(value, hint, strict=_is_structured(hint))
     except (msgspec.ValidationError, ValueError):
         kinds = ", ".join(_kinds(hint))
@@ -260,7 +260,7 @@ def _yaml(text: str) -> Any:
     try:
         return get_loader("yaml")(text)
     except Exception:
-        return text  # A name with characters that mean something in YAML.
+        return text  # It is a name with characters that mean something in YAML.
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

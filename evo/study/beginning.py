@@ -46,13 +46,13 @@ def ask_for_study(
     directory: RunDirectory | Scratch,
     transport: Transport,
 ) -> Study:
-    """The study that is asked for; the first rank's, by which the others go, knows what the objective is made of.
+    """The study that is asked for. Only that of the first rank, which counts, says what the objective is made of.
 
     Args:
         config: The settings.
         plan: What they amount to.
         objective: What is minimised, as the user gave it.
-        directory: The study's.
+        directory: The run directory of the study.
         transport: The connection to the other ranks.
     """
     knows = transport.rank == 0 and isinstance(directory, RunDirectory)
@@ -81,7 +81,7 @@ def agree_on_study(
     Args:
         asked: What is to be searched.
         config: The settings.
-        directory: The study's.
+        directory: The run directory of the study.
         transport: The connection to the other ranks.
 
     Returns:
@@ -109,7 +109,7 @@ def agree_on_study(
 
 
 def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch) -> None:
-    """Refuse code that is not that of earlier sessions."""
+    """Refuse code that has changed since earlier sessions."""
     if changed := code_changes(recorded.definition, asked.definition):
         raise UserError(
             f"{another_study(directory)}: the code of its objective {asked.objective} has changed since then: "
@@ -135,11 +135,11 @@ def make_worker(
         config: The settings.
         plan: What they amount to.
         study: What is searched.
-        directory: The study's.
+        directory: The run directory of the study.
         place: The machine and the device on which the rank trains.
 
     Raises:
-        UserError: A journal is damaged, or holds what does not fit.
+        UserError: A journal is damaged, or holds something that does not fit.
     """
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
@@ -181,8 +181,8 @@ def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirecto
 
     Args:
         study: What is searched.
-        settings: What its objective was found to depend on when it was loaded; empty: that was known before.
-        directory: The study's.
+        settings: What its objective was found to depend on when it was loaded. Empty means that this was known before.
+        directory: The run directory of the study.
         screen: Shows the user what has changed.
 
     Raises:
@@ -197,7 +197,7 @@ def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirecto
 
 
 def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen) -> None:
-    """Warn of code that is not that of earlier sessions; told once, since it is recorded when the search goes on."""
+    """Warn of code that has changed since earlier sessions; only once, since the new code is recorded then."""
     found = directory.study()
     if found and (changed := code_changes(found.definition, study.definition)):
         screen.remark(
@@ -215,16 +215,16 @@ def another_study(directory: RunDirectory | Scratch) -> str:
 def find_study(
     directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
 ) -> Study | None:
-    """The study of a directory, after a check that it may go on, or begin, there; touches nothing.
+    """The study of a directory, after a check that it may go on, or begin, there; nothing is changed.
 
     Args:
-        directory: The study's.
+        directory: The run directory.
         asked: What is to be searched.
-        seed: The one that was asked for, if any.
-        change_limits: Whether it goes on with other limits, if these are others: its former ones are in `former` then.
+        seed: The seed that was asked for, if any.
+        change_limits: Whether a study with other limits goes on with those asked for, and has its own in `former`.
 
     Raises:
-        UserError: It holds another study, or cannot be written.
+        UserError: The directory holds another study, or cannot be written.
     """
     found = directory.study()
     directory.check_writable()
@@ -253,10 +253,10 @@ def find_study(
 
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:
-    """How two lists of constraints differ, whatever their order; empty when they do not."""
+    """How two lists of constraints differ apart from their order; empty when they do not."""
     has = [one for one in before if not any(is_same_constraint(one, other) for other in now)]
     lacks = [one for one in now if not any(is_same_constraint(one, other) for other in before)]
     if not has and not lacks:
         return ""
     texts = [f"{verb} {', '.join(map(repr, which))}" for verb, which in (("has", has), ("lacks", lacks)) if which]
-    return f"its constraints are others: it {' and '.join(texts)}"
+    return f"its constraints differ: it {' and '.join(texts)}"

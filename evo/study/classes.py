@@ -1,6 +1,6 @@
-"""Which classes a training has that names none: those that LightningCLI is called with, or the only ones that fit.
+"""The classes of a training that names none: those that LightningCLI is called with, or the only ones that fit.
 
-Files are read, never run: a rank imports neither torch nor what needs it.
+Files are read and never run, because a rank must not import torch, nor what needs it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Candidate:
     """A class that may be meant.
 
     Args:
-        path: To be imported by.
-        takes: The arguments of its constructor; None: any, or not known.
-        needs: Those without a default.
-        where: What says that it is meant; empty: nothing.
+        path: Its import path.
+        takes: The arguments of its constructor. None means any, or that they are not known.
+        needs: The arguments without a default.
+        where: What says that this class is meant. Empty means that nothing does.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Candidate:
     def fits(self, given: Collection[str], searched: Collection[str]) -> bool:
         """Whether it takes these arguments, and needs no others than these and those that are searched.
 
-        Where something says that it is meant, what else it needs is not asked for here.
+        If something says that this class is meant, what else it needs does not matter here.
         """
         takes_all = self.takes is None or set(given) <= set(self.takes)
         return takes_all and (bool(self.where) or self.needs <= {*given, *searched})
@@ -51,7 +51,7 @@ class Sources:
     """The Python files of some folders, read.
 
     Args:
-        folders: Where they are.
+        folders: The folders.
     """
 
     folders: Sequence[Path]
@@ -63,10 +63,10 @@ class Sources:
             try:
                 self._files[file] = _File(file, ast.parse(file.read_bytes()))
             except (SyntaxError, ValueError, OSError):
-                continue  # Not one that a training could import.
+                continue  # A training could not import it either.
 
     def called(self) -> list[dict[str, Candidate]]:
-        """What each call of LightningCLI in these files has as "model" and as "data"."""
+        """The "model" and the "data" of each call of LightningCLI in these files."""
         calls = []
         for file in self._files.values():
             for node in ast.walk(file.tree):
@@ -79,7 +79,7 @@ class Sources:
         return [call for call in calls if call]
 
     def added(self, kind: str) -> list[str]:
-        """Which classes a parser of LightningCLI in these files has for the section "optimizer" or "lr_scheduler"."""
+        """The classes that a parser of LightningCLI in these files has for "optimizer" or "lr_scheduler"."""
         found = []
         for file in self._files.values():
             for node in ast.walk(file.tree):
@@ -89,7 +89,7 @@ class Sources:
         return found
 
     def links(self) -> dict[str, str]:
-        """Which arguments a parser of LightningCLI in these files takes from others, where nothing is computed."""
+        """The arguments that a parser of LightningCLI in these files takes from others as they are."""
         found = {}
         for file in self._files.values():
             for node in ast.walk(file.tree):
@@ -103,7 +103,7 @@ class Sources:
         return found
 
     def classes(self, kind: str) -> list[Candidate]:
-        """All of a kind, "model" or "data", that are defined in these files."""
+        """All classes of a kind, "model" or "data", that are defined in these files."""
         return [
             self._describe(file.own_path(name))
             for file in self._files.values()
@@ -139,7 +139,7 @@ class Sources:
                 return _described(path, start.args, where)
             bases = [file.path_of(base) for base in definition.bases]
             if any(base and base.replace(":", ".").rpartition(".")[2] in _BASES.values() for base in bases):
-                return Candidate(path, (), where=where)  # It has no constructor of its own.
+                return Candidate(path, (), where=where)  # The class has no constructor of its own.
             known = next((found for base in bases if base and (found := self._definition(base))), None)
         return Candidate(path, where=where)
 
@@ -170,16 +170,16 @@ class _File:
                 yield alias.asname or alias.name, _path_in(folder.with_suffix(".py"), alias.name)
 
     def _path_of(self, module: str, name: str) -> str:
-        """What a name in a module is imported by; one beside a file that is not in the working directory, as a file."""
+        """The import path of a name in a module; for a module beside a file elsewhere, the path of its file."""
         beside = self.path.parent.joinpath(*module.split(".")).with_suffix(".py")
         return _path_in(beside, name) if self.path.parent != Path.cwd() and beside.is_file() else f"{module}.{name}"
 
     def own_path(self, name: str) -> str:
-        """What a class of this file is imported by."""
+        """The import path of a class of this file."""
         return _path_in(self.path, name)
 
     def path_of(self, expression: ast.expr) -> str | None:
-        """What the value of an expression is imported by; None: that cannot be seen."""
+        """The import path of the value of an expression; None when it cannot be seen."""
         if isinstance(expression, ast.Name):
             if expression.id in self.imported:
                 return self.imported[expression.id]
@@ -201,11 +201,11 @@ def choose_class(
     Args:
         kind: "model" or "data".
         given: The arguments in the section.
-        searched: Those among the limits.
-        candidates: All that there are. Those that LightningCLI is called with come before the others.
+        searched: The arguments among the limits.
+        candidates: All candidates. Those that LightningCLI is called with come before the others.
 
     Raises:
-        UserError: None fits, or several do.
+        UserError: No class fits, or several do.
     """
     base, key = _BASES[kind], _KEYS[kind]
     known = list({one.path: one for one in reversed(candidates)}.values())
@@ -236,7 +236,7 @@ def _described(path: str, arguments: ast.arguments, where: str) -> Candidate:
 
 
 def _path_in(file: Path, name: str) -> str:
-    """What a class in a file is imported by: as of a module where the file is in the working directory."""
+    """The import path of a class in a file: with a module's name if the file is in the working directory."""
     here = Path.cwd()
     if file.parent == here and file.stem.isidentifier():
         return f"{file.stem}.{name}"

@@ -20,7 +20,7 @@ from evo.storage.rundir import RunDirectory, Scratch, Study
 
 
 def decode_conclusion(text: str) -> Conclusion:
-    """What `Ending.conclude` returned."""
+    """The conclusion in what `Ending.conclude` returned."""
     return msgspec.json.decode(text, type=Conclusion)
 
 
@@ -33,13 +33,13 @@ class Ending:
         worker: The worker that this rank speaks for.
         exchange: Its exchange with the others.
         evaluator: Tests the best individual.
-        directory: The study's.
+        directory: The run directory of the study.
         weights: The checkpoints of its individuals.
-        findings: What the study's events tell; read once at the end.
+        findings: What the study's events tell, which is read once at the end.
         debug: Whether the populations of all ranks are compared.
-        ranks: How many ranks take part, those included that only assist.
-        by_keyboard: Answers whether Ctrl-C has asked to stop on this rank.
-        began: When the search began, by `time.monotonic`.
+        ranks: How many ranks take part, including those that only assist.
+        by_keyboard: Returns whether Ctrl-C has asked to stop on this rank.
+        began: The time at which the search began, by `time.monotonic`.
     """
 
     study: Study
@@ -56,7 +56,7 @@ class Ending:
 
     def final_report(self) -> str:
         """What this rank reports; the one that has the files of the best individual tests it first."""
-        # All is recorded by now. After the loss of a rank this is called again, when there may be more.
+        # Everything is recorded by now. After the loss of a rank this is called again, and there may be more.
         self.findings.forget()
         worker = self.worker
         reason = worker.stop_reason
@@ -75,10 +75,10 @@ class Ending:
         return msgspec.json.encode(report).decode()
 
     def conclude(self, final_reports: Mapping[int, str]) -> str:
-        """Write the completion record, if the study is complete; what it returns is for `decode_conclusion`.
+        """Write the completion record, if the study is complete; returns a text for `decode_conclusion`.
 
         Args:
-            final_reports: Those of all live ranks.
+            final_reports: The final reports of all live ranks.
         """
         own = self.worker.stop_reason
         assert own is not None, "a worker that goes on was asked for the conclusion"
@@ -99,7 +99,7 @@ class Ending:
             lost_ranks=tuple(self._ranks_of(sorted(self.exchange.dead))),
             messages=sum(each.messages for each in said),
             bytes=sum(each.bytes for each in said),
-            # Going through all files takes long: not in the last seconds of a job.
+            # Going through all files takes too long for the last seconds of a job.
             individuals_bytes=0 if interrupted else self.weights.sweep(individuals),
         )
         if not (conclusion.interrupted or conclusion.gave_up):
@@ -115,7 +115,7 @@ class Ending:
         return self.worker.settings.budget.too_many_failed(self.worker.population)
 
     def _test_best(self) -> tuple[dict[str, Any], str]:
-        """Metrics of the best individual if its files are here, or else nothing; and why it could not be tested."""
+        """The metrics of the best individual, if its files are here, and why it could not be tested."""
         has_all_files = isinstance(self.directory, RunDirectory)
         if has_all_files and not self.exchange.is_first:
             return {}, ""

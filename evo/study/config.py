@@ -18,8 +18,8 @@ from evo.space.values import is_number, plain
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
-_LEAVING = 15.0  # Seconds that all ranks have to end, before their batch job does, once the trainings are saved.
-_MOST_GPUS = 1024  # Of a node.
+_LEAVING = 15.0  # Seconds that all ranks have to end before their batch job does, once the trainings are saved.
+_MOST_GPUS = 1024  # The most GPUs that a node may have.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,70 +28,75 @@ class Config:
 
     Args:
         limits: What is searched: a dictionary, or the path of a YAML file with one. Ready problems have their own.
-        constraints: What every candidate fulfils: an expression of parameters, such as "x < y" or
+        constraints: Conditions that every candidate fulfils: an expression of parameters, such as "x < y" or
             "batch * accumulate <= 512", or a list of these; in Python also functions of the parameters that return
-            True or False. What violates one is never evaluated.
-        generations: How many individuals each rank breeds. Default 10, when there is no other budget.
+            True or False. A point that violates one is never evaluated.
+        generations: How many individuals each rank breeds. Default: 10, if there is no other budget.
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
-        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. A search in a batch
-            job stops before that ends, whatever this says.
-        grace: Time that trainings may take to save their state when the search stops, written like walltime; a
-            quarter of a minute more than that before the end of a batch job, it stops.
-        target: Stop once some loss is this low.
+        walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. In a batch job, a search
+            also stops in time before the job ends.
+        grace: Time that trainings have to save their state when the search stops, written like walltime. In a batch
+            job, the search stops this time and 15 seconds before the job ends.
+        target: Stop once a loss is at most this number.
         baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
             individual.
-        seed: The seed of all randomness; not negative. Default: that of the run directory, or 0.
-        run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/ and the name of
-            the study file, or else of the objective.
-        change_limits: Go on in a directory whose study has other limits: from now on it has these. Individuals outside
-            of them are set aside; those that lack a new parameter have its default.
-        trust: Load checkpoints of other users in the run directory as what they are, whatever code is in them.
-        strict: End rather than warn when the code of the objective is other than in the earlier sessions of the
-            directory.
-        start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. What a point lacks
-            has its default, or is drawn.
-        islands: How many islands, or a list with one mapping for each: workers, and its own propagator if it has one.
-        island_sizes: Workers of each island, if these differ.
-        migration: What travels between islands. copy: a copy, for which the island that it comes to retires one of its
-            own (pollination). move: the individual itself.
-        migration_probability: The probability that an island sends individuals, for each generation of all its workers
-            together. Default: 0.9 for copies, 0.1 when the individuals themselves move.
-        topology: Who sends to whom: full, ring, torus, star, random, or a matrix whose entry (i, j) is the number of
-            individuals sent from island i to island j at a time.
-        migrants: How many individuals travel on each edge of a topology with a name.
-        degree: How many islands each island sends to in the random topology. Default 2, if there are so many.
+        seed: Seed of all random numbers, a whole number from 0. Default: that of the run directory, or 0.
+        run_dir: Directory of the study; an existing one is resumed. Default on the command line: runs/NAME, after the
+            study file, or else the objective.
+        change_limits: Go on in a directory whose study has other limits, and use the new ones from now on. Individuals
+            outside of them are set aside; those that lack a new parameter get its default.
+        trust: Load checkpoints of other users in the run directory in full, which runs any code in them.
+        strict: Stop with an error, rather than warn, when the code of the objective has changed since earlier sessions
+            in the directory.
+        start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. A parameter that a
+            point lacks gets its default, or is drawn.
+        islands: How many islands there are; or a list with a mapping for each, with its number of workers and, if it
+            has its own, its propagator, as in [{workers: 2}, {workers: 2, propagator: random}].
+        island_sizes: Number of workers of each island, for example [8, 4, 4], if these differ.
+        migration: What travels between islands. copy: a copy of an individual, for which the other island retires one
+            of its own (pollination). move: the individual itself.
+        migration_probability: Probability that an island sends individuals, for each generation of all its workers
+            together. Default: 0.9 for copy, 0.1 for move.
+        topology: Which islands send to which: full, ring, torus, star, random, or a matrix whose entry (i, j) is the
+            number of individuals that island i sends to island j at a time.
+        migrants: How many individuals travel at a time from one island to another, unless topology is a matrix.
+        degree: How many islands each island sends to in the random topology. Default: 2, or 1 if there are two islands.
         emigration: Which individuals leave: SelectMin (the best), SelectMax, SelectUniform, or module.Class.
         immigration: Which individuals make room for copies: SelectMax (the worst), SelectMin, SelectUniform, or
             module.Class.
         ranks_per_worker: How many ranks evaluate each individual together.
-        exchange: How events reach all ranks. flat: each rank sends to all others. tree: to a few, which pass on. auto:
-            flat, but a tree for more than 512 workers whose objective runs in child processes; with a loss that runs
-            inline, a tree passes on late, and budgets are overspent.
-        evaluate: Where the objective runs: inline in the rank, or in a child process that may crash or hang. auto: in
-            a child process when its module imports torch, lightning or the like, itself or through others.
-        time_limit: Longest time for one evaluation, written like walltime; needs a child process.
-        checkpoint_interval: Time after which a long training saves its state again, written like walltime: what it
-            loses at most when it is killed, a validation that is running then aside.
+        exchange: How events reach all ranks. flat: each rank sends them to all others. tree: each rank sends them to a
+            few others, which pass them on; a rank that evaluates inline does so late, and budgets are overspent. auto:
+            a tree for more than 512 workers whose objective runs in child processes, otherwise flat.
+        evaluate: Where the objective runs. inline: in the rank itself. process: in a child process, which may crash or
+            hang. auto: in a child process if the objective's module imports torch, lightning or the like, itself or
+            through others.
+        time_limit: Longest time for one evaluation, written like walltime; a longer one fails. It needs a child
+            process.
+        checkpoint_interval: Time after which a long training saves its state again, written like walltime. A training
+            that is killed loses at most this much, apart from a validation that is running.
         collective_timeout: Longest time that a rank of a worker waits for the others inside a training, written like
-            walltime; then the individual has failed, and says for which rank it waited.
+            walltime. After it the individual fails, with an error that names the missing rank.
         keep_checkpoints: How many of the best individuals of the study keep their weights, the files *.ckpt.
-        max_failed_share: Give up when more than this share of at least 20 evaluations failed, between 0 and 1.
-        allow_duplicates: Try the same point again, for noisy losses.
-        gpus_per_node: How many GPUs of each node to use. Default: all that are visible.
-        gpu_memory: The share of its GPU's memory that each Lightning training may use, above 0, at most 1; with three
-            ranks on each GPU, for example 0.3. One that needs more has failed, and its neighbours go on.
-        propagator: What breeds: genetic, random, or a mapping: name and options of one of these, as in {name: genetic,
-            population: 20, sigma: 0.1}, or class_path and init_args of any other. Islands may have their own.
-        population: Short for the option population of the genetic propagator, how many of the best breed, at least 2.
+        max_failed_share: Give up when more than this share of at least 20 evaluations has failed, from 0 to 1.
+        allow_duplicates: Evaluate the same point more than once, for noisy losses.
+        gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
+        gpu_memory: Share of its GPU's memory that each Lightning training may use, above 0 and at most 1; for example
+            0.3 with three ranks on each GPU. A training that needs more fails, and its neighbours go on.
+        propagator: How individuals are bred: genetic, random, or a mapping with the name and options of one of these,
+            as in {name: genetic, population: 20, sigma: 0.1}, or with class_path and init_args of another class.
+        population: Short for an option of the genetic propagator: how many of the best individuals breed, at least 2.
             Default: twice the number of workers on the island.
-        crossover: The same for crossover, the probability that two parents are mixed. Default: 0.7.
-        mutation: The same for mutation, the probability that one parameter is drawn anew. Default: 0.4.
-        random_init: The same for random_init, the probability that all parameters are drawn anew. Default: 0.1.
-        sigma: The same for sigma, the standard deviation of the mutation that every offspring gets, as a share of a
-            parameter's range. Default: 0.05.
-        pruning: What ends evaluations early, by the losses that they report: none, halving, median, curve, or a
-            mapping: name and parameters of one of these, or class_path and init_args of any other. In Python also a
-            pruner itself.
+        crossover: Short for an option of the genetic propagator: probability that two parents are mixed. Default: 0.7.
+        mutation: Short for an option of the genetic propagator: probability that one parameter is drawn anew.
+            Default: 0.4.
+        random_init: Short for an option of the genetic propagator: probability that all parameters are drawn anew.
+            Default: 0.1.
+        sigma: Short for an option of the genetic propagator: standard deviation of the mutation that every offspring
+            gets, as a share of a parameter's range. Default: 0.05.
+        pruning: Which evaluations end early, by the losses that they report: none, halving, median, curve, or a mapping
+            with the name and parameters of one of these, or with class_path and init_args of another class. In Python
+            also a pruner itself.
         quiet: Print nothing but errors.
         debug: Show the whole traceback of an error, and check at the end that all ranks hold the same population.
     """
@@ -166,8 +171,9 @@ class Config:
         """When the search ends.
 
         Args:
-            now: Its beginning, seconds since the epoch.
-            allocation_end: When the batch job ends in which it runs, seconds since the epoch; None: it does not.
+            now: The time at which the session begins, seconds since the epoch.
+            allocation_end: The time at which its batch job ends, seconds since the epoch. None means that there is no
+                such end.
         """
         deadlines = []
         if self.walltime is not None:
@@ -198,7 +204,7 @@ def parse_duration(name: str, text: str | float) -> float:
         text: Seconds, or for example "30m", "1h30m", "02:00:00", "1-12:00:00".
 
     Raises:
-        UserError: It is none of these, or not above 0.
+        UserError: The text is none of these, or not above 0.
 
     Example:
         >>> parse_duration("walltime", "1h30m")
@@ -267,4 +273,4 @@ _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "migration": partial(_check_one_of, ("copy", "move")),
     "exchange": partial(_check_one_of, ("auto", "flat", "tree")),
 }
-"""What can be judged of each setting by itself."""
+"""The checks of each setting that need no other setting."""

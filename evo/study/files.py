@@ -1,4 +1,4 @@
-"""What settings may name files of: limits, points to begin with, a baseline, and the study file itself."""
+"""The files that settings may name: limits, points to begin with, a baseline, and the study file itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evo.texts import as_path
 
 
 def load_limits(limits: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Limits from where the configuration says.
+    """The limits that a configuration has, or that are in the file that it names.
 
     Args:
         limits: The limits themselves, or the path of a YAML file with them.
@@ -37,7 +37,7 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
         given: The parameters themselves, or the path of a YAML file with them.
 
     Raises:
-        UserError: The file cannot be read, or they are something else.
+        UserError: The file cannot be read, or what is given holds no parameters.
     """
     loaded, where = given, "baseline"
     if isinstance(given, str | os.PathLike):
@@ -58,7 +58,7 @@ def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Map
         given: A list of parameters, or a YAML or JSON file with one.
 
     Raises:
-        UserError: The file cannot be read, or it is something else.
+        UserError: The file cannot be read, or what is given is no list of parameters.
     """
     loaded, where = given, "start_from"
     if isinstance(given, str | os.PathLike):
@@ -74,7 +74,7 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     Args:
         what: What the file is, for messages.
         file: The path of the file.
-        of_values: Whether it holds limits or parameters, so that every value must be what it is written as.
+        of_values: Whether it holds limits or parameters, so that YAML must read every value as it is written.
 
     Raises:
         UserError: It cannot be read, or is not YAML.

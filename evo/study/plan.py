@@ -33,12 +33,13 @@ from evo.study.files import load_limits, read_parameters, read_start_points
 _Policy = TypeVar("_Policy", Propagator, Pruner)
 
 _DEFAULT_DEGREE = 2
-# Copies spread what is good at little cost; an island that sends its best away that often loses more than it gains.
+# Copies spread good individuals at little cost. An island that moved its best away as often would lose more than it
+# gains.
 _PROBABILITIES = {"copy": 0.9, "move": 0.1}
-# Workers from which on each sends to a few that pass on: one connection to each of so many others is too many.
+# With more workers than this, each sends to a few others that pass events on: connections to all would be too many.
 _FLAT_UP_TO = 512
 _FAN_OUT = 8
-# Individuals from which a propagator must be able to breed.
+# Numbers of individuals from which a propagator must be able to breed.
 _TRIED_SIZES = (0, 1, 2, 4, 16, 64, 256)
 
 
@@ -48,17 +49,17 @@ class Plan:
 
     Args:
         space: What is searched.
-        constraints: Those of the user, as study.json records them.
+        constraints: The user's constraints, as study.json records them.
         archipelago: Who lives on which island.
         migration: How individuals travel; None with one island.
         propagators: What breeds, by island.
-        pruner: Ends evaluations early; None: nothing does.
-        budget: When it ends.
+        pruner: Ends evaluations early. None means that nothing does.
+        budget: When the search ends.
         separate: Whether the objective runs in a child process.
         objective: What is minimised.
         fan_out: See `evo.engine.exchange.neighbours`.
-        baseline: With what `evo test` compares; None: with nothing.
-        start: Points to be tried first, as the user gives them, checked.
+        baseline: The parameters to which `evo test` compares the best. None means that there are none.
+        start: The points to be tried first, as the user gave them, checked.
     """
 
     space: Space
@@ -96,14 +97,15 @@ def make_plan(
         config: The settings.
         objective: What to minimise.
         limits: What is searched, if the configuration does not say.
-        propagator: Breeds, or says what does; None: what the configuration says.
-        ranks: How many there are.
-        allocation_end: When the batch job ends, seconds since the epoch; None: it does not, or there is none.
+        propagator: A propagator, or its description. None means that of the configuration.
+        ranks: The number of ranks.
+        allocation_end: The time at which the batch job ends, seconds since the epoch. None means that there is no such
+            end.
 
     Raises:
         UserError: Something does not fit; the message names it.
     """
-    separate = _is_separate(config, objective)  # Also says when there is no such objective.
+    separate = _is_separate(config, objective)  # This also refuses an objective that does not exist.
     carried = carried_by(config.constraints)
     space = _make_space(config, limits, objective)
     islands = _read_islands(config.islands)
@@ -125,7 +127,7 @@ def make_plan(
 
 
 def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Callable[..., Any] | Named) -> Space:
-    """What is searched, in which there is at least one point, as far as that can be told."""
+    """The space to search, which has at least one point, as far as that can be told."""
     given = config.limits if config.limits is not None else limits
     if given is None:
         raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
@@ -138,7 +140,7 @@ def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Cal
 def _read_start(config: Config, space: Space) -> Sequence[Mapping[str, Any]]:
     """The points that are tried first, each of which fits."""
     start = [] if config.start_from is None else read_start_points(config.start_from)
-    make_start_points(space, start, config.seed or 0)  # Says which one does not fit.
+    make_start_points(space, start, config.seed or 0)  # This refuses a point that does not fit.
     return start
 
 
@@ -215,7 +217,7 @@ def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
 def _make_propagators(
     config: Config, islands: Sequence[_Island], given: Any, archipelago: Archipelago
 ) -> Sequence[Propagator]:
-    """What breeds on each island: its own propagator, or that of all."""
+    """The propagator of each island: its own, or the common one."""
     own = [island.propagator for island in islands] or [None] * archipelago.islands
     common = config.propagator if given is None else given
     breeding = [common if each is None else each for each in own]
@@ -228,7 +230,7 @@ def _make_propagators(
 
 
 def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Sequence[Any]) -> None:
-    """Refuse options of the genetic propagator that nothing would heed."""
+    """Refuse options of the genetic propagator that would have no effect."""
     if options and not any(map(uses_genetic, breeding)):
         what = common.get("name", common.get("class_path")) if isinstance(common, Mapping) else common
         named = type(what).__name__ if isinstance(what, Propagator) else what
@@ -243,10 +245,10 @@ def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Se
 
 
 def _try_out(propagator: Propagator, space: Space) -> Propagator:
-    """A propagator that makes one individual from an empty population, and from larger ones.
+    """The propagator, once it has made one individual from an empty population, and from larger ones.
 
     Raises:
-        PropagatorError: It does not.
+        PropagatorError: It has not done so.
     """
     tried = _copy_of(propagator)
     rng = np.random.default_rng(0)
@@ -278,6 +280,6 @@ def _make_pruner(config: Config) -> Pruner | None:
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
     """How events reach all ranks; see the figures in docs/architecture.md."""
-    # A rank that computes a loss itself passes nothing on meanwhile.
+    # A rank that evaluates inline passes nothing on meanwhile, so a tree would be slow.
     many = separate and workers > _FLAT_UP_TO
     return _FAN_OUT if exchange == "tree" or (exchange == "auto" and many) else None

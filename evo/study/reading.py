@@ -1,4 +1,4 @@
-"""The command line, which the first rank reads for all: files are opened once, and only it loads what reads them."""
+"""The command line, which the first rank reads for all, so that only it opens files and loads what reads them."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def read_command(parse: Callable[[], Command], transport: Transport) -> Command:
     """What the command line asks for, the same on all ranks.
 
     Args:
-        parse: Reads it; called by the first rank only, unless the others cannot be told what it found.
-        transport: To the other ranks, which must call this too.
+        parse: Reads the command line. Only the first rank calls it, unless the others cannot be told what it found.
+        transport: The connection to the other ranks, which must call this too.
 
     Raises:
         SharedError: An option, or a file that is named, is wrong.
-        SystemExit: Help was asked for, and printed by the first rank.
+        SystemExit: Help was asked for, and the first rank has printed it.
     """
     told = together(transport, lambda: _tell(parse) if transport.rank == 0 else "")
     given = json.loads(transport.gather(told)[0])
     if given is None:
-        # Some value has no text that gives it back, a date for example, which the search will refuse.
+        # JSON cannot hold some value, such as a date, which the search will refuse.
         return together(transport, lambda: _with_files(parse()))
     if isinstance(given, int):
         raise SystemExit(given)
@@ -52,7 +52,7 @@ def read_command(parse: Callable[[], Command], transport: Transport) -> Command:
 
 
 def _tell(parse: Callable[[], Command]) -> str:
-    """The command as JSON; or the exit status after help; or null for what JSON cannot give back as it is."""
+    """The command as JSON, or the exit status after help, or null for a command that JSON cannot hold."""
     try:
         command = _with_files(parse())
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""A training from the sections of a study file: what they leave open is found, and said."""
+"""A training from the sections of a study file: classes that they do not name are found, and the user is told."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def make_training(
     folders: Sequence[Path],
     aside: Sequence[str] = (),
 ) -> Training | None:
-    """A training.
+    """A training from sections.
 
     Args:
-        sections: Those that the user gives, fields of `Training`.
+        sections: The sections that the user gives, fields of `Training`.
         limits: What is searched, or a file with it.
-        folders: Whose Python files say which classes are meant where no class is named.
+        folders: The folders whose Python files say which classes are meant where no class is named.
         aside: What was set aside already, for the note.
 
     Returns:
-        None: no training is asked for.
+        The training; None when none is asked for.
 
     Raises:
-        UserError: A section is absent, is malformed, or leaves open what cannot be found.
+        UserError: A section is absent or malformed, or the class that it does not name cannot be found.
     """
     searched = list(load_limits(limits)) if limits is not None else []
     if not (sections or "model.class_path" in searched):
@@ -49,7 +49,7 @@ def make_training(
 
 
 def _find_classes(given: dict[str, Any], searched: Collection[str], folders: Sequence[Path]) -> list[str]:
-    """Name the classes of the sections that name none; what to say of the choice."""
+    """Name the classes of the sections that name none; returns remarks for the user on the choice."""
     open_model = _is_open("model", given, searched, is_needed=True)
     open_data = _is_open("data", given, searched, is_needed=False)
     plain = [kind for kind in ("optimizer", "lr_scheduler") if _is_open(kind, given, searched, is_needed=False)]
@@ -78,7 +78,7 @@ def _find_classes(given: dict[str, Any], searched: Collection[str], folders: Seq
         called = [call["data"] for call in fitting] or [call["data"] for call in calls if "data" in call]
         notes.append(_choose("data", given, searched, [*called, *sources.classes("data")], links))
     elif not has_data and len({call["data"].path for call in fitting}) == 1:
-        # A data module without arguments does not appear in a printed configuration.
+        # A printed configuration leaves out a data module without arguments.
         given["datamodule_class"] = fitting[0]["data"].path
         notes.append(f"data is {fitting[0]['data'].path}: {fitting[0]['data'].where}")
     if links and any("LightningCLI" in note for note in notes):
@@ -98,12 +98,12 @@ def _choose(
     for source, target in list(links.items()):
         first, _, place = target.partition(".")
         if first == kind and chosen.takes is not None and place.partition(".")[0] not in chosen.takes:
-            del links[source]  # It is for another class.
+            del links[source]  # The link is for another class.
     return f"{kind} is {chosen.path}: {chosen.where or 'the only class here that fits'}"
 
 
 def _is_open(kind: str, given: Mapping[str, Any], searched: Collection[str], *, is_needed: bool) -> bool:
-    """Whether no class is named for a section that there is or has to be."""
+    """Whether no class is named for a section that is given, or needed."""
     section = given.get(kind)
     if _CLASS_KEYS.get(kind) in given or f"{kind}.class_path" in searched or _class_path(section):
         return False
@@ -117,7 +117,7 @@ def _class_path(section: Any) -> str | None:
 
 
 def _relative(kind: str, searched: Collection[str]) -> list[str]:
-    """The arguments of a section among the names of the limits; those without a dot may be for any."""
+    """The arguments of a section among the names of the limits; those without a dot may be for any section."""
     names = [
         name.removeprefix(f"{kind}.").removeprefix("init_args.") for name in searched if name.startswith(f"{kind}.")
     ]

@@ -52,16 +52,17 @@ def minimize(
     Args:
         loss: `loss(params) -> float` or `loss(params, trial) -> float`, or a generator of intermediate losses, or a
             `LightningObjective`.
-        limits: What is searched, see `evo.space.limits`, or a YAML file that says it; None: that of the `config`.
-        config: Settings, where no keyword says another one; None: the defaults, but quiet.
-        propagator: Breeds individuals, or says what does, as a study file would, for example
-            {"name": "genetic", "population": 20}; None: that of the `config`, by default the genetic one.
-        comm: An mpi4py communicator: exactly its ranks search, and all of them must call this. None: all ranks that
+        limits: What is searched, see `evo.space.limits`, or a YAML file with it. None means that of the `config`.
+        config: The settings, which keywords override. None means the defaults, but quiet.
+        propagator: A propagator, or its description as in a study file, for example
+            {"name": "genetic", "population": 20}. None means that of the `config`, by default the genetic one.
+        comm: An mpi4py communicator, exactly whose ranks search; all of them must call this. None means all ranks that
             there are.
-        on_interrupt: After Ctrl-C has stopped the search, and everything is saved: "raise" KeyboardInterrupt,
-            with the `result`, or "return" the result, whose `by_keyboard` is true. Other signals always return.
-        settings: Those of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, … Without
-            run_dir, no files are kept. Nothing is printed unless quiet=False, or a `config` is given that is not quiet.
+        on_interrupt: What happens after Ctrl-C has stopped the search, and everything is saved: "raise" a
+            KeyboardInterrupt that has the `result`, or "return" the result, whose `by_keyboard` is true. After any
+            other signal, the result is returned.
+        settings: The fields of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, …
+            Without run_dir, no files are kept. Nothing is printed unless quiet=False, or a `config` that is not quiet.
 
     Returns:
         The best individual and all the others. There is a best one unless the search was interrupted (by a signal, or
@@ -69,8 +70,8 @@ def minimize(
 
     Raises:
         UserError: A setting or limit is wrong; the message names it.
-        SearchFailed: The search has ended and no individual has completed; a RuntimeError that says why, and has the
-            result.
+        SearchFailed: The search has ended and no individual has completed. This is a RuntimeError that says why, and
+            has the `result`.
         KeyboardInterrupt: Ctrl-C has stopped the search.
 
     Example:
@@ -91,11 +92,11 @@ def minimize(
             with _no_silent_exit():
                 result = run_study(job, transport, signals)
         except SharedError:
-            transport.close()  # All ranks are here: they may catch it, and search again.
+            transport.close()  # All ranks raise this together, and may catch it and search again.
             raise
         by_keyboard = result.by_keyboard or _on_any_rank(transport, signals.by_keyboard)
         transport.close()
-    # It may have come at the very end.
+    # Ctrl-C may have come at the very end.
     result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
     if result.by_keyboard and on_interrupt == "raise":
         raise interrupted_by(_interrupted_text(result), result)
@@ -112,7 +113,7 @@ def _configure(loss: Any, limits: Any, config: Config | None, on_interrupt: str,
 
 
 def _on_any_rank(transport: Transport, wanted: bool) -> bool:
-    """Whether some rank wants something; only this one, where ranks may die meanwhile."""
+    """Whether some rank wants something; where ranks may die meanwhile, only this rank is asked."""
     if transport.dead or is_fault_tolerant(os.environ):
         return wanted
     return "yes" in transport.gather("yes" if wanted else "")
@@ -128,9 +129,9 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     """Search as a command line says.
 
     Args:
-        arguments: Without the program's name.
-        program: Its name, for the help.
-        signals: In force; they may ask for a clean stop.
+        arguments: The words of the command line after the program's name.
+        program: The program's name, for the help.
+        signals: The signal handlers in force, which may ask for a clean stop.
 
     Returns:
         The exit status, one of those above.
@@ -152,7 +153,7 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
             status = NOT_FOUND
             print(f"evo: error: {nothing_found_text(result)}", file=sys.stderr, flush=True)
     except (SharedError, NoMPIError) as error:
-        # Ranks that do not know each other all are the first.
+        # Ranks that are not connected are each the first.
         if transport.rank == 0 and (transport.size > 1 or speaks(os.environ)):
             show_error(error, debug)
         status = MISTAKEN
@@ -160,7 +161,7 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
         if transport.size > 1:
             if debug:
                 print(whole_traceback(error), file=sys.stderr)
-            raise  # Ends all ranks, after its message.
+            raise  # This ends all ranks, after its message.
         show_error(error, debug)
         status = error.status
     transport.close()
@@ -178,13 +179,13 @@ def _check_threads(transport: Transport) -> None:
 
 
 def _say_ready(transport: Transport) -> None:
-    """Now that all ranks are connected, which they are with their signal handlers in force."""
+    """Announce that all ranks are connected, and have their signal handlers in force."""
     together(transport, lambda: say_ready(transport.size, os.environ) if transport.rank == 0 else None)
 
 
 @contextlib.contextmanager
 def _no_silent_exit() -> Iterator[None]:
-    """Make an error of what would end this rank alone and leave the others waiting."""
+    """Turn an exit into an error, since it would end this rank alone and leave the others waiting."""
     try:
         yield
     except SystemExit as error:
@@ -200,7 +201,7 @@ def _parse(arguments: Sequence[str], program: str) -> Command:
 def _find_job(command: Command) -> Job:
     what, config, study, notes = command
     if "" not in sys.path:
-        sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
+        sys.path.insert(0, "")  # The evo command finds modules of the working directory, as `python -m` does.
     problem = PROBLEMS.get(what) if isinstance(what, str) else None
     objective = problem.objective if problem else _parse_objective(what)
     limits = problem.limits if problem else None
@@ -225,7 +226,7 @@ def _parse_objective(what: str | Training) -> Named:
 
 
 def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
-    """Whether a directory, named after the objective by an older evo, holds this study, which has no other one yet."""
+    """Whether a directory that an older evo has named after the objective holds this study, which has no other."""
     earlier, own = (RunDirectory(as_path(name)) for name in (run_dir, instead_of))
     if not (earlier.path / "study.json").is_file() or (own.path / "study.json").is_file():
         return False
@@ -246,11 +247,11 @@ def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
 
 
 def _study_name(objective: Named) -> str:
-    """The same by whatever path or module the objective is named."""
+    """The name of a study, the same for every way of writing its objective."""
     if isinstance(objective, Training):
         return objective.name
     assert isinstance(objective, Reference)
     module, _, name = objective.canonical.rpartition(":")
-    as_named = f"{objective.place}-{objective.name}"  # By an older evo.
+    as_named = f"{objective.place}-{objective.name}"  # The name that an older evo gives.
     own = f"{module.rpartition('.')[2]}-{name}"
     return as_named if os.path.isfile(os.path.join("runs", as_named, "study.json")) else own

@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 60
 
 
 class Settings(TypedDict, total=False):
-    """The fields of `evo.Config`, which explains them, but for limits and propagator."""
+    """The fields of `evo.Config`, which explains them, without limits and propagator."""
 
     constraints: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | None
     generations: int | None
@@ -66,9 +66,9 @@ def make_config(config: Config | None, limits: Any, settings: Mapping[str, Any])
     """What `evo.minimize` was given, as one configuration.
 
     Args:
-        config: The settings of this are taken where no keyword says another; None: there are only keywords.
-        limits: What is searched; None: that of the configuration.
-        settings: By keyword.
+        config: The settings, which keywords override. None means that there are only keywords.
+        limits: What is searched. None means that of the configuration.
+        settings: The settings that are given by keyword.
 
     Raises:
         UserError: A setting is unknown or has a wrong value, or nothing says what is searched.
@@ -91,7 +91,7 @@ def make_config(config: Config | None, limits: Any, settings: Mapping[str, Any])
 
 
 def notes_on(config: Config) -> list[str]:
-    """What to say to whoever wrote these settings."""
+    """Remarks for the user on these settings."""
     options = config.genetic_options
     return [place_of_options(options)] if options else []
 
@@ -100,7 +100,7 @@ def check_loss(loss: Any, limits: Any) -> None:
     """Refuse what cannot be minimised.
 
     Raises:
-        UserError: It is no function.
+        UserError: The loss is no function.
     """
     if callable(loss):
         return

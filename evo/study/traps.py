@@ -1,7 +1,7 @@
 """What YAML reads as something else than was written: off as false, 1:30 as ninety, 010 as eight.
 
-Only where values are recorded as what they are: in limits, and in points within them. The rest of a study file is read
-as YAML reads it, but no name may stand twice in one mapping, of which YAML would take the last one.
+This is checked only where values are searched and recorded: in limits, and in points within them. The rest of a study
+file is read as YAML reads it, but no name may stand twice in one mapping, of which YAML would take the last one.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
 
     Args:
         text: The text of a YAML file, or of an option that holds YAML.
-        path: Keys of the mappings that lead to the values; they may lead nowhere.
+        path: The keys of the mappings that lead to the values, which may lead nowhere.
         what: What the text is, for the message.
 
     Raises:
-        UserError: It names the parameter, what was written, what YAML reads, and how to write either.
+        UserError: YAML reads such a value; the message says where, what it reads, and how to write either meaning.
 
     Example:
         >>> check_values("{bias: [on, off]}")
@@ -54,7 +54,7 @@ def check_values(text: str, path: Sequence[str] = (), what: str = "limits") -> N
 
 
 def check_study_file(file: str) -> None:
-    """Refuse names that a study file has twice, and `check_values` for all of its sections that hold values.
+    """Refuse names that a study file has twice, and call `check_values` for all of its sections that hold values.
 
     A file that cannot be read is left alone.
     """
@@ -70,7 +70,7 @@ def check_study_file(file: str) -> None:
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """`check_values` for the options of a command line that hold values, or name a study file."""
+    """Call `check_values` for the options of a command line that hold values, or name a study file."""
     for section in SECTIONS:
         for text in _given(f"--{section.replace('_', '-')}", arguments):
             check_values(text, what=f"--{section.replace('_', '-')}")
@@ -86,7 +86,7 @@ def _given(option: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _compose(text: str) -> Node:
-    """The text as YAML sees it; None when it is not YAML, which whoever loads it says."""
+    """The text as YAML sees it; None when it is not YAML, which its loading will refuse."""
     import yaml
 
     try:
@@ -104,7 +104,7 @@ def _scalars(
 ) -> Iterator[tuple[str, bool, Node]]:
     """All scalars: the parameter to which each belongs, whether it is a value of it, and itself."""
     if any(node is each for each in above):
-        return  # An alias of what it stands in, which whoever takes the values refuses.
+        return  # It is an alias of what it stands in, which is refused later.
     above = (*above, node)
     if node.id == "scalar":
         yield (names[0] if names else "the list"), is_value, node
@@ -156,7 +156,7 @@ def _problem(scalar: Node) -> str:
 
 
 def _is_plain(scalar: Node) -> bool:
-    """Whether a scalar is without quotes, and YAML finds out itself what it is."""
+    """Whether a scalar has no quotes, so that YAML decides what it is."""
     import yaml
 
     found = yaml.SafeLoader("").resolve(yaml.ScalarNode, scalar.value, (True, False))
@@ -164,18 +164,18 @@ def _is_plain(scalar: Node) -> bool:
 
 
 def _read(written: str) -> Any:
-    """A scalar as a study file is read."""
+    """The value of a scalar in a study file."""
     import yaml
     from jsonargparse import get_loader
 
     try:
         return get_loader("yaml")(f"- {written}")[0]
     except yaml.YAMLError:
-        return written  # Whoever loads it says.
+        return written  # Its loading will refuse it.
 
 
 def _number(written: str) -> int | float | None:
-    """The number that a text may be meant as; a word is none."""
+    """The number that a text may mean; None for a word."""
     if not (written.isascii() and re.search("[0-9]", written)):
         return None
     for kind in (int, float):

@@ -66,8 +66,8 @@ class Job:
         config: The settings.
         objective: What is minimised.
         limits: What is searched, if the configuration does not say.
-        propagator: What breeds, or says what does; None means what the configuration says.
-        notes: What to say at the start about how the settings were understood.
+        propagator: A propagator, or its description. None means that of the configuration.
+        notes: What to tell the user at the start about how the settings were understood.
     """
 
     config: Config
@@ -117,7 +117,7 @@ def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
 
 
 def _allocation_end(transport: Transport) -> float | None:
-    """When the batch job ends, which the first rank finds out for all."""
+    """The time at which the batch job ends, which the first rank finds out for all."""
     end = allocation_end(os.environ) if transport.rank == 0 else None
     return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
@@ -133,7 +133,7 @@ class Session:
         directory: The folder with its files, if any are kept.
         transport: The connection to all other ranks.
         signals: May ask for a clean stop.
-        screen: Tells the user, on the first rank.
+        screen: Prints for the user, on the first rank.
         place: The machine and the device on which this rank trains.
     """
 
@@ -238,7 +238,7 @@ class Session:
     def _lead(
         self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
     ) -> str:
-        """Search, as the first rank of a worker; what the first live rank concluded."""
+        """Search, as the first rank of a worker; returns what the first live rank has concluded."""
         number, budget, workers = worker.settings.worker, self.plan.budget, self.plan.archipelago.workers
         folder, keep = self.directory.folder, self.config.keep_checkpoints
         progress = self.screen.progress(worker.population, budget, workers, lambda: exchange.is_first)
@@ -264,7 +264,7 @@ class Session:
                 raise MistakeFound(str(error)) from error
 
     def _watch(self, exchange: Exchange, weights: Weights, progress: Progress) -> Callable[[AnyEvent], None]:
-        """What is shown every event of the search."""
+        """A function that every event of the search is shown to."""
 
         def watch(event: AnyEvent) -> None:
             self.directory.remember(event)
@@ -291,7 +291,7 @@ class Session:
         )
         evaluator: Evaluator
         if plan.separate:
-            from evo.evaluation.process import ProcessEvaluator  # Others do without multiprocessing.
+            from evo.evaluation.process import ProcessEvaluator  # It loads multiprocessing, which others do not need.
 
             environment = training_environment(os.environ, self.place.environment)
             evaluator = ProcessEvaluator(plan.objective, folder, environment, settings, is_interrupted)
@@ -303,7 +303,7 @@ class Session:
 
 
 def _run(steps: Generator[None, None, str]) -> str:
-    """Go through all steps; what the last one returns."""
+    """Go through all steps; returns what the last one returns."""
     while True:
         try:
             next(steps)

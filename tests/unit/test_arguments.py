@@ -266,7 +266,7 @@ def test_the_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> 
     assert "[OBJECTIVE | STUDY.yaml] [options]" in text
     for field in dataclasses.fields(Config):
         assert "--" + field.name.replace("_", "-") in text
-    assert "Stop once some loss is this low." in text
+    assert "Stop once a loss is at most this number." in text
 
 
 BREEDS = "propagator: {name: genetic, sigma: 0.1}\n"

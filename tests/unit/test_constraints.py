@@ -501,9 +501,9 @@ def test_constraints_are_of_the_study_and_others_are_refused_with_the_difference
     assert study.constraints == ["x < y", "x + y <= 2", f"function {__name__}:in_order"]
     again = search([in_order, "x  <  y", "x + y <= 2"], evaluations=10)  # In another order, and other spaces.
     assert len(again.individuals) == 10
-    with pytest.raises(ValueError, match=r"its constraints are others: it has 'x \+ y <= 2', .* and lacks 'x > -1'"):
+    with pytest.raises(ValueError, match=r"its constraints differ: it has 'x \+ y <= 2', .* and lacks 'x > -1'"):
         search(["x < y", "x > -1"])
-    with pytest.raises(ValueError, match="its constraints are others"):
+    with pytest.raises(ValueError, match="its constraints differ"):
         search(None)
 
 
@@ -560,7 +560,7 @@ def test_a_function_as_a_constraint_is_known_by_what_it_carries(make: Any, name:
     assert study is not None
     assert study.constraints[0].startswith(f"function {__name__}:{name} which carries {{")
     search(1.5, 5)
-    with pytest.raises(ValueError, match=r"its constraints are others: it has .*1\.5.* and lacks .*0\.5"):
+    with pytest.raises(ValueError, match=r"its constraints differ: it has .*1\.5.* and lacks .*0\.5"):
         search(0.5, 7)
 
 

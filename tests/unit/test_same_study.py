@@ -128,7 +128,7 @@ def run(objective: str, evaluations: int, *arguments: str) -> int:
         (lambda centre: functools.partial(distance, centre=centre), "keywords.centre was 1.0 and is 2.0"),
         (lambda centre: functools.partial([distance, nearness][int(centre) - 1], centre=3.0), "partial.function was "),
         (closure, "centre was 1.0 and is 2.0"),
-        (lambda centre: [lambda params: 1.0, lambda params: 2.0][int(centre) - 1], "it has other code"),
+        (lambda centre: [lambda params: 1.0, lambda params: 2.0][int(centre) - 1], "it has different code"),
     ],
 )
 def test_another_objective_in_an_old_run_directory_is_refused_with_the_difference(

@@ -29,8 +29,8 @@ def read_batches(folder: Path, names: Iterable[str]) -> Batch:
     """Batches, one after another.
 
     Args:
-        folder: Has the archive, or the folder that it unpacks to, which is taken first.
-        names: Of the batches, "data_batch_1" for example.
+        folder: The folder with the archive, or with the folder that it unpacks to, which is taken first.
+        names: The names of the batches, "data_batch_1" for example.
 
     Raises:
         ValueError: The archive or a batch is damaged, or holds something else.
@@ -45,14 +45,14 @@ def write_archive(file: Path, batches: dict[str, Batch]) -> None:
     with tarfile.open(file, "w:gz") as archive:
         for name, (images, labels) in batches.items():
             batch = {b"batch_label": name.encode(), b"labels": labels.tolist(), b"data": images.reshape(-1, 3072)}
-            content = pickle.dumps(batch, protocol=2)  # As old as the original.
+            content = pickle.dumps(batch, protocol=2)  # The protocol of the original.
             entry = tarfile.TarInfo(f"{FOLDER}/{name}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
 
 
 def _contents(folder: Path, names: list[str]) -> list[tuple[str, bytes]]:
-    """Where each batch is, for messages, and what is in it."""
+    """The place of each batch, for messages, and its content."""
     if (folder / FOLDER).is_dir():
         return [(str(folder / FOLDER / name), (folder / FOLDER / name).read_bytes()) for name in names]
     file, found = folder / ARCHIVE, {}
@@ -89,7 +89,7 @@ class _Unpickler(pickle.Unpickler):
             ("numpy", "_reconstruct"): reconstruct,
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): np.dtype,
-            ("_codecs", "encode"): codecs.encode,  # How Python 3 writes bytes as an old pickle.
+            ("_codecs", "encode"): codecs.encode,  # Python 3 writes bytes in old pickles so.
         }
         package = module.partition(".")[0]
         if (package, name) not in allowed:

@@ -13,8 +13,8 @@ def download(file: Path, url: str, md5: str) -> None:
     """Download a file unless it is there; while one process does, the others wait, and then find it.
 
     Args:
-        file: Where it belongs. It appears under this name only when it is complete.
-        url: Where it comes from.
+        file: The path of the file, which appears there only when it is complete.
+        url: The address that it comes from.
         md5: Its checksum, in hexadecimal digits.
 
     Raises:

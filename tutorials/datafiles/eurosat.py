@@ -36,15 +36,15 @@ PACKED = "rgb.pt"
 Pixels: TypeAlias = NDArray[np.uint16]
 Place: TypeAlias = Path | zipfile.Path
 
-# What it would log about a damaged file is told by the error.
+# The error tells what tifffile would log about a damaged file.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def read_image(file: Place) -> Pixels:
-    """An image (rows, columns, bands), whatever way the file has them: packed or not, pixel by pixel or band by band.
+    """An image (rows, columns, bands) from a file that is packed or not, and goes by pixels or by bands.
 
     Raises:
-        ValueError: It is not such an image, or damaged.
+        ValueError: The file is no such image, or damaged.
     """
     try:
         with tifffile.TiffFile(io.BytesIO(file.read_bytes())) as tiff:
@@ -54,13 +54,13 @@ def read_image(file: Place) -> Pixels:
                 image = np.moveaxis(image, 0, -1)
             if image.shape != SHAPE or image.dtype != np.uint16:
                 raise ValueError(f"it has {image.shape} values of type {image.dtype}, not {SHAPE} of uint16")
-    except Exception as error:  # Of a damaged file, tifffile may raise anything.
+    except Exception as error:  # tifffile may raise anything for a damaged file.
         raise ValueError(f"{file} is no image of EuroSAT, or damaged: {error}. Bring the file again.") from None
     return image
 
 
 def write_image(file: Path, image: Pixels) -> None:
-    """Write an image (rows, columns, bands) as the archive has them: plain numbers, pixel by pixel."""
+    """Write an image (rows, columns, bands) as in the archive: plain numbers, pixel by pixel."""
     tifffile.imwrite(file, image, photometric="minisblack", planarconfig="contig", metadata=None)
 
 
@@ -68,8 +68,8 @@ def prepare(folder: Path) -> None:
     """Make the one file that `read_packed` reads, unless it is there: the red, green and blue bands, and the labels.
 
     Args:
-        folder: Has the class folders, or what the archive unpacks to, or else the archive, which is downloaded if it is
-            absent. The packed file goes there, too.
+        folder: The folder with the class folders, or with what the archive unpacks to, or else with the archive, which
+            is downloaded if it is absent. The packed file goes there, too.
 
     Raises:
         ValueError: The archive cannot be downloaded, a class has no images, or something is damaged.
@@ -81,7 +81,7 @@ def prepare(folder: Path) -> None:
 def read_packed(folder: Path) -> tuple[Tensor, Tensor]:
     """Images (count, rows, columns, 3), 16-bit numbers, and labels (count,), mapped into memory.
 
-    The processes of a node share that memory, and what is not used of the file takes none.
+    The processes of a node share that memory, and unused parts of the file take none.
 
     Raises:
         ValueError: The packed file is damaged.
@@ -89,13 +89,13 @@ def read_packed(folder: Path) -> tuple[Tensor, Tensor]:
     try:
         packed = torch.load(folder / PACKED, mmap=True)
         return packed["images"], packed["labels"]
-    except Exception as error:  # Of a damaged file, it may raise anything.
+    except Exception as error:  # A damaged file may raise anything.
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{folder / PACKED} is damaged: {reason}. Remove it, and it is made again.") from None
 
 
 def write_small_files(folder: Path, count: int = 12) -> None:
-    """So many images of each class, as noise but for the brightness of the bands, which tells the class."""
+    """Write `count` images of each class, which are noise in bands whose brightness tells the class."""
     rng = np.random.default_rng(0)
     for label, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
@@ -118,7 +118,7 @@ def _pack(folder: Path, file: Path) -> None:
 
 
 def _root(folder: Path) -> Place:
-    """What has the class folders."""
+    """The folder, or the place in the archive, that has the class folders."""
     for place in (folder, folder / INSIDE):
         if any((place / name).is_dir() for name in CLASSES):
             return place

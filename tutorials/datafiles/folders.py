@@ -17,15 +17,15 @@ def read_folders(folder: Path, classes: Sequence[str], size: int) -> TensorDatas
     """All images of a folder, decoded once: a small training would spend its time on that, epoch by epoch.
 
     Args:
-        folder: Has a folder for each class. Hidden files are passed over.
-        classes: Names of these; the place of one in the list is its label.
-        size: Pixels of each side; an image of another size is resized.
+        folder: The folder with a folder for each class. Hidden files are ignored.
+        classes: The names of the classes; the place of a name in the list is its label.
+        size: The number of pixels of each side; an image of another size is resized.
 
     Returns:
         Images (count, 3, size, size), bytes, and labels (count,).
 
     Raises:
-        ValueError: A class has no images, or a file is none, or damaged.
+        ValueError: A class has no images, or a file is no image, or damaged.
     """
     files = [sorted(file for file in (folder / name).glob("*") if file.name[0] != ".") for name in classes]
     if absent := [name for name, found in zip(classes, files, strict=True) if not found]:
@@ -43,7 +43,7 @@ def read_folders(folder: Path, classes: Sequence[str], size: int) -> TensorDatas
 
 
 def write_small_folders(folder: Path, classes: Sequence[str], count: int = 8, size: int = 150) -> None:
-    """Write so many images of each class, noise but for their colour, which tells the class; one is wider."""
+    """Write `count` images of each class, which are noise in a colour that tells the class; one is wider."""
     rng = np.random.default_rng(0)
     for label, name in enumerate(classes):
         (folder / name).mkdir(parents=True)

@@ -22,10 +22,10 @@ def read_idx(file: Path) -> Bytes:
     """The array in an IDX file of bytes.
 
     Args:
-        file: Packed, if its name ends with .gz. A file beside it with the same name but for .gz is taken first.
+        file: The path, of a packed file if the name ends with .gz. A file of that name without .gz is taken first.
 
     Raises:
-        ValueError: It is not such a file, or not all of it is there.
+        ValueError: It is no such file, or a part of it is missing.
     """
     unpacked = file.with_suffix("") if file.suffix == ".gz" else file
     file = unpacked if unpacked.exists() else file

@@ -14,8 +14,8 @@ def make_once(file: Path, make: Callable[[Path], object]) -> None:
     """Make a file unless it is there; while one process does, the others wait, and then find it.
 
     Args:
-        file: Where it belongs. It appears under this name only when it is complete.
-        make: Writes it to the path that it is given. What it raises is passed on, and nothing of the file stays.
+        file: The path of the file, which appears there only when it is complete.
+        make: Writes the file to the path that it is given. What it raises is passed on, and nothing of the file stays.
     """
     if file.exists():
         return
@@ -27,7 +27,7 @@ def make_once(file: Path, make: Callable[[Path], object]) -> None:
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         if file.exists():
-            return  # Another one has made it meanwhile.
+            return  # Another process has made it meanwhile.
         try:
             make(part)
             part.replace(file)
