@@ -130,7 +130,6 @@ def train(text: str, params: int = 1) -> tuple[Training, list[FakeTrial]]:
     trials = []
     for number, example in enumerate(examples[:params]):
         trial = FakeTrial(Path(f"trained-{number}").resolve())
-        trial.folder.mkdir()
         objective(example, trial)
         trials.append(trial)
     return training, trials

@@ -146,7 +146,6 @@ def test_a_training_that_fails_has_its_report_too_and_leaves_the_next_one_alone(
 ) -> None:
     for number, module in enumerate((Failing, Net, Failing, Net)):
         trial = FakeTrial(tmp_path / str(number))
-        trial.folder.mkdir()
         objective = LightningObjective(module, Data, max_epochs=1, trainer={"profiler": name})
         with nullcontext() if module is Net else pytest.raises(KeyError):
             objective({"lr": 0.1}, trial)

@@ -287,7 +287,7 @@ def test_without_timm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     spec = importlib.util.spec_from_file_location("without_timm", TUTORIALS / "satellite.py")
     assert spec is not None
     assert spec.loader is not None
-    with pytest.raises(SystemExit, match=r"timm.*pip install 'evo\[tutorials\]'"):
+    with pytest.raises(SystemExit, match=r"timm.*pip install 'evo-mpi\[tutorials\]'"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 

@@ -240,7 +240,6 @@ def test_an_individual_in_which_workers_wait_for_ever_fails_where_the_others_sur
     ended = launcher.finish(process)
     wait_until(lambda: not launcher.survivors(), 10)
     assert len(re.findall(r"evo: error: the objective failed on rank 1 of the 2 of a worker ", ended.err)) == 2
-    assert "Traceback" not in ended.err
     assert 40 <= journals.check_complete(folder / "here") <= 42
     end = journals.finished(folder / "here")[1, 3]
     assert (end.status, end.error.partition(":")[0]) == ("failed", "RankDied")
