@@ -1,6 +1,6 @@
 #!/bin/bash
 # A search that is longer than the walltime, as one job that queues itself again:  sbatch jobs/chain.sh study.yaml
-# Five minutes before the end, Slurm tells this shell; the ranks save their trainings, and the next session goes on.
+# Five minutes before the end, Slurm signals this shell; the ranks save their trainings, and the next session continues.
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=evo-chain
 #SBATCH --output=%x-%j.out
@@ -25,7 +25,7 @@ trap 'asked=yes' USR1
 $launch python -m evo.run "$@" &
 search=$!
 while kill -0 $search 2>/dev/null; do
-    # Ranks die of a signal that comes before they have said that they are ready for it.
+    # The signal waits until the ranks are ready for it, because before that it would kill them.
     if [ "$asked" ] && [ -e "$EVO_READY_FILE" ]; then
         asked=
         kill -USR1 $search || true  # It may have just ended.
@@ -35,7 +35,7 @@ done
 status=0
 wait $search || status=$?
 
-# 85 means: run the same command again. A search that never gets on must not do so for ever.
+# 85 means: run the same command again. The number is limited, so that a search without progress ends at some time.
 if [ $status = 85 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]; then
     scontrol requeue "$SLURM_JOB_ID"
 elif [ $status = 85 ]; then

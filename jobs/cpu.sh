@@ -1,6 +1,6 @@
 #!/bin/bash
 # One node without GPUs:  sbatch jobs/cpu.sh study.yaml
-# For small networks; a plain Python loss wants one CPU per rank and more ranks.
+# For small networks; for a plain Python loss use one CPU per rank and more ranks.
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=evo
 #SBATCH --output=%x-%j.out

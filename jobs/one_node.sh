@@ -1,6 +1,6 @@
 #!/bin/bash
 # One node with 4 GPUs, a rank on each:  sbatch jobs/one_node.sh study.yaml
-# Whatever follows the script's name goes to python -m evo.run.
+# All arguments after the script's name go to python -m evo.run.
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=evo
 #SBATCH --output=%x-%j.out

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the runs in a folder have found, once the jobs that fill it have ended, well or not:
+# The results of all runs in a folder, after the jobs that write to it have ended, successfully or not:
 # sbatch --dependency=afterany:$(sbatch --parsable jobs/seeds.sh study.yaml) jobs/report.sh runs/seeds
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=report

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The same search with five seeds, each a job of its own:  sbatch jobs/seeds.sh study.yaml
-# jobs/report.sh, submitted to follow it, shows what all of them have found.
+# The same search with five seeds, each in a job of its own:  sbatch jobs/seeds.sh study.yaml
+# jobs/report.sh, submitted to run after it, shows the results of all.
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=seeds
 #SBATCH --output=%x-%A_%a.out

@@ -14,5 +14,5 @@ set -e
 source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
 launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
 
-# Whole nodes are lost now and then: the ranks of the others end as well, and the same command goes on from the journal.
+# When a node is lost, the ranks on the others end as well, and the same command continues from the journals.
 exec $launch python -m evo.run "$@"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # One node with 4 GPUs, 3 ranks on each:  sbatch jobs/shared_gpus.sh study.yaml
-# For trainings that leave a GPU idle, with room for three of them in its memory. One that needs more fails by itself.
+# For trainings that leave a GPU idle and of which three fit into its memory. Only a training that needs more fails.
 ##SBATCH --account=PROJECT --partition=PARTITION  # <- 1. yours; take one # away
 #SBATCH --job-name=evo
 #SBATCH --output=%x-%j.out
@@ -14,7 +14,7 @@ set -e
 source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
 launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
 
-# With CUDA MPS, trainings on one GPU compute side by side rather than in turns, where the site permits it:
+# With CUDA MPS, where the site permits it, trainings on one GPU compute at the same time rather than in turns:
 #export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps-$SLURM_JOB_ID CUDA_MPS_LOG_DIRECTORY=/tmp/mps-$SLURM_JOB_ID
 #mkdir -p "$CUDA_MPS_PIPE_DIRECTORY"
 #nvidia-cuda-mps-control -d  # Slurm ends it with the job.
