@@ -45,7 +45,7 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise UserError(f"{text!r} holds {text[error.start]!r}, which is no character: write it anew") from error
+        raise UserError(f"{text!r} holds {text[error.start]!r}, which is half of a character: type it again") from error
 
 
 def show_error(error: BaseException, whole: bool = False) -> None:

@@ -64,8 +64,8 @@ def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.ran
     """
     population = f"a population of {len(parents)}" if parents else "an empty population"
     needed = (
-        f"a search needs one individual with a genome of shape ({len(space)},); mend it, or where it needs more "
-        "parents put a Conditional around it"
+        f"a search needs one individual with a genome of shape ({len(space)},); fix it, or put a Conditional "
+        "around it if it needs more parents"
     )
     try:
         bred = propagator(parents, space, rng)

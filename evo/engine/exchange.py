@@ -222,7 +222,7 @@ class Exchange:
             return
         self.dead = self.dead.union(dead)
         if self.worker in self.dead:
-            raise CutOff(f"the other workers take worker {self.worker} for dead, and its connection to them for lost")
+            raise CutOff(f"the other workers count worker {self.worker} as dead: its connection to them is lost")
         self._reports.clear()
         self._level.clear()
         self._neighbours = neighbours(self.worker, self.workers, self.dead, self._fan_out)

@@ -125,8 +125,8 @@ class Migrator:
         for one in selection(among, self._population.space, rng):
             if not isinstance(one, Known):
                 raise SelectionError(
-                    f"selection {selection!r} returns {one!r}, which is none of those that it was given: "
-                    "individuals travel as they are, so return some of the parents"
+                    f"selection {selection!r} returns {one!r}, which is not one of the given individuals: "
+                    "individuals travel unchanged, so return some of the parents"
                 )
             yield one
 

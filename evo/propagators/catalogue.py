@@ -105,7 +105,7 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
         for name in _PROPAGATORS.classes_of(importlib.import_module(_PROPAGATORS.package))
         if name.startswith("Select")
     ]
-    rule = f"give a class that is made with a count and selects so many of any number, such as {', '.join(known)}"
+    rule = f"give a class that is made with a count and selects that many individuals, such as {', '.join(known)}"
     name = what if isinstance(what, str) else getattr(what, "__qualname__", repr(what))
     try:
         one = make(1)

@@ -64,7 +64,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         if all(isinstance(end, int | float) for end in (low, high)) and low > high:
             raise UserError(
                 f"limit {name!r} goes from {limit.low!r}, at least {low}, to {limit.high!r}, at most {high}: "
-                "no value of the others leaves anything in between"
+                "no values of the others allow anything in between"
             )
         fixed[name] = dataclasses.replace(limit, low=low, high=high, bounds=texts)
         return fixed[name]

@@ -200,7 +200,7 @@ def _element(tree: Any, part: _Part) -> Compute:
     def element(values: Values) -> Any:
         index = place(values)
         if not isinstance(index, int):
-            raise TypeError(f"{ast.unparse(tree)!r} is no parameter, and no place in a list")
+            raise TypeError(f"{ast.unparse(tree)!r} is neither a parameter nor an element of a list")
         return many(values)[index]
 
     return element

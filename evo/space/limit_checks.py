@@ -68,7 +68,7 @@ def _checked_float(name: str, parameter: Float) -> Parameter:
     if not math.isfinite(high - low):
         raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
     if high - low < max(_NARROWEST, _NARROWEST_SHARE * max(abs(low), abs(high))):
-        raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too narrow for a float, search the difference")
+        raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too narrow for a float; search the difference")
     if parameter.step is None:
         return parameter
     step = parameter.step

@@ -124,4 +124,4 @@ def _why_no_object(value: Any) -> str:
         name = getattr(value, "__name__", type(value).__name__)
         path = f"{getattr(value, '__module__', 'module')}.{getattr(value, '__qualname__', name)}"
         return f"{kinds}: give its name, {name!r} or {path!r}, and let the objective look it up"
-    return f"{kinds}, not {type(value).__name__}: give its name, and let the objective make it from that"
+    return f"{kinds}, not {type(value).__name__}: give its name, and let the objective make the object"

@@ -167,7 +167,7 @@ def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
             return study_forms(study) or Forms(study_space(study)), ""
         problem = f"run directory {directory} has no study.json"
     except UserError as error:
-        problem = f"study.json says nothing sound: {error}"
+        problem = f"study.json cannot be used: {error}"
     return None, (
         f"{problem}; no journal says what is searched, so it cannot be made from them: begin a run with the same "
         "objective, limits and seed in another directory, stop it, and copy its study.json here"
@@ -207,7 +207,7 @@ def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
         kept = _keep(file)
         write_whole(file, lambda stream: stream.writelines(lines))
     except OSError as error:
-        raise UserError(f"journal {file} cannot be written anew: {error.strerror}; it is as it was") from None
+        raise UserError(f"journal {file} cannot be rewritten: {error.strerror}; it is unchanged") from None
     return kept
 
 

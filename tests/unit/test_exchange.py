@@ -227,7 +227,7 @@ def test_a_rank_that_is_taken_for_dead_is_told_so() -> None:
     wire = Wire(1, 3)
     exchange = Exchange(wire)
     wire.arrive(2, lost(1))
-    with pytest.raises(CutOff, match="the other workers take worker 1 for dead"):
+    with pytest.raises(CutOff, match="the other workers count worker 1 as dead"):
         exchange.receive()
 
 
