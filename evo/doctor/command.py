@@ -22,7 +22,7 @@ from evo.doctor.report import report_text
 from evo.engine.transport import Serial
 from evo.errors import SharedError, UserError
 from evo.report.screen import terminal_width
-from evo.runtime.mpi import NoMPIError, connect, library, speaks
+from evo.runtime.mpi import AloneError, NoMPIError, connect, is_launched, library, speaks
 from evo.runtime.signals import end_with_parent
 from evo.study.config import parse_duration
 
@@ -118,12 +118,13 @@ def _examine(options: _Options, enter: Callable[[str], None]) -> int:
         transport = connect(wait=math.inf)  # Whoever waits too long is ended, and the first one says for whom.
     except NoMPIError as error:
         # This is one of many that cannot reach each other; all but the first end well, for the same reason.
-        launch = msgspec.structs.replace(launch, refusal=str(error))
+        if not isinstance(error, AloneError):
+            launch = msgspec.structs.replace(launch, refusal=str(error))
+        elif is_launched(os.environ):
+            launch = msgspec.structs.replace(launch, library=library())
         return _tell(examine_alone(serial, launch)) if speaking else SOUND
     if transport is not None:
         launch = msgspec.structs.replace(launch, library=library())
-        if transport.size == 1 and launch.expected > 1:
-            return _tell(examine_alone(serial, launch)) if speaking else SOUND
     ranks = transport or serial
     try:
         facts = examine(ranks, launch, options.run_dir, options.gpus_per_node, enter)

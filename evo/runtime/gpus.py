@@ -77,7 +77,8 @@ class Gpus:
             return f"{one} found, but {self.told(environment)} hides all"
         listed = [entry for entry in entries([*limits.values()][-1]) if entry]
         if len(listed) > len(choices):
-            return f"{self.told(environment)} shows {', '.join(choices)} only: other entries are no GPU here, or follow one"
+            shown = f"{self.told(environment)} shows {', '.join(choices)} only"
+            return f"{shown}: the others are no GPUs here, or follow one that is none"
         return ""
 
     def own_name(self, gpu: str) -> str:

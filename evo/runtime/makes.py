@@ -206,9 +206,9 @@ class Intel(Make):
 
     A card may have several tiles, each of which is a device with a number, unless ZE_FLAT_DEVICE_HIERARCHY joins them.
     See "Environment Variables" in the programming guide of oneAPI Level Zero, and parseAffinityMask in
-    execution_environment.cpp of Intel's compute-runtime: where tiles are devices, the driver ignores entries such as 0.1
-    (the second tile of the first card), which are translated here into the numbers that it takes. It passes over entries
-    that are no device, and an empty mask limits nothing.
+    execution_environment.cpp of Intel's compute-runtime: where tiles are devices, the driver ignores entries such as
+    0.1 (the second tile of the first card), which are translated here into the numbers that it takes. It passes over
+    entries that are no device, and an empty mask limits nothing.
     """
 
     name = "Intel"
