@@ -225,6 +225,8 @@ def test_ranks_of_a_launcher_that_tells_by_pmi_do_not_search_alone() -> None:
     assert why_not_one_world(1, by_srun).startswith(
         "srun started 4 tasks, but each is alone: start them with srun --mpi"
     )
+    in_srun = {"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "1", "PMI_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}
+    assert why_not_one_world(1, in_srun).startswith("mpirun started 4 ranks, but each is alone: it has ended, or")
     assert [speaks(PMI), speaks({**PMI, "PALS_RANKID": "0"}), speaks({"PMI_SIZE": "2"})] == [False, True, True]
 
 
@@ -235,6 +237,7 @@ def test_ranks_of_a_launcher_that_tells_by_pmi_do_not_search_alone() -> None:
         (1, {"PMI_SIZE": "1", "PMI_RANK": "0"}),
         (1, {"PMI_SIZE": "many"}),
         (1, {**PMI, **OPEN_MPI_ALONE}),  # mpirun -n 1 of Open MPI, inside of what PALS has started.
+        (1, {"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "1", "HYDI_CONTROL_FD": "9"}),  # mpirun -n 1 of Hydra in another.
         (1, {"PMI_SIZE": "1", "PMI_RANK": "0", "SLURM_STEP_NUM_TASKS": "4"}),  # mpiexec -n 1 of Hydra in a step.
         (1, {**OPEN_MPI_ALONE, "SLURM_STEP_NUM_TASKS": "4"}),
     ],

@@ -58,7 +58,8 @@ def find_started(environment: Mapping[str, str]) -> Started:
 
     The inner one of two launchers counts, although the variables of the outer one are there as well: any mpirun runs
     inside of a step of a batch system, and that of Open MPI inside of what another launcher has started, such as PALS
-    or Hydra, which tell by PMI.
+    or Hydra, which tell by PMI. Of mpirun of Open MPI and of Hydra nothing tells which is the inner one: the smaller
+    number counts, so that a rank which was started alone on purpose is not taken for one that has lost the others.
 
     Args:
         environment: Environment variables, before MPI has added its own.
@@ -70,7 +71,8 @@ def find_started(environment: Mapping[str, str]) -> Started:
     step, by_pmi = find_step(environment), whole_number(environment.get("PMI_SIZE", ""))
     if any(name in environment for name in _OF_MPIRUN):
         by_open_mpi = whole_number(environment.get("OMPI_COMM_WORLD_SIZE", ""))
-        return Started("mpirun", by_open_mpi or by_pmi or 1)
+        by_hydra = by_pmi if "HYDI_CONTROL_FD" in environment else 0
+        return Started("mpirun", min(filter(None, (by_open_mpi, by_hydra)), default=by_pmi or 1))
     if step and by_pmi in (0, step.count(environment)):
         return Started(step.launcher, step.count(environment), step.advice)
     if by_pmi or any(name in environment for name in _LAUNCH_VARIABLES):
