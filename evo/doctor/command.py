@@ -22,7 +22,7 @@ from evo.doctor.report import report_text
 from evo.engine.transport import Serial
 from evo.errors import SharedError, UserError
 from evo.report.screen import terminal_width
-from evo.runtime.mpi import NoMPIError, connect, library, speaks
+from evo.runtime.mpi import AloneError, NoMPIError, connect, is_launched, library, speaks
 from evo.runtime.signals import end_with_parent
 from evo.study.config import parse_duration
 
@@ -117,13 +117,14 @@ def _examine(options: _Options, enter: Callable[[str], None]) -> int:
     try:
         transport = connect(wait=math.inf)  # After the timeout the process is ended, and the first rank says why.
     except NoMPIError as error:
-        # The ranks cannot reach each other; all but the first end with status 0, so that the first one can speak.
-        launch = msgspec.structs.replace(launch, refusal=str(error))
+        # This is one of many that cannot reach each other; all but the first end well, for the same reason.
+        if not isinstance(error, AloneError):
+            launch = msgspec.structs.replace(launch, refusal=str(error))
+        elif is_launched(os.environ):
+            launch = msgspec.structs.replace(launch, library=library())
         return _tell(examine_alone(serial, launch)) if speaking else SOUND
     if transport is not None:
         launch = msgspec.structs.replace(launch, library=library())
-        if transport.size == 1 and launch.expected > 1:
-            return _tell(examine_alone(serial, launch)) if speaking else SOUND
     ranks = transport or serial
     try:
         facts = examine(ranks, launch, options.run_dir, options.gpus_per_node, enter)

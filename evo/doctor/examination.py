@@ -80,17 +80,19 @@ def examine_alone(transport: Transport, launch: Launch) -> Facts:
         transport: The transport of this process alone.
         launch: How this process was started.
     """
-    return Facts(launch=launch, ranks=[_rank_facts(bind_ranks(None, transport)[0], 0)], connected=False)
+    # It binds to no GPU, of which nothing is said then, since a list of GPUs that is wrong would be another error.
+    return Facts(launch=launch, ranks=[_rank_facts(bind_ranks(0, transport)[0], 0)], connected=False)
 
 
 def _rank_facts(place: Placement, node: int) -> RankFacts:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limit, gpus = resource.getrlimit(resource.RLIMIT_NOFILE)[0], find_gpus(os.environ)
     return RankFacts(
         place=place,
         node=node,
         cores=available_cores(),
         permitted=_count_permitted_cores(),
-        gpus=len(find_gpus(os.environ).choices(os.environ)),
+        gpus=len(gpus.choices(os.environ)),
+        gpu_remark=gpus.remark(os.environ),
         versions={"evo": __version__, "Python": platform.python_version(), **versions_of(_PACKAGES)},
         other_evo=other_evo(),
         open_files=0 if limit == resource.RLIM_INFINITY else limit,

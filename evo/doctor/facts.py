@@ -9,9 +9,7 @@ import msgspec
 
 from evo.runtime.batch import find_batch_system, find_step
 from evo.runtime.device import Placement
-from evo.runtime.mpi import is_fault_tolerant
-
-_OF_MPIRUN = ("OMPI_COMM_WORLD_SIZE", "PRTE_LAUNCHED", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS")
+from evo.runtime.mpi import find_started, is_fault_tolerant
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +52,7 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
         cores: The cores that it may run on.
         permitted: How many cores it might run on if its launcher had not bound it.
         gpus: How many GPUs it may choose from.
+        gpu_remark: What the environment hides of its GPUs; empty when there is nothing to remark.
         versions: The versions of packages and of Python; a package that is not installed is absent.
         open_files: How many files it may open; 0 when there is no limit.
         other_evo: What of another project is installed under the name `evo`; empty when nothing is.
@@ -67,6 +66,7 @@ class RankFacts(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     open_files: int
     other_evo: str = ""
+    gpu_remark: str = ""
 
     @property
     def host(self) -> str:
@@ -183,25 +183,18 @@ def find_launch(environment: Mapping[str, str]) -> Launch:
         >>> find_launch({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4"}).how
         'srun --mpi=pmix'
     """
-    launcher, how, expected, advice = "", "", "1", ""
-    step, system = find_step(environment), find_batch_system(environment)
-    if any(name in environment for name in _OF_MPIRUN):
-        launcher = how = "mpirun"
-        expected = environment.get("OMPI_COMM_WORLD_SIZE", environment.get("PMI_SIZE", "1"))
-    elif step:
-        launcher, expected, advice = step.launcher, environment[step.size], step.advice
+    started, step, system = find_started(environment), find_step(environment), find_batch_system(environment)
+    launcher = how = started.launcher
+    if step and started.advice:
         way = "pmix" if "PMIX_RANK" in environment else "pmi2" if "PMI_RANK" in environment else ""
         how = (
             f"{launcher} without an MPI plugin" if not way else f"{launcher} {step.pmi}{way}" if step.pmi else launcher
         )
-    elif "PMIX_RANK" in environment or "PMI_RANK" in environment:
-        launcher = how = "another launcher"
-        expected = environment.get("PMI_SIZE", "1")
     return Launch(
         launcher=launcher,
         how=how,
-        expected=int(expected),
-        advice=advice,
+        expected=started.count,
+        advice=started.advice,
         batch=system.name if system else "",
         connecting=system.step.connecting if system and system.step else "",
         tasks=system.tasks_asked(environment) if system else 0,

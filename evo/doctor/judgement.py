@@ -28,6 +28,7 @@ def judge(facts: Facts) -> list[Finding]:
         judges = (
             *judges,
             judge_ranks,
+            judge_gpus,
             judge_cores,
             judge_torch,
             judge_open_files,
@@ -74,11 +75,11 @@ def judge_mpi(facts: Facts) -> Finding:
 def judge_world(facts: Facts) -> Finding:
     """Whether all ranks that were started are connected, and fill the job."""
     launch, size = facts.launch, len(facts.ranks)
+    if launch.refusal:
+        return Finding("world", launch.refusal, "problem", "install what is missing")
     if launch.expected > size and launch.advice:
         value = f"{launch.launcher} started {launch.expected} tasks, but each is alone"
         return Finding("world", value, "problem", launch.advice)
-    if launch.refusal:
-        return Finding("world", launch.refusal, "problem", "install what is missing")
     if launch.expected > size:
         value = f"{launch.launcher} started {launch.expected} processes, but each is alone with {launch.library}"
         return Finding("world", value, "problem", "use the mpirun of this very MPI library: the two must be one")
@@ -119,6 +120,16 @@ def judge_ranks(facts: Facts) -> Finding | None:
         makes = [make for rank in facts.ranks if (make := make_of(rank.place.device))]
         return Finding("ranks", value, "note", makes[0].sharing)
     return Finding("ranks", value)
+
+
+def judge_gpus(facts: Facts) -> Finding | None:
+    """What the environment hides of GPUs that are there."""
+    having = [rank for rank in facts.ranks if rank.gpu_remark]
+    if not having or not facts.gpus_wanted:
+        return None
+    alike = [rank for rank in having if rank.gpu_remark == having[0].gpu_remark]
+    value = f"{somewhere(alike)}: {having[0].gpu_remark}"
+    return Finding("GPUs", value, "note", "unset it to train on all of them, or give --gpus-per-node 0 for none")
 
 
 def judge_cores(facts: Facts) -> Finding:
@@ -256,7 +267,9 @@ def judge_faults(facts: Facts) -> Finding | None:
         return None
     if facts.launch.fault_tolerant:
         return Finding("faults", "started with --with-ft ulfm: when a rank dies, the others go on")
-    value = "a rank that dies ends the job, and the same command goes on; with mpirun --with-ft ulfm the others go on"
+    value = "a rank that dies ends the job, and the same command goes on"
+    if facts.launch.library.startswith("Open MPI"):
+        value += "; with mpirun --with-ft ulfm the others go on"
     return Finding("faults", value, "note")
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from evo.errors import UserError
 from evo.lightning.accelerators import gpu_module
 from evo.objective.objective import Trial
 
@@ -21,11 +22,18 @@ def limited_memory(trial: Trial) -> Iterator[None]:
             megabytes, comes on top of it.
 
     Raises:
+        UserError: This torch cannot limit the memory of these GPUs.
         torch.cuda.OutOfMemoryError: The memory ran out; the message says what to change.
     """
     # The function fails where there is no GPU.
     if trial.gpu_memory < 1 and (gpus := gpu_module()):
-        gpus.set_per_process_memory_fraction(trial.gpu_memory)
+        limit = getattr(gpus, "set_per_process_memory_fraction", None)
+        if limit is None:  # `torch.xpu` has it since torch 2.10.
+            raise UserError(
+                f"gpu_memory is {trial.gpu_memory:.3g}, but torch {torch.__version__} cannot limit the memory of "
+                f"GPUs of {gpus.__name__}: install torch 2.10 or later, or leave gpu_memory at 1, with a rank per GPU"
+            )
+        limit(trial.gpu_memory)
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, final
 
 import lightning as L
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import LearningRateFinder
 from torch import Tensor
 from typing_extensions import override
 
+from evo.lightning.accelerators import gpu_module
 from evo.lightning.checkpoints import BestWeights, is_trusted, refusal_of_strange_file
 from evo.lightning.group import ALONE, Group
 from evo.lightning.hparams import forget_from
@@ -161,11 +163,13 @@ def _searches_first(callback: L.Callback) -> bool:
 def _generator_states() -> dict[str, Any]:
     """The states of all global random number generators, as tensors and plain values."""
     name, keys, *rest = np.random.get_state()
+    gpus = gpu_module()
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [],  # Which states of earlier versions have as well.
+        **({_short_name(gpus): gpus.get_rng_state_all()} if gpus else {}),
     }
 
 
@@ -174,8 +178,16 @@ def _set_generators(states: dict[str, Any]) -> None:
     name, keys, *rest = states["numpy"]  # Earlier versions kept the keys as an array.
     np.random.set_state((name, np.asarray(keys).astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count():  # They fit this machine.
-        torch.cuda.set_rng_state_all(states["cuda"])
+    gpus = gpu_module()
+    kept = states.get(_short_name(gpus), []) if gpus else []
+    # A training may go on on another kind of machine, whose generators stay as they are.
+    if gpus and len(kept) == gpus.device_count():
+        gpus.set_rng_state_all(kept)
+
+
+def _short_name(gpus: ModuleType) -> str:
+    """What generators of GPUs are called in a state: "cuda" or "xpu"."""
+    return gpus.__name__.rpartition(".")[2]
 
 
 def _tensor(content: bytearray) -> Tensor:

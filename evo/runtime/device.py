@@ -27,6 +27,7 @@ _LAUNCH_PREFIXES = (
     "HYDI_",
     "I_MPI_",
     "MV2_COMM_WORLD_",
+    "TORCHELASTIC_",
     "PALS_",  # HPE Cray's launcher for PBS; ALPS is its predecessor.
     "ALPS_",
     *LAUNCH_PREFIXES,
@@ -35,8 +36,11 @@ _LAUNCH_NAMES = {
     "RANK",
     "LOCAL_RANK",
     "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
     "NODE_RANK",
+    "ROLE_NAME",
     "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
     "WORLD_SIZE",
     "LOCAL_WORLD_SIZE",
     "MASTER_ADDR",
@@ -98,24 +102,14 @@ def bind(
         threads: The number of CPU threads for the rank, unless the environment says how many.
 
     Raises:
-        UserError: More GPUs are asked for than are visible.
+        UserError: More GPUs are asked for than are visible, or those that the environment lists are not there.
 
     Example:
-        >>> from evo.runtime.gpus import NVIDIA
+        >>> from evo.runtime.makes import NVIDIA
         >>> bind(5, {"CUDA_VISIBLE_DEVICES": "2,3"}, None, Gpus(NVIDIA(), ["0", "1", "2", "3"]), 1).device
         'cuda:3'
     """
-    make, choices = gpus.make, gpus.choices(environment)
-    limits = make.limits(environment)
-    if limits and gpus_per_node is not None and gpus_per_node > len(choices):
-        told = " ".join(f"{name}={value}" for name, value in limits.items())
-        raise UserError(
-            f"gpus_per_node is {gpus_per_node}, but {told} shows {len(choices)}: ask for no more than are visible"
-        )
-    if not limits and gpus_per_node is not None:
-        # The user may know better than /dev and /sys.
-        choices = [str(number) for number in range(gpus_per_node)]
-    choices = choices[:gpus_per_node]
+    make, choices = gpus.make, _choices(environment, gpus_per_node, gpus)
     own = threads_asked_for(environment)
     threads = next(filter(None, map(_count, own.values())), threads)
     # Threads wait without spinning, because spinning would take the cores of other trainings.
@@ -123,12 +117,29 @@ def bind(
     variables = {**dict.fromkeys(_THREADS, str(threads)), **own, "OMP_WAIT_POLICY": waiting}
     if not choices:
         # GPUs are hidden only on request, because there may be one that evo did not find.
-        hidden = make.none() if gpus_per_node == 0 or limits else {}
+        hidden = make.none() if gpus_per_node == 0 or make.limits(environment) else {}
         return Binding("cpu", threads, {**variables, **hidden})
     gpu = choices[local_rank % len(choices)]
     return Binding(
         f"{make.device}:{gpu}", threads, {**variables, **make.only(gpu)}, f"{make.device}:{gpus.own_name(gpu)}"
     )
+
+
+def _choices(environment: Mapping[str, str], gpus_per_node: int | None, gpus: Gpus) -> list[str]:
+    """The GPUs that the ranks of this node share out among themselves."""
+    if gpus_per_node == 0:
+        return []
+    told, choices = gpus.told(environment), gpus.choices(environment)
+    if refusal := gpus.refusal(environment):
+        raise UserError(refusal)
+    if gpus_per_node is not None and not told:
+        # The user may know better than /dev and /sys.
+        return [str(number) for number in range(gpus_per_node)]
+    if gpus_per_node is not None and gpus_per_node > len(choices):
+        raise UserError(
+            f"gpus_per_node is {gpus_per_node}, but {told} shows {len(choices)}: ask for no more than are visible"
+        )
+    return choices[:gpus_per_node]
 
 
 def threads_asked_for(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,239 +1,20 @@
-"""Makes of GPU, one class for each; GPUs are found by the environment and the kernel's files, without a driver."""
+"""The GPUs of this machine: the environment tells of them, and what the kernel shows; no driver is loaded."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import importlib.util
-import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, final
+from typing import final
 
-from typing_extensions import override
+from evo.runtime.makes import MAKES, Make, entries
 
 ROOT = Path("/")
-
-
-class Make(ABC):
-    """A make of GPU.
-
-    Attributes:
-        name: The name of the make.
-        device: The beginning of its devices' names in maps and records.
-        toolkit: The name in `torch.version` of the toolkit that torch must be built for.
-        variables: The variables that limit which GPUs a process sees.
-        tool: The command that shows these GPUs and their driver.
-        sharing: A remark for users whose processes share one GPU.
-    """
-
-    name: ClassVar[str]
-    device: ClassVar[str]
-    toolkit: ClassVar[str]
-    variables: ClassVar[tuple[str, ...]]
-    tool: ClassVar[str]
-    sharing: ClassVar[str] = "as meant for small networks"
-
-    @abstractmethod
-    def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
-        """The GPUs that this process may open, in the order of their numbers in this process.
-
-        Args:
-            environment: The environment variables.
-            root: The folder that holds dev and sys.
-
-        Returns:
-            The number of each among all GPUs of the machine, including those that this process may not open.
-        """
-
-    def limits(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The variables that limit which GPUs this process sees, with their values.
-
-        Args:
-            environment: The environment variables.
-        """
-        return {name: environment[name] for name in self.variables if name in environment}
-
-    def visible(self, environment: Mapping[str, str]) -> list[str] | None:
-        """The GPUs that the environment shows, as `only` takes them; None when it limits nothing.
-
-        Args:
-            environment: The environment variables.
-        """
-        lists = [listed_gpus(value) for value in self.limits(environment).values()]
-        return lists[0] if lists else None
-
-    @abstractmethod
-    def only(self, gpu: str) -> dict[str, str]:
-        """The variables that show one GPU and no other.
-
-        Args:
-            gpu: The number or the identifier of the GPU.
-        """
-
-    @abstractmethod
-    def none(self) -> dict[str, str]:
-        """The variables that show no GPU."""
-
-
-def listed_gpus(value: str) -> list[str]:
-    """The GPUs in a value of a variable such as CUDA_VISIBLE_DEVICES.
-
-    Example:
-        >>> listed_gpus("0, GPU-8932f937"), listed_gpus("-1"), listed_gpus("NoDevFiles")
-        (['0', 'GPU-8932f937'], [], [])
-    """
-    return [gpu.strip() for gpu in value.split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
-
-
-@final
-class NVIDIA(Make):
-    """NVIDIA. Each card has a file in /dev. Slices of cards (MIG) have identifiers, which the environment lists."""
-
-    name = "NVIDIA"
-    device = "cuda"
-    toolkit = "cuda"
-    variables = ("CUDA_VISIBLE_DEVICES",)
-    tool = "nvidia-smi"
-    sharing = "as meant for small networks, and faster with CUDA MPS"
-
-    @override
-    def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
-        found = {
-            int(number): path
-            for path in root.glob("dev/nvidia*")
-            if (number := path.name.removeprefix("nvidia")).isdecimal()
-        }
-        return [str(number) for number, path in sorted(found.items()) if _may_open(path)]
-
-    @override
-    def only(self, gpu: str) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": gpu}
-
-    @override
-    def none(self) -> dict[str, str]:
-        return {"CUDA_VISIBLE_DEVICES": ""}
-
-
-@final
-class AMD(Make):
-    """AMD. Its GPUs are the nodes of the kernel's compute topology (KFD) that have SIMD units.
-
-    ROCR_VISIBLE_DEVICES takes numbers or identifiers of the machine. HIP_VISIBLE_DEVICES, which applies after it, takes
-    numbers among the GPUs that it has left; CUDA_VISIBLE_DEVICES may take its place. See "GPU isolation techniques" and
-    "HIP environment variables" in the documentation of ROCm.
-    """
-
-    name = "AMD"
-    device = "hip"
-    toolkit = "hip"
-    variables = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-    tool = "rocm-smi"
-
-    @override
-    def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
-        if not _may_open(root / "dev/kfd"):
-            return []
-        nodes = [path for path in root.glob("sys/class/kfd/kfd/topology/nodes/*") if path.name.isdecimal()]
-        counts = [_count_simd_units(node) for node in sorted(nodes, key=lambda node: int(node.name))]
-        # A node that cannot be read is a GPU that a control group keeps from this process, so it must be counted too.
-        # Processors have no SIMD units.
-        gpus = [count for count in counts if count != 0]
-        return [str(number) for number, count in enumerate(gpus) if count is not None]
-
-    @override
-    def limits(self, environment: Mapping[str, str]) -> dict[str, str]:
-        # CUDA_VISIBLE_DEVICES counts only alone, because Slurm sets it to the same value as ROCR_VISIBLE_DEVICES, where
-        # it would hide every GPU.
-        limits = super().limits(environment)
-        return limits or {name: environment[name] for name in NVIDIA.variables if name in environment}
-
-    @override
-    def visible(self, environment: Mapping[str, str]) -> list[str] | None:
-        lists = [listed_gpus(value) for value in self.limits(environment).values()]
-        if len(lists) < 2:
-            return lists[0] if lists else None
-        left, chosen = lists
-        numbered = dict(zip(map(str, range(len(left))), left, strict=True))
-        return [numbered.get(gpu, gpu) for gpu in chosen if gpu in numbered or not gpu.isdecimal()]
-
-    @override
-    def only(self, gpu: str) -> dict[str, str]:
-        # The other variables apply after ROCR_VISIBLE_DEVICES, which leaves one GPU, so they must name the first one.
-        return {"ROCR_VISIBLE_DEVICES": gpu, "HIP_VISIBLE_DEVICES": "0", "GPU_DEVICE_ORDINAL": "0"}
-
-    @override
-    def none(self) -> dict[str, str]:
-        return {"ROCR_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
-
-
-def _count_simd_units(node: Path) -> int | None:
-    """The number of SIMD units of a node; None when the kernel does not describe it to this process."""
-    try:
-        found = re.search(r"^simd_count (\d+)$", (node / "properties").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) if found else 0
-
-
-@final
-class Intel(Make):
-    """Intel. Its GPUs are the cards of the kernel's graphics drivers, without the graphics of processors.
-
-    A card may have several tiles, each of which is a device, unless ZE_FLAT_DEVICE_HIERARCHY joins them. See
-    "Environment Variables" in the programming guide of oneAPI Level Zero.
-    """
-
-    name = "Intel"
-    device = "xpu"
-    toolkit = "xpu"
-    variables = ("ZE_AFFINITY_MASK",)
-    tool = "xpu-smi"
-    _VENDOR = "0x8086"
-    _OF_PROCESSOR = "0000:00:02.0"  # The place of a processor's graphics on the PCI bus.
-
-    @override
-    def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
-        joined = environment.get("ZE_FLAT_DEVICE_HIERARCHY") == "COMPOSITE"
-        ours = [path for path in sorted(root.glob("sys/class/drm/renderD*")) if self._is_card(path / "device")]
-        found = []
-        for number, path in enumerate(ours):
-            if _may_open(root / "dev/dri" / path.name):
-                tiles = 1 if joined else _count_tiles(path / "device")
-                found += [str(number)] if tiles == 1 else [f"{number}.{tile}" for tile in range(tiles)]
-        return found
-
-    def _is_card(self, device: Path) -> bool:
-        with contextlib.suppress(OSError):
-            is_ours = (device / "vendor").read_text(encoding="utf-8").strip() == self._VENDOR
-            return is_ours and device.resolve().name != self._OF_PROCESSOR
-        return False
-
-    @override
-    def only(self, gpu: str) -> dict[str, str]:
-        return {"ZE_AFFINITY_MASK": gpu}
-
-    @override
-    def none(self) -> dict[str, str]:
-        # An empty mask would limit nothing, so another variable must hide the GPUs.
-        return {"ONEAPI_DEVICE_SELECTOR": "opencl:cpu"}
-
-
-def _count_tiles(device: Path) -> int:
-    """The number of tiles of a card, as its driver (xe or i915) shows them."""
-    return len([*device.glob("tile[0-9]*")] or [*device.glob("drm/card*/gt/gt[0-9]*")] or [device])
-
-
-def _may_open(path: Path) -> bool:
-    """Whether this process may use a device, which a control group may deny; the device is not opened."""
-    return os.access(path, os.R_OK | os.W_OK)
-
-
-MAKES: Sequence[Make] = (NVIDIA(), AMD(), Intel())
-"""All makes that evo knows, the most frequent first."""
+_NO_GPU = ("", "-1", "none", "NoDevFiles")  # With these first in a variable, a user or a batch system hides all GPUs.
 
 
 @final
@@ -255,8 +36,50 @@ class Gpus:
         Args:
             environment: The environment variables.
         """
-        visible = self.make.visible(environment)
+        visible = self.make.visible(environment, self.cards)
         return [str(number) for number in range(len(self.cards))] if visible is None else visible
+
+    def told(self, environment: Mapping[str, str]) -> str:
+        """The variables that limit the choice, with their values; empty when nothing limits it.
+
+        Args:
+            environment: Environment variables.
+        """
+        return " ".join(f"{name}={value}" for name, value in self.make.limits(environment).items())
+
+    def refusal(self, environment: Mapping[str, str]) -> str:
+        """Why nothing can be chosen, though GPUs are listed and there are some; empty when something can, or none is.
+
+        Args:
+            environment: Environment variables.
+        """
+        limits = self.make.limits(environment)
+        is_meant = any(entries(value)[0] in _NO_GPU for value in limits.values())
+        if not self.cards or not limits or is_meant or self.choices(environment):
+            return ""
+        numbers = f"0 to {len(self.cards) - 1}" if len(self.cards) > 1 else "0"
+        return (
+            f"{self.told(environment)} shows none of the GPUs that this process may open, whose numbers are {numbers}: "
+            "list some of these, or unset it; gpus_per_node 0 uses the CPU"
+        )
+
+    def remark(self, environment: Mapping[str, str]) -> str:
+        """What the environment hides that its user may not know of; empty when there is nothing to remark.
+
+        Args:
+            environment: Environment variables.
+        """
+        limits, choices = self.make.limits(environment), self.choices(environment)
+        if not self.cards or not limits:
+            return ""
+        if not choices:
+            one = "1 GPU" if len(self.cards) == 1 else f"{len(self.cards)} GPUs"
+            return f"{one} found, but {self.told(environment)} hides all"
+        listed = [entry for entry in entries([*limits.values()][-1]) if entry]
+        if len(listed) > len(choices):
+            shown = f"{self.told(environment)} shows {', '.join(choices)} only"
+            return f"{shown}: the others are no GPUs here, or follow one that is none"
+        return ""
 
     def own_name(self, gpu: str) -> str:
         """The name of a GPU on the machine, which may differ from its name in a control group that shows it alone.

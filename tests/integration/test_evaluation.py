@@ -27,7 +27,8 @@ from evo.objective.objective import Interrupted
 from evo.objective.references import Reference
 from evo.population.outcome import Outcome
 from evo.runtime.device import bind, training_environment
-from evo.runtime.gpus import NVIDIA, Gpus
+from evo.runtime.gpus import Gpus
+from evo.runtime.makes import NVIDIA
 
 Evaluator = InlineEvaluator | ProcessEvaluator
 

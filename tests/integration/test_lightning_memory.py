@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, final
 
 import lightning as L
 import pytest
@@ -12,11 +13,13 @@ import torch
 from records import assigned
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
+from evo.errors import UserError
 from evo.evaluation import EvaluationSettings, InlineEvaluator
 from evo.lightning import LightningObjective
 from evo.lightning.accelerators import gpu_module, knows_xpu, usual_accelerator
 from evo.lightning.memory import limited_memory
 from evo.lightning.stacked import Stacked, keep_stacked
+from evo.lightning.state import _generator_states, _set_generators
 from evo.study.config import Config
 from evo.testing.trials import FakeTrial
 
@@ -276,6 +279,62 @@ def test_a_share_of_memory_reaches_the_training(tmp_path: Path, monkeypatch: pyt
     evaluator.start(assigned((0, 0), {"x": 1}), lambda step, loss: False)
     evaluator.close()
     assert shares == [0.25]
+
+
+def test_a_share_of_memory_that_torch_cannot_keep_to_is_an_error_that_says_what_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("evo.lightning.memory.gpu_module", lambda: ModuleType("torch.xpu"))
+    message = (
+        r"gpu_memory is 0.5, but torch \S+ cannot limit the memory of GPUs of torch.xpu: install torch 2.10 or later"
+    )
+    with pytest.raises(UserError, match=message), limited_memory(FakeTrial(tmp_path, gpu_memory=0.5)):
+        pass
+    with limited_memory(FakeTrial(tmp_path)):
+        pass
+
+
+@final
+class Generators(ModuleType):
+    """The part of a module of torch for GPUs that has to do with random numbers: two GPUs, and a state of each."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.states = [torch.zeros(2), torch.ones(2)]
+
+    def device_count(self) -> int:
+        return 2
+
+    def get_rng_state_all(self) -> list[torch.Tensor]:
+        return self.states
+
+    def set_rng_state_all(self, states: list[torch.Tensor]) -> None:
+        self.states = states
+
+
+@pytest.mark.parametrize("name", ["torch.cuda", "torch.xpu"])
+def test_the_generators_of_the_gpus_at_hand_are_saved_and_restored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus, before = Generators(name), [torch.zeros(2), torch.ones(2)]
+    monkeypatch.setattr("evo.lightning.state.gpu_module", lambda: gpus)
+    saved = _generator_states()
+    gpus.states = []
+    _set_generators(saved)
+    assert [state.tolist() for state in gpus.states] == [state.tolist() for state in before]
+    gpus.states = []
+    _set_generators({**saved, name.removeprefix("torch."): before[:1]})  # Of a machine with another number of GPUs.
+    assert gpus.states == []
+
+
+@pytest.mark.parametrize("kept", [{"cuda": []}, {"cuda": [], "xpu": [torch.zeros(2)]}])
+def test_generators_of_gpus_that_are_not_here_are_left_out(
+    kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo.lightning.state.gpu_module", lambda: None)
+    saved = _generator_states()
+    assert saved["cuda"] == []
+    expected = torch.rand(1)
+    _set_generators({**saved, **kept})
+    assert torch.rand(1) == expected
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any
 import journals
 import mistakes
 import pytest
-from helpers import Ended, Launcher, RunOnce, wait_until
+from helpers import Ended, Launcher, RunOnce, mpi_variables, wait_until
 from ranks import start_ranks
 
 from evo.population.events import Finished
@@ -149,6 +149,34 @@ def test_ranks_that_srun_started_alone_are_told_how_to_start_them() -> None:
     mpirun = {"OMPI_COMM_WORLD_SIZE": "4"}
     assert why_not_one_world(1, mpirun).startswith("mpirun started 4 ranks, but each is alone: it has ended, or")
     assert why_not_one_world(4, mpirun) == ""
+
+
+def test_ranks_whose_launcher_tells_of_them_by_pmi_do_not_search_when_they_are_alone(launcher: Launcher) -> None:
+    first, second = (
+        launcher.evo("sphere", "--evaluations", "8", PMI_SIZE="2", PALS_RANKID=rank, **mpi_variables()) for rank in "01"
+    )
+    assert first.err.startswith(
+        "evo: error: the launcher started 2 ranks, but each is alone: the MPI that mpi4py uses "
+    )
+    assert first.err.count("\n") == 1
+    assert (first.status, first.out) == (2, "")
+    assert second == Ended(2, "", "")
+    assert not (launcher.folder / "runs").exists()
+
+
+def test_an_mpi_library_that_cannot_be_loaded_is_an_error_that_says_what_to_do(launcher: Launcher) -> None:
+    package = launcher.folder / "absent" / "mpi4py"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("class rc:\n    finalize = None\n")
+    (package / "MPI.py").write_text("raise RuntimeError('cannot load MPI library\\nlibmpi.so.40: no such file')\n")
+    path = os.pathsep.join([str(package.parent), launcher.environment()["PYTHONPATH"]])
+    ended = launcher.evo("sphere", "--evaluations", "8", PMI_SIZE="1", PMI_RANK="0", PYTHONPATH=path)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(
+        "evo: error: mpirun or srun started this process, but mpi4py has no MPI library (cannot load MPI library; "
+        "libmpi.so.40: no such file): load the module of the cluster's MPI, name its library in MPI4PY_LIBMPI, "
+    )
+    assert ended.err.count("\n") == 1
 
 
 # Whole searches.

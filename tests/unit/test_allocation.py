@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import evo.runtime.batch.catalogue
+import evo.runtime.mpi.launch
 from evo.runtime.batch import BATCH_SYSTEMS, allocation_end, find_batch_system, find_step
 from evo.runtime.mpi import speaks, why_not_one_world
-from evo.runtime.mpi.process import place_on_node
+from evo.runtime.mpi.launch import place_on_node
 
 COMMANDS = ("squeue", "qstat", "bjobs", "flux")
 OPENPBS = """Job Id: 7.server
@@ -210,6 +211,45 @@ def test_the_first_of_a_batch_systems_own_launcher_speaks_for_those_that_are_alo
     assert find_step({rank: "1"}) is None
 
 
+PMI = {"PMI_SIZE": "2", "PALS_RANKID": "1"}
+OPEN_MPI_ALONE = {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"}
+
+
+def test_ranks_of_a_launcher_that_tells_by_pmi_do_not_search_alone() -> None:
+    problem = why_not_one_world(1, PMI)
+    assert problem.startswith("the launcher started 2 ranks, but each is alone: the MPI that mpi4py uses does not ")
+    assert "MPI4PY_LIBMPI" in problem
+    hydra = {"PMI_SIZE": "4", "PMI_RANK": "3", "HYDI_CONTROL_FD": "9", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}
+    assert why_not_one_world(1, hydra).startswith("mpirun started 4 ranks, but each is alone: the MPI that mpi4py uses")
+    by_srun = {"PMI_SIZE": "4", "PMI_RANK": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}
+    assert why_not_one_world(1, by_srun).startswith(
+        "srun started 4 tasks, but each is alone: start them with srun --mpi"
+    )
+    in_srun = {"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "1", "PMI_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}
+    assert why_not_one_world(1, in_srun).startswith("mpirun started 4 ranks, but each is alone: it has ended, or")
+    assert [speaks(PMI), speaks({**PMI, "PALS_RANKID": "0"}), speaks({"PMI_SIZE": "2"})] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("size", "environment"),
+    [
+        (2, PMI),
+        (1, {"PMI_SIZE": "1", "PMI_RANK": "0"}),
+        (1, {"PMI_SIZE": "many"}),
+        (1, {**PMI, **OPEN_MPI_ALONE}),  # mpirun -n 1 of Open MPI, inside of what PALS has started.
+        (1, {"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "1", "HYDI_CONTROL_FD": "9"}),  # mpirun -n 1 of Hydra in another.
+        (1, {"PMI_SIZE": "1", "PMI_RANK": "0", "SLURM_STEP_NUM_TASKS": "4"}),  # mpiexec -n 1 of Hydra in a step.
+        (1, {**OPEN_MPI_ALONE, "SLURM_STEP_NUM_TASKS": "4"}),
+    ],
+)
+def test_ranks_that_know_each_other_and_one_that_was_started_alone_are_no_problem(
+    size: int, environment: dict[str, str]
+) -> None:
+    assert why_not_one_world(size, environment) == ""
+
+
 def test_the_examples_in_the_documentation_run() -> None:
-    assert doctest.testmod(evo.runtime.batch.catalogue).attempted > 0
-    assert doctest.testmod(evo.runtime.batch.catalogue).failed == 0
+    for module in (evo.runtime.batch.catalogue, evo.runtime.mpi.launch):
+        tried = doctest.testmod(module)
+        assert tried.attempted > 0
+        assert tried.failed == 0

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 import evo.runtime.device
 import evo.runtime.gpus
+import evo.runtime.makes
 from evo.engine.transport import Serial
 from evo.errors import UserError
 from evo.runtime.device import (
@@ -27,10 +28,12 @@ from evo.runtime.device import (
     told_apart,
     training_environment,
 )
-from evo.runtime.gpus import MAKES, NVIDIA, Gpus, Make, find_gpus, listed_gpus, make_of, torch_toolkits
+from evo.runtime.gpus import Gpus, find_gpus, make_of, torch_toolkits
+from evo.runtime.makes import MAKES, NVIDIA, Make, listed_gpus
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 ROCR, HIP, ZE = "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"
+ORDINAL, HIERARCHY = "GPU_DEVICE_ORDINAL", "ZE_FLAT_DEVICE_HIERARCHY"
 
 
 def nvidia(found: int) -> Gpus:
@@ -55,6 +58,9 @@ def nvidia(found: int) -> Gpus:
         (2, "MIG-a,MIG-b,MIG-c", None, 1, "MIG-c"),  # More slices than cards.
         (3, "MIG-a,MIG-b,MIG-c", 3, 1, "MIG-a"),
         (1, "7", None, 8, "7"),
+        (1, "0,-1,1", None, 4, "0"),  # CUDA stops at the first that is none.
+        (1, "1,6,0", None, 4, "1"),
+        (1, "6,7", None, 0, "7"),
     ],
 )
 def test_a_rank_is_bound_to_the_gpu_of_its_place_on_the_node(
@@ -97,6 +103,38 @@ def test_where_no_gpu_was_found_none_is_hidden_since_not_all_makes_show_in_dev()
 def test_more_gpus_than_are_visible_are_an_error_that_counts_them(visible: str, asked: int, shown: int) -> None:
     with pytest.raises(ValueError, match=f"gpus_per_node is {asked}, but {GPUS}={visible} shows {shown}:"):
         bind(0, {GPUS: visible}, asked, nvidia(8), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("visible", "found", "numbers"), [("6,7", 4, "0 to 3"), ("all", 2, "0 to 1"), ("1", 1, "0"), ("4,0", 4, "0 to 3")]
+)
+def test_a_list_of_gpus_none_of_which_is_here_is_an_error_that_says_which_ones_are(
+    visible: str, found: int, numbers: str
+) -> None:
+    message = f"{GPUS}={visible} shows none of the GPUs that this process may open, whose numbers are {numbers}: list"
+    with pytest.raises(UserError, match=message):
+        bind(0, {GPUS: visible}, None, nvidia(found), threads=1)
+    assert bind(0, {GPUS: visible}, 0, nvidia(found), threads=1).device == "cpu"
+    assert bind(0, {GPUS: "all"}, None, nvidia(0), threads=1).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("visible", "remark"),
+    [
+        (None, ""),
+        ("0,3", ""),
+        ("2,", ""),
+        ("", f"4 GPUs found, but {GPUS}= hides all"),
+        ("-1", f"4 GPUs found, but {GPUS}=-1 hides all"),
+        ("0,-1,1", f"{GPUS}=0,-1,1 shows 0 only: the others are no GPUs here, or follow one that is none"),
+        ("0,1,6,7", f"{GPUS}=0,1,6,7 shows 0, 1 only: the others are no GPUs here, or follow one that is none"),
+    ],
+)
+def test_what_a_list_hides_of_the_gpus_is_remarked(visible: str | None, remark: str) -> None:
+    environment = {} if visible is None else {GPUS: visible}
+    assert nvidia(4).remark(environment) == remark
+    assert nvidia(0).remark(environment) == ""
+    assert nvidia(4).refusal(environment) == ""
 
 
 @pytest.mark.parametrize(
@@ -146,6 +184,14 @@ def test_a_training_sees_its_device_and_no_trace_of_mpi_or_slurm() -> None:
         "LSB_JOBID": "7",
         "RANK": "1",
         "LOCAL_RANK": "1",
+        "GROUP_RANK": "0",
+        "GROUP_WORLD_SIZE": "1",
+        "ROLE_NAME": "default",
+        "ROLE_RANK": "1",
+        "ROLE_WORLD_SIZE": "4",
+        "TORCHELASTIC_RUN_ID": "none",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
         "WORLD_SIZE": "4",
         "MASTER_ADDR": "h",
     }
@@ -165,7 +211,7 @@ def test_the_cores_of_this_process_are_those_that_it_may_run_on() -> None:
 
 
 def test_the_examples_in_the_documentation_run() -> None:
-    for module in (evo.runtime.device, evo.runtime.gpus):
+    for module in (evo.runtime.device, evo.runtime.gpus, evo.runtime.makes):
         tried = doctest.testmod(module)
         assert tried.attempted > 0
         assert tried.failed == 0
@@ -298,6 +344,12 @@ def test_without_the_right_to_compute_there_is_no_card_of_amd(machine: Machine) 
         ({ROCR: "2,3", GPUS: "2,3"}, ["2", "3"]),  # As Slurm sets both where it does not know the make.
         ({ROCR: "GPU-4b2c,GPU-9e1d"}, ["GPU-4b2c", "GPU-9e1d"]),
         ({ROCR: "GPU-4b2c,GPU-9e1d", HIP: "1"}, ["GPU-9e1d"]),
+        ({ORDINAL: "2,3"}, ["2", "3"]),
+        ({ROCR: "2,3", GPUS: "2,3", ORDINAL: "2,3"}, ["2", "3"]),
+        ({HIP: "1", ORDINAL: "2,3"}, ["1"]),
+        ({HIP: "1,9,2"}, ["1"]),
+        ({ROCR: "4,5,6", HIP: "2,-1,0"}, ["6"]),
+        ({HIP: ""}, []),
         ({HIP: "-1"}, []),
         ({ROCR: ""}, []),
     ],
@@ -328,8 +380,44 @@ def test_intel_has_a_device_for_each_tile_but_where_they_are_joined(machine: Mac
     assert machine.gpus({"ZE_FLAT_DEVICE_HIERARCHY": "COMPOSITE"}, "xpu").cards == ["0", "1"]
     binding = bind(3, {}, None, machine.gpus({}, "xpu"), threads=1)
     assert (binding.device, binding.card, binding.environment[ZE]) == ("xpu:3", "xpu:1.1", "3")
-    binding = bind(1, {ZE: "4,5"}, None, machine.gpus({ZE: "4,5"}, "xpu"), threads=1)
-    assert (binding.device, binding.environment[ZE]) == ("xpu:5", "5")
+    binding = bind(1, {ZE: "2,3"}, None, machine.gpus({ZE: "2,3"}, "xpu"), threads=1)
+    assert (binding.device, binding.environment[ZE]) == ("xpu:3", "3")
+
+
+@pytest.mark.parametrize(
+    ("environment", "choices"),
+    [
+        ({ZE: "0.0,0.1"}, ["0", "1"]),  # Which the driver ignores as they are, where tiles are devices.
+        ({ZE: "1.1,2.0"}, ["3", "4"]),
+        ({ZE: "1.1", HIERARCHY: "FLAT"}, ["3"]),
+        ({ZE: "0,-1,9,4,7.0"}, ["0", "4"]),  # It passes over what is no device.
+        ({ZE: "", HIERARCHY: "FLAT"}, ["0", "1", "2", "3", "4"]),
+        ({ZE: "0.1,2,1.0,3", HIERARCHY: "COMPOSITE"}, ["0.1", "2", "1.0"]),
+        ({ZE: "", HIERARCHY: "COMPOSITE"}, ["0", "1", "2"]),
+    ],
+)
+def test_a_mask_of_intel_names_tiles_by_card_or_by_number_and_an_empty_one_limits_nothing(
+    machine: Machine, environment: dict[str, str], choices: list[str]
+) -> None:
+    machine.drm(127, "0000:18:00.0", tiles=2)
+    machine.drm(128, "0000:29:00.0", tiles=2)
+    machine.drm(129, "0000:3a:00.0")
+    gpus = machine.gpus(environment, "xpu")
+    assert gpus.choices(environment) == choices
+    binding = bind(1, environment, None, gpus, threads=1)
+    assert binding.environment[ZE] == choices[1 % len(choices)]
+    assert gpus.remark({ZE: ""}) == ""
+
+
+def test_a_mask_of_intel_counts_only_cards_that_may_be_opened(machine: Machine) -> None:
+    machine.drm(128, "0000:29:00.0", tiles=2)
+    machine.drm(129, "0000:3a:00.0", tiles=2)
+    (machine.root / "dev/dri/renderD128").unlink()
+    gpus = machine.gpus({}, "xpu")
+    binding = bind(0, {ZE: "0.1"}, None, gpus, threads=1)
+    assert (binding.device, binding.card, binding.environment[ZE]) == ("xpu:1", "xpu:1.1", "1")
+    with pytest.raises(UserError, match=f"{ZE}=1.1 shows none of the GPUs that this process may open, .* 0 to 1: list"):
+        bind(0, {ZE: "1.1"}, None, gpus, threads=1)
 
 
 def test_the_graphics_of_a_processor_and_of_other_makes_are_no_cards_of_intel(machine: Machine) -> None:
@@ -382,7 +470,7 @@ def test_what_torch_is_built_for_is_read_without_importing_it() -> None:
 def test_a_device_tells_its_make() -> None:
     assert [make_of(f"{make.device}:1") for make in MAKES] == list(MAKES)
     assert make_of("cpu") is None
-    assert listed_gpus(" 2 ,, 3 ") == ["2", "3"]
+    assert listed_gpus(" 2 , 3,, 4") == ["2", "3"]
 
 
 def placed(rank: int, host: str, device: str, card: str) -> Placement:

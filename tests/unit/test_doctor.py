@@ -119,7 +119,6 @@ ALONE = Launch(
     expected=4,
     batch="Slurm",
     tasks=4,
-    refusal="each is alone",
 )
 
 PROBLEMS = [
@@ -278,6 +277,11 @@ NOTES = [
     ),
     ("messages", replace(sound(), trips=[RoundTrip(rank=4, seconds=0.05)]), "50 ms there and back"),
     ("faults", change(sound(), "launch", fault_tolerant=False), "mpirun --with-ft ulfm"),
+    (
+        "GPUs",
+        change_ranks(sound(), lambda rank: rank > 3, gpu_remark="4 GPUs found, but CUDA_VISIBLE_DEVICES= hides all"),
+        "node2 (ranks 4-7): 4 GPUs found, but CUDA_VISIBLE_DEVICES= hides all",
+    ),
     ("run directory", change(sound(), "directory", left_behind="Device or resource busy"), "resource busy"),
     ("space", change(sound(), "directory", free=5 * 10**8), "0.5 GB free"),
     ("locks", change(sound(), "directory", views=(View(excluded=False),) + (View(),) * 7), "do not work"),
@@ -334,6 +338,22 @@ def test_ranks_that_see_one_gpu_each_do_not_share_it_though_all_call_it_the_firs
     assert finding(facts, "ranks").value.endswith("4 ranks share one GPU")
 
 
+@pytest.mark.parametrize("library", ["MPICH Version: 4.3.2", "Intel(R) MPI Library 2021.17"])
+def test_only_under_open_mpi_its_option_for_survivors_is_advised(library: str) -> None:
+    found = finding(change(sound(), "launch", fault_tolerant=False, library=library), "faults")
+    assert (found.verdict, found.value) == ("note", "a rank that dies ends the job, and the same command goes on")
+
+
+def test_of_hidden_gpus_nothing_is_said_to_those_who_want_none() -> None:
+    hidden = change_ranks(sound(), lambda rank: True, gpu_remark="4 GPUs found, but CUDA_VISIBLE_DEVICES= hides all")
+    assert "GPUs" not in [one.what for one in judge(replace(hidden, gpus_wanted=False))]
+
+
+def test_an_mpi_that_cannot_be_loaded_comes_before_ranks_that_are_alone_for_it() -> None:
+    refused = with_fields(ALONE, refusal="mpi4py has no MPI library")
+    assert finding(replace(sound(1, 1), launch=refused), "world").value == "mpi4py has no MPI library"
+
+
 def test_an_unlimited_number_of_open_files_needs_no_line() -> None:
     assert "open files" not in [one.what for one in judge(change_ranks(sound(), lambda rank: True, open_files=0))]
 
@@ -383,6 +403,11 @@ def test_the_conclusion_counts_problems_and_notes() -> None:
         ("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=1", "srun", "srun without an MPI plugin", 4, False),
         ("SLURM_NTASKS=4 SLURM_PROCID=0", "", "", 1, True),
         ("PMI_RANK=1 PMI_SIZE=2", "another launcher", "another launcher", 2, False),
+        ("PMI_SIZE=2 PALS_RANKID=1", "another launcher", "another launcher", 2, False),
+        ("PMI_SIZE=2 PALS_RANKID=0", "another launcher", "another launcher", 2, True),
+        ("PMI_SIZE=2", "another launcher", "another launcher", 2, True),
+        ("PMI_SIZE=many PMI_RANK=0", "another launcher", "another launcher", 1, True),
+        ("OMPI_COMM_WORLD_SIZE=1 OMPI_COMM_WORLD_RANK=0 PMI_SIZE=4 PMI_RANK=3", "mpirun", "mpirun", 1, True),
         ("PMIX_RANK=1 FLUX_JOB_SIZE=8 FLUX_TASK_RANK=1", "flux run", "flux run -o pmi=pmix", 8, False),
         ("FLUX_JOB_SIZE=8 FLUX_TASK_RANK=0", "flux run", "flux run without an MPI plugin", 8, True),
         ("PMIX_RANK=2 JSM_NAMESPACE_SIZE=6 JSM_NAMESPACE_RANK=2", "jsrun", "jsrun", 6, False),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evo.runtime.device import bind
-from evo.runtime.gpus import NVIDIA, Gpus
+from evo.runtime.gpus import Gpus
+from evo.runtime.makes import NVIDIA
 
 OMP, MKL = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 

@@ -1,24 +1,31 @@
 """Ranks connected by MPI. Only this folder imports mpi4py, and only when its functions are called."""
 
-from evo.runtime.mpi.ending import CommunicatorError, NoMPIError
+from evo.runtime.mpi.ending import AloneError, CommunicatorError, NoMPIError
+from evo.runtime.mpi.launch import (
+    Started,
+    find_started,
+    is_fault_tolerant,
+    is_launched,
+    speaks,
+    why_not_one_world,
+)
 from evo.runtime.mpi.process import (
     communicator_alone,
     connect,
-    is_fault_tolerant,
-    is_launched,
     library,
-    speaks,
-    why_not_one_world,
     why_too_few_threads,
 )
 from evo.runtime.mpi.transport import MPITransport
 
 __all__ = [
+    "AloneError",
     "CommunicatorError",
     "MPITransport",
     "NoMPIError",
+    "Started",
     "communicator_alone",
     "connect",
+    "find_started",
     "is_fault_tolerant",
     "is_launched",
     "library",

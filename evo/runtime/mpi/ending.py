@@ -34,6 +34,10 @@ class NoMPIError(UserError):
     status = 2
 
 
+class AloneError(NoMPIError):
+    """MPI runs where it is asked for, but this is one of several that do not know each other."""
+
+
 class CommunicatorError(NoMPIError):
     """The given object is no communicator in which this rank can search; other ranks may have a valid one."""
 

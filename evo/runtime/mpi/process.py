@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.runtime.batch import STEPS, find_step
-from evo.runtime.mpi.ending import CommunicatorError, EndAll, NoMPIError, finalize_at_exit, is_running
+from evo.runtime.mpi.ending import AloneError, CommunicatorError, EndAll, NoMPIError, finalize_at_exit, is_running
+from evo.runtime.mpi.launch import is_fault_tolerant, is_launched, place_on_node, speaks, why_not_one_world
 from evo.runtime.mpi.meeting import Absent, meet, waiting_time
 from evo.runtime.mpi.transport import MPITransport, history
 from evo.runtime.signals import end_with_parent
@@ -22,58 +22,6 @@ if TYPE_CHECKING:
 
 # Launchers that live exactly as long as their job.
 _LAUNCHERS = ("prterun", "prted", "mpirun", "mpiexec", "orterun", "orted")
-_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # Set by mpirun --with-ft ulfm.
-_LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS")
-
-# Variables of a batch system's own launcher come last, because mpirun passes on those of the batch script.
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", *(step.rank for step in STEPS))
-
-# The variables with a rank's place on its machine and the number of ranks there. Those of batch systems come last for
-# the same reason.
-_LOCAL = (
-    ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-    ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
-    ("MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),
-    ("PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"),
-    ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"),
-    *((step.local_rank, step.local_size) for step in STEPS),
-)
-
-
-def is_launched(environment: Mapping[str, str]) -> bool:
-    """Whether mpirun, or srun with an MPI plugin, started this process.
-
-    Args:
-        environment: The environment variables.
-    """
-    return any(variable in environment for variable in _LAUNCH_VARIABLES)
-
-
-def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
-    """The reason why the ranks that a launcher started did not find each other; empty when they did.
-
-    Args:
-        size: The number of ranks in this world.
-        environment: The environment variables.
-    """
-    started = int(environment.get("OMPI_COMM_WORLD_SIZE", "1"))
-    if size == 1 and started > 1:
-        # A rank that joins MPI after its mpirun was killed is alone as well; it must not search on its own.
-        return f"mpirun started {started} ranks, but each is alone: it has ended, or is not of the MPI that mpi4py uses"
-    step = find_step(environment)
-    if size == 1 and step and step.count(environment) > 1 and "OMPI_COMM_WORLD_SIZE" not in environment:
-        return f"{step.launcher} started {step.count(environment)} tasks, but each is alone: {step.advice}"
-    return ""
-
-
-def speaks(environment: Mapping[str, str]) -> bool:
-    """Whether this process is the first of those that its launcher started, whether they are connected or not.
-
-    Args:
-        environment: The environment variables.
-    """
-    ranks = [environment[name] for name in _RANKS if name in environment]
-    return not ranks or ranks[0] == "0"
 
 
 def _parent_name() -> str:
@@ -112,7 +60,7 @@ def connect(
         # A rank in the middle of a long loss must not outlive the others and write to files of the next session.
         end_with_parent()
     if comm is None and (problem := why_not_one_world(transport.size if transport else 1, os.environ)):
-        raise NoMPIError(problem)
+        raise AloneError(problem)
     return transport
 
 
@@ -122,8 +70,8 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
     # Without this, a rank of Open MPI 5 that finalizes would wait for ever for one that dies meanwhile.
     os.environ.setdefault("OMPI_MCA_async_mpi_finalize", "1")
     if "mpi4py.MPI" not in sys.modules:
-        mpi4py.rc.finalize = False  # Finalizing could hang, see `evo.runtime.mpi.ending`.
-    from mpi4py import MPI
+        mpi4py.rc.finalize = False  # Python's end could hang in it, see `evo.runtime.mpi.ending`.
+    MPI = _load_mpi()
 
     sys.excepthook = end_all = EndAll(speaks(os.environ), is_fault_tolerant(os.environ))
     if not is_running():
@@ -141,6 +89,24 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
     ours.Set_errhandler(MPI.ERRORS_RETURN)
     is_part = comm is not None and ours.Get_size() < MPI.COMM_WORLD.Get_size()
     return MPITransport(ours, place_on_node(os.environ) if is_part else None)
+
+
+def _load_mpi() -> ModuleType:
+    """Load and initialize MPI.
+
+    Raises:
+        NoMPIError: There is mpi4py, but no MPI library that it could load.
+    """
+    try:
+        from mpi4py import MPI
+    except RuntimeError as error:
+        said = "; ".join(str(error).splitlines())
+        raise NoMPIError(
+            f"mpirun or srun started this process, but mpi4py has no MPI library ({said}): load the module of the "
+            "cluster's MPI, name its library in MPI4PY_LIBMPI, for example /opt/mpi/lib/libmpi.so, or "
+            f"pip install {DISTRIBUTION}[mpi]"
+        ) from error
+    return MPI
 
 
 def _waiting_time() -> float:
@@ -224,38 +190,6 @@ def why_too_few_threads() -> str:
         f"MPI runs at the thread level {levels[level]}, but evo needs MPI_THREAD_MULTIPLE, because a thread of its own "
         f"sends and receives while the objective computes: {cause}; or use an MPI library that supports threads"
     )
-
-
-def place_on_node(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """The place of this rank among all ranks on its machine, and the number of these, as the launcher says.
-
-    This is needed only where a part of the ranks searches, because all ranks together can find it out by MPI.
-
-    Args:
-        environment: The environment variables.
-
-    Returns:
-        The place and the number; None when the launcher does not say.
-
-    Example:
-        >>> place_on_node({"OMPI_COMM_WORLD_LOCAL_RANK": "3", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
-        (3, 4)
-    """
-    for place, size in _LOCAL:
-        if environment.get(place, "").isdigit():
-            count = re.match(r"\d+", environment.get(size, ""))
-            rank = int(environment[place])
-            return rank, max(rank + 1, int(count[0]) if count else 0)
-    return None
-
-
-def is_fault_tolerant(environment: Mapping[str, str]) -> bool:
-    """Whether ranks outlive each other, because they were started with mpirun --with-ft ulfm.
-
-    Args:
-        environment: The environment variables.
-    """
-    return environment.get(_FAULT_TOLERANT, "").lower() in ("1", "true", "yes", "enabled")
 
 
 def library() -> str:
