@@ -35,9 +35,12 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: No file can have that name.
     """
-    encoded = _encoded(os.fspath(name))
+    text = os.fspath(name)
+    if text.isascii() and "\0" not in text:
+        return Path(text)
+    encoded = _encoded(text)
     if b"\0" in encoded:
-        raise UserError(f"the name {os.fspath(name)!r} holds a NUL character, which the name of a file cannot")
+        raise UserError(f"the name {text!r} holds a NUL character, which the name of a file cannot")
     return Path(os.fsdecode(encoded))
 
 

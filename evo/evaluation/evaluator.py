@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from evo.engine.loop import LoopEvaluator
 from evo.population.assignment import Assignment
-from evo.population.events import Identity
+from evo.population.events import Identity, name_of
 from evo.space.values import Params
 from evo.texts import readable
 
@@ -75,9 +76,8 @@ def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> A
         assignment: What is to be evaluated on this rank.
         folder: Returns the usual folder of an individual.
     """
-
-    def usual(individual: Identity) -> str:
-        return readable(str(folder(individual).absolute()))
-
-    own = assignment.folder or usual(assignment.individual)
-    return msgspec.structs.replace(assignment, folder=own, inherits=tuple(map(usual, assignment.parents)))
+    usual = readable(os.path.abspath(folder(assignment.individual)))
+    # Text is enough for the folders of parents, which lie beside it: a plain loss takes less time than many paths.
+    beside = usual.rpartition("/")[0]
+    inherits = tuple([f"{beside}/{name_of(parent)}" for parent in assignment.parents])
+    return msgspec.structs.replace(assignment, folder=assignment.folder or usual, inherits=inherits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -41,8 +42,7 @@ class RunningTrial:
         agree: Callable[[bool], bool] = bool,
     ) -> None:
         self.individual = assignment.individual
-        folders = map(as_path, assignment.inherits)
-        self.parents: Mapping[Identity, Path] = dict(zip(assignment.parents, folders, strict=True))
+        self._assignment = assignment
         self.seed = assignment.seed
         self.attempt = assignment.attempt
         self.results = as_path(assignment.results) if assignment.results else None
@@ -65,6 +65,11 @@ class RunningTrial:
         self._report = report
         self._steps = ReportedSteps()
         self._should_stop = False
+
+    @functools.cached_property
+    def parents(self) -> Mapping[Identity, Path]:
+        """The individuals that it was bred from, each with its folder."""
+        return dict(zip(self._assignment.parents, map(as_path, self._assignment.inherits), strict=True))
 
     @property
     def folder(self) -> Path:

@@ -63,7 +63,6 @@ class Trial(Protocol):
     """
 
     individual: Identity
-    parents: Mapping[Identity, Path]
     seed: int
     threads: int
     metrics: dict[str, Any]
@@ -89,6 +88,10 @@ class Trial(Protocol):
     @property
     def communicator(self) -> Any:
         """An mpi4py communicator of these ranks; only where the objective runs inline."""
+
+    @property
+    def parents(self) -> Mapping[Identity, Path]:
+        """The individuals that it was bred from, each with its folder."""
 
     @property
     def folder(self) -> Path:

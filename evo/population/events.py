@@ -23,6 +23,20 @@ _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identity: TypeAlias = tuple[_Number, _Number]
 """Worker and generation of birth: unique for the life of a study."""
 
+
+def name_of(identity: Identity) -> str:
+    """The name of an individual, by which its folder is called and people speak of it.
+
+    Args:
+        identity: The rank and the generation of its birth.
+
+    Example:
+        >>> name_of((3, 12))
+        '3-12'
+    """
+    return "{}-{}".format(*identity)
+
+
 Status: TypeAlias = Literal["completed", "pruned", "infeasible", "failed", "interrupted"]
 """How an evaluation ended; "infeasible" means that the objective has refused the point."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from evo.errors import Shared
-from evo.population.events import AnyEvent, Finished, Identity, Started
+from evo.population.events import AnyEvent, Finished, Identity, Started, name_of
 from evo.population.individual import precedence
 from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
@@ -61,7 +61,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Its identity as its folder is named: rank-generation."""
-        return "{}-{}".format(*self.individual)
+        return name_of(self.individual)
 
     @property
     def weights(self) -> list[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode
+from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode, name_of
 from evo.space.growth import Forms
 from evo.storage.files import write_whole
 from evo.storage.journal import open_locked, read_lines
@@ -239,7 +239,7 @@ def _closing(
     } - started
     lost = sorted(spoken_of | {event.individual for event in skipped})
     if lost:
-        names = ", ".join("{}-{}".format(*identity) for identity in lost)
+        names = ", ".join(map(name_of, lost))
         yield f"individuals whose parameters are lost, which take no part any more: {names}"
     if dry_run:
         yield "nothing was changed: leave out --dry-run to repair"

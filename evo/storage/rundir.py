@@ -18,7 +18,7 @@ import msgspec
 
 from evo.errors import UserError
 from evo.objective.definition import Definition
-from evo.population.events import AnyEvent, Identity
+from evo.population.events import AnyEvent, Identity, name_of
 from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
@@ -96,6 +96,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
+        self._individuals = self.path / "individuals"
         # The size of each journal when it was last read.
         self._sizes: dict[Path, int] = {}
         self._has_begun = False
@@ -105,7 +106,7 @@ class RunDirectory:
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
-        return self.path / "individuals" / "{}-{}".format(*identity)
+        return self._individuals / name_of(identity)
 
     def study(self) -> Study | None:
         """The study of this directory; None when there is none yet.
@@ -254,7 +255,7 @@ class Scratch:
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
-        return self.path / "{}-{}".format(*identity)
+        return self.path / name_of(identity)
 
     def study(self) -> Study | None:
         """None, because it is always new."""
