@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and whose they are."""
+"""Files that are whole or absent."""
 
 from __future__ import annotations
 
@@ -31,19 +31,3 @@ def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path |
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-
-
-def is_own(file: Path) -> bool:
-    """Whether a file is the user's own: both the file and the folder that it lies in belong to who runs this process.
-
-    A symbolic link must be the user's as well as what it points to. Whatever other users can put there is not the
-    user's own, as in a run directory of theirs.
-
-    Args:
-        file: The file; one that does not exist is nobody's.
-    """
-    user = os.geteuid()
-    try:
-        return all(found.st_uid == user for found in (file.lstat(), file.stat(), file.parent.stat()))
-    except OSError:
-        return False

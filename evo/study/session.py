@@ -199,8 +199,6 @@ def _parse(arguments: Sequence[str], program: str) -> Command:
 
 def _find_job(command: Command) -> Job:
     what, config, study, notes = command
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # As `python -m` does, for the evo command: modules of the working directory.
     problem = PROBLEMS.get(what) if isinstance(what, str) else None
     objective = problem.objective if problem else _parse_objective(what)
     limits = problem.limits if problem else None
