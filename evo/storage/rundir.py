@@ -9,7 +9,6 @@ summary.json            the completion record
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ from evo.space.growth import Forms
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.storage.files import write_whole
-from evo.storage.journal import Journal, Memory, open_locked, read_journal
+from evo.storage.journal import Journal, Memory, list_journals, open_locked, read_journal
 from evo.storage.retry import persist
 from evo.texts import readable
 
@@ -79,13 +78,6 @@ def study_forms(study: Study) -> Forms | None:
 def study_space(study: Study) -> Space:
     """What a study searches, as far as it is recorded: functions as constraints cannot be made from that."""
     return Space(study.limits, [text for text in study.constraints if not is_function(text)])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:
-        return False
 
 
 class _Tested(msgspec.Struct):
@@ -218,21 +210,12 @@ class RunDirectory:
         write_whole(self.path / name, lambda stream: stream.write(text))
 
     def journals(self) -> list[Path]:
-        """The journals of all ranks: files, since reading a pipe of such a name would never end.
+        """The journals of all ranks.
 
         Raises:
             UserError: Their folder cannot be read.
         """
-        try:
-            return sorted(
-                file for file in (self.path / "journal").iterdir() if file.suffix == ".jsonl" and _is_file(file)
-            )
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise UserError(
-                f"run directory {self}: its journals in {error.filename} cannot be read: {error.strerror}"
-            ) from None
+        return list_journals(self.path / "journal")
 
     def open_journal(self, rank: int) -> Journal:
         """The log of one rank, to be written.

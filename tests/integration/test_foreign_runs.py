@@ -403,7 +403,7 @@ def test_results_do_not_go_into_another_run_directory(tmp_path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
-@pytest.mark.parametrize(("folder", "said"), [("journal", "its journals in"), ("individuals", "the checkpoints in")])
+@pytest.mark.parametrize(("folder", "said"), [("journal", "the journals in"), ("individuals", "the checkpoints in")])
 def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(
     as_stranger: Path, folder: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
