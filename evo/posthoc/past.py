@@ -1,4 +1,4 @@
-"""Where the weights of a search are, and which objective it had, as its run directory tells."""
+"""Where weights and results of a search are, which objective it had, and what of it may be run if it is not one's own."""
 
 from __future__ import annotations
 
