@@ -1,4 +1,4 @@
-"""Where weights and results of a search are, which objective it had, and what of it may be run if it is not one's own."""
+"""Where weights and results of a search are, which objective it had, and what of another user's may be run."""
 
 from __future__ import annotations
 
