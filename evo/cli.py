@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from evo import __version__
 from evo.errors import UserError
-from evo.texts import print_anything, readable, show_error
+from evo.texts import print_anything, printable, readable, show_error
 
 if TYPE_CHECKING:
     from evo.report.records import Evaluation
@@ -93,7 +93,7 @@ def _repair(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         for line in repair(RunDirectory(options.run), options.dry_run):
-            print(line)
+            print(printable(line))
     except UserError as error:
         show_error(error, options.debug)
         return 2
@@ -124,7 +124,7 @@ def _best(arguments: Sequence[str]) -> int:
     if runs[0].best is None:
         refused = sum(one.status == "infeasible" for run in runs for one in run.individuals)
         besides = f"; {refused} are infeasible" if refused else ""
-        names = ", ".join(run.name for run in runs)
+        names = printable(", ".join(run.name for run in runs))
         print(f"evo: error: no individual in {names} has completed yet{besides}", file=sys.stderr)
         return 2
     if options.json:
@@ -133,7 +133,7 @@ def _best(arguments: Sequence[str]) -> int:
             print(_printable_json(msgspec.json.encode({"run": run.name, **best}).decode()))
     else:
         if len(runs) > 1:
-            print(f"{runs_text(runs)}\n\nThe best of them, of {runs[0].name}:")
+            print(f"{runs_text(runs)}\n\nThe best of them, of {printable(runs[0].name)}:")
         print(best_text(runs[0].best))
         if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].individuals):
             print(count_text(runs[0].individuals))
@@ -147,11 +147,12 @@ def _as_json(best: Evaluation) -> dict[str, Any]:
 
 
 def _printable_json(text: str) -> str:
-    """JSON that stays valid where the locale lacks one of its characters."""
+    """JSON that is JSON still where the locale lacks a character of it, and that steers no terminal."""
     import json
 
     try:
         text.encode(sys.stdout.encoding or "utf-8")
+        is_shown = text == printable(text)
     except UnicodeEncodeError:
-        return json.dumps(json.loads(text))
-    return text
+        is_shown = False
+    return text if is_shown else json.dumps(json.loads(text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 from evo.errors import UserError
@@ -51,6 +52,25 @@ def _encoded(text: str) -> bytes:
         raise UserError(f"{text!r} holds {text[error.start]!r}, which is half of a character: type it again") from error
 
 
+def printable(text: str, kept: str = "") -> str:
+    r"""A text as a terminal can show it: what would steer the terminal instead is escaped.
+
+    Args:
+        text: From a file that anybody may have written, say.
+        kept: Characters that stay, such as the ends of lines.
+
+    Example:
+        >>> printable("\x1b[2Jloss")
+        '\\x1b[2Jloss'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept or unicodedata.category(char) == "Zs" else ascii(char)[1:-1]
+        for char in text
+    )
+
+
 def show_error(error: BaseException, whole: bool = False) -> None:
     """Print an error in one line.
 
@@ -59,8 +79,9 @@ def show_error(error: BaseException, whole: bool = False) -> None:
         whole: Whether to print its traceback first, with those of the exceptions that caused it.
     """
     if whole:
-        print(whole_traceback(error), file=sys.stderr)
-    print(f"evo: error: {error}", file=sys.stderr, flush=True)
+        print(printable(whole_traceback(error), kept="\n\t"), file=sys.stderr)
+    message = printable(str(error), kept="\n\t")
+    print(f"evo: error: {message}", file=sys.stderr, flush=True)
 
 
 def print_anything() -> None:

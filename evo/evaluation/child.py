@@ -46,6 +46,9 @@ from evo.population.outcome import Outcome
 from evo.runtime.signals import end_group_with_this_process, end_with_parent, let_signals_pass
 from evo.texts import as_path, print_anything
 
+SAFE_PATH = "PYTHONSAFEPATH"
+SAFE_BY_EVO = "by evo"
+"""With this value it is for the child alone, rather than for what the user's objective starts."""
 _is_child = False
 
 
@@ -84,6 +87,8 @@ def main(connection: Connection, objective: bytes, setup: bytes) -> None:
 
 def _settle_in() -> None:
     """Become a process that ends with its rank, and that the rank can end."""
+    if os.environ.get(SAFE_PATH) == SAFE_BY_EVO:
+        del os.environ[SAFE_PATH]
     # A group of its own, so that the rank can end it together with everything that it starts.
     os.setsid()
     starter = multiprocessing.parent_process()

@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from evo.evaluation import child
+from evo.evaluation.child import SAFE_BY_EVO, SAFE_PATH
 from evo.evaluation.messages import News, Order, Setup, decode_news, encode
 from evo.evaluation.sending import Parcel, main_hidden
 from evo.runtime.signals import MARK, end_marked, signals_held_back
@@ -45,9 +46,10 @@ class Child:
         self._mark = uuid.uuid4().hex
         arguments = (theirs, objective.content, encode(setup(readable(output))))
         self.process: SpawnProcess = context.Process(target=child.main, args=arguments, name="evo-evaluation")
-        resource_tracker.ensure_running()  # The tracker of this process must not start with the child's environment.
+        with _as_environment(_with_safe_path(os.environ)):
+            resource_tracker.ensure_running()  # With the environment of this process, not the child's.
         main = nullcontext() if objective.needs_main else main_hidden()
-        with _as_environment({**environment, MARK: self._mark}), signals_held_back(), main:
+        with _as_environment({**_with_safe_path(environment), MARK: self._mark}), signals_held_back(), main:
             self.process.start()
         theirs.close()  # While it is open here, the death of the child cannot be seen.
 
@@ -105,6 +107,14 @@ class Child:
         self.process.join(GRACE)
         self.kill()
         self.output.unlink(missing_ok=True)
+
+
+def _with_safe_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """Python is started with code as text, and would look for its own modules in the working directory first.
+
+    Until Python 3.10 it does so in any case.
+    """
+    return {SAFE_PATH: SAFE_BY_EVO, **environment}
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from evo.lightning.reports import TrialReport
+from evo.ownership import is_own, why_foreign
 from evo.storage.checkpoints import BEST, partial_checkpoint
-from evo.storage.files import is_own, write_whole
+from evo.storage.files import write_whole
 
 
 @final
@@ -195,9 +196,9 @@ def refusal_of_strange_file(file: Path, error: pickle.UnpicklingError) -> pickle
         error: The error that torch has raised.
     """
     return pickle.UnpicklingError(
-        f"checkpoint {file} was not loaded, because it holds {_what_was_refused(error)} and it, or its folder, belongs "
-        "to another user: of such files only tensors and plain values are loaded. The setting trust (--trust) loads it "
-        "in full, which runs any code in it."
+        f"checkpoint {file} was not loaded, because it holds {_what_was_refused(error)} and it, or its folder, "
+        f"{why_foreign(file)}: of such files only tensors and plain values are loaded. The setting trust (--trust) "
+        "loads it in full, which runs any code in it."
     )
 
 

@@ -48,10 +48,12 @@ class Source:
     Args:
         imports: All imports of the file, also those inside of functions.
         attributes: Names that follow a dot anywhere.
+        defined: Names that the file makes itself, by def, class or assignment, outside of functions and classes.
     """
 
     imports: tuple[Import, ...]
     attributes: frozenset[str]
+    defined: frozenset[str] = frozenset()
 
     @property
     def level(self) -> int:
@@ -131,7 +133,7 @@ def _read(file: Path, state: tuple[int, int]) -> Source:
     tree = ast.parse(file.read_bytes(), filename=str(file))
     imports = tuple(_imports(tree))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return Source(imports, attributes)
+    return Source(imports, attributes, _defined(tree))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -164,6 +166,33 @@ def _imports(node: ast.AST) -> Iterator[Import]:
                     module = name.lstrip(".")
                     yield Import(len(name) - len(module), module)
             yield from _imports(child)
+
+
+def _defined(tree: ast.Module) -> frozenset[str]:
+    """The names that a file makes itself: none that it imports, nor another name of what it imports."""
+    made, imported, aliases = set[str](), set[str](), dict[str, str]()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imported |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            made |= names
+            aliases |= dict.fromkeys(names, _first_name(node.value))
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return frozenset(name for name in made - imported if aliases.get(name) not in imported)
+
+
+def _first_name(node: ast.AST | None) -> str:
+    """Of `package.module.name` the package; empty for what is no name."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return str(getattr(node, "id", ""))
 
 
 def _last_name(node: ast.AST) -> str:

@@ -17,6 +17,7 @@ from evo.frames import blamed, told
 from evo.objective.imports import find_module, is_module, survey
 from evo.objective.places import Place, find_place, is_local, read_source
 from evo.objective.training import Training as Training
+from evo.ownership import is_own_folder
 from evo.texts import as_path
 
 _loading: list[str] = []
@@ -116,8 +117,8 @@ class Reference:
             if not path.is_file():
                 raise UserError(f"{self.kind} {self}: there is no file {self.place}")
             return find_place(path)
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # The evo command finds modules of the working directory, as `python -m` does.
+        if self.place.partition(".")[0] != "evo":
+            _add_working_directory(self.place)
         if not all(self.place.split(".")) or not is_module(self.place):
             raise UserError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
         file = find_module(self.place)
@@ -150,6 +151,26 @@ def _as_loading(name: str) -> Iterator[None]:
         yield
     finally:
         _loading.pop()
+
+
+def _add_working_directory(name: str) -> None:
+    """Find modules of the working directory: first, as `python -m` does, and for the evo command too.
+
+    In a directory of another user, such as one in which a colleague's run lies, any file could stand in for a module
+    that this process, or the one that evaluates, imports later. It comes last then, where no other file is replaced,
+    and only for a module that is nowhere else.
+
+    Args:
+        name: The dotted name of the module that is asked for.
+    """
+    if "" in sys.path:
+        return
+    if is_own_folder(Path()):
+        sys.path.insert(0, "")
+    elif all(name.split(".")) and not is_module(name):
+        sys.path.append("")
+        if not is_module(name):
+            sys.path.remove("")
 
 
 def _import_file(place: Place) -> ModuleType:

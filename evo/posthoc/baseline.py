@@ -10,9 +10,10 @@ import msgspec
 from evo.errors import UserError
 from evo.population.events import Identity
 from evo.population.outcome import Outcome
+from evo.posthoc.past import make_folder
 from evo.posthoc.single import SingleEvaluator
-from evo.report.reading import Run
 from evo.space.values import Params
+from evo.storage.rundir import RunDirectory
 
 _FILE = "baseline.json"
 _IDENTITY: Identity = (0, 0)  # It gets the seed of the first individual, which is as good as any.
@@ -34,18 +35,27 @@ class Baseline(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-def baseline_folder(run: Run) -> Path:
-    """The folder of a search's baseline; it need not exist."""
-    return run.directory.path / "baseline"
+def baseline_folder(directory: RunDirectory) -> Path:
+    """The folder of a search's baseline; it need not exist.
+
+    Args:
+        directory: The run directory, or the one for results.
+    """
+    return directory.path / "baseline"
 
 
-def find_baseline(run: Run) -> Baseline | None:
-    """The baseline of a search; None when it has none yet.
+def baseline_file(directory: RunDirectory) -> Path:
+    """The file that records a baseline; it need not exist."""
+    return baseline_folder(directory) / _FILE
+
+
+def find_baseline(directory: RunDirectory) -> Baseline | None:
+    """The baseline that was trained in a directory; None when there is none yet.
 
     Raises:
         UserError: The record of the baseline cannot be read.
     """
-    file = baseline_folder(run) / _FILE
+    file = baseline_file(directory)
     try:
         return msgspec.json.decode(file.read_bytes(), type=Baseline)
     except FileNotFoundError:
@@ -54,7 +64,7 @@ def find_baseline(run: Run) -> Baseline | None:
         raise UserError(f"baseline {file} cannot be read: {error}; remove it to train the baseline anew") from None
 
 
-def check_baseline(known: Baseline, params: Params, run: Run) -> None:
+def check_baseline(known: Baseline, params: Params, directory: RunDirectory) -> None:
     """Make sure that the baseline of a search is the one that is asked for.
 
     Raises:
@@ -64,30 +74,43 @@ def check_baseline(known: Baseline, params: Params, run: Run) -> None:
         before, now = (dict(each).get(name, "absent") for each in (known.params, params))
         if before != now:
             raise UserError(
-                f"{run.directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
+                f"{directory}/baseline holds another baseline: its {name} is {before}, not {now}; remove that "
                 "folder, or leave out --baseline"
             )
 
 
-def train_baseline(run: Run, params: Params, evaluator: SingleEvaluator) -> Baseline:
+def train_baseline(results: RunDirectory, params: Params, evaluator: SingleEvaluator) -> Baseline:
     """Train the baseline of a search, and record it.
+
+    Args:
+        results: The directory for what is found.
+        params: The baseline's.
+        evaluator: Trains it.
 
     Raises:
         PosthocError: Its training failed.
         Interrupted: A signal stopped it, and it has saved its state.
     """
-    outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, baseline_folder(run))
+    outcome: Outcome = evaluator.train("the baseline", _IDENTITY, params, make_folder(baseline_folder(results)))
     assert outcome.loss is not None
     baseline = Baseline(dict(params), outcome.loss, outcome.metrics, outcome.seconds)
-    run.directory.write(f"baseline/{_FILE}", baseline)
+    results.write(f"baseline/{_FILE}", baseline)
     return baseline
 
 
-def test_baseline(run: Run, baseline: Baseline, evaluator: SingleEvaluator) -> dict[str, Any]:
+def test_baseline(
+    directory: RunDirectory, baseline: Baseline, evaluator: SingleEvaluator, results: RunDirectory
+) -> dict[str, Any]:
     """Metrics of the baseline on the test set.
+
+    Args:
+        directory: The one in which it was trained.
+        baseline: What was recorded of it.
+        evaluator: Tests it.
+        results: The directory for what is found.
 
     Raises:
         PosthocError: The test failed.
     """
-    folder = baseline_folder(run)
-    return evaluator.test("the baseline", _IDENTITY, dict(baseline.params), folder, folder).metrics
+    folder, found = baseline_folder(directory), make_folder(baseline_folder(results))
+    return evaluator.test("the baseline", _IDENTITY, dict(baseline.params), folder, found).metrics

@@ -36,6 +36,7 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
             individual=options.individual,
             baseline=options.baseline,
             trust=options.trust,
+            results=options.results,
         ),
         options.debug,
     )
@@ -54,7 +55,8 @@ def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
     _add_arguments(parser)
     options = parser.parse_args(arguments)
     return _run(
-        lambda: train_individual(options.run, options.individual, options.objective, options.trust), options.debug
+        lambda: train_individual(options.run, options.individual, options.objective, options.trust, options.results),
+        options.debug,
     )
 
 
@@ -63,6 +65,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--individual", metavar="R-G", help="Rank and generation, for example 3-1. Default: the best.")
     parser.add_argument(
         "--objective", metavar="PLACE:NAME", help="The objective of the search. Default: the one that study.json names."
+    )
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        help="The folder for all that is written, for a RUN that may only be read. Default: RUN.",
     )
     parser.add_argument(
         "--trust",

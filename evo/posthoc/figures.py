@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evo.report.tables import number_text
+from evo.texts import printable
 
 
 def figures_text(columns: Mapping[str, Mapping[str, Any]], title: str = "") -> str:
@@ -23,7 +24,7 @@ def figures_text(columns: Mapping[str, Mapping[str, Any]], title: str = "") -> s
     """
     names = list(dict.fromkeys(name for figures in columns.values() for name in figures))
     rows: list[Sequence[str]] = [(title, *columns)]
-    rows += [(name, *(number_text(figures.get(name)) for figures in columns.values())) for name in names]
+    rows += [(printable(name), *(number_text(figures.get(name)) for figures in columns.values())) for name in names]
     first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         f"{name:{first}}" + "".join(f"  {text:>{width}}" for text, width in zip(texts, others, strict=True)).rstrip()

@@ -1,41 +1,100 @@
-"""Where the weights of a search are, and which objective it had, as its run directory tells."""
+"""Where weights and results of a search are, which objective it had, and what of another user's may be run."""
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evo.errors import UserError
+from evo.objective.places import Place, is_local, read_source
 from evo.objective.references import Named, Reference, Training, parse_reference
+from evo.ownership import is_own, why_foreign
+from evo.problems.catalogue import PROBLEMS
 from evo.report.reading import Run
 from evo.report.records import Evaluation
+from evo.space.values import Params
 from evo.storage.checkpoints import find_weights
-from evo.storage.files import is_own
+from evo.storage.rundir import RunDirectory
+from evo.texts import as_path
 
 _MOST_NAMED = 8
-_OF_EVO = Path(__file__).resolve().parents[1]
+# Python's own library, of any version: whoever has installed it owns it.
+_OF_PYTHON = re.compile(r"/lib(64)?/python\d[\d.]*/")
+_CLASS_PATH = "class_path"
 
 
-def trained_folder(run: Run, individual: Evaluation) -> Path:
-    """The folder in which an individual is trained again."""
-    return run.directory.path / "trained" / individual.name
+def find_results(run: Run, given: str | os.PathLike[str] | None) -> RunDirectory:
+    """The directory for what tests and trainings find, laid out as a run directory is.
+
+    Args:
+        run: The search.
+        given: The directory; None: the run directory itself.
+
+    Raises:
+        UserError: It is another run directory.
+    """
+    if given is None:
+        return run.directory
+    results = RunDirectory(as_path(given))
+    if results.path.resolve() != run.directory.path.resolve() and (results.path / "study.json").exists():
+        raise UserError(f"results is {results}, which is another run directory: choose another folder")
+    return results
 
 
-def tested_folder(run: Run, individual: Evaluation) -> Path:
+def make_folder(folder: Path) -> Path:
+    """Make a folder for what is found, unless it is there.
+
+    Raises:
+        UserError: Nothing can be written to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(folder, error.strerror) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise not_writable(folder, os.strerror(errno.EACCES))
+    return folder
+
+
+def not_writable(folder: Path, why: str | None) -> UserError:
+    """What the user reads when what is found cannot be written."""
+    return UserError(f"{folder} cannot be written: {why}; make room for it, or name another folder with --results DIR")
+
+
+def trained_folder(directory: RunDirectory, individual: Evaluation) -> Path:
+    """Where an individual is trained again.
+
+    Args:
+        directory: The run directory, or the one for results.
+        individual: The individual.
+    """
+    return directory.path / "trained" / individual.name
+
+
+def tested_folder(run: Run, individual: Evaluation, results: RunDirectory) -> Path:
     """The folder with an individual's weights: its own, or else that in which it was trained again.
+
+    Args:
+        run: The search.
+        individual: The individual.
+        results: The directory for what tests and trainings find.
 
     Raises:
         UserError: Neither has weights, though those of other individuals have.
     """
-    own, again = run.directory.folder(individual.individual), trained_folder(run, individual)
+    own = run.directory.folder(individual.individual)
     if individual.weights:
         return own
-    if find_weights(again):
-        return again
+    for again in (trained_folder(results, individual), trained_folder(run.directory, individual)):
+        if find_weights(again):
+            return again
     others = [one.name for one in run.ranking if one.weights]
     if others:
         kept = ", ".join(others[:_MOST_NAMED])
@@ -83,11 +142,11 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
     if given is not None:
         return parse_reference(given) if isinstance(given, str) else given
     recorded, definition = run.study.objective, run.study.definition
-    is_safe = trust or is_own(run.directory.path / "study.json")
+    foreign = "" if trust else why_foreign(run.directory.path / "study.json")
     if recorded.startswith("{"):
-        if not is_safe:
-            # Sections may call anything that can be imported, with any arguments.
-            raise UserError(_refusal(run, "sections, which can run anything"))
+        if foreign:
+            # Whatever their import paths name is called with whatever arguments they give.
+            raise UserError(_refusal(run, foreign, "sections, which can run anything"))
         try:
             return Training(**json.loads(recorded))
         except (ValueError, TypeError) as error:
@@ -101,24 +160,93 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
     place, _, target = recorded.rpartition(":")
     # It is found by its name where the search was run; elsewhere, or if its folder is not on the path, by its file.
     found = RecordedObjective(place, target, of_instance="method" in definition.settings)
-    if not found.is_found and Path(definition.file).is_file():
+    if not (found.is_found or _is_of_evo(found)) and Path(definition.file).is_file():
         found = replace(found, place=definition.file)
-    if not is_safe and not _is_own_code(found):
-        raise UserError(_refusal(run, f"the objective {found}, which is not your own"))
+    if foreign and (flaw := _why_not_own_code(found)):
+        raise UserError(_refusal(run, foreign, f"the objective {found}, {flaw}"))
     return found
 
 
-def _refusal(run: Run, what: str) -> str:
+def check_parameters(params: Params, what: str, files: Iterable[Path], trust: bool) -> None:
+    """Make sure that parameters name no class where another user may have written them: it would be imported and made.
+
+    Args:
+        params: The parameters.
+        what: What messages call whatever has them.
+        files: What they were read from.
+        trust: Whether the user trusts whoever has written these files.
+
+    Raises:
+        UserError: One names a class, and one of the files is not the user's own.
+    """
+    if trust or not (name := _names_class(params)):
+        return
+    for file in files:
+        if why := why_foreign(file):
+            raise UserError(
+                f"{what} has the parameter {name}, which names a class to be imported and made, and {file}, or its "
+                f"folder, {why}: look at it, and run what is named there with --trust"
+            )
+
+
+def recorded_in(run: Run) -> list[Path]:
+    """The files in which the individuals of a search are recorded."""
+    return [run.directory.path / "study.json", *run.directory.journals()]
+
+
+def _names_class(params: Params) -> str:
+    """The first parameter that names a class, itself or anywhere in its value; empty: none does."""
+    for name, value in params.items():
+        waiting: list[Any] = [{name: value}]
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, Mapping):
+                if any(key.rpartition(".")[2] == _CLASS_PATH for key in one):
+                    return name
+                waiting += one.values()
+            elif isinstance(one, list | tuple):
+                waiting += one
+            elif isinstance(one, str) and _CLASS_PATH in one:
+                return name  # The parser of sections reads text as YAML.
+    return ""
+
+
+def _refusal(run: Run, foreign: str, what: str) -> str:
     return (
-        f"run directory {run.name} belongs to another user, and its study.json names {what}: name the objective "
+        f"run directory {run.name} {foreign}, and its study.json names {what}: name the objective "
         "yourself with --objective path/to/file.py:name, or run what is named there with --trust"
     )
 
 
-def _is_own_code(objective: Reference) -> bool:
-    """Whether the file of an objective is the user's, or evo's."""
+def _why_not_own_code(objective: Reference) -> str:
+    """Why an objective is neither a ready problem nor made in a file of the user's; empty: it is.
+
+    A file of the user's brings along whatever it imports, with which another user could run anything: a function of
+    Python's that starts programs, say.
+    """
+    if _is_of_evo(objective):
+        ready = any(str(objective) == str(problem.objective) for problem in PROBLEMS.values())
+        return "" if ready else "which is no ready problem"
     try:
         place = objective.where()
-    except UserError:
-        return True  # There is no such code, which its loading will say.
-    return place is not None and (place.file.resolve().is_relative_to(_OF_EVO) or is_own(place.file))
+        if place is None or not is_local(place.file) or _OF_PYTHON.search(str(place.file)):
+            return "which is not your own"
+        if not all(map(is_own, [place.file, *_packages(place)])):
+            return "which is not your own"
+        defined = read_source(place.file).defined
+    except (UserError, OSError, SyntaxError, ValueError):
+        return ""  # There is no such code; loading it says so.
+    return "" if objective.name in defined else f"which {place.file} does not define itself"
+
+
+def _is_of_evo(objective: Reference) -> bool:
+    return objective.place.partition(".")[0] == "evo"
+
+
+def _packages(place: Place) -> Iterator[Path]:
+    """The files of the packages that a module is in, which run before it."""
+    for folder in place.file.parents:
+        if folder == place.root:
+            return
+        if (folder / "__init__.py").exists():
+            yield folder / "__init__.py"

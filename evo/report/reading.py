@@ -13,6 +13,7 @@ from evo.errors import UserError
 from evo.population.events import AnyEvent
 from evo.report.records import Evaluation, Findings, rank_evaluations
 from evo.storage.rundir import RunDirectory, Study, study_forms
+from evo.texts import printable
 
 
 class Run:
@@ -53,7 +54,7 @@ class Run:
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
-        return f"<study {self.study.name} in {self.name}: {len(self.individuals)} individuals, {state}>"
+        return f"<study {printable(self.study.name)} in {self.name}: {len(self.individuals)} individuals, {state}>"
 
     @functools.cached_property
     def ranking(self) -> list[Evaluation]:

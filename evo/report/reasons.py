@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from evo.frames import is_evos, is_own
 from evo.report.records import Evaluation
+from evo.texts import printable
 
 _MOST_NAMES = 6
 _BEGIN = "Traceback (most recent call last):"
@@ -41,7 +42,7 @@ class Reason:
         names = ", ".join(evaluation.name for evaluation in failed[:_MOST_NAMES])
         more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
         said = f": {message}" if message else ""
-        return f"{len(failed)} x {self.kind}{where}{', for example' if differ else ''}{said} ({names}{more})"
+        return printable(f"{len(failed)} x {self.kind}{where}{', for example' if differ else ''}{said} ({names}{more})")
 
 
 def failure_reasons(evaluations: Iterable[Evaluation], status: str = "failed") -> Sequence[Reason]:

@@ -23,7 +23,7 @@ from evo.runtime.device import Placement
 from evo.space.description import limits_lines
 from evo.space.growth import Change
 from evo.space.limits import Parameter
-from evo.texts import print_anything, readable
+from evo.texts import print_anything, printable, readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,12 +116,13 @@ class Screen:
         """Say at once, even when silent, what hindered an evaluation; the search will stop for it."""
         if isinstance(event, Finished) and event.status == "interrupted" and event.error:
             with suppress(OSError):
-                print(f"evo: {'{}-{}'.format(*event.individual)} is interrupted: {event.error}", file=sys.stderr)
+                error = printable(event.error)
+                print(f"evo: {'{}-{}'.format(*event.individual)} is interrupted: {error}", file=sys.stderr)
 
     def remark(self, text: str) -> None:
         """Warn, even when silent, of what may make the results other than they seem."""
         with suppress(OSError):
-            print(f"evo: warning: {text}", file=sys.stderr, flush=True)
+            print(f"evo: warning: {printable(text)}", file=sys.stderr, flush=True)
 
     def end(self, result: Result, names: Sequence[str], workers: int, ranks: int) -> None:
         """Show what was found.
@@ -143,7 +144,7 @@ class Screen:
     def _print(self, line: str) -> None:
         if not self._silent:
             with self._despite_the_output():
-                self._console.print(line, soft_wrap=True, markup=False, emoji=False)
+                self._console.print(printable(line), soft_wrap=True, markup=False, emoji=False)
                 sys.stdout.flush()
 
     @contextmanager

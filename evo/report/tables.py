@@ -9,6 +9,7 @@ from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Result, count_statuses, rank_evaluations
 from evo.report.times import OUTSIDE
+from evo.texts import printable
 
 if TYPE_CHECKING:  # The others load rich when they print, which only the first rank does.
     from rich.console import Console, RenderableType
@@ -75,7 +76,7 @@ def best_text(best: Evaluation) -> str:
     lines = [f"{'individual':{width}}{best.name}, evaluated by rank {best.rank} on {best.host}, {best.device}"]
     lines += [f"{name:{width}}{value}" for name, value in figures.items()]
     lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def runs_text(runs: Sequence[Run]) -> str:
@@ -92,8 +93,9 @@ def runs_text(runs: Sequence[Run]) -> str:
         if not run.is_complete:
             notes.append("not complete")
         rows.append((run.name, loss, individual, ", ".join([str(len(run.individuals)), *notes])))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    shown = [[printable(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
 
 
 def nothing_found_text(result: Result) -> str:
@@ -105,7 +107,7 @@ def nothing_found_text(result: Result) -> str:
         who = "all" if infeasible == len(result.individuals) else f"{infeasible} of {len(result.individuals)}"
         often = f"; {who} are infeasible, the most frequent reason: {refused[0].text}{often}"
     why = result.stop_reason if result.gave_up else _outcomes_text(result)
-    return f"{_without_result(result)}: {why}{often}"
+    return printable(f"{_without_result(result)}: {why}{often}")
 
 
 def all_reasons_text(result: Result) -> str:
@@ -151,10 +153,10 @@ def shares_text(times: Mapping[str, float]) -> str:
 
 
 def number_text(value: Any) -> str:
-    """A value short enough for a table: four significant digits."""
+    """A value short enough for a table, four significant digits, and such that no terminal obeys it."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
 
 
 def plain_console(width: int = 120) -> Console:
@@ -180,8 +182,8 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
         table.add_column(evaluation.name, justify="right", overflow="fold")
 
     def add(name: str, values: Iterable[Any], last: bool = False) -> None:
-        # Values are wrapped in Text, because a string would be read as markup.
-        table.add_row(Text(name), *(Text(number_text(value)) for value in values), end_section=last)
+        # As text: a string would be read as markup.
+        table.add_row(Text(printable(name)), *(Text(number_text(value)) for value in values), end_section=last)
 
     add("loss", (evaluation.loss for evaluation in ranking))
     for metric in _telling_metrics(ranking):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from evo.errors import UserError
 from evo.population.events import AnyEvent, Finished, Identity
 from evo.population.population import Population
 
@@ -37,8 +38,17 @@ def find_weights(folder: Path) -> list[Path]:
 
     Args:
         folder: The folder of the individual; it need not exist.
+
+    Raises:
+        UserError: It cannot be read.
     """
-    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if path.name not in _STATES]
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"the checkpoints in {folder} cannot be read: {error.strerror}") from None
+    return [folder / name for name in names if name.endswith(SUFFIX) and name not in _STATES]
 
 
 class Weights:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the owners of files."""
+"""Files that are whole or absent."""
 
 from __future__ import annotations
 
@@ -31,19 +31,3 @@ def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path |
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-
-
-def is_own(file: Path) -> bool:
-    """Whether a file is the user's own: both the file and its folder belong to the user who runs this process.
-
-    A symbolic link and its target must both be the user's. The folder counts because its owner could replace the file,
-    as in a run directory of another user.
-
-    Args:
-        file: The file; one that does not exist is not the user's own.
-    """
-    user = os.geteuid()
-    try:
-        return all(found.st_uid == user for found in (file.lstat(), file.stat(), file.parent.stat()))
-    except OSError:
-        return False

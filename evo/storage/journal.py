@@ -59,6 +59,31 @@ def read_lines(content: bytes) -> Iterator[Line]:
             yield Line(number, line, None, str(error))
 
 
+def list_journals(folder: Path) -> list[Path]:
+    """The journals in a folder: files only, since reading a pipe of such a name would never end.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Raises:
+        UserError: It cannot be read.
+        StorageError: It cannot be read for a while.
+    """
+
+    def find() -> list[Path]:
+        return sorted(file for file in folder.iterdir() if file.suffix == ".jsonl" and file.is_file())
+
+    problem = f"the journals in {folder} cannot be read"
+    try:
+        return find()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        if error.errno not in _AWAY:
+            raise UserError(f"{problem}: {error.strerror}") from None
+        return persist(problem, find)
+
+
 def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
     """The events of one journal, none of whose lines may be damaged.
 

@@ -24,7 +24,7 @@ from evo.space.growth import Forms
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.storage.files import write_whole
-from evo.storage.journal import Journal, Memory, open_locked, read_journal
+from evo.storage.journal import Journal, Memory, list_journals, open_locked, read_journal
 from evo.storage.retry import persist
 from evo.texts import readable
 
@@ -212,8 +212,12 @@ class RunDirectory:
         write_whole(self.path / name, lambda stream: stream.write(text))
 
     def journals(self) -> list[Path]:
-        """The journals of all ranks."""
-        return sorted((self.path / "journal").glob("*.jsonl"))
+        """The journals of all ranks.
+
+        Raises:
+            UserError: Their folder cannot be read.
+        """
+        return list_journals(self.path / "journal")
 
     def open_journal(self, rank: int) -> Journal:
         """Open the log of one rank to write it.

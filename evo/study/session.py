@@ -200,8 +200,6 @@ def _parse(arguments: Sequence[str], program: str) -> Command:
 
 def _find_job(command: Command) -> Job:
     what, config, study, notes = command
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # The evo command finds modules of the working directory, as `python -m` does.
     problem = PROBLEMS.get(what) if isinstance(what, str) else None
     objective = problem.objective if problem else _parse_objective(what)
     limits = problem.limits if problem else None

@@ -23,9 +23,9 @@ from evo.lightning import LightningObjective
 from evo.objective.definition import Definition
 from evo.objective.objective import Interrupted
 from evo.objective.references import Training
+from evo.ownership import is_own
 from evo.posthoc.past import find_objective
 from evo.report.reading import load
-from evo.storage.files import is_own
 from evo.storage.rundir import RunDirectory, Study
 from evo.testing.trials import FakeTrial
 

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from evo.errors import CutOff, Shared, Stuck, UserError
 from evo.runtime.mpi.transport import history
+from evo.texts import printable
 
 _BY_KEYBOARD = 130  # The exit status after Ctrl-C that shells use.
 _FIRST_SPEAKS = 1.0  # The seconds that the other ranks give the first one to print an error and end all.
@@ -129,7 +130,8 @@ def _end_together(error: BaseException) -> NoReturn:
     is_usable = where is not None and where != MPI.COMM_NULL  # The user may have freed it.
     if where is None or not is_usable or where.Get_rank() == 0:
         what = "" if isinstance(error, KeyboardInterrupt) else "error: "
-        print(f"evo: {what}{error}", file=sys.stderr)
+        message = printable(str(error), kept="\n\t")
+        print(f"evo: {what}{message}", file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()
     if where is not None and is_usable:
