@@ -75,6 +75,15 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def representation(thing: Any) -> str:
+    """The `repr` of a thing of the user's; where that fails, the name of its class and the failure with its place."""
+    try:
+        return repr(thing)
+    except (Exception, SystemExit) as error:
+        kind = type(thing)
+        return f"{kind.__qualname__} (its __repr__ fails: {told(error, called=kind.__repr__)})"
+
+
 def place_of(error: BaseException) -> str:
     """The place in the user's own code that an exception comes from; without one, the innermost place in a library.
 

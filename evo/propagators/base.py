@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.frames import blamed, definition_of, shortened
+from evo.frames import blamed, definition_of, representation, shortened
 from evo.population.individual import Active, Individual, ancestors
+from evo.propagators.offspring import usable, why_no_name
 from evo.space.space import Space
 
 # More than so many individuals do not count as parents, because they say little about an offspring's origin.
@@ -80,32 +82,54 @@ class Propagator(ABC):
             UserError: The number of parents is not the one that it takes.
             PropagatorError: It is not one of evo's own, and it fails or does not return individuals.
         """
-        if self.parents is not None and len(parents) != self.parents:
+        takes = self._takes()
+        if takes is not None and len(parents) != takes:
             raise UserError(
-                f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
+                f"{representation(self)} takes {takes} parents and was given {len(parents)}: "
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
         bred = self._bred(parents, space, rng)
-        return bred if self._says_parents else self._with_parents(bred, parents)
+        return bred if self._says_parents else self._with_parents(bred, parents, is_fixed=takes is not None)
+
+    @property
+    def _is_evos(self) -> bool:
+        return type(self).__module__.startswith("evo.propagators.")
+
+    def _takes(self) -> int | None:
+        """The property `parents`, which may be the user's own."""
+        if self._is_evos:
+            return self.parents
+        with blamed(f"{type(self).__qualname__}.parents fails", PropagatorError, _getter(self, "parents")):
+            return self.parents
 
     def _bred(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         """The result of `breed`; that of the user's own propagator is checked, with errors that name the place."""
-        if type(self).__module__.startswith("evo.propagators."):
+        if self._is_evos:
             return self.breed(parents, space, rng)
-        with blamed(f"{type(self).__qualname__}.breed fails", PropagatorError, type(self).breed):
+        kind = type(self)
+        with blamed(f"{kind.__qualname__}.breed fails", PropagatorError, kind.breed):
             bred: Any = self.breed(parents, space, rng)
         if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
-            place = definition_of(type(self).breed)
-            raise PropagatorError(
-                f"{type(self).__qualname__}.breed ({place}) returned {shortened(repr(bred), _LONGEST_RESULT)}: it must "
-                "return a list of individuals"
-            )
-        return bred
+            shown = shortened(representation(bred), _LONGEST_RESULT)
+            raise self._refusal(f"returned {shown}: it must return a list of individuals")
+        try:
+            usable_ones = [usable(one, space) for one in bred]
+        except ValueError as error:
+            raise self._refusal(f"returned an individual with {error}") from error
+        with blamed(f"{kind.__qualname__}.bred_by fails", PropagatorError, _getter(self, "bred_by")):
+            why = why_no_name(self.bred_by)
+        if why:
+            place = definition_of(_getter(self, "bred_by"))
+            raise PropagatorError(f"{kind.__qualname__}{f' ({place})' if place else ''} has {why}")
+        return usable_ones
 
-    def _with_parents(self, bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
+    def _refusal(self, what: str) -> PropagatorError:
+        return PropagatorError(f"{type(self).__qualname__}.breed ({definition_of(type(self).breed)}) {what}")
+
+    def _with_parents(self, bred: Sequence[Individual], given: Active, is_fixed: bool) -> Sequence[Individual]:
         """The same individuals; new ones without parents get all individuals that were given as their parents."""
         were_selected = len(given) <= _FEW and not isinstance(given, SortedKeyList)
-        if not isinstance(bred, list | tuple) or not (were_selected or self.parents is not None):
+        if not isinstance(bred, list | tuple) or not (were_selected or is_fixed):
             return bred
         parents = ancestors(given)
         return [
@@ -114,6 +138,12 @@ class Propagator(ABC):
             else each
             for each in bred
         ]
+
+
+def _getter(propagator: Propagator, name: str) -> Any:
+    """The function behind a property of a propagator, whose definition a message names."""
+    found = inspect.getattr_static(type(propagator), name)
+    return found.fget if isinstance(found, property) else found
 
 
 @final
@@ -140,7 +170,8 @@ class Compose(Propagator):
         for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
             if None not in (one.offspring, following.parents) and one.offspring != following.parents:
                 raise UserError(
-                    f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}"
+                    f"{representation(one)} returns {one.offspring} individuals, but {representation(following)} takes "
+                    f"{following.parents}"
                 )
 
     @property
