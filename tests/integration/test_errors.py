@@ -531,3 +531,68 @@ def loss(params):
     (line,) = [line for line in ended.err.splitlines() if "evo: error: " in line]
     assert f"division by zero ({tmp_path}/uneven.py, line 7: 1 / (1 - int(os.environ" in line
     assert ended.err.count(f'File "{tmp_path}/uneven.py", line 7, in <module>') == 1
+
+
+CATCHING = """
+import os, sys
+import evo
+
+FIRST = os.environ["OMPI_COMM_WORLD_RANK"] == "0"
+
+class Uneven(evo.Propagator):
+    def __init__(self):
+        self.bred = 0
+
+    def breed(self, parents, space, rng):
+        self.bred += 1
+        {breeds}
+
+def loss(params):
+    return params["x"]
+
+{prepare}
+try:
+    evo.minimize(loss, {{"x": (0.0, 1.0)}}, propagator=Uneven(), generations=1_000_000)
+except Exception as error:
+    print("caught", file=sys.stderr)
+"""
+
+
+@pytest.mark.mpi
+def test_a_bug_on_one_rank_ends_all_though_the_script_catches_everything(
+    launcher: Launcher, mpirun: Callable[..., Ended], tmp_path: Path
+) -> None:
+    prepare = """
+import evo.study.plan
+
+def bug(*arguments, **named):
+    raise ValueError("planted here")
+
+if not FIRST:
+    evo.study.plan.make_topology = bug
+"""
+    (tmp_path / "catching.py").write_text(CATCHING.format(breeds="return parents[:1]", prepare=prepare))
+    ended = mpirun(2, "catching.py", timeout=60)
+    assert ended.status not in (0, 2), ended
+    assert ended.err.count("Traceback (most recent call last):") == 1
+    assert "ValueError: planted here\n" in ended.err
+    assert "caught" not in ended.err
+    assert launcher.survivors() == []
+
+
+@pytest.mark.mpi
+def test_a_mistake_that_one_rank_finds_in_the_search_ends_all_in_one_line_though_the_script_catches_it(
+    launcher: Launcher, mpirun: Callable[..., Ended], tmp_path: Path
+) -> None:
+    breeds = """
+        if not FIRST and self.bred > 20:
+            raise KeyError("late")
+        return evo.propagators.InitUniform()(parents, space, rng)"""
+    (tmp_path / "catching.py").write_text(CATCHING.format(breeds=breeds.strip(), prepare="import evo.propagators"))
+    ended = mpirun(2, "catching.py", timeout=60)
+    assert ended.status == MISTAKEN, ended
+    (line,) = [line for line in ended.err.splitlines() if "evo: error: " in line]
+    assert f"Uneven.breed fails: KeyError: 'late' ({tmp_path}/catching.py, line 14: raise KeyError" in line
+    assert "Traceback" not in ended.err
+    assert "caught" not in ended.err
+    assert launcher.survivors() == []

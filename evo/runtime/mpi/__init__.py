@@ -4,6 +4,7 @@ from evo.runtime.mpi.ending import CommunicatorError, NoMPIError
 from evo.runtime.mpi.process import (
     communicator_alone,
     connect,
+    end_all,
     is_fault_tolerant,
     is_launched,
     library,
@@ -19,6 +20,7 @@ __all__ = [
     "NoMPIError",
     "communicator_alone",
     "connect",
+    "end_all",
     "is_fault_tolerant",
     "is_launched",
     "library",
