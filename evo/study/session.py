@@ -69,7 +69,9 @@ def minimize(
         because the walltime was over) before any had completed.
 
     Raises:
-        UserError: A setting or limit is wrong; the message names it.
+        UserError: Something that you can mend, `evo.UserError`, a ValueError: a setting or limit is wrong; or what you
+            have written yourself fails in the search: a propagator, a pruner, a selection, a constraint. On several
+            ranks, all of them raise it before the search; what one of them finds in the search ends all at once.
         SearchFailed: The search has ended and no individual has completed. This is a RuntimeError that says why, and
             has the `result`.
         KeyboardInterrupt: Ctrl-C has stopped the search.

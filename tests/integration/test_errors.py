@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import Ended, Launcher, call
 
@@ -15,6 +16,10 @@ import evo.storage.repair
 from evo.engine.transport import Serial, together
 from evo.errors import MISTAKEN, SharedError, UserError
 from evo.frames import blamed, definition_of, one_line, place_of, told, whole_traceback
+from evo.population.individual import Active, Individual
+from evo.propagators import InitUniform
+from evo.space.space import Space
+from evo.study.wiring import MistakeFound
 
 LIBRARY = """
 def call(function):
@@ -531,6 +536,26 @@ def loss(params):
     (line,) = [line for line in ended.err.splitlines() if "evo: error: " in line]
     assert f"division by zero ({tmp_path}/uneven.py, line 7: 1 / (1 - int(os.environ" in line
     assert ended.err.count(f'File "{tmp_path}/uneven.py", line 7, in <module>') == 1
+
+
+class Late(evo.Propagator):
+    """Fails when it has bred some individuals, more than when it is tried out."""
+
+    def __init__(self) -> None:
+        self.bred = 0
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        self.bred += 1
+        if self.bred > 20:
+            raise KeyError("late")
+        return InitUniform()(parents, space, rng)
+
+
+def test_what_fails_of_the_users_own_in_the_search_can_be_caught_as_an_error_of_the_user() -> None:
+    with pytest.raises(evo.UserError, match=r"Late.breed fails: KeyError: 'late'") as caught:
+        evo.minimize(lambda params: params["x"], {"x": (0.0, 1.0)}, propagator=Late(), evaluations=40)
+    assert type(caught.value) is MistakeFound
+    assert caught.value.status == MISTAKEN
 
 
 CATCHING = """
