@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.frames import blamed, definition_of, representation, shortened
+from evo.frames import FAILURES, blame, blamed, definition_of, is_bug_in, representation, shortened
 from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.offspring import usable, why_no_name
 from evo.space.space import Space
@@ -82,7 +82,7 @@ class Propagator(ABC):
             UserError: The number of parents is not the one that it takes.
             PropagatorError: It is not one of evo's own, and it fails or does not return individuals.
         """
-        takes = self._takes()
+        takes = self._count("parents")
         if takes is not None and len(parents) != takes:
             raise UserError(
                 f"{representation(self)} takes {takes} parents and was given {len(parents)}: "
@@ -95,12 +95,16 @@ class Propagator(ABC):
     def _is_evos(self) -> bool:
         return type(self).__module__.startswith("evo.propagators.")
 
-    def _takes(self) -> int | None:
-        """The property `parents`, which may be the user's own."""
-        if self._is_evos:
-            return self.parents
-        with blamed(f"{type(self).__qualname__}.parents fails", PropagatorError, _getter(self, "parents")):
-            return self.parents
+    def _count(self, name: Literal["parents", "offspring"]) -> int | None:
+        """One of the two properties, which may be the user's own, or computed from one."""
+        try:
+            count: int | None = getattr(self, name)
+        except FAILURES as error:
+            if is_bug_in(type(self), error):
+                raise
+            what = f"{type(self).__qualname__}.{name} fails"
+            raise blame(error, what, PropagatorError, self._getter(name)) from error
+        return count
 
     def _bred(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         """The result of `breed`; that of the user's own propagator is checked, with errors that name the place."""
@@ -116,12 +120,17 @@ class Propagator(ABC):
             usable_ones = [usable(one, space) for one in bred]
         except ValueError as error:
             raise self._refusal(f"returned an individual with {error}") from error
-        with blamed(f"{kind.__qualname__}.bred_by fails", PropagatorError, _getter(self, "bred_by")):
+        with blamed(f"{kind.__qualname__}.bred_by fails", PropagatorError, self._getter("bred_by")):
             why = why_no_name(self.bred_by)
         if why:
-            place = definition_of(_getter(self, "bred_by"))
+            place = definition_of(self._getter("bred_by"))
             raise PropagatorError(f"{kind.__qualname__}{f' ({place})' if place else ''} has {why}")
         return usable_ones
+
+    def _getter(self, name: str) -> Any:
+        """The function behind a property, whose definition a message names."""
+        found = inspect.getattr_static(type(self), name)
+        return found.fget if isinstance(found, property) else found
 
     def _refusal(self, what: str) -> PropagatorError:
         return PropagatorError(f"{type(self).__qualname__}.breed ({definition_of(type(self).breed)}) {what}")
@@ -138,12 +147,6 @@ class Propagator(ABC):
             else each
             for each in bred
         ]
-
-
-def _getter(propagator: Propagator, name: str) -> Any:
-    """The function behind a property of a propagator, whose definition a message names."""
-    found = inspect.getattr_static(type(propagator), name)
-    return found.fget if isinstance(found, property) else found
 
 
 @final
@@ -168,11 +171,10 @@ class Compose(Propagator):
         if not self.propagators:
             raise UserError("Compose is given no propagators: give at least one")
         for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
-            if None not in (one.offspring, following.parents) and one.offspring != following.parents:
-                raise UserError(
-                    f"{representation(one)} returns {one.offspring} individuals, but {representation(following)} takes "
-                    f"{following.parents}"
-                )
+            returned, taken = one._count("offspring"), following._count("parents")
+            if None not in (returned, taken) and returned != taken:
+                shown, shown_next = representation(one), representation(following)
+                raise UserError(f"{shown} returns {returned} individuals, but {shown_next} takes {taken}")
 
     @property
     def bred_by(self) -> str:
