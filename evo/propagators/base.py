@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ class Propagator(ABC):
 
     Genomes are vectors of normalised genes (see `evo.space.space`), so a propagator needs no units. It need not respect
     bounds or conditions either: genes out of bounds are clipped, and missing (NaN) active genes are sampled.
+
+    A journal must be able to hold what it returns: genomes are float arrays of shape (genes,), strategies what JSON
+    gives back unchanged, parents identities, names texts. Anything else is an error that names its `breed`.
 
     The journal records the parents of each individual. A propagator may set them in `Individual.parents`, to `()` if it
     uses none. Otherwise the parents are the individuals that it was given, provided that they are at most 10 and not
@@ -113,6 +117,8 @@ class Propagator(ABC):
         kind = type(self)
         with blamed(f"{kind.__qualname__}.breed fails", PropagatorError, kind.breed):
             bred: Any = self.breed(parents, space, rng)
+        if bred is parents:
+            return parents
         if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
             shown = shortened(representation(bred), _LONGEST_RESULT)
             raise self._refusal(f"returned {shown}: it must return a list of individuals")
@@ -125,7 +131,8 @@ class Propagator(ABC):
         if why:
             place = definition_of(self._getter("bred_by"))
             raise PropagatorError(f"{kind.__qualname__}{f' ({place})' if place else ''} has {why}")
-        return usable_ones
+        checked: Sequence[Individual] = bred if all(map(operator.is_, usable_ones, bred)) else usable_ones
+        return checked
 
     def _getter(self, name: str) -> Any:
         """The function behind a property, whose definition a message names."""

@@ -354,6 +354,20 @@ def test_parents_of_numpys_numbers_become_what_a_journal_holds() -> None:
     assert decode(encode(started)) == started
 
 
+class PassesOn(Wrong):
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return parents
+
+
+def test_what_is_passed_on_unchanged_is_the_population_itself() -> None:
+    space = Space({"x": (0.0, 1.0)})
+    active = evo.testing.propagators.random_population(space).active
+    rng = np.random.default_rng(0)
+    assert PassesOn([])(active, space, rng) is active
+    chosen = active[:2]
+    assert Wrong(chosen)(active, space, rng) == list(chosen)
+
+
 class Unnamed(Wrong):
     @property
     def bred_by(self) -> str:
