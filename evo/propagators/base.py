@@ -117,7 +117,8 @@ class Propagator(ABC):
         kind = type(self)
         with blamed(f"{kind.__qualname__}.breed fails", PropagatorError, kind.breed):
             bred: Any = self.breed(parents, space, rng)
-        if bred is parents:
+        is_passed_on = bred is parents
+        if is_passed_on:
             return parents
         if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
             shown = shortened(representation(bred), _LONGEST_RESULT)
