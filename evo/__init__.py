@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evo.errors import UserError
     from evo.lightning import LightningObjective
     from evo.objective.objective import Infeasible, Interrupted
     from evo.posthoc.testing import test
@@ -33,6 +34,7 @@ _HOMES = {
     "Propagator": "evo.propagators",
     "Pruner": "evo.pruning",
     "SearchFailed": "evo.report.records",
+    "UserError": "evo.errors",
     "default_propagator": "evo.propagators",
     "load": "evo.report.reading",
     "minimize": "evo.study.session",
@@ -50,6 +52,7 @@ __all__ = [
     "Propagator",
     "Pruner",
     "SearchFailed",
+    "UserError",
     "__version__",
     "default_propagator",
     "load",

@@ -8,9 +8,11 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from evo.errors import UserError
+
+Failure = TypeVar("Failure", bound=Exception)
 
 _LIBRARY = re.compile(r"[/\\](site-packages|dist-packages|lib(64)?[/\\]python3[^/\\]*)[/\\]|^<frozen ")
 _EVO = __file__.rpartition("frames.py")[0]
@@ -18,14 +20,26 @@ _COPIED_TRACEBACK = "Original Traceback (most recent call last):"
 _LONGEST_MESSAGE, _LONGEST_CODE = 400, 100  # Characters that are shown.
 
 
+FAILURES = (Exception, SystemExit)
+"""What the user's own code may raise, which becomes an error that names the place."""
+
+
 @contextmanager
-def blamed(what: str, kind: type[UserError] = UserError, called: Any = None) -> Iterator[None]:
+def blamed(
+    what: str,
+    kind: type[Failure] = UserError,  # type: ignore[assignment]
+    called: Any = None,
+    stated: type[BaseException] = UserError,
+    hint: str = "",
+) -> Iterator[None]:
     """Run the user's own code inside; what it raises becomes an error that names the place in that code.
 
     Args:
         what: The beginning of the message, which says what has failed.
         kind: The class of the error.
         called: The user's function that is called.
+        stated: The class of exceptions whose message is enough: ValueError where the user's code may refuse by one.
+        hint: The end of the message, which says what to do.
 
     Raises:
         UserError: The code inside has failed.
@@ -39,8 +53,45 @@ def blamed(what: str, kind: type[UserError] = UserError, called: Any = None) -> 
     """
     try:
         yield
-    except (Exception, SystemExit) as error:
-        raise kind(f"{what}: {told(error, called=called)}") from error
+    except FAILURES as error:
+        raise blame(error, what, kind, called, stated, hint) from error
+
+
+def blame(
+    error: BaseException,
+    what: str,
+    kind: type[Failure] = UserError,  # type: ignore[assignment]
+    called: Any = None,
+    stated: type[BaseException] = UserError,
+    hint: str = "",
+) -> Failure:
+    """The error that `blamed` raises, for code that is called too often to prepare a message each time.
+
+    Args:
+        error: What the user's code has raised.
+        what: The beginning of the message; the others are those of `blamed` as well.
+        kind: The class of the error.
+        called: The user's function that was called.
+        stated: The class of exceptions whose message is enough.
+        hint: The end of the message.
+    """
+    said = told(error, stated, called)
+    return kind("; ".join(filter(None, [f"{what}: {said}" if what else said, hint])))
+
+
+def is_bug_in(called: Any, error: BaseException) -> bool:
+    """Whether evo's own function or class has failed, with no code of the user involved, and did not mean to refuse.
+
+    Args:
+        called: The function or class that was called.
+        error: What it has raised.
+    """
+    return is_made_by_evo(called) and not isinstance(error, UserError) and not own_frames(error)
+
+
+def is_made_by_evo(thing: Any) -> bool:
+    """Whether a function, a method or a class is evo's own."""
+    return str(getattr(thing, "__module__", "")).startswith("evo.")
 
 
 def told(error: BaseException, stated: type[BaseException] = UserError, called: Any = None) -> str:
@@ -73,6 +124,15 @@ def one_line(error: BaseException) -> str:
     notes = [str(note) for note in getattr(error, "__notes__", None) or ()]
     text = " ".join(" ".join([text, *notes]).split()).encode(errors="backslashreplace").decode()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def representation(thing: Any) -> str:
+    """The `repr` of a thing of the user's; where that fails, the name of its class and the failure with its place."""
+    try:
+        return repr(thing)
+    except (Exception, SystemExit) as error:
+        kind = type(thing)
+        return f"{kind.__qualname__} (its __repr__ fails: {told(error, called=kind.__repr__)})"
 
 
 def place_of(error: BaseException) -> str:
@@ -117,13 +177,18 @@ def is_evos(file: str) -> bool:
 
 
 def definition_of(thing: Any) -> str:
-    """The place where a function or method is defined: `file, line N`; empty when it is not written in Python."""
+    """The place where a function or method is defined: `file, line N`; empty when it is not written in Python.
+
+    A class is called, so its place is that of its `__init__`, if that stands in a file.
+    """
     while isinstance(thing, functools.partial):
         thing = thing.func
     function = inspect.unwrap(thing)
-    call = inspect.getattr_static(type(function), "__call__", None)
-    code = getattr(function, "__code__", None) or getattr(call, "__code__", None)
-    return f"{code.co_filename}, line {code.co_firstlineno}" if code is not None else ""
+    found: Any = inspect.getattr_static(function, "__init__") if isinstance(function, type) else function
+    call = inspect.getattr_static(type(found), "__call__", None)
+    code = getattr(found, "__code__", None) or getattr(call, "__code__", None)
+    is_written = code is not None and not (isinstance(function, type) and code.co_filename[:1] == "<")
+    return f"{code.co_filename}, line {code.co_firstlineno}" if code is not None and is_written else ""
 
 
 def whole_traceback(error: BaseException) -> str:

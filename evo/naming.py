@@ -14,7 +14,7 @@ import msgspec
 
 from evo.checks import did_you_mean
 from evo.errors import UserError
-from evo.frames import told
+from evo.frames import FAILURES, blame, is_bug_in, representation
 
 Thing = TypeVar("Thing")
 
@@ -87,13 +87,13 @@ class Kind(Generic[Thing]):
             module = importlib.import_module(place)
             found = getattr(module, name, None)
             there = self.classes_of(module)
-        except (Exception, SystemExit) as error:
+        except FAILURES as error:
             if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
                 raise UserError(
                     f"{what} {path}: there is no module {place!r}, here or installed: install it, or start evo beside "
                     "it"
                 ) from error
-            raise UserError(f"{what} {path}: {place} cannot be imported: {told(error)}") from error
+            raise blame(error, f"{what} {path}: {place} cannot be imported") from error
         choice = f"{place} has {', '.join(there) or f'no {self.noun}s'}"
         if found is None:
             elsewhere = "" if "." in path else "; one of your own is module.Class"
@@ -157,14 +157,13 @@ class Kind(Generic[Thing]):
         fitted = {key: self._fit(label, key, value, named.get(key), defaults) for key, value in arguments.items()}
         try:
             return make(**fitted)
-        except UserError as error:
-            raise UserError(f"{label}: {_line(error)}") from error
-        except Exception as error:
-            if make.__module__.startswith(f"{self.package}."):
-                raise  # A bug: evo's own refuse arguments by a UserError.
+        except FAILURES as error:
+            if is_bug_in(make, error):
+                raise
             if isinstance(error, ValueError):  # The class itself says what is wrong.
-                raise UserError(f"{label}: {told(error, ValueError)}") from error
-            raise UserError(f"{label} cannot be made of {_line(repr(fitted))}: {told(error)}; {takes}") from error
+                raise blame(error, label, called=make, stated=ValueError) from error
+            what = f"{label} cannot be made of {_line(representation(fitted))}"
+            raise blame(error, what, called=make, hint=takes) from error
 
     def _fit(
         self, label: str, key: Any, value: Any, parameter: inspect.Parameter | None, defaults: Mapping[str, Any]

@@ -129,7 +129,7 @@ FAILS: dict[str, tuple[Callable[..., Any], str]] = {
     "yields_text": (yields_text, "ValueError: could not convert string to float: 'bad'"),
     "yields_and_raises": (yields_and_raises, "ArithmeticError: late"),
     "records_nonsense": (records_nonsense, "AttributeError: 'NoneType' object has no attribute 'items'"),
-    "reports_text": (reports_text, "TypeError: must be real number, not str"),
+    "reports_text": (reports_text, "TypeError: trial.report is given 'low' (str): an inter"),
 }
 
 

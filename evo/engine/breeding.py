@@ -14,6 +14,7 @@ import numpy as np
 
 from evo.engine.settings import Settings
 from evo.errors import UserError
+from evo.frames import representation
 from evo.population.events import Identity
 from evo.population.individual import Active, Individual, Known, ancestors
 from evo.population.population import Population
@@ -70,11 +71,13 @@ def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.ran
     try:
         bred = propagator(parents, space, rng)
     except UserError as error:
-        raise PropagatorError(f"propagator {propagator!r} fails on {population}: {error}; {needed}") from error
+        raise PropagatorError(
+            f"propagator {representation(propagator)} fails on {population}: {error}; {needed}"
+        ) from error
     shapes = [getattr(individual.genome, "shape", None) for individual in bred]
     if shapes != [(len(space),)]:
         made = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
-        raise PropagatorError(f"propagator {propagator!r} {made}: {needed}")
+        raise PropagatorError(f"propagator {representation(propagator)} {made}: {needed}")
     return bred[0]
 
 

@@ -81,7 +81,8 @@ class Transport(Protocol):
 def together(transport: Transport, act: Callable[[], T]) -> T:
     """Call a function on all ranks that may fail because of the user's input; either all go on, or none does.
 
-    Any exception that is no `UserError` is a bug: it is raised at once, and ends all ranks.
+    Any exception that is no `UserError` is a bug: it is raised at once, on this rank alone. Whoever has made the
+    connection must end all ranks then, because the others wait here.
 
     Args:
         transport: The connection to the other ranks, which must call this too.

@@ -13,6 +13,7 @@ from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
 from evo.engine.settings import Settings
 from evo.engine.stopping import Stopping
+from evo.frames import representation
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
 from evo.population.events import (
@@ -26,12 +27,15 @@ from evo.population.events import (
     Pollinated,
     Reported,
     Started,
+    decode,
+    encode,
 )
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
 from evo.propagators import Propagator
+from evo.propagators.base import PropagatorError
 from evo.pruning import Rungs
 
 # After so many workers have died while they evaluated an individual, it counts as the cause and has failed.
@@ -264,6 +268,14 @@ class Worker:
             parents=proposal.parents,
             bred_by=proposal.bred_by,
         )
+        try:
+            decode(encode(started))  # Nothing is journalled that could not be read back.
+        except Exception as error:
+            raise PropagatorError(
+                f"propagator {representation(self._breeder.propagator)} makes an individual that a journal cannot give "
+                f"back, with strategy {proposal.strategy!r}, parents {proposal.parents!r} and bred_by "
+                f"{proposal.bred_by!r}: {error}"
+            ) from error
         return started, self._emit(started)
 
     def _take_up(self, individual: Known, now: float) -> tuple[Started | None, list[AnyEvent]]:

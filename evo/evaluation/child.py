@@ -36,7 +36,7 @@ from evo.evaluation.messages import (
 from evo.evaluation.sending import unpack
 from evo.evaluation.settings import EvaluationSettings
 from evo.evaluation.trial import RunningTrial
-from evo.frames import told, whole_traceback
+from evo.frames import blamed, whole_traceback
 from evo.objective.definition import settings_of
 from evo.objective.objective import prepare, wants_trial
 from evo.objective.places import is_local
@@ -191,13 +191,9 @@ def _imported_by_child() -> str:
 
 def _load(content: bytes) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The objective, and what it depends on if it was named and is the user's."""
-    try:
+    advice = "define it at the top level of a module that can be imported"
+    with blamed("the objective cannot be loaded in the evaluation process", hint=advice):
         objective = unpack(content)
-    except (Exception, SystemExit) as error:
-        raise UserError(
-            f"the objective cannot be loaded in the evaluation process: {told(error)}: "
-            "define it at the top level of a module that can be imported"
-        ) from error
     if not isinstance(objective, Named):
         return objective, {}
     loaded = objective.load()

@@ -5,17 +5,29 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from evo.errors import UserError
 from evo.evaluation.trial import RunningTrial
-from evo.frames import definition_of, is_evos, one_line, own_frames, told
+from evo.frames import (
+    FAILURES,
+    blame,
+    blamed,
+    definition_of,
+    is_bug_in,
+    is_made_by_evo,
+    one_line,
+    representation,
+    shortened,
+)
 from evo.objective.objective import Infeasible, Trial, check_loss, describe, optional_method
 from evo.population.events import Status, json_scalars, json_text
 from evo.population.outcome import Outcome
 from evo.space.values import Params, fresh
+
+_LONGEST_RESULT = 100  # Characters of what a test returned that a message shows.
 
 
 def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: RunningTrial) -> Outcome:
@@ -89,28 +101,26 @@ def check_objective(objective: Callable[..., Any], names: Sequence[str], example
     Raises:
         UserError: The check says by a ValueError that the objective does not take them, or the check itself fails.
     """
-    check = optional_method(objective, "check")
+    what = f"the check of objective {describe(objective)} fails"
+    with blamed(what):
+        check = optional_method(objective, "check")
     if check is None:
         return []
-    with _blamed_on_check(objective, check):
+    try:
         wants_examples = "examples" in inspect.signature(check).parameters
         remarks = check(list(names), list(examples)) if wants_examples else check(list(names))
-        return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
-
-
-@contextmanager
-def _blamed_on_check(objective: Callable[..., Any], check: Callable[..., Any]) -> Iterator[None]:
-    """Turn what the user's own check raises into a refusal; what a check of evo's raises otherwise is a bug."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        if is_evos(definition_of(check)) and not own_frames(error):
+        return _as_texts(remarks)
+    except FAILURES as error:
+        if is_bug_in(check, error) or (is_made_by_evo(check) and isinstance(error, UserError)):
             raise
-        if isinstance(error, ValueError):  # The check itself says so.
-            raise UserError(told(error, ValueError)) from error
-        raise UserError(f"the check of objective {describe(objective)} fails: {told(error, called=check)}") from error
+        raise blame(error, what, called=check, stated=ValueError) from error
+
+
+def _as_texts(remarks: Any) -> list[str]:
+    """What a check returns, as remarks: a list or tuple of them, or a single text."""
+    if isinstance(remarks, str):
+        return [remarks]
+    return [str(remark) for remark in remarks] if isinstance(remarks, list | tuple) else []
 
 
 def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial) -> dict[str, Any]:
@@ -119,10 +129,16 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
     Raises:
         RuntimeError: The test failed.
     """
-    test = optional_method(objective, "test")
+    with blamed("", RuntimeError):
+        test = optional_method(objective, "test")
     if test is None:
         return {}
-    try:
-        return json_scalars(test(fresh(params), trial))
-    except (Exception, SystemExit) as error:
-        raise RuntimeError(told(error)) from error
+    with blamed("", RuntimeError, called=test):
+        found = test(fresh(params), trial)
+        if isinstance(found, Mapping):
+            return json_scalars(found)
+    place = definition_of(test)
+    raise RuntimeError(
+        f"the test of objective {describe(objective)}{f' ({place})' if place else ''} returned "
+        f"{shortened(representation(found), _LONGEST_RESULT)}: it must return a mapping of names to numbers"
+    )

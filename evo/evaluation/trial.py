@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.evaluation.settings import EvaluationSettings
-from evo.objective.objective import ReportedSteps
+from evo.objective.objective import ReportedSteps, reported_loss
 from evo.population.assignment import Assignment, Report
 from evo.population.events import Identity, json_text
 from evo.storage.retry import why_not_writable
@@ -112,11 +112,13 @@ class RunningTrial:
         """Report an intermediate loss; one that is not finite is ignored.
 
         Raises:
+            TypeError: The loss is not one number.
             UserError: The step is no whole number from 0, or is given by position.
         """
         number = self._steps.take(loss, *others, step=step)
-        if math.isfinite(loss):
-            self._should_stop = self._report(number, float(loss)) or self._should_stop
+        value = reported_loss(loss)
+        if math.isfinite(value):
+            self._should_stop = self._report(number, value) or self._should_stop
 
 
 def _times_of_change(folder: Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from evo.checks import check_probability
 from evo.errors import UserError
+from evo.frames import representation
 from evo.islands.archipelago import Archipelago
 from evo.islands.topology import Topology
 from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
@@ -125,8 +126,8 @@ class Migrator:
         for one in selection(among, self._population.space, rng):
             if not isinstance(one, Known):
                 raise SelectionError(
-                    f"selection {selection!r} returns {one!r}, which is not one of the given individuals: "
-                    "individuals travel unchanged, so return some of the parents"
+                    f"selection {representation(selection)} returns {representation(one)}, which is none of those that "
+                    "it was given: individuals travel as they are, so return some of the parents"
                 )
             yield one
 

@@ -110,6 +110,7 @@ class Trial(Protocol):
                 for the first report.
 
         Raises:
+            TypeError: The loss is not one number.
             UserError: The step is no whole number from 0, or is given by position.
         """
 
@@ -236,6 +237,24 @@ def _number(value: Any) -> float:
     return float(number)
 
 
+def reported_loss(value: Any) -> float:
+    """The number that an objective reports, of everything that counts as a loss when it is returned.
+
+    Args:
+        value: What `trial.report` is given.
+
+    Raises:
+        TypeError: It is not one number.
+    """
+    try:
+        return _number(value)
+    except TypeError:
+        raise TypeError(
+            f"trial.report is given {_shortened(repr(value))} ({type(value).__name__}): an intermediate loss is one "
+            "number: trial.report(0.5)"
+        ) from None
+
+
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
@@ -277,6 +296,10 @@ def describe(objective: Callable[..., Any] | Named) -> str:
 
 
 def optional_method(objective: Callable[..., Any], name: str) -> Callable[..., Any] | None:
-    """A method that an objective may have beside being callable: `check(names)` or `test(params, trial)`."""
-    method = getattr(objective, name, None)
+    """A method that an objective may have beside being callable: `check(names)` or `test(params, trial)`.
+
+    Where it is a property that fails, this raises what it raises, an AttributeError included.
+    """
+    is_defined = inspect.getattr_static(objective, name, None) is not None
+    method = getattr(objective, name) if is_defined else getattr(objective, name, None)
     return method if callable(method) and not inspect.isfunction(objective) else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import msgspec
 import numpy as np
@@ -13,8 +15,9 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.frames import blamed, definition_of, shortened
+from evo.frames import FAILURES, blame, blamed, definition_of, is_bug_in, representation, shortened
 from evo.population.individual import Active, Individual, ancestors
+from evo.propagators.offspring import usable, why_no_name
 from evo.space.space import Space
 
 # More than so many individuals do not count as parents, because they say little about an offspring's origin.
@@ -31,6 +34,9 @@ class Propagator(ABC):
 
     Genomes are vectors of normalised genes (see `evo.space.space`), so a propagator needs no units. It need not respect
     bounds or conditions either: genes out of bounds are clipped, and missing (NaN) active genes are sampled.
+
+    A journal must be able to hold what it returns: genomes are float arrays of shape (genes,), strategies what JSON
+    gives back unchanged, parents identities, names texts. Anything else is an error that names its `breed`.
 
     The journal records the parents of each individual. A propagator may set them in `Individual.parents`, to `()` if it
     uses none. Otherwise the parents are the individuals that it was given, provided that they are at most 10 and not
@@ -80,32 +86,67 @@ class Propagator(ABC):
             UserError: The number of parents is not the one that it takes.
             PropagatorError: It is not one of evo's own, and it fails or does not return individuals.
         """
-        if self.parents is not None and len(parents) != self.parents:
+        takes = self._count("parents")
+        if takes is not None and len(parents) != takes:
             raise UserError(
-                f"{self!r} takes {self.parents} parents and was given {len(parents)}: "
+                f"{representation(self)} takes {takes} parents and was given {len(parents)}: "
                 "select that many before it, behind a Conditional that waits until there are enough"
             )
         bred = self._bred(parents, space, rng)
-        return bred if self._says_parents else self._with_parents(bred, parents)
+        return bred if self._says_parents else self._with_parents(bred, parents, is_fixed=takes is not None)
+
+    @property
+    def _is_evos(self) -> bool:
+        return type(self).__module__.startswith("evo.propagators.")
+
+    def _count(self, name: Literal["parents", "offspring"]) -> int | None:
+        """One of the two properties, which may be the user's own, or computed from one."""
+        try:
+            count: int | None = getattr(self, name)
+        except FAILURES as error:
+            if is_bug_in(type(self), error):
+                raise
+            what = f"{type(self).__qualname__}.{name} fails"
+            raise blame(error, what, PropagatorError, self._getter(name)) from error
+        return count
 
     def _bred(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
         """The result of `breed`; that of the user's own propagator is checked, with errors that name the place."""
-        if type(self).__module__.startswith("evo.propagators."):
+        if self._is_evos:
             return self.breed(parents, space, rng)
-        with blamed(f"{type(self).__qualname__}.breed fails", PropagatorError, type(self).breed):
+        kind = type(self)
+        with blamed(f"{kind.__qualname__}.breed fails", PropagatorError, kind.breed):
             bred: Any = self.breed(parents, space, rng)
+        is_passed_on = bred is parents
+        if is_passed_on:
+            return parents
         if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
-            place = definition_of(type(self).breed)
-            raise PropagatorError(
-                f"{type(self).__qualname__}.breed ({place}) returned {shortened(repr(bred), _LONGEST_RESULT)}: it must "
-                "return a list of individuals"
-            )
-        return bred
+            shown = shortened(representation(bred), _LONGEST_RESULT)
+            raise self._refusal(f"returned {shown}: it must return a list of individuals")
+        try:
+            usable_ones = [usable(one, space) for one in bred]
+        except ValueError as error:
+            raise self._refusal(f"returned an individual with {error}") from error
+        with blamed(f"{kind.__qualname__}.bred_by fails", PropagatorError, self._getter("bred_by")):
+            why = why_no_name(self.bred_by)
+        if why:
+            place = definition_of(self._getter("bred_by"))
+            raise PropagatorError(f"{kind.__qualname__}{f' ({place})' if place else ''} has {why}")
+        checked: Sequence[Individual] = bred if all(map(operator.is_, usable_ones, bred)) else usable_ones
+        return checked
 
-    def _with_parents(self, bred: Sequence[Individual], given: Active) -> Sequence[Individual]:
+    def _getter(self, name: str) -> Any:
+        """The function behind a property, whose definition a message names."""
+        found = inspect.getattr_static(type(self), name)
+        return found.fget if isinstance(found, property) else found
+
+    def _refusal(self, what: str) -> PropagatorError:
+        return PropagatorError(f"{type(self).__qualname__}.breed ({definition_of(type(self).breed)}) {what}")
+
+    def _with_parents(self, bred: Sequence[Individual], given: Active, is_fixed: bool) -> Sequence[Individual]:
         """The same individuals; new ones without parents get all individuals that were given as their parents."""
         were_selected = len(given) <= _FEW and not isinstance(given, SortedKeyList)
-        if not isinstance(bred, list | tuple) or not (were_selected or self.parents is not None):
+        if not isinstance(bred, list | tuple) or not (were_selected or is_fixed):
             return bred
         parents = ancestors(given)
         return [
@@ -138,10 +179,10 @@ class Compose(Propagator):
         if not self.propagators:
             raise UserError("Compose is given no propagators: give at least one")
         for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
-            if None not in (one.offspring, following.parents) and one.offspring != following.parents:
-                raise UserError(
-                    f"{one!r} returns {one.offspring} individuals, but {following!r} takes {following.parents}"
-                )
+            returned, taken = one._count("offspring"), following._count("parents")
+            if None not in (returned, taken) and returned != taken:
+                shown, shown_next = representation(one), representation(following)
+                raise UserError(f"{shown} returns {returned} individuals, but {shown_next} takes {taken}")
 
     @property
     def bred_by(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from evo.errors import UserError
-from evo.frames import told
+from evo.frames import blamed, representation
 from evo.naming import Kind
 from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
@@ -107,13 +107,11 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
     ]
     rule = f"give a class that is made with a count and selects that many individuals, such as {', '.join(known)}"
     name = what if isinstance(what, str) else getattr(what, "__qualname__", repr(what))
-    try:
+    with blamed(f"selection {name} cannot be made with count 1", called=make, hint=rule):
         one = make(1)
         is_selection = isinstance(one, Propagator) and one.parents is None and one.offspring in (None, 1)
-    except Exception as error:
-        raise UserError(f"selection {name} cannot be made with count 1: {told(error)}: {rule}") from error
     if not is_selection:
-        raise UserError(f"selection {name} with count 1 is {' '.join(repr(one).split())}: {rule}")
+        raise UserError(f"selection {name} with count 1 is {' '.join(representation(one).split())}: {rule}")
     return make
 
 

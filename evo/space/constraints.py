@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evo.errors import UserError
-from evo.frames import definition_of, told
+from evo.frames import FAILURES, blame, definition_of
 from evo.space.expressions import Expression, read_expression
 from evo.space.syntax import UNCOMPUTABLE, Compute, Values
 from evo.space.violations import VIOLATION, Term, terms_of
@@ -143,10 +143,10 @@ def _of_function(function: Callable[..., Any], known: Collection[str]) -> Constr
     def holds(values: Values) -> bool:
         try:
             result = function(dict(values))
-        except Exception as error:
-            raise ConstraintError(
-                f"constraint {text} fails for {dict(values)}: {_failure(error, function, values, known)}"
-            ) from error
+        except FAILURES as error:
+            what = f"constraint {text} fails for {dict(values)}"
+            hint = _advice(error, values, known)
+            raise blame(error, what, ConstraintError, function, hint=hint) from error
         result = getattr(result, "item", lambda: result)()  # A bool of numpy becomes one of Python.
         if not isinstance(result, bool):
             place = definition_of(function)
@@ -171,9 +171,8 @@ def _name(function: Callable[..., Any]) -> str:
     return name
 
 
-def _failure(error: Exception, function: Callable[..., Any], values: Values, known: Collection[str]) -> str:
-    problem = told(error, called=function)
+def _advice(error: BaseException, values: Values, known: Collection[str]) -> str:
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if missing in known and missing not in values:
-        return f"{problem}; {missing!r} exists only under its 'when': ask with params.get({missing!r})"
-    return problem
+        return f"{missing!r} exists only under its 'when': ask with params.get({missing!r})"
+    return ""

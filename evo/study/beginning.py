@@ -13,6 +13,7 @@ from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
 from evo.errors import UserError
+from evo.frames import blamed
 from evo.objective.definition import (
     ADVICE,
     Definition,
@@ -63,14 +64,21 @@ def ask_for_study(
         limits=plan.space.describe(),
         constraints=list(plan.constraints),
         seed=config.seed or 0,
-        propagator="; ".join(dict.fromkeys(map(repr, plan.propagators))),
+        propagator="; ".join(dict.fromkeys(map(_recorded, plan.propagators))),
         islands=[len(members) for members in plan.archipelago.members],
-        pruning=repr(plan.pruner) if plan.pruner else "",
+        pruning=_recorded(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
         versions=versions_of(_PACKAGES) if transport.rank == 0 else {},
         created=time.time(),
     )
+
+
+def _recorded(policy: object) -> str:
+    """How study.json names a propagator or a pruner, which may be the user's own."""
+    kind = type(policy)
+    with blamed(f"{kind.__qualname__}.__repr__ fails", called=kind.__repr__):
+        return repr(policy)
 
 
 def agree_on_study(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
-from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, SharedError, Stuck, UserError
+from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, CutOff, Shared, SharedError, Stuck, UserError
 from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
@@ -19,7 +19,7 @@ from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
 from evo.report.records import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
-from evo.runtime.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
+from evo.runtime.mpi import NoMPIError, connect, end_all, is_fault_tolerant, speaks, why_too_few_threads
 from evo.runtime.signals import StopSignals, say_ready
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, Study
@@ -69,7 +69,9 @@ def minimize(
         because the walltime was over) before any had completed.
 
     Raises:
-        UserError: A setting or limit is wrong; the message names it.
+        UserError: Something that you can mend, `evo.UserError`, a ValueError: a setting or limit is wrong; or what you
+            have written yourself fails in the search: a propagator, a pruner, a selection, a constraint. On several
+            ranks, all of them raise it before the search; what one of them finds in the search ends all at once.
         SearchFailed: The search has ended and no individual has completed. This is a RuntimeError that says why, and
             has the `result`.
         KeyboardInterrupt: Ctrl-C has stopped the search.
@@ -84,18 +86,19 @@ def minimize(
     refuse_in_child("minimize")
     with StopSignals() as signals:
         transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
-        try:
-            _check_threads(transport)
-            _say_ready(transport)
-            asked = together(transport, lambda: _configure(loss, limits, config, on_interrupt, settings))
-            job = Job(config=asked, objective=loss, propagator=propagator, notes=notes_on(asked))
-            with _no_silent_exit():
-                result = run_study(job, transport, signals)
-        except SharedError:
-            transport.close()  # All ranks raise this together, and may catch it and search again.
-            raise
-        by_keyboard = result.by_keyboard or _on_any_rank(transport, signals.by_keyboard)
-        transport.close()
+        with _leaving_nobody_waiting(transport):
+            try:
+                _check_threads(transport)
+                _say_ready(transport)
+                asked = together(transport, lambda: _configure(loss, limits, config, on_interrupt, settings))
+                job = Job(config=asked, objective=loss, propagator=propagator, notes=notes_on(asked))
+                with _no_silent_exit():
+                    result = run_study(job, transport, signals)
+            except SharedError:
+                transport.close()  # All ranks raise this together, and may catch it and search again.
+                raise
+            by_keyboard = result.by_keyboard or _on_any_rank(transport, signals.by_keyboard)
+            transport.close()
     # Ctrl-C may have come at the very end.
     result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
     if result.by_keyboard and on_interrupt == "raise":
@@ -181,6 +184,20 @@ def _check_threads(transport: Transport) -> None:
 def _say_ready(transport: Transport) -> None:
     """Announce that all ranks are connected, and have their signal handlers in force."""
     together(transport, lambda: say_ready(transport.size, os.environ) if transport.rank == 0 else None)
+
+
+@contextlib.contextmanager
+def _leaving_nobody_waiting(transport: Transport) -> Iterator[None]:
+    """End all ranks when this one alone has failed: a script that catches the exception would leave the others waiting.
+
+    All ranks raise a `Shared` error together, and after a `CutOff` the others go on without this rank.
+    """
+    try:
+        yield
+    except Exception as error:
+        if transport.size > 1 and not isinstance(error, Shared | CutOff):
+            end_all(error)
+        raise
 
 
 @contextlib.contextmanager

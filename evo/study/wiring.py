@@ -17,7 +17,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
-from evo.errors import Stuck
+from evo.errors import Stuck, UserError
 from evo.evaluation import (
     EvaluationSettings,
     Evaluator,
@@ -52,7 +52,7 @@ from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
 
 
-class MistakeFound(Stuck):
+class MistakeFound(UserError, Stuck):
     """Something of the user's is wrong, which could not be seen before the search."""
 
     status = 2

@@ -15,6 +15,8 @@ import numpy as np
 from evo.population import Active, Individual, Population
 from evo.population.events import Finished, Started
 from evo.propagators import InitUniform, Propagator
+from evo.propagators.base import PropagatorError
+from evo.propagators.offspring import usable
 from evo.space.limits import Choice, Float, Int
 from evo.space.space import Space
 from evo.space.values import Params
@@ -68,15 +70,15 @@ def breeds_one_individual_within_the_limits(propagator: Propagator, space: Space
     """Each call returns one individual, whose genome can be completed to a point within the limits."""
     rng = np.random.default_rng(0)
     active = random_population(space).active
-    for bred in (propagator(active, space, rng) for _ in range(_FEW)):
+    for bred in (_bred(propagator, active, space, rng) for _ in range(_FEW)):
         _require(len(bred) == 1, f"it breeds {len(bred)} individuals rather than one", propagator, space)
-        shape = np.shape(bred[0].genome)
-        _require(shape == (len(space),), f"a genome has shape {shape} rather than ({len(space)},)", propagator, space)
+        try:
+            usable(bred[0], space)
+        except ValueError as error:
+            _require(False, f"it returned an individual with {error}", propagator, space)
         params = space.complete(bred[0].genome, rng)
         known = space.decode(space.encode(params))
         _require(known == params, f"{params} comes back as {known}", propagator, space)
-        strategy = bred[0].strategy
-        _require(_is_json(strategy), f"its strategy is {strategy}, which JSON cannot hold", propagator, space)
 
 
 def gives_the_same_for_the_same_generator(propagator: Propagator, space: Space) -> None:
@@ -120,7 +122,7 @@ def searches(propagator: Propagator, space: Space) -> None:
     population = Population(space)
     for place in range(20):
         breed = propagator if place >= 4 else InitUniform()
-        points.append(space.complete(breed(population.active, space, rng)[0].genome, rng))
+        points.append(space.complete(_bred(breed, population.active, space, rng)[0].genome, rng))
         _add(population, place, points[-1], float(len(points[-1])))
     _require(len(population.active) == 20, "its offspring do not become individuals", propagator, space)
 
@@ -165,15 +167,15 @@ def _add(population: Population, place: int, params: Params, loss: float, **stra
 
 def _offspring(propagator: Propagator, parents: Active, space: Space, count: int) -> list[Individual]:
     rng = np.random.default_rng(1)
-    return [child for _ in range(count) for child in propagator(parents, space, rng)]
+    return [child for _ in range(count) for child in _bred(propagator, parents, space, rng)]
 
 
-def _is_json(strategy: Mapping[str, object]) -> bool:
+def _bred(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
     try:
-        json.dumps(strategy, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
+        return propagator(parents, space, rng)
+    except PropagatorError as error:
+        _require(False, str(error), propagator, space)
+        raise
 
 
 def _require(holds: bool, otherwise: str, propagator: Propagator, space: Space) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from evo.objective.objective import ReportedSteps, Trial
+from evo.objective.objective import ReportedSteps, Trial, reported_loss
 from evo.population.events import Identity
 
 
@@ -84,11 +84,13 @@ class FakeTrial:
         """Keep an intermediate loss; one that is not finite is ignored.
 
         Raises:
+            TypeError: The loss is not one number.
             UserError: The step is no whole number from 0, or is given by position.
         """
         number = self._steps.take(loss, *others, step=step)
-        if math.isfinite(loss):
-            self.reports.append((number, float(loss)))
+        value = reported_loss(loss)
+        if math.isfinite(value):
+            self.reports.append((number, value))
 
 
 _IS_A_TRIAL: Callable[..., Trial] = FakeTrial  # Lets the type checker find attributes of Trial that are missing here.

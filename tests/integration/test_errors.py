@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import Ended, Launcher, call
 
@@ -15,6 +16,10 @@ import evo.storage.repair
 from evo.engine.transport import Serial, together
 from evo.errors import MISTAKEN, SharedError, UserError
 from evo.frames import blamed, definition_of, one_line, place_of, told, whole_traceback
+from evo.population.individual import Active, Individual
+from evo.propagators import InitUniform
+from evo.space.space import Space
+from evo.study.wiring import MistakeFound
 
 LIBRARY = """
 def call(function):
@@ -531,3 +536,88 @@ def loss(params):
     (line,) = [line for line in ended.err.splitlines() if "evo: error: " in line]
     assert f"division by zero ({tmp_path}/uneven.py, line 7: 1 / (1 - int(os.environ" in line
     assert ended.err.count(f'File "{tmp_path}/uneven.py", line 7, in <module>') == 1
+
+
+class Late(evo.Propagator):
+    """Fails when it has bred some individuals, more than when it is tried out."""
+
+    def __init__(self) -> None:
+        self.bred = 0
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        self.bred += 1
+        if self.bred > 20:
+            raise KeyError("late")
+        return InitUniform()(parents, space, rng)
+
+
+def test_what_fails_of_the_users_own_in_the_search_can_be_caught_as_an_error_of_the_user() -> None:
+    with pytest.raises(evo.UserError, match=r"Late.breed fails: KeyError: 'late'") as caught:
+        evo.minimize(lambda params: params["x"], {"x": (0.0, 1.0)}, propagator=Late(), evaluations=40)
+    assert type(caught.value) is MistakeFound
+    assert caught.value.status == MISTAKEN
+
+
+CATCHING = """
+import os, sys
+import evo
+
+FIRST = os.environ["OMPI_COMM_WORLD_RANK"] == "0"
+
+class Uneven(evo.Propagator):
+    def __init__(self):
+        self.bred = 0
+
+    def breed(self, parents, space, rng):
+        self.bred += 1
+        {breeds}
+
+def loss(params):
+    return params["x"]
+
+{prepare}
+try:
+    evo.minimize(loss, {{"x": (0.0, 1.0)}}, propagator=Uneven(), generations=1_000_000)
+except Exception as error:
+    print("caught", file=sys.stderr)
+"""
+
+
+@pytest.mark.mpi
+def test_a_bug_on_one_rank_ends_all_though_the_script_catches_everything(
+    launcher: Launcher, mpirun: Callable[..., Ended], tmp_path: Path
+) -> None:
+    prepare = """
+import evo.study.plan
+
+def bug(*arguments, **named):
+    raise ValueError("planted here")
+
+if not FIRST:
+    evo.study.plan.make_topology = bug
+"""
+    (tmp_path / "catching.py").write_text(CATCHING.format(breeds="return parents[:1]", prepare=prepare))
+    ended = mpirun(2, "catching.py", timeout=60)
+    assert ended.status not in (0, 2), ended
+    assert ended.err.count("Traceback (most recent call last):") == 1
+    assert "ValueError: planted here\n" in ended.err
+    assert "caught" not in ended.err
+    assert launcher.survivors() == []
+
+
+@pytest.mark.mpi
+def test_a_mistake_that_one_rank_finds_in_the_search_ends_all_in_one_line_though_the_script_catches_it(
+    launcher: Launcher, mpirun: Callable[..., Ended], tmp_path: Path
+) -> None:
+    breeds = """
+        if not FIRST and self.bred > 20:
+            raise KeyError("late")
+        return evo.propagators.InitUniform()(parents, space, rng)"""
+    (tmp_path / "catching.py").write_text(CATCHING.format(breeds=breeds.strip(), prepare="import evo.propagators"))
+    ended = mpirun(2, "catching.py", timeout=60)
+    assert ended.status == MISTAKEN, ended
+    (line,) = [line for line in ended.err.splitlines() if "evo: error: " in line]
+    assert f"Uneven.breed fails: KeyError: 'late' ({tmp_path}/catching.py, line 14: raise KeyError" in line
+    assert "Traceback" not in ended.err
+    assert "caught" not in ended.err
+    assert launcher.survivors() == []

@@ -818,9 +818,9 @@ class Checked:
 
 @pytest.mark.parametrize("kind", ["inline", "process"])
 def test_an_objective_may_refuse_the_names_of_the_parameters(kind: str, tmp_path: Path) -> None:
-    refusal = pytest.raises(
-        UserError, match=rf"^Checked takes x, not x, y \({__file__}, line \d+: raise ValueError\(.*\)$"
-    )
+    said = "the check of objective test_evaluation:Checked fails: Checked takes x, not x, y"
+    where = rf"{__file__}, line \d+: raise ValueError\(.*\)"
+    refusal = pytest.raises(UserError, match=rf"^{said} \({where}\)$")
     with closing(make(kind, Checked(), tmp_path)) as evaluator, refusal:
         evaluator.open(["x", "y"])
 

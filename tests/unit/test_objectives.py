@@ -224,6 +224,25 @@ def test_a_step_by_position_is_refused_whatever_the_order(
     assert reports == []
 
 
+def test_whatever_counts_as_a_loss_can_be_reported(reporting: tuple[Any, list[tuple[int, float]]]) -> None:
+    trial, reports = reporting
+    for loss in (np.array([0.5]), np.array(0.25), 2, Fraction(1, 8)):
+        trial.report(loss)
+    assert reports == [(0, 0.5), (1, 0.25), (2, 2.0), (3, 0.125)]
+    assert {type(loss) for _, loss in reports} == {float}
+
+
+@pytest.mark.parametrize("loss", [None, "0.5", True, [0.5], {"loss": 0.5}, np.array([0.5, 0.25])])
+def test_what_is_no_loss_is_refused_when_it_is_reported(
+    reporting: tuple[Any, list[tuple[int, float]]], loss: Any
+) -> None:
+    trial, reports = reporting
+    message = re.escape(f"trial.report is given {loss!r} ({type(loss).__name__}): an intermediate loss is one number")
+    with pytest.raises(TypeError, match=message):
+        trial.report(loss)
+    assert reports == []
+
+
 def test_a_fake_trial_stops_and_interrupts_when_it_is_told_to(tmp_path: Path) -> None:
     trial = FakeTrial(tmp_path / "deep" / "folder", stop_after=2, interrupted_after=2)
     assert trial.folder.is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import functools
+import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ from records import ask, evaluate, evaluated, make_worker
 
 import evo.propagators
 import evo.testing.propagators
-from evo.population.individual import Active, Individual
+from evo.population.events import decode, encode
+from evo.population.individual import Active, Individual, Known
 from evo.propagators import (
     Compose,
     Conditional,
@@ -125,8 +127,8 @@ def moves_categories(self: Breaks, parents: Active, space: Space, rng: np.random
     ("rule", "message"),
     [
         (breeds_two, "it breeds 2 individuals rather than one"),
-        (breeds_none_of_a_shape, r"a genome has shape \(5,\) rather than \(4,\)"),
-        (inherits_what_is_no_json, "its strategy is {'sigma': nan}, which JSON cannot hold"),
+        (breeds_none_of_a_shape, r"returned an individual with a genome of shape \(5,\): it must be of shape \(4,\)"),
+        (inherits_what_is_no_json, "returned an individual with strategy {'sigma': nan}: it must be"),
         (remembers, "it breeds others with a generator of the same seed"),
         (writes, "it writes genomes or strategies of parents"),
         (clips, "of its offspring lie on a bound"),
@@ -293,13 +295,115 @@ class Wrong(Propagator):
         return self.bred
 
 
-@pytest.mark.parametrize(
-    ("shapes", "shown"),
-    [([], r"\[\]"), ([(2,), (2,)], r"\[\(2,\), \(2,\)\]"), ([(3,)], r"\[\(3,\)\]"), ([(1, 2)], r"\[\(1, 2\)\]")],
-)
-def test_a_propagator_that_returns_something_else_is_named(shapes: list[tuple[int, ...]], shown: str) -> None:
-    propagator = Wrong([Individual(genome=np.zeros(shape)) for shape in shapes])
+@pytest.mark.parametrize(("count", "shown"), [(0, r"\[\]"), (2, r"\[\(2,\), \(2,\)\]")])
+def test_a_propagator_that_returns_another_number_is_named(count: int, shown: str) -> None:
+    propagator = Wrong([Individual(genome=np.zeros(2))] * count)
     worker = make_worker(Space({"x": (0.0, 1.0), "y": (0.0, 1.0)}), propagator)
     message = rf"Wrong\(\) makes . individuals of shapes {shown} from an empty population: .* one .* of shape \(2,\)"
+    with pytest.raises(PropagatorError, match=message):
+        ask(worker)
+
+
+LIKE_WORDS: Any = np.str_("mine")
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "bred_by 7": {"bred_by": 7},
+    f"bred_by {LIKE_WORDS!r}": {"bred_by": LIKE_WORDS},
+    r"bred_by '\ud800'": {"bred_by": "\ud800"},
+    "parents ((0, -1),)": {"parents": ((0, -1),)},
+    "parents ((0, 0.5),)": {"parents": ((0, 0.5),)},
+    "parents [Individual(": {"parents": [Individual(genome=np.zeros(2))]},
+    "parents 3": {"parents": 3},
+    "strategy {'steps': array([1., 2.])}": {"strategy": {"steps": np.array([1.0, 2.0])}},
+    "strategy {'step': nan}": {"strategy": {"step": math.nan}},
+    "strategy {'pair': (1, 2)}": {"strategy": {"pair": (1, 2)}},
+    "strategy {1: 2}": {"strategy": {1: 2}},
+    "strategy None": {"strategy": None},
+    "a genome of shape (3,)": {"genome": np.zeros(3)},
+    "a genome of shape (1, 2)": {"genome": np.zeros((1, 2))},
+    "genome array(['a', 'b']": {"genome": np.array(["a", "b"])},
+    "genome [0.5, 0.5], a list": {"genome": [0.5, 0.5]},
+    "genome array([0, 1]), an array of int64": {"genome": np.array([0, 1])},
+}
+
+
+@pytest.mark.parametrize("shown", UNREADABLE)
+@pytest.mark.parametrize("is_first_of_several", [False, True])
+def test_what_a_journal_could_not_give_back_is_refused_with_the_place_of_the_breed(
+    shown: str, is_first_of_several: bool
+) -> None:
+    own = Wrong([Individual(**{"genome": np.zeros(2), **UNREADABLE[shown]})])
+    propagator = Compose([own, PointMutation()]) if is_first_of_several else own
+    worker = make_worker(Space({"x": (0.0, 1.0), "y": (0.0, 1.0)}), propagator)
+    line = Wrong.breed.__code__.co_firstlineno
+    with pytest.raises(PropagatorError) as caught:
+        ask(worker)
+    assert f"Wrong.breed ({__file__}, line {line}) returned an individual with {shown}" in str(caught.value)
+
+
+def test_a_known_individual_with_an_identity_of_its_own_making_is_refused() -> None:
+    worker = make_worker(Space({"x": (0.0, 1.0)}), Wrong([Known(genome=np.zeros(1), identity=(0, -1))]))
+    with pytest.raises(PropagatorError, match=r"identity \(0, -1\): return known individuals as they were given"):
+        ask(worker)
+
+
+def test_parents_of_numpys_numbers_become_what_a_journal_holds() -> None:
+    parents: Any = [(np.int64(0), np.int64(3)), [0, 1]]
+    started = ask(make_worker(Space({"x": (0.0, 1.0)}), Wrong([Individual(genome=np.zeros(1), parents=parents)])))
+    assert started is not None
+    assert started.parents == ((0, 3), (0, 1))
+    assert decode(encode(started)) == started
+
+
+class PassesOn(Wrong):
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return parents
+
+
+def test_what_is_passed_on_unchanged_is_the_population_itself() -> None:
+    space = Space({"x": (0.0, 1.0)})
+    active = evo.testing.propagators.random_population(space).active
+    rng = np.random.default_rng(0)
+    assert PassesOn([])(active, space, rng) is active
+    chosen = active[:2]
+    assert Wrong(chosen)(active, space, rng) == list(chosen)
+
+
+class Unnamed(Wrong):
+    @property
+    def bred_by(self) -> str:
+        return 7  # type: ignore[return-value]
+
+
+def test_a_name_of_a_propagator_that_is_no_text_is_refused_with_its_place() -> None:
+    worker = make_worker(Space({"x": (0.0, 1.0)}), Unnamed([Individual(genome=np.zeros(1))]))
+    line = inspect.getattr_static(Unnamed, "bred_by").fget.__code__.co_firstlineno
+    with pytest.raises(PropagatorError, match=rf"Unnamed \({__file__}, line {line}\) has bred_by 7: it must be a text"):
+        ask(worker)
+
+
+def test_nothing_is_journalled_that_could_not_be_read_back() -> None:
+    label: Any = 7
+    bred = Wrong([Individual(genome=np.zeros(1))])
+    worker = make_worker(Space({"x": (0.0, 1.0)}), Compose([bred], label=label))
+    with pytest.raises(PropagatorError, match=r"makes an individual that a journal cannot give back, .* bred_by 7: "):
+        ask(worker)
+    assert not worker.population.counts
+
+
+class Failing(Wrong):
+    @property
+    def parents(self) -> int | None:
+        raise KeyError("none")
+
+    def __repr__(self) -> str:
+        raise KeyError("name")
+
+
+def test_a_property_and_a_repr_that_fail_are_told_with_their_place() -> None:
+    worker = make_worker(Space({"x": (0.0, 1.0)}), Failing([]))
+    message = (
+        rf"propagator Failing \(its __repr__ fails: KeyError: 'name' \({__file__}, line \d+: raise .*\)\) "
+        rf"fails on an empty population: Failing.parents fails: KeyError: 'none' \({__file__}, line \d+: raise"
+    )
     with pytest.raises(PropagatorError, match=message):
         ask(worker)

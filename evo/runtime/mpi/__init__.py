@@ -12,6 +12,7 @@ from evo.runtime.mpi.launch import (
 from evo.runtime.mpi.process import (
     communicator_alone,
     connect,
+    end_all,
     library,
     why_too_few_threads,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Started",
     "communicator_alone",
     "connect",
+    "end_all",
     "find_started",
     "is_fault_tolerant",
     "is_launched",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from evo.errors import UserError
 from evo.runtime.mpi.ending import AloneError, CommunicatorError, EndAll, NoMPIError, finalize_at_exit, is_running
@@ -64,6 +64,15 @@ def connect(
     return transport
 
 
+def end_all(error: BaseException) -> NoReturn:
+    """End all ranks because of an exception of this one, which nobody can catch: the others would wait for ever.
+
+    Args:
+        error: The exception; it is shown as an uncaught one is.
+    """
+    EndAll(speaks(os.environ), is_fault_tolerant(os.environ))(type(error), error, error.__traceback__)
+
+
 def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPITransport:
     import mpi4py
 
@@ -73,7 +82,7 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
         mpi4py.rc.finalize = False  # Python's end could hang in it, see `evo.runtime.mpi.ending`.
     MPI = _load_mpi()
 
-    sys.excepthook = end_all = EndAll(speaks(os.environ), is_fault_tolerant(os.environ))
+    sys.excepthook = EndAll(speaks(os.environ), is_fault_tolerant(os.environ))
     if not is_running():
         state = "has ended (MPI.Finalize)" if MPI.Is_finalized() else "is not initialized (mpi4py.rc.initialize)"
         raise NoMPIError(f"MPI {state}: search between MPI.Init_thread() and MPI.Finalize()")
@@ -84,8 +93,7 @@ def _join(comm: Any, is_given_up: Callable[[], bool], wait: float | None) -> MPI
     try:
         ours = _meet(comm, is_given_up, _waiting_time() if wait is None else wait)
     except Absent as error:
-        # This ends all ranks and cannot be caught, because ranks would wait for ever at the next meeting or at the end.
-        end_all(Absent, error, None)
+        end_all(error)  # The others would wait for ever at the next meeting or at the end.
     ours.Set_errhandler(MPI.ERRORS_RETURN)
     is_part = comm is not None and ours.Get_size() < MPI.COMM_WORLD.Get_size()
     return MPITransport(ours, place_on_node(os.environ) if is_part else None)
