@@ -167,7 +167,7 @@ class Session:
             if self.study.definition.settings and self._is_first and not self.plan.separate:
                 memory.remember(self.plan.objective, self.study.definition)
         elif self._is_first:
-            tell_changes(self.study, self.directory, self.screen)
+            tell_changes(self.study, self.directory, self.screen, self.config.strict)
         run_dir = as_path(str(self.directory)) if is_kept else None
         result = Result(**vars(conclusion), rank=self.transport.rank, run_dir=run_dir, findings=findings)
         if result.is_first:
@@ -230,10 +230,12 @@ class Session:
         opened = together(transport, lambda: evaluator.open(space.names, example_points(space)))
         if self._is_first:
             self.screen.notes(opened.notes)
-        together(
-            transport,
-            lambda: begin_study(self.study, opened.settings, self.directory, self.screen) if self._is_first else None,
-        )
+
+        def begin() -> None:
+            if self._is_first:
+                begin_study(self.study, opened.settings, self.directory, self.screen, self.config.strict)
+
+        together(transport, begin)
 
     def _lead(
         self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
