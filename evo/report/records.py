@@ -15,6 +15,7 @@ import msgspec
 from evo.errors import Shared
 from evo.population.events import AnyEvent, Finished, Identity, Started
 from evo.population.individual import precedence
+from evo.population.reason import StopKind
 from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
 from evo.space.values import Params
@@ -129,9 +130,8 @@ class Conclusion:
 
     Args:
         stop_reason: Why it stopped.
-        interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
+        stop_kind: The kind of that reason.
         by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
-        gave_up: Whether it stopped because too many evaluations failed.
         nothing_completed: Whether there is no best individual.
         first_rank: The first rank that is alive, usually 0, which prints.
         lost_ranks: The ranks that died, or ended because another rank of their worker had died.
@@ -145,9 +145,8 @@ class Conclusion:
     """
 
     stop_reason: str
-    interrupted: bool = False
+    stop_kind: StopKind
     by_keyboard: bool = False
-    gave_up: bool = False
     nothing_completed: bool = False
     first_rank: int = 0
     lost_ranks: Sequence[int] = ()
@@ -158,6 +157,16 @@ class Conclusion:
     messages: int = 0
     bytes: int = 0
     individuals_bytes: int = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it stopped before its budget was spent: the same call on the same directory goes on."""
+        return self.stop_kind.is_before_the_end
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it stopped because too many evaluations failed."""
+        return self.stop_kind is StopKind.TOO_MANY_FAILED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,11 +185,11 @@ class Session:
         digest = worker.population.digest() if self.config.debug else ""
         said = self.transport.gather(json.dumps([tested is not None, digest]))
         answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
-        if tested is None or not all(is_complete for is_complete, _ in answers):
+        if reason is None or tested is None or not all(is_complete for is_complete, _ in answers):
             return None
         return Conclusion(
-            stop_reason=reason.text if reason else "",
-            gave_up=worker.settings.budget.too_many_failed(worker.population),
+            stop_reason=reason.text,
+            stop_kind=reason.kind,
             nothing_completed=worker.population.best is None,
             digest=same_digest(digest for _, digest in answers),
             test=tested,

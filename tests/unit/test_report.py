@@ -39,6 +39,7 @@ from evo.population.events import (
     Started,
 )
 from evo.population.population import Population
+from evo.population.reason import StopKind
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Findings, Result, count_statuses, gather_evaluations, rank_evaluations
@@ -172,11 +173,19 @@ def test_statuses_and_reasons_are_counted() -> None:
 def result(events: Callable[[], list[AnyEvent]] = study, **more: Any) -> Result:
     settings: dict[str, Any] = {
         "stop_reason": "9 generations are complete",
-        "interrupted": False,
+        "stop_kind": StopKind.GENERATIONS,
         "run_dir": None,
         "rank": 0,
     }
     return Result(**{"findings": Findings(events), **settings, "seconds": 12.345, **more})
+
+
+def test_the_kind_of_its_stop_says_whether_a_search_was_interrupted_or_gave_up() -> None:
+    found = {kind: result(stop_kind=kind) for kind in StopKind}
+    assert {kind for kind, one in found.items() if one.interrupted} == {
+        *(StopKind.DEADLINE, StopKind.TOO_SHORT, StopKind.REQUESTED, StopKind.STORAGE),
+    }
+    assert {kind for kind, one in found.items() if one.gave_up} == {StopKind.TOO_MANY_FAILED}
 
 
 def test_a_result_knows_its_best_individual_and_reads_its_records_once() -> None:
@@ -465,7 +474,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     watch.close()
     ended = result(
         run_dir=Path("runs/name"),
-        interrupted=True,
+        stop_kind=StopKind.REQUESTED,
         digest="0123456789abcdef0123",
         test={"test_acc": 0.98765, "images": 270},
     )
@@ -480,7 +489,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     [
         ({}, ["18 evaluations (3 completed, 1 pruned, 12 failed, 1 interrupted, 1 running) in 12.3 s: 9 gene"]),
         ({"test_error": "OSError: gone"}, ["the best candidate could not be tested: OSError: gone"]),
-        ({"interrupted": True}, ["not complete"]),
+        ({"stop_kind": StopKind.REQUESTED}, ["not complete"]),
         ({"events": list}, ["0 evaluations (none finished)", "no evaluation completed, so there is no best candidate"]),
         ({"lost_ranks": (3,)}, ["\nrank 3 of 8 died, and the others took over\n"]),
         ({"lost_ranks": (0, 5)}, ["\nranks 0, 5 of 8 died, and the others took over\n"]),
@@ -514,7 +523,7 @@ def test_in_a_batch_job_the_last_line_says_how_to_go_on(
         monkeypatch.delenv(system.job, raising=False)
     if variable:
         monkeypatch.setenv(variable, "7")
-    Screen(silent=False).end(result(interrupted=True, run_dir=tmp_path), NAMES, 8, 8)
+    Screen(silent=False).end(result(stop_kind=StopKind.REQUESTED, run_dir=tmp_path), NAMES, 8, 8)
     assert capsys.readouterr().out.endswith(f"\nnot complete: run the same command again to go on{how}\n")
 
 
