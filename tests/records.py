@@ -86,6 +86,7 @@ def make_worker(
     allow_duplicates: bool = False,
     archipelago: Archipelago | None = None,
     migration: Migration | None = None,
+    ranks_per_worker: int = 1,
 ) -> Worker:
     """A worker that knows nothing yet but the population that it is given."""
     settings = Settings(
@@ -98,6 +99,7 @@ def make_worker(
         device="cpu",
         archipelago=archipelago,
         migration=migration,
+        ranks_per_worker=ranks_per_worker,
     )
     if population is None:
         islands = archipelago or make_archipelago(ranks)

@@ -91,7 +91,14 @@ class Worker:
         """
         settings = self.settings
         return self._emit(
-            Joined(time=now, rank=settings.worker, ranks=settings.workers, host=settings.host, device=settings.device)
+            Joined(
+                time=now,
+                rank=settings.worker,
+                ranks=settings.workers,
+                host=settings.host,
+                device=settings.device,
+                ranks_per_worker=settings.ranks_per_worker,
+            )
         )
 
     def ask(
@@ -271,7 +278,8 @@ class Worker:
         died = self._in_flight.died_at(individual)
         if len(died) < _MOST_DEATHS:
             return self._launch_again(individual, now)
-        error = f"RankDied: ranks {', '.join(map(str, died))} died while they evaluated it, perhaps because of it"
+        who = "ranks" if self.settings.ranks_per_worker == 1 else "workers"
+        error = f"RankDied: {who} {', '.join(map(str, died))} died while they evaluated it, perhaps because of it"
         return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
 
     def _launch_again(self, individual: Known, now: float) -> tuple[Started, list[AnyEvent]]:

@@ -45,12 +45,14 @@ class Joined(Event, frozen=True, kw_only=True):
         ranks: The number of workers in this run.
         host: The name of its machine.
         device: The device that it trains on, for example "cuda:0" or "cpu".
+        ranks_per_worker: The number of ranks of which each worker consists.
     """
 
     rank: int
     ranks: int
     host: str
     device: str
+    ranks_per_worker: int = 1
 
 
 class Started(Event, frozen=True, kw_only=True):

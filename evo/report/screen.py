@@ -16,7 +16,7 @@ from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
-from evo.report.records import Result
+from evo.report.results import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.runtime.batch import find_batch_system
 from evo.runtime.device import Placement

@@ -183,6 +183,7 @@ def make_worker(
         device=place.device,
         archipelago=plan.archipelago,
         migration=plan.migration,
+        ranks_per_worker=config.ranks_per_worker,
         start=make_start_points(plan.space, plan.start, study.seed),
     )
     return Worker(settings, plan.propagators[island], population, rungs)

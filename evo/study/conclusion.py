@@ -16,7 +16,8 @@ from evo.evaluation import Evaluator
 from evo.population.assignment import Assignment
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import training_seed
-from evo.report.records import Conclusion, Findings, count_statuses
+from evo.report.records import Findings, count_statuses
+from evo.report.results import Conclusion
 from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch, Study
 
@@ -130,7 +131,7 @@ class Ending:
             return {}, ""
         best = self.findings.best
         if best is not None and not has_all_files and best.rank in self.exchange.dead:
-            return {}, f"its files were with rank {best.rank}, which died"
+            return {}, f"its files were with {best.evaluator}, which died"
         if best is None or not (has_all_files or best.rank == self.worker.settings.worker):
             return {}, ""
         try:

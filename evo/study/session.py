@@ -17,7 +17,7 @@ from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
-from evo.report.records import Result, SearchFailed, interrupted_by
+from evo.report.results import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.runtime.mpi import NoMPIError, connect, is_fault_tolerant, speaks, why_too_few_threads
 from evo.runtime.signals import StopSignals, say_ready

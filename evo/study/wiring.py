@@ -34,7 +34,8 @@ from evo.population.events import AnyEvent
 from evo.propagators.base import Propagator, PropagatorError
 from evo.pruning import PrunerError
 from evo.report.progress import Progress
-from evo.report.records import Conclusion, Findings, Result
+from evo.report.records import Findings
+from evo.report.results import Conclusion, Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import Placement, bind_ranks, training_environment

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import random
+import re
 import struct
 import sys
 import termios
@@ -42,7 +43,8 @@ from evo.population.population import Population
 from evo.population.reason import StopKind
 from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, Findings, Result, count_statuses, gather_evaluations, rank_evaluations
+from evo.report.records import Evaluation, Findings, count_statuses, gather_evaluations, rank_evaluations
+from evo.report.results import Result
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.runtime.batch import BATCH_SYSTEMS
@@ -236,6 +238,22 @@ def test_nothing_found_has_no_table() -> None:
 def test_the_best_individual_is_shown_with_all_that_is_known_of_it() -> None:
     best = rank_evaluations(gather_evaluations(study()))[1]
     check_golden("best.txt", best_text(best))
+
+
+def test_where_a_worker_has_several_ranks_the_worker_is_named() -> None:
+    def joined(time: float, size: int) -> Joined:
+        return Joined(time=time, rank=1, ranks=2, host="", device="", ranks_per_worker=size)
+
+    events = [
+        *(joined(0.0, 1), joined(5.0, 2)),
+        *(start((1, 0), 1.0), end((1, 0), 2.0, loss=1.0)),
+        *(start((1, 1), 6.0), end((1, 1), 7.0, loss=2.0)),
+    ]
+    for ordered in (events, events[::-1]):
+        evaluations = gather_evaluations(ordered)
+        assert [one.evaluator for one in evaluations] == ["rank 1", "worker 1"]
+    assert ", evaluated by worker 1 on " in best_text(evaluations[1])
+    assert re.search(r"evaluated by +rank 1 +worker 1 *\n", shown(summary_text(evaluations, [])))
 
 
 @pytest.mark.parametrize(
