@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evo.engine.budget import Budget
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
@@ -89,7 +89,7 @@ def make_worker(
     ranks_per_worker: int = 1,
 ) -> Worker:
     """A worker that knows nothing yet but the population that it is given."""
-    settings = Settings(
+    settings = WorkerSettings(
         worker=rank,
         workers=ranks,
         seed=seed,

@@ -12,7 +12,7 @@ from evo.space.values import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class WorkerSettings:
     """The settings that do not change while a worker searches.
 
     Args:

@@ -11,8 +11,8 @@ from dataclasses import asdict
 
 from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
-from evo.engine.settings import Settings
-from evo.engine.stopping import Stopping
+from evo.engine.settings import WorkerSettings
+from evo.engine.stopping import StopRules
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
 from evo.population.events import (
@@ -50,7 +50,7 @@ class Worker:
     """
 
     def __init__(
-        self, settings: Settings, propagator: Propagator, population: Population, rungs: Rungs | None = None
+        self, settings: WorkerSettings, propagator: Propagator, population: Population, rungs: Rungs | None = None
     ) -> None:
         self._rungs = rungs
         self.settings = settings
@@ -65,7 +65,7 @@ class Worker:
         )
         self._breeder = Breeder(propagator, population, settings)
         self._in_flight = InFlight(population, settings.worker, self._archipelago)
-        self.stopping = Stopping(settings.budget, settings.workers, self._breeder, self._in_flight)
+        self.stopping = StopRules(settings.budget, settings.workers, self._breeder, self._in_flight)
         self._done: set[int] = set()
         # The dead workers that this one has taken over from.
         self._inherited: set[int] = set()

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from evo.lightning.reports import TrialReport
 from evo.storage.checkpoints import BEST, partial_checkpoint
-from evo.storage.files import is_own, write_whole
+from evo.storage.files import belongs_to_user, write_whole
 
 
 @final
@@ -143,7 +143,7 @@ def is_trusted(file: Path, trust: bool) -> bool:
         file: The checkpoint.
         trust: Whether the user trusts files of other users.
     """
-    return trust or is_own(file)
+    return trust or belongs_to_user(file)
 
 
 @final

@@ -262,7 +262,7 @@ def decode(line: bytes | memoryview) -> AnyEvent:
         raise UserError(str(error)) from None
 
 
-def plain(value: Any) -> Any:
+def plain_number(value: Any) -> Any:
     """The number in an array or tensor of one element; anything else stays as it is."""
     is_one = hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1
     return value.item() if is_one else value
@@ -272,7 +272,7 @@ def json_scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics as JSON can hold them: numbers that are not finite are left out, and other types become text."""
     kept: dict[str, Any] = {}
     for name, value in metrics.items():
-        scalar = plain(value)
+        scalar = plain_number(value)
         if isinstance(scalar, float) and not math.isfinite(scalar):
             continue
         kept[json_text(name)] = scalar if type(scalar) in (int, float, bool, type(None)) else json_text(scalar)

@@ -14,7 +14,7 @@ from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.report.reading import Run
 from evo.report.records import Evaluation
 from evo.storage.checkpoints import find_weights
-from evo.storage.files import is_own
+from evo.storage.files import belongs_to_user
 
 _MOST_NAMED = 8
 _OF_EVO = Path(__file__).resolve().parents[1]
@@ -83,7 +83,7 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
     if given is not None:
         return parse_reference(given) if isinstance(given, str) else given
     recorded, definition = run.study.objective, run.study.definition
-    is_safe = trust or is_own(run.directory.path / "study.json")
+    is_safe = trust or belongs_to_user(run.directory.path / "study.json")
     if recorded.startswith("{"):
         if not is_safe:
             # Sections may call anything that can be imported, with any arguments.
@@ -121,4 +121,4 @@ def _is_own_code(objective: Reference) -> bool:
         place = objective.where()
     except UserError:
         return True  # There is no such code, which its loading will say.
-    return place is not None and (place.file.resolve().is_relative_to(_OF_EVO) or is_own(place.file))
+    return place is not None and (place.file.resolve().is_relative_to(_OF_EVO) or belongs_to_user(place.file))

@@ -13,7 +13,7 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.frames import blamed, definition_of, shortened
+from evo.frames import blamed, cut_off, definition_of
 from evo.population.individual import Active, Individual, ancestors
 from evo.space.space import Space
 
@@ -97,7 +97,7 @@ class Propagator(ABC):
         if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
             place = definition_of(type(self).breed)
             raise PropagatorError(
-                f"{type(self).__qualname__}.breed ({place}) returned {shortened(repr(bred), _LONGEST_RESULT)}: it must "
+                f"{type(self).__qualname__}.breed ({place}) returned {cut_off(repr(bred), _LONGEST_RESULT)}: it must "
                 "return a list of individuals"
             )
         return bred

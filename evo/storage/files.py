@@ -33,7 +33,7 @@ def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path |
         raise
 
 
-def is_own(file: Path) -> bool:
+def belongs_to_user(file: Path) -> bool:
     """Whether a file is the user's own: both the file and its folder belong to the user who runs this process.
 
     A symbolic link and its target must both be the user's. The folder counts because its owner could replace the file,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
@@ -173,7 +173,7 @@ def make_worker(
         _recall(event, population, directory)
         if rungs:
             rungs.apply(event)
-    settings = Settings(
+    settings = WorkerSettings(
         worker=number,
         workers=plan.archipelago.workers,
         seed=study.seed,

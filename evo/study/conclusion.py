@@ -23,12 +23,12 @@ from evo.storage.rundir import RunDirectory, Scratch, Study
 
 
 def decode_conclusion(text: str) -> Conclusion:
-    """The conclusion in what `Ending.conclude` returned."""
+    """The conclusion in what `StudyEnding.conclude` returned."""
     return msgspec.json.decode(text, type=Conclusion)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class StudyEnding:
     """Ends one rank's search; see `evo.engine.loop.Ending`.
 
     Args:

@@ -27,7 +27,7 @@ from evo.study.beginning import find_study
 from evo.study.config import Config
 from evo.study.files import load_limits
 from evo.study.reading import Command, read_command
-from evo.study.settings import check_loss, make_config, notes_on
+from evo.study.settings import check_loss_function, make_config, notes_on
 from evo.study.wiring import Job, run_study
 from evo.texts import as_path, print_anything, readable, show_error
 
@@ -106,7 +106,7 @@ def minimize(
 
 
 def _configure(loss: Any, limits: Any, config: Config | None, on_interrupt: str, settings: Mapping[str, Any]) -> Config:
-    check_loss(loss, limits)
+    check_loss_function(loss, limits)
     if on_interrupt not in ("raise", "return"):
         raise UserError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
     return make_config(config, limits, settings)

@@ -96,7 +96,7 @@ def notes_on(config: Config) -> list[str]:
     return [place_of_options(options)] if options else []
 
 
-def check_loss(loss: Any, limits: Any) -> None:
+def check_loss_function(loss: Any, limits: Any) -> None:
     """Refuse what cannot be minimised.
 
     Raises:

@@ -33,7 +33,7 @@ from evo.objective.training import Training
 from evo.population.events import AnyEvent
 from evo.propagators.base import Propagator, PropagatorError
 from evo.pruning import PrunerError
-from evo.report.progress import Progress
+from evo.report.progress import ProgressDisplay
 from evo.report.records import Findings
 from evo.report.results import Conclusion, Result
 from evo.report.screen import Screen
@@ -47,7 +47,7 @@ from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
-from evo.study.conclusion import Ending, decode_conclusion, same_digest
+from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
@@ -246,7 +246,7 @@ class Session:
         folder, keep = self.directory.folder, self.config.keep_checkpoints
         progress = self.screen.progress(worker.population, budget, workers, lambda: exchange.is_first)
         weights = Weights(worker.population, folder, number, keep, exchange.is_first)
-        ending = Ending(
+        ending = StudyEnding(
             study=self.study,
             worker=worker,
             exchange=exchange,
@@ -266,7 +266,7 @@ class Session:
             except (PropagatorError, PrunerError, SelectionError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
 
-    def _watch(self, exchange: Exchange, weights: Weights, progress: Progress) -> Callable[[AnyEvent], None]:
+    def _watch(self, exchange: Exchange, weights: Weights, progress: ProgressDisplay) -> Callable[[AnyEvent], None]:
         """A function that every event of the search is shown to."""
 
         def watch(event: AnyEvent) -> None:

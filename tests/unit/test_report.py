@@ -41,7 +41,7 @@ from evo.population.events import (
 )
 from evo.population.population import Population
 from evo.population.reason import StopKind
-from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
+from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Findings, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.results import Result
@@ -289,7 +289,7 @@ def earlier(count: int) -> Population:
 class Watcher:
     """Applies every event to a population, and shows it to a progress, as a search does."""
 
-    def __init__(self, population: Population, progress: Progress) -> None:
+    def __init__(self, population: Population, progress: ProgressDisplay) -> None:
         self._population = population
         self._progress = progress
 
