@@ -104,13 +104,18 @@ class Findings:
         return self._read[1]
 
     @functools.cached_property
+    def ranking(self) -> list[Evaluation]:
+        """The completed individuals within the limits, the lowest loss first."""
+        return rank_evaluations(self.individuals)
+
+    @property
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none completed."""
-        return next(iter(rank_evaluations(self.individuals)), None)
+        return self.ranking[0] if self.ranking else None
 
     def forget(self) -> None:
         """Read the events anew when something is asked for the next time, since there may be more of them."""
-        for name in ("_read", "best"):
+        for name in ("_read", "ranking"):
             self.__dict__.pop(name, None)
 
     @functools.cached_property

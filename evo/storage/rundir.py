@@ -182,11 +182,6 @@ class RunDirectory:
                         f"run directory {self}: another run has just written {file}; run the same command again"
                     )
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether there is a sound completion record."""
-        return self.tested() is not None
-
     def tested(self) -> dict[str, Any] | None:
         """The test of the best individual in the completion record; None when there is no sound one."""
         try:
@@ -265,11 +260,6 @@ class Scratch:
 
     def begin(self, study: Study) -> None:
         """Do nothing, because nothing is kept."""
-
-    @property
-    def is_complete(self) -> bool:
-        """False, because it is always new."""
-        return False
 
     def tested(self) -> dict[str, Any] | None:
         """None, because it is never complete."""
