@@ -26,7 +26,7 @@ from overhead import LIMITS
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
 from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Started, decode, encode
@@ -54,7 +54,7 @@ class SearchingRank:
         self._first: float | None = float(network.first[rank])
         self._waiting: dict[int, list[bytes]] = defaultdict(list)
         budget = Budget(generations=network.case.generations)
-        settings = Settings(
+        settings = WorkerSettings(
             worker=rank, workers=self.size, seed=network.case.seed, budget=budget, host="node0001", device="cuda:0"
         )
         self.worker = Worker(settings, default_propagator(2 * self.size), Population(SPACE))
@@ -163,7 +163,7 @@ def measure_replica(individuals: int) -> dict[str, float]:
     def occupied() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    worker = Worker(Settings(worker=0, workers=100, seed=0, budget=Budget()), InitUniform(), Population(SPACE))
+    worker = Worker(WorkerSettings(worker=0, workers=100, seed=0, budget=Budget()), InitUniform(), Population(SPACE))
     before, times, chunk = occupied(), [], 1000
     for begin in range(0, individuals, chunk):
         lines = [encode(event) for number in range(begin, begin + chunk) for event in example(number)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evo.propagators import Propagator, default_propagator
     from evo.pruning import Pruner
     from evo.report.reading import load
-    from evo.report.records import SearchFailed
+    from evo.report.results import SearchFailed
     from evo.space.limits import Choice, Float, Int
     from evo.study.config import Config
     from evo.study.session import minimize
@@ -33,7 +33,7 @@ _HOMES = {
     "LightningObjective": "evo.lightning",
     "Propagator": "evo.propagators",
     "Pruner": "evo.pruning",
-    "SearchFailed": "evo.report.records",
+    "SearchFailed": "evo.report.results",
     "UserError": "evo.errors",
     "default_propagator": "evo.propagators",
     "load": "evo.report.reading",

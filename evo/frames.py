@@ -107,7 +107,7 @@ def told(error: BaseException, stated: type[BaseException] = UserError, called: 
         text = f"{type(error).__name__}: {error.msg}"
     if isinstance(error, stated):
         text = text.removeprefix(f"{type(error).__name__}: ")
-    text = shortened(text, _LONGEST_MESSAGE)
+    text = cut_off(text, _LONGEST_MESSAGE)
     place = place_of(error) or (definition_of(called) if called is not None else "")
     return f"{text} ({place})" if place else text
 
@@ -196,7 +196,7 @@ def whole_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).strip("\n")
 
 
-def shortened(text: str, longest: int) -> str:
+def cut_off(text: str, longest: int) -> str:
     """A text, cut off where it is too long.
 
     Args:
@@ -230,5 +230,5 @@ def _syntax_place(error: SyntaxError) -> str:
 def _shown(file: str, line: int | None, code: str | None) -> str:
     text = " ".join((code or "").split())
     place = f"{file}, line {line}" if line else file
-    place = f"{place}: {shortened(text, _LONGEST_CODE)}" if text else place
+    place = f"{place}: {cut_off(text, _LONGEST_CODE)}" if text else place
     return place.encode(errors="backslashreplace").decode()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def is_own(file: Path) -> bool:
+def belongs_to_user(file: Path) -> bool:
     """Whether a file is the user's own, see `why_foreign`.
 
     Args:

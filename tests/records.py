@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evo.engine.budget import Budget
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
@@ -86,9 +86,10 @@ def make_worker(
     allow_duplicates: bool = False,
     archipelago: Archipelago | None = None,
     migration: Migration | None = None,
+    ranks_per_worker: int = 1,
 ) -> Worker:
     """A worker that knows nothing yet but the population that it is given."""
-    settings = Settings(
+    settings = WorkerSettings(
         worker=rank,
         workers=ranks,
         seed=seed,
@@ -98,6 +99,7 @@ def make_worker(
         device="cpu",
         archipelago=archipelago,
         migration=migration,
+        ranks_per_worker=ranks_per_worker,
     )
     if population is None:
         islands = archipelago or make_archipelago(ranks)

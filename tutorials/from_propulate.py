@@ -20,7 +20,7 @@ from typing import Any
 #            from propulate.propagators import SelectMax, SelectMin
 #            from propulate.utils import get_default_propagator, set_logger_config
 import evo
-from evo.report.records import Result
+from evo.report.results import Result
 
 # Propulate: limits = {"x": (-5.0, 5.0), "y": (-5.0, 5.0), "ripples": (0, 9), "shape": ("bowl", "funnel")}
 # evo takes the same limits. There are also log scales, grids and conditions, and the order of bounds does not matter.

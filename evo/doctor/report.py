@@ -13,7 +13,7 @@ from evo.doctor.facts import RankFacts
 NO_BREAK = "\N{NO-BREAK SPACE}"
 """Becomes a space in the report, at which no line is broken."""
 
-Verdict = Literal["ok", "note", "problem"]
+Severity = Literal["ok", "note", "problem"]
 
 _MOST_DEVICES = 4
 _INDENT = " " * 24
@@ -33,7 +33,7 @@ class Finding:
 
     what: str
     value: str
-    verdict: Verdict = "ok"
+    verdict: Severity = "ok"
     advice: str = ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.errors import UserError
 from evo.frames import representation
 from evo.population.events import Identity
@@ -95,7 +95,7 @@ class Breeder:
         settings: The settings of this worker's search.
     """
 
-    def __init__(self, propagator: Propagator, population: Population, settings: Settings) -> None:
+    def __init__(self, propagator: Propagator, population: Population, settings: WorkerSettings) -> None:
         self.propagator = propagator
         self.population = population
         self.space = population.space

@@ -36,7 +36,7 @@ class Level(msgspec.Struct, frozen=True, tag=True):
     worker: int
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
+class ReadyToEnd(msgspec.Struct, frozen=True, tag=True):
     """A worker has received everything, and sends its final report to the first live worker."""
 
     dead: list[int]
@@ -54,7 +54,7 @@ FEW = 512
 # With more, each worker stays for so many turns, about two seconds, once it knows the conclusion. Deaths show sooner.
 _STAY = 200
 
-Record: TypeAlias = AnyEvent | Lost | Level | Ready | Closed
+Record: TypeAlias = AnyEvent | Lost | Level | ReadyToEnd | Closed
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
@@ -130,7 +130,7 @@ class Exchange:
             if isinstance(record, Lost):
                 self._memberships[sender] = frozenset(record.dead)
                 self._lose(record.dead)
-            elif isinstance(record, Ready):
+            elif isinstance(record, ReadyToEnd):
                 self._lose(record.dead)
                 if self.dead == frozenset(record.dead):
                     self._reports[sender] = record.report
@@ -174,7 +174,7 @@ class Exchange:
         """Announce that this worker has received everything, with its final report."""
         self._reports[self.worker] = report
         if self.worker != self._first:
-            self._send(Ready(sorted(self.dead), report), [self._first])
+            self._send(ReadyToEnd(sorted(self.dead), report), [self._first])
 
     @property
     def final_reports(self) -> Mapping[int, str] | None:

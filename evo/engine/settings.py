@@ -12,7 +12,7 @@ from evo.space.values import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class WorkerSettings:
     """The settings that do not change while a worker searches.
 
     Args:
@@ -25,6 +25,7 @@ class Settings:
         device: The device on which it evaluates, for the record.
         archipelago: The workers of each island; None means that all live on one.
         migration: The rules by which individuals travel; None means that they stay.
+        ranks_per_worker: The number of ranks of which each worker consists.
         start: The points to try first, the same for all workers, which divide them among themselves.
     """
 
@@ -37,4 +38,5 @@ class Settings:
     device: str = ""
     archipelago: Archipelago | None = None
     migration: Migration | None = None
+    ranks_per_worker: int = 1
     start: Sequence[Params] = ()

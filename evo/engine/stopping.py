@@ -14,7 +14,7 @@ from evo.population.reason import StopKind, StopReason
 _ENDGAME = 64
 
 
-class Stopping:
+class StopRules:
     """One worker's reasons to stop: the budget, the time, a request, or that there is nothing left to try.
 
     Args:

@@ -11,8 +11,8 @@ from dataclasses import asdict
 
 from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
-from evo.engine.settings import Settings
-from evo.engine.stopping import Stopping
+from evo.engine.settings import WorkerSettings
+from evo.engine.stopping import StopRules
 from evo.frames import representation
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
@@ -54,7 +54,7 @@ class Worker:
     """
 
     def __init__(
-        self, settings: Settings, propagator: Propagator, population: Population, rungs: Rungs | None = None
+        self, settings: WorkerSettings, propagator: Propagator, population: Population, rungs: Rungs | None = None
     ) -> None:
         self._rungs = rungs
         self.settings = settings
@@ -69,7 +69,7 @@ class Worker:
         )
         self._breeder = Breeder(propagator, population, settings)
         self._in_flight = InFlight(population, settings.worker, self._archipelago)
-        self.stopping = Stopping(settings.budget, settings.workers, self._breeder, self._in_flight)
+        self.stopping = StopRules(settings.budget, settings.workers, self._breeder, self._in_flight)
         self._done: set[int] = set()
         # The dead workers that this one has taken over from.
         self._inherited: set[int] = set()
@@ -95,7 +95,14 @@ class Worker:
         """
         settings = self.settings
         return self._emit(
-            Joined(time=now, rank=settings.worker, ranks=settings.workers, host=settings.host, device=settings.device)
+            Joined(
+                time=now,
+                rank=settings.worker,
+                ranks=settings.workers,
+                host=settings.host,
+                device=settings.device,
+                ranks_per_worker=settings.ranks_per_worker,
+            )
         )
 
     def ask(
@@ -283,7 +290,8 @@ class Worker:
         died = self._in_flight.died_at(individual)
         if len(died) < _MOST_DEATHS:
             return self._launch_again(individual, now)
-        error = f"RankDied: ranks {', '.join(map(str, died))} died while they evaluated it, perhaps because of it"
+        who = "ranks" if self.settings.ranks_per_worker == 1 else "workers"
+        error = f"RankDied: {who} {', '.join(map(str, died))} died while they evaluated it, perhaps because of it"
         return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
 
     def _launch_again(self, individual: Known, now: float) -> tuple[Started, list[AnyEvent]]:

@@ -12,7 +12,7 @@ import msgspec
 
 from evo.engine.loop import LoopEvaluator
 from evo.population.assignment import Assignment
-from evo.population.events import Identity, name_of
+from evo.population.events import Identity, individual_name
 from evo.space.values import Params
 from evo.texts import readable
 
@@ -79,5 +79,5 @@ def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> A
     usual = readable(os.path.abspath(folder(assignment.individual)))
     # Text is enough for the folders of parents, which lie beside it: a plain loss takes less time than many paths.
     beside = usual.rpartition("/")[0]
-    inherits = tuple([f"{beside}/{name_of(parent)}" for parent in assignment.parents])
+    inherits = tuple([f"{beside}/{individual_name(parent)}" for parent in assignment.parents])
     return msgspec.structs.replace(assignment, folder=assignment.folder or usual, inherits=inherits)

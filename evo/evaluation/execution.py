@@ -15,12 +15,12 @@ from evo.frames import (
     FAILURES,
     blame,
     blamed,
+    cut_off,
     definition_of,
     is_bug_in,
     is_made_by_evo,
     one_line,
     representation,
-    shortened,
 )
 from evo.objective.objective import Infeasible, Trial, check_loss, describe, optional_method
 from evo.population.events import Status, json_scalars, json_text
@@ -140,5 +140,5 @@ def run_test(objective: Callable[..., Any], params: Params, trial: RunningTrial)
     place = definition_of(test)
     raise RuntimeError(
         f"the test of objective {describe(objective)}{f' ({place})' if place else ''} returned "
-        f"{shortened(representation(found), _LONGEST_RESULT)}: it must return a mapping of names to numbers"
+        f"{cut_off(representation(found), _LONGEST_RESULT)}: it must return a mapping of names to numbers"
     )

@@ -14,8 +14,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from evo.errors import UserError
 from evo.lightning.linking import Link, comes_first, linked_values, read_links
 from evo.lightning.optimizing import set_optimizers
-from evo.lightning.parts import Absent, Constructor, Part, Section, make_part
-from evo.lightning.settings import Settings, in_folder
+from evo.lightning.parts import AbsentPart, Constructor, Part, Section, make_part
+from evo.lightning.settings import Arguments, in_folder
 from evo.lightning.sharing import share_out
 from evo.lightning.signatures import SectionError, find_any
 
@@ -141,7 +141,7 @@ class Blueprint:
             if linked is None:
                 return None, made.get("data")
             make = functools.partial(part.make, {**params, **linked})
-            if name == "data" and not isinstance(part, Absent):
+            if name == "data" and not isinstance(part, AbsentPart):
                 made[name] = keep_data({**params, **linked, "class_path": part.title}, make)
             else:
                 made[name] = make()
@@ -166,12 +166,12 @@ class Blueprint:
         return {"logger": in_folder(logger, folder)} if logger else {}
 
     def _optimize(self, shares: Shares, made: dict[str, Any], tell: Callable[[str], object]) -> None:
-        if isinstance(shares["optimizer"][0], Absent) or not isinstance(made["model"], L.LightningModule):
+        if isinstance(shares["optimizer"][0], AbsentPart) or not isinstance(made["model"], L.LightningModule):
             return
         before: Any = made["model"].parameters()
         for name in ("optimizer", "lr_scheduler"):
             part, params = shares[name]
-            if not isinstance(part, Absent):
+            if not isinstance(part, AbsentPart):
                 tell(name)
                 linked = linked_values(name, self.links, shares, made, None) or {}
                 made[name] = before = part.make({**params, **linked}, before)
@@ -186,13 +186,13 @@ class Blueprint:
             if name not in known:
                 parts[name] = Constructor(name, _takes_any)
             elif path is None:
-                parts[name] = Absent(name)  # It is searched whether there is one.
+                parts[name] = AbsentPart(name)  # It is searched whether there is one.
             else:
                 parts[name] = make_part(name, getattr(self, name), None if path is ... else path)
-        if isinstance(parts["optimizer"], Absent) and not isinstance(parts["lr_scheduler"], Absent):
+        if isinstance(parts["optimizer"], AbsentPart) and not isinstance(parts["lr_scheduler"], AbsentPart):
             raise UserError("there is a section lr_scheduler, but no section optimizer that it is for: add one")
-        parts["trainer"] = Settings("trainer", self.make_trainer, self.trainer)
-        parts["early_stopping"] = Settings("early_stopping", EarlyStopping, self.early_stopping)
+        parts["trainer"] = Arguments("trainer", self.make_trainer, self.trainer)
+        parts["early_stopping"] = Arguments("early_stopping", EarlyStopping, self.early_stopping)
         others = {name: value for name, value in params.items() if _short(name) not in classes}
         anywhere = [parts["model"], parts["data"]]
         dotted: Sequence[Part] = [part for part in parts.values() if part not in anywhere]

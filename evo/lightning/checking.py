@@ -16,7 +16,7 @@ from evo.frames import is_of_evo, told
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
 from evo.lightning.data import same_random_numbers
 from evo.lightning.environment import quiet
-from evo.lightning.parts import Absent, Constructor
+from evo.lightning.parts import AbsentPart, Constructor
 from evo.lightning.reports import check_validations
 from evo.lightning.signatures import SectionError
 from evo.lightning.trainers import Seat, make_trainer
@@ -107,7 +107,7 @@ def _make_module_and_data(blueprint: Blueprint, shares: Shares, doing: list[str]
     if isinstance(module, L.LightningModule):
         vars(module).pop("configure_optimizers", None)  # It refers to the module, whose memory would not be freed.
     check_kinds(module, None if isinstance(data, Constructor) else made)
-    if module is not None and blueprint.data is None and isinstance(data, Absent) and not has_own_loaders(module):
+    if module is not None and blueprint.data is None and isinstance(data, AbsentPart) and not has_own_loaders(module):
         raise SectionError(
             f"there is no section data, and {shares['model'][0].title} has no train_dataloader: add one of the two"
         )

@@ -19,7 +19,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from evo.lightning.reports import TrialReport
-from evo.ownership import is_own, why_foreign
+from evo.ownership import belongs_to_user, why_foreign
 from evo.storage.checkpoints import BEST, partial_checkpoint
 from evo.storage.files import write_whole
 
@@ -144,7 +144,7 @@ def is_trusted(file: Path, trust: bool) -> bool:
         file: The checkpoint.
         trust: Whether the user trusts files of other users.
     """
-    return trust or is_own(file)
+    return trust or belongs_to_user(file)
 
 
 @final

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from evo.frames import own_frames, shortened, told
+from evo.frames import cut_off, own_frames, told
 from evo.lightning.signatures import SectionError, find_any, given_by_caller, takes
 from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, for_parser, is_section
 
@@ -160,4 +160,4 @@ def _readable(name: str, message: str) -> str:
         line = f"expected one of {union[1]}, got {union[2]}"
     elif plain:
         line = f"expected {plain[1]}, got {plain[2]}"
-    return f"{where}: {shortened(line, _LONGEST)}".replace("'made.", "'").replace(" made.", " ")
+    return f"{where}: {cut_off(line, _LONGEST)}".replace("'made.", "'").replace(" made.", " ")

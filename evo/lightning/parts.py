@@ -18,7 +18,7 @@ from evo.lightning.trees import (
     Tree,
     check_fixed,
     has_section,
-    is_plain,
+    is_plain_tree,
     is_section,
     keep_taken,
 )
@@ -199,7 +199,7 @@ class FromSection(Part):
     def _read(self, params: Mapping[str, Any], before: int, *, make: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments that the constructor's signature names, and all others."""
         known, others = split_known(self._class, self._put(params))
-        ready = {name: value for name, value in known.items() if not (is_plain(value) or has_section(value))}
+        ready = {name: value for name, value in known.items() if not (is_plain_tree(value) or has_section(value))}
         plain = {name: value for name, value in known.items() if name not in ready}
         skipped = {*ready, *list(inspect.signature(self._class).parameters)[:before]}
         return read_arguments(self.name, self._class, plain, skipped, make=make) | ready, others
@@ -212,7 +212,7 @@ class FromSection(Part):
 
 
 @final
-class Absent(Part):
+class AbsentPart(Part):
     """A part that this training does not have."""
 
     def __init__(self, name: str) -> None:
@@ -253,7 +253,7 @@ def make_part(name: str, given: Callable[..., Any] | Section | None, class_path:
     if isinstance(given, str | Mapping) or (given is None and class_path is not None):
         return FromSection(name, given or {}, class_path)
     if given is None:
-        return Absent(name)
+        return AbsentPart(name)
     if not callable(given):
         raise UserError(f"{name} is {given!r}: give a class, a function that makes one, or a class_path section")
     return Constructor(name, given)

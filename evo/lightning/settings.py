@@ -8,11 +8,11 @@ from typing import Any, final
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.parts import Part, find_value, without_classes
 from evo.lightning.signatures import find_any, takes
-from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_fixed, has_section, is_plain, is_section
+from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_fixed, has_section, is_plain_tree, is_section
 
 
 @final
-class Settings(Part):
+class Arguments(Part):
     """Arguments of one of Lightning's own classes, as a dictionary.
 
     Args:
@@ -60,7 +60,7 @@ class Settings(Part):
     def _read(self, params: Mapping[str, Any], *, make: bool) -> dict[str, Any]:
         settings = self._put(params)
         known, _ = split_known(self._owner, settings)
-        read = {name: value for name, value in known.items() if is_plain(value) or has_section(value)}
+        read = {name: value for name, value in known.items() if is_plain_tree(value) or has_section(value)}
         skipped = set(self._takes.names) - set(read)
         made = read_arguments(self.name, self._owner, read, skipped, make=make) if read else {}
         return settings | {name: made[name] for name in read}

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from evo.errors import UserError
-from evo.frames import shortened
+from evo.frames import cut_off
 from evo.objective.references import find_class
 
 _LONGEST = 400  # Characters that are shown of a message that lists what a module has.
@@ -98,7 +98,7 @@ def find_any(path: Any, where: str) -> Callable[..., Any]:
     try:
         found = find_class(path, where)
     except UserError as error:
-        raise SectionError(shortened(str(error), _LONGEST)) from error
+        raise SectionError(cut_off(str(error), _LONGEST)) from error
     if not callable(found):
         raise SectionError(f"{where} has the class_path {path!r}, which is a {type(found).__name__} and no class")
     return found  # type: ignore[no-any-return]

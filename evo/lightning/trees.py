@@ -132,12 +132,12 @@ def has_section(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(has_section, value))
 
 
-def is_plain(value: Any) -> bool:
+def is_plain_tree(value: Any) -> bool:
     """Whether a value could stand in a YAML file."""
     if isinstance(value, Mapping):
-        return all(map(is_plain, value.values()))
+        return all(map(is_plain_tree, value.values()))
     if isinstance(value, list | tuple):
-        return all(map(is_plain, value))
+        return all(map(is_plain_tree, value))
     return value is None or type(value) in (str, int, float, bool)
 
 

@@ -13,11 +13,11 @@ import msgspec
 
 from evo.errors import UserError
 from evo.objective.differences import CODE, brief, differences, json_of, same_name, shortened
-from evo.objective.functions import code_of, functions_of, globals_read
-from evo.objective.identity import Describer, is_plain, module_name
+from evo.objective.identity import Describer, module_name
 from evo.objective.imports import find_module, survey
 from evo.objective.places import Place, digest_of, find_place, is_local
 from evo.objective.references import Named, Reference
+from evo.objective.sources import by_version, code_of_used, file_of
 from evo.space.constraints import is_function
 from evo.texts import as_path, readable
 
@@ -36,12 +36,15 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         settings: What the objective carries with it, see `evo.objective.identity`. Empty means that this is unknown.
         sources: A digest of the code of each of the user's modules that it may run, by name.
         constants: The values of the global names that its functions read.
+        rules: A digest of the code of each of the user's modules that only constraints, propagators, selections or
+            the pruner may run, by name. A later session may have others of these than an earlier one.
     """
 
     file: str = ""
     settings: dict[str, Any] = {}
     sources: dict[str, str] = {}
     constants: dict[str, Any] = {}
+    rules: dict[str, str] = {}
 
 
 def canonical_name(objective: Callable[..., Any] | Named) -> str:
@@ -72,6 +75,22 @@ def define(objective: Callable[..., Any] | Named, loaded: Any = None) -> Definit
     seen = Definition() if loaded is None else _define_object(loaded)
     sources = {**seen.sources, **_as_text(survey([place]).digests)}
     return msgspec.structs.replace(seen, file=readable(str(place.file.resolve())), sources=sources)
+
+
+def with_rules(definition: Definition, rules: Sequence[Any]) -> Definition:
+    """The definition of an objective, with the code of what a search goes by beside it.
+
+    Args:
+        definition: The definition.
+        rules: Constraints, propagators, what makes selections, a pruner. Only the user's own classes and functions
+            count.
+    """
+    describer = Describer()
+    for rule in rules:
+        describer.describe(rule)
+    sources = _as_text(code_of_used(describer.used)[0])
+    own = {name: code for name, code in sources.items() if name not in definition.sources}
+    return msgspec.structs.replace(definition, rules=own)
 
 
 def settings_of(objective: Callable[..., Any]) -> dict[str, Any]:
@@ -142,14 +161,22 @@ def code_changes(old: Definition, new: Definition) -> list[str]:
     """What has changed in the code of an objective, and in the global values that it reads."""
     if not old.sources:
         return []  # An older evo recorded it, or it is in none of the user's modules.
-    found = differences(_by_version(old.sources), _by_version(new.sources))
+    found = differences(by_version(old.sources), by_version(new.sources))
     names = sorted({path.partition("\n")[0] for path, before, now in found})
     values = [
         f"{name} (it was {brief(old.constants[name])}, it is {brief(value)})"
         for name, value in new.constants.items()
         if name in old.constants and old.constants[name] != value
     ]
-    return [_file_of(name, new.file) for name in names] + values
+    return [file_of(name, new.file) for name in names] + values
+
+
+def rule_changes(old: Definition, new: Definition) -> list[str]:
+    """What has changed in the code of constraints, propagators, selections and the pruner that both have."""
+    before, now = by_version(old.rules), by_version(new.rules)
+    both = before.keys() & now.keys()
+    found = differences({name: before[name] for name in both}, {name: now[name] for name in both})
+    return [file_of(name, new.file) for name in sorted({path.partition("\n")[0] for path, _, _ in found})]
 
 
 class _Memory:
@@ -179,31 +206,10 @@ memory = _Memory()
 def _define_object(objective: Callable[..., Any]) -> Definition:
     describer = Describer()
     tree = describer.describe(objective)
-    places, codes, constants = list[Place](), dict[str, str](), dict[str, Any]()
-    waiting, seen = list(describer.used.items()), set[str]()
-    while waiting:
-        name, thing = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        module, file = module_name(thing.__module__)
-        if file is not None:
-            places.append(find_place(file))
-        elif code := code_of(thing):
-            codes[name] = code
-        for base in getattr(thing, "__mro__", ()):
-            if base.__module__ == thing.__module__:
-                waiting.append((f"{module}.{base.__qualname__}".strip("."), base))
-        for function in functions_of(thing):
-            for variable, value in globals_read(function):
-                if is_plain(value):
-                    constants[f"{module}.{variable}".strip(".")] = Describer().describe(value)
-                elif getattr(value, "__module__", None) == thing.__module__ and code_of(value):
-                    waiting.append((f"{module}.{value.__qualname__}".strip("."), value))
+    sources, constants = code_of_used(describer.used)
     file = module_name(_primary(objective).__module__)[1]
     own = readable(str(file.resolve())) if file is not None and is_local(file) else ""
-    sources = _as_text({**survey(places).digests, **codes})
-    definition = Definition(file=own, settings=_short(tree), sources=sources, constants=_short(constants))
+    definition = Definition(file=own, settings=_short(tree), sources=_as_text(sources), constants=_short(constants))
     return memory.as_given(objective, definition)
 
 
@@ -267,22 +273,6 @@ def _told(path: str, before: Any, now: Any) -> str:
     if last == CODE:
         return f"{above or 'it'} has different code"
     return f"{path or 'it'} was {brief(before)} and is {brief(now)}"
-
-
-def _file_of(module: str, objective: str) -> str:
-    """The file of a module, as a user would write it; its name if there is none."""
-    root = find_place(Path(objective)).root if objective else Path.cwd()
-    path = module.replace(".", "/")
-    for folder in (root, *root.parents):
-        for file in (folder / f"{path}.py", folder / path / "__init__.py"):
-            if file.is_file():
-                return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
-    return module
-
-
-def _by_version(sources: Mapping[str, str]) -> dict[str, Any]:
-    """Mark digests of bytecode, so that they are compared only within one version of Python."""
-    return {f"{name}\n": {CODE: text} if ":" in text else text for name, text in sources.items()}
 
 
 def _class_paths(tree: Any, key: str = "") -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from evo.errors import UserError
 from evo.objective.references import Named
-from evo.population.events import Identity, plain
+from evo.population.events import Identity, plain_number
 from evo.space.values import Params
 
 _LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
@@ -145,7 +145,7 @@ class ReportedSteps:
                 "keyword: trial.report(loss, step=3)"
             )
         if step is not None:
-            number = plain(step)
+            number = plain_number(step)
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _HIGHEST_STEP:
                 raise UserError(
                     f"trial.report is given step={_shortened(repr(step))}: a step is a whole number from 0, such as "
@@ -222,7 +222,7 @@ def _number(value: Any) -> float:
     shape = tuple(getattr(value, "shape", ()))
     if math.prod(shape) != 1:
         raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
-    number = plain(value)
+    number = plain_number(value)
     rule = f"the loss is {_shortened(repr(number))} ({type(number).__name__}): it must be a number"
     # Each error has a line of its own, because failures raised on one line are reported as one reason.
     if number is None:

@@ -24,14 +24,14 @@ Identity: TypeAlias = tuple[_Number, _Number]
 """Worker and generation of birth: unique for the life of a study."""
 
 
-def name_of(identity: Identity) -> str:
+def individual_name(identity: Identity) -> str:
     """The name of an individual, by which its folder is called and people speak of it.
 
     Args:
         identity: The rank and the generation of its birth.
 
     Example:
-        >>> name_of((3, 12))
+        >>> individual_name((3, 12))
         '3-12'
     """
     return "{}-{}".format(*identity)
@@ -59,12 +59,14 @@ class Joined(Event, frozen=True, kw_only=True):
         ranks: The number of workers in this run.
         host: The name of its machine.
         device: The device that it trains on, for example "cuda:0" or "cpu".
+        ranks_per_worker: The number of ranks of which each worker consists.
     """
 
     rank: int
     ranks: int
     host: str
     device: str
+    ranks_per_worker: int = 1
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -274,7 +276,7 @@ def decode(line: bytes | memoryview) -> AnyEvent:
         raise UserError(str(error)) from None
 
 
-def plain(value: Any) -> Any:
+def plain_number(value: Any) -> Any:
     """The number in an array or tensor of one element; anything else stays as it is."""
     is_one = hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1
     return value.item() if is_one else value
@@ -284,7 +286,7 @@ def json_scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics as JSON can hold them: numbers that are not finite are left out, and other types become text."""
     kept: dict[str, Any] = {}
     for name, value in metrics.items():
-        scalar = plain(value)
+        scalar = plain_number(value)
         if isinstance(scalar, float) and not math.isfinite(scalar):
             continue
         kept[json_text(name)] = scalar if type(scalar) in (int, float, bool, type(None)) else json_text(scalar)

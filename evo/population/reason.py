@@ -20,6 +20,11 @@ class StopKind(str, enum.Enum):
     REQUESTED = "requested"
     STORAGE = "storage"
 
+    @property
+    def is_before_the_end(self) -> bool:
+        """Whether the search stops before its budget is spent, so that the same command continues it."""
+        return self in _BEFORE_THE_END
+
 
 _BEFORE_THE_END = {StopKind.DEADLINE, StopKind.TOO_SHORT, StopKind.REQUESTED, StopKind.STORAGE}
 
@@ -45,4 +50,4 @@ class StopReason(msgspec.Struct, frozen=True):
     @property
     def is_before_the_end(self) -> bool:
         """Whether the search stops before its budget is spent, so that the same command continues it."""
-        return self.kind in _BEFORE_THE_END
+        return self.kind.is_before_the_end

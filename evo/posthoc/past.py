@@ -15,7 +15,7 @@ from typing import Any
 from evo.errors import UserError
 from evo.objective.places import Place, is_local, read_source
 from evo.objective.references import Named, Reference, Training, parse_reference
-from evo.ownership import is_own, why_foreign
+from evo.ownership import belongs_to_user, why_foreign
 from evo.problems.catalogue import PROBLEMS
 from evo.report.reading import Run
 from evo.report.records import Evaluation
@@ -231,7 +231,7 @@ def _why_not_own_code(objective: Reference) -> str:
         place = objective.where()
         if place is None or not is_local(place.file) or _OF_PYTHON.search(str(place.file)):
             return "which is not your own"
-        if not all(map(is_own, [place.file, *_packages(place)])):
+        if not all(map(belongs_to_user, [place.file, *_packages(place)])):
             return "which is not your own"
         defined = read_source(place.file).defined
     except (UserError, OSError, SyntaxError, ValueError):

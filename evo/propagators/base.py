@@ -15,7 +15,7 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.frames import FAILURES, blame, blamed, definition_of, is_bug_in, representation, shortened
+from evo.frames import FAILURES, blame, blamed, cut_off, definition_of, is_bug_in, representation
 from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.offspring import usable, why_no_name
 from evo.space.space import Space
@@ -121,7 +121,7 @@ class Propagator(ABC):
         if is_passed_on:
             return parents
         if not isinstance(bred, Sequence) or not all(isinstance(one, Individual) for one in bred):
-            shown = shortened(representation(bred), _LONGEST_RESULT)
+            shown = cut_off(representation(bred), _LONGEST_RESULT)
             raise self._refusal(f"returned {shown}: it must return a list of individuals")
         try:
             usable_ones = [usable(one, space) for one in bred]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from evo.frames import representation, shortened
+from evo.frames import cut_off, representation
 from evo.population.events import Identity
 from evo.population.individual import Individual, Known
 from evo.space.space import Space
@@ -90,4 +90,4 @@ def _is_kept(value: Any, kind: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return shortened(" ".join(representation(value).split()), _LONGEST_VALUE)
+    return cut_off(" ".join(representation(value).split()), _LONGEST_VALUE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, final
 
 from evo.errors import UserError
-from evo.frames import blamed, definition_of, shortened
+from evo.frames import blamed, cut_off, definition_of
 from evo.pruning.base import Pruner, Verdict
 from evo.space.values import plain
 
@@ -84,7 +84,7 @@ class CheckedPruner(Pruner):
             return method(*arguments)
 
     def _refuse(self, method: Callable[..., Any], returned: Any, rule: str) -> NoReturn:
-        shown = shortened(repr(returned), _LONGEST_RESULT)
+        shown = cut_off(repr(returned), _LONGEST_RESULT)
         raise PrunerError(f"pruning {self._named(method)} ({definition_of(method)}) returned {shown}: {rule}")
 
     def _named(self, method: Callable[..., Any]) -> str:

@@ -17,7 +17,7 @@ _LINE_INTERVAL = 5.0  # Seconds between two lines, so that a log of a long searc
 _MOST_RUNNING = 16
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
     """Is shown every event and tells the user."""
 
     def __call__(self, event: AnyEvent) -> None:

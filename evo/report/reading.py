@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent
-from evo.report.records import Evaluation, Findings, rank_evaluations
+from evo.report.records import Evaluation, Findings
 from evo.storage.rundir import RunDirectory, Study, study_forms
 from evo.texts import printable
 
@@ -48,23 +47,23 @@ class Run:
         tested = self.directory.tested()
         self.is_complete: bool = tested is not None
         self.test: Mapping[str, Any] = tested or {}
-        findings = Findings(self.directory.events, study_forms(study), self.directory.folder)
-        self.individuals: list[Evaluation] = findings.individuals
-        self.times: Mapping[str, float] = findings.times
+        self._findings = Findings(self.directory.events, study_forms(study), self.directory.folder)
+        self.individuals: list[Evaluation] = self._findings.individuals
+        self.times: Mapping[str, float] = self._findings.times
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
         return f"<study {printable(self.study.name)} in {self.name}: {len(self.individuals)} individuals, {state}>"
 
-    @functools.cached_property
+    @property
     def ranking(self) -> list[Evaluation]:
         """The completed individuals within the limits, the lowest loss first."""
-        return rank_evaluations(self.individuals)
+        return self._findings.ranking
 
     @property
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none has completed yet."""
-        return self.ranking[0] if self.ranking else None
+        return self._findings.best
 
     def find(self, name: str | None = None) -> Evaluation:
         """An individual.

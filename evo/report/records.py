@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from evo.errors import Shared
-from evo.population.events import AnyEvent, Finished, Identity, Started, name_of
+from evo.population.events import AnyEvent, Finished, Identity, Joined, Started, individual_name
 from evo.population.individual import precedence
 from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
@@ -32,6 +30,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         metrics: What the objective recorded beside the loss.
         seconds: The time that the evaluation took.
         rank: The worker that evaluated it; None while it runs.
+        ranks_per_worker: The number of ranks of that worker.
         host: The name of the machine on which it was evaluated.
         device: The device that it trained on, for example "cuda:0" or "cpu".
         error: Why it failed, or is infeasible, in one line.
@@ -49,6 +48,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any] = {}
     seconds: float = 0.0
     rank: int | None = None
+    ranks_per_worker: int = 1
     host: str = ""
     device: str = ""
     error: str = ""
@@ -61,7 +61,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Its identity as its folder is named: rank-generation."""
-        return name_of(self.individual)
+        return individual_name(self.individual)
+
+    @property
+    def evaluator(self) -> str:
+        """Who evaluated it, for people: the number of a rank, or of a worker where that has several ranks."""
+        return f"{'rank' if self.ranks_per_worker == 1 else 'worker'} {self.rank}"
 
     @property
     def weights(self) -> list[Path]:
@@ -99,13 +104,18 @@ class Findings:
         return self._read[1]
 
     @functools.cached_property
+    def ranking(self) -> list[Evaluation]:
+        """The completed individuals within the limits, the lowest loss first."""
+        return rank_evaluations(self.individuals)
+
+    @property
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none completed."""
-        return next(iter(rank_evaluations(self.individuals)), None)
+        return self.ranking[0] if self.ranking else None
 
     def forget(self) -> None:
         """Read the events anew when something is asked for the next time, since there may be more of them."""
-        for name in ("_read", "best"):
+        for name in ("_read", "ranking"):
             self.__dict__.pop(name, None)
 
     @functools.cached_property
@@ -123,115 +133,6 @@ class Findings:
         return individuals, times.total()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conclusion:
-    """How a search ended: what one rank reports of its own end, and what all these reports together amount to.
-
-    Args:
-        stop_reason: Why it stopped.
-        interrupted: Whether it stopped before its budget was spent: the same call on the same directory goes on.
-        by_keyboard: Whether Ctrl-C (SIGINT) asked to stop, on some rank.
-        gave_up: Whether it stopped because too many evaluations failed.
-        nothing_completed: Whether there is no best individual.
-        first_rank: The first rank that is alive, usually 0, which prints.
-        lost_ranks: The ranks that died, or ended because another rank of their worker had died.
-        seconds: The time that the search took, in this session.
-        test: Metrics of the best individual on held-out data, if the objective has a test.
-        test_error: Why the test failed.
-        digest: The fingerprint of the population that all ranks hold, when debugging.
-        messages: The number of messages that all ranks sent together, in this session.
-        bytes: The bytes of all these messages.
-        individuals_bytes: What the files of all individuals take, once only the best have kept their weights.
-    """
-
-    stop_reason: str
-    interrupted: bool = False
-    by_keyboard: bool = False
-    gave_up: bool = False
-    nothing_completed: bool = False
-    first_rank: int = 0
-    lost_ranks: Sequence[int] = ()
-    seconds: float = 0.0
-    test: dict[str, Any] = field(default_factory=dict)
-    test_error: str = ""
-    digest: str = ""
-    messages: int = 0
-    bytes: int = 0
-    individuals_bytes: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result(Conclusion):
-    """What a search found, and how it ended; the same on every rank.
-
-    Args:
-        rank: The rank that got it.
-        run_dir: Where its files are; None when none were kept.
-        findings: What its events tell; read when first asked for.
-    """
-
-    rank: int
-    run_dir: Path | None
-    findings: Findings = field(repr=False)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this rank is the one to print."""
-        return self.rank == self.first_rank
-
-    @property
-    def all_failed(self) -> bool:
-        """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
-        counts = count_statuses(self.individuals)
-        return self.nothing_completed and counts["failed"] + counts["infeasible"] > 0
-
-    def events(self) -> Iterable[AnyEvent]:
-        """All that was recorded, record by record; read anew. See `evo.population.events`."""
-        return self.findings.events()
-
-    @property
-    def individuals(self) -> list[Evaluation]:
-        """All individuals, in the order in which they were started."""
-        return self.findings.individuals
-
-    @property
-    def times(self) -> Mapping[str, float]:
-        """Seconds by activity, of all workers together; see `evo.report.times.Times`."""
-        return self.findings.times
-
-    @property
-    def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss; None when none completed."""
-        return self.findings.best
-
-
-class SearchFailed(RuntimeError, Shared):
-    """No individual has completed; the message says why they failed.
-
-    Args:
-        message: What the user reads.
-        result: What became of all individuals.
-    """
-
-    __module__ = "evo"  # Where users find it.
-
-    def __init__(self, message: str, result: Result) -> None:
-        super().__init__(message)
-        self.result = result
-
-
-def interrupted_by(message: str, result: Result) -> KeyboardInterrupt:
-    """What is raised when Ctrl-C has stopped a search: Python's own exception, which a shell takes for an interrupt.
-
-    Args:
-        message: What the user reads.
-        result: What was found until then, which the exception has as its `result`.
-    """
-    error = KeyboardInterrupt(message)
-    error.result = result  # type: ignore[attr-defined]
-    return error
-
-
 def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -> list[Evaluation]:
     """What became of every individual.
 
@@ -246,6 +147,7 @@ def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -
     finished: dict[Identity, Finished] = {}
     parts: dict[Identity, dict[float, float]] = {}
     fits: dict[Identity, Fitted] = {}
+    joined: dict[int, dict[float, int]] = {}
     for event in events:
         if isinstance(event, Started):
             if forms is not None:
@@ -254,15 +156,18 @@ def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -
             first = started.get(event.individual)
             if first is None or event.time < first.time:
                 started[event.individual] = event
+        elif isinstance(event, Joined):
+            joined.setdefault(event.rank, {})[event.time] = event.ranks_per_worker
         elif isinstance(event, Finished):
             known = finished.get(event.individual)
             if known is None or precedence(event) < precedence(known):
                 finished[event.individual] = event
             parts.setdefault(event.individual, {})[event.time] = event.seconds if event.status == "interrupted" else 0.0
-    evaluations = [
-        _evaluation(event, finished.get(identity), sum(parts.get(identity, {}).values()), fits.get(identity))
-        for identity, event in started.items()
-    ]
+    evaluations = []
+    for identity, event in started.items():
+        end, seconds = finished.get(identity), sum(parts.get(identity, {}).values())
+        size = 1 if end is None else _size_at(end.time, joined.get(end.rank, {}))
+        evaluations.append(_evaluation(event, end, seconds, fits.get(identity), size))
     return sorted(evaluations, key=lambda evaluation: (evaluation.started, evaluation.individual))
 
 
@@ -277,7 +182,15 @@ def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
     return Counter(evaluation.status for evaluation in evaluations)
 
 
-def _evaluation(start: Started, end: Finished | None, interrupted: float, fitted: Fitted | None) -> Evaluation:
+def _size_at(time: float, sizes: Mapping[float, int]) -> int:
+    """How many ranks a worker had at a time, from its numbers of ranks by the times at which it joined."""
+    before = [began for began in sizes if began <= time]
+    return sizes[max(before)] if before else 1
+
+
+def _evaluation(
+    start: Started, end: Finished | None, interrupted: float, fitted: Fitted | None, size: int
+) -> Evaluation:
     known = Evaluation(
         individual=start.individual,
         params=start.params if fitted is None else fitted.params,
@@ -295,6 +208,7 @@ def _evaluation(start: Started, end: Finished | None, interrupted: float, fitted
         # The seconds of an interrupted end are among the interrupted ones already.
         seconds=interrupted if end.status == "interrupted" else interrupted + end.seconds,
         rank=end.rank,
+        ranks_per_worker=size,
         host=end.host,
         device=end.device,
         error=end.error,

@@ -15,8 +15,8 @@ from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
-from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
-from evo.report.records import Result
+from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
+from evo.report.results import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.runtime.batch import find_batch_system
 from evo.runtime.device import Placement
@@ -85,7 +85,9 @@ class Screen:
         for note in notes:
             self._print(f"  note: {note}")
 
-    def progress(self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]) -> Progress:
+    def progress(
+        self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]
+    ) -> ProgressDisplay:
         """Say what is known already, if anything is; returns what is to be shown every event from now on.
 
         Args:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, Result, count_statuses, rank_evaluations
+from evo.report.records import Evaluation, count_statuses, rank_evaluations
+from evo.report.results import Result
 from evo.report.times import OUTSIDE
 from evo.texts import printable
 
@@ -73,7 +74,7 @@ def best_text(best: Evaluation) -> str:
     """One individual, a line for each thing that is known of it."""
     figures = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
     width = max(map(len, [*figures, *(f"  {name}" for name in best.params), "individual"])) + 2
-    lines = [f"{'individual':{width}}{best.name}, evaluated by rank {best.rank} on {best.host}, {best.device}"]
+    lines = [f"{'individual':{width}}{best.name}, evaluated by {best.evaluator} on {best.host}, {best.device}"]
     lines += [f"{name:{width}}{value}" for name, value in figures.items()]
     lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
     return "\n".join(map(printable, lines))
@@ -189,7 +190,7 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
     for metric in _telling_metrics(ranking):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
-    add("evaluated by", (f"rank {evaluation.rank}" for evaluation in ranking))
+    add("evaluated by", (evaluation.evaluator for evaluation in ranking))
     add("on", (f"{evaluation.host} {evaluation.device}" for evaluation in ranking), last=True)
     for name in names:
         add(name, (evaluation.params.get(name) for evaluation in ranking))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode, name_of
+from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode, individual_name
 from evo.space.growth import Forms
 from evo.storage.files import write_whole
 from evo.storage.journal import open_locked, read_lines
@@ -49,7 +49,7 @@ class DamagedLine:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ExaminedJournal:
     """The result of an examination of one journal.
 
     Args:
@@ -83,7 +83,7 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
     with ExitStack() as stack:
         for file in journals:
             stack.enter_context(open_locked(file))
-        findings = [examine(file, forms) for file in journals]
+        findings = [examine_journal(file, forms) for file in journals]
         _check_limits(directory, findings)
         for finding in findings:
             if finding.damaged:
@@ -100,7 +100,7 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         raise UserError(problem)
 
 
-def examine(file: Path, forms: Forms | None) -> Finding:
+def examine_journal(file: Path, forms: Forms | None) -> ExaminedJournal:
     """Separate the sound lines of a journal from the damaged ones; an unfinished last line counts as neither.
 
     Args:
@@ -125,7 +125,7 @@ def examine(file: Path, forms: Forms | None) -> Finding:
         salvaged = _salvage(line.content, forms)
         damaged.append(DamagedLine(line.number, line.content, problem, salvaged, line.event is not None))
         sound += salvaged
-    return Finding(file, sound, damaged)
+    return ExaminedJournal(file, sound, damaged)
 
 
 def _why_not_within(event: AnyEvent, forms: Forms | None) -> str:
@@ -149,7 +149,7 @@ def _salvage(line: bytes, forms: Forms | None) -> list[AnyEvent]:
     return salvaged
 
 
-def _check_limits(directory: RunDirectory, findings: Sequence[Finding]) -> None:
+def _check_limits(directory: RunDirectory, findings: Sequence[ExaminedJournal]) -> None:
     fitting = sum(isinstance(event, Started) for finding in findings for event in finding.sound)
     others = sum(line.is_record for finding in findings for line in finding.damaged)
     if others > fitting:
@@ -174,7 +174,7 @@ def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
     )
 
 
-def _skipped(directory: RunDirectory, findings: Sequence[Finding]) -> list[Skipped]:
+def _skipped(directory: RunDirectory, findings: Sequence[ExaminedJournal]) -> list[Skipped]:
     """Records for identities that only damaged lines or folders mention: the highest generation of each rank."""
     known = _last({event.individual for finding in findings for event in finding.sound if hasattr(event, "individual")})
     lost: set[Identity] = set()
@@ -195,11 +195,11 @@ def _last(identities: set[Identity]) -> dict[int, int]:
     return dict(sorted(identities))
 
 
-def _first_damaged(findings: Sequence[Finding]) -> Finding:
+def _first_damaged(findings: Sequence[ExaminedJournal]) -> ExaminedJournal:
     return next(finding for finding in findings if finding.damaged)
 
 
-def _write_anew(finding: Finding, skipped: Sequence[Skipped]) -> Path:
+def _write_anew(finding: ExaminedJournal, skipped: Sequence[Skipped]) -> Path:
     """Replace a journal by its sound records; returns the new place of the damaged one."""
     file = finding.file
     lines = [encode(event) + b"\n" for event in [*finding.sound, *skipped]]
@@ -228,7 +228,7 @@ def _keep(file: Path) -> Path:
 
 
 def _closing(
-    directory: RunDirectory, findings: Sequence[Finding], skipped: Sequence[Skipped], dry_run: bool
+    directory: RunDirectory, findings: Sequence[ExaminedJournal], skipped: Sequence[Skipped], dry_run: bool
 ) -> Iterator[str]:
     if not any(finding.damaged for finding in findings):
         yield f"the {len(findings)} journal(s) of {directory} are sound: nothing to repair"
@@ -239,7 +239,7 @@ def _closing(
     } - started
     lost = sorted(spoken_of | {event.individual for event in skipped})
     if lost:
-        names = ", ".join(map(name_of, lost))
+        names = ", ".join(map(individual_name, lost))
         yield f"individuals whose parameters are lost, which take no part any more: {names}"
     if dry_run:
         yield "nothing was changed: leave out --dry-run to repair"

@@ -18,7 +18,7 @@ import msgspec
 
 from evo.errors import UserError
 from evo.objective.definition import Definition
-from evo.population.events import AnyEvent, Identity, name_of
+from evo.population.events import AnyEvent, Identity, individual_name
 from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
@@ -106,7 +106,7 @@ class RunDirectory:
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
-        return self._individuals / name_of(identity)
+        return self._individuals / individual_name(identity)
 
     def study(self) -> Study | None:
         """The study of this directory; None when there is none yet.
@@ -183,11 +183,6 @@ class RunDirectory:
                         f"run directory {self}: another run has just written {file}; run the same command again"
                     )
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether there is a sound completion record."""
-        return self.tested() is not None
-
     def tested(self) -> dict[str, Any] | None:
         """The test of the best individual in the completion record; None when there is no sound one."""
         try:
@@ -259,7 +254,7 @@ class Scratch:
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
-        return self.path / name_of(identity)
+        return self.path / individual_name(identity)
 
     def study(self) -> Study | None:
         """None, because it is always new."""
@@ -270,11 +265,6 @@ class Scratch:
 
     def begin(self, study: Study) -> None:
         """Do nothing, because nothing is kept."""
-
-    @property
-    def is_complete(self) -> bool:
-        """False, because it is always new."""
-        return False
 
     def tested(self) -> dict[str, Any] | None:
         """None, because it is never complete."""

@@ -29,6 +29,7 @@ from evo.texts import readable
 
 _YAML = (".yaml", ".yml")
 _NAMED = {"propagator": "genetic", "pruning": "none"}  # Mappings that a name may stand for, with the default name.
+_DEFAULT_PROBLEM = "digits"
 _OBJECTIVES = ("objective", "model", "model_class")
 
 
@@ -65,21 +66,24 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
     for path, text in dotted:
         _put(options, path, text)
     try:
-        config = Config(
-            **{each.name: options[each.name] for each in dataclasses.fields(Config) if each.name in options}
-        )
+        config = _config_of(options)
         folders = dict.fromkeys([Path(), *(Path(file).parent for file in files)])
         objective = _make_objective(what or options.get("objective"), options, config, list(folders), aside)
     except UserError as error:
         raise UserError(source + _one_line(error)) from error
+    if objective is None and files:
+        raise UserError(
+            f"study file {files[0]} names no objective and no model: add objective: module:function, a ready problem "
+            "such as objective: digits, or the sections of a training, which begin with model"
+        )
     beside = {name: value for name, value in config.genetic_options.items() if name not in given}
-    return Command(objective, config, study, [place_of_options(beside)] if beside else [])
+    return Command(objective or _DEFAULT_PROBLEM, config, study, [place_of_options(beside)] if beside else [])
 
 
 def _make_objective(
     what: str | None, options: Mapping[str, Any], config: Config, folders: list[Path], aside: list[str]
-) -> str | Training:
-    """What is minimised: a name, or the training that the sections describe."""
+) -> str | Training | None:
+    """What is minimised: a name, or the training that the sections describe; None when nothing says."""
     sections = {
         each.name: options[each.name] for each in SECTIONS if options.get(each.name, each.default) != each.default
     }
@@ -89,7 +93,7 @@ def _make_objective(
         raise UserError(
             f"{next(iter(sections))} belongs to a training, but the objective is {what}: give one of the two"
         )
-    return make_training(sections, config.limits, folders, aside) or "digits"
+    return make_training(sections, config.limits, folders, aside)
 
 
 def _settle_breeding(options: dict[str, Any], given: Collection[str]) -> None:
@@ -299,3 +303,8 @@ def _field_texts(settings: type) -> dict[str, str]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _config_of(options: Mapping[str, Any]) -> Config:
+    names = [each.name for each in dataclasses.fields(Config)]
+    return Config(**{name: options[name] for name in names if name in options})

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
@@ -22,6 +22,8 @@ from evo.objective.definition import (
     code_changes,
     define,
     is_same_constraint,
+    rule_changes,
+    with_rules,
 )
 from evo.objective.references import Named
 from evo.population.events import AnyEvent, encode
@@ -56,11 +58,14 @@ def ask_for_study(
         directory: The run directory of the study.
         transport: The connection to the other ranks.
     """
-    knows = transport.rank == 0 and isinstance(directory, RunDirectory)
+    definition = Definition()
+    if transport.rank == 0 and isinstance(directory, RunDirectory):
+        known = define(objective, None if plan.separate else plan.objective)
+        definition = with_rules(known, _rules(config, plan))
     return Study(
         name=readable(directory.path.name),
         objective=readable(canonical_name(objective)),
-        definition=define(objective, None if plan.separate else plan.objective) if knows else Definition(),
+        definition=definition,
         limits=plan.space.describe(),
         constraints=list(plan.constraints),
         seed=config.seed or 0,
@@ -79,6 +84,13 @@ def _recorded(policy: object) -> str:
     kind = type(policy)
     with blamed(f"{kind.__qualname__}.__repr__ fails", called=kind.__repr__):
         return repr(policy)
+
+
+def _rules(config: Config, plan: Plan) -> list[Any]:
+    """All beside the objective that may run code of the user's while a study is searched."""
+    given = config.constraints if isinstance(config.constraints, list | tuple) else [config.constraints]
+    selections = [plan.migration.emigration, plan.migration.immigration] if plan.migration else []
+    return [*filter(callable, given), *plan.propagators, *selections, plan.pruner]
 
 
 def agree_on_study(
@@ -118,12 +130,22 @@ def agree_on_study(
 
 def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch) -> None:
     """Refuse code that has changed since earlier sessions."""
-    if changed := code_changes(recorded.definition, asked.definition):
+    changed = _changes(recorded, asked)
+    if changed:
+        told = " and ".join(f"the code of {what} has changed since then: {', '.join(names)}" for what, names in changed)
         raise UserError(
-            f"{another_study(directory)}: the code of its objective {asked.objective} has changed since then: "
-            f"{', '.join(changed)}; choose another directory with --run-dir, bring the old code back, or go on with "
-            "the new one without --strict"
+            f"{another_study(directory)}: {told}; choose another directory with --run-dir, bring the old code back, or "
+            "go on with the new one without --strict"
         )
+
+
+def _changes(old: Study, new: Study) -> list[tuple[str, list[str]]]:
+    """In what code has changed, and in which files."""
+    found = [
+        (f"its objective {new.objective}", code_changes(old.definition, new.definition)),
+        ("its constraints, propagators or pruner", rule_changes(old.definition, new.definition)),
+    ]
+    return [(what, names) for what, names in found if names]
 
 
 def _as_defined_now(found: Study, asked: Study) -> Study:
@@ -159,7 +181,7 @@ def make_worker(
         _recall(event, population, directory)
         if rungs:
             rungs.apply(event)
-    settings = Settings(
+    settings = WorkerSettings(
         worker=number,
         workers=plan.archipelago.workers,
         seed=study.seed,
@@ -169,6 +191,7 @@ def make_worker(
         device=place.device,
         archipelago=plan.archipelago,
         migration=plan.migration,
+        ranks_per_worker=config.ranks_per_worker,
         start=make_start_points(plan.space, plan.start, study.seed),
     )
     return Worker(settings, plan.propagators[island], population, rungs)
@@ -184,7 +207,13 @@ def _recall(event: AnyEvent, population: Population, directory: RunDirectory | S
         ) from error
 
 
-def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirectory | Scratch, screen: Screen) -> None:
+def begin_study(
+    study: Study,
+    settings: Mapping[str, Any],
+    directory: RunDirectory | Scratch,
+    screen: Screen,
+    is_strict: bool,
+) -> None:
     """Begin, or go on, now that the objective is loaded.
 
     Args:
@@ -192,6 +221,7 @@ def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirecto
         settings: What its objective was found to depend on when it was loaded. Empty means that this was known before.
         directory: The run directory of the study.
         screen: Shows the user what has changed.
+        is_strict: Whether other code than that of earlier sessions was to be refused.
 
     Raises:
         UserError: The run directory holds a study of another objective, or cannot be written.
@@ -200,18 +230,35 @@ def begin_study(study: Study, settings: Mapping[str, Any], directory: RunDirecto
         new = msgspec.structs.replace(study.definition, settings=dict(settings))
         check_same(another_study(directory), (study.objective, study.definition), (study.objective, new))
         study = msgspec.structs.replace(study, definition=new)
-    tell_changes(study, directory, screen)
+    tell_changes(study, directory, screen, is_strict)
     directory.begin(study)
 
 
-def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen) -> None:
+def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen, is_strict: bool) -> None:
     """Warn of code that has changed since earlier sessions; only once, since the new code is recorded then."""
     found = directory.study()
-    if found and (changed := code_changes(found.definition, study.definition)):
+    if found is None:
+        return
+    if changed := _changes(found, study):
+        told = " and ".join(f"{what} has changed since then: {', '.join(names)}" for what, names in changed)
         screen.remark(
-            f"run directory {directory}: its objective {study.objective} has changed since then: {', '.join(changed)}; "
+            f"run directory {directory}: {told}; "
             "the search goes on, and compares earlier losses with those of now: for another search choose another "
             "directory with --run-dir"
+        )
+    if is_strict:
+        _tell_unknown(found, study, directory, screen)
+
+
+def _tell_unknown(found: Study, study: Study, directory: RunDirectory | Scratch, screen: Screen) -> None:
+    """Say which code cannot be compared, because earlier sessions, of an older evo perhaps, have not recorded it."""
+    old, new = found.definition, study.definition
+    unknown = [f"its objective {study.objective}"] if new.sources and not old.sources else []
+    unknown += ["its constraints, propagators or pruner"] if new.rules and not old.rules else []
+    if unknown:
+        screen.remark(
+            f"run directory {directory}: earlier sessions have not recorded the code of {' and '.join(unknown)}, so "
+            "--strict has nothing to compare that of now with"
         )
 
 

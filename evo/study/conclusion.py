@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +14,21 @@ from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
 from evo.population.assignment import Assignment
+from evo.population.reason import StopKind, StopReason
 from evo.randomness import training_seed
-from evo.report.records import Conclusion, Findings, count_statuses
+from evo.report.records import Findings, count_statuses
+from evo.report.results import Conclusion
 from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch, Study
 
 
 def decode_conclusion(text: str) -> Conclusion:
-    """The conclusion in what `Ending.conclude` returned."""
+    """The conclusion in what `StudyEnding.conclude` returned."""
     return msgspec.json.decode(text, type=Conclusion)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class StudyEnding:
     """Ends one rank's search; see `evo.engine.loop.Ending`.
 
     Args:
@@ -59,12 +62,12 @@ class Ending:
         # Everything is recorded by now. After the loss of a rank this is called again, and there may be more.
         self.findings.forget()
         worker = self.worker
-        reason = worker.stop_reason
-        assert reason is not None, "a worker that goes on was asked for its final report"
-        test, problem = ({}, "") if reason.is_before_the_end or self._gave_up else self._test_best()
+        reason = self._reason
+        gave_up = reason.kind is StopKind.TOO_MANY_FAILED
+        test, problem = ({}, "") if reason.is_before_the_end or gave_up else self._test_best()
         report = Conclusion(
             stop_reason=reason.text,
-            interrupted=reason.is_before_the_end,
+            stop_kind=reason.kind,
             digest=worker.population.digest() if self.debug else "",
             messages=self.exchange.traffic.messages,
             bytes=self.exchange.traffic.bytes,
@@ -80,17 +83,16 @@ class Ending:
         Args:
             final_reports: The final reports of all live ranks.
         """
-        own = self.worker.stop_reason
-        assert own is not None, "a worker that goes on was asked for the conclusion"
+        own = self._reason
         said = [decode_conclusion(text) for text in final_reports.values()]
-        interrupted = [each.stop_reason for each in said if each.interrupted]
+        before_the_end = [StopReason(each.stop_kind, each.stop_reason) for each in said if each.interrupted]
+        reason = (before_the_end or [own])[0]
         individuals = self.directory.path / "individuals"
         conclusion = Conclusion(
-            stop_reason=(interrupted or [own.text])[0],
-            interrupted=bool(interrupted),
+            stop_reason=reason.text,
+            stop_kind=reason.kind,
             nothing_completed=self.worker.population.best is None,
             by_keyboard=any(each.by_keyboard for each in said),
-            gave_up=self._gave_up,
             first_rank=self._ranks_of([self.worker.settings.worker])[0],
             seconds=time.monotonic() - self.began,
             test=next((each.test for each in said if each.test), {}),
@@ -100,7 +102,7 @@ class Ending:
             messages=sum(each.messages for each in said),
             bytes=sum(each.bytes for each in said),
             # Going through all files takes too long for the last seconds of a job.
-            individuals_bytes=0 if interrupted else self.weights.sweep(individuals),
+            individuals_bytes=0 if reason.is_before_the_end else self.weights.sweep(individuals),
         )
         if not (conclusion.interrupted or conclusion.gave_up):
             self.directory.write("summary.json", self._summary(conclusion))
@@ -111,8 +113,16 @@ class Ending:
         return [rank for worker in workers for rank in range(worker * size, (worker + 1) * size)]
 
     @property
-    def _gave_up(self) -> bool:
-        return self.worker.settings.budget.too_many_failed(self.worker.population)
+    def _reason(self) -> StopReason:
+        """Why this worker has stopped. Another worker's events may show only now that the target is reached, or that
+        too many have failed.
+        """
+        worker = self.worker
+        own = worker.stop_reason
+        assert own is not None, "a worker that goes on was asked how it ended"
+        if own.is_before_the_end:
+            return own
+        return worker.settings.budget.why_stop_now(worker.population, now=-math.inf) or own
 
     def _test_best(self) -> tuple[dict[str, Any], str]:
         """The metrics of the best individual, if its files are here, and why it could not be tested."""
@@ -121,7 +131,7 @@ class Ending:
             return {}, ""
         best = self.findings.best
         if best is not None and not has_all_files and best.rank in self.exchange.dead:
-            return {}, f"its files were with rank {best.rank}, which died"
+            return {}, f"its files were with {best.evaluator}, which died"
         if best is None or not (has_all_files or best.rank == self.worker.settings.worker):
             return {}, ""
         try:
@@ -143,6 +153,7 @@ class Ending:
             "seconds": round(conclusion.seconds, 3),
             "times": {name: round(spent, 3) for name, spent in self.findings.times.items()},
             "stopped": conclusion.stop_reason,
+            "stop_kind": conclusion.stop_kind,
             "messages": conclusion.messages,
             "bytes": conclusion.bytes,
             "individuals_bytes": conclusion.individuals_bytes,

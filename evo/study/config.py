@@ -46,8 +46,8 @@ class Config:
         change_limits: Go on in a directory whose study has other limits, and use the new ones from now on. Individuals
             outside of them are set aside; those that lack a new parameter get its default.
         trust: Load checkpoints of other users in the run directory in full, which runs any code in them.
-        strict: Stop with an error, rather than warn, when the code of the objective has changed since earlier sessions
-            in the directory.
+        strict: Stop with an error, rather than warn, when code of the objective, a constraint, a propagator or the
+            pruner has changed since earlier sessions in the directory.
         start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. A parameter that a
             point lacks gets its default, or is drawn.
         islands: How many islands there are; or a list with a mapping for each, with its number of workers and, if it

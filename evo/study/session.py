@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
-from evo.report.records import Result, SearchFailed, interrupted_by
+from evo.report.results import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.runtime.mpi import NoMPIError, connect, end_all, is_fault_tolerant, speaks, why_too_few_threads
 from evo.runtime.signals import StopSignals, say_ready
@@ -27,7 +28,7 @@ from evo.study.beginning import find_study
 from evo.study.config import Config
 from evo.study.files import load_limits
 from evo.study.reading import Command, read_command
-from evo.study.settings import check_loss, make_config, notes_on
+from evo.study.settings import check_loss_function, make_config, note_on
 from evo.study.wiring import Job, run_study
 from evo.texts import as_path, print_anything, readable, show_error
 
@@ -62,6 +63,7 @@ def minimize(
             KeyboardInterrupt that has the `result`, or "return" the result, whose `by_keyboard` is true. After any
             other signal, the result is returned.
         settings: The fields of `Config`: constraints, generations, evaluations, walltime, target, seed, run_dir, …
+            Options of the genetic propagator beside `propagator` are heeded with a UserWarning that names their place.
             Without run_dir, no files are kept. Nothing is printed unless quiet=False, or a `config` that is not quiet.
 
     Returns:
@@ -90,8 +92,12 @@ def minimize(
             try:
                 _check_threads(transport)
                 _say_ready(transport)
-                asked = together(transport, lambda: _configure(loss, limits, config, on_interrupt, settings))
-                job = Job(config=asked, objective=loss, propagator=propagator, notes=notes_on(asked))
+                asked, note = together(
+                    transport, lambda: _configure(loss, limits, config, propagator, on_interrupt, settings)
+                )
+                if transport.rank == 0 and note:
+                    warnings.warn(note, stacklevel=2)
+                job = Job(config=asked, objective=loss, propagator=propagator)
                 with _no_silent_exit():
                     result = run_study(job, transport, signals)
             except SharedError:
@@ -108,11 +114,15 @@ def minimize(
     return result
 
 
-def _configure(loss: Any, limits: Any, config: Config | None, on_interrupt: str, settings: Mapping[str, Any]) -> Config:
-    check_loss(loss, limits)
+def _configure(
+    loss: Any, limits: Any, config: Config | None, propagator: Any, on_interrupt: str, settings: Mapping[str, Any]
+) -> tuple[Config, str]:
+    """The settings of a search, and what to tell the user about them."""
+    check_loss_function(loss, limits)
     if on_interrupt not in ("raise", "return"):
         raise UserError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
-    return make_config(config, limits, settings)
+    made = make_config(config, limits, settings)
+    return made, note_on(made, propagator)
 
 
 def _on_any_rank(transport: Transport, wanted: bool) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from evo.checks import did_you_mean
 from evo.errors import UserError
-from evo.propagators.catalogue import place_of_options
+from evo.propagators.catalogue import place_of_options, uses_genetic
 from evo.pruning import Pruner
 from evo.study.config import Config
 
@@ -90,13 +90,19 @@ def make_config(config: Config | None, limits: Any, settings: Mapping[str, Any])
     return made
 
 
-def notes_on(config: Config) -> list[str]:
-    """Remarks for the user on these settings."""
+def note_on(config: Config, propagator: Any) -> str:
+    """A remark for the user on settings that have another place now; empty when there is nothing to say.
+
+    Args:
+        config: The settings.
+        propagator: The propagator that is given beside them. None means that of the configuration.
+    """
     options = config.genetic_options
-    return [place_of_options(options)] if options else []
+    breeding = [config.propagator if propagator is None else propagator, config.islands]
+    return place_of_options(options) if options and uses_genetic(breeding) else ""
 
 
-def check_loss(loss: Any, limits: Any) -> None:
+def check_loss_function(loss: Any, limits: Any) -> None:
     """Refuse what cannot be minimised.
 
     Raises:

@@ -33,8 +33,9 @@ from evo.objective.training import Training
 from evo.population.events import AnyEvent
 from evo.propagators.base import Propagator, PropagatorError
 from evo.pruning import PrunerError
-from evo.report.progress import Progress
-from evo.report.records import Conclusion, Findings, Result
+from evo.report.progress import ProgressDisplay
+from evo.report.records import Findings
+from evo.report.results import Conclusion, Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import Placement, bind_ranks, training_environment
@@ -46,7 +47,7 @@ from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
-from evo.study.conclusion import Ending, decode_conclusion, same_digest
+from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
@@ -167,7 +168,7 @@ class Session:
             if self.study.definition.settings and self._is_first and not self.plan.separate:
                 memory.remember(self.plan.objective, self.study.definition)
         elif self._is_first:
-            tell_changes(self.study, self.directory, self.screen)
+            tell_changes(self.study, self.directory, self.screen, self.config.strict)
         run_dir = as_path(str(self.directory)) if is_kept else None
         result = Result(**vars(conclusion), rank=self.transport.rank, run_dir=run_dir, findings=findings)
         if result.is_first:
@@ -185,11 +186,11 @@ class Session:
         digest = worker.population.digest() if self.config.debug else ""
         said = self.transport.gather(json.dumps([tested is not None, digest]))
         answers = [msgspec.json.decode(text, type=tuple[bool, str]) for text in said]
-        if tested is None or not all(is_complete for is_complete, _ in answers):
+        if reason is None or tested is None or not all(is_complete for is_complete, _ in answers):
             return None
         return Conclusion(
-            stop_reason=reason.text if reason else "",
-            gave_up=worker.settings.budget.too_many_failed(worker.population),
+            stop_reason=reason.text,
+            stop_kind=reason.kind,
             nothing_completed=worker.population.best is None,
             digest=same_digest(digest for _, digest in answers),
             test=tested,
@@ -230,10 +231,12 @@ class Session:
         opened = together(transport, lambda: evaluator.open(space.names, example_points(space)))
         if self._is_first:
             self.screen.notes(opened.notes)
-        together(
-            transport,
-            lambda: begin_study(self.study, opened.settings, self.directory, self.screen) if self._is_first else None,
-        )
+
+        def begin() -> None:
+            if self._is_first:
+                begin_study(self.study, opened.settings, self.directory, self.screen, self.config.strict)
+
+        together(transport, begin)
 
     def _lead(
         self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
@@ -243,7 +246,7 @@ class Session:
         folder, keep = self.directory.folder, self.config.keep_checkpoints
         progress = self.screen.progress(worker.population, budget, workers, lambda: exchange.is_first)
         weights = Weights(worker.population, folder, number, keep, exchange.is_first)
-        ending = Ending(
+        ending = StudyEnding(
             study=self.study,
             worker=worker,
             exchange=exchange,
@@ -263,7 +266,7 @@ class Session:
             except (PropagatorError, PrunerError, SelectionError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
 
-    def _watch(self, exchange: Exchange, weights: Weights, progress: Progress) -> Callable[[AnyEvent], None]:
+    def _watch(self, exchange: Exchange, weights: Weights, progress: ProgressDisplay) -> Callable[[AnyEvent], None]:
         """A function that every event of the search is shown to."""
 
         def watch(event: AnyEvent) -> None:

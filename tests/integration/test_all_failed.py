@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,19 @@ def test_a_search_that_gives_up_without_any_result_is_an_error_too() -> None:
         search(lambda params: {"loss": params["x"]}, evaluations=100)
 
 
+def test_a_summary_has_the_kind_of_the_stop_and_another_session_the_same(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    for _ in range(2):
+        found = search(lambda params: params["x"], evaluations=3, run_dir=str(run_dir))
+        assert (found.stop_kind, found.stop_reason) == ("evaluations", "3 evaluations are complete")
+        summary = json.loads((run_dir / "summary.json").read_text())
+        assert (summary["stop_kind"], summary["stopped"]) == ("evaluations", "3 evaluations are complete")
+    del summary["stop_kind"]  # As an older evo has written it.
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    assert search(lambda params: params["x"], evaluations=3, run_dir=str(run_dir)).stop_kind == "evaluations"
+    assert evo.load(run_dir).is_complete
+
+
 def test_a_search_that_gives_up_with_a_result_returns_it() -> None:
     calls = []
 
@@ -58,6 +72,7 @@ def test_a_search_that_gives_up_with_a_result_returns_it() -> None:
 
     found = search(loss, evaluations=100)
     assert (found.gave_up, found.all_failed) == (True, False)
+    assert found.stop_kind == "too_many_failed"
     assert found.best is not None
 
 

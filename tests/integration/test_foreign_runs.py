@@ -21,7 +21,7 @@ from evo.cli import main
 from evo.errors import UserError
 from evo.objective.definition import Definition
 from evo.objective.references import Reference
-from evo.ownership import is_own, is_own_folder, why_foreign
+from evo.ownership import belongs_to_user, is_own_folder, why_foreign
 from evo.population.events import Finished, Started, encode
 from evo.posthoc.past import check_parameters, find_objective
 from evo.report.reading import load
@@ -338,7 +338,7 @@ def test_what_all_users_may_write_to_is_not_ones_own(
     link.symlink_to(file)
     file.chmod(file_mode)
     file.parent.chmod(folder_mode)
-    assert (is_own(file), is_own(link)) == (own, own)
+    assert (belongs_to_user(file), belongs_to_user(link)) == (own, own)
     assert is_own_folder(file.parent) == (folder_mode not in (0o777, 0o757))
     assert why_foreign(file) == ("" if own else "can be written by other users (chmod go-w makes it yours alone)")
 
@@ -352,11 +352,11 @@ def test_what_another_group_may_write_to_is_not_ones_own(tmp_path: Path, what: s
     file.touch()
     path = file if what == "file" else file.parent
     os.chown(path, -1, STRANGER)
-    assert is_own(file)
+    assert belongs_to_user(file)
     path.chmod(path.stat().st_mode | stat.S_IWGRP)
-    assert not is_own(file)
+    assert not belongs_to_user(file)
     path.chmod(path.stat().st_mode & ~stat.S_IWGRP)
-    assert is_own(file)
+    assert belongs_to_user(file)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

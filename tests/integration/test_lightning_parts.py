@@ -13,7 +13,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.loggers import CSVLogger
 
 from evo.lightning.parts import Constructor, FromSection, Part, make_part
-from evo.lightning.settings import Settings, in_folder
+from evo.lightning.settings import Arguments, in_folder
 from evo.lightning.sharing import share_out
 
 
@@ -41,7 +41,7 @@ NET = f"{HERE}.Net"
 
 
 def shares(params: dict[str, Any], *parts: Part) -> list[dict[str, Any]]:
-    return share_out(params, parts, [Settings("trainer", L.Trainer, {})])
+    return share_out(params, parts, [Arguments("trainer", L.Trainer, {})])
 
 
 def test_a_name_goes_to_all_who_take_it_and_a_dotted_one_to_its_part() -> None:
@@ -138,7 +138,7 @@ def test_a_function_of_params_gets_all_that_nobody_else_names() -> None:
 def test_settings_are_copied_made_from_their_sections_and_overwritten_by_parameters() -> None:
     callbacks = [{"class_path": "lightning.pytorch.callbacks.LearningRateMonitor"}]
     given = {"gradient_clip_val": 1.0, "callbacks": callbacks}
-    part = Settings("trainer", L.Trainer, given)
+    part = Arguments("trainer", L.Trainer, given)
     part.check(["gradient_clip_val"])
     made = part.make({"gradient_clip_val": 0.5})
     assert made["gradient_clip_val"] == 0.5
@@ -146,19 +146,19 @@ def test_settings_are_copied_made_from_their_sections_and_overwritten_by_paramet
     assert part.make({})["callbacks"][0] is not made["callbacks"][0]
     assert given == {"gradient_clip_val": 1.0, "callbacks": callbacks}
     with pytest.raises(ValueError, match=r"early_stopping has the argument 'patients'.* mean early_stopping\.patience"):
-        Settings("early_stopping", EarlyStopping, {"patients": 3}).check([])
+        Arguments("early_stopping", EarlyStopping, {"patients": 3}).check([])
 
 
 def test_a_section_in_the_settings_is_checked_before_anything_runs() -> None:
     section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
-    Settings("trainer", L.Trainer, {"logger": in_folder([section], "logs")}).read({})
+    Arguments("trainer", L.Trainer, {"logger": in_folder([section], "logs")}).read({})
     with pytest.raises(ValueError, match=r"^trainer\.logger has the argument 'nome', .* mean trainer\.logger\.name"):
-        Settings("trainer", L.Trainer, {"logger": {**section, "init_args": {"nome": "x"}}}).read({})
+        Arguments("trainer", L.Trainer, {"logger": {**section, "init_args": {"nome": "x"}}}).read({})
 
 
 def test_a_logger_without_a_place_writes_into_the_individuals_folder(tmp_path: Path) -> None:
     section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
-    part = Settings("trainer", L.Trainer, {})
+    part = Arguments("trainer", L.Trainer, {})
     logger = part.make({"logger": in_folder(section, str(tmp_path))})["logger"]
     assert isinstance(logger, CSVLogger)
     assert logger.save_dir == str(tmp_path)

@@ -23,7 +23,7 @@ from evo.lightning import LightningObjective
 from evo.objective.definition import Definition
 from evo.objective.objective import Interrupted
 from evo.objective.references import Training
-from evo.ownership import is_own
+from evo.ownership import belongs_to_user
 from evo.posthoc.past import find_objective
 from evo.report.reading import load
 from evo.storage.rundir import RunDirectory, Study
@@ -65,14 +65,14 @@ def interrupt(folder: Path, model: type[L.LightningModule]) -> None:
 
 def test_a_file_is_ones_own_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
-    assert not is_own(file)
+    assert not belongs_to_user(file)
     file.touch()
     link = tmp_path / "link"
     link.symlink_to(file)
-    assert is_own(file)
-    assert is_own(link)
+    assert belongs_to_user(file)
+    assert belongs_to_user(link)
     monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
-    assert not is_own(file)
+    assert not belongs_to_user(file)
 
 
 @pytest.mark.root
@@ -84,9 +84,9 @@ def test_whatever_of_a_file_belongs_to_another_makes_it_the_others(tmp_path: Pat
     (folder / "file").touch()
     link = folder / "link"
     link.symlink_to(folder / "file")
-    assert is_own(link)
+    assert belongs_to_user(link)
     os.chown({"file": folder / "file", "link": link, "folder": folder}[what], STRANGER, -1, follow_symlinks=False)
-    assert not is_own(link)
+    assert not belongs_to_user(link)
 
 
 def test_ones_own_training_goes_on_and_is_tested_whatever_its_checkpoints_hold(tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def test_the_ranks_of_a_worker_evaluate_the_same_individuals_and_count_as_one(
         assert end.metrics == {"ranks": ",".join(str(worker * size + place) for place in range(size))}
     assert sorted(journals.events_by_worker(here)) == list(range(workers))
     joined = [event for event in journals.events(here) if isinstance(event, Joined)]
-    assert sorted((event.rank, event.ranks) for event in joined) == [(worker, workers) for worker in range(workers)]
+    assert sorted((event.rank, event.ranks, event.ranks_per_worker) for event in joined) == [
+        (worker, workers, size) for worker in range(workers)
+    ]
+    assert re.search(r"^ *evaluated by +worker \d", ended.out, re.M)
     record = journals.summary(here)
     assert (record["ranks"], record["evaluations"], record["completed"]) == (ranks, 12 * workers, 12 * workers)
     digest = journals.digest(here, LIMITS, min(2, workers))

@@ -37,6 +37,20 @@ def test_without_arguments_the_problem_is_digits_with_the_defaults() -> None:
     assert parse() == ("digits", Config())
 
 
+@pytest.mark.parametrize("content", ["", "{}", "evaluations: 10\nlimits: {x: [0.0, 1.0]}\n"])
+def test_a_study_file_must_name_an_objective_or_a_model(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "few.yaml"
+    file.write_text(content)
+    for arguments in ([str(file)], ["--config", str(file), "--evaluations", "5"]):
+        with pytest.raises(
+            ValueError,
+            match=r"^study file \S*few.yaml names no objective and no model: add objective: ",
+        ):
+            parse(*arguments)
+    assert parse("--config", str(file), "sphere")[0] == "sphere"
+    assert parse(str(file), "--objective", "sphere")[0] == "sphere"
+
+
 def test_every_setting_is_an_option_of_the_command_line() -> None:
     objective, config = parse(
         *shlex.split(
@@ -138,7 +152,9 @@ def test_islands_with_propagators_of_their_own_are_written_alike_in_a_study_file
           class_path: evo.propagators.Conditional
           init_args: {population: 5, then: {class_path: my.Own}, otherwise: random}
     """
-    (folder / "study.yaml").write_text(f"islands: {islands}\ntopology:\n  - [0, 1]\n  - [2, 0]\npropagator: random\n")
+    (folder / "study.yaml").write_text(
+        f"objective: sphere\nislands: {islands}\ntopology:\n  - [0, 1]\n  - [2, 0]\npropagator: random\n"
+    )
     _, config = parse("study.yaml")
     own = {"population": 5, "then": {"class_path": "my.Own"}, "otherwise": "random"}
     assert config.islands == [
@@ -175,7 +191,7 @@ def test_an_objective_on_the_command_line_takes_precedence_over_that_of_a_study_
 
 @pytest.mark.parametrize("written", ["1e-4", "1E-4", "1.0e-4", "0.0001", ".0001", "1e-04", "+1e-4"])
 def test_a_small_number_in_yaml_is_a_float_however_it_is_written(folder: Path, written: str) -> None:
-    (folder / "study.yml").write_text(f"limits: {{lr: [{written}, 1e+2]}}\nsigma: {written}\n")
+    (folder / "study.yml").write_text(f"objective: sphere\nlimits: {{lr: [{written}, 1e+2]}}\nsigma: {written}\n")
     _, config = parse("study.yml")
     assert (config.limits, config.sigma) == ({"lr": [1e-4, 100.0]}, 1e-4)
     (folder / "limits.yaml").write_text(f"lr: [{written}, 1e2]\n")

@@ -25,7 +25,7 @@ import evo.space.expressions
 import evo.space.ordering
 from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.population.events import Started
 from evo.problems.functions import sphere
 from evo.propagators import (
@@ -352,7 +352,7 @@ def test_whatever_breeds_no_point_violates_a_constraint(name: str) -> None:
     for propagator in PARTS:
         first = [space.values(space.sample(rng).tolist()) for _ in range(12)]
         population = evaluated(space, [(params, float(place)) for place, params in enumerate(first)])
-        breeder = Breeder(propagator, population, Settings(worker=0, workers=1, seed=1, budget=Budget()))
+        breeder = Breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
         for generation in range(count):
             bred = breeder.breed(breeder.generator(generation))
             assert bred is not None

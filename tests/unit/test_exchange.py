@@ -68,7 +68,7 @@ def lost(*ranks: int) -> bytes:
 
 def ready(dead: Sequence[int], report: str) -> bytes:
     """As an exchange says that its rank is ready."""
-    return evo.engine.exchange._encode(evo.engine.exchange.Ready(list(dead), report))
+    return evo.engine.exchange._encode(evo.engine.exchange.ReadyToEnd(list(dead), report))
 
 
 @st.composite

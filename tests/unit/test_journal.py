@@ -289,12 +289,11 @@ def test_the_names_in_a_run_directory_are_fixed(directory: RunDirectory) -> None
 
 def test_the_completion_record_goes_when_a_study_goes_on(directory: RunDirectory) -> None:
     directory.begin(STUDY)
-    assert not directory.is_complete
+    assert directory.tested() is None
     directory.write("summary.json", {"test": {"accuracy": 0.5}})
-    assert directory.is_complete
     assert directory.tested() == {"accuracy": 0.5}
     directory.begin(STUDY)
-    assert not directory.is_complete
+    assert directory.tested() is None
     assert directory.study() == STUDY
 
 
@@ -381,7 +380,7 @@ def test_scratch_remembers_events_and_keeps_nothing_on_disk(tmp_path: Path, monk
         scratch.remember(event)
     assert list(journal.recall()) == EVENTS
     scratch.write("summary.json", {})
-    assert (scratch.is_complete, scratch.tested()) == (False, None)
+    assert scratch.tested() is None
     folder = scratch.folder((0, 1))
     folder.mkdir(parents=True)
     (folder / "best.ckpt").touch()

@@ -27,15 +27,15 @@ def layers_in(text: str) -> list[str]:
     ]
 
 
-def modules_in(text: str) -> set[str]:
-    """All modules of a list."""
-    found, folder = set[str](), ""
+def modules_in(text: str) -> list[str]:
+    """All modules of a list, in its order."""
+    found, folder = list[str](), ""
     for line in text.splitlines():
         name = line.split()[0] if line.strip() else ""
         if name.startswith("evo/") and name.endswith("/"):
             folder = name
         elif name.endswith(".py"):
-            found.add((name if name.startswith("evo/") else folder + name).removesuffix(".py").replace("/", "."))
+            found.append((name if name.startswith("evo/") else folder + name).removesuffix(".py").replace("/", "."))
     return found
 
 
@@ -95,9 +95,25 @@ def test_a_module_imports_from_its_own_layer_and_those_above_it(module: str) -> 
     assert wrong <= {"evo.__version__"}, f"{module} imports from below it"
 
 
-def test_the_list_names_every_module_and_no_other() -> None:
+def test_the_list_names_every_module_once_and_no_other() -> None:
     entries = {module for module, file in MODULES.items() if file.name == "__init__.py"}
-    assert modules_in(_LIST) == MODULES.keys() - entries
+    assert sorted(modules_in(_LIST)) == sorted(MODULES.keys() - entries)
+
+
+# Public names that several modules may give, and why.
+SHARED_NAMES = {
+    "main": "the entry of each program",
+    "test": "evo.test, and the command evo test",
+}
+
+
+def test_a_public_class_or_function_has_a_name_of_its_own() -> None:
+    homes: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in tree(module).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    assert {name for name, modules in homes.items() if len(modules) > 1} == SHARED_NAMES.keys()
 
 
 def test_no_imports_go_in_a_circle() -> None:

@@ -12,7 +12,7 @@ from records import NOW, ask, evaluate, finished, make_worker, replayed, started
 from simulation import Session, simulate
 
 from evo.engine.budget import Budget
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migration, Migrator, SelectionError
@@ -153,7 +153,7 @@ def test_the_journal_tells_parents_and_what_has_bred_them() -> None:
 
 
 def test_start_points_come_from_nobody() -> None:
-    settings = Settings(worker=0, workers=1, seed=0, budget=Budget(), start=[{"x": 0.25}, {"x": 0.75}])
+    settings = WorkerSettings(worker=0, workers=1, seed=0, budget=Budget(), start=[{"x": 0.25}, {"x": 0.75}])
     space = Space({"x": (0.0, 1.0)})
     worker = Worker(settings, default_propagator(2), Population(space))
     first = [ask(worker) for _ in range(3)]

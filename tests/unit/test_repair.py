@@ -14,7 +14,7 @@ from evo.cli import main
 from evo.population.events import AnyEvent, Skipped, Started, decode, encode
 from evo.population.population import Population
 from evo.space.space import Space
-from evo.storage.repair import examine
+from evo.storage.repair import examine_journal
 from evo.storage.rundir import RunDirectory, Study
 
 LIMITS = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
@@ -133,7 +133,7 @@ def test_whole_records_in_a_damaged_line_are_salvaged(
     directory: RunDirectory, line: bytes, salvaged: list[bytes]
 ) -> None:
     file = damage(directory, line, LINES[2])
-    assert [encode(event) for event in examine(file, None).sound] == [*salvaged, LINES[2]]
+    assert [encode(event) for event in examine_journal(file, None).sound] == [*salvaged, LINES[2]]
 
 
 def test_a_start_outside_of_the_limits_is_damage_too(
@@ -218,7 +218,7 @@ def test_every_line_beside_a_damaged_one_is_salvaged(
     file = tmp_path_factory.getbasetemp() / "salvaged.jsonl"
     lines = [*map(encode, before), junk, *map(encode, after)]
     file.write_bytes(b"".join(line + b"\n" for line in lines))
-    found = [encode(event) for event in examine(file, None).sound]
+    found = [encode(event) for event in examine_journal(file, None).sound]
     assert found[: len(before)] == lines[: len(before)]
     assert found[len(found) - len(after) :] == lines[len(lines) - len(after) :]
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import random
+import re
 import struct
 import sys
 import termios
@@ -39,9 +40,11 @@ from evo.population.events import (
     Started,
 )
 from evo.population.population import Population
-from evo.report.progress import Lines, LiveView, Progress, Silent, Tally
+from evo.population.reason import StopKind
+from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, Findings, Result, count_statuses, gather_evaluations, rank_evaluations
+from evo.report.records import Evaluation, Findings, count_statuses, gather_evaluations, rank_evaluations
+from evo.report.results import Result
 from evo.report.screen import Screen, terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.runtime.batch import BATCH_SYSTEMS
@@ -172,11 +175,19 @@ def test_statuses_and_reasons_are_counted() -> None:
 def result(events: Callable[[], list[AnyEvent]] = study, **more: Any) -> Result:
     settings: dict[str, Any] = {
         "stop_reason": "9 generations are complete",
-        "interrupted": False,
+        "stop_kind": StopKind.GENERATIONS,
         "run_dir": None,
         "rank": 0,
     }
     return Result(**{"findings": Findings(events), **settings, "seconds": 12.345, **more})
+
+
+def test_the_kind_of_its_stop_says_whether_a_search_was_interrupted_or_gave_up() -> None:
+    found = {kind: result(stop_kind=kind) for kind in StopKind}
+    assert {kind for kind, one in found.items() if one.interrupted} == {
+        *(StopKind.DEADLINE, StopKind.TOO_SHORT, StopKind.REQUESTED, StopKind.STORAGE),
+    }
+    assert {kind for kind, one in found.items() if one.gave_up} == {StopKind.TOO_MANY_FAILED}
 
 
 def test_a_result_knows_its_best_individual_and_reads_its_records_once() -> None:
@@ -229,6 +240,22 @@ def test_the_best_individual_is_shown_with_all_that_is_known_of_it() -> None:
     check_golden("best.txt", best_text(best))
 
 
+def test_where_a_worker_has_several_ranks_the_worker_is_named() -> None:
+    def joined(time: float, size: int) -> Joined:
+        return Joined(time=time, rank=1, ranks=2, host="", device="", ranks_per_worker=size)
+
+    events = [
+        *(joined(0.0, 1), joined(5.0, 2)),
+        *(start((1, 0), 1.0), end((1, 0), 2.0, loss=1.0)),
+        *(start((1, 1), 6.0), end((1, 1), 7.0, loss=2.0)),
+    ]
+    for ordered in (events, events[::-1]):
+        evaluations = gather_evaluations(ordered)
+        assert [one.evaluator for one in evaluations] == ["rank 1", "worker 1"]
+    assert ", evaluated by worker 1 on " in best_text(evaluations[1])
+    assert re.search(r"evaluated by +rank 1 +worker 1 *\n", shown(summary_text(evaluations, [])))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.1234567, "0.1235"), (1e-12, "1e-12"), (1234567.0, "1.235e+06"), (3, "3"), (True, "True"), (None, "")],
@@ -262,7 +289,7 @@ def earlier(count: int) -> Population:
 class Watcher:
     """Applies every event to a population, and shows it to a progress, as a search does."""
 
-    def __init__(self, population: Population, progress: Progress) -> None:
+    def __init__(self, population: Population, progress: ProgressDisplay) -> None:
         self._population = population
         self._progress = progress
 
@@ -465,7 +492,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     watch.close()
     ended = result(
         run_dir=Path("runs/name"),
-        interrupted=True,
+        stop_kind=StopKind.REQUESTED,
         digest="0123456789abcdef0123",
         test={"test_acc": 0.98765, "images": 270},
     )
@@ -480,7 +507,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     [
         ({}, ["18 evaluations (3 completed, 1 pruned, 12 failed, 1 interrupted, 1 running) in 12.3 s: 9 gene"]),
         ({"test_error": "OSError: gone"}, ["the best candidate could not be tested: OSError: gone"]),
-        ({"interrupted": True}, ["not complete"]),
+        ({"stop_kind": StopKind.REQUESTED}, ["not complete"]),
         ({"events": list}, ["0 evaluations (none finished)", "no evaluation completed, so there is no best candidate"]),
         ({"lost_ranks": (3,)}, ["\nrank 3 of 8 died, and the others took over\n"]),
         ({"lost_ranks": (0, 5)}, ["\nranks 0, 5 of 8 died, and the others took over\n"]),
@@ -514,7 +541,7 @@ def test_in_a_batch_job_the_last_line_says_how_to_go_on(
         monkeypatch.delenv(system.job, raising=False)
     if variable:
         monkeypatch.setenv(variable, "7")
-    Screen(silent=False).end(result(interrupted=True, run_dir=tmp_path), NAMES, 8, 8)
+    Screen(silent=False).end(result(stop_kind=StopKind.REQUESTED, run_dir=tmp_path), NAMES, 8, 8)
     assert capsys.readouterr().out.endswith(f"\nnot complete: run the same command again to go on{how}\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import shutil
@@ -292,6 +293,97 @@ def test_code_that_has_changed_is_refused_where_that_is_asked_for(
     helper.write_text(text)
     assert run("pkg.tune:loss", 3, "run", "--strict") == 0
     assert capfd.readouterr().err == ""
+
+
+RULES = """
+import evo.propagators
+import evo.pruning
+from factors import LARGEST
+
+def small(params):
+    return params["x"] < LARGEST
+
+class Same(evo.propagators.InitUniform):
+    pass
+
+class Patient(evo.pruning.MedianStopping):
+    pass
+"""
+POLICIES = {
+    "constraint": lambda rules: {"constraints": ["x > -4", rules.small]},
+    "propagator": lambda rules: {"propagator": {"class_path": "rules.Same"}},
+    "propagator in another": lambda rules: {"propagator": evo.propagators.Compose([rules.Same()])},
+    "pruner": lambda rules: {"pruning": {"class_path": "rules.Patient"}},
+    "pruner that is made": lambda rules: {"pruning": rules.Patient()},
+}
+
+
+def search_by_rules(evaluations: int, options: Callable[[Any], dict[str, Any]], strict: bool = False) -> None:
+    before = set(sys.modules)
+    try:
+        given: dict[str, Any] = options(importlib.import_module("rules"))
+        plain = importlib.import_module("plain")
+        evo.minimize(plain.loss, LIMITS, evaluations=evaluations, run_dir="run", strict=strict, **given)
+    finally:
+        forget(before)
+
+
+@pytest.fixture
+def rules(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(here)
+    (here / "plain.py").write_text("def loss(params):\n    return params['x'] ** 2\n")
+    (here / "rules.py").write_text(RULES)
+    (here / "factors.py").write_text("LARGEST = 4.0\n")
+    return here
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_changed_code_of_constraints_propagators_and_pruners_is_told_or_refused(
+    rules: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    search_by_rules(1, POLICIES[kind])
+    search_by_rules(2, POLICIES[kind], strict=True)
+    (rules / "factors.py").write_text("LARGEST = 4.50\n")
+    with pytest.raises(
+        ValueError,
+        match=r"the code of its constraints, propagators or pruner has changed since then: factors.py; choose",
+    ):
+        search_by_rules(3, POLICIES[kind], strict=True)
+    assert capfd.readouterr().err == ""
+    search_by_rules(3, POLICIES[kind])
+    told = capfd.readouterr().err
+    assert "run: its constraints, propagators or pruner has changed since then: factors.py; the search" in told
+    search_by_rules(4, POLICIES[kind], strict=True)
+    assert capfd.readouterr().err == ""
+
+
+def test_another_propagator_or_pruner_is_no_changed_code(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (rules / "more.py").write_text("import rules\nclass Other(rules.Same): pass\n")
+    search_by_rules(1, POLICIES["propagator"])
+    search_by_rules(2, lambda rules: {"propagator": {"class_path": "more.Other"}, "pruning": "median"}, strict=True)
+    search_by_rules(3, lambda rules: {}, strict=True)
+    assert capfd.readouterr().err == ""
+
+
+def test_where_no_code_was_recorded_strict_says_so_once(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    search_by_rules(1, POLICIES["pruner"])
+    old = recorded(rules / "run")
+    del old["definition"]["rules"]
+    (rules / "run" / "study.json").write_text(json.dumps(old))
+    search_by_rules(2, POLICIES["pruner"], strict=True)
+    assert capfd.readouterr().err == (
+        "evo: warning: run directory run: earlier sessions have not recorded the code of its constraints, propagators "
+        "or pruner, so --strict has nothing to compare that of now with\n"
+    )
+    search_by_rules(3, POLICIES["pruner"], strict=True)
+    assert capfd.readouterr().err == ""
+    del old["definition"]
+    (rules / "run" / "study.json").write_text(json.dumps(old))
+    search_by_rules(4, POLICIES["pruner"])
+    assert capfd.readouterr().err == ""
+    (rules / "run" / "study.json").write_text(json.dumps(old))
+    search_by_rules(5, lambda rules: {}, strict=True)
+    assert "recorded the code of its objective plain:loss, so" in capfd.readouterr().err
 
 
 def test_a_global_value_that_has_changed_is_refused_where_that_is_asked_for(

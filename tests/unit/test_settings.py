@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import doctest
 import os
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -172,23 +173,24 @@ def test_options_of_the_genetic_propagator_that_nothing_would_heed_are_refused(
         {"propagator": {"class_path": "Compose", "init_args": {"propagators": ["genetic"]}}, "population": 4},
     ],
 )
-def test_options_of_the_genetic_propagator_beside_it_keep_working_with_one_note(
-    settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+def test_options_of_the_genetic_propagator_beside_it_keep_working_with_one_warning_at_the_call(
+    settings: dict[str, Any],
 ) -> None:
-    evo.minimize(loss, LIMITS, evaluations=2, quiet=False, **settings)
-    note = "note: population is an option of the genetic propagator: write propagator: {name: genetic, population: 4}"
-    assert capsys.readouterr().out.count(f"  {note}\n") == 1
-    evo.minimize(loss, LIMITS, evaluations=2, **settings)
-    assert capsys.readouterr() == ("", "")
+    note = "population is an option of the genetic propagator: write propagator: {name: genetic, population: 4}"
+    for quiet in (True, False):
+        with pytest.warns(UserWarning, match=re.escape(note)) as told:
+            evo.minimize(loss, LIMITS, evaluations=2, quiet=quiet, **settings)
+        assert [Path(one.filename) for one in told] == [Path(__file__)]
 
 
 def test_the_options_of_the_genetic_propagator_have_one_place_without_a_note(
-    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
     inside = {"name": "genetic", "population": 4, "sigma": 0.3}
-    found = evo.minimize(loss, LIMITS, evaluations=20, quiet=False, propagator=inside)
-    assert "note:" not in capsys.readouterr().out
-    beside = evo.minimize(loss, LIMITS, evaluations=20, population=4, sigma=0.3)
+    found = evo.minimize(loss, LIMITS, evaluations=20, propagator=inside)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="population and sigma are options of the genetic propagator: write"):
+        beside = evo.minimize(loss, LIMITS, evaluations=20, population=4, sigma=0.3)
     assert [each.params for each in found.individuals] == [each.params for each in beside.individuals]
 
 

@@ -14,7 +14,7 @@ from simulation import RANDOM
 import evo
 from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
-from evo.engine.settings import Settings
+from evo.engine.settings import WorkerSettings
 from evo.engine.starting import make_start_points
 from evo.population.events import Started
 from evo.population.population import Population
@@ -116,7 +116,7 @@ def lambda_free_loss(params: dict[str, Any]) -> float:
 
 
 def breeder(rank: int, ranks: int, population: Population, points: list[dict[str, Any]]) -> Breeder:
-    settings = Settings(worker=rank, workers=ranks, seed=0, budget=Budget(), start=points)
+    settings = WorkerSettings(worker=rank, workers=ranks, seed=0, budget=Budget(), start=points)
     return Breeder(RANDOM, population, settings)
 
 

@@ -482,6 +482,20 @@ def test_a_successor_takes_over_what_its_dead_had_taken_over() -> None:
     assert not bereave(worker, 1, 2, 0)[1:]
 
 
+@pytest.mark.parametrize(("size", "who"), [(1, "ranks"), (2, "workers")])
+def test_what_two_workers_have_died_with_fails_and_says_whether_they_were_single_ranks(size: int, who: str) -> None:
+    worker = make_worker(SPACE, GENETIC, rank=3, ranks=4, ranks_per_worker=size)
+    assert worker.join(NOW) == [
+        Joined(time=NOW, rank=3, ranks=4, host="here", device="cpu", ranks_per_worker=size),
+    ]
+    hear(worker, started((1, 0), {"x": 0.5, "layers": 1}))
+    bereave(worker, 1)
+    hear(worker, Started(time=NOW, individual=(1, 0), island=0, params={"x": 0.5, "layers": 1}, rank=2))
+    bereave(worker, 1, 2)
+    errors = [event.error for event in worker.ask(NOW, lambda: None)[1] if isinstance(event, Finished)]
+    assert errors == [f"RankDied: {who} 1, 2 died while they evaluated it, perhaps because of it"]
+
+
 def test_what_an_heir_has_taken_up_is_not_taken_up_again_after_another_death() -> None:
     worker = make_worker(SPACE, GENETIC, rank=2, ranks=4)
     hear(worker, started((1, 0), {"x": 0.5, "layers": 1}), started((1, 1), {"x": 0.25, "layers": 1}))

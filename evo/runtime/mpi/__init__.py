@@ -2,7 +2,7 @@
 
 from evo.runtime.mpi.ending import AloneError, CommunicatorError, NoMPIError
 from evo.runtime.mpi.launch import (
-    Started,
+    Launched,
     find_started,
     is_fault_tolerant,
     is_launched,
@@ -21,9 +21,9 @@ from evo.runtime.mpi.transport import MPITransport
 __all__ = [
     "AloneError",
     "CommunicatorError",
+    "Launched",
     "MPITransport",
     "NoMPIError",
-    "Started",
     "communicator_alone",
     "connect",
     "end_all",

@@ -39,7 +39,7 @@ def is_launched(environment: Mapping[str, str]) -> bool:
 
 @final
 @dataclass(frozen=True)
-class Started:
+class Launched:
     """What a launcher says that it has started.
 
     Args:
@@ -53,7 +53,7 @@ class Started:
     advice: str = ""
 
 
-def find_started(environment: Mapping[str, str]) -> Started:
+def find_started(environment: Mapping[str, str]) -> Launched:
     """What the launcher says that it has started, this process among others.
 
     The inner one of two launchers counts, although the variables of the outer one are there as well: any mpirun runs
@@ -66,18 +66,18 @@ def find_started(environment: Mapping[str, str]) -> Started:
 
     Example:
         >>> find_started({"PMI_SIZE": "2", "PALS_RANKID": "1"})
-        Started(launcher='another launcher', count=2, advice='')
+        Launched(launcher='another launcher', count=2, advice='')
     """
     step, by_pmi = find_step(environment), whole_number(environment.get("PMI_SIZE", ""))
     if any(name in environment for name in _OF_MPIRUN):
         by_open_mpi = whole_number(environment.get("OMPI_COMM_WORLD_SIZE", ""))
         by_hydra = by_pmi if "HYDI_CONTROL_FD" in environment else 0
-        return Started("mpirun", min(filter(None, (by_open_mpi, by_hydra)), default=by_pmi or 1))
+        return Launched("mpirun", min(filter(None, (by_open_mpi, by_hydra)), default=by_pmi or 1))
     if step and by_pmi in (0, step.count(environment)):
-        return Started(step.launcher, step.count(environment), step.advice)
+        return Launched(step.launcher, step.count(environment), step.advice)
     if by_pmi or any(name in environment for name in _LAUNCH_VARIABLES):
-        return Started("another launcher", by_pmi or 1)
-    return Started()
+        return Launched("another launcher", by_pmi or 1)
+    return Launched()
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
