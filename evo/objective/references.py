@@ -118,7 +118,7 @@ class Reference:
                 raise UserError(f"{self.kind} {self}: there is no file {self.place}")
             return find_place(path)
         if self.place.partition(".")[0] != "evo":
-            _add_working_directory(self.place)
+            add_working_directory(self.place)
         if not all(self.place.split(".")) or not is_module(self.place):
             raise UserError(f"{self.kind} {self}: there is no module {self.place!r}, here or installed")
         file = find_module(self.place)
@@ -153,7 +153,7 @@ def _as_loading(name: str) -> Iterator[None]:
         _loading.pop()
 
 
-def _add_working_directory(name: str) -> None:
+def add_working_directory(name: str) -> None:
     """Find modules of the working directory: first, as `python -m` does, and for the evo command too.
 
     In a directory of another user, such as one in which a colleague's run lies, any file could stand in for a module

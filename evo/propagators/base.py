@@ -53,6 +53,13 @@ class Propagator(ABC):
     # Whether it returns only known individuals or sets the parents of new ones. Your own propagators need not set this.
     _says_parents: ClassVar[bool] = False
 
+    # Whether it is one of the propagators of evo, which need no checks. Breeding asks often, so this is found out once.
+    _is_evos: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls._is_evos = cls.__module__.startswith("evo.propagators.")
+
     @property
     def bred_by(self) -> str:
         """A short name for records of what it has bred; empty for a propagator that only selects."""
@@ -94,10 +101,6 @@ class Propagator(ABC):
             )
         bred = self._bred(parents, space, rng)
         return bred if self._says_parents else self._with_parents(bred, parents, is_fixed=takes is not None)
-
-    @property
-    def _is_evos(self) -> bool:
-        return type(self).__module__.startswith("evo.propagators.")
 
     def _count(self, name: Literal["parents", "offspring"]) -> int | None:
         """One of the two properties, which may be the user's own, or computed from one."""

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from evo.checks import did_you_mean
@@ -15,7 +15,7 @@ from evo.engine.transport import Serial, Transport, together
 from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, CutOff, Shared, SharedError, Stuck, UserError
 from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
-from evo.objective.references import Named, Reference, Training, parse_reference
+from evo.objective.references import Named, Reference, Training, add_working_directory, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.propagators import Propagator
 from evo.report.results import Result, SearchFailed, interrupted_by
@@ -227,6 +227,11 @@ def _parse(arguments: Sequence[str], program: str) -> Command:
 
 def _find_job(command: Command) -> Job:
     what, config, study, notes = command
+    sections = asdict(what) if isinstance(what, Training) else {}
+    for module in _modules_named([config.propagator, config.islands, config.pruning, sections]):
+        add_working_directory(module)
+    for selection in (config.emigration, config.immigration):
+        add_working_directory(selection.rpartition(".")[0])
     problem = PROBLEMS.get(what) if isinstance(what, str) else None
     objective = problem.objective if problem else _parse_objective(what)
     limits = problem.limits if problem else None
@@ -237,6 +242,18 @@ def _find_job(command: Command) -> Job:
     if study and not _goes_on(job, run_dir, instead_of=os.path.join("runs", study)):
         run_dir = os.path.join("runs", study)
     return replace(job, config=replace(config, run_dir=run_dir))
+
+
+def _modules_named(setting: Any) -> Iterator[str]:
+    """The modules of the class paths in a setting, which may be in the working directory."""
+    if isinstance(setting, Mapping):
+        path = setting.get("class_path")
+        if isinstance(path, str):
+            yield path.rpartition(".")[0]
+        setting = list(setting.values())
+    if isinstance(setting, list | tuple):
+        for part in setting:
+            yield from _modules_named(part)
 
 
 def _parse_objective(what: str | Training) -> Named:

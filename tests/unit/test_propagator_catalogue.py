@@ -478,7 +478,7 @@ def test_what_does_not_select_so_many_of_any_number_is_no_selection(name: str) -
         ("Propagator", ["selection Propagator is abstract"]),
         ("mine.Average", ["selection mine.Average is no subclass of evo.Propagator"]),
         ("mine.TakesMore", ["selection mine.TakesMore cannot be made with count 1: TypeError", "'more'", "SelectMin"]),
-        ("mine.TakesTwo", ["selection mine.TakesTwo with count 1 is <mine.TakesTwo", "of any number"]),
+        ("mine.TakesTwo", ["selection mine.TakesTwo with count 1 is <mine.TakesTwo", "selects that many individuals"]),
         (Propagator, ["selection Propagator cannot be made with count 1: TypeError", "SelectMin"]),
         (int, ["selection int with count 1 is 1", "SelectMin"]),
         (None, ["selection None cannot be made", "SelectMin"]),
