@@ -21,7 +21,7 @@ ACTIVATE := . .venv/bin/activate
 # Where test-lowest puts what it tries, and what depends on these packages: settings, spaces, records, breeding, output.
 # The oldest numpy has no wheel for Python 3.12 and later: try with 3.11.
 LOWEST       := $(CURDIR)/build/lowest
-LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest lightning_parts
+LOWEST_NAMES := arguments reading events space limits population propagator_catalogue report storage lowest
 LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(or $(shell find tests -name test_$(name).py),no-test_$(name).py))
 
 .DEFAULT_GOAL := help
