@@ -76,7 +76,8 @@ def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> A
         assignment: What is to be evaluated on this rank.
         folder: Returns the usual folder of an individual.
     """
-    usual = readable(os.path.abspath(folder(assignment.individual)))
+    usual = str(folder(assignment.individual))
+    usual = readable(usual if usual.startswith("/") else os.path.abspath(usual))
     # Text is enough for the folders of parents, which lie beside it: a plain loss takes less time than many paths.
     beside = usual.rpartition("/")[0]
     inherits = tuple([f"{beside}/{individual_name(parent)}" for parent in assignment.parents])

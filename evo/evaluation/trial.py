@@ -56,8 +56,7 @@ class RunningTrial:
         self.trust = settings.trust
         self.metrics: dict[str, Any] = {}
         self.times: dict[str, float] = {}
-        self._folder = as_path(assignment.folder)
-        self.found: Mapping[str, int] | None = _times_of_change(self._folder)
+        self.found: Mapping[str, int] | None = _times_of_change(assignment.folder)
         self._communicator = communicator
         self._is_interrupted = is_interrupted
         self._agree = agree
@@ -70,6 +69,11 @@ class RunningTrial:
     def parents(self) -> Mapping[Identity, Path]:
         """The individuals that it was bred from, each with its folder."""
         return dict(zip(self._assignment.parents, map(as_path, self._assignment.inherits), strict=True))
+
+    @functools.cached_property
+    def _folder(self) -> Path:
+        # A plain loss that asks for no folder does without a path.
+        return as_path(self._assignment.folder)
 
     @property
     def folder(self) -> Path:
@@ -121,9 +125,12 @@ class RunningTrial:
             self._should_stop = self._report(number, value) or self._should_stop
 
 
-def _times_of_change(folder: Path) -> dict[str, int]:
+def _times_of_change(folder: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    with suppress(OSError), os.scandir(folder) as entries:  # The folder need not exist.
+    with (
+        suppress(OSError),
+        os.scandir(folder if folder.isascii() else as_path(folder)) as entries,
+    ):  # The folder need not exist.
         for entry in entries:
             found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
     return found
