@@ -127,10 +127,10 @@ class RunningTrial:
 
 def _times_of_change(folder: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    with (
-        suppress(OSError),
-        os.scandir(folder if folder.isascii() else as_path(folder)) as entries,
-    ):  # The folder need not exist.
+    place = folder if folder.isascii() else as_path(folder)
+    if not os.path.isdir(place):
+        return found
+    with suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
     return found

@@ -129,8 +129,9 @@ def delete_state(folder: Path) -> None:
     Args:
         folder: The folder of the individual.
     """
-    for name in _STATES:
-        _remove(folder / name)
+    if os.path.isdir(folder):  # A plain loss has no folder, and must not pay for looking into it.
+        for name in _STATES:
+            _remove(folder / name)
 
 
 def _delete(folders: Iterable[Path]) -> None:
@@ -153,7 +154,7 @@ def _remove_checkpoints(folder: Path) -> bool:
 
 def _contents(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return sorted(folder.iterdir()) if os.path.isdir(folder) else []
     except OSError:
         return []
 
