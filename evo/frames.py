@@ -130,7 +130,7 @@ def representation(thing: Any) -> str:
     """The `repr` of a thing of the user's; where that fails, the name of its class and the failure with its place."""
     try:
         return repr(thing)
-    except (Exception, SystemExit) as error:
+    except FAILURES as error:
         kind = type(thing)
         return f"{kind.__qualname__} (its __repr__ fails: {told(error, called=kind.__repr__)})"
 

@@ -1,4 +1,4 @@
-"""What a study file names: a ready thing with its parameters, or any class of its kind with its arguments."""
+"""Makes what a study file names: a ready thing with its parameters, or any class of its kind with its arguments."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Kind(Generic[Thing]):
     Args:
         base: The class of all of them.
         setting: The setting that names one; messages begin with it.
-        noun: What one of them is called.
-        package: The package of evo's own, whose classes need no module.
-        ready: What a name alone stands for.
+        noun: The word for one of them.
+        package: The package of evo whose classes are named without a module.
+        ready: The ready ones by name.
     """
 
     base: type[Any]
@@ -40,7 +40,7 @@ class Kind(Generic[Thing]):
     ready: Mapping[str, Callable[..., Thing]]
 
     def make(self, what: Any, defaults: Mapping[str, Any]) -> Thing:
-        """One of them, from what a study file or a command line says.
+        """Make one of them from a setting of a study file or a command line.
 
         Args:
             what: The name of a ready one; `{name: ..., PARAMETER: VALUE, ...}` for one with other parameters; or
@@ -55,7 +55,7 @@ class Kind(Generic[Thing]):
         return self._make(what, defaults)
 
     def check_depth(self, what: Any, depth: int = 0) -> None:
-        """Refuse what contains itself, as a YAML anchor can.
+        """Refuse a setting that contains itself, which a YAML anchor makes possible.
 
         Raises:
             UserError: It is nested too deep.
@@ -144,7 +144,7 @@ class Kind(Generic[Thing]):
     def _call(
         self, label: str, make: Callable[..., Thing], arguments: Mapping[Any, Any], defaults: Mapping[str, Any]
     ) -> Thing:
-        """What a class or a function makes of its arguments, which are checked against its signature and type hints."""
+        """Call a class or a function with arguments that are checked against its signature and type hints."""
         parameters = _signature(make).parameters.values()
         named = {one.name: one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
         takes = f"it takes {', '.join(named) or 'no arguments'}"
@@ -168,40 +168,40 @@ class Kind(Generic[Thing]):
     def _fit(
         self, label: str, key: Any, value: Any, parameter: inspect.Parameter | None, defaults: Mapping[str, Any]
     ) -> Any:
-        """An argument of the type that is hinted at; what is of this kind in it is made."""
+        """An argument converted to the type of its hint; things of this kind in it are made."""
         fitted = self._make_parts(value, defaults)
         if parameter is None or parameter.annotation is parameter.empty:
             return fitted
         try:
             return msgspec.convert(fitted, parameter.annotation, dec_hook=partial(self._nested, defaults))
         except msgspec.ValidationError as error:
-            if isinstance(error.__cause__, UserError):  # That of a nested one, which says it all.
+            if isinstance(error.__cause__, UserError):  # The error of a nested one says everything.
                 raise error.__cause__ from None
             if error.__cause__ is None:
                 raise UserError(f"{label}: {key} is {value!r}, but it takes {parameter}") from None
             return fitted
-        except Exception:  # A hint that msgspec does not know.
+        except Exception:  # msgspec does not know this kind of hint.
             return fitted
 
     def _make_parts(self, value: Any, defaults: Mapping[str, Any]) -> Any:
-        """Make what has a class_path, whatever its type hint: there may be none."""
+        """Make everything that has a class_path, even without a type hint."""
         if isinstance(value, Mapping) and "class_path" in value:
             return self._make(value, defaults)
         return [self._make_parts(part, defaults) for part in value] if isinstance(value, list) else value
 
     def _nested(self, defaults: Mapping[str, Any], kind: type, value: Any) -> Any:
-        """What belongs where something of this kind is hinted at."""
+        """Make the value where the type hint is of this kind."""
         return self._make(value, defaults) if self._is_class(kind) and not isinstance(value, self.base) else value
 
     def _is_class(self, value: Any) -> TypeGuard[type[Any]]:
-        # Python 3.10 takes list[int] for an instance of type, but not for a class.
+        # isinstance would not do, because in Python 3.10 list[int] is an instance of type, but not a class.
         return issubclass(type(value), type) and issubclass(value, self.base)
 
 
 def _signature(make: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(make, eval_str=True)
-    except Exception:  # Hints that only a type checker can resolve: then they stay strings.
+    except Exception:  # Hints that only a type checker can resolve stay strings.
         return inspect.signature(make)
 
 

@@ -1,4 +1,4 @@
-"""Whose files are: what another user owns, or may write to, can hold any code."""
+"""Whether files are the user's own: a file that another user owns, or may write to, can hold any code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ def belongs_to_user(file: Path) -> bool:
     """Whether a file is the user's own, see `why_foreign`.
 
     Args:
-        file: The file; one that does not exist is nobody's.
+        file: The file; one that does not exist is not the user's own.
     """
     return not why_foreign(file)
 
 
 def why_foreign(file: Path) -> str:
-    """Why a file is not the user's own, as the rest of a sentence; empty: it is.
+    """The reason why a file is not the user's own, as the rest of a sentence; empty when it is.
 
-    The file and the folder that it lies in must belong to who runs this process, and no other user may write to them:
-    neither all users nor a group, other than the user's primary one. In a folder with the sticky bit others may make
-    files of their own, but not replace the user's. Of a symbolic link, this goes for the link as well as for what it
-    points to.
+    The file and its folder must belong to the user who runs this process, and neither all users nor a group other than
+    the user's primary one may write to them. A folder with the sticky bit is fine, because others cannot replace the
+    user's files there. A symbolic link and its target must both fulfil this.
 
     Args:
         file: The file; one that does not exist is nobody's.
@@ -61,7 +60,7 @@ def _why_foreign(states: Sequence[os.stat_result]) -> str:
 
 
 def _is_open_to_others(state: os.stat_result) -> bool:
-    """Whether others than its owner may write to a file, or replace the files of a folder."""
+    """Whether users other than its owner may write to a file, or replace the files of a folder."""
     if stat.S_ISLNK(state.st_mode) or (stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX):
         return False
     is_of_own_group = state.st_gid == _primary_group()
@@ -69,8 +68,8 @@ def _is_open_to_others(state: os.stat_result) -> bool:
 
 
 def _primary_group() -> int:
-    """The group that the user's account has: newgrp changes that of the process only."""
+    """The primary group of the user's account, because newgrp changes that of the process."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_gid
-    except KeyError:  # A user of a container's, without an account.
+    except KeyError:  # A user without an account, as in a container.
         return os.getegid()

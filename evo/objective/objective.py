@@ -43,8 +43,6 @@ class Trial(Protocol):
 
     Args:
         individual: The rank and the generation of its birth.
-        parents: The individuals that it was bred from, each with its folder, for a training that goes on from what they
-            have learnt. A folder need not be there, and holds weights only while its individual is among the best.
         seed: The seed of its training, the same whenever this individual is evaluated.
         threads: CPU threads that it may use.
         metrics: What is put here is recorded beside the loss: JSON scalars.
@@ -91,7 +89,10 @@ class Trial(Protocol):
 
     @property
     def parents(self) -> Mapping[Identity, Path]:
-        """The individuals that it was bred from, each with its folder."""
+        """The individuals that it was bred from, each with its folder, from which its training may inherit.
+
+        A folder need not exist, and holds weights only while its individual is among the best.
+        """
 
     @property
     def folder(self) -> Path:

@@ -25,17 +25,17 @@ from evo.storage.rundir import RunDirectory
 from evo.texts import as_path
 
 _MOST_NAMED = 8
-# Python's own library, of any version: whoever has installed it owns it.
+# Python's own library, of any version, which belongs to the user who has installed it.
 _OF_PYTHON = re.compile(r"/lib(64)?/python\d[\d.]*/")
 _CLASS_PATH = "class_path"
 
 
 def find_results(run: Run, given: str | os.PathLike[str] | None) -> RunDirectory:
-    """The directory for what tests and trainings find, laid out as a run directory is.
+    """The directory for the results of tests and trainings, laid out like a run directory.
 
     Args:
         run: The search.
-        given: The directory; None: the run directory itself.
+        given: The directory. None means the run directory itself.
 
     Raises:
         UserError: It is another run directory.
@@ -49,7 +49,7 @@ def find_results(run: Run, given: str | os.PathLike[str] | None) -> RunDirectory
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder for what is found, unless it is there.
+    """Make a folder for results, unless it exists.
 
     Raises:
         UserError: Nothing can be written to it.
@@ -64,12 +64,12 @@ def make_folder(folder: Path) -> Path:
 
 
 def not_writable(folder: Path, why: str | None) -> UserError:
-    """What the user reads when what is found cannot be written."""
+    """The error for results that cannot be written."""
     return UserError(f"{folder} cannot be written: {why}; make room for it, or name another folder with --results DIR")
 
 
 def trained_folder(directory: RunDirectory, individual: Evaluation) -> Path:
-    """Where an individual is trained again.
+    """The folder in which an individual is trained again.
 
     Args:
         directory: The run directory, or the one for results.
@@ -84,7 +84,7 @@ def tested_folder(run: Run, individual: Evaluation, results: RunDirectory) -> Pa
     Args:
         run: The search.
         individual: The individual.
-        results: The directory for what tests and trainings find.
+        results: The directory for the results of tests and trainings.
 
     Raises:
         UserError: Neither has weights, though those of other individuals have.
@@ -145,7 +145,7 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
     foreign = "" if trust else why_foreign(run.directory.path / "study.json")
     if recorded.startswith("{"):
         if foreign:
-            # Whatever their import paths name is called with whatever arguments they give.
+            # Sections may call anything that can be imported, with any arguments.
             raise UserError(_refusal(run, foreign, "sections, which can run anything"))
         try:
             return Training(**json.loads(recorded))
@@ -168,13 +168,13 @@ def find_objective(run: Run, given: Callable[..., Any] | str | None, trust: bool
 
 
 def check_parameters(params: Params, what: str, files: Iterable[Path], trust: bool) -> None:
-    """Make sure that parameters name no class where another user may have written them: it would be imported and made.
+    """Refuse parameters that name a class if another user may have written them, because it would be imported and made.
 
     Args:
         params: The parameters.
-        what: What messages call whatever has them.
-        files: What they were read from.
-        trust: Whether the user trusts whoever has written these files.
+        what: The name of their individual, for messages.
+        files: The files that they were read from.
+        trust: Whether the user trusts the writers of these files.
 
     Raises:
         UserError: One names a class, and one of the files is not the user's own.
@@ -195,7 +195,7 @@ def recorded_in(run: Run) -> list[Path]:
 
 
 def _names_class(params: Params) -> str:
-    """The first parameter that names a class, itself or anywhere in its value; empty: none does."""
+    """The first parameter that names a class, itself or anywhere in its value; empty when none does."""
     for name, value in params.items():
         waiting: list[Any] = [{name: value}]
         while waiting:
@@ -219,10 +219,10 @@ def _refusal(run: Run, foreign: str, what: str) -> str:
 
 
 def _why_not_own_code(objective: Reference) -> str:
-    """Why an objective is neither a ready problem nor made in a file of the user's; empty: it is.
+    """The reason why an objective must not be run for another user's study; empty when it may be.
 
-    A file of the user's brings along whatever it imports, with which another user could run anything: a function of
-    Python's that starts programs, say.
+    Ready problems may be run, and what a file of the user's own defines. What such a file imports may not: with a
+    function of Python's that starts programs, another user could run anything.
     """
     if _is_of_evo(objective):
         ready = any(str(objective) == str(problem.objective) for problem in PROBLEMS.values())

@@ -15,7 +15,7 @@ from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.frames import FAILURES, blame, blamed, cut_off, definition_of, is_bug_in, representation
+from evo.frames import FAILURES, blame, blamed, cut_off, definition_of, is_bug_in, is_made_by_evo, representation
 from evo.population.individual import Active, Individual, ancestors
 from evo.propagators.offspring import usable, why_no_name
 from evo.space.space import Space
@@ -58,7 +58,7 @@ class Propagator(ABC):
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        cls._is_evos = cls.__module__.startswith("evo.propagators.")
+        cls._is_evos = is_made_by_evo(cls)
 
     @property
     def bred_by(self) -> str:

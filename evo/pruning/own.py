@@ -1,4 +1,4 @@
-"""A user's own pruner: what it decides is checked, and what it raises names the place in its code."""
+"""Checks the decisions of a user's own pruner, and names the place in its code when it fails."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, final
 
 from evo.errors import UserError
-from evo.frames import blamed, cut_off, definition_of
+from evo.frames import blamed, cut_off, definition_of, is_made_by_evo, representation
 from evo.pruning.base import Pruner, Verdict
 from evo.space.values import plain
 
 _Decided = TypeVar("_Decided")
 
-_LONGEST_RESULT = 100  # Characters of what a pruner returned that a message shows.
-# With so many steps and others a pruner is tried before a search.
+_LONGEST_RESULT = 100  # The number of characters of a wrong result that a message shows.
+# The numbers of steps and of other individuals with which a pruner is tried before a search.
 _TRIED_STEPS = 64
 _TRIED_OTHERS = (0, 1, 4, 16)
 
@@ -26,8 +26,8 @@ class PrunerError(UserError):
 
 
 def checked(pruner: Pruner) -> Pruner:
-    """A pruner that decides the same, or raises a PrunerError; evo's own are as they are."""
-    return pruner if type(pruner).__module__.startswith("evo.pruning.") else CheckedPruner(pruner)
+    """The same pruner with checked decisions; the pruners of evo need no check."""
+    return pruner if is_made_by_evo(type(pruner)) else CheckedPruner(pruner)
 
 
 def try_out(pruner: Pruner) -> None:
@@ -48,10 +48,10 @@ def try_out(pruner: Pruner) -> None:
 @final
 @dataclass(frozen=True)
 class CheckedPruner(Pruner):
-    """A user's own pruner, called with copies, in whose answers numbers of numpy become Python's.
+    """A user's own pruner that is called with copies; numpy numbers in its results become Python numbers.
 
     Args:
-        own: The user's.
+        own: The user's pruner.
     """
 
     own: Pruner
@@ -84,7 +84,7 @@ class CheckedPruner(Pruner):
             return method(*arguments)
 
     def _refuse(self, method: Callable[..., Any], returned: Any, rule: str) -> NoReturn:
-        shown = cut_off(repr(returned), _LONGEST_RESULT)
+        shown = cut_off(representation(returned), _LONGEST_RESULT)
         raise PrunerError(f"pruning {self._named(method)} ({definition_of(method)}) returned {shown}: {rule}")
 
     def _named(self, method: Callable[..., Any]) -> str:

@@ -1,4 +1,4 @@
-"""The GPUs of this machine: the environment tells of them, and what the kernel shows; no driver is loaded."""
+"""The GPUs of this machine, found by the environment and the kernel's files, without a driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import final
 from evo.runtime.makes import MAKES, Make, entries
 
 ROOT = Path("/")
-_NO_GPU = ("", "-1", "none", "NoDevFiles")  # With these first in a variable, a user or a batch system hides all GPUs.
+_NO_GPU = ("", "-1", "none", "NoDevFiles")  # A variable that begins so hides all GPUs on purpose.
 
 
 @final
@@ -43,15 +43,15 @@ class Gpus:
         """The variables that limit the choice, with their values; empty when nothing limits it.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         return " ".join(f"{name}={value}" for name, value in self.make.limits(environment).items())
 
     def refusal(self, environment: Mapping[str, str]) -> str:
-        """Why nothing can be chosen, though GPUs are listed and there are some; empty when something can, or none is.
+        """The reason why none of the listed GPUs can be chosen although the machine has some; empty otherwise.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         limits = self.make.limits(environment)
         is_meant = any(entries(value)[0] in _NO_GPU for value in limits.values())
@@ -64,10 +64,10 @@ class Gpus:
         )
 
     def remark(self, environment: Mapping[str, str]) -> str:
-        """What the environment hides that its user may not know of; empty when there is nothing to remark.
+        """A remark about GPUs that the environment hides, perhaps by mistake; empty when there is none.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         limits, choices = self.make.limits(environment), self.choices(environment)
         if not self.cards or not limits:

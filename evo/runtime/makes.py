@@ -18,13 +18,13 @@ class Make(ABC):
     """A make of GPU.
 
     Attributes:
-        name: What people call it.
-        device: Names of its devices begin so in maps and records.
-        toolkit: What `torch.version` calls that which torch must be built for.
-        variables: Those that limit which GPUs a process sees.
-        identifiers: The beginnings of identifiers, which may stand in these variables in the place of numbers.
+        name: The name of the make.
+        device: The beginning of its devices' names in maps and records.
+        toolkit: The name in `torch.version` of the toolkit that torch must be built for.
+        variables: The variables that limit which GPUs a process sees.
+        identifiers: The beginnings of identifiers, which these variables may hold instead of numbers.
         tool: The command that shows these GPUs and their driver.
-        sharing: What to know when several processes share one.
+        sharing: A remark for users whose processes share one GPU.
     """
 
     name: ClassVar[str]
@@ -37,21 +37,21 @@ class Make(ABC):
 
     @abstractmethod
     def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
-        """The GPUs that this process may open, in the order in which its numbers count them.
+        """The GPUs that this process may open, in the order of their numbers in this process.
 
         Args:
-            environment: Environment variables.
-            root: Where dev and sys are.
+            environment: The environment variables.
+            root: The folder that holds dev and sys.
 
         Returns:
-            The number of each among all of the machine, be they open to this process or not.
+            The number of each among all GPUs of the machine, including those that this process may not open.
         """
 
     def limits(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The variables that limit which GPUs this process sees, with their values.
 
         Args:
-            environment: Environment variables.
+            environment: The environment variables.
         """
         return {name: environment[name] for name in self.variables if name in environment}
 
@@ -59,8 +59,8 @@ class Make(ABC):
         """The GPUs that the environment shows, as `only` takes them; None when it limits nothing.
 
         Args:
-            environment: Environment variables.
-            cards: What `cards` has found; where that is nothing, any number may be right.
+            environment: The environment variables.
+            cards: The GPUs that `cards` has found. If there are none, any number counts as valid.
         """
         lists = [listed_gpus(value, self.identifiers, len(cards)) for value in self.limits(environment).values()]
         return lists[0] if lists else None
@@ -70,7 +70,7 @@ class Make(ABC):
         """The variables that show one GPU and no other.
 
         Args:
-            gpu: Its number, or its identifier.
+            gpu: The number or the identifier of the GPU.
         """
 
     @abstractmethod
@@ -79,19 +79,19 @@ class Make(ABC):
 
 
 def entries(value: str) -> list[str]:
-    """The entries of a value of a variable such as CUDA_VISIBLE_DEVICES, be they GPUs or not."""
+    """All entries in the value of a variable such as CUDA_VISIBLE_DEVICES, whether they name GPUs or not."""
     return [entry.strip() for entry in value.split(",")]
 
 
 def listed_gpus(value: str, identifiers: tuple[str, ...] = ("GPU-",), found: int = 0) -> list[str]:
-    """The GPUs in a value of a variable such as CUDA_VISIBLE_DEVICES, up to the first entry that is none.
+    """The GPUs in the value of a variable such as CUDA_VISIBLE_DEVICES, up to the first entry that names no GPU.
 
     CUDA and HIP stop there as well: see "CUDA environment variables" in CUDA's programming guide.
 
     Args:
-        value: Of the variable.
+        value: The value of the variable.
         identifiers: The beginnings of identifiers.
-        found: How many GPUs there are, which have numbers below it; 0 when that is not known.
+        found: The number of GPUs, above which numbers are invalid. 0 means that it is not known.
 
     Example:
         >>> listed_gpus("0, GPU-8932f937"), listed_gpus("0,-1,1"), listed_gpus("all"), listed_gpus("1,6", found=4)
@@ -110,7 +110,7 @@ def _is_number(entry: str) -> bool:
 
 @final
 class NVIDIA(Make):
-    """NVIDIA: a file in /dev for each card. Slices of cards (MIG) have identifiers, which the environment lists."""
+    """NVIDIA. Each card has a file in /dev. Slices of cards (MIG) have identifiers, which the environment lists."""
 
     name = "NVIDIA"
     device = "cuda"
@@ -140,13 +140,13 @@ class NVIDIA(Make):
 
 @final
 class AMD(Make):
-    """AMD: nodes of the kernel's topology for computing (KFD) that have SIMD units.
+    """AMD. Its GPUs are the nodes of the kernel's compute topology (KFD) that have SIMD units.
 
-    ROCR_VISIBLE_DEVICES takes numbers or identifiers of the machine; HIP_VISIBLE_DEVICES, which is asked after it,
-    takes numbers among what that has left, and CUDA_VISIBLE_DEVICES or GPU_DEVICE_ORDINAL may be in its place. See "GPU
+    ROCR_VISIBLE_DEVICES takes numbers or identifiers of the machine. HIP_VISIBLE_DEVICES, which applies after it, takes
+    numbers among the GPUs that it has left; CUDA_VISIBLE_DEVICES or GPU_DEVICE_ORDINAL may take its place. See "GPU
     isolation techniques" and "HIP environment variables" in the documentation of ROCm. An empty list hides all cards
-    from ROCm's runtime (ROCR) and from torch, which counts them by itself, but HIP takes it for none (rocdevice.cpp of
-    ROCclr): it is kept as what the user most likely means by it, the CPU.
+    from ROCm's runtime (ROCR) and from torch, while HIP ignores it (rocdevice.cpp of ROCclr). evo takes it as the wish
+    to use the CPU.
     """
 
     name = "AMD"
@@ -162,13 +162,14 @@ class AMD(Make):
             return []
         nodes = [path for path in root.glob("sys/class/kfd/kfd/topology/nodes/*") if path.name.isdecimal()]
         counts = [_count_simd_units(node) for node in sorted(nodes, key=lambda node: int(node.name))]
-        # The kernel refuses to describe those that a control group keeps from this process; processors it describes.
+        # A node that cannot be read is a GPU that a control group denies, so it must be counted. Processors have no SIMD
+        # units.
         gpus = [count for count in counts if count != 0]
         return [str(number) for number, count in enumerate(gpus) if count is not None]
 
     @override
     def limits(self, environment: Mapping[str, str]) -> dict[str, str]:
-        # Beside ROCR_VISIBLE_DEVICES, Slurm sets the others to the same, where they would hide all.
+        # The others count only alone: Slurm sets them to the value of ROCR_VISIBLE_DEVICES, after which they hide all.
         limits = super().limits(environment)
         others = {name: environment[name] for name in (*NVIDIA.variables, "GPU_DEVICE_ORDINAL") if name in environment}
         return limits or dict([*others.items()][:1])
@@ -183,7 +184,7 @@ class AMD(Make):
 
     @override
     def only(self, gpu: str) -> dict[str, str]:
-        # What is asked later than ROCR_VISIBLE_DEVICES finds one GPU left, whatever it was set to before.
+        # The other variables apply after ROCR_VISIBLE_DEVICES, which leaves one GPU, so they must name the first one.
         return {"ROCR_VISIBLE_DEVICES": gpu, "HIP_VISIBLE_DEVICES": "0", "GPU_DEVICE_ORDINAL": "0"}
 
     @override
@@ -192,7 +193,7 @@ class AMD(Make):
 
 
 def _count_simd_units(node: Path) -> int | None:
-    """How many SIMD units a node has; None when the kernel does not describe it to this process."""
+    """The number of SIMD units of a node; None when the kernel does not describe it to this process."""
     try:
         found = re.search(r"^simd_count (\d+)$", (node / "properties").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
@@ -202,13 +203,13 @@ def _count_simd_units(node: Path) -> int | None:
 
 @final
 class Intel(Make):
-    """Intel: cards of the kernel's graphics drivers, but for the graphics of a processor.
+    """Intel. Its GPUs are the cards of the kernel's graphics drivers, without the graphics of processors.
 
     A card may have several tiles, each of which is a device with a number, unless ZE_FLAT_DEVICE_HIERARCHY joins them.
     See "Environment Variables" in the programming guide of oneAPI Level Zero, and parseAffinityMask in
     execution_environment.cpp of Intel's compute-runtime: where tiles are devices, the driver ignores entries such as
-    0.1 (the second tile of the first card), which are translated here into the numbers that it takes. It passes over
-    entries that are no device, and an empty mask limits nothing.
+    0.1 (the second tile of the first card), which are translated here into the numbers that it takes. It skips entries
+    that are no device, and an empty mask limits nothing.
     """
 
     name = "Intel"
@@ -217,7 +218,7 @@ class Intel(Make):
     variables = ("ZE_AFFINITY_MASK",)
     tool = "xpu-smi"
     _VENDOR = "0x8086"
-    _OF_PROCESSOR = "0000:00:02.0"  # Where the graphics of a processor are on the PCI bus.
+    _OF_PROCESSOR = "0000:00:02.0"  # The place of a processor's graphics on the PCI bus.
 
     @override
     def cards(self, environment: Mapping[str, str], root: Path) -> list[str]:
@@ -271,14 +272,14 @@ class Intel(Make):
 
 
 def _count_tiles(device: Path) -> int:
-    """How many tiles a card has, by its driver, which is xe or i915."""
+    """The number of tiles of a card, as its driver (xe or i915) shows them."""
     return len([*device.glob("tile[0-9]*")] or [*device.glob("drm/card*/gt/gt[0-9]*")] or [device])
 
 
 def _may_open(path: Path) -> bool:
-    """Whether this process may use a device: asks for the right, which a control group may deny, and opens nothing."""
+    """Whether this process may use a device, which a control group may deny; the device is not opened."""
     return os.access(path, os.R_OK | os.W_OK)
 
 
 MAKES: Sequence[Make] = (NVIDIA(), AMD(), Intel())
-"""All that evo knows, the most frequent first."""
+"""All makes that evo knows, the most frequent first."""

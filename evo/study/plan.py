@@ -266,7 +266,7 @@ def _copy_of(thing: _Policy) -> _Policy:
     """A copy to be tried, so that what the thing itself learns is of the search; itself where it cannot be copied."""
     try:
         return copy.deepcopy(thing)
-    except Exception:  # Of the user's own class, which may hold anything: a lock, an open file.
+    except Exception:  # The user's own class may hold what cannot be copied, such as a lock or an open file.
         return thing
 
 

@@ -1,4 +1,4 @@
-"""What a launcher tells the processes that it starts: who they are, how many there are, and what they may survive."""
+"""What a launcher tells its processes by environment variables: their ranks, their number, and fault tolerance."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import final
 from evo.runtime.batch import STEPS, find_step
 from evo.runtime.batch.base import whole_number
 
-_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # What mpirun --with-ft ulfm sets.
+_FAULT_TOLERANT = "OMPI_MCA_mpi_ft_enable"  # Set by mpirun --with-ft ulfm.
 _OF_MPIRUN = ("OMPI_COMM_WORLD_SIZE", "PRTE_LAUNCHED", "HYDI_CONTROL_FD", "MPI_LOCALNRANKS")
 _LAUNCH_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "PALS_RANKID", "MPI_LOCALNRANKS")
 
-# mpirun leaves the variables of a batch system's own launcher as they are for the batch script: they come last.
+# Variables of a batch system's own launcher come last, because mpirun passes on those of the batch script.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID", *(step.rank for step in STEPS))
 
-# A rank's place on its machine, and how many ranks that has. Those of batch systems come last for the same reason.
+# The variables with a rank's place on its machine and the number of ranks there. Those of batch systems come last for
+# the same reason.
 _LOCAL = (
     ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
@@ -32,7 +33,7 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     """Whether mpirun, or srun with an MPI plugin, started this process.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     return any(variable in environment for variable in _LAUNCH_VARIABLES)
 
@@ -40,12 +41,12 @@ def is_launched(environment: Mapping[str, str]) -> bool:
 @final
 @dataclass(frozen=True)
 class Launched:
-    """What a launcher says that it has started.
+    """The processes that a launcher has started, as far as it tells.
 
     Args:
-        launcher: "mpirun", a batch system's own such as "srun", "another launcher", or empty when there is none.
-        count: How many processes, as far as it says.
-        advice: How a batch system's own launcher starts processes that find each other; empty with others.
+        launcher: The launcher: "mpirun", a batch system's own such as "srun", "another launcher", or empty for none.
+        count: The number of processes.
+        advice: How a batch system's own launcher starts processes that find each other. Empty for other launchers.
     """
 
     launcher: str = ""
@@ -54,15 +55,15 @@ class Launched:
 
 
 def find_started(environment: Mapping[str, str]) -> Launched:
-    """What the launcher says that it has started, this process among others.
+    """The processes that the launcher of this process has started.
 
-    The inner one of two launchers counts, although the variables of the outer one are there as well: any mpirun runs
-    inside of a step of a batch system, and that of Open MPI inside of what another launcher has started, such as PALS
-    or Hydra, which tell by PMI. Of mpirun of Open MPI and of Hydra nothing tells which is the inner one: the smaller
-    number counts, so that a rank which was started alone on purpose is not taken for one that has lost the others.
+    Of two nested launchers the inner one counts, although the variables of the outer one are set too. An mpirun runs
+    inside a step of a batch system, and the one of Open MPI may run inside PALS or Hydra, which set PMI variables. For
+    Open MPI and Hydra, nothing tells which is the inner one, so the smaller number counts: a rank that was started
+    alone on purpose must not be taken for one that has lost the others.
 
     Args:
-        environment: Environment variables, before MPI has added its own.
+        environment: The environment variables, before MPI has added its own.
 
     Example:
         >>> find_started({"PMI_SIZE": "2", "PALS_RANKID": "1"})
@@ -81,13 +82,13 @@ def find_started(environment: Mapping[str, str]) -> Launched:
 
 
 def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
-    """Why the ranks that a launcher started did not find each other; empty when they did.
+    """The reason why the ranks that a launcher started did not find each other; empty when they did.
 
     A rank that is alone must not search on by itself: each would do all of the work, into the same run directory.
 
     Args:
-        size: Number of ranks in this world.
-        environment: Environment variables.
+        size: The number of ranks in this world.
+        environment: The environment variables.
     """
     started = find_started(environment)
     if size > 1 or started.count < 2:
@@ -95,7 +96,7 @@ def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
     if started.advice:
         return f"{started.launcher} started {started.count} tasks, but each is alone: {started.advice}"
     if "OMPI_COMM_WORLD_SIZE" in environment:
-        # So it is too for a rank that comes to MPI when its mpirun has been killed.
+        # A rank that joins MPI after its mpirun was killed is alone as well.
         reason = "it has ended, or is not of the MPI that mpi4py uses"
     else:
         reason = (
@@ -107,25 +108,25 @@ def why_not_one_world(size: int, environment: Mapping[str, str]) -> str:
 
 
 def speaks(environment: Mapping[str, str]) -> bool:
-    """Whether this process is the first of those that its launcher started, be they connected or not.
+    """Whether this process is the first of those that its launcher started, whether they are connected or not.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     ranks = [environment[name] for name in _RANKS if name in environment]
     return not ranks or ranks[0] == "0"
 
 
 def place_on_node(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """The place of this rank among all ranks on its machine, and how many these are, as the launcher says.
+    """The place of this rank among all ranks on its machine, and the number of these, as the launcher says.
 
-    Only where a part of the ranks searches, since all of them together find out for themselves.
+    This is needed only where a part of the ranks searches, because all ranks together can find it out by MPI.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
 
     Returns:
-        None when the launcher does not say.
+        The place and the number; None when the launcher does not say.
 
     Example:
         >>> place_on_node({"OMPI_COMM_WORLD_LOCAL_RANK": "3", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
@@ -140,9 +141,9 @@ def place_on_node(environment: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def is_fault_tolerant(environment: Mapping[str, str]) -> bool:
-    """Whether ranks outlive each other: started with mpirun --with-ft ulfm.
+    """Whether ranks outlive each other, because they were started with mpirun --with-ft ulfm.
 
     Args:
-        environment: Environment variables.
+        environment: The environment variables.
     """
     return environment.get(_FAULT_TOLERANT, "").lower() in ("1", "true", "yes", "enabled")
