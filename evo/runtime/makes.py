@@ -162,8 +162,8 @@ class AMD(Make):
             return []
         nodes = [path for path in root.glob("sys/class/kfd/kfd/topology/nodes/*") if path.name.isdecimal()]
         counts = [_count_simd_units(node) for node in sorted(nodes, key=lambda node: int(node.name))]
-        # A node that cannot be read is a GPU that a control group denies, so it must be counted. Processors have no SIMD
-        # units.
+        # A node that cannot be read is a GPU that a control group denies, so it must be counted too. Processors have no
+        # SIMD units.
         gpus = [count for count in counts if count != 0]
         return [str(number) for number, count in enumerate(gpus) if count is not None]
 
