@@ -1,0 +1,121 @@
+"""The base classes of algorithms that learn: what they are told, what they see, and what they return."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evo.population.events import Identity
+from evo.population.individual import Individual, Known
+from evo.space.space import Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What an algorithm knows from the start, the same on all workers of an island.
+
+    Args:
+        space: The search space.
+        workers: The number of workers whose results it learns: those of its island.
+        entropy: Seeds for the algorithm's own randomness; see `generator`.
+    """
+
+    space: Space
+    workers: int = 1
+    entropy: tuple[int, ...] = (0,)
+
+    def generator(self, *key: int) -> np.random.Generator:
+        """A source of randomness for what is learnt: the same on all workers, and after a restart.
+
+        Args:
+            key: What it is for, for example the number of the restart and of the update.
+        """
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.entropy, spawn_key=key)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What an algorithm sees when it is asked for candidates. It must not keep it, because it follows the population.
+
+    Args:
+        active: The individuals of the island that breed, the best first: the completed ones by their losses, then the
+            pruned ones by the rungs that they have reached, and their losses there.
+        running: The individuals in flight on all workers, in the order of their identities.
+        used: The number of evaluations that all workers have started.
+        left: The number of evaluations that may still start; infinite when the budget does not say.
+        rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the
+            rungs are numbers of complete steps.
+    """
+
+    active: Sequence[Known] = ()
+    running: Sequence[Known] = ()
+    used: int = 0
+    left: float = np.inf
+    rungs: Mapping[int, Mapping[Identity, float]] = field(default_factory=dict)
+
+
+class Learner(ABC):
+    """The state of one algorithm on one worker: a fold over the individuals that have finished.
+
+    Every worker has a state of its own, which learns from the individuals of all workers, whichever algorithm proposed
+    them. What it has learnt must depend only on what it was told, and in which order: a session that goes on tells it
+    everything again, in the order in which evaluations have ended.
+    """
+
+    @abstractmethod
+    def learn(self, individual: Known, loss: float | None) -> None:
+        """Learn from an individual; called once for each that has finished on this island or came to it.
+
+        Args:
+            individual: The individual, which has completed, was pruned, was infeasible or has failed. Its genome is
+                read, never written; genes of inactive parameters are NaN.
+            loss: The loss that it counts with: its own if it has completed; for a pruned one, that of the completed
+                individual that was as good at the same rung, or the worst of them. None if it failed or was infeasible.
+        """
+
+    @abstractmethod
+    def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
+        """Candidates for the next evaluation, the best first; the first one that nobody has tried is taken.
+
+        Genomes may have any values: genes out of bounds are clipped, those of missing (NaN) active ones are drawn. What
+        is only proposed must not change what was learnt. When there are no more candidates, a point is drawn at random.
+
+        Args:
+            view: What is known now.
+            rng: The only source of randomness of this proposal.
+        """
+
+
+class Algorithm(ABC):
+    """An algorithm that learns. Your own is a subclass, best a frozen dataclass, whose fields are its constants.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class AroundTheMean(Algorithm):
+        ...     rate: float = 0.2
+        ...     def start(self, setup):
+        ...         return Mean(self.rate, setup.space)
+        >>> class Mean(Learner):
+        ...     def __init__(self, rate, space):
+        ...         self.rate, self.mean, self.best = rate, np.full(len(space), 0.5), np.inf
+        ...     def learn(self, individual, loss):
+        ...         if loss is not None and loss < self.best:
+        ...             self.best = loss
+        ...             self.mean = self.mean + self.rate * (individual.genome - self.mean)
+        ...     def propose(self, view, rng):
+        ...         while True:
+        ...             yield Individual(genome=rng.normal(self.mean, 0.1), parents=())
+    """
+
+    @property
+    def bred_by(self) -> str:
+        """A short name for records of what it proposes, where an individual does not say."""
+        return type(self).__name__
+
+    @abstractmethod
+    def start(self, setup: Setup) -> Learner:
+        """The state before anything is known."""
