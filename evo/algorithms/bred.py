@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from evo.frames import representation
 from evo.population.individual import Active, Individual, Known
 from evo.propagators.base import Propagator, PropagatorError
 from evo.space.space import Space
+
+Breeding: TypeAlias = Propagator | Algorithm
+"""How individuals are bred: without memory, or by an algorithm that learns."""
 
 
 def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
@@ -72,6 +75,6 @@ class _Breeding(Learner):
             yield breed_one(self._propagator, view.active, self._space, rng)
 
 
-def as_algorithm(what: Propagator | Algorithm) -> Algorithm:
+def as_algorithm(what: Breeding) -> Algorithm:
     """A propagator as an algorithm; an algorithm itself."""
     return Bred(what) if isinstance(what, Propagator) else what

@@ -18,7 +18,7 @@ from evo.space.space import Space
 _LONGEST_RESULT = 100  # The number of characters of a wrong result that a message shows.
 
 
-def checked(algorithm: Algorithm) -> Algorithm:
+def checked_algorithm(algorithm: Algorithm) -> Algorithm:
     """The same algorithm with checked proposals; the algorithms of evo need no check."""
     return algorithm if is_made_by_evo(type(algorithm)) else CheckedAlgorithm(algorithm)
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from evo.algorithms.base import Algorithm, Setup, View
-from evo.engine.budget import Budget
+from evo.algorithms.base import Setup, View
+from evo.algorithms.bred import Breeding, as_algorithm
+from evo.algorithms.own import checked_algorithm
+from evo.engine.settings import WorkerSettings
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Started
 from evo.population.individual import Individual, Known
 from evo.population.population import Population
+from evo.randomness import learning_entropy
 
 _ABOUT_WHO_IS_HERE = (Started, Finished, Migrated, Pollinated)
 
@@ -24,33 +27,31 @@ class Learning:
     It learns from each individual of the island once: when it finishes or, if it was born elsewhere, when it arrives.
 
     Args:
-        algorithm: The algorithm.
-        setup: What the algorithm knows from the start.
+        breeding: The algorithm, or a propagator.
         population: The population as this worker knows it; what has finished in earlier sessions is learnt at once, in
             the order of the ends.
-        budget: The limits of the search.
-        workers: The number of workers on all islands.
+        settings: The settings of this worker's search.
+        members: The number of workers on this worker's island.
         figures: The figures of individuals at each rung, which follow the events; none without pruning.
     """
 
     def __init__(
         self,
-        algorithm: Algorithm,
-        setup: Setup,
+        breeding: Breeding,
         population: Population,
-        budget: Budget,
-        workers: int,
+        settings: WorkerSettings,
+        members: int,
         figures: Mapping[int, Mapping[Identity, float]],
     ) -> None:
-        self.algorithm = algorithm
-        self._learner = algorithm.start(setup)
+        self.algorithm = checked_algorithm(as_algorithm(breeding))
+        entropy = learning_entropy(settings.seed, population.island)
+        self._learner = self.algorithm.start(Setup(space=population.space, workers=members, entropy=entropy))
         self._population = population
-        self._budget = budget
+        self._settings = settings
+        self._share = members / settings.workers
         self._figures = figures
-        self._all_workers = workers
-        self._share = setup.workers / workers
-        self._learnt: set[Identity] = set()
         self._standards = Standards(figures)
+        self._learnt: set[Identity] = set()
         for individual in population.finished_here:
             self._learn(individual)
 
@@ -64,12 +65,12 @@ class Learning:
 
     def propose(self, rng: np.random.Generator) -> Iterator[Individual]:
         """Candidates for the next evaluation, the best first; see `Learner.propose`."""
-        population = self._population
+        population, settings = self._population, self._settings
         view = View(
             active=population.active,
             running=population.running,
             used=round(self._share * population.started),
-            left=self._share * self._budget.evaluations_to_come(population, self._all_workers),
+            left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
             rungs=self._figures,
         )
         return self._learner.propose(view, rng)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 
-from evo.algorithms.base import Algorithm, Setup
-from evo.algorithms.bred import as_algorithm
-from evo.algorithms.own import checked
+from evo.algorithms.bred import Breeding
 from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
 from evo.engine.learning import Learning
@@ -38,10 +36,8 @@ from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators import Propagator
 from evo.propagators.base import PropagatorError
 from evo.pruning import Rungs
-from evo.randomness import learning_entropy
 
 # After so many workers have died while they evaluated an individual, it counts as the cause and has failed.
 _MOST_DEATHS = 2
@@ -61,7 +57,7 @@ class Worker:
     def __init__(
         self,
         settings: WorkerSettings,
-        breeding: Propagator | Algorithm,
+        breeding: Breeding,
         population: Population,
         rungs: Rungs | None = None,
     ) -> None:
@@ -76,20 +72,8 @@ class Worker:
         self._migrator = settings.migration and Migrator(
             settings.migration, self._archipelago, population, settings.worker, settings.seed
         )
-        island = population.island
-        setup = Setup(
-            space=population.space,
-            workers=len(self._archipelago.members[island]),
-            entropy=learning_entropy(settings.seed, island),
-        )
-        self._learning = Learning(
-            checked(as_algorithm(breeding)),
-            setup,
-            population,
-            settings.budget,
-            settings.workers,
-            rungs.figures if rungs else {},
-        )
+        members = len(self._archipelago.members[population.island])
+        self._learning = Learning(breeding, population, settings, members, rungs.figures if rungs else {})
         self._breeder = Breeder(self._learning, population, settings)
         self._in_flight = InFlight(population, settings.worker, self._archipelago)
         self.stopping = StopRules(settings.budget, settings.workers, self._breeder, self._in_flight)
