@@ -14,7 +14,7 @@ from msgspec.structs import replace as with_fields
 
 from evo.doctor import examination
 from evo.doctor.directory import try_directory
-from evo.doctor.facts import Directory, Facts, DirView, Launch, RankFacts, RoundTrip, Torch, find_launch
+from evo.doctor.facts import Directory, DirView, Facts, Launch, RankFacts, RoundTrip, Torch, find_launch
 from evo.doctor.judgement import judge
 from evo.doctor.report import Finding, report_text
 from evo.engine.transport import Serial

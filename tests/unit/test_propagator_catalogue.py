@@ -304,7 +304,11 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("{class_path: ''}", ["propagator '' is no class"]),
     (
         "{class_path: SelectMn}",
-        ["SelectMn: there is no 'SelectMn'; evo.propagators has Compose, Cond", "mean SelectMin?", "of your own"],
+        [
+            "SelectMn: there is no 'SelectMn'; evo.propagators or evo.algorithms has Compose, Cond",
+            "mean SelectMin?",
+            "of your own",
+        ],
     ),
     ("{class_path: nowhere.Average}", ["nowhere.Average: there is no module 'nowhere'", "install it"]),
     ("{class_path: evo.nowhere.Average}", ["there is no module 'evo.nowhere'"]),

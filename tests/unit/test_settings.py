@@ -81,7 +81,7 @@ def test_editors_know_every_setting_with_the_type_that_it_has_in_the_configurati
         ),
         (
             {"pruning": {"name": "halving", "grase": 3}},
-            "pruning halving: 'grase' is 3, but it takes grace, reduction, maximum; did you mean grace?",
+            "pruning halving: 'grase' is 3, but it takes grace, reduction, maximum, graces; did you mean grace?",
         ),
         (
             {"pruning": {"name": "none", "grace": 3}},
