@@ -113,7 +113,7 @@ class Distribution:
     def distances(self, points: Array) -> Array:
         """The Mahalanobis distances of points from the mean, in standard deviations."""
         spherical: Array = (points - self.mean) @ self.to_sphere.T
-        return np.linalg.norm(spherical, axis=1).astype(np.float64, copy=False)
+        return np.asarray(np.linalg.norm(spherical, axis=1))
 
     def update(self, points: Array) -> None:
         """Learn from as many points as an update needs, wherever they come from.
