@@ -320,7 +320,7 @@ def _digits_neighbours(p: Params) -> float:
         "best": lambda: make_pipeline(VarianceThreshold(), SelectKBest(f_classif, k=p["features"])),
     }[p["reduce"]]()
     model = make_pipeline(_scaler(p["scaler"]), reduce, _neighbours(p, "KNeighborsClassifier"))
-    return cross_entropy(model, data("digits", 500, 800))
+    return cross_entropy(model, data("digits", 300, 400))
 
 
 _DIGITS_NEIGHBOURS: Final = {
