@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from evo.population.events import AnyEvent, Finished, Identity, Judged, Reported
 from evo.pruning.base import Pruner, Verdict
@@ -26,6 +27,15 @@ class Rungs:
         self._figures: defaultdict[int, dict[Identity, float]] = defaultdict(dict)
         # The individuals that went on, with the rungs at which they did.
         self._judged: set[tuple[Identity, int]] = set()
+
+    @property
+    def figures(self) -> Mapping[int, Mapping[Identity, float]]:
+        """The figures of all individuals that have reached a rung, by rung; they follow the events."""
+        return self._figures
+
+    def highest(self, individual: Identity) -> int:
+        """The highest rung that an individual has reached; 0 if it has reached none."""
+        return max((rung for rung, figures in self._figures.items() if individual in figures), default=0)
 
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account."""

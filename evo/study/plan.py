@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from evo.engine.breeding import breed_one
+from evo.algorithms.bred import breed_one
 from evo.engine.budget import Budget
 from evo.engine.starting import make_start_points
 from evo.errors import UserError

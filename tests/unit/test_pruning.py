@@ -158,12 +158,20 @@ def test_a_rung_is_decided_once(worker: Worker) -> None:
     assert [Judged in each for each in kinds] == [True, True, False, True, False]  # After 1, 2 and 4 steps.
 
 
-def test_a_pruned_individual_is_neither_the_best_nor_does_it_breed(worker: Worker) -> None:
-    started = ask(worker)
-    assert started is not None
-    worker.tell(started.individual, Outcome(status="pruned", loss=-100.0), NOW)
-    assert worker.population.best is None
-    assert not worker.population.active
+def test_a_pruned_individual_breeds_behind_all_completed_ones_and_is_never_the_best(worker: Worker) -> None:
+    identities = []
+    for steps, status, loss in [(1, "pruned", -100.0), (2, "pruned", 5.0), (4, "completed", 7.0)]:
+        started = ask(worker)
+        assert started is not None
+        identities.append(started.individual)
+        for step in range(steps):
+            worker.report(started.individual, step, loss, NOW)
+        worker.tell(started.individual, Outcome(status=status, loss=loss), NOW)
+    first, second, completed = identities
+    assert worker.population.best is not None
+    assert worker.population.best.identity == completed
+    assert [one.identity for one in worker.population.active] == [completed, second, first]
+    assert [one.rung for one in worker.population.active] == [0, 2, 1]
 
 
 @pytest.mark.parametrize(
