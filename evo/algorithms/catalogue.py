@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import evo.propagators
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding
+from evo.algorithms.modelled import ModelledSearch
+from evo.algorithms.portfolio import Portfolio
+from evo.algorithms.shade import Shade
+from evo.algorithms.tpe import TPE
 from evo.errors import UserError
 from evo.frames import blamed, representation
 from evo.naming import Kind
@@ -16,8 +20,31 @@ from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.propagators.mutation import InitUniform
 
-READY: Mapping[str, Callable[..., Breeding]] = {"genetic": default_propagator, "random": InitUniform}
+
+def _make_portfolio(
+    members: Sequence[str | Mapping[str, Any]] | None = None, floor: float = 0.1, forgetting: float = 0.05
+) -> Portfolio:
+    """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments."""
+    if members is None:
+        return Portfolio(floor=floor, forgetting=forgetting)
+    made = {}
+    for place, what in enumerate(members):
+        given = {"name": what} if isinstance(what, str) else what
+        made[str(given.get("name", f"member{place}"))] = _BREEDING.make(given, {"population": _PAIR})
+    return Portfolio(made, floor, forgetting)
+
+
+READY: Mapping[str, Callable[..., Breeding]] = {
+    "portfolio": _make_portfolio,
+    "tpe": TPE,
+    "modelled": ModelledSearch,
+    "shade": Shade,
+    "genetic": default_propagator,
+    "random": InitUniform,
+}
 """The ready algorithms and propagators by name."""
+
+_PAIR = 2  # The individuals that breed where the genetic algorithm is a member of a portfolio.
 
 GENETIC_OPTIONS: tuple[str, ...] = tuple(inspect.signature(default_propagator).parameters)
 """The names of the genetic propagator's options."""

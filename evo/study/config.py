@@ -174,7 +174,7 @@ class Config:
         """How individuals are bred, unless an island or an argument says otherwise."""
         if self.propagator is not None:
             return self.propagator
-        return "genetic"
+        return "genetic" if self.genetic_options else "portfolio"
 
     def budget(self, now: float, allocation_end: float | None = None) -> Budget:
         """When the search ends.
