@@ -15,9 +15,9 @@ from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
+from evo.report.contributions import contributions_text
 from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
 from evo.report.results import Result
-from evo.report.contributions import contributions_text
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.runtime.batch import find_batch_system
 from evo.runtime.device import Placement
