@@ -8,12 +8,14 @@ from collections.abc import Mapping
 import pytest
 
 from evo.algorithms.base import Algorithm
+from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
 from evo.algorithms.shade import Shade
 from evo.errors import UserError
 from evo.testing.algorithms import CONTRACT, SPACES, AlgorithmCheck
 
 ALGORITHMS: Mapping[str, Algorithm] = {
+    "nelder_mead": NelderMead(),
     "shade": Shade(),
 }
 
