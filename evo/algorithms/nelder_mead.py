@@ -26,6 +26,7 @@ from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.simplex import Simplex, Steps, Vertex
 from evo.checks import check_count
 from evo.errors import UserError
+from evo.population.events import Identity
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
 
@@ -33,6 +34,7 @@ _FLAT = 1e-12  # A simplex is flat when its losses differ by less than this shar
 _DEGENERATE = 1e-9  # Its edges span no volume when the ratio of their singular values is below this.
 _NEAR = [0.01 * 4**place for place in range(7)]  # Distances from a point that was tried already, in simplex sizes.
 _NEIGHBOURS = 0.3  # The share of proposals that change a category, where there is one.
+_MOST_STEPS = 100  # Among points that are all known, before it begins anew.
 _AROUND = 20  # The number of points around the best vertex, when no role is left.
 
 
@@ -85,11 +87,17 @@ class _State(Learner):
         self.steps = Steps(algorithm.reflection, algorithm.expansion, algorithm.contraction, algorithm.shrinkage)
         self.best: Known | None = None
         self.lowest, self.highest = math.inf, -math.inf  # Of all losses.
+        self.known: dict[
+            bytes, Known
+        ] = {}  # By genome: no point is evaluated twice, but a simplex may come back to one.
+        self.losses: dict[Identity, float] = {}
         self.starts = 0
         self._begin_anywhere()
 
     def learn(self, individual: Known, loss: float | None) -> None:
         said = individual.strategy.get("nelder_mead")
+        self.known[individual.genome.tobytes()] = individual
+        self.losses[individual.identity] = _or_infinite(loss)
         if loss is not None:
             if loss < self.lowest:
                 self.best = individual
@@ -98,7 +106,7 @@ class _State(Learner):
             if said["role"] == "lost":
                 self._begin_again()
             else:
-                self.results[said["role"]] = self._vertex(individual, loss, said["role"])
+                self.results[said["role"]] = self._vertex(individual, said["role"])
                 self._advance()
         elif loss is not None:
             self._consider(individual, loss, is_own=said is not None)
@@ -145,17 +153,22 @@ class _State(Learner):
     def _moving(self, genome: Genome) -> NDArray[np.bool_]:
         return self.space.ordered & ~np.isnan(genome)
 
-    def _vertex(self, individual: Known, loss: float | None, role: str) -> Vertex:
+    def _cell(self, numbers: Genome) -> Genome:
+        """The genome of these numbers, as it will come back unless it is repaired."""
+        rng = self.setup.generator(self.starts)
+        return self.space.encode(self.space.complete(self._embedded(numbers), rng))
+
+    def _vertex(self, individual: Known, role: str) -> Vertex:
         meant = self._embedded(self._point(role))
-        cells = self.space.encode(self.space.complete(meant, self.setup.generator(self.starts)))
         # On a grid, the point that was meant is kept, because a simplex of rounded points would soon be flat.
-        numbers = np.where(cells == individual.genome, meant, individual.genome)[self.moving]
+        is_as_meant = self._cell(self._point(role)) == individual.genome
+        numbers = np.where(is_as_meant, meant, individual.genome)[self.moving]
         numbers = np.where(np.isnan(numbers), self.base[self.moving], numbers)
-        return Vertex(numbers, math.inf if loss is None else loss, individual.identity)
+        return Vertex(numbers, self.losses[individual.identity], individual.identity)
 
     def _consider(self, individual: Known, loss: float, is_own: bool) -> None:
         """Begin at an individual without a role, if there is no simplex yet, or if its other categories are better."""
-        if not is_own and self.starts == 1 and not self.results:
+        if not is_own and self.starts == 1 and self.simplex is None and not self.results:
             self._begin_at(individual, loss, self.algorithm.edge)
             return
         others = self.simplex.vertices if self.simplex else list(self.results.values())
@@ -164,36 +177,49 @@ class _State(Learner):
             self._begin_at(individual, loss, self.size)
 
     def _advance(self) -> None:
-        """Go on to the next simplex when all that it depends on is known."""
-        if self.simplex is None:
-            if len(self.results) < len(self.corners):
+        """Go on to the next simplex as long as all that it depends on is known."""
+        for _ in range(_MOST_STEPS):
+            missing = self._missing()
+            for role in missing:
+                known = self.known.get(self._cell(self._point(role)).tobytes())
+                if known is not None:
+                    self.results[role] = self._vertex(known, role)
+            if not missing:
+                self._adopt(self._next())
+            elif not any(role in self.results for role in missing):
                 return
-            workers = self.setup.workers
-            count = self.algorithm.vertices or max(1, min(workers, len(self.corners) - 1) // 2)
-            self.simplex = Simplex(list(self.results.values()), self.steps, count)
-        elif not self.simplex.needed(self.results):
-            self.simplex = self.simplex.after(self.results)
-        else:
-            return
-        self.results, self.tag = {}, self.simplex.tag
-        self.size = float(np.abs(self.simplex.edges).max())
-        best, spread = self.simplex.best, self.simplex.vertices[-1].loss - self.simplex.best.loss
+        self._begin_again()
+
+    def _missing(self) -> list[str]:
+        if self.simplex is not None:
+            return self.simplex.needed(self.results)
+        return [role for role in map("vertex {}".format, range(len(self.corners))) if role not in self.results]
+
+    def _next(self) -> Simplex:
+        if self.simplex is not None:
+            return self.simplex.after(self.results)
+        numbers = len(self.corners) - 1
+        count = self.algorithm.vertices or max(1, min(self.setup.workers, numbers) // 2)
+        return Simplex(list(self.results.values()), self.steps, count)
+
+    def _adopt(self, simplex: Simplex) -> None:
+        """Make it the simplex, or begin anew when it has converged, when all have failed, or when it spans nothing."""
+        self.simplex, self.results, self.tag = simplex, {}, simplex.tag
+        self.size = float(np.abs(simplex.edges).max())
+        spread = simplex.vertices[-1].loss - simplex.best.loss
         if self.size < self.algorithm.least or not spread > _FLAT * (self.highest - self.lowest):
-            self._begin_again()  # It has converged, or all have failed.
-        elif self.simplex.flatness < _DEGENERATE:
-            self._begin(self._embedded(best.position), best, self.size)
+            self._begin_again()
+        elif simplex.flatness < _DEGENERATE:
+            self._begin(self._embedded(simplex.best.position), simplex.best, self.size)
 
     def _of_the_simplex(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         """Its points that are needed and nobody evaluates, those that may be needed, and others around."""
         said = [one.strategy.get("nelder_mead") for one in view.running]
         flying = {each["role"] for each in said if isinstance(each, dict) and each["simplex"] == self.tag}
-        if self.simplex is None:
-            roles = [role for role in map("vertex {}".format, range(len(self.corners))) if role not in self.results]
-            needed, center = [role for role in roles if role not in flying], self.corners[0]
-        else:
-            needed = [role for role in self.simplex.needed(self.results) if role not in flying]
-            roles, center = [*needed, *self.simplex.ahead(self.results)], self.simplex.best.position
-        for role in dict.fromkeys(roles):
+        needed = [role for role in self._missing() if role not in flying]
+        ahead = self.simplex.ahead(self.results) if self.simplex else []
+        center = self.simplex.best.position if self.simplex else self.corners[0]
+        for role in dict.fromkeys(needed + ahead):
             if role not in flying:
                 point = self._point(role)
                 yield self._in(role, point)
@@ -231,3 +257,7 @@ class _State(Learner):
         cells = int(self.space.cells[place])
         genome[place] = (genome[place] + 1 + int(rng.integers(cells - 1))) % cells
         return Individual(genome=genome, strategy=self._as("neighbour"), parents=(individual.identity,))
+
+
+def _or_infinite(loss: float | None) -> float:
+    return math.inf if loss is None else loss
