@@ -10,12 +10,14 @@ import pytest
 from evo.algorithms.base import Algorithm
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
+from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.shade import Shade
 from evo.errors import UserError
 from evo.testing.algorithms import CONTRACT, SPACES, AlgorithmCheck
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "nelder_mead": NelderMead(),
+    "pso": ParticleSwarm(),
     "shade": Shade(),
 }
 
