@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import pytest
 
 from evo.algorithms.base import Algorithm
+from evo.algorithms.nelder_mead import NelderMead
+from evo.algorithms.optuna_sampler import OptunaSampler
+from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.shade import Shade
+from evo.errors import UserError
 from evo.testing.algorithms import CONTRACT, SPACES, AlgorithmCheck
 
 ALGORITHMS: Mapping[str, Algorithm] = {
+    "nelder_mead": NelderMead(),
+    "pso": ParticleSwarm(),
     "shade": Shade(),
 }
 
@@ -20,3 +27,9 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_an_algorithm_keeps_the_contract(name: str, space: str, check: AlgorithmCheck) -> None:
     check(ALGORITHMS[name], SPACES[space])
+
+
+def test_without_optuna_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r'not installed: pip install "evo-mpi\[optuna\]"'):
+        OptunaSampler()
