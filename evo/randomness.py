@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 # The purposes of the streams.
-_BREEDING, _TRAINING, _MIGRATING, _STARTING = 0, 1, 2, 3
+_BREEDING, _TRAINING, _MIGRATING, _STARTING, _LEARNING = 0, 1, 2, 3, 4
 # A key of its own keeps this stream apart from those of individuals.
 _TOPOLOGY = (0,)
 
@@ -22,6 +22,16 @@ def breeding_generator(seed: int, rank: int, generation: int) -> np.random.Gener
         generation: The generation that it breeds, from 0.
     """
     return _generator(_sequence(seed, (rank, generation), _BREEDING))
+
+
+def learning_entropy(seed: int, island: int) -> tuple[int, ...]:
+    """Seeds for what an algorithm learns on an island: the same for all of its workers, and in every session.
+
+    Args:
+        seed: The seed of the study.
+        island: The number of the island.
+    """
+    return seed, 0, island, _LEARNING
 
 
 def training_seed(seed: int, identity: tuple[int, int]) -> int:

@@ -12,28 +12,26 @@ from typing import Any
 
 import numpy as np
 
+from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
-from evo.errors import UserError
-from evo.frames import representation
 from evo.population.events import Identity
-from evo.population.individual import Active, Individual, Known, ancestors
+from evo.population.individual import Individual, Known, ancestors
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators.base import Propagator, PropagatorError
 from evo.randomness import breeding_generator
-from evo.space.space import Genome, Space
+from evo.space.space import Genome
 from evo.space.values import Params, fresh
 
-# The number of attempts to breed a point, and then to draw one at random, before a finite space is enumerated; for each
-# share of the space.
-_BREEDING_ATTEMPTS = 10
+# The number of candidates that are considered, and then of points drawn at random, before a finite space is enumerated;
+# for each share of the space.
+_CANDIDATES = 50
 _SAMPLING_ATTEMPTS = 30
 # A space with at most so many points for each worker is likely to be tried completely.
 _EXHAUSTIBLE = 100
-# Workers of a larger space form at most so many shares, because a small share would leave breeding little choice.
-_MOST_SHARES = 16
 # A worker takes a point of the others' shares after so many turns, each with a wait, in which they tried nothing new.
 _QUIET_ENOUGH = 3
+# The number of different times that workers wait before they do.
+_WAITING_TIMES = 16
 # A constrained space with too many points to enumerate counts as exhausted after so many draws without a new point.
 _CONSTRAINED_ATTEMPTS = 200
 # A point that violates constraints is moved towards the nearest of so many of the best individuals.
@@ -57,30 +55,6 @@ class Proposal:
     parents: tuple[Identity, ...] = ()
 
 
-def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
-    """The individual that a propagator, which may be the user's own, breeds from a population.
-
-    Raises:
-        PropagatorError: The propagator fails, or does not return exactly one individual of that space.
-    """
-    population = f"a population of {len(parents)}" if parents else "an empty population"
-    needed = (
-        f"a search needs one individual with a genome of shape ({len(space)},); fix it, or put a Conditional "
-        "around it if it needs more parents"
-    )
-    try:
-        bred = propagator(parents, space, rng)
-    except UserError as error:
-        raise PropagatorError(
-            f"propagator {representation(propagator)} fails on {population}: {error}; {needed}"
-        ) from error
-    shapes = [getattr(individual.genome, "shape", None) for individual in bred]
-    if shapes != [(len(space),)]:
-        made = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
-        raise PropagatorError(f"propagator {representation(propagator)} {made}: {needed}")
-    return bred[0]
-
-
 class Breeder:
     """Breeds for one worker.
 
@@ -90,22 +64,22 @@ class Breeder:
     message takes longer than an evaluation, or when one takes a point of another's share.
 
     Args:
-        propagator: Breeds individuals from the active population.
+        learning: Proposes candidates.
         population: The population as this worker knows it.
         settings: The settings of this worker's search.
     """
 
-    def __init__(self, propagator: Propagator, population: Population, settings: WorkerSettings) -> None:
-        self.propagator = propagator
+    def __init__(self, learning: Learning, population: Population, settings: WorkerSettings) -> None:
+        self._learning = learning
         self.population = population
         self.space = population.space
         self.worker = settings.worker
         self.allow_duplicates = settings.allow_duplicates
         self._seed = settings.seed
         workers = self._workers = settings.workers
-        # A small space will be exhausted, so each worker gets a share of its own.
-        shares = workers if self.space.size <= _EXHAUSTIBLE * workers else min(workers, _MOST_SHARES)
-        self._shares = shares if math.isfinite(self.space.size) else 1
+        # A small space will be exhausted, so each worker gets a share of its own. In a larger one that would only keep
+        # workers from the best candidates.
+        self._shares = workers if self.space.size <= _EXHAUSTIBLE * workers else 1
         self._share_is_exhausted = False
         self._all_start = settings.start
         self._start = deque(settings.start[self.worker :: workers])
@@ -203,7 +177,7 @@ class Breeder:
         self._quiet = self._quiet + 1 if tried == self._tried_before else 0
         self._tried_before = tried
         # The workers wait for different times, so that they do not all choose from the same few points at once.
-        return self._quiet >= _QUIET_ENOUGH * (1 + self.worker % _MOST_SHARES)
+        return self._quiet >= _QUIET_ENOUGH * (1 + self.worker % _WAITING_TIMES)
 
     def _find(self, rng: np.random.Generator, share_only: bool) -> Proposal | None:
         candidates = itertools.chain(self._bred(rng), self._drawn(rng), self._all(rng))
@@ -218,8 +192,7 @@ class Breeder:
         return not share_only or self._shares == 1 or (zlib.crc32(genome) - self.worker) % self._shares == 0
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
-        for _ in range(_BREEDING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
-            bred = breed_one(self.propagator, self.population.active, self.space, rng)
+        for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
             if self.space.feasibility is None:
                 yield self._proposal(self.space.complete(bred.genome, rng), bred)
             elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
@@ -228,7 +201,7 @@ class Breeder:
     def _proposal(self, params: Params, bred: Individual) -> Proposal:
         # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.
         said = "" if isinstance(bred, Known) else bred.bred_by
-        return Proposal(params, said or self.propagator.bred_by, bred.strategy, ancestors([bred]) or ())
+        return Proposal(params, said or self._learning.algorithm.bred_by, bred.strategy, ancestors([bred]) or ())
 
     def _near(self, genome: Genome) -> list[Genome]:
         """The genomes of some active individuals, the nearest first."""
@@ -238,7 +211,7 @@ class Breeder:
     def _drawn(self, rng: np.random.Generator) -> Iterator[Proposal]:
         # A space with a float always has a new point, so attempts are unlimited there. With constraints there may be
         # none, so they are limited.
-        attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES))
+        attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * self._shares)
         if self.space.feasibility is not None and not self.space.is_enumerable:
             attempts = range(_CONSTRAINED_ATTEMPTS)
         elif math.isinf(self.space.size):

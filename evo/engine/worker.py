@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 
+from evo.algorithms.bred import Breeding
 from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
+from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.engine.stopping import StopRules
 from evo.frames import representation
@@ -34,7 +36,6 @@ from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators import Propagator
 from evo.propagators.base import PropagatorError
 from evo.pruning import Rungs
 
@@ -47,14 +48,18 @@ class Worker:
 
     Args:
         settings: The settings of the search.
-        propagator: Breeds individuals from the active population.
+        breeding: How individuals are bred: an algorithm, or a propagator.
         population: The population at the start, either empty or replayed from the journals. Its individuals in flight
             are divided among the workers and evaluated first.
         rungs: Decides which evaluations end early; None means that none does.
     """
 
     def __init__(
-        self, settings: WorkerSettings, propagator: Propagator, population: Population, rungs: Rungs | None = None
+        self,
+        settings: WorkerSettings,
+        breeding: Breeding,
+        population: Population,
+        rungs: Rungs | None = None,
     ) -> None:
         self._rungs = rungs
         self.settings = settings
@@ -67,7 +72,9 @@ class Worker:
         self._migrator = settings.migration and Migrator(
             settings.migration, self._archipelago, population, settings.worker, settings.seed
         )
-        self._breeder = Breeder(propagator, population, settings)
+        members = len(self._archipelago.members[population.island])
+        self._learning = Learning(breeding, population, settings, members, rungs.figures if rungs else {})
+        self._breeder = Breeder(self._learning, population, settings)
         self._in_flight = InFlight(population, settings.worker, self._archipelago)
         self.stopping = StopRules(settings.budget, settings.workers, self._breeder, self._in_flight)
         self._done: set[int] = set()
@@ -167,6 +174,7 @@ class Worker:
                 times=outcome.times,
                 error=outcome.error,
                 traceback=outcome.traceback,
+                rung=self._rungs.highest(identity) if self._rungs and outcome.status == "pruned" else 0,
                 rank=settings.worker,
                 host=settings.host,
                 device=settings.device,
@@ -259,6 +267,7 @@ class Worker:
         self._in_flight.apply(event)
         if self._rungs:
             self._rungs.apply(event)
+        self._learning.apply(event)
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:
@@ -279,7 +288,7 @@ class Worker:
             decode(encode(started))  # Nothing is journalled that could not be read back.
         except Exception as error:
             raise PropagatorError(
-                f"propagator {representation(self._breeder.propagator)} makes an individual that a journal cannot give "
+                f"propagator {representation(self._learning.algorithm)} makes an individual that a journal cannot give "
                 f"back, with strategy {proposal.strategy!r}, parents {proposal.parents!r} and bred_by "
                 f"{proposal.bred_by!r}: {error}"
             ) from error

@@ -23,6 +23,7 @@ import evo
 import evo.space.constraints
 import evo.space.expressions
 import evo.space.ordering
+from evo.algorithms.catalogue import READY, make_propagator
 from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
 from evo.engine.settings import WorkerSettings
@@ -33,7 +34,6 @@ from evo.propagators import (
     InitUniform,
     default_propagator,
 )
-from evo.propagators.catalogue import READY, make_propagator
 from evo.space.constraints import ConstraintError, read_constraints
 from evo.space.limits import Choice, Float, Int
 from evo.space.ordering import put_in_order

@@ -1,0 +1,239 @@
+"""The contract of algorithms that learn, for tests of your own.
+
+`check_algorithm` checks all of it. To see in the name of a failed test which rule is broken, run each check of
+`CONTRACT` in each space of `SPACES`, for example with `pytest.mark.parametrize`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+
+from evo.algorithms.base import Algorithm, Learner, View
+from evo.population.individual import Individual, Known
+from evo.propagators.offspring import usable, why_no_name
+from evo.space.limits import Choice, Float
+from evo.space.space import Genome, Space
+from evo.testing import propagators
+from evo.testing.searches import (
+    Told,
+    VirtualSearch,
+    changed,
+    completed,
+    copied,
+    distance_to_a_point,
+    failed,
+    mixed_outcomes,
+)
+
+SPACES: Mapping[str, Space] = {
+    **propagators.SPACES,
+    "constrained": Space({"x": (-1.0, 1.0), "y": (1, 30), "z": ("a", "b", "c")}, "x + y / 30 < 1.2"),
+    "dependent": Space({"low": Float(1e-4, 1e-1, log=True), "high": Float("low", 1.0, log=True), "n": (1, 9)}),
+    "one float": Space({"x": (0.0, 1.0)}),
+    "one switch": Space({"x": Choice(False, True)}),
+    "constants": Space({"x": 3, "y": (0.0, 1.0), "z": (1, 4)}),
+}
+"""Small spaces with parameters of every kind, also constrained and tiny ones, by name."""
+
+_SHORT, _LONG = 40, 150  # The number of evaluations of a search in a check.
+_WORKERS = (1, 8)
+_SEEDS, _BETTER = 4, 3  # A search is better than a random one with so many of so many seeds.
+_LONGEST_STRATEGY, _FOR_EACH_GENE = 4_000, 200  # Characters of a strategy in JSON, since all are journalled.
+_ROUNDING = 1e-6  # Candidates that are nearer than this are the same, since losses are rounded when they are scaled.
+
+AlgorithmCheck: TypeAlias = Callable[[Algorithm, Space], None]
+
+
+def check_algorithm(algorithm: Algorithm, space: Space | None = None) -> None:
+    """Make sure that an algorithm keeps the contract.
+
+    Args:
+        algorithm: The algorithm.
+        space: The search space. None means each of `SPACES`.
+
+    Raises:
+        AssertionError: The algorithm breaks a rule; the message says which one, and in which space.
+
+    Example:
+        >>> from evo.algorithms.regularized import RegularizedEvolution
+        >>> check_algorithm(RegularizedEvolution(), SPACES["one float"])
+    """
+    for each in SPACES.values() if space is None else [space]:
+        for check in CONTRACT:
+            check(algorithm, each)
+
+
+def proposes_what_can_be_tried_and_journalled(algorithm: Algorithm, space: Space) -> None:
+    """Each candidate can be completed within the limits, and a journal can hold its strategy and name."""
+    name = why_no_name(algorithm.bred_by) or ("" if algorithm.bred_by else "bred_by is empty: it must be a name")
+    _assume(not name, name, algorithm, space)
+    for workers in _WORKERS:
+        search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=workers, budget=2 * _SHORT)
+        for _ in range(_SHORT):
+            _check_candidates(islice(search.candidates(), 3), algorithm, space)
+            search.run(1)
+
+
+def proposes_the_same_when_told_the_same(algorithm: Algorithm, space: Space) -> None:
+    """One that is told everything again, as a journal gives it back, proposes the same as the one that has searched.
+
+    So it has no other source of randomness, and what it has learnt depends on nothing but what it was told.
+    """
+    for workers in _WORKERS:
+        search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=workers, budget=2 * _SHORT)
+        for _ in range(3):
+            search.run(_SHORT // 3)
+            again = search.started_anew()
+            for known, loss in search.told:
+                again.learn(changed(known, strategy=copied(known.strategy)), loss)
+            before, after = _proposals(search.learner, search.view), _proposals(again, search.view)
+            otherwise = "it proposes something else after it was told everything again"
+            _assume(_as_text(before) == _as_text(after), otherwise, algorithm, space)
+
+
+def learns_nothing_from_what_it_only_proposes(algorithm: Algorithm, space: Space) -> None:
+    """However often it is asked between two individuals, it proposes the same afterwards."""
+    search = VirtualSearch(algorithm, space, mixed_outcomes(space))
+    asked, other = search.started_anew(), search.started_anew()
+    search.run(_SHORT)
+    for known, loss in search.told:
+        _proposals(asked, search.view, count=3)
+        for learner in (asked, other):
+            learner.learn(known, loss)
+    once, twice = _proposals(asked, search.view), _proposals(asked, search.view)
+    _assume(_as_text(once) == _as_text(twice), "it proposes something else for an equal generator", algorithm, space)
+    same = _as_text(once) == _as_text(_proposals(other, search.view))
+    _assume(same, "it proposes something else when it was asked more often before", algorithm, space)
+
+
+def never_writes_what_it_learns_from(algorithm: Algorithm, space: Space) -> None:
+    """It reads the genomes and strategies of individuals, but never writes them."""
+    search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=8)
+    search.run(_SHORT)
+    writeable = {known.identity: changed(known, genome=known.genome.copy()) for known, _ in search.told}
+    view = View(active=[writeable[one.identity] for one in search.view.active])
+    before = _as_text(writeable.values())
+    learner = search.started_anew()
+    for known, loss in search.told:
+        learner.learn(writeable[known.identity], loss)
+        _proposals(learner, view, count=1)
+    otherwise = "it writes genomes or strategies of individuals"
+    _assume(_as_text(writeable.values()) == before, otherwise, algorithm, space)
+
+
+def copes_with_whatever_it_is_told(algorithm: Algorithm, space: Space) -> None:
+    """Nothing at all, failures, ties, huge losses, one point again and again, strategies of others, and any order."""
+    search = VirtualSearch(algorithm, space, mixed_outcomes(space))
+    search.run(_SHORT)
+    told = search.told
+    knowns = [known for known, _ in told]
+    strategies = [known.strategy for known in reversed(knowns)]
+    others = [changed(known, strategy=other) for known, other in zip(knowns, strategies, strict=True)]
+    cases: dict[str, list[Told]] = {
+        "nothing": [],
+        "failures only": [failed(known) for known in knowns],
+        "equal losses": [completed(known, 7.0) for known in knowns],
+        "huge losses": [completed(known, (-1.0) ** place * 1e300) for place, known in enumerate(knowns)],
+        "one point again and again": [(changed(known, genome=knowns[0].genome), loss) for known, loss in told],
+        "no strategies": [(changed(known, strategy={}), loss) for known, loss in told],
+        "strategies that belong to others": [(other, loss) for other, (_, loss) in zip(others, told, strict=True)],
+        "the latest first": told[::-1],
+    }
+    for name, case in cases.items():
+        learner = search.started_anew()
+        for known, loss in case:
+            learner.learn(known, loss)
+        try:
+            _check_candidates(_proposals(learner, View(used=len(case), left=9), count=20), algorithm, space)
+        except Exception as error:
+            raise AssertionError(f"told {name}, {algorithm!r} does not cope in {space.describe()}") from error
+
+
+def proposes_the_same_when_losses_are_scaled_and_shifted(algorithm: Algorithm, space: Space) -> None:
+    """What counts is which losses are lower, and by what share of their range: not their unit, nor where zero is."""
+    search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=8)
+    search.run(_SHORT)
+    for factor, shift in ((1024.0, -512.0), (1 / 1024, 4.0)):  # Exact, so that they add no rounding errors.
+        plain, scaled = search.started_anew(), search.started_anew()
+        rescaled = {
+            known.identity: changed(known, loss=None if known.loss is None else factor * known.loss + shift)
+            for known, _ in search.told
+        }
+        for known, loss in search.told:
+            plain.learn(known, loss)
+            scaled.learn(rescaled[known.identity], None if loss is None else factor * loss + shift)
+        view = search.view
+        other = replace(view, active=[rescaled[one.identity] for one in view.active])
+        pairs = zip(_proposals(plain, view), _proposals(scaled, other), strict=True)
+        same = all(np.allclose(a.genome, b.genome, 0, _ROUNDING, equal_nan=True) for a, b in pairs)
+        otherwise = f"it proposes something else when each loss is {factor:g} times as high, plus {shift:g}"
+        _assume(same, otherwise, algorithm, space)
+
+
+def searches_better_than_at_random(algorithm: Algorithm, space: Space) -> None:
+    """With one worker and with several, its best point is mostly nearer to the optimum than the best random one."""
+    better = 0
+    for seed in range(_SEEDS):
+        loss = distance_to_a_point(space, seed)
+        rng = np.random.default_rng([seed, 1])
+        drawn = [space.encode(space.complete(space.sample(rng), rng)) for _ in range(_LONG)]
+        search = VirtualSearch(
+            algorithm, space, partial(_measured, loss), workers=_WORKERS[seed % len(_WORKERS)], seed=seed, budget=_LONG
+        )
+        search.run(_LONG)
+        better += min(one.loss for one in search.view.active if one.loss is not None) <= min(map(loss, drawn))
+    otherwise = f"its best of {_LONG} points is as good as the best random one with {better} of {_SEEDS} seeds only"
+    _assume(better >= _BETTER, otherwise, algorithm, space)
+
+
+CONTRACT: Sequence[AlgorithmCheck] = (
+    proposes_what_can_be_tried_and_journalled,
+    proposes_the_same_when_told_the_same,
+    learns_nothing_from_what_it_only_proposes,
+    never_writes_what_it_learns_from,
+    copes_with_whatever_it_is_told,
+    proposes_the_same_when_losses_are_scaled_and_shifted,
+    searches_better_than_at_random,
+)
+"""All checks; each takes an algorithm and a space, and raises an AssertionError."""
+
+
+def _measured(loss: Callable[[Genome], float], known: Known) -> Told:
+    return completed(known, loss(known.genome))
+
+
+def _proposals(learner: Learner, view: View, count: int = 5) -> list[Individual]:
+    """The first two candidates for each of several generators."""
+    seeds = range(count)
+    return [one for seed in seeds for one in islice(learner.propose(view, np.random.default_rng([seed, 5])), 2)]
+
+
+def _as_text(individuals: Iterable[Individual]) -> list[str]:
+    return [f"{one.genome.tobytes().hex()} {json.dumps(one.strategy)} {one.bred_by}" for one in individuals]
+
+
+def _check_candidates(candidates: Iterable[Individual], algorithm: Algorithm, space: Space) -> None:
+    rng = np.random.default_rng(0)
+    for bred in candidates:
+        try:
+            usable(bred, space)
+        except ValueError as error:
+            _assume(False, f"it proposes an individual with {error}", algorithm, space)
+        params = space.complete(bred.genome, rng)
+        known = space.decode(space.encode(params))
+        _assume(known == params, f"{params} comes back as {known}", algorithm, space)
+        longest = _LONGEST_STRATEGY + _FOR_EACH_GENE * len(space)
+        length = len(json.dumps(bred.strategy))
+        _assume(length <= longest, f"a strategy of {length} characters is too long to journal", algorithm, space)
+
+
+def _assume(holds: bool, otherwise: str, algorithm: Algorithm, space: Space) -> None:
+    if not holds:
+        raise AssertionError(f"{algorithm!r} breaks the contract of algorithms where {space.describe()}: {otherwise}")
