@@ -6,6 +6,7 @@ on the optimizer and the batch; a size with an optimum; choices that shift all o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +42,7 @@ def models(params: Mapping[str, Any]) -> float:
 def grid(params: Mapping[str, Any]) -> float:
     """Eight whole numbers on a turned ellipsoid; minimum 0."""
     offsets = [value - best for value, best in zip(params.values(), (3, 17, 8, 12, 1, 19, 10, 5), strict=True)]
-    turned = [one + other for one, other in zip(offsets, offsets[1:], strict=False)]
+    turned = [one + other for one, other in itertools.pairwise(offsets)]
     return math.fsum(2**place * value**2 for place, value in enumerate(turned)) / 100 + abs(offsets[0]) / 10
 
 

@@ -11,10 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from benchmarks.quality.coco import TARGETS
 from benchmarks.quality.results import Run
-
-TARGETS: tuple[float, ...] = tuple(10.0**exponent for exponent in range(2, -9, -1))
-"""The distances from the optimum that count on functions."""
 
 _FUNCTIONS = ("nine", "mixed")
 _REAL = ("tables", "tasks", "curves")
@@ -149,9 +147,8 @@ def _number(value: float, shape: str) -> str:
 def _text(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines, whose first column is flush left and the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join(lines)

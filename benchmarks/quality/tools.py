@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -69,10 +70,8 @@ class Tool:
             return self._run_alone(problem, space, evaluations, seed)
         losses: list[float] = []
         timed = Timed(self.make(space, workers, evaluations, seed), losses)
-        try:
+        with contextlib.suppress(evos.Exhausted):
             simulate(timed, problem.loss, workers, evaluations, seed)
-        except evos.Exhausted:
-            pass
         return losses, timed.seconds / max(1, len(losses))
 
     def _run_alone(self, problem: Problem, space: Space, evaluations: int, seed: int) -> tuple[list[float], float]:
