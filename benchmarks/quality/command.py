@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status."""
     options = _parser().parse_args(arguments)
     if options.check or options.update_reference:
-        return check.main(update=options.update_reference, jobs=options.jobs, reference=options.reference)
+        tool = options.tools[0] if options.tools else "evo"
+        return check.main(tool, options.reference, options.update_reference, options.jobs)
     if options.out is None:
         raise SystemExit("--out is missing: the folder of the results")
     failures = 0

@@ -7,6 +7,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -107,13 +108,13 @@ def _regret_table(cases: _Cases, marks: Sequence[int], against: str) -> str:
     for mark in marks:
         head += [f"at {mark}", f"to {against}", "rank"]
     rows, totals = [[*head, *_ENDS]], {}
-    ranks = [mean_ranks(cases, lambda run, mark=mark: run.gap(mark)) for mark in marks]  # type: ignore[misc]
+    scores = [partial(Run.regret, evaluations=mark) for mark in marks]
+    ranks = [mean_ranks(cases, score) for score in scores]
     for tool, own in cases.items():
         row = [tool]
-        for mark, rank in zip(marks, ranks, strict=True):
-            regrets = [1e3 * run.regret(mark) for run in own.values()]
-            totals[tool] = statistics.fmean(regrets)
-            pair = None if tool == against else paired(own, cases.get(against, {}), lambda run: run.regret(mark))  # noqa: B023
+        for score, rank in zip(scores, ranks, strict=True):
+            totals[tool] = 1e3 * statistics.fmean(map(score, own.values()))
+            pair = None if tool == against else paired(own, cases.get(against, {}), score)
             shown = f"{1e3 * pair[0]:+.3g} ± {1e3 * pair[1]:.2g}" if pair else "-"
             row += [_number(totals[tool], ".3g"), shown, _number(rank.get(tool, math.nan), ".2f")]
         rows.append([*row, *_ends(own)])
