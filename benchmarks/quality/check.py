@@ -106,7 +106,7 @@ def compare(reference: Mapping[str, Scores], now: Mapping[str, Scores]) -> Verdi
         ValueError: They have no case in common.
     """
     errors = {}
-    for case in reference.keys() & now.keys():
+    for case in (one for one in reference if one in now):
         variance = sum(max(one.deviation, _LEAST_DEVIATION) ** 2 / one.seeds for one in (reference[case], now[case]))
         errors[case] = (now[case].mean - reference[case].mean) / math.sqrt(variance)
     if not errors:

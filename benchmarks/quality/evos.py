@@ -31,10 +31,6 @@ _PATIENCE = 100
 _NOW = 1e9
 
 
-class Exhausted(Exception):
-    """Nothing is left to try."""
-
-
 @dataclass(frozen=True)
 class Token:
     """What is evaluated.
@@ -97,7 +93,7 @@ class Replicas:
         for number, worker in enumerate(self.workers):
             self._publish(number, worker.join(_NOW))
 
-    def ask(self) -> tuple[Token, Mapping[str, Any]]:
+    def ask(self) -> tuple[Token, Mapping[str, Any]] | None:
         number = self._free.popleft()
         worker = self.workers[number]
         for _ in range(_PATIENCE):
@@ -110,7 +106,7 @@ class Replicas:
                 break
             for other in range(len(self.workers)):  # It would wait, and hear of everything meanwhile.
                 self._receive(other, math.inf)
-        raise Exhausted
+        return None
 
     def tell(self, token: Token, loss: float) -> None:
         failed = math.isnan(loss)

@@ -23,7 +23,7 @@ def network(params: Mapping[str, Any]) -> float:
     """A network: floats in logarithm, grids, categories, and a momentum that only one optimizer has; minimum 0."""
     rate = math.log10(params["rate"]) - _BEST_RATE[params["optimizer"]] - 0.3 * math.log2(params["batch"] / 64)
     size = math.log2(params["width"]) / 8 + params["layers"] / 8 - 1.5
-    loss = 0.4 * rate**2 + size**2 + 0.1 * abs(params["layers"] - 4) + (params["dropout"] - 0.2) ** 2
+    loss: float = 0.4 * rate**2 + size**2 + 0.1 * abs(params["layers"] - 4) + (params["dropout"] - 0.2) ** 2
     loss += _ACTIVATIONS[params["activation"]] + _OPTIMIZERS[params["optimizer"]]
     return loss + (params["momentum"] - 0.9) ** 2 if params["optimizer"] == "sgd" else loss
 
@@ -31,17 +31,17 @@ def network(params: Mapping[str, Any]) -> float:
 def models(params: Mapping[str, Any]) -> float:
     """A choice of models, each with parameters of its own; minimum 0 with the one that is hardest to tune."""
     if params["model"] == "line":
-        return 0.5 + 0.1 * (math.log10(params["penalty"]) + 1) ** 2
+        return 0.5 + 0.1 * (math.log10(params["penalty"]) + 1.0) ** 2
     if params["model"] == "trees":
         depth, count = params["depth"], math.log2(params["trees"])
-        return 0.2 + 0.01 * (depth - 7) ** 2 + 0.02 * (count - 9) ** 2 + (params["share"] - 0.7) ** 2
+        return float(0.2 + 0.01 * (depth - 7) ** 2 + 0.02 * (count - 9) ** 2 + (params["share"] - 0.7) ** 2)
     cost, width = math.log10(params["cost"]) - 1.5, math.log10(params["width"]) + 2
     return 1.0 - math.exp(-(cost**2) - width**2 + 1.2 * cost * width)
 
 
 def grid(params: Mapping[str, Any]) -> float:
     """Eight whole numbers on a turned ellipsoid; minimum 0."""
-    offsets = [value - best for value, best in zip(params.values(), (3, 17, 8, 12, 1, 19, 10, 5), strict=True)]
+    offsets: list[int] = [value - best for value, best in zip(params.values(), (3, 17, 8, 12, 1, 19, 10, 5), strict=True)]
     turned = [one + other for one, other in itertools.pairwise(offsets)]
     return math.fsum(2**place * value**2 for place, value in enumerate(turned)) / 100 + abs(offsets[0]) / 10
 

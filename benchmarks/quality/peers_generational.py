@@ -82,7 +82,7 @@ class Cmaes(Generational):
         warnings.filterwarnings("ignore", module="cmaes")
         own = self.coordinates
         self.discrete, self.categories = own.is_whole & ~own.is_category, own.is_category
-        common = {"sigma": _STEP_SIZE, "seed": seed, "population_size": self.population_size}
+        common: dict[str, Any] = {"sigma": _STEP_SIZE, "seed": seed, "population_size": self.population_size}
         if self.categories.any():
             self.tool: Any = self._with_categories(CatCMAwM, common)
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -70,8 +69,7 @@ class Tool:
             return self._run_alone(problem, space, evaluations, seed)
         losses: list[float] = []
         timed = Timed(self.make(space, workers, evaluations, seed), losses)
-        with contextlib.suppress(evos.Exhausted):
-            simulate(timed, problem.loss, workers, evaluations, seed)
+        simulate(timed, problem.loss, workers, evaluations, seed)
         return losses, timed.seconds / max(1, len(losses))
 
     def _run_alone(self, problem: Problem, space: Space, evaluations: int, seed: int) -> tuple[list[float], float]:
@@ -107,7 +105,7 @@ class Timed:
         self._search, self._losses = search, losses
         self.seconds = 0.0
 
-    def ask(self) -> tuple[Any, Mapping[str, Any]]:
+    def ask(self) -> tuple[Any, Mapping[str, Any]] | None:
         began = time.perf_counter()
         asked = self._search.ask()
         self.seconds += time.perf_counter() - began
