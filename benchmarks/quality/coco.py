@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from problem import Problem
+
+from benchmarks.quality.problem import Problem
 
 ODD: tuple[int, ...] = tuple(range(1, 25, 2))
 """The functions that algorithms are developed on; the even ones are for judging."""

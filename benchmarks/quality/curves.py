@@ -1,7 +1,7 @@
 """Trainings with learning curves, for searches that prune: 27 steps each, on the data that scikit-learn carries.
 
 A curve is trained when it is first asked for, and kept in a scratch folder (see `tasks.scratch`). Train some thousands
-beforehand with `python curves.py COUNT`.
+beforehand with `python -m benchmarks.quality.curves COUNT`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tasks import Kept, data
 
 import evo
+from benchmarks.quality.tasks import Kept, data
 from evo.space.space import Space
 
 SUITE: Final = "curves"

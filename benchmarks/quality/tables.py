@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from problem import Problem
 
+from benchmarks.quality.problem import Problem
 from evo.space.limits import Choice
 
 SUITE: Final = "tables"

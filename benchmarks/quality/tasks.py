@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from problem import Problem
 
 import evo
+from benchmarks.quality.problem import Problem
 
 SUITE: Final = "tasks"
 Params: TypeAlias = Mapping[str, Any]

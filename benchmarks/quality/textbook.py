@@ -1,8 +1,8 @@
 """evo's SHADE beside the reference L-SHADE of minionpy, on CEC 2017 functions: the same size, budget and seeds.
 
-Run it where minionpy is installed, with the repository and this folder on PYTHONPATH:
+Run it in the repository, with a Python that has minionpy:
 
-    python benchmarks/quality/textbook.py [SEEDS] [EVALUATIONS]
+    python -m benchmarks.quality.textbook [SEEDS] [EVALUATIONS]
 
 It prints the median over seeds of the logarithm (base 10) of the error for each function, and the mean of these.
 """
@@ -14,9 +14,9 @@ import sys
 
 import numpy as np
 from minionpy import LSHADE, CEC2017Functions
-from shared import Shared
-from simulation import simulate
 
+from benchmarks.quality.shared import Shared
+from benchmarks.quality.simulation import simulate
 from evo.algorithms.shade import Shade
 from evo.space.space import Space
 
