@@ -50,7 +50,9 @@ class Course:
 
     def until(self, target: float) -> float:
         """The number of steps until the lowest loss was at most the target; infinite if it never was."""
-        return next((float(steps) for steps, loss in zip(self.steps, self.losses, strict=True) if loss <= target), math.inf)
+        return next(
+            (float(steps) for steps, loss in zip(self.steps, self.losses, strict=True) if loss <= target), math.inf
+        )
 
 
 def simulate_pruned(
@@ -69,24 +71,25 @@ def simulate_pruned(
     rng = np.random.default_rng([seed, 7])
     spread = (timing or Timing()).spread
     flying: list[tuple[float, int, int, float]] = []  # When a step ends, the evaluation, the step, a step's time.
-    known: list[tuple[Any, list[float]]] = []
+    known: list[tuple[Any, Mapping[str, Any]]] = []
     course, taken, now = Course([], []), 0, 0.0
     while taken < steps and not (course.losses and course.losses[-1] <= problem.target):
         while len(flying) < workers:
             token, params = search.ask()
             seconds = rng.lognormal(0, spread)
             heapq.heappush(flying, (now + seconds, len(known), 1, seconds))
-            known.append((token, problem.curve(params)))
+            known.append((token, params))
         now, number, step, seconds = heapq.heappop(flying)
-        token, curve = known[number]
+        token, params = known[number]
+        curve = problem.curve(params, step)[:step]
         taken += 1
-        if not course.losses or curve[step - 1] < course.losses[-1]:
+        if not course.losses or curve[-1] < course.losses[-1]:
             course.steps.append(taken)
-            course.losses.append(curve[step - 1])
-        if step < STEPS and not search.report(token, step, curve[step - 1]):
+            course.losses.append(curve[-1])
+        if step < STEPS and not search.report(token, step, curve[-1]):
             heapq.heappush(flying, (now + seconds, number, step + 1, seconds))
         else:
-            search.finish(token, min(curve[:step]), pruned=step < STEPS)
+            search.finish(token, min(curve), pruned=step < STEPS)
     return course
 
 

@@ -70,7 +70,11 @@ class Parzen(Learner):
                     break
             else:
                 figures = {}
-            ranked = sorted((math.inf if i in self._failed else f, i) for i, f in figures.items() if i in self._genomes or i in running)
+            ranked = sorted(
+                (math.inf if i in self._failed else f, i)
+                for i, f in figures.items()
+                if i in self._genomes or i in running
+            )
             known = set(i for _, i in ranked)
             rest = sorted((l, i) for l, i in self._ranked if i not in known) if c.rungs == "all" else []
         elif view.rungs and c.rungs == "bohb":
@@ -99,7 +103,7 @@ class Parzen(Learner):
             spread = np.linspace(half, len(others) - 1, room - half).astype(int)
             others = others[:half] + [others[i] for i in spread]
         if c.liar:
-            others += [running[i] for i in sorted(running) if i not in known][: room]
+            others += [running[i] for i in sorted(running) if i not in known][:room]
         return [get(i) for _, i in ranked[:good]], others
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:

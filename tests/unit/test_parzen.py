@@ -111,13 +111,15 @@ def test_points_are_drawn_as_the_densities_say(limit: object) -> None:
 
 
 def test_genes_of_equal_conditions_form_a_group_behind_that_of_their_parents() -> None:
-    space = Space({
-        "deep": evo.Float(0.0, 1.0, when={"kind": "a", "sub": "x"}),
-        "sub": evo.Choice("x", "y", when={"kind": "a"}),
-        "kind": ("a", "b"),
-        "rate": (0.0, 1.0),
-        "other": evo.Int(1, 9, when={"kind": "a"}),
-    })
+    space = Space(
+        {
+            "deep": evo.Float(0.0, 1.0, when={"kind": "a", "sub": "x"}),
+            "sub": evo.Choice("x", "y", when={"kind": "a"}),
+            "kind": ("a", "b"),
+            "rate": (0.0, 1.0),
+            "other": evo.Int(1, 9, when={"kind": "a"}),
+        }
+    )
     assert [[gene.name for gene in group.genes] for group in gene_groups(space)] == [
         ["kind", "rate"],
         ["sub", "other"],
