@@ -6,6 +6,7 @@ beforehand with `python curves.py COUNT`.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Network:
         self.params, self.classes = params, classes
         self.rng = np.random.default_rng(0)
         sizes = [inputs, *[params["units"]] * params["layers"], outputs]
-        self.weights = [self.rng.normal(0, params["init"] / np.sqrt(a), (a, b)) for a, b in zip(sizes, sizes[1:])]
+        self.weights = [self.rng.normal(0, params["init"] / np.sqrt(a), (a, b)) for a, b in itertools.pairwise(sizes)]
         self.weights += [np.zeros(size) for size in sizes[1:]]
         self.first = [np.zeros_like(weight) for weight in self.weights]
         self.second = [np.zeros_like(weight) for weight in self.weights]
