@@ -8,7 +8,7 @@ averaged, so that an evaluation is deterministic.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +41,7 @@ def _families() -> dict[str, Any]:
     return {name: family for family in (HPOBench, HPOLib, NASBench201) for name in family.available_dataset_names}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _problem(name: str) -> Problem:
     family = _families()[name]
     table = family(name)

@@ -12,7 +12,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -45,15 +45,22 @@ class Kept:
         self._known: dict[str, Any] | None = None
 
     def __call__(self, params: Params) -> Any:
-        key = json.dumps(params, sort_keys=True)
+        known, key = self._read(), json.dumps(params, sort_keys=True)
+        if key not in known:
+            known[key] = value = self._evaluate(params)
+            with self._file.open("a") as file:
+                file.write(json.dumps([key, value]) + "\n")
+        return known[key]
+
+    def has(self, params: Params) -> bool:
+        """Whether the loss of these parameters is known already."""
+        return json.dumps(params, sort_keys=True) in self._read()
+
+    def _read(self) -> dict[str, Any]:
         if self._known is None:
             lines = self._file.read_text().splitlines() if self._file.exists() else []
             self._known = dict(json.loads(line) for line in lines)
-        if key not in self._known:
-            self._known[key] = value = self._evaluate(params)
-            with self._file.open("a") as file:
-                file.write(json.dumps([key, value]) + "\n")
-        return self._known[key]
+        return self._known
 
     def _evaluate(self, params: Params) -> Any:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -65,7 +72,7 @@ class Kept:
         return value if isinstance(value, list) else (float(value) if math.isfinite(value) else math.nan)
 
 
-@lru_cache(maxsize=None)
+@cache
 def data(name: str, train: int, valid: int) -> tuple[Any, Any, Any, Any]:
     """A fixed split of a data set of scikit-learn: training and validation inputs, and their targets."""
     import sklearn.datasets
@@ -354,7 +361,7 @@ def problems(names: Iterable[str] = NAMES) -> list[Problem]:
     return [_problem(name) for name in names]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _problem(name: str) -> Problem:
     limits, function, best, median = _TASKS[name]
     return Problem(SUITE, name, limits, partial(Kept.__call__, Kept(name, function)), best, median - best)
