@@ -109,9 +109,10 @@ class Run:
             evaluated: The points, of shape (points, coordinates).
             losses: Their losses.
         """
-        predictions = [model.losses(evaluated) for model in self.models]
+        finite = np.isfinite(losses)
+        predictions = [model.losses(evaluated[finite]) for model in self.models]
         if predictions:
-            self.predicted.extend(zip(*predictions, losses, strict=True))
+            self.predicted.extend(zip(*predictions, losses[finite], strict=True))
             del self.predicted[: -max(_LATEST, self.distribution.offspring)]
 
     def fit(self, history: History, coordinates: Coordinates) -> None:
