@@ -21,6 +21,7 @@ from evo.algorithms.local_model import (
     rank_correlation,
 )
 from evo.algorithms.pair import PairSearch
+from evo.algorithms.quadratic import full_size
 from evo.checks import check_probability
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
@@ -41,6 +42,8 @@ _RESOLUTION = 1e-13
 _GENERATIONS = 2
 # The model that is used while none has predicted better: 0 is the quadratic one, 1 the process.
 _DEFAULT = 1
+# A quadratic model is fitted again after so many coefficients' share of new points, a process twice as often.
+_POINTS_PER_FIT = 40
 
 
 @final
@@ -100,6 +103,7 @@ class Run:
         self.models: tuple[LocalModel, ...] = ()
         self.correlation = 0.0
         """The rank correlation of what it predicted before evaluations and what came out."""
+        self._next_quadratic = self._next_process = 0
         self.best, self.stalled, self.hopeless = math.inf, 0, 0
 
     def compare(self, evaluated: Array, losses: Array) -> None:
@@ -116,9 +120,16 @@ class Run:
             del self.predicted[: -max(_LATEST, self.distribution.offspring)]
 
     def fit(self, history: History, coordinates: Coordinates) -> None:
-        """Fit the models, and choose the one that has predicted best."""
-        self.quadratic = fit_local_quadratic(history, self.distribution, coordinates)
-        process = fit_local_process(history, self.distribution, coordinates)
+        """Fit the models, those of many coefficients not at once for each new point, and choose the one to use."""
+        size = full_size(len(coordinates))
+        if self.quadratic is None or len(history) >= self._next_quadratic:
+            self.quadratic = fit_local_quadratic(history, self.distribution, coordinates)
+            self._next_quadratic = len(history) + size // _POINTS_PER_FIT
+        if not self.models or len(history) >= self._next_process:
+            process = fit_local_process(history, self.distribution, coordinates)
+            self._next_process = len(history) + size // (2 * _POINTS_PER_FIT)
+        else:
+            process = self.models[1]
         self.models = (self.quadratic, process) if self.quadratic and process else ()
         self.model, self.correlation = (self.models[_DEFAULT] if self.models else None), 0.0
         if self.models and len(self.predicted) >= 5:
@@ -206,10 +217,12 @@ class ModelledLearner(Learner):
         run.losses.extend(result.loss for result in own)
         self._waiting = []
         run.fit(self.history, self.coordinates)
-        if len(run.results) >= self._needed(run):
-            self._update(run)
-            if self._is_over(run):
-                self._start_run(run.number + 1)
+        needed = self._needed(run)
+        while len(run.results) >= needed:
+            self._update(run, run.results[:needed] if needed < run.distribution.offspring else run.results)
+            run.results = run.results[needed:] if needed < run.distribution.offspring else []
+        if self._is_over(run):
+            self._start_run(run.number + 1)
 
     def _needed(self, run: Run) -> int:
         """The number of results for an update: a generation without a trusted model, down to one with it."""
@@ -219,11 +232,9 @@ class ModelledLearner(Learner):
             return offspring
         return max(1, math.ceil(offspring * min(1.0, 1.5 * (_TRUSTED - trust))))
 
-    def _update(self, run: Run) -> None:
+    def _update(self, run: Run, results: list[tuple[float, Array]]) -> None:
         """Update the distribution with the results, and as many offspring with predicted losses as are missing."""
         distribution = run.distribution
-        results = run.results
-        run.results = []
         missing = distribution.offspring - len(results)
         points = np.array([point for _, point in results])
         values = np.array([loss for loss, _ in results])
