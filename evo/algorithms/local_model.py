@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,10 +44,14 @@ class LocalModel:
         metric: The metric.
         offset: The lowest loss that it was fitted to.
         spread: The distance from it to the median of these losses.
+        is_full: Whether it has a coefficient for each pair of coordinates.
     """
 
-    def __init__(self, function: Callable[[Array], Array], metric: Metric, offset: float, spread: float) -> None:
-        self.function, self.metric, self.offset, self.spread = function, metric, offset, spread
+    def __init__(
+        self, function: Quadratic | Process, metric: Metric, offset: float, spread: float, is_full: bool
+    ) -> None:
+        self.function, self.metric = function, metric
+        self.offset, self.spread, self.is_full = offset, spread, is_full
 
     def normalised(self, losses: Array) -> Array:
         """Losses in the units of predictions."""
@@ -66,30 +69,12 @@ class LocalModel:
         """Predicted losses; see `predict`."""
         return self.offset + self.spread * self.predict(points)
 
-
-class QuadraticModel(LocalModel):
-    """A quadratic model by least squares, whose minimiser is known.
-
-    Args:
-        quadratic: The model in the metric.
-        kind: Linear, diagonal or full.
-        metric: The metric.
-        offset: The lowest loss that it was fitted to.
-        spread: The distance from it to the median of these losses.
-    """
-
-    def __init__(self, quadratic: Quadratic, kind: str, metric: Metric, offset: float, spread: float) -> None:
-        super().__init__(quadratic, metric, offset, spread)
-        self.quadratic, self.kind = quadratic, kind
-
     def minimiser(self, radius: float) -> Array:
         """The point of the lowest prediction within a radius of the centre, in the metric."""
-        return self.metric.centre + self.metric.from_sphere @ self.quadratic.minimiser(radius)
+        return self.metric.centre + self.metric.from_sphere @ self.function.minimiser(radius)
 
 
-def fit_local_quadratic(
-    history: History, distribution: Distribution, coordinates: Coordinates
-) -> QuadraticModel | None:
+def fit_local_quadratic(history: History, distribution: Distribution, coordinates: Coordinates) -> LocalModel | None:
     """The quadratic model of the points nearest to the mean of a distribution; None while they are too few.
 
     Args:
@@ -108,7 +93,7 @@ def fit_local_quadratic(
         deviations = distribution.deviations
         metric = Metric(distribution.mean, np.diag(deviations), np.diag(1 / deviations))
     model = fit_quadratic((points - metric.centre) @ metric.to_sphere.T, losses, _weights(len(losses)), _ENOUGH)
-    return None if model is None else QuadraticModel(*model, metric, offset, spread)
+    return None if model is None else LocalModel(model[0], metric, offset, spread, model[1] == "full")
 
 
 def fit_local_process(history: History, distribution: Distribution, coordinates: Coordinates) -> LocalModel | None:
@@ -127,7 +112,7 @@ def fit_local_process(history: History, distribution: Distribution, coordinates:
     metric = Metric(distribution.mean, distribution.from_sphere, distribution.to_sphere)
     to_axes = distribution.from_sphere / distribution.deviations[:, None]
     process = Process((points - metric.centre) @ metric.to_sphere.T, losses, _weights(len(losses)), to_axes)
-    return LocalModel(process, metric, offset, spread)
+    return LocalModel(process, metric, offset, spread, False)
 
 
 def _neighbours(history: History, distribution: Distribution, count: int) -> tuple[Array, Array, float, float] | None:

@@ -15,7 +15,6 @@ from evo.algorithms.distribution import Array, Distribution
 from evo.algorithms.history import History
 from evo.algorithms.local_model import (
     LocalModel,
-    QuadraticModel,
     fit_local_process,
     fit_local_quadratic,
     rank_correlation,
@@ -44,6 +43,8 @@ _GENERATIONS = 2
 _DEFAULT = 1
 # A quadratic model is fitted again after so many coefficients' share of new points, a process twice as often.
 _POINTS_PER_FIT = 40
+# The trust region of a process is shorter by 10^-u, u uniform between these.
+_SHORTER = (0.0, 0.6)
 
 
 @final
@@ -97,7 +98,7 @@ class Run:
         self.results: list[tuple[float, Array]] = []  # Since the last update: losses and points.
         self.losses: list[float] = []  # Of its own points, the latest.
         self.predicted: list[tuple[float, ...]] = []  # By each model, and the losses that came out, the latest.
-        self.quadratic: QuadraticModel | None = None
+        self.quadratic: LocalModel | None = None
         self.model: LocalModel | None = None
         """The one that has predicted best."""
         self.models: tuple[LocalModel, ...] = ()
@@ -252,7 +253,7 @@ class ModelledLearner(Learner):
         d, distribution = len(self.coordinates), run.distribution
         best = self.history.best
         quadratic = run.quadratic
-        if run.number > 1 and quadratic is not None and quadratic.kind == "full" and run.correlation >= _TRUSTED:
+        if run.number > 1 and quadratic is not None and quadratic.is_full and run.correlation >= _TRUSTED:
             lowest = quadratic.predict(quadratic.minimiser(2 * math.sqrt(d))[None])
             hopeless = run.best > best and lowest[0] > quadratic.normalised(np.array(best))
             run.hopeless = run.hopeless + 1 if hopeless else 0
@@ -300,9 +301,13 @@ class ModelledLearner(Learner):
     def propose_minimiser(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         """The model's minimiser within the trust region; then offspring."""
         run = self.run
-        if run is not None and run.quadratic is not None:
-            radius = math.sqrt(len(self.coordinates))  # The length of most steps of the distribution.
-            yield self._individual(np.clip(run.quadratic.minimiser(radius), 0.0, 1.0), "minimiser", run)
+        if run is not None and run.model is not None:
+            longest = math.sqrt(len(self.coordinates))  # The length of most steps of the distribution.
+            if run.model is run.quadratic:
+                yield self._individual(np.clip(run.model.minimiser(longest), 0.0, 1.0), "minimiser", run)
+            else:
+                radius = longest * 10 ** -rng.uniform(*_SHORTER)
+                yield self._individual(np.clip(run.model.minimiser(radius), 0.0, 1.0), "minimiser", run)
         yield from self.propose_offspring(view, rng)
 
     def _individual(self, point: Array, operator: str, run: Run) -> Individual:

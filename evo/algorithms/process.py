@@ -8,11 +8,10 @@ to be equal. See C. E. Rasmussen and C. K. I. Williams: Gaussian processes for m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from evo.algorithms.distribution import Array
+from evo.algorithms.quadratic import Quadratic
 
 # The standard deviations of the parts, in units of the spread of losses; the first three are hardly shrunk.
 _CONSTANT, _LINEAR, _ISOTROPIC = 10.0, 10.0, 3.0
@@ -21,19 +20,12 @@ _SEPARABLE, _FULL, _REMAINDER = 0.3, 0.1, 3.0
 _LENGTH_SCALE = 1.0
 # The standard deviation of the noise of the point of the lowest weight.
 _NOISE = 0.1
-
-
-@dataclass(frozen=True)
-class _Features:
-    """What the kernel needs of points: in the metric, their squared lengths there, and squares along coordinates."""
-
-    points: Array
-    lengths: Array
-    squares: Array
+# The number of steps of a descent.
+_DESCENTS = 30
 
 
 class Process:
-    """The mean of the process, given points and their losses.
+    """The mean of the process, given points and their losses: a quadratic function and a smooth remainder.
 
     Args:
         points: Points in the metric, of shape (points, coordinates).
@@ -43,34 +35,62 @@ class Process:
     """
 
     def __init__(self, points: Array, losses: Array, weights: Array, to_axes: Array) -> None:
-        self._to_axes = to_axes
-        self._known = self._features(points)
-        shares = weights / weights.sum()
-        self._second = max(float(shares @ self._known.lengths), 1e-300)
-        self._fourth = max(float(shares @ self._known.lengths**2), 1e-300)
-        self._separate = max(float(shares @ self._known.squares.sum(axis=1)), 1e-300)
-        covariance = self._kernel(self._known)
+        self.points, self._lengths = points, (points**2).sum(axis=1)
+        lengths, squares, shares = self._lengths, (points @ to_axes.T) ** 2, weights / weights.sum()
+        second, fourth = max(float(shares @ lengths), 1e-300), max(float(shares @ lengths**2), 1e-300)
+        separate = max(float(shares @ (squares**2).sum(axis=1)), 1e-300)
+        self._squared_scale = _LENGTH_SCALE**2 * second
+        products: Array = points @ points.T
+        linear, isotropic = _LINEAR**2 / second, _ISOTROPIC**2 / fourth
+        separable, full = _SEPARABLE**2 / separate, _FULL**2 / fourth
+        covariance: Array = _CONSTANT**2 + linear * products + full * products**2 + self._remainders(products, lengths)
+        covariance += isotropic * np.outer(lengths, lengths) + separable * squares @ squares.T
         covariance[np.diag_indices(len(losses))] += _NOISE**2 * weights.min() / weights
-        self._coefficients = np.linalg.solve(covariance, losses)
+        found = np.linalg.solve(covariance, losses)
+        self._coefficients: Array = _REMAINDER**2 * found
+        hessian: Array = full * (points.T * found) @ points + separable * (to_axes.T * (found @ squares)) @ to_axes
+        hessian += isotropic * float(found @ lengths) * np.eye(points.shape[1])
+        self.quadratic = Quadratic(_CONSTANT**2 * float(found.sum()), linear * (found @ points), 2 * hessian)
 
-    def _features(self, points: Array) -> _Features:
-        along = points @ self._to_axes.T
-        return _Features(points, (points**2).sum(axis=1), along**2)
-
-    def _kernel(self, points: _Features) -> Array:
-        known = self._known
-        products = points.points @ known.points.T
-        distances = np.maximum(points.lengths[:, None] + known.lengths - 2 * products, 0.0)
-        kernel: Array = (
-            _CONSTANT**2
-            + _LINEAR**2 / self._second * products
-            + _ISOTROPIC**2 / self._fourth * np.outer(points.lengths, known.lengths)
-            + _SEPARABLE**2 / self._separate * points.squares @ known.squares.T
-            + _FULL**2 / self._fourth * products**2
-            + _REMAINDER**2 * np.exp(distances / (-2 * _LENGTH_SCALE**2 * self._second))
-        )
-        return kernel
+    def _remainders(self, products: Array, lengths: Array) -> Array:
+        distances = np.maximum(lengths[:, None] + self._lengths - 2 * products, 0.0)
+        return np.asarray(_REMAINDER**2 * np.exp(distances / (-2 * self._squared_scale)))
 
     def __call__(self, points: Array) -> Array:
         """The means at points, of shape (points, coordinates)."""
-        return np.asarray(self._kernel(self._features(points)) @ self._coefficients)
+        kernel = self._remainders(points @ self.points.T, (points**2).sum(axis=1)) / _REMAINDER**2
+        return self.quadratic(points) + kernel @ self._coefficients
+
+    def _value_and_slope(self, point: Array) -> tuple[float, Array]:
+        away = point - self.points
+        parts = np.exp((away**2).sum(axis=1) / (-2 * self._squared_scale)) * self._coefficients
+        curved = self.quadratic.hessian @ point
+        value = self.quadratic.constant + float((self.quadratic.gradient + 0.5 * curved) @ point) + float(parts.sum())
+        return value, self.quadratic.gradient + curved - parts @ away / self._squared_scale
+
+    def minimiser(self, radius: float) -> Array:
+        """A low point within a radius of the origin, by descent from the origin and from the best known point.
+
+        Args:
+            radius: The radius of the trust region, positive.
+        """
+        ends = [self._descend(start, radius) for start in (np.zeros(self.points.shape[1]), self.points[0])]
+        return min(ends, key=lambda end: end[0])[1]
+
+    def _descend(self, start: Array, radius: float) -> tuple[float, Array]:
+        """Projected gradient descent with the step lengths of J. Barzilai and J. M. Borwein (1988)."""
+        point = start * min(1.0, radius / max(float(np.linalg.norm(start)), 1e-300))
+        value, slope = self._value_and_slope(point)
+        rate = 1.0
+        for _ in range(_DESCENTS):
+            other = point - rate * slope
+            other *= min(1.0, radius / max(float(np.linalg.norm(other)), 1e-300))
+            lower, other_slope = self._value_and_slope(other)
+            if lower < value:
+                step, change = other - point, other_slope - slope
+                point, value, slope = other, lower, other_slope
+                curvature = float(step @ change)
+                rate = float(step @ step) / curvature if curvature > 1e-12 else 2 * rate
+            else:
+                rate *= 0.3
+        return value, point
