@@ -46,7 +46,7 @@ class Process:
         covariance: Array = _CONSTANT**2 + linear * products + full * products**2 + self._remainders(products, lengths)
         covariance += isotropic * np.outer(lengths, lengths) + separable * squares @ squares.T
         covariance[np.diag_indices(len(losses))] += _NOISE**2 * weights.min() / weights
-        found = np.linalg.solve(covariance, losses)
+        found: Array = np.asarray(np.linalg.solve(covariance, losses), dtype=np.float64)
         self._coefficients: Array = _REMAINDER**2 * found
         hessian: Array = full * (points.T * found) @ points + separable * (to_axes.T * (found @ squares)) @ to_axes
         hessian += isotropic * float(found @ lengths) * np.eye(points.shape[1])
