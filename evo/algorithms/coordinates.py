@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evo.algorithms.distribution import Array
+from evo.space.genes import Gene
 from evo.space.space import Genome, Space
 
 # A grid with more cells than this is as good as continuous.
@@ -28,8 +29,8 @@ class Coordinates:
         self._grids: list[tuple[int, Array, Array]] = []
         for place, (index, count) in enumerate(zip(self.genes, cells, strict=True)):
             if count <= _FINE:
-                values = np.array([searched[index].of_cell(cell) for cell in range(int(count))])
-                self._grids.append((place, values, (values[1:] + values[:-1]) / 2))
+                places = np.array([searched[index].of_cell(cell) for cell in range(int(count))])
+                self._grids.append((place, places, _borders(searched[index], places)))
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -46,8 +47,8 @@ class Coordinates:
             points: Shape (points, coordinates).
         """
         points = np.clip(points, 0.0, 1.0)
-        for place, values, borders in self._grids:
-            points[:, place] = values[np.searchsorted(borders, points[:, place])]
+        for place, places, borders in self._grids:
+            points[:, place] = places[np.searchsorted(borders, points[:, place])]
         return points
 
     def genome(self, point: Array, like: Genome) -> Genome:
@@ -60,3 +61,13 @@ class Coordinates:
         genome = like.copy()
         genome[self.genes] = np.where(np.isnan(like[self.genes]), np.nan, np.clip(point, 0.0, 1.0))
         return genome
+
+
+def _borders(gene: Gene, places: Array) -> Array:
+    """Where the cells of a grid meet: halfway between their values, which is not halfway on a log scale."""
+    values = [gene.decode(place) for place in places]
+    if len(places) > 1 and getattr(gene, "log", False):
+        numbers = np.array(values, dtype=float)
+        slope = (places[-1] - places[0]) / np.log(numbers[-1] / numbers[0])
+        return np.asarray(places[0] + slope * np.log((numbers[1:] + numbers[:-1]) / 2 / numbers[0]))
+    return np.asarray((places[1:] + places[:-1]) / 2)

@@ -13,8 +13,14 @@ from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.coordinates import Coordinates
 from evo.algorithms.distribution import Array, Distribution
 from evo.algorithms.history import History
-from evo.algorithms.local_model import LocalModel, fit_local, rank_correlation, trust_radius
+from evo.algorithms.local_model import (
+    LocalModel,
+    fit_local_process,
+    fit_local_quadratic,
+    rank_correlation,
+)
 from evo.algorithms.pair import PairSearch
+from evo.algorithms.quadratic import full_size
 from evo.checks import check_probability
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
@@ -33,6 +39,12 @@ _LATEST = 15
 _RESOLUTION = 1e-13
 # So many generations are sampled until one is found that nobody has tried.
 _GENERATIONS = 2
+# The model that is used while none has predicted better: 0 is the quadratic one, 1 the process.
+_DEFAULT = 1
+# A quadratic model is fitted again after so many coefficients' share of new points, a process twice as often.
+_POINTS_PER_FIT = 40
+# The trust region of a process is shorter by 10^-u, u uniform between these.
+_SHORTER = (0.0, 0.6)
 
 
 @final
@@ -85,16 +97,47 @@ class Run:
         self.number, self.distribution = number, distribution
         self.results: list[tuple[float, Array]] = []  # Since the last update: losses and points.
         self.losses: list[float] = []  # Of its own points, the latest.
-        self.predicted: list[tuple[float, float]] = []  # And the losses that came out, the latest.
+        self.predicted: list[tuple[float, ...]] = []  # By each model, and the losses that came out, the latest.
+        self.quadratic: LocalModel | None = None
+        self.model: LocalModel | None = None
+        """The one that has predicted best."""
+        self.models: tuple[LocalModel, ...] = ()
+        self.correlation = 0.0
+        """The rank correlation of what it predicted before evaluations and what came out."""
+        self._next_quadratic = self._next_process = 0
         self.best, self.stalled, self.hopeless = math.inf, 0, 0
 
-    @property
-    def correlation(self) -> float:
-        """The rank correlation of what was predicted before evaluations and what came out."""
-        if len(self.predicted) < 5:
-            return 0.0
-        first, second = np.array(self.predicted).T
-        return rank_correlation(first, second)
+    def compare(self, evaluated: Array, losses: Array) -> None:
+        """See how good the models are at points that they do not know yet.
+
+        Args:
+            evaluated: The points, of shape (points, coordinates).
+            losses: Their losses.
+        """
+        finite = np.isfinite(losses)
+        predictions = [model.losses(evaluated[finite]) for model in self.models]
+        if predictions:
+            self.predicted.extend(zip(*predictions, losses[finite], strict=True))
+            del self.predicted[: -max(_LATEST, self.distribution.offspring)]
+
+    def fit(self, history: History, coordinates: Coordinates) -> None:
+        """Fit the models, those of many coefficients not at once for each new point, and choose the one to use."""
+        size = full_size(len(coordinates))
+        if self.quadratic is None or len(history) >= self._next_quadratic:
+            self.quadratic = fit_local_quadratic(history, self.distribution, coordinates)
+            self._next_quadratic = len(history) + size // _POINTS_PER_FIT
+        if not self.models or len(history) >= self._next_process:
+            process = fit_local_process(history, self.distribution, coordinates)
+            self._next_process = len(history) + size // (2 * _POINTS_PER_FIT)
+        else:
+            process = self.models[1]
+        self.models = (self.quadratic, process) if self.quadratic and process else ()
+        self.model, self.correlation = (self.models[_DEFAULT] if self.models else None), 0.0
+        if self.models and len(self.predicted) >= 5:
+            *predicted, losses = np.array(self.predicted).T
+            correlations = [rank_correlation(each, losses) for each in predicted]
+            best = _DEFAULT if correlations[_DEFAULT] >= max(correlations) else int(np.argmax(correlations))
+            self.model, self.correlation = self.models[best], correlations[best]
 
 
 class ModelledLearner(Learner):
@@ -113,7 +156,6 @@ class ModelledLearner(Learner):
         self.first = max(4, len(setup.space) // 2 + 2)  # So many points are drawn at random at first.
         self.offspring = 4 + int(3 * math.log(max(d, 1)))
         self.run: Run | None = None
-        self.model: LocalModel | None = None
         self.best_genome: Genome | None = None
         self._grids = bool(self.coordinates.widths.any())
         # Every worker learns from all, so with many it fits the model once for several results.
@@ -162,49 +204,47 @@ class ModelledLearner(Learner):
         offspring = min(2 ** (number - 1), 8) * self.offspring
         self.run = Run(number, Distribution(mean, step, offspring))
         self.history.forget_candidates()
-        self.model, self._waiting = None, []
+        self._waiting = []
 
     def _fold(self, run: Run) -> None:
         """Learn from the results that wait: first how good the predictions were, then the model, then the run."""
         own = [result for result in self._waiting if result.own]
-        if self.model is not None and own:
-            predicted = self.model.predict(np.array([result.evaluated for result in own]))
-            run.predicted.extend(zip(predicted.tolist(), [result.loss for result in own], strict=True))
-            del run.predicted[: -max(_LATEST, run.distribution.offspring)]
+        if own:
+            run.compare(np.array([result.evaluated for result in own]), np.array([result.loss for result in own]))
         for result in self._waiting:
             run.results.append((result.loss, result.point))
             run.stalled = 0 if result.loss < run.best else run.stalled + 1
             run.best = min(run.best, result.loss)
         run.losses.extend(result.loss for result in own)
         self._waiting = []
-        self.model = fit_local(self.history, run.distribution, self.coordinates)
-        if len(run.results) >= self._needed(run):
-            self._update(run)
-            if self._is_over(run):
-                self._start_run(run.number + 1)
+        run.fit(self.history, self.coordinates)
+        needed = self._needed(run)
+        while len(run.results) >= needed:
+            self._update(run, run.results[:needed] if needed < run.distribution.offspring else run.results)
+            run.results = run.results[needed:] if needed < run.distribution.offspring else []
+        if self._is_over(run):
+            self._start_run(run.number + 1)
 
     def _needed(self, run: Run) -> int:
         """The number of results for an update: a generation without a trusted model, down to one with it."""
         offspring = run.distribution.offspring
-        trust = run.correlation if self.model is not None else 0.0
+        trust = run.correlation
         if trust < _USEFUL:
             return offspring
         return max(1, math.ceil(offspring * min(1.0, 1.5 * (_TRUSTED - trust))))
 
-    def _update(self, run: Run) -> None:
+    def _update(self, run: Run, results: list[tuple[float, Array]]) -> None:
         """Update the distribution with the results, and as many offspring with predicted losses as are missing."""
         distribution = run.distribution
-        results = run.results
-        run.results = []
         missing = distribution.offspring - len(results)
         points = np.array([point for _, point in results])
         values = np.array([loss for loss, _ in results])
-        if missing > 0 and self.model is not None:
+        if missing > 0 and run.model is not None:
             rng = self.setup.generator(run.number, distribution.updates)
             sampled = distribution.sample(rng, missing)
-            predicted = self.model.predict(self.coordinates.rounded(sampled))
+            predicted = run.model.predict(self.coordinates.rounded(sampled))
             points = np.concatenate([points, sampled])
-            values = np.concatenate([self.model.normalised(values), predicted])
+            values = np.concatenate([run.model.normalised(values), predicted])
         order = np.argsort(values, kind="stable")[: distribution.offspring]
         distribution.update(points[order])
 
@@ -212,9 +252,10 @@ class ModelledLearner(Learner):
         """Whether the run has converged, has stalled, or its model says that it will not beat the best known."""
         d, distribution = len(self.coordinates), run.distribution
         best = self.history.best
-        if run.number > 1 and self.model is not None and self.model.kind == "full" and run.correlation >= _TRUSTED:
-            lowest = self.model.predict(self.model.minimiser(2 * trust_radius(d))[None])
-            hopeless = run.best > best and lowest[0] > self.model.normalised(np.array(best))
+        quadratic = run.quadratic
+        if run.number > 1 and quadratic is not None and quadratic.is_full and run.correlation >= _TRUSTED:
+            lowest = quadratic.predict(quadratic.minimiser(2 * math.sqrt(d))[None])
+            hopeless = run.best > best and lowest[0] > quadratic.normalised(np.array(best))
             run.hopeless = run.hopeless + 1 if hopeless else 0
         several = 2 * distribution.offspring + d
         latest = run.losses = run.losses[-several:]
@@ -250,8 +291,8 @@ class ModelledLearner(Learner):
         for _ in range(_GENERATIONS if run else 0):
             assert run is not None
             points = np.clip(run.distribution.sample(rng, run.distribution.offspring), 0.0, 1.0)
-            if self.model is not None and run.correlation >= _USEFUL:
-                predicted = self.model.predict(self.coordinates.rounded(points))
+            if run.model is not None and run.correlation >= _USEFUL:
+                predicted = run.model.predict(self.coordinates.rounded(points))
                 points = points[np.argsort(predicted, kind="stable")[: len(points) // 2]]
             for point in points:
                 yield self._individual(point, "offspring", run)
@@ -259,9 +300,14 @@ class ModelledLearner(Learner):
 
     def propose_minimiser(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         """The model's minimiser within the trust region; then offspring."""
-        if self.run is not None and self.model is not None:
-            point = np.clip(self.model.minimiser(trust_radius(len(self.coordinates))), 0.0, 1.0)
-            yield self._individual(point, "minimiser", self.run)
+        run = self.run
+        if run is not None and run.model is not None:
+            longest = math.sqrt(len(self.coordinates))  # The length of most steps of the distribution.
+            if run.model is run.quadratic:
+                yield self._individual(np.clip(run.model.minimiser(longest), 0.0, 1.0), "minimiser", run)
+            else:
+                radius = longest * 10 ** -rng.uniform(*_SHORTER)
+                yield self._individual(np.clip(run.model.minimiser(radius), 0.0, 1.0), "minimiser", run)
         yield from self.propose_offspring(view, rng)
 
     def _individual(self, point: Array, operator: str, run: Run) -> Individual:
