@@ -84,7 +84,7 @@ class GeneGroup:
         """The cells of the grids among the numbers, shape (points, grids)."""
         distances = np.abs(numbers[:, self.coarse, None] - self.middles)
         distances[:, self.shares == 0] = np.inf
-        return distances.argmin(axis=2)
+        return np.asarray(distances.argmin(axis=2), dtype=np.intp)
 
 
 def gene_groups(space: Space) -> list[GeneGroup]:
