@@ -160,30 +160,33 @@ def test_a_branch_is_chosen_by_its_own_genes_whatever_the_genes_below_it_are() -
 
 
 class Spy:
-    """Records how many points densities are made of."""
+    """Records the points that densities are made of: those of the good ones, then those of the bad ones."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.counts: list[int] = []
+        self.points: list[np.ndarray] = []
 
         def record(group: Any, genomes: Any, uniform: float) -> parzen.KernelDensity:
-            self.counts.append(len(genomes))
+            self.points.append(genomes)
             return parzen.KernelDensity(group, genomes, uniform)
 
         monkeypatch.setattr(tpe, "KernelDensity", record)
+
+    def sides(self, state: Learner, view: View | None = None) -> list[np.ndarray]:
+        self.points.clear()
+        proposals(state, 1, view)
+        return self.points
 
 
 def test_a_tenth_is_good_but_no_more_than_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     spy, space = Spy(monkeypatch), Space(FLOATS)
     for count, good in [(10, 1), (11, 2), (200, 20), (400, 25)]:
-        proposals(learner(space, points(space, count)), 1)
-        assert spy.counts[-2] == good
+        assert [len(side) for side in spy.sides(learner(space, points(space, count)))] == [good, min(count - good, 200)]
 
 
 def test_the_number_of_kernels_is_bounded_whatever_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
     spy, space = Spy(monkeypatch), Space(FLOATS)
     running = View(running=[Known(genome=one.genome, identity=(1, n)) for n, one in enumerate(points(space, 300, 4))])
-    proposals(learner(space, points(space, 1000)), 1, running)
-    assert spy.counts == [25, 400]
+    assert [len(side) for side in spy.sides(learner(space, points(space, 1000)), running)] == [25, 400]
 
 
 def test_of_many_bad_ones_the_best_half_is_used_and_others_that_lie_equally_far_apart() -> None:
@@ -221,3 +224,64 @@ def test_constants_are_checked() -> None:
     for wrong in ({"initial": 0}, {"good": 1.5}, {"uniform": 0.0}, {"candidates": 0}, {"kernels": 1}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             TPE(**wrong)  # type: ignore[arg-type]
+
+
+def pruned_at(rung: int, individuals: Sequence[Known]) -> list[Known]:
+    return [
+        Known(genome=one.genome, identity=one.identity, loss=one.loss, status="pruned", rung=rung)
+        for one in individuals
+    ]
+
+
+def same(rows: np.ndarray, individuals: Sequence[Known]) -> bool:
+    """Whether points are those of some individuals, in any order."""
+    return {row.tobytes() for row in rows} == {one.genome.tobytes() for one in individuals}
+
+
+def test_individuals_are_compared_at_the_highest_rung_that_enough_have_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    # At rung 1 those at 0.8 are better, at rung 3 those at 0.2; four are enough for two genes, three are not.
+    spy, space = Spy(monkeypatch), Space(FLOATS)
+    low, high, others = near(0.2, 2, 0, 0.5), near(0.8, 2, 10, 0.5), pruned_at(1, points(space, 50, 5)[34:])
+    first = {one.identity: 0.3 for one in low} | {one.identity: 0.2 for one in high} | {o.identity: 0.9 for o in others}
+    third = {one.identity: 0.1 for one in low} | {one.identity: 0.15 for one in high}
+    state = learner(space, pruned_at(3, low) + pruned_at(3, high) + others)
+    good, bad = spy.sides(state, View(rungs={1: first, 3: third}))
+    assert same(good, low)
+    assert same(bad, high + others)
+    del third[high[0].identity]
+    good, bad = spy.sides(state, View(rungs={1: first, 3: third}))
+    assert same(good, high)
+    assert same(bad, low + others)
+
+
+def test_figures_of_running_ones_count_like_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    spy, space = Spy(monkeypatch), Space(FLOATS)
+    individuals = pruned_at(1, points(space, 29, 5)[10:])
+    reached, early = [Known(genome=one.genome, identity=(1, n)) for n, one in enumerate(near(0.9, 2, 0, 0.0))]
+    figures = {one.identity: 0.5 + n / 100 for n, one in enumerate(individuals)}
+    state = learner(space, individuals)
+    good, bad = spy.sides(state, View(running=[reached, early], rungs={1: figures | {reached.identity: 0.1}}))
+    assert same(good, [reached, individuals[0]])
+    assert same(bad, [early, *individuals[1:]])
+    good, _ = spy.sides(state, View(running=[reached, early], rungs={1: figures | {reached.identity: 0.9}}))
+    assert same(good, individuals[:2])
+
+
+def test_when_enough_are_complete_they_come_before_those_that_were_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    spy, space = Spy(monkeypatch), Space(FLOATS)
+    complete = near(0.2, 4, 0, 0.5)
+    others = pruned_at(3, at_losses(points(space, 50, 5)[34:], [0.1] * 16, "pruned"))
+    # At the rung, all that were pruned were better.
+    figures = {one.identity: 0.9 for one in complete} | {one.identity: 0.1 for one in others}
+    good, bad = spy.sides(learner(space, complete + others), View(rungs={3: figures}))
+    assert same(good, complete[:2])
+    assert same(bad, complete[2:] + others)
+
+
+def test_one_that_failed_after_a_rung_is_not_good_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    spy, space = Spy(monkeypatch), Space(FLOATS)
+    failed, others = at_losses(near(0.8, 3, 0, 0.1), [None] * 3), pruned_at(1, points(space, 30, 5)[10:])
+    figures = {one.identity: 0.1 for one in failed} | {one.identity: 0.5 + n / 50 for n, one in enumerate(others)}
+    good, bad = spy.sides(learner(space, failed + others), View(rungs={1: figures}))
+    assert same(good, others[:3])
+    assert same(bad, failed + others[3:])
