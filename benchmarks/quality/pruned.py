@@ -124,7 +124,7 @@ class SharedPruned(Shared):
         """See `PruningSearch`."""
         if not self._rungs:
             return False
-        event = Reported(individual=token.identity, step=steps - 1, loss=loss)
+        event = Reported(time=0.0, individual=token.identity, step=steps - 1, loss=loss)
         self._rungs.apply(event)
         rung = self._rungs.reached(event)
         if rung is None or rung != steps:

@@ -84,7 +84,7 @@ class GeneGroup:
         """The cells of the grids among the numbers, shape (points, grids)."""
         distances = np.abs(numbers[:, self.coarse, None] - self.middles)
         distances[:, self.shares == 0] = np.inf
-        return distances.argmin(axis=2)
+        return np.asarray(distances.argmin(axis=2), dtype=np.intp)
 
 
 def gene_groups(space: Space) -> list[GeneGroup]:
@@ -174,12 +174,34 @@ class KernelDensity:
             values[:-1] += other + math.log((1 + leak) / leak) * equal.sum(axis=2)
         return values
 
-    def draw(self, chosen: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    def log(self, points: Floats) -> Floats:
+        """The logarithm of the density at each point, relative to the uniform density.
+
+        Args:
+            points: Shape (points, genes).
+        """
+        terms = self.log_kernels(points) + np.log(self.weights / self.weights.sum())[:, None]
+        highest = terms.max(axis=0)
+        return np.asarray(highest + np.log(np.exp(terms - highest).sum(axis=0)))
+
+    def draw(self, count: int, rng: np.random.Generator) -> Floats:
+        """Points from the density.
+
+        Args:
+            count: The number of points.
+            rng: The only source of randomness.
+
+        Returns:
+            Shape (points, genes).
+        """
+        return self.draw_from(rng.choice(len(self.weights), count, p=self.weights / self.weights.sum()), rng)
+
+    def draw_from(self, chosen: NDArray[np.intp], rng: np.random.Generator) -> Floats:
         """One point of each chosen kernel.
 
         Args:
             chosen: The numbers of the kernels.
-            rng: The source of randomness.
+            rng: The only source of randomness.
 
         Returns:
             Shape (points, genes).
@@ -212,21 +234,3 @@ def _truncated(means: Floats, widths: Floats, rng: np.random.Generator) -> Float
     while (outside := (values < 0) | (values > 1)).any():
         values[outside] = rng.normal(means[outside], widths[outside])
     return np.asarray(values)
-
-
-def log_mixture(log_kernels: Floats, log_weights: Floats) -> Floats:
-    """The logarithm of a mixture at each point.
-
-    Args:
-        log_kernels: The logarithms of kernels, of shape (kernels, points).
-        log_weights: The logarithms of their weights, of shape (kernels,), which need not sum to 1.
-    """
-    terms = log_kernels + (log_weights - log_mixture_weight(log_weights))[:, None]
-    highest = terms.max(axis=0)
-    return np.asarray(highest + np.log(np.exp(terms - highest).sum(axis=0)))
-
-
-def log_mixture_weight(log_weights: Floats) -> float:
-    """The logarithm of the sum of weights."""
-    highest = float(log_weights.max())
-    return highest + math.log(float(np.exp(log_weights - highest).sum()))

@@ -1,193 +1,194 @@
-"""TPE (experimental draft)."""
+"""Tree-structured Parzen estimator: points that are likely among the good individuals and unlikely among the others.
+
+Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; with joint kernels over several genes as in
+Falkner et al., BOHB, ICML 2018, https://arxiv.org/abs/1807.01774.
+"""
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, TypeVar, final
 
 import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, Setup, View
-from evo.algorithms.parzen import Floats, GeneGroup, KernelDensity, gene_groups, log_mixture
+from evo.algorithms.parzen import Floats, GeneGroup, KernelDensity, gene_groups
+from evo.checks import check_count, check_probability
+from evo.errors import UserError
 from evo.population.events import Identity
 from evo.population.individual import Individual, Known
-from evo.space.space import Space
+from evo.space.space import Genome, Space
+from evo.space.values import Params
+
+_Ranked: TypeAlias = list[tuple[float, Identity]]
+_FIRST: Identity = (0, 0)  # The lowest identity.
 
 
 @final
 @dataclass(frozen=True)
 class TPE(Algorithm):
-    random: int = 10
+    """Draws from a density of good individuals, and prefers what a density of all others makes unlikely.
+
+    Genes that exist under the same condition form a group, with densities of the individuals in which it is active. A
+    candidate is put together group by group, parents first, so that a branch is not preferred because it has many
+    genes. What runs counts as bad, so that many workers spread out. With pruning, individuals are compared at the
+    highest rung that enough of them have reached.
+
+    Args:
+        initial: The number of individuals that are drawn at random, and must have finished, before anything is
+            learnt from them.
+        good: The share of individuals that count as good, gamma.
+        most_good: The number of individuals that count as good at most.
+        candidates: The number of draws of which the best one is proposed.
+        uniform: The weight of the uniform density among the kernels, each of which has the weight 1.
+        kernels: The number of bad individuals, and of running ones, that are used at most. Of more, the best half is
+            used, and of the others some with ranks that lie equally far apart.
+    """
+
+    initial: int = 10
+    good: float = 0.1  # gamma
+    most_good: int = 25
     candidates: int = 24
-    outer: int = 24
     uniform: float = 1.0
     kernels: int = 200
-    chain: bool = True
-    gamma: float = 0.1
-    rule: str = "lin"
-    rungs: str = "bohb"
-    wmix: float = 0.0
-    liar: bool = True
-    gmost: int = 25
-    rw: float = 0.0
 
-    def start(self, setup: Setup) -> Parzen:
-        return Parzen(self, setup.space, setup.workers)
+    def __post_init__(self) -> None:
+        for name, least in {"initial": 1, "most_good": 1, "candidates": 1, "kernels": 2}.items():
+            check_count(name, getattr(self, name), least)
+        check_probability("good", self.good)
+        if not 0 < self.uniform < math.inf:
+            raise UserError(f"uniform is {self.uniform!r}: the weight of the uniform density is a number above 0")
+
+    def start(self, setup: Setup) -> Learner:
+        """See `Algorithm.start`."""
+        return _ParzenLearner(self, setup.space)
 
 
-class Parzen(Learner):
-    def __init__(self, constants: TPE, space: Space, workers: int) -> None:
-        self._constants, self._space, self._workers = constants, space, workers
+class _ParzenLearner(Learner):
+    """All that has finished, in the order of losses."""
+
+    def __init__(self, constants: TPE, space: Space) -> None:
+        self._constants, self._space = constants, space
         self._groups = gene_groups(space)
-        self._gene_group = np.empty(len(space), dtype=int)
-        for number, group in enumerate(self._groups):
-            self._gene_group[group.places] = number
-        self._ranked: list[tuple[float, Identity]] = []
-        self._genomes: dict[Identity, Floats] = {}
+        searched = [gene.name for gene in space.genes if not gene.is_constant]
+        self._place_of = {name: place for place, name in enumerate(searched)}
+        # The group of each gene, by the name of its parameter.
+        self._group_of = {gene.name: number for number, group in enumerate(self._groups) for gene in group.genes}
+        self._genomes: dict[Identity, Genome] = {}
+        # The losses of all that has finished, in ascending order; infinite for failed ones.
+        self._ranked: _Ranked = []
+        self._completed: _Ranked = []
         self._failed: set[Identity] = set()
-        self._completed: set[Identity] = set()
-        self._places = {i: p for p, i in enumerate(i for i, g in enumerate(space.genes) if not g.is_constant)}
 
     def learn(self, individual: Known, loss: float | None) -> None:
+        """See `Learner.learn`."""
         self._genomes[individual.identity] = individual.genome
+        entry = (math.inf if loss is None else loss, individual.identity)
+        bisect.insort(self._ranked, entry)
         if loss is None:
             self._failed.add(individual.identity)
-        if individual.status == "completed":
-            self._completed.add(individual.identity)
-        bisect.insort(self._ranked, (math.inf if loss is None else loss, individual.identity))
-
-    def split(self, view: View) -> tuple[list[Floats], list[Floats]]:
-        c = self._constants
-        running = {one.identity: one.genome for one in view.running}
-        if view.rungs and c.rungs != "loss" and len(self._completed) < len(self._space) + 2:
-            for rung in sorted(view.rungs, reverse=True):
-                figures = view.rungs[rung]
-                if len(figures) >= len(self._space) + 2:
-                    break
-            else:
-                figures = {}
-            ranked = sorted(
-                (math.inf if i in self._failed else f, i)
-                for i, f in figures.items()
-                if i in self._genomes or i in running
-            )
-            known = set(i for _, i in ranked)
-            rest = sorted((l, i) for l, i in self._ranked if i not in known) if c.rungs == "all" else []
-        elif view.rungs and c.rungs == "bohb":
-            ranked = [(l, i) for l, i in self._ranked if i in self._completed or i in self._failed]
-            rest = []
-        elif view.rungs and c.rungs == "all":
-            ranked = [(l, i) for l, i in self._ranked if i in self._completed]
-            rest = [(l, i) for l, i in self._ranked if i not in self._completed]
-        else:
-            ranked, rest = self._ranked, []
-        n = len(ranked) + (len(rest) if c.rungs == "all" else 0)
-        finite = bisect.bisect_left(ranked, (math.inf, (0, 0)))
-        if c.rule == "lin":
-            good = min(math.ceil(c.gamma * n), c.gmost)
-        elif c.rule == "sqrt":
-            good = min(math.ceil(c.gamma * math.sqrt(n)), c.gmost)
-        else:
-            good = min(math.ceil(c.gamma * (n + len(running))), c.gmost, max(1, n // 2))
-        good = min(good, finite)
-        get = lambda i: self._genomes[i] if i in self._genomes else running[i]
-        known = set(i for _, i in ranked)
-        others = [get(i) for _, i in ranked[good:] + rest]
-        room = c.kernels
-        if len(others) > room:
-            half = room // 2
-            spread = np.linspace(half, len(others) - 1, room - half).astype(int)
-            others = others[:half] + [others[i] for i in spread]
-        if c.liar:
-            others += [running[i] for i in sorted(running) if i not in known][:room]
-        return [get(i) for _, i in ranked[:good]], others
+        elif individual.status == "completed":
+            bisect.insort(self._completed, entry)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
-        c = self._constants
-        R = len(view.running)
-        n = len(self._ranked)
-        while len(self._ranked) < c.random or rng.random() < c.wmix * R / (R + n):
+        """See `Learner.propose`."""
+        good, bad = self._split(view) if len(self._ranked) >= self._constants.initial else ([], [])
+        while not good or not self._groups:
             yield Individual(genome=self._space.sample(rng), parents=(), bred_by="random")
-        good, bad = self.split(view)
-        if not good:
-            while True:
-                yield Individual(genome=self._space.sample(rng), parents=(), bred_by="random")
-        uni = c.uniform + c.rw * R / (n + R) * len(good)
-        sides = [Side(np.array(rows).reshape(-1, len(self._space)), self._groups, uni) for rows in (good, bad)]
+        ratios = _Ratios(self._groups, good, bad, self._constants)
         while True:
-            if c.outer == 1 or len(self._groups) == 1:
-                weights = [side.start() for side in sides]
-                points = sides[0].draw(0, weights[0], c.candidates, rng)
-                kernels = [side.density[0].log_kernels(points) for side in sides]
-                ratio = [log_mixture(k, w[s.rows[0]]) for k, w, s in zip(kernels, weights, sides)]
-                ratio = ratio[0] - ratio[1]
-                for at in np.argsort(-ratio, kind="stable"):
-                    w = [s.update(0, w, k[:, at]) for s, w, k in zip(sides, weights, kernels)] if c.chain else weights
-                    yield Individual(genome=self._walk(sides, rng, points[at], w)[0], parents=())
-            else:
-                found = [self._walk(sides, rng) for _ in range(c.outer)]
-                for genome, score in sorted(found, key=lambda one: -one[1]):
-                    yield Individual(genome=genome, parents=())
+            for genes in ratios.draw(0, rng):
+                yield Individual(genome=self._complete(genes, ratios, rng), parents=())
 
-    def _walk(self, sides, rng, first=None, weights=None):
-        c = self._constants
-        genome, values, score = np.full(len(self._space), np.nan), {}, 0.0
-        weights = weights or [side.start() for side in sides]
-        done = np.zeros(len(self._groups), dtype=bool)
-        if first is not None:
-            done[0] = True
-            genome[self._groups[0].places] = first
-            if len(self._groups) == 1:
-                return genome, 0.0
+    def _split(self, view: View) -> tuple[list[Genome], list[Genome]]:
+        """The genomes of good individuals, and those of bad ones, among which the running ones are."""
+        running = {one.identity: one.genome for one in view.running}
+        ranked = self._compared(view.rungs, running) if view.rungs else self._ranked
+        successes = bisect.bisect_left(ranked, (math.inf, _FIRST))
+        share = math.ceil(self._constants.good * len(ranked))  # gamma n
+        count = min(share, self._constants.most_good, successes)
+        compared = {identity for _, identity in ranked} if view.rungs else set()
+        others = sorted(identity for identity in running if identity not in compared)
+        most = self._constants.kernels
+        bad = [identity for _, identity in _some(ranked[count:], most // 2, most)] + _some(others, 0, most)
+        genomes = ChainMap(self._genomes, running)
+        return [genomes[identity] for _, identity in ranked[:count]], [genomes[identity] for identity in bad]
+
+    def _compared(self, rungs: Mapping[int, Mapping[Identity, float]], running: Container[Identity]) -> _Ranked:
+        """What is known, the best first, with pruning: those that got far, by their figures there, before the others.
+
+        As far as genes + 2 individuals have got: with fewer, the densities say little. At a rung, figures of running
+        ones count like any other.
+        """
+        enough = len(self._space) + 2
+        ranked = self._completed
+        for rung in sorted(rungs, reverse=True):
+            if len(ranked) >= enough:
+                break
+            figures = {i: figure for i, figure in rungs[rung].items() if i in self._genomes or i in running}
+            ranked = sorted((math.inf if i in self._failed else figure, i) for i, figure in figures.items())
+        compared = {identity for _, identity in ranked}
+        return ranked + [entry for entry in self._ranked if entry[1] not in compared]
+
+    def _complete(self, genes: Floats, ratios: _Ratios, rng: np.random.Generator) -> Genome:
+        """A genome with the given genes of the first group, and the most promising ones of all others that are active.
+
+        A gene is active when the values of those that it depends on say so, which come before it.
+        """
+        genome = np.full(len(self._space), np.nan)
+        genome[self._groups[0].places] = genes
+        if len(self._groups) == 1:
+            return genome
+        drawn, values = {0}, Params()
         for index in self._space.order:
             gene = self._space.genes[index]
             if not gene.exists(values):
                 continue
-            if gene.is_constant:
-                values[gene.name] = gene.decode(0.0)
-                continue
-            place = self._places[index]
-            g = self._gene_group[place]
-            if not done[g]:
-                done[g] = True
-                group = self._groups[g]
-                points = sides[0].draw(g, weights[0], c.candidates if c.outer == 1 else 1, rng)
-                kernels = [side.density[g].log_kernels(points) for side in sides]
-                logs = [log_mixture(k, w[s.rows[g]]) for k, w, s in zip(kernels, weights, sides)]
-                ratio = logs[0] - logs[1]
-                best = int(np.argmax(ratio))
-                score += float(ratio[best])
-                genome[group.places] = points[best]
-                if c.chain:
-                    weights = [s.update(g, w, k[:, best]) for s, w, k in zip(sides, weights, kernels)]
-            values[gene.name] = gene.decode(genome[place])
-        return genome, score
+            group = self._group_of.get(gene.name, 0)
+            if group not in drawn:
+                drawn.add(group)
+                genome[self._groups[group].places] = ratios.draw(group, rng)[0]
+            values[gene.name] = gene.decode(0.0 if gene.is_constant else genome[self._place_of[gene.name]])
+        return genome
 
 
-class Side:
-    def __init__(self, genomes: Floats, groups: list[GeneGroup], uniform: float) -> None:
-        self.n, self.uniform = len(genomes), uniform
-        self.rows, self.density = [], []
-        for group in groups:
-            rows = np.nonzero(~np.isnan(genomes[:, group.places[0]]))[0] if len(genomes) else np.zeros(0, int)
-            self.rows.append(np.append(rows, self.n))
-            self.density.append(KernelDensity(group, genomes[np.ix_(rows, group.places)], uniform))
+class _Ratios:
+    """The densities of good and of bad individuals in each group of genes, made when they are first needed."""
 
-    def start(self):
-        w = np.zeros(self.n + 1)
-        w[-1] = math.log(self.uniform)
-        return w
+    def __init__(
+        self, groups: Sequence[GeneGroup], good: Sequence[Genome], bad: Sequence[Genome], constants: TPE
+    ) -> None:
+        self._groups, self._constants = groups, constants
+        self._sides = np.array(good), np.array(bad).reshape(-1, len(good[0]))
+        self._densities: dict[int, list[KernelDensity]] = {}
 
-    def draw(self, g, weights, size, rng):
-        w = weights[self.rows[g]]
-        w = np.exp(w - w.max())
-        chosen = rng.choice(len(w), size, p=w / w.sum())
-        return self.density[g].draw(chosen, rng)
+    def draw(self, number: int, rng: np.random.Generator) -> Floats:
+        """Draws of the genes of a group from the density of the good, the most promising first.
 
-    def update(self, g, weights, logs):
-        new = np.full(self.n + 1, -np.inf)
-        new[self.rows[g]] = weights[self.rows[g]] + logs
-        return new
+        Returns:
+            Shape (candidates, genes of the group).
+        """
+        if number not in self._densities:
+            self._densities[number] = [self._density(self._groups[number], side) for side in self._sides]
+        good, bad = self._densities[number]  # l and g
+        points = good.draw(self._constants.candidates, rng)
+        return points[np.argsort(bad.log(points) - good.log(points), kind="stable")]
+
+    def _density(self, group: GeneGroup, genomes: Floats) -> KernelDensity:
+        active = genomes[:, group.places]
+        return KernelDensity(group, active[~np.isnan(active[:, 0])], self._constants.uniform)
+
+
+_Item = TypeVar("_Item")
+
+
+def _some(items: Sequence[_Item], first: int, most: int) -> list[_Item]:
+    """At most some items: the first ones, and others that lie equally far apart."""
+    if len(items) <= most:
+        return list(items)
+    spread = np.linspace(first, len(items) - 1, most - first).round().astype(int)
+    return [*items[:first], *(items[place] for place in spread)]
