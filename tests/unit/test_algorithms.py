@@ -11,6 +11,7 @@ from evo.algorithms.base import Algorithm
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
 from evo.algorithms.pso import ParticleSwarm
+from evo.algorithms.regularized import RegularizedEvolution
 from evo.algorithms.shade import Shade
 from evo.errors import UserError
 from evo.testing.algorithms import CONTRACT, SPACES, AlgorithmCheck
@@ -18,6 +19,7 @@ from evo.testing.algorithms import CONTRACT, SPACES, AlgorithmCheck
 ALGORITHMS: Mapping[str, Algorithm] = {
     "nelder_mead": NelderMead(),
     "pso": ParticleSwarm(),
+    "regularized": RegularizedEvolution(),
     "shade": Shade(),
 }
 
