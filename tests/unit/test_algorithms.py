@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import doctest
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import pytest
 
-from evo.algorithms.base import Algorithm
+import evo.testing.algorithms
+from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
 from evo.algorithms.pso import ParticleSwarm
+from evo.algorithms.regularized import RegularizedEvolution
 from evo.algorithms.shade import Shade
 from evo.errors import UserError
-from evo.testing.algorithms import CONTRACT, SPACES, AlgorithmCheck
+from evo.population.individual import Individual, Known
+from evo.testing.algorithms import (
+    CONTRACT,
+    SPACES,
+    AlgorithmCheck,
+    check_algorithm,
+    copes_with_whatever_it_is_told,
+    learns_nothing_from_what_it_only_proposes,
+    never_writes_what_it_learns_from,
+    proposes_the_same_when_losses_are_scaled_and_shifted,
+    proposes_the_same_when_told_the_same,
+    proposes_what_can_be_tried_and_journalled,
+    searches_better_than_at_random,
+)
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "nelder_mead": NelderMead(),
     "pso": ParticleSwarm(),
+    "regularized": RegularizedEvolution(),
     "shade": Shade(),
 }
 
@@ -27,6 +46,82 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_an_algorithm_keeps_the_contract(name: str, space: str, check: AlgorithmCheck) -> None:
     check(ALGORITHMS[name], SPACES[space])
+
+
+class Broken(Algorithm):
+    """Draws around the best one that is known, and does one thing wrong."""
+
+    def __init__(self, wrong: str) -> None:
+        self.wrong = wrong
+
+    def __repr__(self) -> str:
+        return f"Broken({self.wrong!r})"
+
+    def start(self, setup: Setup) -> Learner:
+        return BrokenState(self.wrong, setup)
+
+
+class BrokenState(Learner):
+    def __init__(self, wrong: str, setup: Setup) -> None:
+        self.wrong, self.space = wrong, setup.space
+        self.best, self.lowest = setup.space.sample(setup.generator(0)), np.inf
+        self.count = 0
+        self.own = np.random.default_rng()
+
+    def learn(self, individual: Known, loss: float | None) -> None:
+        if self.wrong == "writes":
+            individual.strategy["seen"] = True
+        if self.wrong == "expects a loss":
+            assert loss is not None
+        tolerance = 0.01 if self.wrong == "has an absolute tolerance" else 0.0
+        if loss is not None and loss < self.lowest - tolerance:
+            self.best, self.lowest = individual.genome, loss
+
+    def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
+        self.count += 1
+        while True:
+            genome = self.best + 0.1 * rng.standard_normal(len(self.space))
+            if self.wrong == "counts its proposals":
+                genome += 0.001 * self.count
+            if self.wrong == "has its own generator":
+                genome += 0.001 * self.own.random()
+            if self.wrong == "forgets a gene":
+                genome = genome[1:]
+            if self.wrong == "stays in a corner":
+                genome = 0.01 * rng.random(len(self.space))
+            strategy: dict[str, Any] = {}
+            if self.wrong == "has an array in its strategy":
+                strategy["mean"] = genome
+            if self.wrong == "keeps everything in its strategy":
+                strategy["all"] = list(range(5000))
+            yield Individual(genome=genome, strategy=strategy, parents=())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        ("writes", never_writes_what_it_learns_from),
+        ("expects a loss", copes_with_whatever_it_is_told),
+        ("has an absolute tolerance", proposes_the_same_when_losses_are_scaled_and_shifted),
+        ("counts its proposals", learns_nothing_from_what_it_only_proposes),
+        ("has its own generator", proposes_the_same_when_told_the_same),
+        ("forgets a gene", proposes_what_can_be_tried_and_journalled),
+        ("stays in a corner", searches_better_than_at_random),
+        ("has an array in its strategy", proposes_what_can_be_tried_and_journalled),
+        ("keeps everything in its strategy", proposes_what_can_be_tried_and_journalled),
+    ],
+)
+def test_the_contract_finds_what_is_wrong(wrong: str, check: AlgorithmCheck) -> None:
+    space = SPACES["floats"]
+    check(Broken("nothing"), space)
+    with pytest.raises(AssertionError):
+        check(Broken(wrong), space)
+
+
+def test_check_algorithm_runs_all_checks_in_one_space_or_in_all() -> None:
+    assert doctest.testmod(evo.testing.algorithms).failed == 0
+    with pytest.raises(AssertionError, match=r"Broken\('stays in a corner'\) breaks the contract of algorithms where"):
+        check_algorithm(Broken("stays in a corner"), SPACES["one float"])
 
 
 def test_without_optuna_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
