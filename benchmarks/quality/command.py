@@ -29,6 +29,7 @@ state of an algorithm that all workers share, which is quicker; and the peers th
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
@@ -65,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_wanted(run: Run, options: argparse.Namespace) -> bool:
+    """Whether a run is shown; without --table or --plot, those of all tools are, for comparison."""
+    patterns = options.tools if options.tools and (options.table or options.plot) else ["*"]
     chosen = run.suite in options.suites and run.workers in options.workers and run.evaluations == options.evaluations
-    by_name = not (options.table or options.plot) or options.tools is None
-    return chosen and (by_name or run.tool in options.tools)
+    return chosen and any(fnmatch.fnmatchcase(run.tool, pattern) for pattern in patterns)
 
 
 def _run_all(options: argparse.Namespace) -> int:
@@ -160,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="folder of the results")
     add("--suites", type=_names, default=list(NAMES[:2]), help="suites (default: nine,mixed)")
     add("--problems", type=_names, help="patterns of problems' names, for example 'sphere,car*'")
-    add("--tools", type=_names, help=f"tools (default: {','.join(TOOLS)})")
+    add("--tools", type=_names, help=f"tools, or patterns of what to show (default: {','.join(TOOLS)})")
     add("--label", help="is added to the names of evo's own tools, to compare states of the code")
     add("--workers", type=_numbers, default=[1, 4, 32], help="numbers of workers (default: 1,4,32)")
     add("--seeds", type=int, default=3, help="how many seeds (default: 3)")
