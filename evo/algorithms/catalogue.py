@@ -9,8 +9,12 @@ from typing import Any, cast
 import evo.propagators
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding
+from evo.algorithms.cmaes import CMAES
 from evo.algorithms.modelled import ModelledSearch
+from evo.algorithms.nelder_mead import NelderMead
+from evo.algorithms.optuna_sampler import OptunaSampler
 from evo.algorithms.portfolio import Portfolio
+from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.shade import Shade
 from evo.algorithms.tpe import TPE
 from evo.errors import UserError
@@ -30,7 +34,7 @@ def _make_portfolio(
     made = {}
     for place, what in enumerate(members):
         given = {"name": what} if isinstance(what, str) else what
-        made[str(given.get("name", f"member{place}"))] = _BREEDING.make(given, {"population": _PAIR})
+        made[str(given.get("name", f"member{place}"))] = _make(given, {"population": _PAIR})
     return Portfolio(made, floor, forgetting)
 
 
@@ -38,12 +42,16 @@ READY: Mapping[str, Callable[..., Breeding]] = {
     "portfolio": _make_portfolio,
     "tpe": TPE,
     "modelled": ModelledSearch,
+    "cmaes": CMAES,
     "shade": Shade,
+    "pso": ParticleSwarm,
+    "nelder_mead": NelderMead,
     "genetic": default_propagator,
     "random": InitUniform,
 }
 """The ready algorithms and propagators by name."""
 
+_OPTUNA = "optuna:"
 _PAIR = 2  # The individuals that breed where the genetic algorithm is a member of a portfolio.
 
 GENETIC_OPTIONS: tuple[str, ...] = tuple(inspect.signature(default_propagator).parameters)
@@ -65,7 +73,8 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
     """Make a propagator or an algorithm from the setting in a study file or on a command line.
 
     Args:
-        what: The name of a ready one; `{name: ..., PARAMETER: VALUE, ...}` for one with other parameters; or
+        what: The name of a ready one, or `optuna:` and that of a sampler of Optuna; `{name: ..., PARAMETER: VALUE, ...}`
+            for one with other parameters; or
             `{class_path: module.Class, init_args: {...}}` for any subclass of Propagator or Algorithm, installed or in
             a module on Python's path. One of evo's own needs no module. Arguments that are propagators or algorithms
             have the same forms.
@@ -78,7 +87,7 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
         >>> make_propagator({"class_path": "Compose", "init_args": {"propagators": ["random"]}}, {})
         Compose(propagators=[InitUniform()])
     """
-    return _BREEDING.make(what, defaults)
+    return _make(what, defaults)
 
 
 def uses_genetic(what: Any) -> bool:
@@ -144,6 +153,14 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
     if not is_selection:
         raise UserError(f"selection {name} with count 1 is {' '.join(representation(one).split())}: {rule}")
     return make
+
+
+def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
+    given = {"name": what} if isinstance(what, str) else what
+    name = given.get("name") if isinstance(given, Mapping) else None
+    if isinstance(name, str) and name.startswith(_OPTUNA):
+        return OptunaSampler(name.removeprefix(_OPTUNA), {key: given[key] for key in given if key != "name"})
+    return _BREEDING.make(what, defaults)
 
 
 def _has_genetic(what: Any) -> bool:

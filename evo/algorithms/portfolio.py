@@ -85,7 +85,7 @@ class PortfolioLearner(Learner):
         self._losses: list[float] = []  # In ascending order.
 
     def learn(self, individual: Known, loss: float | None) -> None:
-        proposer = individual.bred_by.partition(":")[0]
+        proposer = individual.bred_by.partition("/")[0]
         if proposer in self._credit:
             self._reward(proposer, 0.0 if loss is None else self._rank(loss))
         if loss is not None:
@@ -100,7 +100,7 @@ class PortfolioLearner(Learner):
             name = names[chosen]
             for candidate, _ in zip(self._learners[name].propose(view, rng), range(_CANDIDATES), strict=False):
                 operator = candidate.bred_by if candidate.bred_by != self._names[name] else ""
-                by = candidate.bred_by if candidate.bred_by == "random" else f"{name}:{operator}".rstrip(":")
+                by = candidate.bred_by if candidate.bred_by == "random" else f"{name}/{operator}".rstrip("/")
                 yield msgspec.structs.replace(candidate, bred_by=by)
 
     def shares(self) -> list[float]:

@@ -15,7 +15,7 @@ import numpy as np
 from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.population.events import Identity
-from evo.population.individual import Individual, Known, ancestors
+from evo.population.individual import NO_STRATEGY, Individual, Known, ancestors
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import breeding_generator
@@ -47,10 +47,12 @@ class Proposal:
         bred_by: A short name of what proposes the point.
         strategy: Its strategy parameters by name; see `evo.population.individual.Individual`.
         parents: The identities of the individuals that it was bred from.
+        key: What tells whether it was tried; see `Population.tried`.
     """
 
     params: Params
     bred_by: str
+    key: bytes
     strategy: dict[str, Any] = field(default_factory=dict)
     parents: tuple[Identity, ...] = ()
 
@@ -114,7 +116,7 @@ class Breeder:
         while self._start and self.population.has_tried(self._start[0]):
             self._start.popleft()
         if self._start:
-            return Proposal(fresh(self._start[0]), "start")
+            return self._proposal(fresh(self._start[0]), "start")
         if self.allow_duplicates:
             found = next(itertools.chain(self._bred(rng), filter(self._fulfils, self._drawn(rng))), None)
             self._note_whether_exhausted(found)
@@ -134,9 +136,9 @@ class Breeder:
         """Take over the remaining start points of a worker that has died."""
         self._start.extend(self._all_start[worker :: self._workers])
 
-    def is_new(self, params: Params) -> bool:
+    def is_new(self, proposal: Proposal) -> bool:
         """Whether a point may be tried."""
-        return self.allow_duplicates or not self.population.has_tried(params)
+        return self.allow_duplicates or proposal.key not in self.population.tried
 
     @property
     def why_exhausted(self) -> StopReason | None:
@@ -184,24 +186,30 @@ class Breeder:
         return next((each for each in candidates if self._suits(each, share_only)), None)
 
     def _suits(self, proposal: Proposal, share_only: bool) -> bool:
-        genome = self.space.encode(proposal.params).tobytes()
-        if genome in self.population.tried or not self._fulfils(proposal):
+        key = proposal.key
+        if key in self.population.tried or not self._fulfils(proposal):
             return False
-        if share_only and genome in self._reserved:
+        if share_only and key in self._reserved:
             return False
-        return not share_only or self._shares == 1 or (zlib.crc32(genome) - self.worker) % self._shares == 0
+        return not share_only or self._shares == 1 or (zlib.crc32(key) - self.worker) % self._shares == 0
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
         for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
             if self.space.feasibility is None:
-                yield self._proposal(self.space.complete(bred.genome, rng), bred)
+                yield self._offspring(self.space.complete(bred.genome, rng), bred)
             elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
-                yield self._proposal(params, bred)
+                yield self._offspring(params, bred)
 
-    def _proposal(self, params: Params, bred: Individual) -> Proposal:
+    def _offspring(self, params: Params, bred: Individual) -> Proposal:
         # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.
         said = "" if isinstance(bred, Known) else bred.bred_by
-        return Proposal(params, said or self._learning.algorithm.bred_by, bred.strategy, ancestors([bred]) or ())
+        by = said or self._learning.algorithm.bred_by
+        return self._proposal(params, by, bred.strategy, ancestors([bred]) or ())
+
+    def _proposal(
+        self, params: Params, bred_by: str, strategy: dict[str, Any] = NO_STRATEGY, parents: tuple[Identity, ...] = ()
+    ) -> Proposal:
+        return Proposal(params, bred_by, self.space.encode(params).tobytes(), strategy, parents)
 
     def _near(self, genome: Genome) -> list[Genome]:
         """The genomes of some active individuals, the nearest first."""
@@ -217,9 +225,9 @@ class Breeder:
         elif math.isinf(self.space.size):
             attempts = itertools.count()
         for _ in attempts:
-            yield Proposal(self.space.complete(self.space.sample(rng), rng), "random")
+            yield self._proposal(self.space.complete(self.space.sample(rng), rng), "random")
 
     def _all(self, rng: np.random.Generator) -> Iterator[Proposal]:
         if self.space.feasibility is None or self.space.is_enumerable:
             for params in self.space.feasible_points(start=int(rng.integers(2**32))):
-                yield Proposal(params, "enumeration")
+                yield self._proposal(params, "enumeration")

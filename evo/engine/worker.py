@@ -15,7 +15,6 @@ from evo.engine.inflight import InFlight
 from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.engine.stopping import StopRules
-from evo.frames import representation
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
 from evo.population.events import (
@@ -29,14 +28,11 @@ from evo.population.events import (
     Pollinated,
     Reported,
     Started,
-    decode,
-    encode,
 )
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators.base import PropagatorError
 from evo.pruning import Rungs
 
 # After so many workers have died while they evaluated an individual, it counts as the cause and has failed.
@@ -141,7 +137,7 @@ class Worker:
             if proposal is None:
                 return None, []
             refresh()
-            if self._breeder.is_new(proposal.params) and not self.stopping.why_launch_no_more(now):
+            if self._breeder.is_new(proposal) and not self.stopping.why_launch_no_more(now):
                 self.stopping.has_launched = True
                 return self._launch(identity, proposal, now)
         if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
@@ -284,14 +280,6 @@ class Worker:
             parents=proposal.parents,
             bred_by=proposal.bred_by,
         )
-        try:
-            decode(encode(started))  # Nothing is journalled that could not be read back.
-        except Exception as error:
-            raise PropagatorError(
-                f"propagator {representation(self._learning.algorithm)} makes an individual that a journal cannot give "
-                f"back, with strategy {proposal.strategy!r}, parents {proposal.parents!r} and bred_by "
-                f"{proposal.bred_by!r}: {error}"
-            ) from error
         return started, self._emit(started)
 
     def _take_up(self, individual: Known, now: float) -> tuple[Started | None, list[AnyEvent]]:
