@@ -85,14 +85,16 @@ class PortfolioLearner(Learner):
         self._losses: list[float] = []  # In ascending order.
 
     def learn(self, individual: Known, loss: float | None) -> None:
-        proposer = individual.bred_by.partition("/")[0]
+        proposer, _, operator = individual.bred_by.partition("/")
         if proposer in self._credit:
             self._reward(proposer, 0.0 if loss is None else self._rank(loss))
         if loss is not None:
             bisect.insort(self._losses, loss)
+        # A member finds its own as it has proposed them; a strategy of others it could take for one of its own.
+        own = msgspec.structs.replace(individual, bred_by=operator or self._names.get(proposer, ""))
         foreign = msgspec.structs.replace(individual, strategy=NO_STRATEGY)
         for name, learner in self._learners.items():
-            learner.learn(individual if name == proposer else foreign, loss)
+            learner.learn(own if name == proposer else foreign, loss)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         names = list(self._learners)

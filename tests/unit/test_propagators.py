@@ -17,6 +17,7 @@ from records import ask, evaluate, evaluated, make_worker
 
 import evo.propagators
 import evo.testing.propagators
+from evo.errors import UserError
 from evo.population.events import decode, encode
 from evo.population.individual import Active, Individual, Known
 from evo.propagators import (
