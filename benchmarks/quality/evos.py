@@ -17,9 +17,10 @@ import numpy as np
 from benchmarks.quality.shared import Shared
 from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
-from evo.population.events import AnyEvent, Identity, decode, encode
+from evo.population.events import AnyEvent, Identity, Judged, decode, encode
 from evo.population.outcome import Outcome
 from evo.population.population import Population
+from evo.pruning.rungs import Rungs
 from evo.space.space import Space
 from evo.study.config import Config
 from evo.study.plan import make_plan
@@ -44,24 +45,25 @@ class Token:
     individual: Identity
 
 
-def make_workers(space: Space, propagator: Any, workers: int, evaluations: int, seed: int) -> list[Worker]:
+def make_workers(space: Space, how: Mapping[str, Any], workers: int, evaluations: int, seed: int) -> list[Worker]:
     """The workers of a search, as a study makes them.
 
     Args:
         space: The search space.
-        propagator: As in a study file. None means the default.
+        how: Settings, as in a study file: `propagator`, `pruning`.
         workers: Their number.
         evaluations: The budget.
         seed: The seed of the study.
     """
-    config = Config(evaluations=evaluations, seed=seed, max_failed_share=1.0)
-    plan = make_plan(config, _no_objective, space.describe(), propagator, workers)
+    config = Config(**{**how, "evaluations": evaluations, "seed": seed, "max_failed_share": 1.0})
+    plan = make_plan(config, _no_objective, space.describe(), None, workers)
     made = []
     for number in range(workers):
         settings = WorkerSettings(
             worker=number, workers=workers, seed=seed, budget=plan.budget, archipelago=plan.archipelago
         )
-        made.append(Worker(settings, plan.propagators[0], Population(plan.space)))
+        rungs = Rungs(plan.pruner) if plan.pruner else None
+        made.append(Worker(settings, plan.propagators[0], Population(plan.space), rungs))
     return made
 
 
@@ -74,15 +76,15 @@ class Replicas:
     """A search of evo whose workers tell each other what they do, after a while.
 
     Args:
-        propagator: As in a study file. None means the default.
+        how: Settings, as in a study file: `propagator`, `pruning`.
         space: The search space.
         workers: The number of workers.
         evaluations: The budget.
         seed: The seed of the study, and of the delays.
     """
 
-    def __init__(self, propagator: Any, space: Space, workers: int, evaluations: int, seed: int) -> None:
-        self.workers = make_workers(space, propagator, workers, evaluations, seed)
+    def __init__(self, how: Mapping[str, Any], space: Space, workers: int, evaluations: int, seed: int) -> None:
+        self.workers = make_workers(space, how, workers, evaluations, seed)
         self._rng = np.random.default_rng([seed, 13])
         self._free = deque(range(workers))
         self._ticks = 0  # The evaluations that have ended; as many as workers take about the mean time of one.
@@ -115,6 +117,20 @@ class Replicas:
             if failed
             else Outcome(status="completed", loss=loss)
         )
+        self._end(token, outcome)
+
+    def report(self, token: Token, steps: int, loss: float) -> bool:
+        """See `pruned.PruningSearch`."""
+        self._receive(token.worker, self._ticks)
+        events = self.workers[token.worker].report(token.individual, steps - 1, loss, self._now)
+        self._publish(token.worker, events)
+        return any(isinstance(event, Judged) and event.stop for event in events)
+
+    def finish(self, token: Token, loss: float, pruned: bool) -> None:
+        """See `pruned.PruningSearch`."""
+        self._end(token, Outcome(status="pruned" if pruned else "completed", loss=loss))
+
+    def _end(self, token: Token, outcome: Outcome) -> None:
         self._ticks += 1
         self._receive(token.worker, self._ticks)
         self._publish(token.worker, self.workers[token.worker].tell(token.individual, outcome, self._now))
@@ -139,9 +155,9 @@ class Replicas:
             self._publish(receiver, self.workers[receiver].receive(heapq.heappop(inbox)[2], self._now))
 
 
-def read_propagator(text: str) -> Any:
-    """What stands after `evo:` in the name of a tool: a propagator's name or a JSON mapping, as in a study file."""
-    return json.loads(text) if text.startswith("{") else text
+def read_settings(text: str) -> dict[str, Any]:
+    """The settings that stand after `evo:` in the name of a tool: a propagator's name or JSON mapping; empty: none."""
+    return {"propagator": json.loads(text) if text.startswith("{") else text} if text else {}
 
 
 def shared(text: str, space: Space, workers: int, evaluations: int, seed: int) -> Shared:

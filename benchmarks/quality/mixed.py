@@ -41,7 +41,8 @@ def models(params: Mapping[str, Any]) -> float:
 
 def grid(params: Mapping[str, Any]) -> float:
     """Eight whole numbers on a turned ellipsoid; minimum 0."""
-    offsets: list[int] = [value - best for value, best in zip(params.values(), (3, 17, 8, 12, 1, 19, 10, 5), strict=True)]
+    best = (3, 17, 8, 12, 1, 19, 10, 5)
+    offsets: list[int] = [value - other for value, other in zip(params.values(), best, strict=True)]
     turned = [one + other for one, other in itertools.pairwise(offsets)]
     return math.fsum(2**place * value**2 for place, value in enumerate(turned)) / 100 + abs(offsets[0]) / 10
 

@@ -106,7 +106,7 @@ class Optuna:
         else:
             made = samplers.TPESampler(seed=number) if sampler == "tpe" else samplers.GPSampler(seed=number)
         self.study = optuna.create_study(sampler=made)
-        self.failed = optuna.trial.TrialState.FAIL
+        self.failed, self.pruned = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.PRUNED
 
     def ask(self) -> Asked:
         trial = self.study.ask()
@@ -120,6 +120,18 @@ class Optuna:
     def tell(self, token: Any, loss: float) -> None:
         if math.isnan(loss):
             self.study.tell(token, state=self.failed)
+        else:
+            self.study.tell(token, loss)
+
+    def report(self, token: Any, steps: int, loss: float) -> bool:
+        """See `pruned.PruningSearch`; the pruner is the one of a study that names none, by the median."""
+        token.report(loss, steps)
+        return bool(token.should_prune())
+
+    def finish(self, token: Any, loss: float, pruned: bool) -> None:
+        """See `pruned.PruningSearch`."""
+        if pruned:
+            self.study.tell(token, state=self.pruned)
         else:
             self.study.tell(token, loss)
 

@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.quality.coordinates import Coordinates, Vector
 from evo.space.space import Space
 
-# The first step size, as a share of the range: what the README of cmaes and the experiments of COCO have.
-_STEP_SIZE = 0.2
+# The first step size, as a share of the range: the optimum is thought to lie within three of them of the start.
+_STEP_SIZE = 0.3
 
 
 class Generational(ABC):

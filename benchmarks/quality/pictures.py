@@ -15,11 +15,13 @@ from benchmarks.quality.summary import dimension_of
 _FUNCTION_TARGETS = 10.0 ** np.arange(2, -8.1, -0.2)  # As COCO has them.
 # In units of the distance from the best to the median of a table of real trainings.
 _REGRET_TARGETS = 10.0 ** np.arange(0, -3.1, -0.1)
-_REAL = ("tables", "tasks", "curves")
+_REAL = ("tables", "tasks")
 
 
 def draw(runs: Iterable[Run], folder: Path) -> list[Path]:
     """Draw one picture for each suite, number of workers and budget, with one panel for each dimension.
+
+    There is none of `curves`, which has one target for each problem.
 
     Args:
         runs: The runs.
@@ -33,6 +35,8 @@ def draw(runs: Iterable[Run], folder: Path) -> list[Path]:
     matplotlib.use("Agg")
     parts: dict[tuple[str, int, int], list[Run]] = defaultdict(list)
     for run in runs:
+        if run.suite == "curves":
+            continue
         parts[run.suite, run.workers, run.evaluations].append(run)
     return [_draw_part(part, own, folder) for part, own in sorted(parts.items())]
 

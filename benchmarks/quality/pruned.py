@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from curves import STEPS, Curves
-from shared import Shared
-from simulation import Timing
 
+from benchmarks.quality.curves import STEPS, Curves
+from benchmarks.quality.shared import Shared
+from benchmarks.quality.simulation import Timing
 from evo.algorithms.base import Algorithm, View
 from evo.engine.learning import Standards
 from evo.population.events import Reported

@@ -8,7 +8,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -27,6 +27,7 @@ class Run:
         seed: The seed.
         evaluations: The budget.
         ended: The number of evaluations that there were; fewer than the budget when the space was exhausted.
+        optimum: The lowest known loss, when this run was made.
         scale: What the differences from the optimum are measured in; see `problem.Problem`.
         steps: The evaluations, from 1, that were better than all before, and their differences from the optimum.
         seconds: Seconds per proposal that the tool took, by itself.
@@ -40,6 +41,7 @@ class Run:
     seed: int
     evaluations: int
     ended: int = 0
+    optimum: float = 0.0
     scale: float = 1.0
     steps: Sequence[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -53,6 +55,10 @@ class Run:
     def gap(self, evaluations: int) -> float:
         """The difference between the best of the first evaluations and the optimum; infinite without any."""
         return min((gap for number, gap in self.steps if number <= evaluations), default=math.inf)
+
+    def first(self, gap: float) -> float:
+        """The number of evaluations after which the difference from the optimum was at most this; infinite if never."""
+        return min((number for number, reached in self.steps if reached <= gap), default=math.inf)
 
     def regret(self, evaluations: int) -> float:
         """The same, in units of the problem's scale."""
@@ -70,8 +76,19 @@ def steps_of(losses: Iterable[float], optimum: float) -> list[tuple[int, float]]
     for number, loss in enumerate(losses, start=1):
         if loss < best:  # False for nan.
             best = loss
-            steps.append((number, float(f"{loss - optimum:.6g}")))
+            steps.append((number, rounded(loss - optimum)))
     return steps
+
+
+def rounded(number: float) -> float:
+    """A number with six digits, which are enough for a difference, and keep lines short."""
+    return float(f"{number:.6g}")
+
+
+def rebased(run: Run, optimum: float, scale: float) -> Run:
+    """A run whose problem is known to have a lower optimum since, or another scale."""
+    steps = [(number, gap + run.optimum - optimum) for number, gap in run.steps]
+    return replace(run, steps=steps, optimum=optimum, scale=scale)
 
 
 class Results:

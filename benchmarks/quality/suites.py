@@ -16,7 +16,7 @@ from benchmarks.quality.problem import Problem
 from evo.problems.catalogue import PROBLEMS
 
 COCO = ("bbob", "bbob-mixint")
-NAMES = ("nine", "mixed", *COCO, "tables", "tasks")
+NAMES = ("nine", "mixed", *COCO, "tables", "tasks", "curves")
 """The names of the suites."""
 
 

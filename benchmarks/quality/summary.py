@@ -16,7 +16,7 @@ from benchmarks.quality.coco import TARGETS
 from benchmarks.quality.results import Run
 
 _FUNCTIONS = ("nine", "mixed")
-_REAL = ("tables", "tasks", "curves")
+_REAL = ("tables", "tasks")
 _Case: TypeAlias = tuple[str, int]
 _Cases: TypeAlias = Mapping[str, Mapping[_Case, Run]]
 """Runs by tool, and by problem and seed."""
@@ -40,6 +40,8 @@ def tables(runs: Iterable[Run], marks: Sequence[int], against: str) -> str:
         parts.append(f"\n{suite}, {count}, {evaluations} evaluations")
         if suite in _REAL:
             parts += [_regret_table(cases, here, against)]
+        elif suite == "curves":
+            parts += [_steps_table(cases)]
         elif suite in _FUNCTIONS:
             parts += [_medians_table(cases, evaluations)]
         else:
@@ -119,6 +121,18 @@ def _regret_table(cases: _Cases, marks: Sequence[int], against: str) -> str:
             row += [_number(totals[tool], ".3g"), shown, _number(rank.get(tool, math.nan), ".2f")]
         rows.append([*row, *_ends(own)])
     return _text(rows[:1] + sorted(rows[1:], key=lambda row: totals[row[0]]))
+
+
+def _steps_table(cases: _Cases) -> str:
+    problems = list(dict.fromkeys(problem for own in cases.values() for problem, _ in own))
+    ranks = mean_ranks(cases, lambda run: run.first(0.0))
+    rows = [["median steps to the target", *problems, "reached", "rank", *_ENDS]]
+    for tool, own in cases.items():
+        taken = {name: [run.first(0.0) for run in own.values() if run.problem == name] for name in problems}
+        medians = [_number(statistics.median(steps) if steps else math.nan, ".0f") for steps in taken.values()]
+        reached = statistics.fmean(math.isfinite(run.first(0.0)) for run in own.values())
+        rows.append([tool, *medians, f"{reached:.2f}", _number(ranks.get(tool, math.nan), ".2f"), *_ends(own)])
+    return _text(rows[:1] + sorted(rows[1:], key=lambda row: ranks.get(row[0], math.inf)))
 
 
 def _medians_table(cases: _Cases, evaluations: int) -> str:

@@ -13,14 +13,17 @@ from typing import Any
 from benchmarks.quality import evos, peers
 from benchmarks.quality import peers_generational as generational
 from benchmarks.quality.coordinates import kinds_of
+from benchmarks.quality.curves import STEPS, Curves
 from benchmarks.quality.problem import Problem
-from benchmarks.quality.results import Run, steps_of
+from benchmarks.quality.pruned import Course, PruningSearch, simulate_pruned
+from benchmarks.quality.results import Run, rounded, steps_of
 from benchmarks.quality.simulation import Search, simulate
 from evo import __version__
 from evo.space.space import Space
 
 Loss = Callable[[Mapping[str, Any]], float]
 _NUMBERS = frozenset({"grids"})
+_PRUNING = "halving"
 _ALL = frozenset({"grids", "categories", "conditions"})
 
 
@@ -34,6 +37,7 @@ class Tool:
         handles: The kinds of parameters besides floats that it takes; see `coordinates.kinds_of`.
         make: Makes a search of it from the space, the number of workers, the evaluations and the seed.
         minimise: Minimises a loss until that raises, if it cannot be asked; for one worker only.
+        prune: Makes a search that ends evaluations early; None means that it is the search of `make`, and ends none.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Tool:
     handles: frozenset[str] = _ALL
     make: Callable[[Space, int, int, int], Search] | None = None
     minimise: Callable[[Space, Loss, int, int], None] | None = None
+    prune: Callable[..., PruningSearch] | None = None
 
     @property
     def is_evo(self) -> bool:
@@ -85,30 +90,51 @@ class Tool:
         spent = time.perf_counter() - began - counted.seconds
         return counted.losses, spent / max(1, len(counted.losses))
 
+    def run_pruned(self, problem: Curves, workers: int, evaluations: int, seed: int) -> tuple[Course, float]:
+        """How a search went that may end evaluations early, and the seconds per proposal that the tool took.
 
-def make_run(run: Run, problem: Problem, tool: Tool) -> Run:
+        Args:
+            problem: The trainings with curves.
+            workers: The number of workers.
+            evaluations: The budget, as if all evaluations went to their end.
+            seed: The seed.
+        """
+        assert self.make is not None
+        most = evaluations * STEPS
+        search: Any = (self.prune or self.make)(problem.space, workers, most, seed)
+        timed: Any = Timed(search, [])
+        course = simulate_pruned(timed, problem, workers, most, seed)
+        return course, timed.seconds / max(1, timed.asked)
+
+
+def make_run(run: Run, problem: Problem | Curves, tool: Tool) -> Run:
     """Make the run that a record without results describes; returns the whole record."""
+    if isinstance(problem, Curves):
+        course, seconds = tool.run_pruned(problem, run.workers, run.evaluations, run.seed)
+        steps = [(step, rounded(loss - problem.target)) for step, loss in zip(course.steps, course.losses, strict=True)]
+        return replace(run, ended=run.evaluations, optimum=problem.target, steps=steps, seconds=rounded(seconds))
     losses, seconds = tool.run(problem, run.workers, run.evaluations, run.seed)
-    steps, took = steps_of(losses, problem.optimum), float(f"{seconds:.3g}")
-    return replace(run, ended=len(losses), scale=problem.scale, steps=steps, seconds=took)
+    made = replace(run, ended=len(losses), optimum=problem.optimum, scale=problem.scale, seconds=rounded(seconds))
+    return replace(made, steps=steps_of(losses, problem.optimum))
 
 
 class Timed:
     """A search, with the time that it takes and the losses that it is told.
 
     Args:
-        search: The search.
+        search: The search; without `report` and `finish`, it ends no evaluation early.
         losses: Takes the losses.
     """
 
-    def __init__(self, search: Search, losses: list[float]) -> None:
+    def __init__(self, search: Any, losses: list[float]) -> None:
         self._search, self._losses = search, losses
-        self.seconds = 0.0
+        self.seconds, self.asked = 0.0, 0
 
     def ask(self) -> tuple[Any, Mapping[str, Any]] | None:
         began = time.perf_counter()
-        asked = self._search.ask()
+        asked: tuple[Any, Mapping[str, Any]] | None = self._search.ask()
         self.seconds += time.perf_counter() - began
+        self.asked += 1
         return asked
 
     def tell(self, token: Any, loss: float) -> None:
@@ -116,6 +142,20 @@ class Timed:
         began = time.perf_counter()
         self._search.tell(token, loss)
         self.seconds += time.perf_counter() - began
+
+    def report(self, token: Any, steps: int, loss: float) -> bool:
+        began = time.perf_counter()
+        ends = self._search.report(token, steps, loss) if hasattr(self._search, "report") else False
+        self.seconds += time.perf_counter() - began
+        return bool(ends)
+
+    def finish(self, token: Any, loss: float, pruned: bool) -> None:
+        if not hasattr(self._search, "finish"):
+            return self.tell(token, loss)
+        began = time.perf_counter()
+        self._search.finish(token, loss, pruned)
+        self.seconds += time.perf_counter() - began
+        return None
 
 
 class BudgetSpent(Exception):
@@ -145,10 +185,18 @@ class Counted:
         return max((one for one in self.losses if not math.isnan(one)), default=1e9) if math.isnan(value) else value
 
 
+def _evo(name: str, propagator: str) -> Tool:
+    """A search of evo's workers; where evaluations report, with successive halving."""
+    how = evos.read_settings(propagator)
+    pruning = {**how, "pruning": _PRUNING}
+    make, prune = partial(evos.Replicas, how), partial(evos.Replicas, pruning)
+    return Tool(name=name, make=make, prune=prune, handles=_ALL | {"constraints"})  # type: ignore[arg-type]
+
+
 TOOLS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
-        Tool(name="evo", make=partial(evos.Replicas, None), handles=_ALL | {"constraints"}),
+        _evo("evo", ""),
         Tool(name="random", make=peers.Random),
         Tool(name="propulate", package="propulate", make=peers.Propulate),
         Tool(name="optuna-tpe", package="optuna", make=partial(peers.Optuna, "tpe")),
@@ -169,7 +217,7 @@ def find_tool(name: str) -> Tool:
     """A tool by name: one of `TOOLS`, `evo:PROPAGATOR`, or `shared:MODULE.CLASS`; see `evos`."""
     kind, _, what = name.partition(":")
     if kind == "evo" and what:
-        return Tool(name=name, make=partial(evos.Replicas, evos.read_propagator(what)))
+        return _evo(name, what)
     if kind == "shared":
         return Tool(name=name, make=partial(evos.shared, what))
     if name not in TOOLS:

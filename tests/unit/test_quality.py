@@ -16,10 +16,11 @@ from benchmarks.quality import check, pictures, summary  # noqa: E402
 from benchmarks.quality.check import Case, Scores, compare  # noqa: E402
 from benchmarks.quality.command import main  # noqa: E402
 from benchmarks.quality.coordinates import Coordinates, kinds_of  # noqa: E402
+from benchmarks.quality.curves import STEPS, Curves  # noqa: E402
 from benchmarks.quality.evos import Replicas  # noqa: E402
 from benchmarks.quality.mixed import mixed_problems  # noqa: E402
 from benchmarks.quality.problem import Problem  # noqa: E402
-from benchmarks.quality.results import Results, Run, steps_of  # noqa: E402
+from benchmarks.quality.results import Results, Run, rebased, steps_of  # noqa: E402
 from benchmarks.quality.simulation import best_so_far, simulate  # noqa: E402
 from benchmarks.quality.suites import Choice, nine_functions  # noqa: E402
 from benchmarks.quality.tools import TOOLS, Counted, Tool, find_tool  # noqa: E402
@@ -247,7 +248,7 @@ def test_workers_of_evo_learn_from_each_other_and_the_search_repeats_itself():
     space = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 
     def losses(workers: int) -> list[float]:
-        search = Replicas("genetic", space, workers, 80, 3)
+        search = Replicas({"propagator": "genetic"}, space, workers, 80, 3)
         found = simulate(search, lambda params: params["x"] ** 2 + params["layers"], workers, 80, 3)
         known = [worker.population.finished for worker in search.workers]
         assert max(known) <= 80
@@ -273,6 +274,48 @@ def test_a_tool_that_cannot_be_asked_gets_exactly_its_budget():
     problem = Problem("s", "p", {"x": (0.0, 1.0)}, lambda params: params["x"])
     losses, _ = Tool(name="t", minimise=minimise).run(problem, 1, 30, 0)
     assert len(losses) == 30
+
+
+def test_evo_ends_evaluations_early_where_they_report_and_a_tool_that_cannot_ends_none():
+    ends: dict[str, list[bool]] = {}
+
+    def watched(name):
+        make = find_tool(name).prune or find_tool(name).make
+
+        def wrapped(*arguments):
+            search = make(*arguments)
+            finish = getattr(search, "finish", None)
+            if finish:
+                search.finish = lambda token, loss, pruned: (ends[name].append(pruned), finish(token, loss, pruned))
+            return search
+
+        ends[name] = []
+        return Tool(name=name, make=wrapped)
+
+    def curve(params, steps):
+        return [params["x"] + 1 / step for step in range(1, steps + 1)]
+
+    problem = Curves("curves", "p", {"x": (0.0, 1.0)}, curve, target=-1.0)
+    for name in ("evo:genetic", "random"):
+        course, _ = watched(name).run_pruned(problem, 2, 12, 0)
+        assert course.steps[-1] <= 12 * STEPS
+        assert course.losses == sorted(course.losses, reverse=True)
+    assert len(ends["evo:genetic"]) > 12 + 2
+    assert {True, False} == set(ends["evo:genetic"])
+    assert ends["random"] == []  # It hears of whole evaluations only.
+
+
+def test_steps_to_a_target_are_those_until_it_was_reached():
+    found = Run(**{**vars(RUN), "steps": [(3, 0.5), (40, -0.1), (70, -0.2)]})
+    assert found.first(0.0) == 40
+    assert found.first(-1.0) == math.inf
+
+
+def test_a_lower_optimum_that_was_found_since_counts_for_earlier_runs_too():
+    earlier = Run(**{**vars(RUN), "steps": [(1, 0.5), (2, 0.0)], "optimum": 2.0})
+    now = rebased(earlier, optimum=1.5, scale=0.5)
+    assert now.steps == [(1, 1.0), (2, 0.5)]
+    assert now.regret(2) == 1.0
 
 
 def test_a_failure_is_the_worst_loss_so_far_for_a_tool_that_cannot_be_asked():
