@@ -44,8 +44,9 @@ class Portfolio(Algorithm):
     """
 
     members: Mapping[str, Breeding] | None = None
-    floor: float = 0.1
+    floor: float = 0.05
     forgetting: float = 0.05
+    power: float = 3.0
 
     def __post_init__(self) -> None:
         check_probability("floor", self.floor)
@@ -108,9 +109,9 @@ class PortfolioLearner(Learner):
     def shares(self) -> list[float]:
         """The probability of each member, in their order."""
         floor = min(self._constants.floor, 1 / len(self._credit))
-        total = sum(self._credit.values())
-        free = 1 - floor * len(self._credit)
-        return [floor + free * credit / total for credit in self._credit.values()]
+        powers = [credit**self._constants.power for credit in self._credit.values()]
+        free = 1 - floor * len(powers)
+        return [floor + free * power / sum(powers) for power in powers]
 
     def _rank(self, loss: float) -> float:
         """The reward of a loss: 1 for the best of all, falling to 0 with its rank among the best."""
