@@ -7,6 +7,7 @@ from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
 from evo.algorithms.portfolio import Portfolio
 from evo.algorithms.pso import ParticleSwarm
+from evo.algorithms.regularized import RegularizedEvolution
 from evo.algorithms.shade import Shade
 from evo.algorithms.tpe import TPE
 
@@ -20,6 +21,7 @@ __all__ = [
     "OptunaSampler",
     "ParticleSwarm",
     "Portfolio",
+    "RegularizedEvolution",
     "Setup",
     "Shade",
     "View",

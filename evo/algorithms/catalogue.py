@@ -15,6 +15,7 @@ from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
 from evo.algorithms.portfolio import Portfolio
 from evo.algorithms.pso import ParticleSwarm
+from evo.algorithms.regularized import RegularizedEvolution
 from evo.algorithms.shade import Shade
 from evo.algorithms.tpe import TPE
 from evo.errors import UserError
@@ -46,6 +47,7 @@ READY: Mapping[str, Callable[..., Breeding]] = {
     "shade": Shade,
     "pso": ParticleSwarm,
     "nelder_mead": NelderMead,
+    "regularized": RegularizedEvolution,
     "genetic": default_propagator,
     "random": InitUniform,
 }
@@ -73,8 +75,8 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
     """Make a propagator or an algorithm from the setting in a study file or on a command line.
 
     Args:
-        what: The name of a ready one, or `optuna:` and that of a sampler of Optuna; `{name: ..., PARAMETER: VALUE, ...}`
-            for one with other parameters; or
+        what: The name of a ready one, or `optuna:` and the name of a sampler of Optuna; `{name: ..., PARAMETER: VALUE,
+            ...}` for one with other parameters; or
             `{class_path: module.Class, init_args: {...}}` for any subclass of Propagator or Algorithm, installed or in
             a module on Python's path. One of evo's own needs no module. Arguments that are propagators or algorithms
             have the same forms.
