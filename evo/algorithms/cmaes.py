@@ -24,6 +24,8 @@ from evo.space.space import Genome
 # The standard deviation of a grid's coordinate is at least so many cells, so that other values stay within reach
 # (as the margin of R. Hamano et al., GECCO 2022, DOI 10.1145/3512290.3528827, which moves the mean as well).
 _MARGIN = 0.25
+# The probability that a category is drawn anew.
+_REDRAWN = 0.1
 # A run ends when its losses differ by less than this share of the spread of its first ones.
 _RESOLUTION = 1e-13
 
@@ -33,7 +35,7 @@ _RESOLUTION = 1e-13
 class CMAES(Algorithm):
     """The covariance matrix adaptation evolution strategy; a generation is complete when so many results have come.
 
-    Categories, and which parameters are active, are as in the best known point.
+    Categories, and which parameters are active, are as in the best known point; now and then a category is drawn anew.
 
     Args:
         step: The first standard deviation, as a share of the range of each parameter.
@@ -137,4 +139,8 @@ class CMAESLearner(Learner):
             if widths.any():
                 strategy["point"] = point.tolist()
             like = self.setup.space.sample(rng) if self.best_genome is None else self.best_genome
-            yield Individual(genome=self.coordinates.genome(point, like), parents=(), strategy=strategy)
+            genome = self.coordinates.genome(point, like)
+            for place in np.nonzero(~self.setup.space.ordered & ~np.isnan(genome))[0]:
+                if rng.random() < _REDRAWN:
+                    genome[place] = self.setup.space.sample_gene(int(place), rng)
+            yield Individual(genome=genome, parents=(), strategy=strategy)
