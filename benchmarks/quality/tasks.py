@@ -341,12 +341,12 @@ _DIGITS_NEIGHBOURS: Final = {
 
 # Each task: the limits, the function, the lowest loss that any search has found, the median of 1,000 random points.
 _TASKS: Final[dict[str, tuple[dict[str, Any], Callable[[Params], float], float, float]]] = {
-    "digits_svm": (_DIGITS_SVM, _digits_svm, 0.0, 1.0),
-    "digits_mlp": (_DIGITS_MLP, _digits_mlp, 0.0, 1.0),
-    "cancer_models": (_CANCER_MODELS, _cancer_models, 0.0, 1.0),
-    "diabetes_models": (_DIABETES_MODELS, _diabetes_models, 0.0, 1.0),
-    "cancer_boosting": (_CANCER_BOOSTING, _cancer_boosting, 0.0, 1.0),
-    "digits_neighbours": (_DIGITS_NEIGHBOURS, _digits_neighbours, 0.0, 1.0),
+    "digits_svm": (_DIGITS_SVM, _digits_svm, 0.42193, 0.8219),
+    "digits_mlp": (_DIGITS_MLP, _digits_mlp, 0.12381, 2.2799),
+    "cancer_models": (_CANCER_MODELS, _cancer_models, 0.09451, 0.2730),
+    "diabetes_models": (_DIABETES_MODELS, _diabetes_models, 0.66917, 0.7796),
+    "cancer_boosting": (_CANCER_BOOSTING, _cancer_boosting, 0.09824, 0.4824),
+    "digits_neighbours": (_DIGITS_NEIGHBOURS, _digits_neighbours, 0.15920, 0.5657),
 }
 NAMES: Final = tuple(_TASKS)
 """The names of all tasks; the spaces of all but `cancer_boosting` are conditional."""
