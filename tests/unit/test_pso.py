@@ -163,9 +163,10 @@ def test_a_gene_that_the_particle_does_not_have_is_that_of_the_best_place() -> N
 
 def test_a_slow_particle_reaches_the_next_value_of_a_grid_after_some_moves() -> None:
     space = Space({"x": (0.0, 1.0), "n": (1, 4)})  # The values of n are at 0.125, 0.375, 0.625 and 0.875.
-    state = started(space, particles=1 + 1)
+    state = started(space)
     position = np.array([0.5, 0.125])
     told(state, 0, position.tolist(), 1.0, velocity=[0.0, 0.1], between=[0.2])
+    state.size = 1
     bred = next(state.propose(View(), Always(0.5)))
     assert bred.strategy["pso"]["between"] == pytest.approx([0.2 + 0.07298438], abs=1e-6)
     assert space.complete(bred.genome, np.random.default_rng(0))["n"] == 2
