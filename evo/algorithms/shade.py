@@ -27,7 +27,7 @@ from evo.space.space import Genome
 
 _SPREAD = 0.1  # The scale of the Cauchy distribution of F and the standard deviation of CR.
 _LEAST_PARENTS = 4  # A target, the best, and two others.
-_SMALLEST, _FOR_EACH_GENE, _SHARE = 10, 18, 0.3  # Initial sizes without a size of the user; see `_initial_size`.
+_SMALLEST, _FOR_EACH_GENE, _SHARE = 10, 18, 0.2  # Initial sizes without a size of the user; see `_initial_size`.
 _WITHOUT_BUDGET = 30
 
 

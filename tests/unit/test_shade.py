@@ -49,7 +49,7 @@ def test_without_a_budget_the_population_keeps_its_size() -> None:
 
 def test_short_searches_have_small_populations_and_long_ones_at_most_18_for_each_gene() -> None:
     assert Shade().size_at(0, 50, 5) == 10
-    assert 15 < Shade().size_at(0, 1000, 5) < 30
+    assert 10 < Shade().size_at(0, 1000, 5) < 30
     assert Shade().size_at(0, 10**7, 5) == 90
 
 
