@@ -44,8 +44,8 @@ class NelderMead(Algorithm):
     """The simplex method. It walks through the numbers alone; a new simplex may have other categories.
 
     Args:
-        vertices: The number of worst vertices that are replaced at the same time; None is half the number of workers,
-            and at most half the number of genes. 1 is the method as published.
+        vertices: The number of worst vertices that are replaced at the same time; None is a quarter of the number of
+            workers, and at most half the number of genes. 1 is the method as published.
         edge: The length of the first edges, as a share of each range.
         least: The size below which a simplex has converged, so that a new one begins, as a share of the ranges.
         reflection: How far beyond the centroid the worst vertex is reflected, in distances to it.
@@ -199,7 +199,7 @@ class _State(Learner):
         if self.simplex is not None:
             return self.simplex.after(self.results)
         numbers = len(self.corners) - 1
-        count = self.algorithm.vertices or max(1, min(self.setup.workers, numbers) // 2)
+        count = self.algorithm.vertices or max(1, min(self.setup.workers // 4, numbers // 2))
         return Simplex(list(self.results.values()), self.steps, count)
 
     def _adopt(self, simplex: Simplex) -> None:

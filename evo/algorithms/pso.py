@@ -40,13 +40,14 @@ class ParticleSwarm(Algorithm):
 
     Args:
         variant: "basic" has inertia, "clamped" also limits velocities, "constricted" has a constriction factor instead,
-            and "canonical" has that factor and limits velocities to whole ranges.
+            and "canonical" has that factor and limits velocities too.
         particles: The number of particles; None is 5 + 2 * sqrt(genes), or the number of workers if that is larger.
         inertia: The share of its velocity that a particle keeps; only for "basic" and "clamped".
         cognition: The strength with which it is drawn to the best place that it has found itself. None is 2.05 with
             constriction, and 1.49618 without.
         sociality: The strength with which it is drawn to the best place that all have found; None as for `cognition`.
-        fastest: The highest velocity, as a share of each range, for "clamped".
+        fastest: The highest velocity, as a share of each range, only for "clamped" and "canonical". The canonical swarm
+            as published has whole ranges, 1.0, which is slower in searches of hundreds of evaluations.
         anew: The probability that a category is drawn at random.
     """
 
@@ -98,7 +99,7 @@ class ParticleSwarm(Algorithm):
     @property
     def limit(self) -> float:
         """The highest velocity, as a share of each range; infinite without limits."""
-        return {"clamped": self.fastest, "canonical": 1.0}.get(self.variant, math.inf)
+        return self.fastest if self.variant in ("clamped", "canonical") else math.inf
 
     def start(self, setup: Setup) -> Learner:
         return _State(self, setup)
@@ -132,30 +133,37 @@ class _State(Learner):
         self.size = algorithm.particles or usual
         self.particles: list[_Particle] = []
         self.best: tuple[float, Identity, Genome] | None = None  # Of everybody: g
+        self.on_grids = setup.space.ordered & ~np.isinf(setup.space.cells)
 
     def learn(self, individual: Known, loss: float | None) -> None:
         move = _move_of(individual)
         particle = next((one for one in self.particles if one.identity == move.get("after")), None)
+        position = self._position(individual.genome, move)
         if loss is not None and (self.best is None or (loss, individual.identity) < self.best[:2]):
-            self.best = (loss, individual.identity, individual.genome)
+            self.best = (loss, individual.identity, position)
         if particle is not None:
             particle.moves += 1
             if loss is None:  # It stays where it was, and is drawn back from there.
                 particle.velocity = _REBOUND * np.array(move["velocity"])
                 return
-            particle.identity, particle.position = individual.identity, individual.genome
+            particle.identity, particle.position = individual.identity, position
             particle.velocity = np.array(move["velocity"])
             if loss <= particle.loss:
-                particle.best, particle.loss = individual.genome, loss
+                particle.best, particle.loss = position, loss
         elif loss is not None and len(self.particles) < self.size:
-            self._add(individual, loss, move)
+            # Any individual may begin as a particle while the swarm is not complete; that of somebody else is at rest.
+            velocity = np.array(move["velocity"]) if move else np.zeros(len(self.space))
+            moves = min((one.moves for one in self.particles), default=0)
+            self.particles.append(_Particle(individual.identity, position, velocity, position, loss, moves))
 
-    def _add(self, individual: Known, loss: float, move: dict[str, Any]) -> None:
-        """Any individual may begin as a particle while the swarm is not complete; that of somebody else is at rest."""
-        velocity = np.array(move["velocity"]) if "velocity" in move else np.zeros(len(self.space))
-        moves = min((one.moves for one in self.particles), default=0)
-        genome = individual.genome
-        self.particles.append(_Particle(individual.identity, genome, velocity, genome, loss, moves))
+    def _position(self, genome: Genome, move: dict[str, Any]) -> Genome:
+        """Where a particle is: on a grid between two values, because a slow one would never reach the next value."""
+        if "between" not in move:
+            return genome
+        position = genome.copy()
+        position[self.on_grids] = move["between"]
+        rounded = self.space.encode(self.space.complete(position, np.random.Generator(np.random.PCG64(0))))
+        return np.where(rounded == genome, position, genome)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         moves = [move for move in map(_move_of, view.running) if move]
@@ -202,11 +210,18 @@ class _State(Learner):
         return np.where(rng.random(len(self.space)) < self.algorithm.anew, anew, taken)
 
     def _individual(self, genome: Genome, velocity: Genome, after: Identity | None) -> Individual:
-        move: dict[str, Any] = {"velocity": [float(f"{one:.6g}") for one in velocity]}
+        move: dict[str, Any] = {"velocity": _rounded(velocity)}
+        if self.on_grids.any() and not np.isnan(genome[self.on_grids]).any():
+            move["between"] = _rounded(genome[self.on_grids])
         if after is not None:
             move["after"] = list(after)
         parents = [after, self.best[1]] if after is not None and self.best is not None else []
         return Individual(genome=genome, strategy={"pso": move}, parents=tuple(dict.fromkeys(parents)))
+
+
+def _rounded(numbers: Genome) -> list[float]:
+    """Numbers as a journal keeps them, not longer than they matter."""
+    return [float(f"{number:.6g}") for number in numbers]
 
 
 def _first_known(*genomes: Genome) -> Genome:

@@ -27,7 +27,7 @@ from evo.space.space import Genome
 
 _SPREAD = 0.1  # The scale of the Cauchy distribution of F and the standard deviation of CR.
 _LEAST_PARENTS = 4  # A target, the best, and two others.
-_SMALLEST, _FOR_EACH_GENE, _SHARE = 10, 18, 0.6  # Initial sizes without a size of the user; see `_initial_size`.
+_SMALLEST, _FOR_EACH_GENE, _SHARE = 10, 18, 0.2  # Initial sizes without a size of the user; see `_initial_size`.
 _WITHOUT_BUDGET = 30
 
 
@@ -115,8 +115,7 @@ class _State(Learner):
     def learn(self, individual: Known, loss: float | None) -> None:
         self.told += 1
         trial = _trial_of(individual)
-        if trial:
-            self.size = trial["size"] if self.size is None else min(self.size, trial["size"])
+        self.size = trial.get("size", self.size)
         target = next((member for member in self.members if member.identity == trial.get("target")), None)
         if target is not None:
             target.trials += 1

@@ -149,9 +149,9 @@ def copes_with_whatever_it_is_told(algorithm: Algorithm, space: Space) -> None:
     }
     for name, case in cases.items():
         learner = search.started_anew()
-        for known, loss in case:
-            learner.learn(known, loss)
         try:
+            for known, loss in case:
+                learner.learn(known, loss)
             _check_candidates(_proposals(learner, View(used=len(case), left=9), count=20), algorithm, space)
         except Exception as error:
             raise AssertionError(f"told {name}, {algorithm!r} does not cope in {space.describe()}") from error

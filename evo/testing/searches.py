@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 import msgspec
 import numpy as np
@@ -20,15 +22,17 @@ Told: TypeAlias = tuple[Known, float | None]
 _TRIES = 30  # The number of candidates, and then of random points, among which a search looks for a new one.
 
 
+@final
+@dataclass
 class VirtualSearch:
     """A search by one algorithm, with one state for all workers, as if every message arrived at once.
 
     Args:
         algorithm: The algorithm.
         space: The search space.
+        outcome: How an individual that was in flight ends, and the loss that it counts with.
         workers: The number of evaluations in flight at any time.
         seed: Decides everything that is random.
-        outcome: How an individual that was in flight ends, and the loss that it counts with.
         budget: The number of evaluations that the algorithm believes to be its budget.
 
     Attributes:
@@ -36,26 +40,23 @@ class VirtualSearch:
         told: What it was told, in this order.
     """
 
-    def __init__(
-        self,
-        algorithm: Algorithm,
-        space: Space,
-        outcome: Callable[[Known], Told],
-        *,
-        workers: int = 1,
-        seed: int = 0,
-        budget: float = np.inf,
-    ) -> None:
-        self.algorithm, self.space, self.outcome, self.seed, self.budget = algorithm, space, outcome, seed, budget
-        self.setup = Setup(space=space, workers=workers, entropy=(seed,))
+    algorithm: Algorithm
+    space: Space
+    outcome: Callable[[Known], Told]
+    workers: int = 1
+    seed: int = 0
+    budget: float = math.inf
+    told: list[Told] = field(default_factory=list, init=False)
+    learner: Learner = field(init=False)
+    _active: list[Known] = field(default_factory=list, init=False)
+    _running: list[Known] = field(default_factory=list, init=False)
+    _tried: set[bytes] = field(default_factory=set, init=False)
+    _started: int = field(default=0, init=False)
+    _is_exhausted: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
         self.learner = self.started_anew()
-        self.told: list[Told] = []
-        self._rng = np.random.default_rng([seed, 7])
-        self._active: list[Known] = []
-        self._running: list[Known] = []
-        self._tried: set[bytes] = set()
-        self._started = 0
-        self._is_exhausted = False
+        self._rng = np.random.default_rng([self.seed, 7])
 
     @property
     def view(self) -> View:
@@ -69,7 +70,7 @@ class VirtualSearch:
 
     def started_anew(self) -> Learner:
         """A state of the same algorithm that was told nothing yet."""
-        return self.algorithm.start(self.setup)
+        return self.algorithm.start(Setup(space=self.space, workers=self.workers, entropy=(self.seed,)))
 
     def candidates(self) -> Iterator[Individual]:
         """The candidates for the next evaluation, the same however often it is called."""
@@ -78,7 +79,7 @@ class VirtualSearch:
     def run(self, evaluations: int) -> None:
         """Go on until so many more evaluations have ended, or nothing new is found."""
         for _ in range(evaluations):
-            while len(self._running) < self.setup.workers and not self._is_exhausted:
+            while len(self._running) < self.workers and not self._is_exhausted:
                 self._is_exhausted = not self._start_one()
             if not self._running:
                 return

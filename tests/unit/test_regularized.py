@@ -88,7 +88,7 @@ def test_the_first_population_is_random_and_all_workers_draw_it_together() -> No
 
 def test_the_population_is_large_beside_the_number_of_workers() -> None:
     assert started(RegularizedEvolution(), workers=64).size == 192
-    assert started(RegularizedEvolution(), workers=1).size == 30
+    assert started(RegularizedEvolution(), workers=1).size == 20
 
 
 def test_a_mutation_changes_one_gene_that_exists() -> None:

@@ -49,7 +49,7 @@ def test_without_a_budget_the_population_keeps_its_size() -> None:
 
 def test_short_searches_have_small_populations_and_long_ones_at_most_18_for_each_gene() -> None:
     assert Shade().size_at(0, 50, 5) == 10
-    assert 20 < Shade().size_at(0, 1000, 5) < 60
+    assert 10 < Shade().size_at(0, 1000, 5) < 30
     assert Shade().size_at(0, 10**7, 5) == 90
 
 
@@ -185,6 +185,17 @@ def test_the_initial_population_is_drawn_once_by_all_workers_together() -> None:
     four(state, size=6)
     assert "target" not in next(state.propose(View(running=running[4:5]), np.random.default_rng(0))).strategy["shade"]
     assert "target" in next(state.propose(View(running=running[4:6]), np.random.default_rng(0))).strategy["shade"]
+
+
+def test_a_population_that_has_shrunk_is_filled_up_when_the_budget_is_extended() -> None:
+    state = started(Shade(size=20))
+    four(state)
+    at_the_end = next(state.propose(View(used=100, left=0), np.random.default_rng(0)))
+    assert at_the_end.strategy["shade"]["target"] is not None
+    extended = next(state.propose(View(used=100, left=100), np.random.default_rng(0)))
+    assert extended.strategy["shade"] == {"size": 12}
+    told(state, 9, [0.9, 0.9], 99.0, size=12)
+    assert len(state.members) == 5
 
 
 @pytest.mark.parametrize(
