@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evo.algorithms.bred import Breeding
+from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
+from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
@@ -74,6 +76,11 @@ def individual(space: Space, params: Mapping[str, Any], loss: float | None = Non
     """An individual to breed from."""
     status: Any = "running" if loss is None else "completed"
     return Known(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
+
+
+def make_breeder(breeding: Breeding, population: Population, settings: WorkerSettings) -> Breeder:
+    """The breeder of a worker, whose algorithm has learnt from the population."""
+    return Breeder(Learning(breeding, population, settings, settings.workers, {}), population, settings)
 
 
 def make_worker(

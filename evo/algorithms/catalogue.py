@@ -27,16 +27,17 @@ from evo.propagators.mutation import InitUniform
 
 
 def _make_portfolio(
-    members: Sequence[str | Mapping[str, Any]] | None = None, floor: float = 0.1, forgetting: float = 0.05
+    members: Sequence[str | Mapping[str, Any]] | None = None,
+    floor: float = Portfolio.floor,
+    forgetting: float = Portfolio.forgetting,
+    power: float = Portfolio.power,
 ) -> Portfolio:
     """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments."""
-    if members is None:
-        return Portfolio(floor=floor, forgetting=forgetting)
-    made = {}
-    for place, what in enumerate(members):
+    made: dict[str, Breeding] = {}
+    for place, what in enumerate(members or ()):
         given = {"name": what} if isinstance(what, str) else what
         made[str(given.get("name", f"member{place}"))] = _make(given, {"population": _PAIR})
-    return Portfolio(made, floor, forgetting)
+    return Portfolio(None if members is None else made, floor, forgetting, power)
 
 
 READY: Mapping[str, Callable[..., Breeding]] = {
@@ -161,7 +162,9 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
     given = {"name": what} if isinstance(what, str) else what
     name = given.get("name") if isinstance(given, Mapping) else None
     if isinstance(name, str) and name.startswith(_OPTUNA):
-        return OptunaSampler(name.removeprefix(_OPTUNA), {key: given[key] for key in given if key != "name"})
+        options = {key: given[key] for key in given if key != "name"}
+        with blamed(f"propagator {name}"):
+            return OptunaSampler(name.removeprefix(_OPTUNA), options)
     return _BREEDING.make(what, defaults)
 
 

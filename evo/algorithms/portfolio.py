@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -41,6 +42,7 @@ class Portfolio(Algorithm):
         members: The algorithms and propagators by name. None means those that fit the space, see `members_for`.
         floor: The least probability of each member, from 0 to 1 divided by the number of members.
         forgetting: The weight of a new reward once a member has had many, above 0 and at most 1.
+        power: How strongly better members are preferred: probabilities follow average rewards to this power, at least 0.
     """
 
     members: Mapping[str, Breeding] | None = None
@@ -51,6 +53,8 @@ class Portfolio(Algorithm):
     def __post_init__(self) -> None:
         check_probability("floor", self.floor)
         check_probability("forgetting", self.forgetting)
+        if not (isinstance(self.power, int | float) and 0 <= self.power < math.inf):
+            raise UserError(f"power is {self.power!r}: it must be a number, at least 0")
         if self.members is not None and not self.members:
             raise UserError("members is empty: give at least one algorithm, or leave it out")
 

@@ -79,9 +79,10 @@ class Breeder:
         self.allow_duplicates = settings.allow_duplicates
         self._seed = settings.seed
         workers = self._workers = settings.workers
-        # A small space will be exhausted, so each worker gets a share of its own. In a larger one that would only keep
-        # workers from the best candidates.
-        self._shares = workers if self.space.size <= _EXHAUSTIBLE * workers else 1
+        self._shares = workers if math.isfinite(self.space.size) else 1
+        # A small space will be gone through, so all its points are shared out. In a larger one that would keep each
+        # worker from the best candidates, so only what is drawn and enumerated, near the end, is shared out.
+        self._shares_candidates = self.space.size <= _EXHAUSTIBLE * workers
         self._share_is_exhausted = False
         self._all_start = settings.start
         self._start = deque(settings.start[self.worker :: workers])
@@ -182,16 +183,20 @@ class Breeder:
         return self._quiet >= _QUIET_ENOUGH * (1 + self.worker % _WAITING_TIMES)
 
     def _find(self, rng: np.random.Generator, share_only: bool) -> Proposal | None:
-        candidates = itertools.chain(self._bred(rng), self._drawn(rng), self._all(rng))
-        return next((each for each in candidates if self._suits(each, share_only)), None)
+        for bred in self._bred(rng):
+            if self._suits(bred, share_only, is_shared=self._shares_candidates):
+                return bred
+        others = itertools.chain(self._drawn(rng), self._all(rng))
+        return next((each for each in others if self._suits(each, share_only, is_shared=True)), None)
 
-    def _suits(self, proposal: Proposal, share_only: bool) -> bool:
+    def _suits(self, proposal: Proposal, share_only: bool, is_shared: bool) -> bool:
         key = proposal.key
         if key in self.population.tried or not self._fulfils(proposal):
             return False
-        if share_only and key in self._reserved:
-            return False
-        return not share_only or self._shares == 1 or (zlib.crc32(key) - self.worker) % self._shares == 0
+        if not share_only:
+            return True
+        is_mine = not is_shared or self._shares == 1 or (zlib.crc32(key) - self.worker) % self._shares == 0
+        return is_mine and key not in self._reserved
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
         for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonargparse import get_loader
 
 import evo.propagators
+from evo.algorithms import Algorithm
 from evo.algorithms.catalogue import READY, make_propagator, make_selection
 from evo.propagators import (
     Compose,
@@ -409,7 +410,7 @@ def test_of_anything_comes_a_propagator_or_one_line(what: Any) -> None:
     except ValueError as error:
         message = str(error)
     else:
-        assert isinstance(made, Propagator)
+        assert isinstance(made, Propagator | Algorithm)
         assert made == make(what)
         return
     assert message.startswith("propagator ")
