@@ -42,7 +42,7 @@ class Portfolio(Algorithm):
         members: The algorithms and propagators by name. None means those that fit the space, see `members_for`.
         floor: The least probability of each member, from 0 to 1 divided by the number of members.
         forgetting: The weight of a new reward once a member has had many, above 0 and at most 1.
-        power: How strongly better members are preferred: probabilities follow average rewards to this power, at least 0.
+        power: How strongly better members are preferred, at least 0: probabilities follow rewards to this power.
     """
 
     members: Mapping[str, Breeding] | None = None
