@@ -189,7 +189,7 @@ def test_four_ranks_find_the_minimum_and_hold_the_same_population(mpirun: MpiRun
     assert ended.out.count("The best candidates") == 1
     assert re.search(r"^all 4 ranks hold the same population: [0-9a-f]{16}$", ended.out, re.M)
     summary = json.loads((folder / "runs" / "sphere" / "summary.json").read_text())
-    assert summary["best"]["loss"] < 1e-3
+    assert summary["best"]["loss"] < 1e-8
     assert (summary["ranks"], summary["evaluations"], summary["completed"]) == (4, 1000, 1000)
     ends = journals.finished(folder / "runs" / "sphere")
     assert set(ends) == {(rank, generation) for rank in range(4) for generation in range(250)}
