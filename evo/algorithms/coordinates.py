@@ -22,6 +22,7 @@ class Coordinates:
     def __init__(self, space: Space) -> None:
         self.genes = np.nonzero(space.ordered)[0]
         """The indices of the ordered genes: numbers and ordered choices."""
+        self._others = np.nonzero(~space.ordered)[0]
         cells = space.cells[self.genes]
         self.widths: Array = np.where(np.isinf(cells), 0.0, 1 / cells)
         """The width of a cell of each coordinate; 0 where it is continuous."""
@@ -39,6 +40,10 @@ class Coordinates:
         """The coordinates of a genome; an inactive one is in the middle."""
         point = genome[self.genes]
         return np.where(np.isnan(point), 0.5, point)
+
+    def kind(self, genome: Genome) -> bytes:
+        """What genomes share that differ in coordinates only: the categories, and which genes are inactive."""
+        return bytes(np.isnan(genome)) + genome[self._others].tobytes()
 
     def rounded(self, points: Array) -> Array:
         """Points as they would be evaluated: within bounds, and in the middle of their cells.

@@ -98,7 +98,7 @@ class ModelledLearner(Learner):
             return
         value = math.inf if loss is None or math.isnan(loss) else float(loss)
         evaluated = self.coordinates.point(individual.genome)
-        better = self.history.add(evaluated, value)
+        better = self.history.add(evaluated, value, self.coordinates.kind(individual.genome))
         if better or self.best_genome is None:
             self.best_genome = individual.genome
         if self.run is None:
