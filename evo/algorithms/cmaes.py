@@ -37,7 +37,8 @@ class CMAES(Algorithm):
 
     Args:
         step: The first standard deviation, as a share of the range of each parameter.
-        offspring: The number of points of a generation in the first run; None means 4 + 3 ln(parameters).
+        offspring: The number of points of a generation in the first run; None means 4 + 3 ln(parameters), and at
+            least half the number of workers.
         growth: The factor by which it grows from run to run.
     """
 
@@ -78,7 +79,9 @@ class CMAESLearner(Learner):
 
     def _start_run(self, number: int) -> None:
         d = len(self.coordinates)
-        offspring = (self.constants.offspring or 4 + int(3 * math.log(d))) * self.constants.growth ** (number - 1)
+        # More workers evaluate larger generations, as they know less of each other's points.
+        first = self.constants.offspring or max(4 + int(3 * math.log(d)), self.setup.workers // 2)  # lambda
+        offspring = first * self.constants.growth ** (number - 1)
         mean = self.setup.generator(number).uniform(0.2, 0.8, d)
         self.distribution = Distribution(mean, self.constants.step, offspring)
         self.number = number
@@ -137,4 +140,5 @@ class CMAESLearner(Learner):
             if widths.any():
                 strategy["point"] = point.tolist()
             like = self.setup.space.sample(rng) if self.best_genome is None else self.best_genome
-            yield Individual(genome=self.coordinates.genome(point, like), parents=(), strategy=strategy)
+            genome = self.coordinates.genome(point, like)
+            yield Individual(genome=genome, parents=(), strategy=strategy, bred_by=self.constants.bred_by)

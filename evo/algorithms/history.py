@@ -28,7 +28,7 @@ class History:
         self._kinds = np.zeros(256, dtype=int)
         self._numbers: dict[bytes, int] = {}
         self._candidates: list[int] = []
-        self._wanted, self._wanted_kind, self._kind_of_candidates = 0, 0, 0
+        self._wanted, self._most, self._wanted_kind, self._kind_of_candidates = 0, 0, 0, 0
 
     def __len__(self) -> int:
         return self._count
@@ -79,10 +79,11 @@ class History:
         Returns:
             The points and their losses, the lowest loss first.
         """
-        if self._wanted < count or len(self._candidates) > 2 * _SPARE * count:
+        self._most = max(self._most, count)
+        if self._wanted < count or len(self._candidates) > 2 * _SPARE * self._most:
             everything = np.arange(self._count)
-            self._candidates = self._closest(everything, distribution, _SPARE * count).tolist()
-            self._wanted, self._kind_of_candidates = count, self._wanted_kind
+            self._candidates = self._closest(everything, distribution, _SPARE * self._most).tolist()
+            self._wanted, self._kind_of_candidates = self._most, self._wanted_kind
         chosen = self._closest(np.array(self._candidates), distribution, count)
         alike = chosen[self._kinds[chosen] == self._wanted_kind]
         chosen = np.sort(alike if len(alike) >= 2 * distribution.dimension + 3 else chosen)
