@@ -101,9 +101,8 @@ class CMAESLearner(Learner):
             self._start_run(self.number + 1)
         own = number == self.number
         if own or better:  # What others have found is injected.
-            point = individual.strategy.get("point") if own else None
-            found = self.coordinates.point(individual.genome) if point is None else np.array(point, dtype=float)
-            self._results.append((value, found))
+            point = self.coordinates.point(individual.genome)
+            self._results.append((value, self.coordinates.proposed(individual.strategy, point) if own else point))
         if own:
             self._latest.append(value)
             self._stalled = 0 if value < self._best_of_run else self._stalled + 1
@@ -136,9 +135,7 @@ class CMAESLearner(Learner):
             widths = self.coordinates.widths
             missing = np.maximum((_MARGIN * widths) ** 2 - self.distribution.deviations**2, 0.0)
             point = np.clip(point + np.sqrt(missing) * rng.normal(size=len(point)), 0.0, 1.0)
-            strategy: dict[str, object] = {"run": self.number}
-            if widths.any():
-                strategy["point"] = point.tolist()
+            strategy = {"run": self.number, **self.coordinates.strategy(point)}
             like = self.setup.space.sample(rng) if self.best_genome is None else self.best_genome
             genome = self.coordinates.genome(point, like)
             yield Individual(genome=genome, parents=(), strategy=strategy, bred_by=self.constants.bred_by)

@@ -80,7 +80,6 @@ class ModelledLearner(Learner):
         self._together = max(1, setup.workers // 4)
         self.run: ModelledRun | None = None
         self.best_genome: Genome | None = None
-        self._grids = bool(self.coordinates.widths.any())
         self._told: list[Told] = []
         self._folds = 0
         self._pair = PairSearch().start(setup)
@@ -110,7 +109,7 @@ class ModelledLearner(Learner):
             self._start_run(self.run.number + 1)
         own = number == self.run.number
         if own or better:  # Points of other operators are injected when they are the best.
-            point = np.array(individual.strategy["point"], dtype=float) if own and self._grids else evaluated
+            point = self.coordinates.proposed(individual.strategy, evaluated) if own else evaluated
             self._told.append(Told(point, evaluated, value, own))
         if len(self._told) >= self._together:
             told, self._told = self._told, []
@@ -180,8 +179,6 @@ class ModelledLearner(Learner):
 
     def _individual(self, point: Array, operator: str, run: ModelledRun) -> Individual:
         assert self.best_genome is not None
-        strategy: dict[str, object] = {"run": run.number}
-        if self._grids:
-            strategy["point"] = point.tolist()
+        strategy = {"run": run.number, **self.coordinates.strategy(point)}
         genome = self.coordinates.genome(point, self.best_genome)
         return Individual(genome=genome, parents=(), strategy=strategy, bred_by=operator)
