@@ -15,6 +15,7 @@ from evo.algorithms.distribution import Array, Distribution
 from evo.algorithms.history import History
 from evo.algorithms.modelled_run import USEFUL, ModelledRun, Told
 from evo.algorithms.pair import PairSearch
+from evo.algorithms.quadratic import full_size
 from evo.checks import check_probability
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
@@ -78,6 +79,7 @@ class ModelledLearner(Learner):
         self.offspring = max(4 + int(3 * math.log(max(d, 1))), setup.workers // 2)  # lambda
         # Every worker learns from all, so with many it learns several results at once.
         self._together = max(1, setup.workers // 4)
+        self._enough = 2 * full_size(d)
         self.run: ModelledRun | None = None
         self.best_genome: Genome | None = None
         self._told: list[Told] = []
@@ -171,9 +173,11 @@ class ModelledLearner(Learner):
         run = self.run
         if run is not None and run.model is not None:
             longest = math.sqrt(len(self.coordinates))  # The length of most steps of the distribution.
-            radius = longest if run.model is run.quadratic else longest * 10 ** -rng.uniform(*_SHORTER)
+            # Steps of a quadratic model are longer, so that the distribution stays wide, once it has points enough.
+            model = run.quadratic if run.quadratic is not None and len(self.history) >= self._enough else run.model
+            radius = longest if model is run.quadratic else longest * 10 ** -rng.uniform(*_SHORTER)
             for _ in range(_OTHERS):
-                yield self._individual(np.clip(run.model.minimiser(radius), 0.0, 1.0), "minimiser", run)
+                yield self._individual(np.clip(model.minimiser(radius), 0.0, 1.0), "minimiser", run)
                 radius = longest * 10 ** rng.uniform(-1.0, 0.5)
         yield from self.propose_offspring(view, rng)
 
