@@ -39,7 +39,8 @@ class CMAES(Algorithm):
 
     Args:
         step: The first standard deviation, as a share of the range of each parameter.
-        offspring: The number of points of a generation in the first run; None means 4 + 3 ln(parameters).
+        offspring: The number of points of a generation in the first run; None means 4 + 3 ln(parameters), and at
+            least half the number of workers.
         growth: The factor by which it grows from run to run.
     """
 
@@ -80,7 +81,9 @@ class CMAESLearner(Learner):
 
     def _start_run(self, number: int) -> None:
         d = len(self.coordinates)
-        offspring = (self.constants.offspring or 4 + int(3 * math.log(d))) * self.constants.growth ** (number - 1)
+        # More workers evaluate larger generations, as they know less of each other's points.
+        first = self.constants.offspring or max(4 + int(3 * math.log(d)), self.setup.workers // 2)  # lambda
+        offspring = first * self.constants.growth ** (number - 1)
         mean = self.setup.generator(number).uniform(0.2, 0.8, d)
         self.distribution = Distribution(mean, self.constants.step, offspring)
         self.number = number
@@ -100,9 +103,8 @@ class CMAESLearner(Learner):
             self._start_run(self.number + 1)
         own = number == self.number
         if own or better:  # What others have found is injected.
-            point = individual.strategy.get("point") if own else None
-            found = self.coordinates.point(individual.genome) if point is None else np.array(point, dtype=float)
-            self._results.append((value, found))
+            point = self.coordinates.point(individual.genome)
+            self._results.append((value, self.coordinates.proposed(individual.strategy, point) if own else point))
         if own:
             self._latest.append(value)
             self._stalled = 0 if value < self._best_of_run else self._stalled + 1
@@ -135,12 +137,7 @@ class CMAESLearner(Learner):
             widths = self.coordinates.widths
             missing = np.maximum((_MARGIN * widths) ** 2 - self.distribution.deviations**2, 0.0)
             point = np.clip(point + np.sqrt(missing) * rng.normal(size=len(point)), 0.0, 1.0)
-            strategy: dict[str, object] = {"run": self.number}
-            if widths.any():
-                strategy["point"] = point.tolist()
+            strategy = {"run": self.number, **self.coordinates.strategy(point)}
             like = self.setup.space.sample(rng) if self.best_genome is None else self.best_genome
             genome = self.coordinates.genome(point, like)
-            for place in np.nonzero(~self.setup.space.ordered & ~np.isnan(genome))[0]:
-                if rng.random() < _REDRAWN:
-                    genome[place] = self.setup.space.sample_gene(int(place), rng)
-            yield Individual(genome=genome, parents=(), strategy=strategy)
+            yield Individual(genome=genome, parents=(), strategy=strategy, bred_by=self.constants.bred_by)

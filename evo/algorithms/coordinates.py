@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from evo.algorithms.distribution import Array
@@ -10,6 +13,8 @@ from evo.space.space import Genome, Space
 
 # A grid with more cells than this is as good as continuous.
 _FINE = 2000
+# The coordinate of a gene that is inactive.
+_INACTIVE = 0.5
 
 
 class Coordinates:
@@ -22,6 +27,7 @@ class Coordinates:
     def __init__(self, space: Space) -> None:
         self.genes = np.nonzero(space.ordered)[0]
         """The indices of the ordered genes: numbers and ordered choices."""
+        self._others = np.nonzero(~space.ordered)[0]
         cells = space.cells[self.genes]
         self.widths: Array = np.where(np.isinf(cells), 0.0, 1 / cells)
         """The width of a cell of each coordinate; 0 where it is continuous."""
@@ -38,7 +44,32 @@ class Coordinates:
     def point(self, genome: Genome) -> Array:
         """The coordinates of a genome; an inactive one is in the middle."""
         point = genome[self.genes]
-        return np.where(np.isnan(point), 0.5, point)
+        return np.where(np.isnan(point), _INACTIVE, point)
+
+    def kind(self, genome: Genome) -> bytes:
+        """What genomes share that differ in coordinates only: the categories, and which genes are inactive."""
+        return bytes(np.isnan(genome)) + genome[self._others].tobytes()
+
+    def strategy(self, point: Array) -> dict[str, list[float]]:
+        """What a proposal must carry along, because its genome does not tell the point exactly; see `proposed`."""
+        return {"point": point.tolist()} if self._grids else {}
+
+    def proposed(self, strategy: Mapping[str, Any], evaluated: Array) -> Array:
+        """The point that was proposed, or that was evaluated where that is another one than its cell's.
+
+        Distributions learn from points before rounding, as otherwise they collapse within a cell.
+
+        Args:
+            strategy: What the proposal carried along.
+            evaluated: The point of its genome, of shape (coordinates,).
+        """
+        if "point" not in strategy:
+            return evaluated
+        point = np.array(strategy["point"], dtype=float)
+        if point.shape != evaluated.shape:
+            return evaluated
+        is_moved = (np.abs(self.rounded(point[None])[0] - evaluated) > 1e-6) & (evaluated != _INACTIVE)
+        return evaluated if is_moved.any() else point
 
     def rounded(self, points: Array) -> Array:
         """Points as they would be evaluated: within bounds, and in the middle of their cells.

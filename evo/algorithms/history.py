@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evo.algorithms.distribution import Array, Distribution
 
 # So many times as many candidates are kept for the nearest points as are asked for at once.
 _SPARE = 4
+# Points of another kind are farther by so many standard deviations.
+_FAR = 1e9
 
 
 class History:
@@ -22,8 +25,10 @@ class History:
         self._count = 0
         self.best = np.inf
         """The lowest loss."""
+        self._kinds = np.zeros(256, dtype=int)
+        self._numbers: dict[bytes, int] = {}
         self._candidates: list[int] = []
-        self._wanted = 0
+        self._wanted, self._most, self._wanted_kind, self._kind_of_candidates = 0, 0, 0, 0
 
     def __len__(self) -> int:
         return self._count
@@ -33,8 +38,13 @@ class History:
         """All losses."""
         return self._losses[: self._count]
 
-    def add(self, point: Array, loss: float) -> bool:
-        """Add a point; its loss is infinite if its evaluation failed.
+    def add(self, point: Array, loss: float, kind: bytes = b"") -> bool:
+        """Add a point.
+
+        Args:
+            point: Shape (coordinates,).
+            loss: The loss; infinite if its evaluation failed.
+            kind: What else it is: points of different kinds are not compared, where there are enough of one.
 
         Returns:
             Whether it is better than all before.
@@ -42,11 +52,15 @@ class History:
         if self._count == len(self._losses):
             self._points = np.concatenate([self._points, np.empty_like(self._points)])
             self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+            self._kinds = np.concatenate([self._kinds, np.empty_like(self._kinds)])
+        self._kinds[self._count] = self._numbers.setdefault(kind, len(self._numbers))
         self._points[self._count], self._losses[self._count] = point, loss
         self._candidates.append(self._count)
         self._count += 1
         better = loss < self.best
-        self.best = min(self.best, loss)
+        if better:
+            self.best, self._wanted_kind = loss, int(self._kinds[self._count - 1])
+            self._wanted = self._wanted if self._kind_of_candidates == self._wanted_kind else 0
         return better
 
     def forget_candidates(self) -> None:
@@ -54,7 +68,7 @@ class History:
         self._wanted = 0
 
     def nearest(self, distribution: Distribution, count: int) -> tuple[Array, Array]:
-        """The points nearest to the mean of a distribution, in its metric.
+        """The points nearest to the mean of a distribution, in its metric, of the kind of the best if there are enough.
 
         Among many points, only candidates are looked at: those that were nearest a while ago, and newer ones.
 
@@ -65,17 +79,21 @@ class History:
         Returns:
             The points and their losses, the lowest loss first.
         """
-        if self._wanted < count or len(self._candidates) > 2 * _SPARE * count:
+        self._most = max(self._most, count)
+        if self._wanted < count or len(self._candidates) > 2 * _SPARE * self._most:
             everything = np.arange(self._count)
-            self._candidates = self._closest(everything, distribution, _SPARE * count).tolist()
-            self._wanted = count
+            self._candidates = self._closest(everything, distribution, _SPARE * self._most).tolist()
+            self._wanted, self._kind_of_candidates = self._most, self._wanted_kind
         chosen = self._closest(np.array(self._candidates), distribution, count)
-        chosen = np.sort(chosen)
+        alike = chosen[self._kinds[chosen] == self._wanted_kind]
+        chosen = np.sort(alike if len(alike) >= 2 * distribution.dimension + 3 else chosen)
         chosen = chosen[np.argsort(self._losses[chosen], kind="stable")]
         return self._points[chosen], self._losses[chosen]
 
-    def _closest(self, indices: np.ndarray, distribution: Distribution, count: int) -> np.ndarray:
+    def _closest(self, indices: NDArray[np.int64], distribution: Distribution, count: int) -> NDArray[np.int64]:
         if len(indices) <= count:
             return indices
         distances = distribution.distances(self._points[indices])
+        if len(self._numbers) > 1:
+            distances += np.where(self._kinds[indices] == self._wanted_kind, 0.0, _FAR)
         return indices[np.argpartition(distances, count - 1)[:count]]

@@ -15,6 +15,7 @@ from evo.algorithms.distribution import Array, Distribution
 from evo.algorithms.history import History
 from evo.algorithms.modelled_run import USEFUL, ModelledRun, Told
 from evo.algorithms.pair import PairSearch
+from evo.algorithms.quadratic import full_size
 from evo.checks import check_probability
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
@@ -78,9 +79,9 @@ class ModelledLearner(Learner):
         self.offspring = max(4 + int(3 * math.log(max(d, 1))), setup.workers // 2)  # lambda
         # Every worker learns from all, so with many it learns several results at once.
         self._together = max(1, setup.workers // 4)
+        self._enough = 2 * full_size(d)
         self.run: ModelledRun | None = None
         self.best_genome: Genome | None = None
-        self._grids = bool(self.coordinates.widths.any())
         self._told: list[Told] = []
         self._folds = 0
         self._pair = PairSearch().start(setup)
@@ -98,7 +99,7 @@ class ModelledLearner(Learner):
             return
         value = math.inf if loss is None or math.isnan(loss) else float(loss)
         evaluated = self.coordinates.point(individual.genome)
-        better = self.history.add(evaluated, value)
+        better = self.history.add(evaluated, value, self.coordinates.kind(individual.genome))
         if better or self.best_genome is None:
             self.best_genome = individual.genome
         if self.run is None:
@@ -110,7 +111,7 @@ class ModelledLearner(Learner):
             self._start_run(self.run.number + 1)
         own = number == self.run.number
         if own or better:  # Points of other operators are injected when they are the best.
-            point = np.array(individual.strategy["point"], dtype=float) if own and self._grids else evaluated
+            point = self.coordinates.proposed(individual.strategy, evaluated) if own else evaluated
             self._told.append(Told(point, evaluated, value, own))
         if len(self._told) >= self._together:
             told, self._told = self._told, []
@@ -172,16 +173,16 @@ class ModelledLearner(Learner):
         run = self.run
         if run is not None and run.model is not None:
             longest = math.sqrt(len(self.coordinates))  # The length of most steps of the distribution.
-            radius = longest if run.model is run.quadratic else longest * 10 ** -rng.uniform(*_SHORTER)
+            # Steps of a quadratic model are longer, so that the distribution stays wide, once it has points enough.
+            model = run.quadratic if run.quadratic is not None and len(self.history) >= self._enough else run.model
+            radius = longest if model is run.quadratic else longest * 10 ** -rng.uniform(*_SHORTER)
             for _ in range(_OTHERS):
-                yield self._individual(np.clip(run.model.minimiser(radius), 0.0, 1.0), "minimiser", run)
+                yield self._individual(np.clip(model.minimiser(radius), 0.0, 1.0), "minimiser", run)
                 radius = longest * 10 ** rng.uniform(-1.0, 0.5)
         yield from self.propose_offspring(view, rng)
 
     def _individual(self, point: Array, operator: str, run: ModelledRun) -> Individual:
         assert self.best_genome is not None
-        strategy: dict[str, object] = {"run": run.number}
-        if self._grids:
-            strategy["point"] = point.tolist()
+        strategy = {"run": run.number, **self.coordinates.strategy(point)}
         genome = self.coordinates.genome(point, self.best_genome)
         return Individual(genome=genome, parents=(), strategy=strategy, bred_by=operator)

@@ -163,3 +163,29 @@ def test_points_are_rounded_to_what_the_space_evaluates():
         evaluated = space.encode(space.complete(genome, rng))
         np.testing.assert_allclose(coordinates.rounded(point[None])[0], coordinates.point(evaluated), atol=1e-12)
         assert evaluated[3] == genome[3]
+
+
+def test_points_of_the_kind_of_the_best_are_compared_where_they_are_enough():
+    history, rng = History(1), np.random.default_rng(0)
+    for number in range(60):
+        kind = b"good" if number % 3 == 0 else b"bad"
+        history.add(rng.random(1), number + 1000.0 * (kind == b"bad"), kind)
+    distribution = Distribution(np.array([0.5]), 0.1, 4)
+    points, losses = history.nearest(distribution, 15)
+    assert len(points) == 15
+    assert losses.max() < 1000
+    # Of three, there are too few to leave the others out.
+    few = History(1)
+    for number in range(20):
+        few.add(rng.random(1), number + 1000.0 * (number > 2), b"good" if number < 3 else b"bad")
+    assert len(few.nearest(distribution, 15)[0]) == 15
+
+
+def test_a_proposal_carries_its_point_where_grids_round_it_and_a_mended_one_counts_where_it_was_evaluated():
+    coordinates = Coordinates(Space({"n": (1, 4), "x": (0.0, 1.0)}))
+    point = np.array([0.3, 0.6])
+    carried = coordinates.strategy(point)
+    np.testing.assert_array_equal(coordinates.proposed(carried, coordinates.rounded(point[None])[0]), point)
+    elsewhere = np.array([0.875, 0.6])
+    np.testing.assert_array_equal(coordinates.proposed(carried, elsewhere), elsewhere)
+    assert Coordinates(Space({"x": (0.0, 1.0)})).strategy(point[1:]) == {}
