@@ -107,22 +107,24 @@ class _ParzenLearner(Learner):
     def _split(self, view: View) -> tuple[list[Genome], list[Genome]]:
         """The genomes of good individuals, and those of bad ones, among which the running ones are."""
         running = {one.identity: one.genome for one in view.running}
-        ranked = self._compared(view.rungs, running) if view.rungs else self._ranked
+        ranked, behind = self._compared(view.rungs, running) if view.rungs else (self._ranked, [])
         successes = bisect.bisect_left(ranked, (math.inf, _FIRST))
         share = math.ceil(self._constants.good * len(ranked))  # gamma n
         count = min(share, self._constants.most_good, successes)
         compared = {identity for _, identity in ranked} if view.rungs else set()
         others = sorted(identity for identity in running if identity not in compared)
         most = self._constants.kernels
-        bad = [identity for _, identity in _some(ranked[count:], most // 2, most)] + _some(others, 0, most)
+        bad = [identity for _, identity in _some(ranked[count:] + behind, most // 2, most)] + _some(others, 0, most)
         genomes = ChainMap(self._genomes, running)
         return [genomes[identity] for _, identity in ranked[:count]], [genomes[identity] for identity in bad]
 
-    def _compared(self, rungs: Mapping[int, Mapping[Identity, float]], running: Container[Identity]) -> _Ranked:
-        """What is known, the best first, with pruning: those that got far, by their figures there, before the others.
+    def _compared(
+        self, rungs: Mapping[int, Mapping[Identity, float]], running: Container[Identity]
+    ) -> tuple[_Ranked, _Ranked]:
+        """With pruning: those that got far, by their figures there, and all others, which are bad in any case.
 
-        As far as genes + 2 individuals have got: with fewer, the densities say little. At a rung, figures of running
-        ones count like any other.
+        As far as genes + 2 individuals have got, as in BOHB: with fewer, the densities say little. At a rung, the
+        figures of running ones count like any other.
         """
         enough = len(self._space) + 2
         ranked = self._completed
@@ -130,9 +132,10 @@ class _ParzenLearner(Learner):
             if len(ranked) >= enough:
                 break
             figures = {i: figure for i, figure in rungs[rung].items() if i in self._genomes or i in running}
-            ranked = sorted((math.inf if i in self._failed else figure, i) for i, figure in figures.items())
+            if len(figures) > len(ranked):
+                ranked = sorted((math.inf if i in self._failed else figure, i) for i, figure in figures.items())
         compared = {identity for _, identity in ranked}
-        return ranked + [entry for entry in self._ranked if entry[1] not in compared]
+        return ranked, [entry for entry in self._ranked if entry[1] not in compared]
 
     def _complete(self, genes: Floats, ratios: _Ratios, rng: np.random.Generator) -> Genome:
         """A genome with the given genes of the first group, and the most promising ones of all others that are active.

@@ -246,8 +246,8 @@ def test_individuals_are_compared_at_the_highest_rung_that_enough_have_reached(m
     third = {one.identity: 0.1 for one in low} | {one.identity: 0.15 for one in high}
     state = learner(space, pruned_at(3, low) + pruned_at(3, high) + others)
     good, bad = spy.sides(state, View(rungs={1: first, 3: third}))
-    assert same(good, low)
-    assert same(bad, high + others)
+    assert same(good, low[:1])
+    assert same(bad, low[1:] + high + others)
     del third[high[0].identity]
     good, bad = spy.sides(state, View(rungs={1: first, 3: third}))
     assert same(good, high)
@@ -274,8 +274,8 @@ def test_when_enough_are_complete_they_come_before_those_that_were_pruned(monkey
     # At the rung, all that were pruned were better.
     figures = {one.identity: 0.9 for one in complete} | {one.identity: 0.1 for one in others}
     good, bad = spy.sides(learner(space, complete + others), View(rungs={3: figures}))
-    assert same(good, complete[:2])
-    assert same(bad, complete[2:] + others)
+    assert same(good, complete[:1])
+    assert same(bad, complete[1:] + others)
 
 
 def test_one_that_failed_after_a_rung_is_not_good_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,5 +283,15 @@ def test_one_that_failed_after_a_rung_is_not_good_there(monkeypatch: pytest.Monk
     failed, others = at_losses(near(0.8, 3, 0, 0.1), [None] * 3), pruned_at(1, points(space, 30, 5)[10:])
     figures = {one.identity: 0.1 for one in failed} | {one.identity: 0.5 + n / 50 for n, one in enumerate(others)}
     good, bad = spy.sides(learner(space, failed + others), View(rungs={1: figures}))
-    assert same(good, others[:3])
+    assert same(good, others[:3])  # A tenth of 23.
     assert same(bad, failed + others[3:])
+
+
+def test_a_rung_that_hardly_any_have_reached_does_not_count_while_more_are_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spy, space = Spy(monkeypatch), Space(FLOATS)
+    complete, failed = near(0.2, 3, 0, 0.5), at_losses(near(0.8, 8, 20, 0.1), [None] * 8)
+    good, bad = spy.sides(learner(space, complete + failed), View(rungs={1: {complete[2].identity: 0.1}}))
+    assert same(good, complete[:1])
+    assert same(bad, complete[1:] + failed)
