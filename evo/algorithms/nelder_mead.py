@@ -34,7 +34,7 @@ _FLAT = 1e-12  # A simplex is flat when its losses differ by less than this shar
 _DEGENERATE = 1e-9  # Its edges span no volume when the ratio of their singular values is below this.
 _NEAR = [0.01 * 4**place for place in range(7)]  # Distances from a point that was tried already, in simplex sizes.
 _NEIGHBOURS = 0.3  # The share of proposals that change a category, where there is one.
-_MOST_STEPS = 100  # Among points that are all known, before it begins anew.
+_MOST_STEPS = 30  # Among points that are all known, before it begins anew.
 _AROUND = 20  # The number of points around the best vertex, when no role is left.
 
 
@@ -87,9 +87,8 @@ class _State(Learner):
         self.steps = Steps(algorithm.reflection, algorithm.expansion, algorithm.contraction, algorithm.shrinkage)
         self.best: Known | None = None
         self.lowest, self.highest = math.inf, -math.inf  # Of all losses.
-        self.known: dict[
-            bytes, Known
-        ] = {}  # By genome: no point is evaluated twice, but a simplex may come back to one.
+        # By genome, because no point is evaluated twice, but a simplex may come back to one.
+        self.known: dict[bytes, Known] = {}
         self.losses: dict[Identity, float] = {}
         self.starts = 0
         self._begin_anywhere()
@@ -250,9 +249,11 @@ class _State(Learner):
         return genome
 
     def _neighbour(self, individual: Known, rng: np.random.Generator) -> Individual:
-        """An individual with one other category."""
+        """An individual with one other category, or any one if it has no category."""
         genome = individual.genome.copy()
         places = np.flatnonzero(~self.space.ordered & ~np.isnan(genome))
+        if not len(places):
+            return Individual(genome=self.space.sample(rng), strategy=self._as("neighbour"), parents=())
         place = places[int(rng.integers(len(places)))]
         cells = int(self.space.cells[place])
         genome[place] = (genome[place] + 1 + int(rng.integers(cells - 1))) % cells
