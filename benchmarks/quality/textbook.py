@@ -2,7 +2,7 @@
 
 Run it where minionpy is installed, with the repository on PYTHONPATH:
 
-    python benchmarks/quality/beside_minionpy.py shade|pso [SEEDS] [EVALUATIONS]
+    python benchmarks/quality/textbook.py shade|pso [SEEDS] [EVALUATIONS]
 
 It prints the median over seeds of the logarithm (base 10) of the error for each function, and the mean of these.
 """
