@@ -1,6 +1,6 @@
 """evo's SHADE and particle swarm beside those of minionpy, on CEC 2017 functions: the same size, budget and constants.
 
-Run it where minionpy is installed, with the repository on PYTHONPATH:
+Run it where minionpy is installed, with the repository and this folder on PYTHONPATH:
 
     python benchmarks/quality/textbook.py shade|pso [SEEDS] [EVALUATIONS]
 
@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from minionpy import LSHADE, PSO, CEC2017Functions
+from shared import Shared
+from simulation import simulate
 
 from evo.algorithms.base import Algorithm
 from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.shade import Shade
-from evo.population.individual import Known
 from evo.space.space import Space
-from evo.testing.searches import Told, VirtualSearch, completed
 
 _DIMENSION, _SIZE = 10, 50
 _FUNCTIONS = (1, 3, 4, 5, 7, 8, 9, 10, 12, 15)
@@ -53,15 +53,9 @@ def _log_error(value: float, optimum: float) -> float:
 
 def _of_evo(name: str, function: CEC2017Functions, seed: int, evaluations: int) -> float:
     space = Space({f"x{place}": (-100.0, 100.0) for place in range(_DIMENSION)})
-
-    def outcome(known: Known) -> Told:
-        return completed(known, float(function([list(space.decode(known.genome).values())])[0]))
-
-    search = VirtualSearch(_PAIRS[name][0], space, outcome, seed=seed, budget=evaluations)
-    search.run(evaluations)
-    best = search.view.active[0].loss
-    assert best is not None
-    return _log_error(best, function.f_opt)
+    search = Shared(_PAIRS[name][0], space, 1, evaluations, seed)
+    losses = simulate(search, lambda params: float(function([list(params.values())])[0]), 1, evaluations, seed)
+    return _log_error(min(losses), function.f_opt)
 
 
 def _of_the_reference(name: str, function: CEC2017Functions, seed: int, evaluations: int) -> float:
