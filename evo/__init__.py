@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evo.algorithms import Algorithm
     from evo.errors import UserError
     from evo.lightning import LightningObjective
     from evo.objective.objective import Infeasible, Interrupted
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 # Names are loaded when they are first used, so that importing evo is quick, and loads neither MPI nor torch.
 _HOMES = {
+    "Algorithm": "evo.algorithms",
     "Choice": "evo.space.limits",
     "Config": "evo.study.config",
     "Float": "evo.space.limits",
@@ -42,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Algorithm",
     "Choice",
     "Config",
     "Float",

@@ -26,17 +26,17 @@ class Kind(Generic[Thing]):
     """Things of one kind, as a study file or a command line names them.
 
     Args:
-        base: The class of all of them.
+        bases: The classes that they belong to, each to one.
         setting: The setting that names one; messages begin with it.
         noun: The word for one of them.
-        package: The package of evo whose classes are named without a module.
+        packages: The packages of evo whose classes are named without a module.
         ready: The ready ones by name.
     """
 
-    base: type[Any]
+    bases: tuple[type[Any], ...]
     setting: str
     noun: str
-    package: str
+    packages: tuple[str, ...]
     ready: Mapping[str, Callable[..., Thing]]
 
     def make(self, what: Any, defaults: Mapping[str, Any]) -> Thing:
@@ -79,14 +79,15 @@ class Kind(Generic[Thing]):
             UserError: There is none, or its module cannot be imported.
         """
         what = setting or self.setting
+        own = " or ".join(self.packages)
         if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
-            raise UserError(f"{what} {path!r} is no class: give the name of one in {self.package}, or module.Class")
+            raise UserError(f"{what} {path!r} is no class: give the name of one in {own}, or module.Class")
         place, _, name = path.rpartition(".")
-        place = place or self.package
         try:
-            module = importlib.import_module(place)
+            modules = [importlib.import_module(each) for each in ([place] if place else self.packages)]
+            module = next((each for each in modules if hasattr(each, name)), modules[0])
             found = getattr(module, name, None)
-            there = self.classes_of(module)
+            there = [known for each in modules for known in self.classes_of(each)]
         except FAILURES as error:
             if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
                 raise UserError(
@@ -94,12 +95,12 @@ class Kind(Generic[Thing]):
                     "it"
                 ) from error
             raise blame(error, f"{what} {path}: {place} cannot be imported") from error
-        choice = f"{place} has {', '.join(there) or f'no {self.noun}s'}"
+        choice = f"{place or own} has {', '.join(there) or f'no {self.noun}s'}"
         if found is None:
             elsewhere = "" if "." in path else "; one of your own is module.Class"
             raise UserError(f"{what} {path}: there is no {name!r}; {choice}{elsewhere}{did_you_mean(name, there)}")
         if not self._is_class(found):
-            raise UserError(f"{what} {path} is no subclass of evo.{self.base.__name__}; {choice}")
+            raise UserError(f"{what} {path} is no subclass of {self._base_names}; {choice}")
         if inspect.isabstract(found):
             lacking = ", ".join(sorted(found.__abstractmethods__))
             raise UserError(f"{what} {path} is abstract, without {lacking}: give a subclass that has it; {choice}")
@@ -133,6 +134,10 @@ class Kind(Generic[Thing]):
         arguments = {key: value for key, value in defaults.items() if key in takes}
         arguments |= {key: value for key, value in given.items() if key != "name"}
         return self._call(f"{self.setting} {name}", self.ready[name], arguments, defaults)
+
+    @property
+    def _base_names(self) -> str:
+        return " or ".join(f"evo.{base.__name__}" for base in self.bases)
 
     @property
     def _forms(self) -> str:
@@ -191,11 +196,11 @@ class Kind(Generic[Thing]):
 
     def _nested(self, defaults: Mapping[str, Any], kind: type, value: Any) -> Any:
         """Make the value where the type hint is of this kind."""
-        return self._make(value, defaults) if self._is_class(kind) and not isinstance(value, self.base) else value
+        return self._make(value, defaults) if self._is_class(kind) and not isinstance(value, self.bases) else value
 
     def _is_class(self, value: Any) -> TypeGuard[type[Any]]:
         # isinstance would not do, because in Python 3.10 list[int] is an instance of type, but not a class.
-        return issubclass(type(value), type) and issubclass(value, self.base)
+        return issubclass(type(value), type) and issubclass(value, self.bases)
 
 
 def _signature(make: Callable[..., Any]) -> inspect.Signature:

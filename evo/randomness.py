@@ -5,10 +5,12 @@ A stream follows from the study's seed and an identity, so that none needs to be
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 # The purposes of the streams.
-_BREEDING, _TRAINING, _MIGRATING, _STARTING = 0, 1, 2, 3
+_BREEDING, _TRAINING, _MIGRATING, _STARTING, _LEARNING = 0, 1, 2, 3, 4
 # A key of its own keeps this stream apart from those of individuals.
 _TOPOLOGY = (0,)
 
@@ -24,6 +26,16 @@ def breeding_generator(seed: int, rank: int, generation: int) -> np.random.Gener
     return _generator(_sequence(seed, (rank, generation), _BREEDING))
 
 
+def learning_entropy(seed: int, island: int) -> tuple[int, ...]:
+    """Seeds for what an algorithm learns on an island: the same for all of its workers, and in every session.
+
+    Args:
+        seed: The seed of the study.
+        island: The number of the island.
+    """
+    return seed, 0, island, _LEARNING
+
+
 def training_seed(seed: int, identity: tuple[int, int]) -> int:
     """The seed of an individual's training: the same on every worker and for every attempt.
 
@@ -34,7 +46,9 @@ def training_seed(seed: int, identity: tuple[int, int]) -> int:
     Returns:
         A number from 0 to 2**32 - 1.
     """
-    return int(_sequence(seed, identity, _TRAINING).generate_state(1)[0])
+    key = " ".join(map(str, (seed, *identity, _TRAINING)))
+    # A digest, which takes a twentieth of the time that a stream of numpy does.
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "little")
 
 
 def start_generator(seed: int, number: int) -> np.random.Generator:

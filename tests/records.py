@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evo.algorithms.bred import Breeding
+from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
+from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
@@ -15,7 +18,7 @@ from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollin
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
-from evo.propagators import Propagator
+from evo.pruning import Rungs
 from evo.space.space import Space
 
 NOW = 1e9
@@ -75,9 +78,14 @@ def individual(space: Space, params: Mapping[str, Any], loss: float | None = Non
     return Known(genome=space.encode(params), identity=(0, generation), loss=loss, status=status)
 
 
+def make_breeder(breeding: Breeding, population: Population, settings: WorkerSettings) -> Breeder:
+    """The breeder of a worker, whose algorithm has learnt from the population."""
+    return Breeder(Learning(breeding, population, settings, settings.workers, {}), population, settings)
+
+
 def make_worker(
     space: Space,
-    propagator: Propagator,
+    propagator: Breeding,
     budget: Budget | None = None,
     rank: int = 0,
     ranks: int = 1,
@@ -87,6 +95,7 @@ def make_worker(
     archipelago: Archipelago | None = None,
     migration: Migration | None = None,
     ranks_per_worker: int = 1,
+    rungs: Rungs | None = None,
 ) -> Worker:
     """A worker that knows nothing yet but the population that it is given."""
     settings = WorkerSettings(
@@ -104,7 +113,7 @@ def make_worker(
     if population is None:
         islands = archipelago or make_archipelago(ranks)
         population = Population(space, islands.island_of(rank), islands.islands)
-    return Worker(settings, propagator, population)
+    return Worker(settings, propagator, population, rungs)
 
 
 def ask(worker: Worker) -> Started | None:

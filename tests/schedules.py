@@ -165,8 +165,8 @@ def check_replicas(result: Result, session: Session) -> None:
 
 
 def members(population: Any) -> list[tuple[Identity, float]]:
-    """The individuals of an island that breed, the best first."""
-    return [(individual.identity, individual.loss) for individual in population.active]
+    """The completed individuals of an island that breed, the best first."""
+    return [(one.identity, one.loss) for one in population.active if one.status == "completed"]
 
 
 def check_deaths(result: Result, session: Session) -> None:

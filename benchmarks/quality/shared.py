@@ -37,15 +37,18 @@ class Shared:
         self.tried: set[bytes] = set()
         self.started, self.seed = 0, seed
 
-    def ask(self) -> tuple[Known, Mapping[str, Any]]:
-        rng = np.random.default_rng([self.seed, 11, self.started])
-        view = View(
+    def view(self) -> View:
+        """What the algorithm sees now."""
+        return View(
             active=self.active,
             running=list(self.running.values()),
             used=self.started,
             left=self.evaluations - self.started,
         )
-        candidates = islice(self.learner.propose(view, rng), _CANDIDATES)
+
+    def ask(self) -> tuple[Known, Mapping[str, Any]]:
+        rng = np.random.default_rng([self.seed, 11, self.started])
+        candidates = islice(self.learner.propose(self.view(), rng), _CANDIDATES)
         for bred in chain(candidates, self._drawn(rng)):
             near = [one.genome for one in self.active[:3]]
             params = self.space.repair(bred.genome, near, rng)

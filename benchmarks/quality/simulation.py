@@ -14,8 +14,8 @@ import numpy as np
 class Search(Protocol):
     """A tool that is asked for points and told what they gave, as `simulate` drives it."""
 
-    def ask(self) -> tuple[Any, Mapping[str, Any]]:
-        """A token, and the parameters to evaluate next."""
+    def ask(self) -> tuple[Any, Mapping[str, Any]] | None:
+        """A token, and the parameters to evaluate next; None when nothing is left to try, which ends the search."""
 
     def tell(self, token: Any, loss: float) -> None:
         """The loss of the point with this token; nan if it failed."""
@@ -57,9 +57,15 @@ def simulate(
     now, started = 0.0, 0
     while len(losses) < evaluations:
         while started < evaluations and len(flying) < workers:
-            token, params = search.ask()
+            asked = search.ask()
+            if asked is None:
+                evaluations = started
+                break
+            token, params = asked
             heapq.heappush(flying, (now + rng.lognormal(0, spread), started, token, loss(params)))
             started += 1
+        if not flying:
+            break
         now, _, token, value = heapq.heappop(flying)
         search.tell(token, value)
         losses.append(value)

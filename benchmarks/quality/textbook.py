@@ -1,6 +1,6 @@
 """evo's SHADE and particle swarm beside those of minionpy, on CEC 2017 functions: the same size, budget and constants.
 
-Run it where minionpy is installed, with the repository and this folder on PYTHONPATH:
+Run it in the repository, with a Python that has minionpy:
 
     python benchmarks/quality/textbook.py shade|pso [SEEDS] [EVALUATIONS]
 

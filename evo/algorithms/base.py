@@ -44,8 +44,8 @@ class View:
         active: The individuals of the island that breed, the best first: the completed ones by their losses, then the
             pruned ones by the rungs that they have reached, and their losses there.
         running: The individuals in flight on all workers, in the order of their identities.
-        used: The number of evaluations that all workers have started.
-        left: The number of evaluations that may still start; infinite when the budget does not say.
+        used: The number of evaluations that the workers of the island have started; of several islands, their share.
+        left: The number of evaluations that they may still start; infinite when the budget does not say.
         rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the
             rungs are numbers of complete steps.
     """
@@ -72,8 +72,9 @@ class Learner(ABC):
         Args:
             individual: The individual, which has completed, was pruned, was infeasible or has failed. Its genome is
                 read, never written; genes of inactive parameters are NaN.
-            loss: The loss that it counts with: its own if it has completed; for a pruned one, that of the completed
-                individual that was as good at the same rung, or the worst of them. None if it failed or was infeasible.
+            loss: The loss that it counts with: its own if it has completed. A pruned one counts as much worse than a
+                completed one as it was at the same rung; see `evo.engine.learning.Standards`. None if it has failed or
+                was infeasible.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
-from evo.doctor.facts import Directory, View
+from evo.doctor.facts import Directory, DirView
 from evo.engine.transport import Transport
 
 T = TypeVar("T")
@@ -81,12 +81,12 @@ def try_directory(path: str, transport: Transport) -> Directory:
     if transport.rank == 0:
         refusal, free = _attempt(trial.begin, 0)
     refusal = transport.gather(refusal)[0]
-    views: tuple[View, ...] = ()
+    views: tuple[DirView, ...] = ()
     if not refusal:
         is_first_here = transport.rank == transport.node[0]
-        why, view = _attempt(lambda: _look(folder, transport.rank, is_first_here), View())
-        said = transport.gather(msgspec.json.encode(View(unread=why) if why else view).decode())
-        views = tuple(msgspec.json.decode(text, type=View) for text in said)
+        why, view = _attempt(lambda: _look(folder, transport.rank, is_first_here), DirView())
+        said = transport.gather(msgspec.json.encode(DirView(unread=why) if why else view).decode())
+        views = tuple(msgspec.json.decode(text, type=DirView) for text in said)
     found = Directory(path=path, refusal=refusal, free=free, views=views)
     if transport.rank == 0:
         wrote = [rank for rank, view in enumerate(views) if view.excluded is not None and not view.unwritten]
@@ -96,18 +96,18 @@ def try_directory(path: str, transport: Transport) -> Directory:
     return msgspec.json.decode(transport.gather(msgspec.json.encode(found).decode())[0], type=Directory)
 
 
-def _look(folder: Path, rank: int, is_first_here: bool) -> View:
+def _look(folder: Path, rank: int, is_first_here: bool) -> DirView:
     try:
         _await(lambda: (folder / "0").read_text(encoding="utf-8") == "0")
     except OSError as error:
-        return View(unread=_reason(error))
+        return DirView(unread=_reason(error))
     if not is_first_here:
-        return View()
+        return DirView()
     try:
         _write(folder / str(rank), str(rank))
     except OSError as error:
-        return View(unwritten=_reason(error), excluded=_is_kept_out(folder / _LOCK))
-    return View(excluded=_is_kept_out(folder / _LOCK))
+        return DirView(unwritten=_reason(error), excluded=_is_kept_out(folder / _LOCK))
+    return DirView(excluded=_is_kept_out(folder / _LOCK))
 
 
 def _not_shown(folder: Path, ranks: list[int]) -> tuple[int, ...]:

@@ -90,7 +90,7 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
     uncertainty: float = 0.0
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class DirView(msgspec.Struct, frozen=True, kw_only=True):
     """The run directory as one rank sees it.
 
     Args:
@@ -119,7 +119,7 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     refusal: str = ""
     free: int = 0
-    views: tuple[View, ...] = ()
+    views: tuple[DirView, ...] = ()
     unseen: tuple[int, ...] = ()
     left_behind: str = ""
 

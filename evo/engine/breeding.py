@@ -12,28 +12,26 @@ from typing import Any
 
 import numpy as np
 
+from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
-from evo.errors import UserError
-from evo.frames import representation
 from evo.population.events import Identity
-from evo.population.individual import Active, Individual, Known, ancestors
+from evo.population.individual import NO_STRATEGY, Individual, Known, ancestors
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators.base import Propagator, PropagatorError
 from evo.randomness import breeding_generator
-from evo.space.space import Genome, Space
+from evo.space.space import Genome
 from evo.space.values import Params, fresh
 
-# The number of attempts to breed a point, and then to draw one at random, before a finite space is enumerated; for each
-# share of the space.
-_BREEDING_ATTEMPTS = 10
+# The number of candidates that are considered, and then of points drawn at random, before a finite space is enumerated;
+# for each share of the space.
+_CANDIDATES = 50
 _SAMPLING_ATTEMPTS = 30
 # A space with at most so many points for each worker is likely to be tried completely.
 _EXHAUSTIBLE = 100
-# Workers of a larger space form at most so many shares, because a small share would leave breeding little choice.
-_MOST_SHARES = 16
 # A worker takes a point of the others' shares after so many turns, each with a wait, in which they tried nothing new.
 _QUIET_ENOUGH = 3
+# The number of different times that workers wait before they do.
+_WAITING_TIMES = 16
 # A constrained space with too many points to enumerate counts as exhausted after so many draws without a new point.
 _CONSTRAINED_ATTEMPTS = 200
 # A point that violates constraints is moved towards the nearest of so many of the best individuals.
@@ -49,36 +47,14 @@ class Proposal:
         bred_by: A short name of what proposes the point.
         strategy: Its strategy parameters by name; see `evo.population.individual.Individual`.
         parents: The identities of the individuals that it was bred from.
+        key: What tells whether it was tried; see `Population.tried`.
     """
 
     params: Params
     bred_by: str
+    key: bytes
     strategy: dict[str, Any] = field(default_factory=dict)
     parents: tuple[Identity, ...] = ()
-
-
-def breed_one(propagator: Propagator, parents: Active, space: Space, rng: np.random.Generator) -> Individual:
-    """The individual that a propagator, which may be the user's own, breeds from a population.
-
-    Raises:
-        PropagatorError: The propagator fails, or does not return exactly one individual of that space.
-    """
-    population = f"a population of {len(parents)}" if parents else "an empty population"
-    needed = (
-        f"a search needs one individual with a genome of shape ({len(space)},); fix it, or put a Conditional "
-        "around it if it needs more parents"
-    )
-    try:
-        bred = propagator(parents, space, rng)
-    except UserError as error:
-        raise PropagatorError(
-            f"propagator {representation(propagator)} fails on {population}: {error}; {needed}"
-        ) from error
-    shapes = [getattr(individual.genome, "shape", None) for individual in bred]
-    if shapes != [(len(space),)]:
-        made = f"makes {len(shapes)} individuals of shapes {shapes} from {population}"
-        raise PropagatorError(f"propagator {representation(propagator)} {made}: {needed}")
-    return bred[0]
 
 
 class Breeder:
@@ -90,22 +66,23 @@ class Breeder:
     message takes longer than an evaluation, or when one takes a point of another's share.
 
     Args:
-        propagator: Breeds individuals from the active population.
+        learning: Proposes candidates.
         population: The population as this worker knows it.
         settings: The settings of this worker's search.
     """
 
-    def __init__(self, propagator: Propagator, population: Population, settings: WorkerSettings) -> None:
-        self.propagator = propagator
+    def __init__(self, learning: Learning, population: Population, settings: WorkerSettings) -> None:
+        self._learning = learning
         self.population = population
         self.space = population.space
         self.worker = settings.worker
         self.allow_duplicates = settings.allow_duplicates
         self._seed = settings.seed
         workers = self._workers = settings.workers
-        # A small space will be exhausted, so each worker gets a share of its own.
-        shares = workers if self.space.size <= _EXHAUSTIBLE * workers else min(workers, _MOST_SHARES)
-        self._shares = shares if math.isfinite(self.space.size) else 1
+        self._shares = workers if math.isfinite(self.space.size) else 1
+        # A small space will be gone through, so all its points are shared out. In a larger one that would keep each
+        # worker from the best candidates, so only what is drawn and enumerated, near the end, is shared out.
+        self._shares_candidates = self.space.size <= _EXHAUSTIBLE * workers
         self._share_is_exhausted = False
         self._all_start = settings.start
         self._start = deque(settings.start[self.worker :: workers])
@@ -140,7 +117,7 @@ class Breeder:
         while self._start and self.population.has_tried(self._start[0]):
             self._start.popleft()
         if self._start:
-            return Proposal(fresh(self._start[0]), "start")
+            return self._proposal(fresh(self._start[0]), "start")
         if self.allow_duplicates:
             found = next(itertools.chain(self._bred(rng), filter(self._fulfils, self._drawn(rng))), None)
             self._note_whether_exhausted(found)
@@ -160,9 +137,9 @@ class Breeder:
         """Take over the remaining start points of a worker that has died."""
         self._start.extend(self._all_start[worker :: self._workers])
 
-    def is_new(self, params: Params) -> bool:
+    def is_new(self, proposal: Proposal) -> bool:
         """Whether a point may be tried."""
-        return self.allow_duplicates or not self.population.has_tried(params)
+        return self.allow_duplicates or proposal.key not in self.population.tried
 
     @property
     def why_exhausted(self) -> StopReason | None:
@@ -203,32 +180,41 @@ class Breeder:
         self._quiet = self._quiet + 1 if tried == self._tried_before else 0
         self._tried_before = tried
         # The workers wait for different times, so that they do not all choose from the same few points at once.
-        return self._quiet >= _QUIET_ENOUGH * (1 + self.worker % _MOST_SHARES)
+        return self._quiet >= _QUIET_ENOUGH * (1 + self.worker % _WAITING_TIMES)
 
     def _find(self, rng: np.random.Generator, share_only: bool) -> Proposal | None:
-        candidates = itertools.chain(self._bred(rng), self._drawn(rng), self._all(rng))
-        return next((each for each in candidates if self._suits(each, share_only)), None)
+        for bred in self._bred(rng):
+            if self._suits(bred, share_only, is_shared=self._shares_candidates):
+                return bred
+        others = itertools.chain(self._drawn(rng), self._all(rng))
+        return next((each for each in others if self._suits(each, share_only, is_shared=True)), None)
 
-    def _suits(self, proposal: Proposal, share_only: bool) -> bool:
-        genome = self.space.encode(proposal.params).tobytes()
-        if genome in self.population.tried or not self._fulfils(proposal):
+    def _suits(self, proposal: Proposal, share_only: bool, is_shared: bool) -> bool:
+        key = proposal.key
+        if key in self.population.tried or not self._fulfils(proposal):
             return False
-        if share_only and genome in self._reserved:
-            return False
-        return not share_only or self._shares == 1 or (zlib.crc32(genome) - self.worker) % self._shares == 0
+        if not share_only:
+            return True
+        is_mine = not is_shared or self._shares == 1 or (zlib.crc32(key) - self.worker) % self._shares == 0
+        return is_mine and key not in self._reserved
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
-        for _ in range(_BREEDING_ATTEMPTS * min(self._shares, _MOST_SHARES)):
-            bred = breed_one(self.propagator, self.population.active, self.space, rng)
+        for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
             if self.space.feasibility is None:
-                yield self._proposal(self.space.complete(bred.genome, rng), bred)
+                yield self._offspring(self.space.complete(bred.genome, rng), bred)
             elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
-                yield self._proposal(params, bred)
+                yield self._offspring(params, bred)
 
-    def _proposal(self, params: Params, bred: Individual) -> Proposal:
+    def _offspring(self, params: Params, bred: Individual) -> Proposal:
         # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.
         said = "" if isinstance(bred, Known) else bred.bred_by
-        return Proposal(params, said or self.propagator.bred_by, bred.strategy, ancestors([bred]) or ())
+        by = said or self._learning.algorithm.bred_by
+        return self._proposal(params, by, bred.strategy, ancestors([bred]) or ())
+
+    def _proposal(
+        self, params: Params, bred_by: str, strategy: dict[str, Any] = NO_STRATEGY, parents: tuple[Identity, ...] = ()
+    ) -> Proposal:
+        return Proposal(params, bred_by, self.space.encode(params).tobytes(), strategy, parents)
 
     def _near(self, genome: Genome) -> list[Genome]:
         """The genomes of some active individuals, the nearest first."""
@@ -238,15 +224,15 @@ class Breeder:
     def _drawn(self, rng: np.random.Generator) -> Iterator[Proposal]:
         # A space with a float always has a new point, so attempts are unlimited there. With constraints there may be
         # none, so they are limited.
-        attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * min(self._shares, _MOST_SHARES))
+        attempts: Iterable[int] = range(_SAMPLING_ATTEMPTS * self._shares)
         if self.space.feasibility is not None and not self.space.is_enumerable:
             attempts = range(_CONSTRAINED_ATTEMPTS)
         elif math.isinf(self.space.size):
             attempts = itertools.count()
         for _ in attempts:
-            yield Proposal(self.space.complete(self.space.sample(rng), rng), "random")
+            yield self._proposal(self.space.complete(self.space.sample(rng), rng), "random")
 
     def _all(self, rng: np.random.Generator) -> Iterator[Proposal]:
         if self.space.feasibility is None or self.space.is_enumerable:
             for params in self.space.feasible_points(start=int(rng.integers(2**32))):
-                yield Proposal(params, "enumeration")
+                yield self._proposal(params, "enumeration")

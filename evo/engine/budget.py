@@ -60,6 +60,11 @@ class Budget:
         """The number of evaluations that may still start, as far as this worker knows; infinite without a limit."""
         return math.inf if self.evaluations is None else self.evaluations - population.started
 
+    def evaluations_to_come(self, population: Population, workers: int) -> float:
+        """The number of evaluations that are still to start, as far as that can be told beforehand; else infinite."""
+        generations = math.inf if self.generations is None else self.generations * workers - population.started
+        return max(0.0, min(generations, self.evaluations_left(population)))
+
     def why_launch_no_more(self, population: Population, now: float) -> StopReason | None:
         """The reason why nothing new may start because it would surely be interrupted; None when it may.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 
+from evo.algorithms.bred import Breeding
 from evo.engine.breeding import Breeder, Proposal
 from evo.engine.inflight import InFlight
+from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.engine.stopping import StopRules
-from evo.frames import representation
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
 from evo.population.events import (
@@ -27,15 +28,11 @@ from evo.population.events import (
     Pollinated,
     Reported,
     Started,
-    decode,
-    encode,
 )
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
-from evo.propagators import Propagator
-from evo.propagators.base import PropagatorError
 from evo.pruning import Rungs
 
 # After so many workers have died while they evaluated an individual, it counts as the cause and has failed.
@@ -47,14 +44,18 @@ class Worker:
 
     Args:
         settings: The settings of the search.
-        propagator: Breeds individuals from the active population.
+        breeding: How individuals are bred: an algorithm, or a propagator.
         population: The population at the start, either empty or replayed from the journals. Its individuals in flight
             are divided among the workers and evaluated first.
         rungs: Decides which evaluations end early; None means that none does.
     """
 
     def __init__(
-        self, settings: WorkerSettings, propagator: Propagator, population: Population, rungs: Rungs | None = None
+        self,
+        settings: WorkerSettings,
+        breeding: Breeding,
+        population: Population,
+        rungs: Rungs | None = None,
     ) -> None:
         self._rungs = rungs
         self.settings = settings
@@ -67,7 +68,9 @@ class Worker:
         self._migrator = settings.migration and Migrator(
             settings.migration, self._archipelago, population, settings.worker, settings.seed
         )
-        self._breeder = Breeder(propagator, population, settings)
+        members = len(self._archipelago.members[population.island])
+        self._learning = Learning(breeding, population, settings, members, rungs.figures if rungs else {})
+        self._breeder = Breeder(self._learning, population, settings)
         self._in_flight = InFlight(population, settings.worker, self._archipelago)
         self.stopping = StopRules(settings.budget, settings.workers, self._breeder, self._in_flight)
         self._done: set[int] = set()
@@ -134,7 +137,7 @@ class Worker:
             if proposal is None:
                 return None, []
             refresh()
-            if self._breeder.is_new(proposal.params) and not self.stopping.why_launch_no_more(now):
+            if self._breeder.is_new(proposal) and not self.stopping.why_launch_no_more(now):
                 self.stopping.has_launched = True
                 return self._launch(identity, proposal, now)
         if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
@@ -167,6 +170,7 @@ class Worker:
                 times=outcome.times,
                 error=outcome.error,
                 traceback=outcome.traceback,
+                rung=self._rungs.highest(identity) if self._rungs and outcome.status == "pruned" else 0,
                 rank=settings.worker,
                 host=settings.host,
                 device=settings.device,
@@ -259,6 +263,7 @@ class Worker:
         self._in_flight.apply(event)
         if self._rungs:
             self._rungs.apply(event)
+        self._learning.apply(event)
 
     def _emit(self, *events: AnyEvent) -> list[AnyEvent]:
         for event in events:
@@ -275,14 +280,6 @@ class Worker:
             parents=proposal.parents,
             bred_by=proposal.bred_by,
         )
-        try:
-            decode(encode(started))  # Nothing is journalled that could not be read back.
-        except Exception as error:
-            raise PropagatorError(
-                f"propagator {representation(self._breeder.propagator)} makes an individual that a journal cannot give "
-                f"back, with strategy {proposal.strategy!r}, parents {proposal.parents!r} and bred_by "
-                f"{proposal.bred_by!r}: {error}"
-            ) from error
         return started, self._emit(started)
 
     def _take_up(self, individual: Known, now: float) -> tuple[Started | None, list[AnyEvent]]:

@@ -20,13 +20,13 @@ from evo.errors import UserError
 from evo.evaluation.execution import check_objective, evaluate, run_test
 from evo.evaluation.interruption import Interruption, Reporter
 from evo.evaluation.messages import (
+    ChildSetup,
     Ended,
     Evaluate,
     Examine,
     Examined,
     News,
     Ready,
-    Setup,
     decode_order,
     decode_setup,
     encode,
@@ -58,7 +58,7 @@ def main(connection: Connection, objective: bytes, setup: bytes) -> None:
     Args:
         connection: The pipe to the rank.
         objective: What to evaluate, or a reference to it, as `evo.evaluation.sending.pack` made it.
-        setup: How to evaluate: an encoded `Setup`.
+        setup: How to evaluate: an encoded `ChildSetup`.
     """
     global _is_child
     _is_child = True
@@ -100,7 +100,7 @@ def _settle_in() -> None:
     let_signals_pass()
 
 
-def _make_ready(content: bytes, given: Setup) -> tuple[Callable[..., Any], Ready]:
+def _make_ready(content: bytes, given: ChildSetup) -> tuple[Callable[..., Any], Ready]:
     """The objective, and what the rank is to know of it.
 
     Raises:

@@ -1,6 +1,6 @@
 """What a rank and its child process say to each other, as records in JSON, checked when they are read.
 
-The child is told once how it evaluates (`Setup`) and answers with `Ready`. Then it answers each `Evaluate` with an
+The child is told once how it evaluates (`ChildSetup`) and answers with `Ready`. Then it answers each `Evaluate` with an
 `Ended`, each `Examine` with an `Examined`, and waits for an `Answer` to each `Progress`.
 """
 
@@ -16,7 +16,7 @@ from evo.population.outcome import Outcome
 from evo.space.values import Params
 
 
-class Setup(msgspec.Struct, frozen=True, kw_only=True):
+class ChildSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a child is told once, before it loads the objective.
 
     Args:
@@ -102,7 +102,7 @@ Order: TypeAlias = Evaluate | Examine | Answer
 News: TypeAlias = Ready | Progress | Ended | Examined
 
 encode = msgspec.json.Encoder().encode
-_setups = msgspec.json.Decoder(Setup)
+_setups = msgspec.json.Decoder(ChildSetup)
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _news: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
 decode_setup = _setups.decode

@@ -12,6 +12,7 @@ from evo.errors import Elsewhere, UserError
 from evo.evaluation.evaluator import Opened, with_folder
 from evo.evaluation.messages import (
     Answer,
+    ChildSetup,
     Ended,
     Evaluate,
     Examine,
@@ -19,7 +20,6 @@ from evo.evaluation.messages import (
     News,
     Progress,
     Ready,
-    Setup,
     log_name,
     output_folder,
 )
@@ -189,8 +189,10 @@ class ProcessEvaluator:
         self._ready, self._refused = False, None
         self._child = Child(self._parcel, self._environment, self._setup)
 
-    def _setup(self, output: str) -> Setup:
-        return Setup(settings=self._settings, names=list(self._names), examples=list(self._examples), output=output)
+    def _setup(self, output: str) -> ChildSetup:
+        return ChildSetup(
+            settings=self._settings, names=list(self._names), examples=list(self._examples), output=output
+        )
 
     def _next_news(self) -> News | Outcome | None:
         """What the child says, or None after a moment; an outcome of our own when it is dead or too slow."""

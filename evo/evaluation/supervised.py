@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evo.evaluation import child
 from evo.evaluation.child import SAFE_BY_EVO, SAFE_PATH
-from evo.evaluation.messages import News, Order, Setup, decode_news, encode
+from evo.evaluation.messages import ChildSetup, News, Order, decode_news, encode
 from evo.evaluation.sending import Parcel, main_hidden
 from evo.runtime.signals import MARK, end_marked, signals_held_back
 from evo.texts import readable
@@ -37,7 +37,7 @@ class Child:
         output: That file.
     """
 
-    def __init__(self, objective: Parcel, environment: Mapping[str, str], setup: Callable[[str], Setup]) -> None:
+    def __init__(self, objective: Parcel, environment: Mapping[str, str], setup: Callable[[str], ChildSetup]) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         handle, output = tempfile.mkstemp(prefix="evo-", suffix=".log")

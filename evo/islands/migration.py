@@ -15,7 +15,8 @@ from evo.islands.archipelago import Archipelago
 from evo.islands.topology import Topology
 from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
 from evo.population.individual import Known
-from evo.population.population import Population, Ranked
+from evo.population.population import Population
+from evo.population.views import Ranked
 from evo.propagators import Propagator, SelectMax, SelectMin
 from evo.randomness import migration_generator
 

@@ -145,6 +145,8 @@ class Finished(Event, frozen=True, kw_only=True):
         times: The seconds spent on each activity, parts of `seconds`, as far as the objective measured them.
         error: The reason why it failed, or is infeasible, in one line.
         traceback: The traceback of the failure, as Python prints it.
+        rung: The highest rung that a pruned individual has reached, as a number of complete steps; 0 for others, and in
+            journals of an earlier version.
     """
 
     individual: Identity
@@ -158,6 +160,7 @@ class Finished(Event, frozen=True, kw_only=True):
     times: dict[str, float] = {}
     error: str = ""
     traceback: str = ""
+    rung: int = 0
 
     def __post_init__(self) -> None:
         if self.loss is not None:

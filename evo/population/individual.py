@@ -42,11 +42,15 @@ class Known(Individual, frozen=True, eq=False, kw_only=True):
         identity: The worker and the generation of its birth.
         status: Whether it is running or how it ended; an interrupted one runs again as soon as a worker is free.
         island: The island on which it was born.
+        rung: The highest rung that it has reached, as a number of complete steps, if it was pruned.
+        ended: The time at which its evaluation ended, in seconds since the epoch.
     """
 
     identity: Identity
     status: Literal["running"] | Status = "running"
     island: int = 0
+    rung: int = 0
+    ended: float = 0.0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Known) and self.identity == other.identity
@@ -94,6 +98,22 @@ def by_loss(individual: Known) -> tuple[float, Identity]:
     return individual.loss, individual.identity
 
 
-def precedence(outcome: Finished | Known) -> tuple[int, float]:
+def standing(individual: Individual) -> tuple[bool, int, float]:
+    """A key that sorts individuals by how good they are, the best first.
+
+    The completed ones come first, by their losses. The pruned ones follow, those of higher rungs before others, and by
+    their losses at equal rungs, because losses after different numbers of steps cannot be compared.
+    """
+    loss = math.inf if individual.loss is None else individual.loss
+    is_pruned = isinstance(individual, Known) and individual.status == "pruned"
+    return is_pruned, -individual.rung if isinstance(individual, Known) else 0, loss
+
+
+def by_standing(individual: Known) -> tuple[bool, int, float, Identity]:
+    """The key that sorts completed and pruned individuals, the best first; see `standing`."""
+    return *standing(individual), individual.identity
+
+
+def precedence(outcome: Finished | Known) -> tuple[int, float, int]:
     """A key for several outcomes of one individual: the outcome with the lowest key counts."""
-    return _FINAL[outcome.status], math.inf if outcome.loss is None else outcome.loss
+    return _FINAL[outcome.status], math.inf if outcome.loss is None else outcome.loss, -outcome.rung

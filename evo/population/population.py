@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -27,14 +26,12 @@ from evo.population.events import (
 )
 from evo.population.individual import NO_STRATEGY, Known, by_loss, precedence
 from evo.population.travels import Travels
+from evo.population.views import Ranked, Views
 from evo.space.growth import Fitted, Forms
 from evo.space.space import Space
 from evo.space.values import Params, fresh
 
 _ABOUT_INDIVIDUALS = (Started, Reported, Finished, Retired, Migrated, Pollinated, Skipped)
-
-Ranked: TypeAlias = Sequence[Known]
-"""Completed individuals, the best first."""
 
 
 class Population:
@@ -68,8 +65,8 @@ class Population:
         # The exact parameters of running individuals, because a genome may hold a few digits less.
         self._params: dict[Identity, Params] = {}
         self._ranking: SortedKeyList = SortedKeyList(key=by_loss)
-        self._views: list[tuple[SortedKeyList, Callable[[Known], bool]]] = []
-        self._active = self.view(lambda individual: True)
+        self._views = Views(self._individuals, self._is_here)
+        self._active = self._views.make(lambda individual: True, ("completed", "pruned"))
         # The genomes of all points that were ever started, as bytes.
         self.tried: set[bytes] = set()
         self._generations: dict[int, int] = {}
@@ -81,7 +78,11 @@ class Population:
 
     @property
     def active(self) -> Ranked:
-        """The completed individuals of this island that breed, the best first; a view that follows the population."""
+        """The individuals of this island that breed, the best first; a view that follows the population.
+
+        The pruned ones follow the completed ones, those that have reached higher rungs first; see
+        `evo.population.individual.standing`.
+        """
         return self._active
 
     @property
@@ -95,21 +96,32 @@ class Population:
         return self._ranking[0] if self._ranking else None
 
     def view(self, belongs: Callable[[Known], bool]) -> Ranked:
-        """Some of the active individuals, the best first; a view that follows the population.
+        """Some of the completed individuals of this island, the best first; a view that follows the population.
 
         Args:
             belongs: Whether an individual is in the view; the answer may change only with an event about it.
         """
-        members: SortedKeyList = SortedKeyList(key=by_loss)
-        self._views.append((members, belongs))
-        members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
-        return members  # type: ignore[no-any-return]
+        return self._views.make(belongs, ("completed",))
 
     def refresh(self) -> None:
         """Fill all views again, after the answers of their `belongs` have changed."""
-        for members, belongs in self._views:
-            members.clear()
-            members.update(individual for individual in self._individuals.values() if self._is_in(belongs, individual))
+        self._views.refresh()
+
+    @property
+    def finished_here(self) -> Sequence[Known]:
+        """The individuals that have finished and were born on this island or breed here, in the order of their ends."""
+        ended = [one for one in self._individuals.values() if self.has_finished_here(one)]
+        return sorted(ended, key=lambda one: (one.ended, one.identity))
+
+    def has_finished_here(self, individual: Known) -> bool:
+        """Whether an individual has finished and was born on this island, or breeds here."""
+        if individual.status in ("running", "interrupted") or individual.identity in self.set_aside:
+            return False
+        return individual.island % self.islands == self.island or self.is_on(individual, self.island)
+
+    def find(self, identity: Identity) -> Known | None:
+        """The individual with this identity; None if it is not known."""
+        return self._individuals.get(identity)
 
     @property
     def running(self) -> Sequence[Known]:
@@ -247,7 +259,7 @@ class Population:
         after = msgspec.structs.replace(before, genome=genome)
         self._individuals[before.identity] = after
         self._place(before.identity, after, fitted)
-        self._update_views(before, after)
+        self._views.update(before, after)
         self._update_ranking(before, after)
 
     def _place(self, identity: Identity, individual: Known, fitted: Fitted) -> None:
@@ -273,7 +285,7 @@ class Population:
         if before.status != "running" and precedence(event) >= precedence(before):
             return
         loss = None if event.loss is None else event.loss + 0.0  # Adding zero turns -0.0 into 0.0.
-        after = msgspec.structs.replace(before, status=event.status, loss=loss)
+        after = msgspec.structs.replace(before, status=event.status, loss=loss, rung=event.rung, ended=event.time)
         self._individuals[event.individual] = after
         self.counts[before.status] -= 1
         self.counts[after.status] += 1
@@ -284,24 +296,17 @@ class Population:
         self._running.pop(event.individual, None)
         self._params.pop(event.individual, None)
         self._abandoned.discard(event.individual)
+        self._views.update(before, after)
         if event.status == "completed":
             if before.status == "running":  # A continued evaluation counts its last part only.
                 self.fastest = min(self.fastest or event.seconds, event.seconds)
-            self._update_views(before, after)
             self._update_ranking(before, after)
 
     def _travel(self, event: Retired | Migrated | Pollinated) -> None:
         self._travels.apply(event)
         individual = self._individuals.get(event.individual)
         if individual is not None:
-            self._update_views(individual, individual)
-
-    def _update_views(self, before: Known, after: Known) -> None:
-        for members, belongs in self._views:
-            if before.status == "completed":
-                members.discard(before)
-            if self._is_in(belongs, after):
-                members.add(after)
+            self._views.update(individual, individual)
 
     def _update_ranking(self, before: Known, after: Known) -> None:
         if before.status == "completed":
@@ -309,7 +314,5 @@ class Population:
         if after.status == "completed" and after.identity not in self.set_aside:
             self._ranking.add(after)
 
-    def _is_in(self, belongs: Callable[[Known], bool], individual: Known) -> bool:
-        if individual.status != "completed" or individual.identity in self.set_aside:
-            return False
-        return self.is_on(individual, self.island) and belongs(individual)
+    def _is_here(self, individual: Known) -> bool:
+        return individual.identity not in self.set_aside and self.is_on(individual, self.island)

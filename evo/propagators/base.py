@@ -181,6 +181,8 @@ class Compose(Propagator):
     def __post_init__(self) -> None:
         if not self.propagators:
             raise UserError("Compose is given no propagators: give at least one")
+        if type(self.label) is not str:
+            raise UserError(f"label of Compose is {self.label!r}: it must be a text")
         for one, following in zip(self.propagators[:-1], self.propagators[1:], strict=True):
             returned, taken = one._count("offspring"), following._count("parents")
             if None not in (returned, taken) and returned != taken:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count
-from evo.population.individual import Active, Individual
+from evo.population.individual import Active, Individual, standing
 from evo.propagators.base import Propagator
 from evo.space.space import Space
 
@@ -82,11 +81,7 @@ class SelectUniform(_Selection):
 
 def _best_first(parents: Active) -> Active:
     # The active population may be large and is already sorted, so sorting it again is avoided.
-    return parents if isinstance(parents, SortedKeyList) else sorted(parents, key=_loss)
-
-
-def _loss(individual: Individual) -> float:
-    return math.inf if individual.loss is None else individual.loss
+    return parents if isinstance(parents, SortedKeyList) else sorted(parents, key=standing)
 
 
 def choose(size: int, count: int, rng: np.random.Generator) -> list[int]:

@@ -30,6 +30,14 @@ class Pruner(ABC):
     Pruners have no state: `evo.pruning.Rungs` keeps what individuals have reached.
     """
 
+    @property
+    def brackets(self) -> Sequence[tuple[float, Pruner]]:
+        """The pruners among which individuals are divided, each with the share of individuals that it gets.
+
+        An individual is compared with those of its own bracket only. Without brackets, all have the same pruner.
+        """
+        return [(1.0, self)]
+
     @abstractmethod
     def rung(self, steps: int) -> int | None:
         """The highest rung that this number of steps reaches; None below the lowest.

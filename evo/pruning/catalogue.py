@@ -24,7 +24,9 @@ READY: Mapping[str, Callable[..., Pruner | None]] = {
 }
 """The pruners by name."""
 
-_PRUNERS: Kind[Pruner | None] = Kind(base=Pruner, setting="pruning", noun="pruner", package="evo.pruning", ready=READY)
+_PRUNERS: Kind[Pruner | None] = Kind(
+    bases=(Pruner,), setting="pruning", noun="pruner", packages=("evo.pruning",), ready=READY
+)
 
 
 def make_pruner(what: str | Mapping[str, Any] | Pruner) -> Pruner | None:
@@ -42,6 +44,6 @@ def make_pruner(what: str | Mapping[str, Any] | Pruner) -> Pruner | None:
 
     Example:
         >>> make_pruner({"name": "halving", "reduction": 4})
-        SuccessiveHalving(grace=1, reduction=4, maximum=None)
+        SuccessiveHalving(grace=1, reduction=4, maximum=None, graces=1)
     """
     return what if isinstance(what, Pruner) else _PRUNERS.make(what, {})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from evo.checks import check_count
+from evo.errors import UserError
 from evo.pruning.base import Pruner, Verdict
 
 
@@ -19,10 +20,15 @@ class SuccessiveHalving(Pruner):
     https://arxiv.org/abs/1810.05934. No evaluation waits: an individual is compared with those that reached the rung
     before it, and the first ones go on. The figure compared is the lowest loss so far.
 
+    A grace period that is too short ends slow starters, one that is too long wastes steps. With several graces, as in
+    Hyperband (Li et al., JMLR 18, 2018, https://arxiv.org/abs/1603.06560), individuals are divided among brackets: each
+    has the grace of the one before times the reduction factor, and that many times fewer individuals.
+
     Args:
         grace: The number of steps before the first rung, r; at least 1.
         reduction: The reduction factor, eta; at least 2.
         maximum: The number of steps of a complete evaluation, R, where nothing is left to stop; None means unknown.
+        graces: The number of different grace periods, at least 1.
 
     Example:
         >>> pruner = SuccessiveHalving(grace=1, reduction=3, maximum=27)
@@ -35,12 +41,26 @@ class SuccessiveHalving(Pruner):
     grace: int = 1
     reduction: int = 3
     maximum: int | None = None
+    graces: int = 1
 
     def __post_init__(self) -> None:
         check_count("grace", self.grace)
         check_count("reduction", self.reduction, 2)
         if self.maximum is not None:
             check_count("maximum", self.maximum, self.grace + 1)
+        check_count("graces", self.graces)
+        longest = self.grace * self.reduction ** (self.graces - 1)
+        if self.maximum is not None and longest >= self.maximum:
+            raise UserError(
+                f"graces is {self.graces}: the longest grace would be {longest} steps, but maximum is {self.maximum}: "
+                "give fewer, so that it is below the maximum"
+            )
+
+    @property
+    def brackets(self) -> Sequence[tuple[float, Pruner]]:
+        graces = [self.grace * self.reduction**number for number in range(self.graces)]
+        total = sum(1 / grace for grace in graces)
+        return [(1 / grace / total, replace(self, grace=grace, graces=1)) for grace in graces]
 
     def rung(self, steps: int) -> int | None:
         if steps < self.grace:

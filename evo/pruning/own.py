@@ -56,6 +56,10 @@ class CheckedPruner(Pruner):
 
     own: Pruner
 
+    @property
+    def brackets(self) -> Sequence[tuple[float, Pruner]]:
+        return [(share, self if bracket is self.own else checked(bracket)) for share, bracket in self.own.brackets]
+
     def rung(self, steps: int) -> int | None:
         rung = plain(self._call(self.own.rung, steps))
         if rung is not None and not (type(rung) is int and 1 <= rung <= steps):

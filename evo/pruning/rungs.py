@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import defaultdict
+from collections.abc import Mapping
 
 from evo.population.events import AnyEvent, Finished, Identity, Judged, Reported
 from evo.pruning.base import Pruner, Verdict
 from evo.pruning.own import checked
+
+_GOLDEN = 0.6180339887498949
 
 
 class Rungs:
@@ -20,12 +25,25 @@ class Rungs:
     """
 
     def __init__(self, pruner: Pruner) -> None:
+        # The pruner that each individual would have without brackets decides which figures are kept.
         self._pruner = checked(pruner)
+        brackets = self._pruner.brackets
+        self._brackets = [bracket for _, bracket in brackets]
+        self._ends = list(itertools.accumulate(share for share, _ in brackets))[:-1]
         # The losses of individuals in evaluation, by the number of complete steps.
         self._curves: dict[Identity, dict[int, float]] = {}
         self._figures: defaultdict[int, dict[Identity, float]] = defaultdict(dict)
         # The individuals that went on, with the rungs at which they did.
         self._judged: set[tuple[Identity, int]] = set()
+
+    @property
+    def figures(self) -> Mapping[int, Mapping[Identity, float]]:
+        """The figures of all individuals that have reached a rung, by rung; they follow the events."""
+        return self._figures
+
+    def highest(self, individual: Identity) -> int:
+        """The highest rung that an individual has reached; 0 if it has reached none."""
+        return max((rung for rung, figures in self._figures.items() if individual in figures), default=0)
 
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account."""
@@ -49,10 +67,20 @@ class Rungs:
         Args:
             event: The last report of the individual.
         """
-        rung = self._pruner.rung(event.step + 1)
+        rung = self._of(event.individual).rung(event.step + 1)
         return None if (event.individual, rung) in self._judged else rung
 
     def judge(self, individual: Identity, rung: int, best: float | None) -> Verdict:
         """Decide whether an individual that has reached a rung goes on; see `Pruner.judge`."""
-        others = [figure for identity, figure in self._figures[rung].items() if identity != individual]
-        return self._pruner.judge(self._curves[individual], others, best)
+        pruner = self._of(individual)
+        others = [
+            figure
+            for identity, figure in self._figures[rung].items()
+            if identity != individual and self._of(identity) is pruner
+        ]
+        return pruner.judge(self._curves[individual], others, best)
+
+    def _of(self, individual: Identity) -> Pruner:
+        """The pruner of the bracket that an individual is in, which follows from its identity."""
+        place = sum(individual) * _GOLDEN % 1.0  # Spreads the individuals of every bracket evenly over time.
+        return self._brackets[bisect.bisect_right(self._ends, place)]

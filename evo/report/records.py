@@ -39,6 +39,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         started: The time at which its evaluation began, seconds since the epoch.
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
         folder: Where its files are, whether or not there are any; None when none are kept.
+        bred_by: What proposed it; see `evo.population.events.Started`.
     """
 
     individual: Identity
@@ -57,6 +58,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     started: float = 0.0
     is_set_aside: bool = False
     folder: Path | None = None
+    bred_by: str = ""
 
     @property
     def name(self) -> str:
@@ -197,6 +199,7 @@ def _evaluation(
         island=start.island,
         started=start.time,
         is_set_aside=fitted is not None and fitted.genome is None,
+        bred_by=start.bred_by,
     )
     if end is None:
         return known

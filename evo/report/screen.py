@@ -15,6 +15,7 @@ from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
+from evo.report.contributions import contributions_text
 from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
 from evo.report.results import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
@@ -178,6 +179,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     best, run_dir = result.best, result.run_dir
     when = f"in {result.seconds:.1f} s" if result.seconds else "in earlier sessions"
     notes = [f"{count_text(result.individuals)} {when}: {result.stop_reason}"]
+    if contributed := contributions_text(result.individuals):
+        notes.append(contributed)
     if result.lost_ranks:
         lost = f"rank{'s' * (len(result.lost_ranks) > 1)} {', '.join(map(str, result.lost_ranks))} of {ranks}"
         notes.append(f"{lost} died, and the others took over")

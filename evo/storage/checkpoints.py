@@ -81,9 +81,10 @@ class Weights:
         """Take an event into account."""
         if not isinstance(event, Finished) or event.status == "interrupted":
             return
-        if event.rank == self._rank:
+        # A plain loss has no folder, and must not pay for looking into it.
+        if event.rank == self._rank and os.path.isdir(folder := self._folder(event.individual)):
             self._kept.add(event.individual)
-            delete_state(self._folder(event.individual))
+            delete_state(folder)
         if self._kept:
             if beaten := self._kept - self._best():
                 beaten -= self._running()
@@ -129,9 +130,8 @@ def delete_state(folder: Path) -> None:
     Args:
         folder: The folder of the individual.
     """
-    if os.path.isdir(folder):  # A plain loss has no folder, and must not pay for looking into it.
-        for name in _STATES:
-            _remove(folder / name)
+    for name in _STATES:
+        _remove(folder / name)
 
 
 def _delete(folders: Iterable[Path]) -> None:

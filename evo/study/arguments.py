@@ -15,11 +15,11 @@ from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
+from evo.algorithms.catalogue import GENETIC_OPTIONS, place_of_options, uses_genetic
 from evo.checks import did_you_mean, nearest
 from evo.errors import UserError
 from evo.objective.lightningcli import read_configuration
 from evo.objective.training import SECTIONS, Training
-from evo.propagators.catalogue import GENETIC_OPTIONS, place_of_options, uses_genetic
 from evo.study.config import Config
 from evo.study.files import load_yaml
 from evo.study.reading import Command
@@ -28,7 +28,7 @@ from evo.study.traps import check_options, check_study_file
 from evo.texts import readable
 
 _YAML = (".yaml", ".yml")
-_NAMED = {"propagator": "genetic", "pruning": "none"}  # Mappings that a name may stand for, with the default name.
+_NAMED = ("propagator", "pruning")  # Mappings that a name may stand for.
 _DEFAULT_PROBLEM = "digits"
 _OBJECTIVES = ("objective", "model", "model_class")
 
@@ -103,7 +103,7 @@ def _settle_breeding(options: dict[str, Any], given: Collection[str]) -> None:
         options: All options, without places in options; those that do not count are removed.
         given: The options, and the places in options, that the command line has.
     """
-    what = options.get("propagator", "genetic")
+    what: Any = options.get("propagator") or "genetic"
     for name in GENETIC_OPTIONS:
         is_in = isinstance(what, Mapping) and name in what
         if name in given:
@@ -214,7 +214,7 @@ def _put(options: dict[str, Any], path: str, text: str) -> None:
     is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
     steps = place.split(".") if is_section else [place]
     if name in _NAMED:
-        chosen = options.get(name, _NAMED[name])
+        chosen = options.get(name) or _default_name(name, place)
         options[name] = {"name": chosen} if isinstance(chosen, str) else chosen
     tree, step = options, name
     for following in steps:
@@ -226,6 +226,13 @@ def _put(options: dict[str, Any], path: str, text: str) -> None:
             tree["init_args"] = dict(tree.get("init_args") or {})
             tree = tree["init_args"]
     tree[step] = _yaml(text)
+
+
+def _default_name(name: str, option: str) -> str:
+    """The name that a mapping stands for when the command line sets an option in it and nothing gives the name."""
+    if name == "pruning":
+        return "none"
+    return "genetic" if option in GENETIC_OPTIONS else "portfolio"
 
 
 @functools.cache

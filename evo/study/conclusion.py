@@ -16,6 +16,7 @@ from evo.evaluation import Evaluator
 from evo.population.assignment import Assignment
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import training_seed
+from evo.report.contributions import contributions
 from evo.report.records import Findings, count_statuses
 from evo.report.results import Conclusion
 from evo.storage.checkpoints import Weights
@@ -158,6 +159,7 @@ class StudyEnding:
             "bytes": conclusion.bytes,
             "individuals_bytes": conclusion.individuals_bytes,
             "best": best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")},
+            "contributions": contributions(self.findings.individuals),
             "test": conclusion.test,
         }
 

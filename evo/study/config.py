@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal
 
+from evo.algorithms.catalogue import GENETIC_OPTIONS
 from evo.checks import check_count, check_probability
 from evo.engine.budget import Budget
 from evo.errors import UserError
-from evo.propagators.catalogue import GENETIC_OPTIONS
 from evo.space.values import is_number, plain
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -83,8 +83,10 @@ class Config:
         gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
         gpu_memory: Share of its GPU's memory that each Lightning training may use, above 0 and at most 1; for example
             0.3 with three ranks on each GPU. A training that needs more fails, and its neighbours go on.
-        propagator: How individuals are bred: genetic, random, or a mapping with the name and options of one of these,
-            as in {name: genetic, population: 20, sigma: 0.1}, or with class_path and init_args of another class.
+        propagator: How individuals are bred: portfolio, tpe, modelled, shade, cmaes, pso, nelder_mead, regularized,
+            genetic, random, or a mapping with the name and options of one of these, as in {name: genetic, population:
+            20, sigma: 0.1}, or with class_path and init_args of another class. Default: portfolio, which chooses among
+            others by what they have achieved; genetic where one of its options is given.
         population: Short for an option of the genetic propagator: how many of the best individuals breed, at least 2.
             Default: twice the number of workers on the island.
         crossover: Short for an option of the genetic propagator: probability that two parents are mixed. Default: 0.7.
@@ -135,7 +137,7 @@ class Config:
     allow_duplicates: bool = False
     gpus_per_node: int | None = None
     gpu_memory: float = 1.0
-    propagator: str | dict = "genetic"  # type: ignore[type-arg]
+    propagator: str | dict | None = None  # type: ignore[type-arg]
     population: int | None = None
     crossover: float | None = None
     mutation: float | None = None
@@ -166,6 +168,13 @@ class Config:
     def genetic_options(self) -> dict[str, Any]:
         """The options of the genetic propagator that are given here rather than in `propagator`."""
         return {name: value for name in GENETIC_OPTIONS if (value := getattr(self, name)) is not None}
+
+    @property
+    def breeding(self) -> Any:
+        """How individuals are bred, unless an island or an argument says otherwise."""
+        if self.propagator is not None:
+            return self.propagator
+        return "genetic" if self.genetic_options else "portfolio"
 
     def budget(self, now: float, allocation_end: float | None = None) -> Budget:
         """When the search ends.

@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from evo.engine.breeding import breed_one
+from evo.algorithms.base import Algorithm
+from evo.algorithms.bred import Breeding, breed_one
+from evo.algorithms.catalogue import make_propagator, make_selection, options_text, uses_genetic
 from evo.engine.budget import Budget
 from evo.engine.starting import make_start_points
 from evo.errors import UserError
@@ -23,7 +25,6 @@ from evo.objective.objective import describe
 from evo.objective.references import Named
 from evo.population.individual import Known
 from evo.propagators import Propagator
-from evo.propagators.catalogue import make_propagator, make_selection, options_text, uses_genetic
 from evo.pruning import Pruner, make_pruner, try_out
 from evo.space.space import Space
 from evo.space.values import Params
@@ -66,7 +67,7 @@ class Plan:
     constraints: Sequence[str]
     archipelago: Archipelago
     migration: Migration | None
-    propagators: Sequence[Propagator]
+    propagators: Sequence[Breeding]
     pruner: Pruner | None
     budget: Budget
     separate: bool
@@ -87,7 +88,7 @@ def make_plan(
     config: Config,
     objective: Callable[..., Any] | Named,
     limits: Mapping[str, Any] | None,
-    propagator: Propagator | str | Mapping[str, Any] | None,
+    propagator: Breeding | str | Mapping[str, Any] | None,
     ranks: int,
     allocation_end: float | None = None,
 ) -> Plan:
@@ -97,7 +98,7 @@ def make_plan(
         config: The settings.
         objective: What to minimise.
         limits: What is searched, if the configuration does not say.
-        propagator: A propagator, or its description. None means that of the configuration.
+        propagator: A propagator or an algorithm, or its description. None means that of the configuration.
         ranks: The number of ranks.
         allocation_end: The time at which the batch job ends, seconds since the epoch. None means that there is no such
             end.
@@ -216,15 +217,15 @@ def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
 
 def _make_propagators(
     config: Config, islands: Sequence[_Island], given: Any, archipelago: Archipelago
-) -> Sequence[Propagator]:
+) -> Sequence[Breeding]:
     """The propagator of each island: its own, or the common one."""
     own = [island.propagator for island in islands] or [None] * archipelago.islands
-    common = config.propagator if given is None else given
+    common = config.breeding if given is None else given
     breeding = [common if each is None else each for each in own]
     made = []
     for what, members in zip(breeding, archipelago.members, strict=True):
         defaults = {"population": 2 * len(members), **config.genetic_options}
-        made.append(what if isinstance(what, Propagator) else make_propagator(what, defaults))
+        made.append(what if isinstance(what, Propagator | Algorithm) else make_propagator(what, defaults))
     _check_genetic_options(config.genetic_options, common, breeding)
     return made
 
@@ -233,7 +234,7 @@ def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Se
     """Refuse options of the genetic propagator that would have no effect."""
     if options and not any(map(uses_genetic, breeding)):
         what = common.get("name", common.get("class_path")) if isinstance(common, Mapping) else common
-        named = type(what).__name__ if isinstance(what, Propagator) else what
+        named = type(what).__name__ if isinstance(what, Propagator | Algorithm) else what
         shown = "each island has another one" if uses_genetic(common) else f"propagator is {named}"
         raise UserError(f"{options_text(options)}, but {shown}: leave out what it does not take")
     twice = [name for name in options if isinstance(common, Mapping) and name in common]
@@ -244,12 +245,16 @@ def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Se
         )
 
 
-def _try_out(propagator: Propagator, space: Space) -> Propagator:
+def _try_out(propagator: Breeding, space: Space) -> Breeding:
     """The propagator, once it has made one individual from an empty population, and from larger ones.
+
+    An algorithm is not tried, because it would learn from individuals that nobody has evaluated.
 
     Raises:
         PropagatorError: It has not done so.
     """
+    if isinstance(propagator, Algorithm):
+        return propagator
     tried = _copy_of(propagator)
     rng = np.random.default_rng(0)
     population: list[Known] = []

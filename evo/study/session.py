@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from evo.algorithms.bred import Breeding
 from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
 from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, CutOff, Shared, SharedError, Stuck, UserError
@@ -17,7 +18,6 @@ from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, add_working_directory, parse_reference
 from evo.problems.catalogue import PROBLEMS
-from evo.propagators import Propagator
 from evo.report.results import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.runtime.mpi import NoMPIError, connect, end_all, is_fault_tolerant, speaks, why_too_few_threads
@@ -43,7 +43,7 @@ def minimize(
     limits: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     *,
     config: Config | None = None,
-    propagator: Propagator | str | Mapping[str, Any] | None = None,
+    propagator: Breeding | str | Mapping[str, Any] | None = None,
     comm: Any = None,
     on_interrupt: Literal["raise", "return"] = "raise",
     **settings: Unpack[Settings],
@@ -55,7 +55,7 @@ def minimize(
             `LightningObjective`.
         limits: What is searched, see `evo.space.limits`, or a YAML file with it. None means that of the `config`.
         config: The settings, which keywords override. None means the defaults, but quiet.
-        propagator: A propagator, or its description as in a study file, for example
+        propagator: A propagator or an algorithm, or its description as in a study file, for example
             {"name": "genetic", "population": 20}. None means that of the `config`, by default the genetic one.
         comm: An mpi4py communicator, exactly whose ranks search; all of them must call this. None means all ranks that
             there are.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, TypedDict
 
+from evo.algorithms.catalogue import place_of_options, uses_genetic
 from evo.checks import did_you_mean
 from evo.errors import UserError
-from evo.propagators.catalogue import place_of_options, uses_genetic
 from evo.pruning import Pruner
 from evo.study.config import Config
 
@@ -98,7 +98,7 @@ def note_on(config: Config, propagator: Any) -> str:
         propagator: The propagator that is given beside them. None means that of the configuration.
     """
     options = config.genetic_options
-    breeding = [config.propagator if propagator is None else propagator, config.islands]
+    breeding = [config.breeding if propagator is None else propagator, config.islands]
     return place_of_options(options) if options and uses_genetic(breeding) else ""
 
 

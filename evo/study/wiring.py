@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from evo.algorithms.bred import Breeding
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Transport, together
@@ -31,7 +32,7 @@ from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.objective.training import Training
 from evo.population.events import AnyEvent
-from evo.propagators.base import Propagator, PropagatorError
+from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
 from evo.report.progress import ProgressDisplay
 from evo.report.records import Findings
@@ -67,14 +68,14 @@ class Job:
         config: The settings.
         objective: What is minimised.
         limits: What is searched, if the configuration does not say.
-        propagator: A propagator, or its description. None means that of the configuration.
+        propagator: A propagator or an algorithm, or its description. None means that of the configuration.
         notes: What to tell the user at the start about how the settings were understood.
     """
 
     config: Config
     objective: Callable[..., Any] | Named
     limits: Mapping[str, Any] | None = None
-    propagator: Propagator | str | Mapping[str, Any] | None = None
+    propagator: Breeding | str | Mapping[str, Any] | None = None
     notes: Sequence[str] = ()
 
 

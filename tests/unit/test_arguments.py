@@ -291,8 +291,8 @@ BREEDS = "propagator: {name: genetic, sigma: 0.1}\n"
 @pytest.mark.parametrize(
     ("study", "arguments", "propagator", "beside"),
     [
-        ("population: 10\n", "", "genetic", {"population": 10}),
-        ("population: 10\n", "--population 6", "genetic", {"population": 6}),
+        ("population: 10\n", "", None, {"population": 10}),
+        ("population: 10\n", "--population 6", None, {"population": 6}),
         (BREEDS, "--sigma 0.3", {"name": "genetic"}, {"sigma": 0.3}),
         (BREEDS, "--population 6", {"name": "genetic", "sigma": 0.1}, {"population": 6}),
         (BREEDS, "--propagator.sigma 0.3", {"name": "genetic", "sigma": 0.3}, {}),

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import evo
+from evo.algorithms.catalogue import make_propagator
 from evo.errors import UserError
 from evo.evaluation.execution import check_objective, run_test
 from evo.population.individual import Active, Individual
 from evo.propagators import Compose, InitUniform
-from evo.propagators.catalogue import make_propagator
 from evo.space.space import Space
 from evo.testing.trials import FakeTrial
 

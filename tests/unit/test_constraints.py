@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import evaluated
+from records import evaluated, make_breeder
 from simulation import Session, simulate
 from test_propagators import PROPAGATORS
 
@@ -23,7 +23,7 @@ import evo
 import evo.space.constraints
 import evo.space.expressions
 import evo.space.ordering
-from evo.engine.breeding import Breeder
+from evo.algorithms.catalogue import READY, make_propagator
 from evo.engine.budget import Budget
 from evo.engine.settings import WorkerSettings
 from evo.population.events import Started
@@ -33,7 +33,6 @@ from evo.propagators import (
     InitUniform,
     default_propagator,
 )
-from evo.propagators.catalogue import READY, make_propagator
 from evo.space.constraints import ConstraintError, read_constraints
 from evo.space.limits import Choice, Float, Int
 from evo.space.ordering import put_in_order
@@ -352,7 +351,7 @@ def test_whatever_breeds_no_point_violates_a_constraint(name: str) -> None:
     for propagator in PARTS:
         first = [space.values(space.sample(rng).tolist()) for _ in range(12)]
         population = evaluated(space, [(params, float(place)) for place, params in enumerate(first)])
-        breeder = Breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
+        breeder = make_breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
         for generation in range(count):
             bred = breeder.breed(breeder.generator(generation))
             assert bred is not None
@@ -450,7 +449,7 @@ def test_a_finite_space_is_gone_through_without_what_violates(
     points = [tuple(event.params.items()) for event in result.of(Started)]
     feasible = {tuple(params.items()) for params in space.points() if space.allows(params)}
     assert set(points) == feasible
-    assert len(points) < len(feasible) + ranks
+    assert len(points) <= len(feasible) + ranks  # A message may take longer than an evaluation here.
     assert {done.reason for done in result.done} == {EXHAUSTED}
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from offspring import one_value
-from records import evaluated
+from records import evaluated, make_breeder
 
 import evo
 import evo.space.bounds
-from evo.engine.breeding import Breeder
 from evo.engine.budget import Budget
 from evo.engine.settings import WorkerSettings
 from evo.problems.functions import sphere
@@ -127,7 +126,7 @@ def test_whatever_breeds_every_point_is_within_its_bounds() -> None:
     population = evaluated(space, [(params, float(place)) for place, params in enumerate(first)])
     wild = Compose([SelectUniform(1), PointMutation(3), IntervalMutationNormal(0.5, points=3)])
     for propagator in (default_propagator(8), wild):
-        breeder = Breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
+        breeder = make_breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
         for generation in range(300):
             bred = breeder.breed(breeder.generator(generation))
             assert bred is not None

@@ -14,7 +14,7 @@ from msgspec.structs import replace as with_fields
 
 from evo.doctor import examination
 from evo.doctor.directory import try_directory
-from evo.doctor.facts import Directory, Facts, Launch, RankFacts, RoundTrip, Torch, View, find_launch
+from evo.doctor.facts import Directory, DirView, Facts, Launch, RankFacts, RoundTrip, Torch, find_launch
 from evo.doctor.judgement import judge
 from evo.doctor.report import Finding, report_text
 from evo.engine.transport import Serial
@@ -38,7 +38,7 @@ def rank_facts(number: int, per_node: int = 4, device: str = "cpu", **fields: An
 def sound(ranks: int = 8, per_node: int = 4) -> Facts:
     """Facts of ranks on the CPUs of several machines, none of which is a problem."""
     firsts = range(0, ranks, per_node)
-    views = tuple(View(excluded=True if rank in firsts else None) for rank in range(ranks))
+    views = tuple(DirView(excluded=True if rank in firsts else None) for rank in range(ranks))
     return Facts(
         launch=Launch(launcher="mpirun", how="mpirun", expected=ranks, library="Open MPI v5.0.11", fault_tolerant=True),
         ranks=[rank_facts(rank, per_node) for rank in range(ranks)],
@@ -221,13 +221,17 @@ PROBLEMS = [
     ),
     (
         "run directory",
-        change(sound(), "directory", views=(View(),) * 4 + (View(unread="No such file"),) * 4),
+        change(sound(), "directory", views=(DirView(),) * 4 + (DirView(unread="No such file"),) * 4),
         "runs: what node1 wrote is not there (No such file) on node2 (ranks 4-7)",
         "--run-dir",
     ),
     (
         "run directory",
-        change(sound(), "directory", views=(View(),) * 4 + (View(unwritten="Permission denied"),) + (View(),) * 3),
+        change(
+            sound(),
+            "directory",
+            views=(DirView(),) * 4 + (DirView(unwritten="Permission denied"),) + (DirView(),) * 3,
+        ),
         "runs: cannot be written (Permission denied) on node2 (rank 4)",
         "--run-dir",
     ),
@@ -284,10 +288,14 @@ NOTES = [
     ),
     ("run directory", change(sound(), "directory", left_behind="Device or resource busy"), "resource busy"),
     ("space", change(sound(), "directory", free=5 * 10**8), "0.5 GB free"),
-    ("locks", change(sound(), "directory", views=(View(excluded=False),) + (View(),) * 7), "do not work"),
+    ("locks", change(sound(), "directory", views=(DirView(excluded=False),) + (DirView(),) * 7), "do not work"),
     (
         "locks",
-        change(sound(), "directory", views=(View(excluded=True), *(View(),) * 3, View(excluded=False), *(View(),) * 3)),
+        change(
+            sound(),
+            "directory",
+            views=(DirView(excluded=True), *(DirView(),) * 3, DirView(excluded=False), *(DirView(),) * 3),
+        ),
         "do not keep other machines out",
     ),
     ("time left", replace(sound(), seconds_left=300.0), "0 h 05 min"),
@@ -468,7 +476,7 @@ def test_trying_out_a_run_directory_leaves_no_trace(tmp_path: Path, exists: bool
     before = sorted(tmp_path.rglob("*"))
     found = try_directory(str(run_dir), Serial())
     assert found.free > 0
-    assert with_fields(found, free=0) == Directory(path=str(run_dir), views=(View(excluded=True),))
+    assert with_fields(found, free=0) == Directory(path=str(run_dir), views=(DirView(excluded=True),))
     assert sorted(tmp_path.rglob("*")) == before
 
 

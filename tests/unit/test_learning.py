@@ -83,7 +83,7 @@ def inherits(params: Mapping[str, Any], trial: Trial) -> float:
 @pytest.mark.parametrize("keeps", [True, False], ids=["in a run directory", "without one"])
 def test_an_evaluation_inherits_from_the_folders_of_its_parents(tmp_path: Path, keeps: bool) -> None:
     settings: dict[str, Any] = {"run_dir": str(tmp_path / "run")} if keeps else {}
-    found = evo.minimize(inherits, LIMITS, evaluations=30, seed=2, **settings)
+    found = evo.minimize(inherits, LIMITS, propagator="genetic", evaluations=30, seed=2, **settings)
     parents = {event.individual: event.parents for event in found.events() if isinstance(event, Started)}
     losses = {one.individual: one.loss for one in found.individuals}
     assert sum(map(bool, parents.values())) > 10

@@ -142,12 +142,12 @@ def test_the_journal_tells_parents_and_what_has_bred_them() -> None:
         events = result.of(Started)
         assert {event.bred_by for event in events} == {"genetic", "random"}
         for number, journal in enumerate(result.journals):
-            completed = set()
+            ended = set()
             for event in result.watched[number]:
-                if isinstance(event, Finished) and event.status == "completed":
-                    completed.add(event.individual)
+                if isinstance(event, Finished) and event.status in ("completed", "pruned"):
+                    ended.add(event.individual)
                 elif isinstance(event, Started) and event.individual[0] == number:
-                    assert set(event.parents) <= completed, "bred from what this rank did not know to have completed"
+                    assert set(event.parents) <= ended, "bred from what this rank did not know to have ended"
                     assert bool(event.parents) == (event.bred_by == "genetic")
                     assert encode(event) in journal.lines
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evo.algorithms import Portfolio
 from evo.objective.references import Reference
 from evo.propagators import InitUniform, SelectMax, SelectMin, SelectUniform, default_propagator
 from evo.study.config import Config
@@ -61,7 +62,7 @@ def bred_by(made: Plan) -> list[str]:
 def test_without_settings_all_ranks_live_on_one_island_where_nobody_travels() -> None:
     made = plan()
     assert (sizes(made), made.migration) == ([4], None)
-    assert bred_by(made) == [repr(default_propagator(8))]
+    assert bred_by(made) == [repr(Portfolio())]
     assert made.space.names == ("x",)
     assert (made.separate, made.objective, made.fan_out) == (False, loss, None)
     assert made.budget.generations == 10
@@ -87,8 +88,9 @@ def test_the_workers_are_shared_out_among_the_islands(settings: dict[str, Any], 
 
 
 def test_the_breeding_population_is_twice_the_workers_of_the_island_unless_something_else_is_said() -> None:
-    assert bred_by(plan(4, island_sizes=[1, 3])) == [repr(default_propagator(2)), repr(default_propagator(6))]
-    assert bred_by(plan(8, islands=2, ranks_per_worker=2)) == [repr(default_propagator(4))] * 2
+    genetic: dict[str, Any] = {"propagator": "genetic"}
+    assert bred_by(plan(4, island_sizes=[1, 3], **genetic)) == [repr(default_propagator(size)) for size in (2, 6)]
+    assert bred_by(plan(8, islands=2, ranks_per_worker=2, **genetic)) == [repr(default_propagator(4))] * 2
     assert bred_by(plan(4, island_sizes=[1, 3], population=5)) == [repr(default_propagator(5))] * 2
 
 

@@ -117,21 +117,24 @@ def test_a_replica_does_not_depend_on_the_order_or_the_repetition_of_events(
 
 
 @given(history=_histories, islands=_numbers)
-def test_the_active_are_the_completed_that_belong_to_the_island_the_best_first(
+def test_the_active_are_those_of_the_island_the_completed_first_and_then_the_pruned_by_their_rungs(
     history: list[AnyEvent], islands: int
 ) -> None:
     born = {event.individual for event in history if isinstance(event, Started)}
-    completed: dict[Identity, float] = {}
+    active: dict[Identity, tuple[bool, int, float]] = {}
     for event in history:
-        if isinstance(event, Finished) and event.loss is not None and event.status == "completed":
-            completed[event.individual] = min(event.loss, completed.get(event.individual, math.inf))
+        if isinstance(event, Finished) and event.status in ("completed", "pruned"):
+            is_pruned, loss = event.status == "pruned", math.inf if event.loss is None else event.loss
+            key = (is_pruned, -event.rung if is_pruned else 0, loss)
+            active[event.individual] = min(
+                key, active.get(event.individual, key), key=lambda one: (one[0], one[2], one[1])
+            )
     for island in range(islands):
-        active = replayed(SPACE, history, island, islands).active
-        assert [(one.loss, one.identity) for one in active] == sorted(
-            (loss, identity)
-            for identity, loss in completed.items()
+        assert [one.identity for one in replayed(SPACE, history, island, islands).active] == [
+            identity
+            for _, identity in sorted((key, identity) for identity, key in active.items())
             if identity in born and island in {place % islands for place in places_of(history, identity)}
-        )
+        ]
 
 
 @given(history=_histories, islands=_numbers)
@@ -143,7 +146,7 @@ def test_views_follow_the_population_from_whenever_they_were_made(history: list[
     early = population.view(has_even_rank)
     for event in history:
         population.apply(event)
-    expected = [one.identity for one in population.active if has_even_rank(one)]
+    expected = [one.identity for one in population.active if one.status == "completed" and has_even_rank(one)]
     assert [one.identity for one in early] == expected
     assert [one.identity for one in population.view(has_even_rank)] == expected
 
@@ -202,7 +205,8 @@ def test_of_two_evaluations_of_one_individual_all_replicas_keep_the_same(
     assert one.digest() == other.digest()
     for population in (one, other):
         assert +population.counts == {kept[0]: 1}
-        assert [one.loss for one in population.active] == ([kept[1]] if kept[0] == "completed" else [])
+        assert [one.loss for one in population.active] == ([] if kept[0] == "failed" else [kept[1]])
+        assert (population.best is not None) == (kept[0] == "completed")
 
 
 def test_a_retirement_may_arrive_before_the_individual_that_it_retires() -> None:

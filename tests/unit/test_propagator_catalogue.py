@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from jsonargparse import get_loader
 
 import evo.propagators
+from evo.algorithms import Algorithm
+from evo.algorithms.catalogue import READY, make_propagator, make_selection
 from evo.propagators import (
     Compose,
     Conditional,
@@ -31,7 +33,6 @@ from evo.propagators import (
     Stochastic,
     default_propagator,
 )
-from evo.propagators.catalogue import READY, make_propagator, make_selection
 
 DEFAULTS = {"population": 6, "crossover": 0.6, "mutation": 0.5, "random_init": 0.2, "sigma": 0.1}
 
@@ -304,7 +305,11 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("{class_path: ''}", ["propagator '' is no class"]),
     (
         "{class_path: SelectMn}",
-        ["SelectMn: there is no 'SelectMn'; evo.propagators has Compose, Cond", "mean SelectMin?", "of your own"],
+        [
+            "SelectMn: there is no 'SelectMn'; evo.propagators or evo.algorithms has Compose, Cond",
+            "mean SelectMin?",
+            "of your own",
+        ],
     ),
     ("{class_path: nowhere.Average}", ["nowhere.Average: there is no module 'nowhere'", "install it"]),
     ("{class_path: evo.nowhere.Average}", ["there is no module 'evo.nowhere'"]),
@@ -405,7 +410,7 @@ def test_of_anything_comes_a_propagator_or_one_line(what: Any) -> None:
     except ValueError as error:
         message = str(error)
     else:
-        assert isinstance(made, Propagator)
+        assert isinstance(made, Propagator | Algorithm)
         assert made == make(what)
         return
     assert message.startswith("propagator ")

@@ -17,6 +17,7 @@ from records import ask, evaluate, evaluated, make_worker
 
 import evo.propagators
 import evo.testing.propagators
+from evo.errors import UserError
 from evo.population.events import decode, encode
 from evo.population.individual import Active, Individual, Known
 from evo.propagators import (
@@ -381,13 +382,10 @@ def test_a_name_of_a_propagator_that_is_no_text_is_refused_with_its_place() -> N
         ask(worker)
 
 
-def test_nothing_is_journalled_that_could_not_be_read_back() -> None:
+def test_a_label_that_is_no_text_is_refused() -> None:
     label: Any = 7
-    bred = Wrong([Individual(genome=np.zeros(1))])
-    worker = make_worker(Space({"x": (0.0, 1.0)}), Compose([bred], label=label))
-    with pytest.raises(PropagatorError, match=r"makes an individual that a journal cannot give back, .* bred_by 7: "):
-        ask(worker)
-    assert not worker.population.counts
+    with pytest.raises(UserError, match="label of Compose is 7: it must be a text"):
+        Compose([InitUniform()], label=label)
 
 
 class Failing(Wrong):

@@ -158,12 +158,20 @@ def test_a_rung_is_decided_once(worker: Worker) -> None:
     assert [Judged in each for each in kinds] == [True, True, False, True, False]  # After 1, 2 and 4 steps.
 
 
-def test_a_pruned_individual_is_neither_the_best_nor_does_it_breed(worker: Worker) -> None:
-    started = ask(worker)
-    assert started is not None
-    worker.tell(started.individual, Outcome(status="pruned", loss=-100.0), NOW)
-    assert worker.population.best is None
-    assert not worker.population.active
+def test_a_pruned_individual_breeds_behind_all_completed_ones_and_is_never_the_best(worker: Worker) -> None:
+    identities = []
+    for steps, status, loss in [(1, "pruned", -100.0), (2, "pruned", 5.0), (4, "completed", 7.0)]:
+        started = ask(worker)
+        assert started is not None
+        identities.append(started.individual)
+        for step in range(steps):
+            worker.report(started.individual, step, loss, NOW)
+        worker.tell(started.individual, Outcome(status=status, loss=loss), NOW)
+    first, second, completed = identities
+    assert worker.population.best is not None
+    assert worker.population.best.identity == completed
+    assert [one.identity for one in worker.population.active] == [completed, second, first]
+    assert [one.rung for one in worker.population.active] == [0, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -224,3 +232,32 @@ def test_a_search_stops_bad_candidates_at_rungs_and_goes_on_with_good_ones(tmp_p
     again = evo.minimize(descends, {"x": (-1.0, 1.0)}, run_dir=str(tmp_path / "run"), **settings | {"evaluations": 41})
     judged = [event for event in again.events() if isinstance(event, Judged) and event.rung == 1]
     assert judged[-1].among == 40
+
+
+def test_with_several_graces_the_longer_ones_have_fewer_individuals_evenly_over_time() -> None:
+    rungs = Rungs(SuccessiveHalving(grace=1, reduction=3, graces=3))
+    firsts = []
+    for generation in range(1300):
+        reached = [rungs.reached(report((0, generation), step, 1.0)) for step in range(9)]
+        firsts.append(1 + next(step for step, rung in enumerate(reached) if rung is not None))
+    assert Counter(firsts) == {1: pytest.approx(900, abs=3), 3: pytest.approx(300, abs=3), 9: pytest.approx(100, abs=3)}
+    assert all(Counter(firsts[start : start + 130])[9] in (9, 10, 11) for start in range(0, 1300, 130))
+
+
+def test_an_individual_is_compared_with_those_of_its_own_grace() -> None:
+    rungs = Rungs(SuccessiveHalving(grace=1, reduction=3, graces=2))
+    reached = {(0, number): rungs.reached(report((0, number), 0, 0.0)) for number in range(40)}
+    early = [identity for identity, rung in reached.items() if rung == 1]
+    late = [identity for identity, rung in reached.items() if rung is None]
+    assert len(early) > len(late) >= 4
+    for place, identity in enumerate([*early, *late]):
+        rungs.apply(report(identity, 2, float(place)))
+    assert rungs.judge(late[0], 3, None).among == len(late) - 1
+    assert not rungs.judge(late[0], 3, None).stop  # The best of its own grace, though all others are better.
+    assert rungs.judge(early[-1], 3, None).stop
+    assert len(rungs.figures[3]) == 40
+
+
+def test_more_graces_than_steps_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"graces is 4: the longest grace would be 27 steps, but maximum is 27"):
+        SuccessiveHalving(grace=1, reduction=3, maximum=27, graces=4)

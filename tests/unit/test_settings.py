@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+import evo.algorithms.catalogue
 import evo.checks
-import evo.propagators.catalogue
 import evo.study.settings
 from evo.checks import did_you_mean, nearest
 from evo.propagators import Conditional, InitUniform
@@ -81,7 +81,7 @@ def test_editors_know_every_setting_with_the_type_that_it_has_in_the_configurati
         ),
         (
             {"pruning": {"name": "halving", "grase": 3}},
-            "pruning halving: 'grase' is 3, but it takes grace, reduction, maximum; did you mean grace?",
+            "pruning halving: 'grase' is 3, but it takes grace, reduction, maximum, graces; did you mean grace?",
         ),
         (
             {"pruning": {"name": "none", "grace": 3}},
@@ -236,6 +236,6 @@ def test_one_function_finds_the_name_that_was_meant() -> None:
     assert [file.name for file in SOURCES.rglob("*.py") if "difflib" in file.read_text()] == ["checks.py"]
 
 
-@pytest.mark.parametrize("module", [evo.checks, evo.propagators.catalogue, evo.study.settings])
+@pytest.mark.parametrize("module", [evo.checks, evo.algorithms.catalogue, evo.study.settings])
 def test_the_examples_in_the_documentation_run(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import make_breeder
 from simulation import RANDOM
 
 import evo
@@ -117,7 +118,7 @@ def lambda_free_loss(params: dict[str, Any]) -> float:
 
 def breeder(rank: int, ranks: int, population: Population, points: list[dict[str, Any]]) -> Breeder:
     settings = WorkerSettings(worker=rank, workers=ranks, seed=0, budget=Budget(), start=points)
-    return Breeder(RANDOM, population, settings)
+    return make_breeder(RANDOM, population, settings)
 
 
 def bred_by(breeders: Sequence[Breeder], population: Population, times: int) -> list[list[dict[str, Any]]]:
@@ -164,8 +165,8 @@ def test_a_warm_start_pays() -> None:
 
     limits = {f"x{i}": (-5.0, 5.0) for i in range(10)}
     known: Callable[[float], dict[str, float]] = lambda value: {f"x{i}": value for i in range(10)}  # noqa: E731
-    cold = evo.minimize(sphere, limits, evaluations=100, seed=1)
-    warm = evo.minimize(sphere, limits, evaluations=100, seed=1, start_from=[known(0.1), known(0.12)])
+    cold = evo.minimize(sphere, limits, evaluations=10, seed=1)
+    warm = evo.minimize(sphere, limits, evaluations=10, seed=1, start_from=[known(0.1), known(0.12)])
     assert [one.params["x0"] for one in warm.individuals[:2]] == [0.1, 0.12]
     assert warm.best is not None
     assert cold.best is not None

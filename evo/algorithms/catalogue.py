@@ -1,12 +1,23 @@
-"""Makes propagators from a study file: a ready one with its parameters, or any class with its arguments."""
+"""Makes what breeds from a study file: a ready one with its parameters, or any class with its arguments."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import evo.propagators
+from evo.algorithms.base import Algorithm
+from evo.algorithms.bred import Breeding
+from evo.algorithms.cmaes import CMAES
+from evo.algorithms.modelled import ModelledSearch
+from evo.algorithms.nelder_mead import NelderMead
+from evo.algorithms.optuna_sampler import OptunaSampler
+from evo.algorithms.portfolio import Portfolio
+from evo.algorithms.pso import ParticleSwarm
+from evo.algorithms.regularized import RegularizedEvolution
+from evo.algorithms.shade import Shade
+from evo.algorithms.tpe import TPE
 from evo.errors import UserError
 from evo.frames import blamed, representation
 from evo.naming import Kind
@@ -14,24 +25,62 @@ from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.propagators.mutation import InitUniform
 
-READY: Mapping[str, Callable[..., Propagator]] = {"genetic": default_propagator, "random": InitUniform}
-"""The ready propagators by name."""
+
+def _make_portfolio(
+    members: Sequence[str | Mapping[str, Any]] | None = None,
+    floor: float = Portfolio.floor,
+    forgetting: float = Portfolio.forgetting,
+    power: float = Portfolio.power,
+) -> Portfolio:
+    """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments."""
+    made: dict[str, Breeding] = {}
+    for place, what in enumerate(members or ()):
+        given = {"name": what} if isinstance(what, str) else what
+        made[str(given.get("name", f"member{place}"))] = _make(given, {"population": _PAIR})
+    return Portfolio(None if members is None else made, floor, forgetting, power)
+
+
+READY: Mapping[str, Callable[..., Breeding]] = {
+    "portfolio": _make_portfolio,
+    "tpe": TPE,
+    "modelled": ModelledSearch,
+    "cmaes": CMAES,
+    "shade": Shade,
+    "pso": ParticleSwarm,
+    "nelder_mead": NelderMead,
+    "regularized": RegularizedEvolution,
+    "genetic": default_propagator,
+    "random": InitUniform,
+}
+"""The ready algorithms and propagators by name."""
+
+_OPTUNA = "optuna:"
+_PAIR = 2  # The individuals that breed where the genetic algorithm is a member of a portfolio.
 
 GENETIC_OPTIONS: tuple[str, ...] = tuple(inspect.signature(default_propagator).parameters)
 """The names of the genetic propagator's options."""
 
-_PROPAGATORS: Kind[Propagator] = Kind(
-    base=Propagator, setting="propagator", noun="propagator", package="evo.propagators", ready=READY
+_BREEDING: Kind[Breeding] = Kind(
+    bases=(Propagator, Algorithm),
+    setting="propagator",
+    noun="propagator",
+    packages=("evo.propagators", "evo.algorithms"),
+    ready=READY,
+)
+_SELECTIONS: Kind[Propagator] = Kind(
+    bases=(Propagator,), setting="selection", noun="propagator", packages=("evo.propagators",), ready={}
 )
 
 
-def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) -> Propagator:
-    """Make a propagator from the setting in a study file or on a command line.
+def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) -> Breeding:
+    """Make a propagator or an algorithm from the setting in a study file or on a command line.
 
     Args:
-        what: The name of a ready one; `{name: ..., PARAMETER: VALUE, ...}` for one with other parameters; or
-            `{class_path: module.Class, init_args: {...}}` for any subclass of Propagator, installed or in a module on
-            Python's path. One of evo.propagators needs no module. Arguments that are propagators have the same forms.
+        what: The name of a ready one, or `optuna:` and the name of a sampler of Optuna; `{name: ..., PARAMETER: VALUE,
+            ...}` for one with other parameters; or
+            `{class_path: module.Class, init_args: {...}}` for any subclass of Propagator or Algorithm, installed or in
+            a module on Python's path. One of evo's own needs no module. Arguments that are propagators or algorithms
+            have the same forms.
         defaults: Parameters for ready propagators that take them and are not given them in `what`.
 
     Raises:
@@ -41,7 +90,7 @@ def make_propagator(what: str | Mapping[str, Any], defaults: Mapping[str, Any]) 
         >>> make_propagator({"class_path": "Compose", "init_args": {"propagators": ["random"]}}, {})
         Compose(propagators=[InitUniform()])
     """
-    return _PROPAGATORS.make(what, defaults)
+    return _make(what, defaults)
 
 
 def uses_genetic(what: Any) -> bool:
@@ -54,7 +103,7 @@ def uses_genetic(what: Any) -> bool:
         >>> uses_genetic({"class_path": "Stochastic", "init_args": {"propagator": "genetic", "probability": 0.5}})
         True
     """
-    _PROPAGATORS.check_depth(what)
+    _BREEDING.check_depth(what)
     return _has_genetic(what)
 
 
@@ -97,14 +146,8 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
         >>> make_selection("SelectMax")(3)
         SelectMax(count=3)
     """
-    make = cast(
-        Callable[[int], Propagator], _PROPAGATORS.find_class(what, "selection") if isinstance(what, str) else what
-    )
-    known = [
-        name
-        for name in _PROPAGATORS.classes_of(importlib.import_module(_PROPAGATORS.package))
-        if name.startswith("Select")
-    ]
+    make = cast(Callable[[int], Propagator], _SELECTIONS.find_class(what) if isinstance(what, str) else what)
+    known = [name for name in _SELECTIONS.classes_of(evo.propagators) if name.startswith("Select")]
     rule = f"give a class that is made with a count and selects that many individuals, such as {', '.join(known)}"
     name = what if isinstance(what, str) else getattr(what, "__qualname__", repr(what))
     with blamed(f"selection {name} cannot be made with count 1", called=make, hint=rule):
@@ -113,6 +156,16 @@ def make_selection(what: str | type) -> Callable[[int], Propagator]:
     if not is_selection:
         raise UserError(f"selection {name} with count 1 is {' '.join(representation(one).split())}: {rule}")
     return make
+
+
+def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
+    given = {"name": what} if isinstance(what, str) else what
+    name = given.get("name") if isinstance(given, Mapping) else None
+    if isinstance(name, str) and name.startswith(_OPTUNA):
+        options = {key: given[key] for key in given if key != "name"}
+        with blamed(f"propagator {name}"):
+            return OptunaSampler(name.removeprefix(_OPTUNA), options)
+    return _BREEDING.make(what, defaults)
 
 
 def _has_genetic(what: Any) -> bool:

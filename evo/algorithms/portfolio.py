@@ -1,0 +1,128 @@
+"""The default: a portfolio of algorithms with one history, chosen for each proposal by what each has achieved."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import msgspec
+import numpy as np
+
+from evo.algorithms.base import Algorithm, Learner, Setup, View
+from evo.algorithms.bred import Breeding, as_algorithm
+from evo.algorithms.modelled import ModelledSearch
+from evo.algorithms.tpe import TPE
+from evo.checks import check_probability
+from evo.errors import UserError
+from evo.population.individual import NO_STRATEGY, Individual, Known
+from evo.space.space import Space
+
+# A member begins as if it had this many evaluations with a reward of one half.
+_PRIOR = 10.0
+# A reward is given to those that are among this share of the best that are known, at least so many.
+_BEST_SHARE, _LEAST_BEST = 0.1, 10
+# So many candidates of one member are tried before another member is asked.
+_CANDIDATES = 24
+
+
+@final
+@dataclass(frozen=True)
+class Portfolio(Algorithm):
+    """Chooses among algorithms with probabilities that follow what each has recently achieved.
+
+    Every member learns from all individuals, whoever proposed them. A result that is among the best tenth of those that
+    were known is rewarded by its rank, so that neither the scale of the loss nor its shift matters. Rewards are
+    averaged
+    over the evaluations of a member, not over time, so that a member is not preferred because its trainings are short.
+
+    Args:
+        members: The algorithms and propagators by name. None means those that fit the space, see `members_for`.
+        floor: The least probability of each member, from 0 to 1 divided by the number of members.
+        forgetting: The weight of a new reward once a member has had many, above 0 and at most 1.
+        power: How strongly better members are preferred, at least 0: probabilities follow rewards to this power.
+    """
+
+    members: Mapping[str, Breeding] | None = None
+    floor: float = 0.05
+    forgetting: float = 0.05
+    power: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_probability("floor", self.floor)
+        check_probability("forgetting", self.forgetting)
+        if not (isinstance(self.power, int | float) and 0 <= self.power < math.inf):
+            raise UserError(f"power is {self.power!r}: it must be a number, at least 0")
+        if self.members is not None and not self.members:
+            raise UserError("members is empty: give at least one algorithm, or leave it out")
+
+    @property
+    def bred_by(self) -> str:
+        return "portfolio"
+
+    def start(self, setup: Setup) -> PortfolioLearner:
+        members = members_for(setup.space) if self.members is None else self.members
+        return PortfolioLearner(self, {name: as_algorithm(one) for name, one in members.items()}, setup)
+
+
+def members_for(space: Space) -> Mapping[str, Breeding]:
+    """The members that fit a space."""
+    return {"modelled": ModelledSearch(), "tpe": TPE()}
+
+
+class PortfolioLearner(Learner):
+    """The states of all members, and the credit of each.
+
+    Args:
+        constants: The constants of the portfolio.
+        members: The algorithms by name.
+        setup: What they know from the start.
+    """
+
+    def __init__(self, constants: Portfolio, members: Mapping[str, Algorithm], setup: Setup) -> None:
+        self._constants = constants
+        self._learners = {name: algorithm.start(setup) for name, algorithm in members.items()}
+        self._names = {name: algorithm.bred_by for name, algorithm in members.items()}
+        self._credit = dict.fromkeys(members, 0.5)
+        self._rewarded = dict.fromkeys(members, _PRIOR)
+        self._losses: list[float] = []  # In ascending order.
+
+    def learn(self, individual: Known, loss: float | None) -> None:
+        proposer, _, operator = individual.bred_by.partition("/")
+        if proposer in self._credit:
+            self._reward(proposer, 0.0 if loss is None else self._rank(loss))
+        if loss is not None:
+            bisect.insort(self._losses, loss)
+        # A member finds its own as it has proposed them; a strategy of others it could take for one of its own.
+        own = msgspec.structs.replace(individual, bred_by=operator or self._names.get(proposer, ""))
+        foreign = msgspec.structs.replace(individual, strategy=NO_STRATEGY)
+        for name, learner in self._learners.items():
+            learner.learn(own if name == proposer else foreign, loss)
+
+    def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
+        names = list(self._learners)
+        for chosen in rng.choice(len(names), size=len(names), replace=False, p=self.shares()):
+            name = names[chosen]
+            for candidate, _ in zip(self._learners[name].propose(view, rng), range(_CANDIDATES), strict=False):
+                operator = candidate.bred_by if candidate.bred_by != self._names[name] else ""
+                by = candidate.bred_by if candidate.bred_by == "random" else f"{name}/{operator}".rstrip("/")
+                yield msgspec.structs.replace(candidate, bred_by=by)
+
+    def shares(self) -> list[float]:
+        """The probability of each member, in their order."""
+        floor = min(self._constants.floor, 1 / len(self._credit))
+        powers = [credit**self._constants.power for credit in self._credit.values()]
+        free = 1 - floor * len(powers)
+        return [floor + free * power / sum(powers) for power in powers]
+
+    def _rank(self, loss: float) -> float:
+        """The reward of a loss: 1 for the best of all, falling to 0 with its rank among the best."""
+        best = max(_LEAST_BEST, round(_BEST_SHARE * len(self._losses)))
+        return max(0.0, 1.0 - bisect.bisect_left(self._losses, loss) / best)
+
+    def _reward(self, name: str, reward: float) -> None:
+        self._rewarded[name] += 1
+        weight = max(self._constants.forgetting, 1 / self._rewarded[name])
+        self._credit[name] += weight * (reward - self._credit[name])

@@ -1,0 +1,126 @@
+"""Tells a worker's algorithm of every individual that finishes, and asks it for candidates."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from evo.algorithms.base import Setup, View
+from evo.algorithms.bred import Breeding, as_algorithm
+from evo.algorithms.own import checked_algorithm
+from evo.engine.settings import WorkerSettings
+from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Started
+from evo.population.individual import Individual, Known
+from evo.population.population import Population
+from evo.randomness import learning_entropy
+
+_ABOUT_WHO_IS_HERE = (Started, Finished, Migrated, Pollinated)
+
+
+class Learning:
+    """One worker's state of an algorithm, and the order in which it learns.
+
+    It learns from each individual of the island once: when it finishes or, if it was born elsewhere, when it arrives.
+
+    Args:
+        breeding: The algorithm, or a propagator.
+        population: The population as this worker knows it; what has finished in earlier sessions is learnt at once, in
+            the order of the ends.
+        settings: The settings of this worker's search.
+        members: The number of workers on this worker's island.
+        figures: The figures of individuals at each rung, which follow the events; none without pruning.
+    """
+
+    def __init__(
+        self,
+        breeding: Breeding,
+        population: Population,
+        settings: WorkerSettings,
+        members: int,
+        figures: Mapping[int, Mapping[Identity, float]],
+    ) -> None:
+        self.algorithm = checked_algorithm(as_algorithm(breeding))
+        entropy = learning_entropy(settings.seed, population.island)
+        self._learner = self.algorithm.start(Setup(space=population.space, workers=members, entropy=entropy))
+        self._population = population
+        self._settings = settings
+        self._share = members / settings.workers
+        self._figures = figures
+        self._standards = Standards(figures)
+        self._learnt: set[Identity] = set()
+        for individual in population.finished_here:
+            self._learn(individual)
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take an event into account, which the population contains already."""
+        if not isinstance(event, _ABOUT_WHO_IS_HERE) or event.individual in self._learnt:
+            return
+        individual = self._population.find(event.individual)
+        if individual is not None and self._population.has_finished_here(individual):
+            self._learn(individual)
+
+    def propose(self, rng: np.random.Generator) -> Iterator[Individual]:
+        """Candidates for the next evaluation, the best first; see `Learner.propose`."""
+        population, settings = self._population, self._settings
+        view = View(
+            active=population.active,
+            running=population.running,
+            used=round(self._share * population.started),
+            left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
+            rungs=self._figures,
+        )
+        return self._learner.propose(view, rng)
+
+    def _learn(self, individual: Known) -> None:
+        self._learnt.add(individual.identity)
+        self._learner.learn(individual, self._standards.loss(individual))
+
+
+class Standards:
+    """What a pruned individual would probably have come to, by those that were completed.
+
+    A pruned individual counts as much worse than a completed one as it was at the same rung: than the one that was next
+    better there. If none was better, it counts as the one that was best there, so that it is never the best itself.
+
+    Args:
+        figures: The figures of individuals at each rung, which follow the events.
+
+    Example:
+        >>> genome = np.zeros(1)
+        >>> standards = Standards({3: {(0, 0): 0.5, (0, 1): 0.75}})
+        >>> standards.loss(Known(genome=genome, identity=(0, 0), status="completed", loss=0.125))
+        0.125
+        >>> standards.loss(Known(genome=genome, identity=(0, 1), status="pruned", loss=0.75, rung=3))
+        0.375
+    """
+
+    def __init__(self, figures: Mapping[int, Mapping[Identity, float]]) -> None:
+        self._figures = figures
+        # By rung: the figures of completed individuals in ascending order, each with the loss that it came to.
+        self._completed: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+
+    def loss(self, individual: Known) -> float | None:
+        """The loss that an individual counts with; None if it has failed or was infeasible."""
+        if individual.status == "completed":
+            assert individual.loss is not None
+            for rung, figures in self._figures.items():
+                if (figure := figures.get(individual.identity)) is not None:
+                    insort(self._completed[rung], (figure, individual.loss))
+            return individual.loss
+        return self._expected(individual) if individual.status == "pruned" else None
+
+    def _expected(self, individual: Known) -> float | None:
+        figures = self._figures.get(individual.rung)
+        figure = individual.loss if figures is None else figures.get(individual.identity, individual.loss)
+        completed = self._completed[individual.rung]
+        if figure is None or not completed:
+            return figure
+        place = bisect_right(completed, (figure, math.inf))
+        if place == 0:
+            return completed[0][1]
+        better, loss = completed[place - 1]
+        return loss + (figure - better)

@@ -1,0 +1,66 @@
+"""Which algorithm has proposed what, and how often that was better than all before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from evo.report.records import Evaluation
+
+
+class Contribution(msgspec.Struct, kw_only=True):
+    """The proposals of one algorithm.
+
+    Args:
+        evaluations: The number of its individuals that have finished.
+        improvements: How many of them completed with a lower loss than all that had ended before.
+        best: The lowest loss of those that completed; None when none did.
+    """
+
+    evaluations: int = 0
+    improvements: int = 0
+    best: float | None = None
+
+
+def contributions(evaluations: Iterable[Evaluation]) -> Mapping[str, Contribution]:
+    """What each algorithm has contributed, by the names that journals give them, in the order of their names.
+
+    Args:
+        evaluations: All evaluations of a study.
+    """
+    found: dict[str, Contribution] = {}
+    lowest = math.inf
+    for one in sorted(evaluations, key=lambda one: (one.started + one.seconds, one.individual)):
+        if one.status in ("running", "interrupted"):
+            continue
+        contribution = found.setdefault(one.bred_by or "unknown", Contribution())
+        contribution.evaluations += 1
+        if one.status != "completed" or one.loss is None or one.is_set_aside:
+            continue
+        if contribution.best is None or one.loss < contribution.best:
+            contribution.best = one.loss
+        if one.loss < lowest:
+            lowest = one.loss
+            contribution.improvements += 1
+    return dict(sorted(found.items()))
+
+
+def contributions_text(evaluations: Iterable[Evaluation]) -> str:
+    """Who has improved the best how often, for people; empty where one algorithm has proposed everything.
+
+    Example:
+        >>> made = [Evaluation(individual=(0, n), params={}, status="completed", loss=2.0 - n, bred_by=by, started=n)
+        ...         for n, by in enumerate(["random", "tpe", "tpe"])]
+        >>> contributions_text(made)
+        'the best was improved by tpe 2 times in 2 evaluations, random 1 in 1'
+    """
+    found = contributions(evaluations)
+    if len(found) < 2:
+        return ""
+    ranked = sorted(found.items(), key=lambda item: (-item[1].improvements, -item[1].evaluations, item[0]))
+    (first, most), *others = ranked
+    said = [f"{first} {most.improvements} times in {most.evaluations} evaluations"]
+    said += [f"{name} {one.improvements} in {one.evaluations}" for name, one in others]
+    return f"the best was improved by {', '.join(said)}"
