@@ -7,14 +7,16 @@ D. Lee and M. Wiswall, "A parallel implementation of the simplex function minimi
 30 (2007), 171-187, doi:10.1007/s10614-007-9094-2.
 
 Each proposal says in its strategy of which simplex it is and in which role. Workers without a role take the points that
-may be needed next (expansions, contractions, shrunk vertices) before it is known that they are, and then points around
-the best vertex. Individuals of others do not change a simplex, but a new one begins at the best point that is known.
+may be needed next (expansions, contractions, and the points of the simplexes that may follow) before it is known that
+they are, and then points around the best vertex. Individuals of others do not change a simplex, but a new one begins at
+the best point that is known.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
@@ -34,7 +36,8 @@ _FLAT = 1e-12  # A simplex is flat when its losses differ by less than this shar
 _DEGENERATE = 1e-9  # Its edges span no volume when the ratio of their singular values is below this.
 _NEAR = [0.01 * 4**place for place in range(7)]  # Distances from a point that was tried already, in simplex sizes.
 _NEIGHBOURS = 0.3  # The share of proposals that change a category, where there is one.
-_MOST_STEPS = 100  # Among points that are all known, before it begins anew.
+_MOST_STEPS = 30  # Among points that are all known, before it begins anew.
+_LATER = 13  # The number of simplexes that may come later, and whose points are evaluated before that is known.
 _AROUND = 20  # The number of points around the best vertex, when no role is left.
 
 
@@ -44,7 +47,7 @@ class NelderMead(Algorithm):
     """The simplex method. It walks through the numbers alone; a new simplex may have other categories.
 
     Args:
-        vertices: The number of worst vertices that are replaced at the same time; None is a quarter of the number of
+        vertices: The number of worst vertices that are replaced at the same time; None is an eighth of the number of
             workers, and at most half the number of genes. 1 is the method as published.
         edge: The length of the first edges, as a share of each range.
         least: The size below which a simplex has converged, so that a new one begins, as a share of the ranges.
@@ -87,9 +90,8 @@ class _State(Learner):
         self.steps = Steps(algorithm.reflection, algorithm.expansion, algorithm.contraction, algorithm.shrinkage)
         self.best: Known | None = None
         self.lowest, self.highest = math.inf, -math.inf  # Of all losses.
-        self.known: dict[
-            bytes, Known
-        ] = {}  # By genome: no point is evaluated twice, but a simplex may come back to one.
+        # By genome, because no point is evaluated twice, but a simplex may come back to one.
+        self.known: dict[bytes, Known] = {}
         self.losses: dict[Identity, float] = {}
         self.starts = 0
         self._begin_anywhere()
@@ -107,9 +109,10 @@ class _State(Learner):
                 self._begin_again()
             else:
                 self.results[said["role"]] = self._vertex(individual, said["role"])
-                self._advance()
         elif loss is not None:
             self._consider(individual, loss, is_own=said is not None)
+        if self.moving.any():
+            self._advance()
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         has_numbers, has_categories = bool(self.moving.any()), not self.space.ordered.all()
@@ -158,6 +161,9 @@ class _State(Learner):
         rng = self.setup.generator(self.starts)
         return self.space.encode(self.space.complete(self._embedded(numbers), rng))
 
+    def _key(self, numbers: Genome) -> bytes:
+        return self._cell(numbers).tobytes()
+
     def _vertex(self, individual: Known, role: str) -> Vertex:
         meant = self._embedded(self._point(role))
         # On a grid, the point that was meant is kept, because a simplex of rounded points would soon be flat.
@@ -181,7 +187,7 @@ class _State(Learner):
         for _ in range(_MOST_STEPS):
             missing = self._missing()
             for role in missing:
-                known = self.known.get(self._cell(self._point(role)).tobytes())
+                known = self.known.get(self._key(self._point(role)))
                 if known is not None:
                     self.results[role] = self._vertex(known, role)
             if not missing:
@@ -199,7 +205,7 @@ class _State(Learner):
         if self.simplex is not None:
             return self.simplex.after(self.results)
         numbers = len(self.corners) - 1
-        count = self.algorithm.vertices or max(1, min(self.setup.workers // 4, numbers // 2))
+        count = self.algorithm.vertices or max(1, min(self.setup.workers // 8, numbers // 2))
         return Simplex(list(self.results.values()), self.steps, count)
 
     def _adopt(self, simplex: Simplex) -> None:
@@ -216,7 +222,9 @@ class _State(Learner):
         """Its points that are needed and nobody evaluates, those that may be needed, and others around."""
         said = [one.strategy.get("nelder_mead") for one in view.running]
         flying = {each["role"] for each in said if isinstance(each, dict) and each["simplex"] == self.tag}
-        needed = [role for role in self._missing() if role not in flying]
+        others = {one.genome.tobytes() for one in view.running}
+        missing = (role for role in self._missing() if role not in flying)
+        needed = [role for role in missing if self._key(self._point(role)) not in others]
         ahead = self.simplex.ahead(self.results) if self.simplex else []
         center = self.simplex.best.position if self.simplex else self.corners[0]
         for role in dict.fromkeys(needed + ahead):
@@ -228,8 +236,19 @@ class _State(Learner):
                     yield self._in(role, point + min(distance * self.size, 1.0) * rng.normal(size=len(point)))
         if needed:
             yield Individual(genome=self.space.sample(rng), strategy=self._as("lost"), parents=())
+        for point in self._later():
+            if self._key(point) not in self.known and self._key(point) not in others:
+                yield self._in("around", point)
         for _ in range(_AROUND):
             yield self._in("around", center + self.size * rng.normal(size=len(center)))
+
+    def _later(self) -> Iterator[Genome]:
+        """Points of the simplexes that may follow, the likeliest first."""
+        following = deque(self.simplex.outcomes(self.results) if self.simplex else [])
+        for _ in range(_LATER if following else 0):
+            simplex = following.popleft()
+            yield from map(simplex.point, ("reflect 0", "expand 0", "inside 0"))
+            following.extend(simplex.outcomes({}))
 
     def _point(self, role: str) -> Genome:
         if self.simplex is None:
@@ -250,9 +269,11 @@ class _State(Learner):
         return genome
 
     def _neighbour(self, individual: Known, rng: np.random.Generator) -> Individual:
-        """An individual with one other category."""
+        """An individual with one other category, or any one if it has no category."""
         genome = individual.genome.copy()
         places = np.flatnonzero(~self.space.ordered & ~np.isnan(genome))
+        if not len(places):
+            return Individual(genome=self.space.sample(rng), strategy=self._as("neighbour"), parents=())
         place = places[int(rng.integers(len(places)))]
         cells = int(self.space.cells[place])
         genome[place] = (genome[place] + 1 + int(rng.integers(cells - 1))) % cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,12 +100,28 @@ class Simplex:
         return [role for role in self._shrunk() if role not in results]
 
     def ahead(self, results: Mapping[str, Vertex]) -> list[str]:
-        """The roles that may be needed later, the likeliest first."""
-        roles = list[str]()
-        for place in range(self.count):
-            if f"reflect {place}" not in results:
-                roles += [f"{step} {place}" for step in ("expand", "inside", "outside")]
-        return [role for role in roles + self._shrunk() if role not in results]
+        """The roles that may be needed before the next simplex is known, the likeliest first."""
+        unknown = [place for place in range(self.count) if f"reflect {place}" not in results]
+        roles = [f"{step} {place}" for place in unknown for step in ("expand", "inside", "outside")]
+        return [role for role in roles if role not in results]
+
+    def outcomes(self, results: Mapping[str, Vertex]) -> list[Simplex]:
+        """The simplexes that may be next, the likeliest first; their points may be evaluated before that is known.
+
+        Only when one vertex is replaced at a time, and without those that are shrunk, which are rare.
+        """
+        if self.count > 1:
+            return []
+        steps = ["reflect", "expand", "inside", "outside"]
+        if (reflected := results.get("reflect 0")) is not None:
+            steps = steps[:2] if reflected.loss < self.best.loss else steps[2:]
+        found = []
+        for step in steps:
+            # An expansion is the best vertex, and others at least not the worst one; more need not be known.
+            loss = -math.inf if step == "expand" else self.best.loss
+            moved = Vertex(np.clip(self.point(f"{step} 0"), 0.0, 1.0), loss, self.vertices[-1].identity)
+            found.append(Simplex([*self.vertices[:-1], moved], self.steps))
+        return found
 
     def after(self, results: Mapping[str, Vertex]) -> Simplex:
         """The next simplex, when nothing is needed any more."""

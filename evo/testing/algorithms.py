@@ -18,7 +18,7 @@ import numpy as np
 from evo.algorithms.base import Algorithm, Learner, View
 from evo.population.individual import Individual, Known
 from evo.propagators.offspring import usable, why_no_name
-from evo.space.limits import Choice, Float
+from evo.space.limits import Choice, Float, Int
 from evo.space.space import Genome, Space
 from evo.testing import propagators
 from evo.testing.searches import (
@@ -36,6 +36,9 @@ SPACES: Mapping[str, Space] = {
     **propagators.SPACES,
     "constrained": Space({"x": (-1.0, 1.0), "y": (1, 30), "z": ("a", "b", "c")}, "x + y / 30 < 1.2"),
     "dependent": Space({"low": Float(1e-4, 1e-1, log=True), "high": Float("low", 1.0, log=True), "n": (1, 9)}),
+    "depth": Space(
+        {"layers": (1, 9), "width": Int(1, 64, log=True), "kind": Choice("a", "b", when={"layers": [8, 9]})}
+    ),
     "one float": Space({"x": (0.0, 1.0)}),
     "one switch": Space({"x": Choice(False, True)}),
     "constants": Space({"x": 3, "y": (0.0, 1.0), "z": (1, 4)}),
