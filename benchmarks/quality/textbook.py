@@ -2,7 +2,7 @@
 
 Run it in the repository, with a Python that has minionpy:
 
-    python benchmarks/quality/textbook.py shade|pso [SEEDS] [EVALUATIONS]
+    python -m benchmarks.quality.textbook shade|pso [SEEDS] [EVALUATIONS]
 
 It prints the median over seeds of the logarithm (base 10) of the error for each function, and the mean of these.
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from minionpy import LSHADE, PSO, CEC2017Functions
-from shared import Shared
-from simulation import simulate
 
+from benchmarks.quality.shared import Shared
+from benchmarks.quality.simulation import simulate
 from evo.algorithms.base import Algorithm
 from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.shade import Shade
