@@ -23,9 +23,7 @@ from evo.space.space import Genome
 
 # The standard deviation of a grid's coordinate is at least so many cells, so that other values stay within reach
 # (as the margin of R. Hamano et al., GECCO 2022, DOI 10.1145/3512290.3528827, which moves the mean as well).
-_MARGIN = 0.25
-# The probability that a category is drawn anew.
-_REDRAWN = 0.1
+_MARGIN = 0.1
 # A run ends when its losses differ by less than this share of the spread of its first ones.
 _RESOLUTION = 1e-13
 

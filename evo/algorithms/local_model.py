@@ -14,6 +14,8 @@ from evo.algorithms.quadratic import Quadratic, fit_quadratic, full_size
 
 # Points per coefficient of a full quadratic model; fewer (1.4) were worse, as the farther ones steady the fit.
 _POINTS = 2.0
+# Points of a quadratic model at most; with 29 coordinates or more, it stays diagonal, as a full one would take long.
+_MOST = 500
 # Points per coefficient from which a quadratic model of a richer kind is fitted.
 _ENOUGH = 1.1
 # Points of a process: so many, and so many per coefficient of a full quadratic model, and how many at most.
@@ -83,7 +85,7 @@ def fit_local_quadratic(history: History, distribution: Distribution, coordinate
         coordinates: What the coordinates are.
     """
     size = full_size(len(coordinates))
-    found = _neighbours(history, distribution, int(_POINTS * size) + 2)
+    found = _neighbours(history, distribution, min(int(_POINTS * size) + 2, _MOST))
     if found is None:
         return None
     points, losses, offset, spread = found

@@ -174,7 +174,8 @@ class ModelledLearner(Learner):
         if run is not None and run.model is not None:
             longest = math.sqrt(len(self.coordinates))  # The length of most steps of the distribution.
             # Steps of a quadratic model are longer, so that the distribution stays wide, once it has points enough.
-            model = run.quadratic if run.quadratic is not None and len(self.history) >= self._enough else run.model
+            is_ripe = run.quadratic is not None and run.quadratic.is_full and len(self.history) >= self._enough
+            model = run.quadratic if run.quadratic is not None and is_ripe else run.model
             radius = longest if model is run.quadratic else longest * 10 ** -rng.uniform(*_SHORTER)
             for _ in range(_OTHERS):
                 yield self._individual(np.clip(model.minimiser(radius), 0.0, 1.0), "minimiser", run)
