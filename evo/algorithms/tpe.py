@@ -36,7 +36,8 @@ class TPE(Algorithm):
     Genes that exist under the same condition form a group, with densities of the individuals in which it is active. A
     candidate is put together group by group, parents first, so that a branch is not preferred because it has many
     genes. What runs counts as bad, so that many workers spread out. With pruning, individuals are compared at the
-    highest rung that enough of them have reached.
+    highest rung that enough of them have reached. A share of the proposals is drawn at random, because all good ones
+    may lie in a branch of the space whose best point is not the best of all.
 
     Args:
         initial: The number of individuals that are drawn at random, and must have finished, before anything is
@@ -44,6 +45,7 @@ class TPE(Algorithm):
         good: The share of individuals that count as good, gamma.
         most_good: The number of individuals that count as good at most.
         candidates: The number of draws of which the best one is proposed.
+        anywhere: The probability that a proposal is drawn at random.
         uniform: The weight of the uniform density among the kernels, each of which has the weight 1.
         kernels: The number of bad individuals, and of running ones, that are used at most. Of more, the best half is
             used, and of the others some with ranks that lie equally far apart.
@@ -53,6 +55,7 @@ class TPE(Algorithm):
     good: float = 0.1  # gamma
     most_good: int = 25
     candidates: int = 24
+    anywhere: float = 0.1
     uniform: float = 1.0
     kernels: int = 200
 
@@ -60,6 +63,7 @@ class TPE(Algorithm):
         for name, least in {"initial": 1, "most_good": 1, "candidates": 1, "kernels": 2}.items():
             check_count(name, getattr(self, name), least)
         check_probability("good", self.good)
+        check_probability("anywhere", self.anywhere)
         if not 0 < self.uniform < math.inf:
             raise UserError(f"uniform is {self.uniform!r}: the weight of the uniform density is a number above 0")
 
@@ -97,7 +101,8 @@ class _ParzenLearner(Learner):
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         """See `Learner.propose`."""
         good, bad = self._split(view) if len(self._ranked) >= self._constants.initial else ([], [])
-        while not good or not self._groups:
+        anywhere = rng.random() < self._constants.anywhere
+        while anywhere or not good or not self._groups:
             yield Individual(genome=self._space.sample(rng), parents=(), bred_by="random")
         ratios = _Ratios(self._groups, good, bad, self._constants)
         while True:

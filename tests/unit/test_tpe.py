@@ -39,7 +39,7 @@ def points(space: Space, count: int, seed: int = 0) -> list[Known]:
 
 
 def learner(space: Space, individuals: Sequence[Known], algorithm: TPE | None = None) -> Learner:
-    state = (algorithm or TPE()).start(Setup(space=space))
+    state = (algorithm or TPE(anywhere=0.0)).start(Setup(space=space))
     for one in individuals:
         state.learn(one, one.loss if one.status in ("completed", "pruned") else None)
     return state
@@ -79,6 +79,12 @@ def test_before_enough_have_finished_points_are_drawn_at_random_and_say_so() -> 
     assert {one.bred_by for one in islice(state.propose(View(), np.random.default_rng(0)), 20)} == {"random"}
     state.learn(known(space, {"x": 0.5, "y": 0.5}, 9, 0.5), 0.5)
     assert {one.bred_by for one in islice(state.propose(View(), np.random.default_rng(0)), 20)} == {""}
+
+
+def test_a_tenth_of_the_proposals_is_drawn_at_random() -> None:
+    state = learner(Space(FLOATS), points(Space(FLOATS), 30), TPE())
+    first = [next(state.propose(View(), np.random.default_rng(seed))).bred_by for seed in range(300)]
+    assert 0.05 < first.count("random") / 300 < 0.15
 
 
 def test_candidates_lie_where_the_good_ones_are() -> None:
@@ -221,7 +227,14 @@ def test_equal_losses_and_equal_points_do_no_harm() -> None:
 
 
 def test_constants_are_checked() -> None:
-    for wrong in ({"initial": 0}, {"good": 1.5}, {"uniform": 0.0}, {"candidates": 0}, {"kernels": 1}):
+    for wrong in (
+        {"initial": 0},
+        {"good": 1.5},
+        {"anywhere": -0.1},
+        {"uniform": 0.0},
+        {"candidates": 0},
+        {"kernels": 1},
+    ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             TPE(**wrong)  # type: ignore[arg-type]
 
