@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,12 +17,15 @@ from evo.algorithms.tpe import TPE
 from evo.checks import check_probability
 from evo.errors import UserError
 from evo.population.individual import NO_STRATEGY, Individual, Known
+from evo.propagators.genetic import default_propagator
 from evo.space.space import Space
 
 # A member begins as if it had this many evaluations with a reward of one half.
 _PRIOR = 10.0
-# A reward is given to those that are among this share of the best that are known, at least so many.
-_BEST_SHARE, _LEAST_BEST = 0.1, 10
+# The least share of the modelled search where all genes are numbers with at least so many values.
+_LEADING, _FINE = 0.7, 8
+# The individuals that breed in the genetic algorithm.
+_PAIR = 2
 # So many candidates of one member are tried before another member is asked.
 _CANDIDATES = 24
 
@@ -33,10 +35,9 @@ _CANDIDATES = 24
 class Portfolio(Algorithm):
     """Chooses among algorithms with probabilities that follow what each has recently achieved.
 
-    Every member learns from all individuals, whoever proposed them. A result that is among the best tenth of those that
-    were known is rewarded by its rank, so that neither the scale of the loss nor its shift matters. Rewards are
-    averaged
-    over the evaluations of a member, not over time, so that a member is not preferred because its trainings are short.
+    Every member learns from all individuals, whoever proposed them. One that is better than all before is a reward,
+    so that neither the scale of the loss nor its shift matters. Rewards are averaged over the evaluations of a member,
+    not over time, so that a member is not preferred because its trainings are short.
 
     Args:
         members: The algorithms and propagators by name. None means those that fit the space, see `members_for`.
@@ -69,7 +70,16 @@ class Portfolio(Algorithm):
 
 def members_for(space: Space) -> Mapping[str, Breeding]:
     """The members that fit a space."""
-    return {"modelled": ModelledSearch(), "tpe": TPE()}
+    return {"modelled": ModelledSearch(), "tpe": TPE(), "genetic": default_propagator(_PAIR)}
+
+
+def least_share(space: Space) -> float:
+    """The least share of proposals of the modelled search: the more of a space are numbers, the more it needs.
+
+    It improves nothing for a while and then fast, so that its share must not follow what it has just achieved alone.
+    """
+    fine = space.ordered & (space.cells >= _FINE)
+    return _LEADING * float(fine.mean()) if len(space) else 0.0
 
 
 class PortfolioLearner(Learner):
@@ -85,16 +95,18 @@ class PortfolioLearner(Learner):
         self._constants = constants
         self._learners = {name: algorithm.start(setup) for name, algorithm in members.items()}
         self._names = {name: algorithm.bred_by for name, algorithm in members.items()}
+        self._least = {name: min(constants.floor, 1 / len(members)) for name in members}
+        if constants.members is None:
+            self._least["modelled"] = max(self._least["modelled"], least_share(setup.space))
         self._credit = dict.fromkeys(members, 0.5)
         self._rewarded = dict.fromkeys(members, _PRIOR)
-        self._losses: list[float] = []  # In ascending order.
+        self._best = math.inf
 
     def learn(self, individual: Known, loss: float | None) -> None:
         proposer, _, operator = individual.bred_by.partition("/")
         if proposer in self._credit:
-            self._reward(proposer, 0.0 if loss is None else self._rank(loss))
-        if loss is not None:
-            bisect.insort(self._losses, loss)
+            self._reward(proposer, float(loss is not None and loss < self._best))
+        self._best = min(self._best, math.inf if loss is None else loss)
         # A member finds its own as it has proposed them; a strategy of others it could take for one of its own.
         own = msgspec.structs.replace(individual, bred_by=operator or self._names.get(proposer, ""))
         foreign = msgspec.structs.replace(individual, strategy=NO_STRATEGY)
@@ -112,15 +124,9 @@ class PortfolioLearner(Learner):
 
     def shares(self) -> list[float]:
         """The probability of each member, in their order."""
-        floor = min(self._constants.floor, 1 / len(self._credit))
-        powers = [credit**self._constants.power for credit in self._credit.values()]
-        free = 1 - floor * len(powers)
-        return [floor + free * power / sum(powers) for power in powers]
-
-    def _rank(self, loss: float) -> float:
-        """The reward of a loss: 1 for the best of all, falling to 0 with its rank among the best."""
-        best = max(_LEAST_BEST, round(_BEST_SHARE * len(self._losses)))
-        return max(0.0, 1.0 - bisect.bisect_left(self._losses, loss) / best)
+        powers = {name: credit**self._constants.power for name, credit in self._credit.items()}
+        free = 1 - sum(self._least.values())
+        return [self._least[name] + free * power / sum(powers.values()) for name, power in powers.items()]
 
     def _reward(self, name: str, reward: float) -> None:
         self._rewarded[name] += 1
