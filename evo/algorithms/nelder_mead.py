@@ -80,6 +80,10 @@ class NelderMead(Algorithm):
             if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
                 raise UserError(f"{name} is {value!r}: give a number between {low:g} and {high:g}, these excluded")
 
+    @property
+    def bred_by(self) -> str:
+        return "nelder_mead"
+
     def start(self, setup: Setup) -> Learner:
         return _State(self, setup)
 

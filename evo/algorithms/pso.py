@@ -101,6 +101,10 @@ class ParticleSwarm(Algorithm):
         """The highest velocity, as a share of each range; infinite without limits."""
         return self.fastest if self.variant in ("clamped", "canonical") else math.inf
 
+    @property
+    def bred_by(self) -> str:
+        return "pso"
+
     def start(self, setup: Setup) -> Learner:
         return _State(self, setup)
 

@@ -59,6 +59,10 @@ class RegularizedEvolution(Algorithm):
         if self.smallest > self.largest:
             raise UserError(f"smallest is {self.smallest}: give at most the largest step, which is {self.largest}")
 
+    @property
+    def bred_by(self) -> str:
+        return "regularized"
+
     def start(self, setup: Setup) -> Learner:
         return _State(self, setup)
 

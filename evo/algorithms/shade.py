@@ -63,6 +63,10 @@ class Shade(Algorithm):
         if isinstance(self.archive, bool) or not isinstance(self.archive, int | float) or not 0 <= self.archive < 100:
             raise UserError(f"archive is {self.archive!r}: give a number of sizes of the population, such as 2.0")
 
+    @property
+    def bred_by(self) -> str:
+        return "shade"
+
     def start(self, setup: Setup) -> Learner:
         return _State(self, setup)
 

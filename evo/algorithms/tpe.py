@@ -67,8 +67,11 @@ class TPE(Algorithm):
         if not 0 < self.uniform < math.inf:
             raise UserError(f"uniform is {self.uniform!r}: the weight of the uniform density is a number above 0")
 
+    @property
+    def bred_by(self) -> str:
+        return "tpe"
+
     def start(self, setup: Setup) -> Learner:
-        """See `Algorithm.start`."""
         return _ParzenLearner(self, setup.space)
 
 
@@ -89,7 +92,6 @@ class _ParzenLearner(Learner):
         self._failed: set[Identity] = set()
 
     def learn(self, individual: Known, loss: float | None) -> None:
-        """See `Learner.learn`."""
         self._genomes[individual.identity] = individual.genome
         entry = (math.inf if loss is None else loss, individual.identity)
         bisect.insort(self._ranked, entry)
@@ -99,7 +101,6 @@ class _ParzenLearner(Learner):
             bisect.insort(self._completed, entry)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
-        """See `Learner.propose`."""
         good, bad = self._split(view) if len(self._ranked) >= self._constants.initial else ([], [])
         anywhere = rng.random() < self._constants.anywhere
         while anywhere or not good or not self._groups:

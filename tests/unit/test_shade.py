@@ -215,5 +215,5 @@ def test_a_wrong_constant_is_named(wrong: dict[str, Any], message: str) -> None:
 
 
 def test_its_name_in_records_is_short() -> None:
-    assert Shade().bred_by == "Shade"
+    assert Shade().bred_by == "shade"
     assert isinstance(next(started().propose(View(), np.random.default_rng(0))), Individual)
