@@ -14,7 +14,7 @@ import msgspec
 
 from evo.checks import did_you_mean
 from evo.errors import UserError
-from evo.frames import FAILURES, blame, is_bug_in, representation
+from evo.frames import FAILURES, blame, is_bug_in, is_made_by_evo, representation
 
 Thing = TypeVar("Thing")
 
@@ -165,6 +165,8 @@ class Kind(Generic[Thing]):
         except FAILURES as error:
             if is_bug_in(make, error):
                 raise
+            if isinstance(error, UserError) and is_made_by_evo(make):
+                raise UserError(f"{label}: {error}") from error
             if isinstance(error, ValueError):  # The class itself says what is wrong.
                 raise blame(error, label, called=make, stated=ValueError) from error
             what = f"{label} cannot be made of {_line(representation(fitted))}"

@@ -163,8 +163,10 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
     name = given.get("name") if isinstance(given, Mapping) else None
     if isinstance(name, str) and name.startswith(_OPTUNA):
         options = {key: given[key] for key in given if key != "name"}
-        with blamed(f"propagator {name}"):
+        try:
             return OptunaSampler(name.removeprefix(_OPTUNA), options)
+        except UserError as error:
+            raise UserError(f"propagator {name}: {error}") from error
     return _BREEDING.make(what, defaults)
 
 
