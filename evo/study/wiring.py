@@ -96,7 +96,7 @@ def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
         transport, lambda: make_plan(config, job.objective, job.limits, job.propagator, transport.size, end)
     )
     places = bind_ranks(config.gpus_per_node, transport)
-    directory = RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
+    directory = together(transport, lambda: _open_directory(config))
     screen = Screen(silent=config.quiet)
     asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
@@ -116,6 +116,10 @@ def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
     )
     with closing(directory):
         return session.run(changes)
+
+
+def _open_directory(config: Config) -> RunDirectory | Scratch:
+    return RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
 
 
 def _allocation_end(transport: Transport) -> float | None:

@@ -505,7 +505,7 @@ def loss(params):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("place", ["evo.study.plan.make_topology", "evo.engine.breeding.breed_one"])
+@pytest.mark.parametrize("place", ["evo.study.plan.make_topology", "evo.engine.breeding.breeding_generator"])
 def test_a_bug_on_one_rank_is_its_traceback_and_ends_all(
     launcher: Launcher, mpirun: Callable[..., Ended], tmp_path: Path, place: str
 ) -> None:

