@@ -43,7 +43,7 @@ class View:
     Args:
         active: The individuals of the island that breed, the best first: the completed ones by their losses, then the
             pruned ones by the rungs that they have reached, and their losses there.
-        running: The individuals in flight on all workers, in the order of their identities.
+        running: The individuals of the island in flight, in the order of their identities.
         used: The number of evaluations that the workers of the island have started; of several islands, their share.
         left: The number of evaluations that they may still start; infinite when the budget does not say.
         rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the

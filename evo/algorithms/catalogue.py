@@ -27,7 +27,7 @@ from evo.propagators.mutation import InitUniform
 
 
 def _make_portfolio(
-    members: Sequence[str | Mapping[str, Any]] | None = None,
+    members: Sequence[Any] | None = None,
     floor: float = Portfolio.floor,
     forgetting: float = Portfolio.forgetting,
     power: float = Portfolio.power,
@@ -35,8 +35,10 @@ def _make_portfolio(
     """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments."""
     made: dict[str, Breeding] = {}
     for place, what in enumerate(members or ()):
-        given = {"name": what} if isinstance(what, str) else what
-        made[str(given.get("name", f"member{place}"))] = _make(given, {"population": _PAIR})
+        one = what if isinstance(what, Propagator | Algorithm) else _make(what, {"population": _PAIR})
+        name = what if isinstance(what, str) else what.get("name", "") if isinstance(what, Mapping) else ""
+        name = (name or type(one).__name__).replace("/", "-")
+        made[name if name not in made else f"{name}{place + 1}"] = one
     return Portfolio(None if members is None else made, floor, forgetting, power)
 
 
@@ -172,5 +174,7 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
 
 def _has_genetic(what: Any) -> bool:
     if isinstance(what, Mapping):
+        if what.get("name") == "portfolio":  # Its members have options of their own.
+            return False
         return what.get("name") == "genetic" or _has_genetic(list(what.values()))
     return any(map(_has_genetic, what)) if isinstance(what, list | tuple) else what == "genetic"

@@ -16,6 +16,8 @@ from evo.algorithms.quadratic import Quadratic, fit_quadratic, full_size
 _POINTS = 2.0
 # Points of a quadratic model at most; with 29 coordinates or more, it stays diagonal, as a full one would take long.
 _MOST = 500
+# Losses in units of the spread are cut off here, so that their squares are still numbers.
+_LARGEST = 1e100
 # Points per coefficient from which a quadratic model of a richer kind is fitted.
 _ENOUGH = 1.1
 # Points of a process: so many, and so many per coefficient of a full quadratic model, and how many at most.
@@ -57,7 +59,7 @@ class LocalModel:
 
     def normalised(self, losses: Array) -> Array:
         """Losses in the units of predictions."""
-        return (losses - self.offset) / self.spread
+        return _relative(losses, self.offset, self.spread)
 
     def predict(self, points: Array) -> Array:
         """Predicted losses, in units of the spread above the offset.
@@ -126,7 +128,14 @@ def _neighbours(history: History, distribution: Distribution, count: int) -> tup
     losses = np.where(finite, losses, losses[finite][-1])  # What failed counts as the worst.
     offset = float(losses[0])
     spread = float(losses[len(losses) // 2]) - offset or float(losses[-1]) - offset or 1.0
-    return points, (losses - offset) / spread, offset, spread
+    spread = min(spread, float(np.finfo(float).max))  # The difference of two numbers may be none.
+    return points, _relative(losses, offset, spread), offset, spread
+
+
+def _relative(losses: Array, offset: float, spread: float) -> Array:
+    """Losses as multiples of a spread above an offset, so far as their squares are still numbers."""
+    with np.errstate(over="ignore"):
+        return np.clip((losses - offset) / spread, -_LARGEST, _LARGEST)
 
 
 def _weights(count: int) -> Array:

@@ -86,7 +86,7 @@ class ModelledLearner(Learner):
         self._folds = 0
         self._pair = PairSearch().start(setup)
         self.operators: Mapping[str, tuple[float, Operator]] = {
-            "offspring": (1 - constants.minimiser - constants.pair, self.propose_offspring),
+            "offspring": (max(0.0, 1 - constants.minimiser - constants.pair), self.propose_offspring),
             "minimiser": (constants.minimiser, self.propose_minimiser),
             "pair": (constants.pair, self._pair.propose),
         }
@@ -124,7 +124,9 @@ class ModelledLearner(Learner):
         """How much losses differ at the start of the search."""
         first = self.history.losses[: self.first]
         first = first[np.isfinite(first)]
-        return float(np.median(first) - first.min()) if len(first) else 0.0
+        with np.errstate(over="ignore"):
+            spread = float(np.median(first) - first.min()) if len(first) else 0.0
+        return spread if math.isfinite(spread) else 0.0
 
     def _start_run(self, number: int) -> None:
         """The first run and every other start at the best known point, the others anywhere; populations grow."""

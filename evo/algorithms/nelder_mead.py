@@ -72,13 +72,15 @@ class NelderMead(Algorithm):
             ("edge", 0.0, 1.0),
             ("least", 0.0, 1.0),
             ("reflection", 0.0, math.inf),
-            ("expansion", max(1.0, self.reflection), math.inf),
+            ("expansion", 1.0, math.inf),
             ("contraction", 0.0, 1.0),
             ("shrinkage", 0.0, 1.0),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
                 raise UserError(f"{name} is {value!r}: give a number between {low:g} and {high:g}, these excluded")
+        if self.expansion <= self.reflection:
+            raise UserError(f"expansion is {self.expansion!r}: give a number above reflection, {self.reflection!r}")
 
     @property
     def bred_by(self) -> str:

@@ -72,6 +72,8 @@ class PairLearner(Learner):
 
     def _changed(self, first: Genome, second: Genome, rng: np.random.Generator) -> Genome:
         genome = first.copy()
+        if not len(genome):
+            return genome
         if rng.random() < self.constants.crossover:
             swapped = rng.random(len(genome)) < 0.5
             genome[swapped] = second[swapped]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import msgspec
 import numpy as np
@@ -13,10 +13,12 @@ import numpy as np
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.bred import Breeding, as_algorithm
 from evo.algorithms.modelled import ModelledSearch
+from evo.algorithms.own import checked_algorithm
 from evo.algorithms.tpe import TPE
 from evo.checks import check_probability
 from evo.errors import UserError
 from evo.population.individual import NO_STRATEGY, Individual, Known
+from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.space.space import Space
 
@@ -24,6 +26,8 @@ from evo.space.space import Space
 _PRIOR = 10.0
 # The least share of the modelled search where all genes are numbers with at least so many values.
 _LEADING, _FINE = 0.7, 8
+# Credit and probabilities do not become smaller.
+_TINY = 1e-9
 # The individuals that breed in the genetic algorithm.
 _PAIR = 2
 # So many candidates of one member are tried before another member is asked.
@@ -40,7 +44,7 @@ class Portfolio(Algorithm):
     not over time, so that a member is not preferred because its trainings are short.
 
     Args:
-        members: The algorithms and propagators by name. None means those that fit the space, see `members_for`.
+        members: The algorithms and propagators by name. None means those of `usual_members`.
         floor: The least probability of each member, from 0 to 1 divided by the number of members.
         forgetting: The weight of a new reward once a member has had many, above 0 and at most 1.
         power: How strongly better members are preferred, at least 0: probabilities follow rewards to this power.
@@ -56,20 +60,33 @@ class Portfolio(Algorithm):
         check_probability("forgetting", self.forgetting)
         if not (isinstance(self.power, int | float) and 0 <= self.power < math.inf):
             raise UserError(f"power is {self.power!r}: it must be a number, at least 0")
-        if self.members is not None and not self.members:
-            raise UserError("members is empty: give at least one algorithm, or leave it out")
+        if self.forgetting == 0:
+            raise UserError("forgetting is 0: rewards would never change anything; give a number above it")
+        if self.members is not None:
+            _check_members(self.members)
 
     @property
     def bred_by(self) -> str:
         return "portfolio"
 
     def start(self, setup: Setup) -> PortfolioLearner:
-        members = members_for(setup.space) if self.members is None else self.members
-        return PortfolioLearner(self, {name: as_algorithm(one) for name, one in members.items()}, setup)
+        members = usual_members() if self.members is None else self.members
+        algorithms = {name: checked_algorithm(as_algorithm(one)) for name, one in members.items()}
+        return PortfolioLearner(self, algorithms, setup)
 
 
-def members_for(space: Space) -> Mapping[str, Breeding]:
-    """The members that fit a space."""
+def _check_members(members: Any) -> None:
+    if not isinstance(members, Mapping) or not members:
+        raise UserError(f"members is {members!r}: give at least one algorithm by name, or leave it out")
+    for name, one in members.items():
+        if not isinstance(name, str) or "/" in name or not name:
+            raise UserError(f"members has the name {name!r}: it must be a text without '/'")
+        if not isinstance(one, Propagator | Algorithm):
+            raise UserError(f"members has {name}: {one!r}, which is no algorithm and no propagator")
+
+
+def usual_members() -> Mapping[str, Breeding]:
+    """The members of a portfolio that names none."""
     return {"modelled": ModelledSearch(), "tpe": TPE(), "genetic": default_propagator(_PAIR)}
 
 
@@ -97,7 +114,8 @@ class PortfolioLearner(Learner):
         self._names = {name: algorithm.bred_by for name, algorithm in members.items()}
         self._least = {name: min(constants.floor, 1 / len(members)) for name in members}
         if constants.members is None:
-            self._least["modelled"] = max(self._least["modelled"], least_share(setup.space))
+            others = sum(least for name, least in self._least.items() if name != "modelled")
+            self._least["modelled"] = max(self._least["modelled"], min(least_share(setup.space), 1 - others))
         self._credit = dict.fromkeys(members, 0.5)
         self._rewarded = dict.fromkeys(members, _PRIOR)
         self._best = math.inf
@@ -124,11 +142,14 @@ class PortfolioLearner(Learner):
 
     def shares(self) -> list[float]:
         """The probability of each member, in their order."""
-        powers = {name: credit**self._constants.power for name, credit in self._credit.items()}
-        free = 1 - sum(self._least.values())
-        return [self._least[name] + free * power / sum(powers.values()) for name, power in powers.items()]
+        most = max(self._credit.values())  # Credit becomes very small where nothing has improved for long.
+        powers = [max(credit / most, _TINY) ** self._constants.power for credit in self._credit.values()]
+        free = max(0.0, 1 - sum(self._least.values()))
+        shares = [least + free * power / sum(powers) for least, power in zip(self._least.values(), powers, strict=True)]
+        shares = [max(share, _TINY) for share in shares]  # Each may be asked, after the others.
+        return [share / sum(shares) for share in shares]
 
     def _reward(self, name: str, reward: float) -> None:
         self._rewarded[name] += 1
         weight = max(self._constants.forgetting, 1 / self._rewarded[name])
-        self._credit[name] += weight * (reward - self._credit[name])
+        self._credit[name] = max(_TINY, self._credit[name] + weight * (reward - self._credit[name]))

@@ -141,6 +141,8 @@ class _State(Learner):
 
     def learn(self, individual: Known, loss: float | None) -> None:
         move = _move_of(individual)
+        if len(move.get("velocity", ())) != len(self.space):  # It is of somebody else, or of a space with other genes.
+            move = {}
         particle = next((one for one in self.particles if one.identity == move.get("after")), None)
         position = self._position(individual.genome, move)
         if loss is not None and (self.best is None or (loss, individual.identity) < self.best[:2]):
@@ -162,7 +164,7 @@ class _State(Learner):
 
     def _position(self, genome: Genome, move: dict[str, Any]) -> Genome:
         """Where a particle is: on a grid between two values, because a slow one would never reach the next value."""
-        if "between" not in move:
+        if len(move.get("between", ())) != self.on_grids.sum() or not self.on_grids.any():
             return genome
         position = genome.copy()
         position[self.on_grids] = move["between"]

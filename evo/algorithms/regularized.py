@@ -109,6 +109,8 @@ class _State(Learner):
         """A genome with one other gene, of those that exist."""
         mutated = genome.copy()
         active = np.flatnonzero(~np.isnan(genome))
+        if not len(active):
+            return mutated
         place = active[int(rng.integers(len(active)))]
         cells, gene = float(self.space.cells[place]), float(genome[place])
         if not self.space.ordered[place]:

@@ -188,7 +188,8 @@ class _State(Learner):
         mutant = _mutant((x, best.genome, first.genome, second), factor)
         mutant = np.where(self.space.ordered, mutant, self._categories((x, best.genome, first.genome), factor, rng))
         crossed = rng.random(len(x)) < rate  # Binomial crossover, of one gene at least.
-        crossed[int(rng.integers(len(x)))] = True
+        if len(x):
+            crossed[int(rng.integers(len(x)))] = True
         return Individual(
             genome=np.where(crossed, mutant, x),
             strategy={"shade": {"F": factor, "CR": rate, "target": list(target.identity), "size": size}},
@@ -232,7 +233,8 @@ class _Memory:
         if not self.successes:
             return
         factors, rates, gains = np.array(self.successes).T
-        weights = gains / gains.max()  # Their sum cancels in the means.
+        gains = np.minimum(gains, np.finfo(float).max)  # The difference of two losses may be infinite.
+        weights = np.maximum(gains / gains.max(), 1e-12)  # Their sum cancels in the means.
         self.factors[self.next] = _lehmer(factors, weights)
         is_terminal = self.rates[self.next] is None or rates.max() == 0.0
         self.rates[self.next] = None if is_terminal else _lehmer(rates, weights)

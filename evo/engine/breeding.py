@@ -62,8 +62,9 @@ class Breeder:
 
     Every point fulfils the constraints of the space: one that does not is moved a little, or drawn anew. No point is
     tried twice, as far as this worker knows. Workers that breed at the same moment do not know each other's choice, so
-    a finite space is divided among them by a checksum of the point. Two of them may still try the same point when a
-    message takes longer than an evaluation, or when one takes a point of another's share.
+    a finite space is divided among them by a checksum of the point; of a large one, only what is drawn and enumerated.
+    Two of them may still try the same point when a message takes longer than an evaluation, when one takes a point of
+    another's share, or when both have the same best candidate at the same moment.
 
     Args:
         learning: Proposes candidates.

@@ -7,6 +7,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+import msgspec
 import numpy as np
 
 from evo.algorithms.base import Setup, View
@@ -14,7 +15,7 @@ from evo.algorithms.bred import Breeding, as_algorithm
 from evo.algorithms.own import checked_algorithm
 from evo.engine.settings import WorkerSettings
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Started
-from evo.population.individual import Individual, Known
+from evo.population.individual import NO_STRATEGY, Individual, Known
 from evo.population.population import Population
 from evo.randomness import learning_entropy
 
@@ -68,7 +69,7 @@ class Learning:
         population, settings = self._population, self._settings
         view = View(
             active=population.active,
-            running=population.running,
+            running=[one for one in population.running if self._is_home(one)],
             used=round(self._share * population.started),
             left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
             rungs=self._figures,
@@ -77,7 +78,12 @@ class Learning:
 
     def _learn(self, individual: Known) -> None:
         self._learnt.add(individual.identity)
-        self._learner.learn(individual, self._standards.loss(individual))
+        # The strategy of a migrant means something to the algorithm of its own island only.
+        known = individual if self._is_home(individual) else msgspec.structs.replace(individual, strategy=NO_STRATEGY)
+        self._learner.learn(known, self._standards.loss(individual))
+
+    def _is_home(self, individual: Known) -> bool:
+        return individual.island % self._population.islands == self._population.island
 
 
 class Standards:
@@ -85,6 +91,7 @@ class Standards:
 
     A pruned individual counts as much worse than a completed one as it was at the same rung: than the one that was next
     better there. If none was better, it counts as the one that was best there, so that it is never the best itself.
+    While none has completed that was at that rung, it counts as one that has failed.
 
     Args:
         figures: The figures of individuals at each rung, which follow the events.
@@ -118,9 +125,10 @@ class Standards:
         figure = individual.loss if figures is None else figures.get(individual.identity, individual.loss)
         completed = self._completed[individual.rung]
         if figure is None or not completed:
-            return figure
+            return None
         place = bisect_right(completed, (figure, math.inf))
         if place == 0:
             return completed[0][1]
         better, loss = completed[place - 1]
-        return loss + (figure - better)
+        expected = loss + (figure - better)
+        return expected if math.isfinite(expected) else loss

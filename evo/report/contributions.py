@@ -54,13 +54,13 @@ def contributions_text(evaluations: Iterable[Evaluation]) -> str:
         >>> made = [Evaluation(individual=(0, n), params={}, status="completed", loss=2.0 - n, bred_by=by, started=n)
         ...         for n, by in enumerate(["random", "tpe", "tpe"])]
         >>> contributions_text(made)
-        'the best was improved by tpe 2 times in 2 evaluations, random 1 in 1'
+        'evaluations that improved the best: tpe 2 of 2, random 1 of 1'
     """
     found = contributions(evaluations)
     if len(found) < 2:
         return ""
     ranked = sorted(found.items(), key=lambda item: (-item[1].improvements, -item[1].evaluations, item[0]))
     (first, most), *others = ranked
-    said = [f"{first} {most.improvements} times in {most.evaluations} evaluations"]
-    said += [f"{name} {one.improvements} in {one.evaluations}" for name, one in others]
-    return f"the best was improved by {', '.join(said)}"
+    said = [f"{first} {most.improvements} of {most.evaluations}"]
+    said += [f"{name} {one.improvements} of {one.evaluations}" for name, one in others]
+    return f"evaluations that improved the best: {', '.join(said)}"

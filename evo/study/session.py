@@ -56,7 +56,7 @@ def minimize(
         limits: What is searched, see `evo.space.limits`, or a YAML file with it. None means that of the `config`.
         config: The settings, which keywords override. None means the defaults, but quiet.
         propagator: A propagator or an algorithm, or its description as in a study file, for example
-            {"name": "genetic", "population": 20}. None means that of the `config`, by default the genetic one.
+            {"name": "genetic", "population": 20}. None means that of the `config`, by default a portfolio.
         comm: An mpi4py communicator, exactly whose ranks search; all of them must call this. None means all ranks that
             there are.
         on_interrupt: What happens after Ctrl-C has stopped the search, and everything is saved: "raise" a

@@ -144,7 +144,7 @@ def copes_with_whatever_it_is_told(algorithm: Algorithm, space: Space) -> None:
         "nothing": [],
         "failures only": [failed(known) for known in knowns],
         "equal losses": [completed(known, 7.0) for known in knowns],
-        "huge losses": [completed(known, (-1.0) ** place * 1e300) for place, known in enumerate(knowns)],
+        "huge losses": [completed(known, (-1.0) ** place * 1e308) for place, known in enumerate(knowns)],
         "one point again and again": [(changed(known, genome=knowns[0].genome), loss) for known, loss in told],
         "no strategies": [(changed(known, strategy={}), loss) for known, loss in told],
         "strategies that belong to others": [(other, loss) for other, (_, loss) in zip(others, told, strict=True)],

@@ -48,4 +48,4 @@ def test_a_search_says_who_has_contributed_what() -> None:
     assert set(by_name) > {"random"}
     assert found.best is not None
     assert min(one.best for one in by_name.values() if one.best is not None) == found.best.loss
-    assert contributions_text(found.individuals).startswith("the best was improved by ")
+    assert contributions_text(found.individuals).startswith("evaluations that improved the best: ")

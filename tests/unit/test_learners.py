@@ -44,6 +44,7 @@ class Notes(Algorithm):
     """Notes what it is told, and proposes what it is given."""
 
     told: list[tuple[Identity, float | None]] = field(default_factory=list)
+    strategies: list[dict[str, Any]] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
     candidates: list[Any] = field(default_factory=list)
     setups: list[Setup] = field(default_factory=list)
@@ -59,6 +60,7 @@ class NotesOfOne(Learner):
 
     def learn(self, individual: Known, loss: float | None) -> None:
         self._notes.told.append((individual.identity, loss))
+        self._notes.strategies.append(individual.strategy)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         self._notes.views.append(view)
@@ -77,7 +79,7 @@ def test_every_individual_is_learnt_once_when_it_ends_and_interrupted_ones_are_n
         individual = ask(worker)
         assert individual is not None
         worker.tell(individual.individual, Outcome(status=status, loss=loss), NOW)  # type: ignore[arg-type]
-    assert notes.told == [((0, 0), 0.5), ((0, 1), None), ((0, 2), None), ((0, 3), 0.75)]
+    assert notes.told == [((0, 0), 0.5), ((0, 1), None), ((0, 2), None), ((0, 3), None)]
     worker.receive(finished((0, 0), 0.5), NOW)
     assert len(notes.told) == 4
 
@@ -106,6 +108,19 @@ def test_an_island_learns_from_its_own_and_from_those_that_arrive() -> None:
     worker.receive(migrated((1, 0), 1), NOW)  # What it has learnt stays.
     assert [identity for identity, _ in notes.told][3:] == [(2, 1), (2, 2)]
     assert notes.setups[0].workers == 2
+
+
+def test_the_strategy_of_a_migrant_reaches_no_algorithm_of_another_island() -> None:
+    notes = Notes()
+    worker = make_worker(SPACE, notes, ranks=2, archipelago=make_archipelago(2, islands=2))
+    worker.receive(started((1, 0), point(0.5), island=1, run=6), NOW)
+    worker.receive(finished((1, 0), 0.5), NOW)
+    worker.receive(started((1, 1), point(0.25), island=1), NOW)
+    worker.receive(migrated((1, 0), 0), NOW)
+    ask(worker)
+    assert [(identity, loss) for identity, loss in notes.told] == [((1, 0), 0.5)]
+    assert notes.strategies == [{}]
+    assert notes.views[0].running == []
 
 
 def test_an_algorithm_sees_what_is_in_flight_and_how_much_of_the_budget_is_left() -> None:
@@ -151,7 +166,7 @@ def test_a_pruned_individual_counts_as_much_worse_than_a_completed_one_as_it_was
     def loss(generation: int, status: Any, own: float | None, rung: int = 0) -> float | None:
         return standards.loss(Known(genome=np.zeros(1), identity=(0, generation), status=status, loss=own, rung=rung))
 
-    assert loss(2, "pruned", 7.0, 1) == 7.0  # Nothing has completed yet.
+    assert loss(2, "pruned", 7.0, 1) is None  # Nothing has completed yet.
     assert loss(0, "completed", 1.0) == 1.0
     assert loss(1, "pruned", 2.5, 3) == 2.0  # 1.0 and the 3.0 - 2.0 that it was worse at rung 3.
     assert loss(2, "pruned", 7.0, 1) == 4.0

@@ -237,7 +237,7 @@ def test_a_better_category_takes_the_simplex_along() -> None:
         ({"vertices": 0}, "vertices is 0: give a whole number of at least 1"),
         ({"edge": 0}, "edge is 0: give a number between 0 and 1, these excluded"),
         ({"expansion": 1.0}, "expansion is 1.0: give a number between 1 and inf"),
-        ({"reflection": 3.0}, "expansion is 2.0: give a number between 3 and inf"),
+        ({"reflection": 3.0}, "expansion is 2.0: give a number above reflection, 3.0"),
         ({"shrinkage": True}, "shrinkage is True"),
     ],
 )

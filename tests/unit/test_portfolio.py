@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,7 +137,8 @@ def test_members_are_named_in_a_study_file() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"name": "portfolio", "members": []}, "members is empty: give at least one algorithm"),
+        ({"name": "portfolio", "members": []}, "members is {}: give at least one algorithm"),
+        ({"name": "portfolio", "forgetting": 0}, "forgetting is 0: rewards would never change anything"),
         ({"name": "portfolio", "members": ["tpee"]}, "'tpee' is no ready one.*did you mean tpe?"),
         ({"name": "portfolio", "floor": 2}, r"floor is 2.*"),
         ({"name": "portfolio", "floor": math.nan}, r"floor is nan.*"),
@@ -145,3 +147,39 @@ def test_members_are_named_in_a_study_file() -> None:
 def test_a_mistake_in_a_portfolio_is_named(setting: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_propagator(setting, {})
+
+
+@pytest.mark.parametrize("settings", [{}, {"forgetting": 1.0}, {"power": 100.0, "floor": 0.0}])
+def test_when_nothing_improves_any_more_every_member_can_still_be_asked(settings: dict[str, float]) -> None:
+    learner = Portfolio({"one": Fixed(0.1), "other": Fixed(0.9)}, **settings).start(SETUP)
+    for number in range(20_000):
+        by = ("one", "other")[number % 2]
+        learner.learn(Known(genome=np.zeros(1), identity=(0, number), status="completed", loss=1.0, bred_by=by), 1.0)
+    assert sum(learner.shares()) == pytest.approx(1.0)
+    assert min(learner.shares()) > 0
+    assert len(list(learner.propose(View(), np.random.default_rng(0)))) > 24
+
+
+def test_with_a_high_floor_the_better_members_are_still_preferred() -> None:
+    learner = Portfolio(floor=0.3).start(SETUP)
+    for number in range(200):
+        by, loss = ("genetic", -float(number)) if number % 2 else ("tpe", 1.0)
+        known = Known(genome=np.zeros(1), identity=(0, number), status="completed", loss=loss, bred_by=by)
+        learner.learn(known, loss)
+    shares = dict(zip(("modelled", "tpe", "genetic"), learner.shares(), strict=True))
+    assert shares["genetic"] >= shares["tpe"] >= 0.29
+    assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_members_may_be_given_by_class_path_and_twice() -> None:
+    twice = [{"name": "tpe", "good": 0.1}, {"name": "tpe", "good": 0.3}, {"class_path": "Shade"}]
+    portfolio = make_propagator({"name": "portfolio", "members": twice}, {})
+    assert isinstance(portfolio, Portfolio)
+    assert portfolio.members is not None
+    assert list(portfolio.members) == ["tpe", "tpe2", "Shade"]
+
+
+@pytest.mark.parametrize("members", [["tpe"], {"tpe": "tpe"}, {"a/b": Fixed(0.1)}, {}])
+def test_members_that_are_none_are_refused(members: Any) -> None:
+    with pytest.raises(UserError, match=r"^members "):
+        Portfolio(members)
