@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import evo
-from benchmarks.quality.tasks import Kept, data
+from benchmarks.quality.tasks import BOOSTING, Kept, data
 from evo.space.space import Space
 
 SUITE: Final = "curves"
@@ -172,17 +172,6 @@ def _diabetes(params: Params, steps: int) -> list[float]:
     return _trained(params, steps, "diabetes", 260, 182)
 
 
-_BOOSTING: Final = {
-    "learning_rate": evo.Float(1e-3, 1.0, log=True),
-    "max_depth": (1, 8),
-    "subsample": (0.1, 1.0),
-    "min_samples_leaf": evo.Int(1, 60, log=True),
-    "max_features": (0.03, 1.0),
-    "loss": ("log_loss", "exponential"),
-    "criterion": ("squared_error", "friedman_mse"),
-}
-
-
 def _boosting(params: Params, steps: int) -> list[float]:
     from sklearn.ensemble import GradientBoostingClassifier
 
@@ -199,7 +188,7 @@ def _boosting(params: Params, steps: int) -> list[float]:
 _CURVES: Final[dict[str, tuple[dict[str, Any], Callable[[Params, int], list[float]], float]]] = {
     "digits_network": (_NETWORK, _digits, 0.132658),
     "diabetes_network": (_NETWORK, _diabetes, 0.688400),
-    "cancer_stages": (_BOOSTING, _boosting, 0.095825),
+    "cancer_stages": (BOOSTING, _boosting, 0.095825),
 }
 NAMES: Final = tuple(_CURVES)
 """The names of all trainings with curves."""

@@ -304,8 +304,7 @@ def _cancer_boosting(p: Params) -> float:
     return cross_entropy(GradientBoostingClassifier(**p, random_state=0), data("breast_cancer", 200, 369))
 
 
-_CANCER_BOOSTING: Final = {
-    "n_estimators": evo.Int(5, 60, log=True),
+BOOSTING: Final = {
     "learning_rate": evo.Float(1e-3, 1.0, log=True),
     "max_depth": (1, 8),
     "subsample": (0.1, 1.0),
@@ -314,6 +313,8 @@ _CANCER_BOOSTING: Final = {
     "loss": ("log_loss", "exponential"),
     "criterion": ("squared_error", "friedman_mse"),
 }
+"""The limits of gradient boosting, but for the number of its trees."""
+_CANCER_BOOSTING: Final = {"n_estimators": evo.Int(5, 60, log=True), **BOOSTING}
 
 
 def _digits_neighbours(p: Params) -> float:

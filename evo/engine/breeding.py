@@ -113,7 +113,7 @@ class Breeder:
             may ask again after a moment.
 
         Raises:
-            UserError: The propagator failed, or did not return exactly one individual.
+            UserError: The algorithm or the propagator failed, or proposed what a journal cannot hold.
         """
         while self._start and self.population.has_tried(self._start[0]):
             self._start.popleft()
