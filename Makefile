@@ -8,9 +8,9 @@ TESTS  ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((cores 
 MPI    ?= pip
 
 ifeq ($(MPI),pip)
-  EXTRAS := mpi,test,lint
+  EXTRAS := mpi,report,test,lint
 else ifeq ($(MPI),system)
-  EXTRAS := test,lint
+  EXTRAS := report,test,lint
 else
   $(error MPI=$(MPI) is neither pip (Open MPI inside .venv) nor system (the mpirun on your PATH))
 endif

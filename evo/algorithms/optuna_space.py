@@ -93,7 +93,7 @@ def _suggestion(gene: Gene, parameter: Parameter) -> _Suggestion:
     def gene_of(value: Any) -> float:
         return gene.of_cell(min(max(round((value - parameter.low) / grid.step), 0), last))
 
-    kind = FloatDistribution if isinstance(parameter, Float) else IntDistribution
+    kind: Any = FloatDistribution if isinstance(parameter, Float) else IntDistribution
     return _Suggestion(kind(parameter.low, grid.value(last), parameter.log, grid.step), gene.decode, gene_of)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
+from evo.commands import CommandParser
 from evo.errors import RUN_AGAIN, UserError
 from evo.objective.objective import Interrupted
 from evo.posthoc.single import PosthocError
@@ -14,16 +15,17 @@ from evo.storage.retry import StorageError
 from evo.texts import show_error
 
 
-def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
+def test(arguments: Sequence[str], program: str) -> int:
     """Test an individual.
 
     Args:
         arguments: What stands on the command line after the command's name.
-        parser: Reads the arguments; those of the command are added to it.
+        program: The program's name, for the help.
 
     Returns:
         The exit status: 0 tested, 1 the test or the baseline's training failed, 2 mistaken input, 85 run it again.
     """
+    parser = CommandParser(prog=program, description="Test an individual from its saved weights.")
     _add_arguments(parser)
     parser.add_argument(
         "--baseline", metavar="FILE.yaml", help="Parameters to compare with, which are trained once, in RUN/baseline."
@@ -42,16 +44,17 @@ def test(arguments: Sequence[str], parser: ArgumentParser) -> int:
     )
 
 
-def train(arguments: Sequence[str], parser: ArgumentParser) -> int:
+def train(arguments: Sequence[str], program: str) -> int:
     """Train an individual again.
 
     Args:
         arguments: What stands on the command line after the command's name.
-        parser: Reads the arguments; those of the command are added to it.
+        program: The program's name, for the help.
 
     Returns:
         The exit status: 0 trained, 1 the training failed, 2 mistaken input, 85 stopped: run it again.
     """
+    parser = CommandParser(prog=program, description="Train an individual again, with its own seed.")
     _add_arguments(parser)
     options = parser.parse_args(arguments)
     return _run(

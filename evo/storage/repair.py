@@ -10,12 +10,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo.commands import CommandParser, status_of
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode, individual_name
 from evo.space.growth import Forms
 from evo.storage.files import write_whole
 from evo.storage.journal import open_locked, read_lines
 from evo.storage.rundir import RunDirectory, study_forms, study_space
+from evo.texts import printable
 
 _BEGINNING = rb'(?=\{"type":")'
 _MENTION = re.compile(rb'"individual":\[(\d{1,15}),(\d{1,15})\]')
@@ -245,3 +247,28 @@ def _closing(
         yield "nothing was changed: leave out --dry-run to repair"
     else:
         yield "the same command as before goes on from what is left"
+
+
+def main(arguments: Sequence[str], program: str) -> int:
+    """The command `evo repair`.
+
+    Args:
+        arguments: The words after the command's name.
+        program: The program's name, for the help.
+
+    Returns:
+        The exit status: 0 repaired, or sound; 2 it cannot be.
+    """
+    parser = CommandParser(
+        prog=program,
+        description="Write damaged journals anew, with their sound lines only. The damaged files are kept beside them.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="A run directory in which no run is writing.")
+    parser.add_argument("--dry-run", action="store_true", help="Only tell what is damaged, and change nothing.")
+    options = parser.parse_args(arguments)
+
+    def act() -> None:
+        for line in repair(RunDirectory(options.run), options.dry_run):
+            print(printable(line))
+
+    return status_of(act, options.debug)
