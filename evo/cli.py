@@ -16,6 +16,7 @@ COMMANDS = {
     "best": ("evo.report.best:main", "show the best individual of a run directory, or of several"),
     "test": ("evo.posthoc.command:test", "test an individual on the test set, beside a baseline"),
     "train": ("evo.posthoc.command:train", "train an individual again"),
+    "replay": ("evo.replay.command:main", "breed each individual again from the journals, and confirm it"),
     "repair": ("evo.storage.repair:main", "salvage what is sound in damaged journals"),
     "doctor": ("evo.doctor.command:main", "say what would hinder a search here"),
 }

@@ -69,6 +69,8 @@ class Learner(ABC):
     def learn(self, individual: Known, loss: float | None) -> None:
         """Learn from an individual; called once for each that has finished on this island or came to it.
 
+        All that are known and were not yet learnt are told before a proposal, in the order in which they ended.
+
         Args:
             individual: The individual, which has completed, was pruned, was infeasible or has failed. Its genome is
                 read, never written; genes of inactive parameters are NaN.

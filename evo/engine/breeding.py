@@ -95,18 +95,16 @@ class Breeder:
         # of them, which was not yet tried at the last check.
         self._feasible: Iterator[Params] | None = None
         self._witness: bytes | None = None
+        # Whether the last point was looked for beyond this worker's share.
+        self.went_beyond = False
         # The number of turns in which no worker has tried anything new.
         self._quiet = self._tried_before = 0
 
-    def generator(self, generation: int) -> np.random.Generator:
-        """The randomness of one generation: the same whenever it is bred, so that it need not be saved."""
-        return breeding_generator(self._seed, self.worker, generation)
-
-    def breed(self, rng: np.random.Generator) -> Proposal | None:
+    def breed(self, generation: int) -> Proposal | None:
         """A point that no worker has tried, as far as this worker knows.
 
         Args:
-            rng: The generator that `generator` returned.
+            generation: The generation that is bred.
 
         Returns:
             The point; None when there is none, or when the remaining points are in the shares of others. The caller
@@ -115,24 +113,43 @@ class Breeder:
         Raises:
             UserError: The algorithm or the propagator failed, or proposed what a journal cannot hold.
         """
-        while self._start and self.population.has_tried(self._start[0]):
-            self._start.popleft()
-        if self._start:
-            return self._proposal(fresh(self._start[0]), "start")
-        if self.allow_duplicates:
-            found = next(itertools.chain(self._bred(rng), filter(self._fulfils, self._drawn(rng))), None)
-            self._note_whether_exhausted(found)
-            return found
-        if not self._share_is_exhausted:
-            found = self._find(rng, share_only=True)
-            self._share_is_exhausted = found is None
+        self.went_beyond = False
+        if self._next_start or not self._share_is_exhausted:
+            found = self.propose(generation)
             if found is not None:
                 return found
-        if not self._may_take_from_others():
-            return None
-        found = self._find(rng, share_only=False)
-        self._note_whether_exhausted(found)
+            self._share_is_exhausted = not self.allow_duplicates
+        self.went_beyond = not self.allow_duplicates and self._may_take_from_others()
+        found = self.propose(generation, beyond=True) if self.went_beyond else None
+        if self.went_beyond or self.allow_duplicates:
+            self._note_whether_exhausted(found)
         return found
+
+    def propose(self, generation: int, beyond: bool = False) -> Proposal | None:
+        """The point that follows from what is known, the same however often it is asked for.
+
+        Args:
+            generation: The generation that is bred; its randomness follows from it, so that none need be saved.
+            beyond: Whether to look beyond this worker's share of a finite space.
+
+        Returns:
+            The point; None when there is none.
+
+        Raises:
+            UserError: The algorithm or the propagator failed, or proposed what a journal cannot hold.
+        """
+        if (start := self._next_start) is not None:
+            return self._proposal(fresh(start), "start")
+        rng = breeding_generator(self._seed, self.worker, generation)
+        if self.allow_duplicates:
+            return next(itertools.chain(self._bred(rng), filter(self._fulfils, self._drawn(rng))), None)
+        return self._find(rng, share_only=not beyond)
+
+    @property
+    def _next_start(self) -> Params | None:
+        while self._start and self.population.has_tried(self._start[0]):
+            self._start.popleft()
+        return self._start[0] if self._start else None
 
     def take_over(self, worker: int) -> None:
         """Take over the remaining start points of a worker that has died."""

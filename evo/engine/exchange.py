@@ -13,7 +13,7 @@ The ranks of the transport here are workers, because it connects the first rank 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -21,7 +21,7 @@ import msgspec
 
 from evo.engine.transport import Traffic, Transport
 from evo.errors import CutOff
-from evo.population.events import AnyEvent
+from evo.population.events import AnyEvent, Done
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True):
@@ -54,10 +54,25 @@ FEW = 512
 # With more, each worker stays for so many turns, about two seconds, once it knows the conclusion. Deaths show sooner.
 _STAY = 200
 
+# An event bears the number of its worker if another one sends it: `3 {"type":...}`.
+_BRACE = ord("{")
+
 Record: TypeAlias = AnyEvent | Lost | Level | ReadyToEnd | Closed
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
+
+
+def _signed(line: bytes, worker: int) -> bytes:
+    return b"%d %b" % (worker, line)
+
+
+def _unsigned(line: bytes, sender: int) -> tuple[int, bytes]:
+    """The worker that a record is of, and the record."""
+    if line[0] == _BRACE:
+        return sender, line
+    worker, _, rest = line.partition(b" ")
+    return int(worker), rest
 
 
 def neighbours(worker: int, workers: int, dead: frozenset[int], fan_out: int | None) -> Sequence[int]:
@@ -106,15 +121,28 @@ class Exchange:
         self._reports: dict[int, str] = {}
         self._level: set[int] = set()
         self._arrived: deque[tuple[int, bytes]] = deque()
+        # By worker: how many of its events in this session are known, and how many have come in this membership. All
+        # come again in each, in the same order.
+        self.known: dict[int, int] = {}
+        self._counts: Counter[int] = Counter()
 
     @property
     def traffic(self) -> Traffic:
         """The messages that this worker has sent, counted."""
         return self._transport.traffic
 
-    def publish(self, line: bytes) -> None:
-        """Send an encoded event to all workers soon, or at the next `post`; returns at once."""
-        self._transport.send(line, self._neighbours)
+    def publish(self, line: bytes, of: int | None = None) -> None:
+        """Send an encoded event to all workers soon, or at the next `post`; returns at once.
+
+        Args:
+            line: The event. In each membership, those of one worker must be published in the order of its journal.
+            of: The worker whose event it is, if that one is dead. None means this worker.
+        """
+        self._transport.send(line if of is None else _signed(line, of), self._neighbours)
+
+    def know(self, worker: int, count: int) -> None:
+        """Note that so many events of a dead worker are known, which were read from its journal."""
+        self.known[worker] = max(count, self.known.get(worker, 0))
 
     def receive(self) -> Iterable[AnyEvent]:
         """The events of other workers that have arrived, up to the end of the current membership.
@@ -126,6 +154,7 @@ class Exchange:
         self._arrived.extend(self._transport.receive())
         while self._arrived and self.dead == before:
             sender, line = self._arrived.popleft()
+            of, line = _unsigned(line, sender)
             record = _decode(line)
             if isinstance(record, Lost):
                 self._memberships[sender] = frozenset(record.dead)
@@ -139,10 +168,14 @@ class Exchange:
                     self.close(record.conclusion)
             elif self._memberships.get(sender, frozenset()) == self.dead:
                 if self._fan_out is not None:
-                    self._transport.send(line, [other for other in self._neighbours if other != sender])
+                    others = [other for other in self._neighbours if other != sender]
+                    self._transport.send(_signed(line, of), others)
                 if isinstance(record, Level):
                     self._level.add(record.worker)
                 else:
+                    if not isinstance(record, Done):  # It is not sent again, so it is not counted.
+                        self._counts[of] += 1
+                        self.known[of] = max(self._counts[of], self.known.get(of, 0))
                     events.append(record)
         if self.dead == before:
             self._lose(self._transport.dead)
@@ -225,6 +258,7 @@ class Exchange:
             raise CutOff(f"the other workers count worker {self.worker} as dead: its connection to them is lost")
         self._reports.clear()
         self._level.clear()
+        self._counts.clear()
         self._neighbours = neighbours(self.worker, self.workers, self.dead, self._fan_out)
         self._send(Lost(sorted(self.dead)), self._neighbours)
         if self.closed is not None:  # New neighbours may have depended on the dead for it.

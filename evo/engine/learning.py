@@ -19,13 +19,17 @@ from evo.population.individual import NO_STRATEGY, Individual, Known
 from evo.population.population import Population
 from evo.randomness import learning_entropy
 
+# A worker learns from so many individuals at once while its own evaluation runs, rather than after it.
+_MANY = 32
 _ABOUT_WHO_IS_HERE = (Started, Finished, Migrated, Pollinated)
 
 
 class Learning:
     """One worker's state of an algorithm, and the order in which it learns.
 
-    It learns from each individual of the island once: when it finishes or, if it was born elsewhere, when it arrives.
+    It learns from each individual of the island once: when it has finished or, if it was born elsewhere, when it has
+    arrived. The events of several workers arrive in any order. So that what is learnt follows from which events are
+    known, those that have come since the last time are learnt together, in the order in which they ended.
 
     Args:
         breeding: The algorithm, or a propagator.
@@ -53,6 +57,8 @@ class Learning:
         self._figures = figures
         self._standards = Standards(figures)
         self._learnt: set[Identity] = set()
+        # Those that have finished or arrived since the last time that this worker learnt.
+        self._waiting: dict[Identity, None] = {}
         for individual in population.finished_here:
             self._learn(individual)
 
@@ -62,10 +68,28 @@ class Learning:
             return
         individual = self._population.find(event.individual)
         if individual is not None and self._population.has_finished_here(individual):
+            self._waiting[event.individual] = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many individuals wait that the next proposal would have to wait for them."""
+        return len(self._waiting) >= _MANY
+
+    def catch_up(self) -> bool:
+        """Learn from all individuals that have finished or arrived; returns whether there were any."""
+        if not self._waiting:
+            return False
+        known = [self._population.find(identity) for identity in self._waiting]
+        self._waiting.clear()
+        # One that has arrived may have left again.
+        here = [one for one in known if one is not None and self._population.has_finished_here(one)]
+        for individual in sorted(here, key=lambda one: (one.ended, one.identity)):
             self._learn(individual)
+        return bool(here)
 
     def propose(self, rng: np.random.Generator) -> Iterator[Individual]:
         """Candidates for the next evaluation, the best first; see `Learner.propose`."""
+        self.catch_up()
         population, settings = self._population, self._settings
         view = View(
             active=population.active,

@@ -6,14 +6,20 @@ import functools
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from evo.engine.exchange import Exchange
+from evo.engine.hearing import Hearing
 from evo.engine.worker import Worker
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Identity, Joined, Judged, Started, encode
+from evo.population.events import AnyEvent, Done, Heard, Identity, Joined, Judged, Started, encode
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
+
+
+# No worker is done in a new membership, and what a worker has heard is for its own journal.
+_NOT_AGAIN = (Done, Heard)
 
 
 class LoopEvaluator(Protocol):
@@ -92,6 +98,7 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
     """
     clock = effects.clock
     publisher = _Publisher(worker, exchange, effects)
+    hearing = publisher.hearing
     stopwatch = _Stopwatch(clock)
     reported: frozenset[int] | None = None  # The membership in which this worker has sent its final report.
     publisher.publish(worker.join(clock()))
@@ -103,7 +110,9 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
             break
         if not worker.is_done:
             stopwatch.note("exchange")
-            started, events = worker.ask(clock(), publisher.catch_up, lambda: exchange.is_level, stopwatch.times)
+            started, events = worker.ask(
+                clock(), publisher.catch_up, lambda: exchange.is_level, stopwatch.times, hearing
+            )
             stopwatch.note("breeding")
             publisher.publish(events)
             if started is not None:
@@ -134,6 +143,7 @@ def _evaluate(
         yield
         publisher.catch_up()
         exchange.post()
+        worker.learn_early(clock(), publisher.hearing)
         if worker.stopping.why_now(clock()):
             evaluator.interrupt()
     stopwatch.note("handover", apart_from=outcome.seconds)
@@ -175,6 +185,11 @@ class _Publisher:
     effects: Effects
     _attempts: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
+    @functools.cached_property
+    def hearing(self) -> Hearing:
+        """Records what is known when this worker breeds, in its journal only."""
+        return Hearing(self.exchange.known, lambda heard: self.effects.journal.append(encode(heard)))
+
     def assign(self, started: Started) -> Assignment:
         """The assignment for the evaluation of an individual that has just been started."""
         seed = training_seed(self.worker.settings.seed, started.individual)
@@ -191,7 +206,9 @@ class _Publisher:
         for event in events:
             line = encode(event)
             self.effects.journal.append(line)
-            self.exchange.publish(line)
+            # What comes between the news of a death and `_recover` is published there, in the order of the journal.
+            if self.exchange.dead == self.worker.dead:
+                self.exchange.publish(line)
             self.effects.watch(event)
 
     def report(self, identity: Identity, step: int, loss: float) -> bool:
@@ -218,16 +235,21 @@ class _Publisher:
     def _recover(self) -> None:
         """Publish again what may have been lost with the dead, and take up what they were evaluating."""
         worker, exchange, journal = self.worker, self.exchange, self.effects.journal
-        again = list(journal.recall())
-        for dead in sorted(exchange.dead):
-            if worker.is_successor(dead, exchange.dead):
-                left = _of_last_session(journal.left_by(dead))
-                again += left
-                for event in left:
-                    self._take(event)
-        for event in again:
-            if not isinstance(event, Done):  # No worker is done in a new membership.
+        left = {
+            dead: [event for event in _of_last_session(journal.left_by(dead)) if not isinstance(event, Heard)]
+            for dead in sorted(exchange.dead)
+            if worker.is_successor(dead, exchange.dead)
+        }
+        for event in chain.from_iterable(left.values()):
+            self._take(event)
+        for event in journal.recall():
+            if not isinstance(event, _NOT_AGAIN):
                 exchange.publish(encode(event))
+        for dead, events in left.items():
+            again = [event for event in events if not isinstance(event, _NOT_AGAIN)]
+            for event in again:
+                exchange.publish(encode(event), dead)
+            exchange.know(dead, len(again))
         self.publish(worker.lose(exchange.dead, self.effects.clock()))
         exchange.be_level()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from evo.engine.budget import Budget
 from evo.islands.archipelago import Archipelago
@@ -27,6 +28,8 @@ class WorkerSettings:
         migration: The rules by which individuals travel; None means that they stay.
         ranks_per_worker: The number of ranks of which each worker consists.
         start: The points to try first, the same for all workers, which divide them among themselves.
+        session: The number of this session of the study, from 1; 0 if it is not counted.
+        recorded: What of all settings is recorded for the session; see `evo.population.events.Joined`.
     """
 
     worker: int
@@ -40,3 +43,5 @@ class WorkerSettings:
     migration: Migration | None = None
     ranks_per_worker: int = 1
     start: Sequence[Params] = ()
+    session: int = 0
+    recorded: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from evo.algorithms.bred import Breeding
 from evo.engine.breeding import Breeder, Proposal
+from evo.engine.hearing import DEAF, Hearing
 from evo.engine.inflight import InFlight
 from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
@@ -105,6 +106,8 @@ class Worker:
                 host=settings.host,
                 device=settings.device,
                 ranks_per_worker=settings.ranks_per_worker,
+                session=settings.session,
+                settings=dict(settings.recorded),
             )
         )
 
@@ -114,6 +117,7 @@ class Worker:
         refresh: Callable[[], None],
         may_end: Callable[[], bool] = lambda: True,
         times: Mapping[str, float] = {},
+        hearing: Hearing = DEAF,
     ) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate.
 
@@ -122,6 +126,7 @@ class Worker:
             refresh: Receives what has arrived meanwhile; called just before the decision, because breeding takes time.
             may_end: Whether this worker knows everything that dead workers have left, so that it may finish.
             times: The seconds that this worker has spent on each activity other than evaluating, for its `Done`.
+            hearing: Records what this worker knows when it breeds.
 
         Returns:
             The individual to evaluate, and the events to publish. There is no individual when this worker is done
@@ -131,9 +136,10 @@ class Worker:
         if self._in_flight.is_waiting and not self.stopping.why_now(now):
             return self._take_up(self._in_flight.take(), now)
         identity = (self.settings.worker, self.population.next_generation(self.settings.worker))
-        rng = self._breeder.generator(identity[1])
         while not (reason := self.stopping.why_launch_no_more(now)):
-            proposal = self._breeder.breed(rng)
+            has_learnt = self._learning.catch_up()
+            proposal = self._breeder.breed(identity[1])
+            hearing.note(now, has_learnt, self._breeder.went_beyond, is_bred=proposal is not None)
             if proposal is None:
                 return None, []
             refresh()
@@ -146,6 +152,16 @@ class Worker:
         spent = {activity: round(seconds, 6) for activity, seconds in times.items()}
         done = Done(time=now, rank=self.settings.worker, reason=reason.text, kind=reason.kind, times=spent)
         return None, self._emit(done)
+
+    def learn_early(self, now: float, hearing: Hearing) -> None:
+        """Learn while an evaluation runs, if so much has arrived that the next individual would have to wait for it.
+
+        Args:
+            now: Seconds since the epoch.
+            hearing: Records what this worker knows when it learns.
+        """
+        if self._learning.is_behind:
+            hearing.note(now, self._learning.catch_up())
 
     def tell(self, identity: Identity, outcome: Outcome, now: float) -> list[AnyEvent]:
         """Record how the evaluation of an individual ended, and which individuals travel after it.

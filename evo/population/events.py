@@ -60,6 +60,9 @@ class Joined(Event, frozen=True, kw_only=True):
         host: The name of its machine.
         device: The device that it trains on, for example "cuda:0" or "cpu".
         ranks_per_worker: The number of ranks of which each worker consists.
+        session: The number of this session of the study, from 1; 0 in journals of an earlier version.
+        settings: What decides how individuals are bred in this session; see `evo.replay.settings`. Only worker 0
+            records it.
     """
 
     rank: int
@@ -67,6 +70,8 @@ class Joined(Event, frozen=True, kw_only=True):
     host: str
     device: str
     ranks_per_worker: int = 1
+    session: int = 0
+    settings: dict[str, Any] = {}
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -91,6 +96,21 @@ class Started(Event, frozen=True, kw_only=True):
     strategy: dict[str, Any] = {}
     parents: tuple[Identity, ...] = ()
     bred_by: str = ""
+
+
+class Heard(Event, frozen=True, kw_only=True):
+    """What a worker had heard of the others when it bred, or learnt; only in its journal, never sent.
+
+    What a worker breeds follows from what it knows, so with this record every decision can be made again.
+
+    Args:
+        counts: The number of records of each other worker that have arrived since the last `Heard` of this session.
+            `Done` and `Heard` themselves are not counted.
+        beyond: Whether the next new individual was looked for beyond the worker's own share of a finite space.
+    """
+
+    counts: dict[int, int] = {}
+    beyond: bool = False
 
 
 class Reported(Event, frozen=True, kw_only=True):
@@ -251,7 +271,7 @@ def _check_finite(loss: float) -> None:
 
 
 AnyEvent: TypeAlias = (
-    Joined | Started | Reported | Judged | Finished | Retired | Migrated | Pollinated | Skipped | Died | Done
+    Joined | Started | Heard | Reported | Judged | Finished | Retired | Migrated | Pollinated | Skipped | Died | Done
 )
 
 _encoder = msgspec.json.Encoder()

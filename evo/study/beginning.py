@@ -26,13 +26,15 @@ from evo.objective.definition import (
     with_rules,
 )
 from evo.objective.references import Named
-from evo.population.events import AnyEvent, encode
+from evo.population.events import AnyEvent, Joined, encode
 from evo.population.population import Population
 from evo.pruning import Rungs
+from evo.replay.settings import RecordedSettings, in_words
 from evo.report.screen import Screen
 from evo.runtime.device import Placement
 from evo.space.growth import Change, Forms, check_growth, find_changes
 from evo.space.space import Space
+from evo.space.values import Params
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
 from evo.study.config import Config
 from evo.study.plan import Plan
@@ -177,10 +179,14 @@ def make_worker(
     forms = Forms(study_space(study), former, plan.space) if former else None
     population = Population(plan.space, island, plan.archipelago.islands, forms)
     rungs = Rungs(plan.pruner) if plan.pruner else None
+    session = 1
     for event in directory.events():
         _recall(event, population, directory)
+        if isinstance(event, Joined):
+            session = max(session, event.session + 1)
         if rungs:
             rungs.apply(event)
+    start = make_start_points(plan.space, plan.start, study.seed)
     settings = WorkerSettings(
         worker=number,
         workers=plan.archipelago.workers,
@@ -192,9 +198,27 @@ def make_worker(
         archipelago=plan.archipelago,
         migration=plan.migration,
         ranks_per_worker=config.ranks_per_worker,
-        start=make_start_points(plan.space, plan.start, study.seed),
+        start=start,
+        session=session,
+        recorded={} if number else _recorded_settings(config, plan, study, start),
     )
     return Worker(settings, plan.propagators[island], population, rungs)
+
+
+def _recorded_settings(config: Config, plan: Plan, study: Study, start: Sequence[Params]) -> dict[str, Any]:
+    """What decides how individuals are bred, so that a replay can do the same."""
+    settings = RecordedSettings(
+        islands=[len(members) for members in plan.archipelago.members],
+        breeding=list(plan.breeding),
+        pruning=in_words(config.pruning),
+        generations=plan.budget.generations,
+        evaluations=plan.budget.evaluations,
+        allow_duplicates=config.allow_duplicates,
+        start=list(start),
+        former=len(study.former),
+        constraints=list(plan.constraints),
+    )
+    return msgspec.to_builtins(settings)  # type: ignore[no-any-return]
 
 
 def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch) -> None:

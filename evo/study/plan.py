@@ -26,6 +26,7 @@ from evo.objective.references import Named
 from evo.population.individual import Known
 from evo.propagators import Propagator
 from evo.pruning import Pruner, make_pruner, try_out
+from evo.replay.settings import HowToBreed, in_words
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
@@ -61,6 +62,7 @@ class Plan:
         fan_out: See `evo.engine.exchange.neighbours`.
         baseline: The parameters to which `evo test` compares the best. None means that there are none.
         start: The points to be tried first, as the user gave them, checked.
+        breeding: How the individuals of each island are bred, as it is recorded.
     """
 
     space: Space
@@ -75,6 +77,7 @@ class Plan:
     fan_out: int | None
     baseline: Params | None
     start: Sequence[Mapping[str, Any]] = ()
+    breeding: Sequence[HowToBreed] = ()
 
 
 class _Island(msgspec.Struct, forbid_unknown_fields=True):
@@ -111,12 +114,14 @@ def make_plan(
     space = _make_space(config, limits, objective)
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
+    breeding = _how_to_breed(config, islands, propagator, archipelago)
+    propagators = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
         migration=_make_migration(config, archipelago),
-        propagators=[_try_out(each, space) for each in _make_propagators(config, islands, propagator, archipelago)],
+        propagators=propagators,
         pruner=_make_pruner(config),
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
@@ -124,6 +129,7 @@ def make_plan(
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
         start=_read_start(config, space),
+        breeding=[HowToBreed(in_words(what), defaults) for what, defaults in breeding],
     )
 
 
@@ -215,19 +221,20 @@ def _make_selection(name: str, what: str) -> Callable[[int], Propagator]:
         raise UserError(f"{name}: {error}") from error
 
 
-def _make_propagators(
+def _how_to_breed(
     config: Config, islands: Sequence[_Island], given: Any, archipelago: Archipelago
-) -> Sequence[Breeding]:
-    """The propagator of each island: its own, or the common one."""
+) -> Sequence[tuple[Any, dict[str, Any]]]:
+    """The propagator of each island, its own or the common one, and the options of ready ones that it does not say."""
     own = [island.propagator for island in islands] or [None] * archipelago.islands
     common = config.breeding if given is None else given
     breeding = [common if each is None else each for each in own]
-    made = []
-    for what, members in zip(breeding, archipelago.members, strict=True):
-        defaults = {"population": 2 * len(members), **config.genetic_options}
-        made.append(what if isinstance(what, Propagator | Algorithm) else make_propagator(what, defaults))
     _check_genetic_options(config.genetic_options, common, breeding)
-    return made
+    sizes = map(len, archipelago.members)
+    return [(what, {"population": 2 * size, **config.genetic_options}) for what, size in zip(breeding, sizes, strict=True)]
+
+
+def _make_breeding(what: Any, defaults: Mapping[str, Any]) -> Breeding:
+    return what if isinstance(what, Propagator | Algorithm) else make_propagator(what, defaults)
 
 
 def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Sequence[Any]) -> None:

@@ -353,7 +353,7 @@ def test_whatever_breeds_no_point_violates_a_constraint(name: str) -> None:
         population = evaluated(space, [(params, float(place)) for place, params in enumerate(first)])
         breeder = make_breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
         for generation in range(count):
-            bred = breeder.breed(breeder.generator(generation))
+            bred = breeder.breed(generation)
             assert bred is not None
             assert space.allows(bred.params), (propagator, bred.params)
 

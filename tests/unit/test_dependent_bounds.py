@@ -128,7 +128,7 @@ def test_whatever_breeds_every_point_is_within_its_bounds() -> None:
     for propagator in (default_propagator(8), wild):
         breeder = make_breeder(propagator, population, WorkerSettings(worker=0, workers=1, seed=1, budget=Budget()))
         for generation in range(300):
-            bred = breeder.breed(breeder.generator(generation))
+            bred = breeder.breed(generation)
             assert bred is not None
             assert fits(bred.params), bred.params
             assert space.decode(space.encode(bred.params)) == bred.params

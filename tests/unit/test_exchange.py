@@ -149,8 +149,8 @@ def test_a_rank_of_a_tree_passes_on_what_it_gets_to_its_other_neighbours() -> No
     assert list(exchange.receive()) == [said(3), said(5)]
     exchange.publish(encode(said(1)))
     assert wire.sent == [
-        (encode(said(3)), (0, 4)),
-        (encode(said(5)), (3, 4)),
+        (b"3 " + encode(said(3)), (0, 4)),
+        (b"0 " + encode(said(5)), (3, 4)),
         (encode(said(1)), (0, 3, 4)),
     ]
 
@@ -196,7 +196,8 @@ def test_what_was_sent_in_another_epoch_is_passed_over() -> None:
     assert list(exchange.receive()) == [said(2, "of this one")]
     wire.arrive(0, lost(4), encode(said(0, "of this one")))
     assert list(exchange.receive()) == [said(0, "of this one")]
-    assert wire.sent == [(encode(said(2, "of this one")), (0,)), (encode(said(0, "of this one")), (2,))]
+    sent = [(b"2 " + encode(said(2, "of this one")), (0,)), (b"0 " + encode(said(0, "of this one")), (2,))]
+    assert wire.sent == sent
 
 
 def test_ranks_that_have_noticed_different_deaths_meet_in_the_epoch_of_both() -> None:

@@ -127,7 +127,7 @@ def bred_by(breeders: Sequence[Breeder], population: Population, times: int) -> 
     for _ in range(times):
         for place, one in enumerate(breeders):
             identity = (one.worker, population.next_generation(one.worker))
-            made = one.breed(one.generator(identity[1]))
+            made = one.breed(identity[1])
             assert made is not None
             bred[place].append(made.params)
             started = Started(time=0.0, individual=identity, island=0, params=made.params)

@@ -1,0 +1,1 @@
+"""The breeding decisions of a search, made again from its journals."""

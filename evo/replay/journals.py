@@ -1,0 +1,73 @@
+"""The journals of a run directory, divided into sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evo.population.events import AnyEvent, Done, Heard, Joined
+from evo.storage.journal import read_journal
+from evo.storage.rundir import RunDirectory
+
+
+@dataclass
+class RecordedSession:
+    """What the workers recorded in one session.
+
+    Args:
+        number: The number of the session, from 1; 0 for all that an earlier version of evo has recorded.
+        events: By worker, its events in their order.
+    """
+
+    number: int
+    events: dict[int, list[AnyEvent]] = field(default_factory=dict)
+
+    @property
+    def joined(self) -> Mapping[int, Joined]:
+        """By worker, how it joined this session."""
+        return {worker: first for worker, (first, *_) in self.events.items() if isinstance(first, Joined)}
+
+    def sent_by(self, worker: int) -> Sequence[AnyEvent]:
+        """The events of a worker that others may have heard of, as `Heard` counts them."""
+        return [event for event in self.events.get(worker, ()) if not isinstance(event, Done | Heard)]
+
+
+@dataclass(frozen=True)
+class Journals:
+    """All journals of a run directory.
+
+    Args:
+        sessions: The sessions in their order.
+        workers: The workers that have a journal, in the order in which a session reads them.
+    """
+
+    sessions: Sequence[RecordedSession]
+    workers: Sequence[int]
+
+    def before(self, number: int) -> Iterator[AnyEvent]:
+        """What had been recorded before a session, in the order in which it has read that: journal by journal."""
+        for worker in self.workers:
+            for session in self.sessions:
+                if session.number < number:
+                    yield from session.events.get(worker, ())
+
+
+def read_journals(directory: RunDirectory) -> Journals:
+    """The journals of a run directory.
+
+    Raises:
+        UserError: A line is damaged; the message names the file and the line.
+    """
+    sessions: dict[int, RecordedSession] = {}
+    workers = []
+    for file in directory.journals():
+        if not file.stem.isdecimal():
+            continue
+        worker, number = int(file.stem), 0
+        workers.append(worker)
+        for event in read_journal(file):
+            if isinstance(event, Joined):
+                number = event.session
+            session = sessions.setdefault(number, RecordedSession(number))
+            session.events.setdefault(worker, []).append(event)
+    return Journals([sessions[number] for number in sorted(sessions)], workers)
