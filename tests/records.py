@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evo.algorithms.bred import Breeding
@@ -20,6 +20,7 @@ from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.space.space import Space
+from evo.space.values import Params
 
 NOW = 1e9
 
@@ -96,6 +97,9 @@ def make_worker(
     migration: Migration | None = None,
     ranks_per_worker: int = 1,
     rungs: Rungs | None = None,
+    start: Sequence[Params] = (),
+    session: int = 0,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Worker:
     """A worker that knows nothing yet but the population that it is given."""
     settings = WorkerSettings(
@@ -109,6 +113,9 @@ def make_worker(
         archipelago=archipelago,
         migration=migration,
         ranks_per_worker=ranks_per_worker,
+        start=start,
+        session=session,
+        recorded=recorded or {},
     )
     if population is None:
         islands = archipelago or make_archipelago(ranks)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from records import make_worker, replayed
 
+from evo.algorithms.bred import Breeding
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
@@ -19,10 +21,13 @@ from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Finished, Identity, Started, decode
+from evo.population.events import AnyEvent, Done, Finished, Identity, Joined, Started, decode
 from evo.population.outcome import Outcome
-from evo.propagators import InitUniform, Propagator
+from evo.propagators import InitUniform
+from evo.pruning import Pruner, Rungs
+from evo.replay.settings import HowToBreed, RecordedSettings, in_words
 from evo.space.space import Space
+from evo.space.values import Params
 from evo.storage.journal import Memory
 from evo.testing.loopback import Loopback
 
@@ -197,8 +202,11 @@ class Session:
         kill: The step from which on the whole job is killed, and the number of steps within which each rank is; about
             half of the ranks are killed while writing.
         deaths: Deaths of single ranks, which the others notice.
-        propagator: The propagator that breeds.
+        propagator: The propagator or algorithm that breeds.
         space: What is searched.
+        pruner: Ends evaluations early; None means that nothing does.
+        start: The points to be tried first.
+        allow_duplicates: Whether a point may be tried twice.
     """
 
     seed: int
@@ -215,8 +223,11 @@ class Session:
     stop: tuple[int, int] | None = None
     kill: tuple[int, int] | None = None
     deaths: Mapping[int, Death] = field(default_factory=dict)
-    propagator: Propagator = RANDOM
+    propagator: Breeding = RANDOM
     space: Space = SPACE
+    pruner: Pruner | None = None
+    start: Sequence[Params] = ()
+    allow_duplicates: bool = False
 
     @property
     def archipelago(self) -> Archipelago:
@@ -316,6 +327,7 @@ def simulate(
     network = Loopback(session.ranks, rng, session.max_delay, session.duplicates)
     archipelago = session.archipelago
     known = [decode(line) for line in chain.from_iterable(before.values())]
+    number = 1 + max((event.session for event in known if isinstance(event, Joined)), default=0)
     result = Result(session, [], [], before, watched=[[] for _ in range(session.ranks)])
     fates = []
     for rank, island in enumerate(map(archipelago.island_of, range(session.ranks))):
@@ -333,6 +345,11 @@ def simulate(
                 population=replayed(session.space, known, island, archipelago.islands),
                 archipelago=archipelago,
                 migration=session.migration,
+                allow_duplicates=session.allow_duplicates,
+                rungs=_rungs(session, known),
+                start=session.start,
+                session=number,
+                recorded={} if rank else recorded(session),
             )
         )
         journal = Journal(fates[rank], _Left(result)) if session.files else Forgetful(fates[rank], result.watched[rank])
@@ -381,6 +398,30 @@ def simulate(
 
     network.run([life(worker, moment(session.stop), moment(session.kill)) for worker in result.workers])
     return result
+
+
+def _rungs(session: Session, known: Sequence[AnyEvent]) -> Rungs | None:
+    rungs = Rungs(session.pruner) if session.pruner else None
+    for event in known if rungs else ():
+        assert rungs is not None
+        rungs.apply(event)
+    return rungs
+
+
+def recorded(session: Session) -> dict[str, Any]:
+    """The settings of a session, as worker 0 records them."""
+    sizes = [len(members) for members in session.archipelago.members]
+    settings = RecordedSettings(
+        islands=sizes,
+        breeding=[HowToBreed(in_words(session.propagator))] * len(sizes),
+        pruning=in_words(session.pruner) if session.pruner else "none",
+        generations=session.budget.generations,
+        evaluations=session.budget.evaluations,
+        allow_duplicates=session.allow_duplicates,
+        start=list(session.start),
+        constraints=list(session.space.constraints),
+    )
+    return msgspec.to_builtins(settings)  # type: ignore[no-any-return]
 
 
 class _Left(Mapping[int, Sequence[bytes]]):

@@ -27,19 +27,29 @@ from evo.propagators.mutation import InitUniform
 
 
 def _make_portfolio(
-    members: Sequence[Any] | None = None,
+    members: Sequence[Any] | Mapping[str, Any] | None = None,
     floor: float = Portfolio.floor,
     forgetting: float = Portfolio.forgetting,
     power: float = Portfolio.power,
 ) -> Portfolio:
-    """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments."""
+    """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments.
+
+    Members in a mapping have names of their own.
+    """
     made: dict[str, Breeding] = {}
+    if isinstance(members, Mapping):
+        made = {name: _member(what) for name, what in members.items()}
+        return Portfolio(made, floor, forgetting, power)
     for place, what in enumerate(members or ()):
-        one = what if isinstance(what, Propagator | Algorithm) else _make(what, {"population": _PAIR})
+        one = _member(what)
         name = what if isinstance(what, str) else what.get("name", "") if isinstance(what, Mapping) else ""
         name = (name or type(one).__name__).replace("/", "-")
         made[name if name not in made else f"{name}{place + 1}"] = one
     return Portfolio(None if members is None else made, floor, forgetting, power)
+
+
+def _member(what: Any) -> Breeding:
+    return what if isinstance(what, Propagator | Algorithm) else _make(what, {"population": _PAIR})
 
 
 READY: Mapping[str, Callable[..., Breeding]] = {

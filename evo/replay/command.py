@@ -31,9 +31,7 @@ def main(arguments: Sequence[str], program: str) -> int:
         prog=program, description="Breed each individual again from the journals, and confirm that it is the same."
     )
     parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
-    parser.add_argument(
-        "--trust", action="store_true", help="Run the classes that another user's run directory names."
-    )
+    parser.add_argument("--trust", action="store_true", help="Run the classes that another user's run directory names.")
     options = parser.parse_args(arguments)
     return status_of(lambda: _show(options.run, options.trust), options.debug)
 

@@ -18,6 +18,7 @@ from evo.islands.archipelago import make_archipelago
 from evo.population.events import AnyEvent, Died, Heard, Identity, Started, encode
 from evo.population.population import Population
 from evo.pruning import Rungs
+from evo.space.values import Params
 
 Finding = Literal["confirmed", "start", "again", "deviates", "undecided"]
 """What a replay says of a start: an individual was bred so; it is a start point; it was evaluated again, unchanged; it
@@ -128,11 +129,8 @@ class Replayed:
 
     def _decide(self, event: Started) -> Decision:
         known = self.population.find(event.individual)
-        if known is not None:
-            params = self.population.params(known)
-            is_same = event.individual in self.population.set_aside or _same(params, event.params)
-            why = "" if is_same else f"it was started with {_text(params)}, and again with {_text(event.params)}"
-            return Decision(self.worker, event, "again" if is_same else "deviates", why)
+        if known is not None or event.individual[0] != self.worker:
+            return self._decide_again(event, None if known is None else self.population.params(known))
         self._learning.catch_up()
         identity = (self.worker, self.population.next_generation(self.worker))
         bred = self._breeder.propose(identity[1], self._beyond)
@@ -140,6 +138,18 @@ class Replayed:
         if why := self._difference(event, identity, bred):
             return Decision(self.worker, event, "deviates", why)
         return Decision(self.worker, event, "start" if event.bred_by == "start" else "confirmed")
+
+    def _decide_again(self, event: Started, before: Params | None) -> Decision:
+        """Whether an individual that is evaluated again is what it was."""
+        if before is None:  # Its worker has died, and what this one has read of it counts as heard only later.
+            own = (one for one in self._sent.get(event.individual[0], ()) if isinstance(one, Started))
+            before = next((one.params for one in own if one.individual == event.individual), None)
+        if before is None:
+            why = f"the journal of rank {event.individual[0]} lacks its first start"
+            return Decision(self.worker, event, "undecided", why)
+        is_same = event.individual in self.population.set_aside or _same(before, event.params)
+        why = "" if is_same else f"it was started with {_text(before)}, and again with {_text(event.params)}"
+        return Decision(self.worker, event, "again" if is_same else "deviates", why)
 
     def _difference(self, event: Started, identity: Identity, bred: Proposal | None) -> str:
         """How what is bred again differs from what is recorded; empty when it does not."""
@@ -162,5 +172,3 @@ def _same(one: Any, other: Any) -> bool:
 
 def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evo.population.events import AnyEvent, Done, Heard, Joined
@@ -58,16 +58,22 @@ def read_journals(directory: RunDirectory) -> Journals:
     Raises:
         UserError: A line is damaged; the message names the file and the line.
     """
+    files = [file for file in directory.journals() if file.stem.isdecimal()]
+    return divide_journals({int(file.stem): read_journal(file) for file in files})
+
+
+def divide_journals(journals: Mapping[int, Iterable[AnyEvent]]) -> Journals:
+    """Journals, divided into sessions.
+
+    Args:
+        journals: By worker, its events; in the order in which a session reads the journals.
+    """
     sessions: dict[int, RecordedSession] = {}
-    workers = []
-    for file in directory.journals():
-        if not file.stem.isdecimal():
-            continue
-        worker, number = int(file.stem), 0
-        workers.append(worker)
-        for event in read_journal(file):
+    for worker, events in journals.items():
+        number = 0
+        for event in events:
             if isinstance(event, Joined):
                 number = event.session
             session = sessions.setdefault(number, RecordedSession(number))
             session.events.setdefault(worker, []).append(event)
-    return Journals([sessions[number] for number in sorted(sessions)], workers)
+    return Journals([sessions[number] for number in sorted(sessions)], list(journals))

@@ -73,26 +73,39 @@ def replay(run: Run, trust: bool = False) -> Replay:
     """
     journals = read_journals(run.directory)
     files = [run.directory.path / "study.json", *run.directory.journals()]
+    try:
+        return replay_journals(run.study, journals, () if trust else files)
+    except UserError as error:
+        raise UserError(f"run directory {run.name}: {error}") from error
+
+
+def replay_journals(study: Study, journals: Journals, files: Sequence[Path] = ()) -> Replay:
+    """Make all breeding decisions that journals hold again; see `replay`.
+
+    Args:
+        study: The study.
+        journals: The journals.
+        files: The files that must be the user's own if classes are named in the journals.
+
+    Raises:
+        UserError: A record does not fit, or a class is named and a file is another user's.
+    """
     found: list[Decision] = []
     for session in journals.sessions:
-        found += _replay_session(run, journals, session, () if trust else files)
+        found += _replay_session(study, journals, session, files)
     return Replay(sorted(found, key=lambda decision: (decision.recorded.time, decision.worker)))
 
 
 def _replay_session(
-    run: Run, journals: Journals, session: RecordedSession, checked: Sequence[Path]
+    study: Study, journals: Journals, session: RecordedSession, files: Sequence[Path]
 ) -> Iterator[Decision]:
     settings, why = _settings(session)
     if settings is None:
         yield from _undecided(session, why)
         return
-    _check_foreign(run, settings, checked)
+    _check_foreign(settings, files)
     for worker, events in sorted(session.events.items()):
-        replayed = _make_replayed(run, journals, session, settings, worker)
-        try:
-            yield from replayed.follow(events)
-        except UserError as error:
-            raise UserError(f"run directory {run.name}: {error}") from error
+        yield from _make_replayed(study, journals, session, settings, worker).follow(events)
 
 
 def _settings(session: RecordedSession) -> tuple[RecordedSettings | None, str]:
@@ -123,26 +136,26 @@ def _undecided(session: RecordedSession, why: str) -> Iterator[Decision]:
                 yield Decision(worker, event, "undecided", why)
 
 
-def _check_foreign(run: Run, settings: RecordedSettings, checked: Sequence[Path]) -> None:
+def _check_foreign(settings: RecordedSettings, files: Sequence[Path]) -> None:
     """Refuse to run classes that another user may have named."""
     for path in named_classes([[one.setting for one in settings.breeding], settings.pruning]):
-        for file in checked:
+        for file in files:
             if why := why_foreign(file):
                 raise UserError(
-                    f"run directory {run.name} names the class {path}, and {file}, or its folder, {why}: look at it, "
-                    "and run what is named there with --trust"
+                    f"its journals name the class {path}, and {file}, or its folder, {why}: look at it, and run what "
+                    "is named there with --trust"
                 )
         add_working_directory(path.rpartition(".")[0])
 
 
 def _make_replayed(
-    run: Run, journals: Journals, session: RecordedSession, settings: RecordedSettings, worker: int
+    study: Study, journals: Journals, session: RecordedSession, settings: RecordedSettings, worker: int
 ) -> Replayed:
     archipelago = make_archipelago(sum(settings.islands), sizes=settings.islands)
     if worker >= archipelago.workers:
-        raise UserError(f"run directory {run.name}: rank {worker} has joined a session of {archipelago.workers} ranks")
+        raise UserError(f"rank {worker} has joined session {session.number}, which has {archipelago.workers} workers")
     island = archipelago.island_of(worker)
-    space, forms = _space(run.study, settings)
+    space, forms = _space(study, settings)
     population = Population(space, island, archipelago.islands, forms)
     # Each worker had a propagator and a pruner of its own, which may learn.
     pruner = make_pruner(settings.pruning)
@@ -154,7 +167,7 @@ def _make_replayed(
     made = WorkerSettings(
         worker=worker,
         workers=archipelago.workers,
-        seed=run.study.seed,
+        seed=study.seed,
         budget=Budget(generations=settings.generations, evaluations=settings.evaluations),
         allow_duplicates=settings.allow_duplicates,
         archipelago=archipelago,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from evo.algorithms.base import Algorithm
+from evo.algorithms.portfolio import Portfolio
 from evo.errors import UserError
 from evo.frames import is_made_by_evo
 from evo.propagators import Propagator
@@ -108,6 +109,8 @@ def _in_words(value: Any) -> Any:
     if not is_known or not kind.__qualname__.isidentifier():
         raise _WordlessError
     arguments = {one.name: _in_words(getattr(value, one.name)) for one in fields(kind) if one.init}
+    if kind is Portfolio:  # Its members are made from a text only where it is called by its name.
+        return {"name": "portfolio", **arguments}
     return {_CLASS_PATH: f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 

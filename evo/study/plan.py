@@ -230,7 +230,9 @@ def _how_to_breed(
     breeding = [common if each is None else each for each in own]
     _check_genetic_options(config.genetic_options, common, breeding)
     sizes = map(len, archipelago.members)
-    return [(what, {"population": 2 * size, **config.genetic_options}) for what, size in zip(breeding, sizes, strict=True)]
+    return [
+        (what, {"population": 2 * size, **config.genetic_options}) for what, size in zip(breeding, sizes, strict=True)
+    ]
 
 
 def _make_breeding(what: Any, defaults: Mapping[str, Any]) -> Breeding:

@@ -1,0 +1,204 @@
+"""Searches of virtual ranks, whose decisions are made again from their journals alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from schedules import island_sessions, random_deaths
+from simulation import SPACE, Result, Session, resumed, simulate
+
+from evo.algorithms.catalogue import READY, make_propagator
+from evo.algorithms.portfolio import Portfolio
+from evo.engine.budget import Budget
+from evo.errors import UserError
+from evo.islands.migration import Migration
+from evo.population import Active, Individual
+from evo.population.events import Finished, Heard, Identity, Started, decode
+from evo.propagators import Propagator, default_propagator
+from evo.pruning import SuccessiveHalving
+from evo.replay.journals import Journals, divide_journals
+from evo.replay.replaying import Replay, replay_journals
+from evo.replay.settings import in_words
+from evo.space.limits import Choice, Float
+from evo.space.space import Space
+from evo.storage.rundir import Study
+
+SMALL = Space({"layers": (1, 6), "x": (8, 16, 64)})
+CONSTRAINED = Space({"x": (-1.0, 1.0), "layers": (1, 9)}, ["x * layers < 2"])
+MIXED = Space(
+    {
+        "x": (-1.0, 1.0),
+        "n": (1, 9),
+        "kind": (2, 4, 8),
+        "rate": Float(1e-4, 1.0, log=True, when={"kind": [2, 4]}),
+        "deep": Choice(0, 1, when={"kind": 8}),
+    }
+)
+
+
+def study_of(space: Space) -> Study:
+    return Study(name="", objective="", limits=space.describe(), constraints=list(space.constraints), seed=0)
+
+
+def journals_of(lines: Mapping[int, Sequence[bytes]]) -> Journals:
+    return divide_journals({rank: [decode(line) for line in lines[rank]] for rank in sorted(lines, key=str)})
+
+
+def replayed(result: Result) -> Replay:
+    return replay_journals(study_of(result.session.space), journals_of(result.by_rank))
+
+
+def check_confirmed(result: Result) -> Counter[str]:
+    found = replayed(result)
+    wrong = [one for one in found.decisions if one.finding in ("deviates", "undecided")]
+    assert not wrong, (result.session, wrong[0])
+    assert Counter(one.recorded.individual for one in found.decisions) == Counter(result.started)
+    return Counter(found.counts)
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_every_decision_is_confirmed_whatever_the_schedule_flat_and_in_trees(mode: str) -> None:
+    for session in island_sessions(7, 8, duplicates=0.0, mode=mode, propagator=make_propagator("portfolio", {})):
+        check_confirmed(simulate(replace(session, budget=Budget(evaluations=40))))
+
+
+def test_after_deaths_too() -> None:
+    counts: Counter[str] = Counter()
+    for session in island_sessions(8, 25, duplicates=0.0, propagator=default_propagator(4)):
+        start = [{"x": place / 16, "layers": 1} for place in range(9)]
+        session = replace(session, budget=Budget(evaluations=30), start=start)
+        counts += check_confirmed(simulate(replace(session, deaths=random_deaths(session))))
+    assert min(counts[kind] for kind in ("confirmed", "start", "again")) > 10
+
+
+@pytest.mark.parametrize("name", sorted(READY))
+def test_every_algorithm_is_confirmed_with_pruning_and_another_number_of_ranks(name: str) -> None:
+    breeding = make_propagator(name, {"population": 4})
+    for session in island_sessions(9, 2, duplicates=0.0, propagator=breeding, space=MIXED):
+        pruner = SuccessiveHalving(maximum=20)
+        session = replace(session, budget=Budget(evaluations=45), pruner=pruner, reports=0.5)
+        first = simulate(replace(session, stop=(300, 20)))
+        final = resumed(session, first, ranks=2, sizes=None, migration=None, budget=Budget(evaluations=70))
+        counts = check_confirmed(final)
+        assert counts["confirmed"] >= 70
+
+
+@pytest.mark.parametrize("space", [SMALL, CONSTRAINED], ids=["small", "constrained"])
+@pytest.mark.parametrize("allow_duplicates", [False, True])
+def test_finite_and_constrained_spaces_are_confirmed_to_their_end(space: Space, allow_duplicates: bool) -> None:
+    budget = Budget(evaluations=None if space is SMALL and not allow_duplicates else 40)
+    breeding = make_propagator("portfolio", {})
+    settings: dict[str, Any] = {"space": space, "propagator": breeding, "budget": budget, "duplicates": 0.0}
+    for session in island_sessions(10, 10, allow_duplicates=allow_duplicates, **settings):
+        check_confirmed(simulate(session))
+
+
+def test_what_is_learnt_while_an_evaluation_runs_is_confirmed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    early = 0
+    for session in island_sessions(11, 6, duplicates=0.0, propagator=make_propagator("portfolio", {}), polls=(1, 90)):
+        session = replace(session, budget=Budget(evaluations=60))
+        monkeypatch.setattr("evo.engine.learning._MANY", 2)
+        result = simulate(session)
+        monkeypatch.undo()
+        check_confirmed(result)
+        early += len(result.of(Heard)) > len(result.of(Started))
+    assert early > 1
+
+
+def test_what_has_been_heard_is_recorded_but_never_sent() -> None:
+    result = search()
+    assert len(result.of(Heard)) > 50
+    assert not any(isinstance(event, Heard) for events in result.watched for event in events)
+
+
+def search() -> Result:
+    migration = Migration(mode="copy", probability=0.9, topology=((0, 1), (1, 0)))
+    breeding = make_propagator("portfolio", {})
+    budget = Budget(evaluations=120)
+    return simulate(Session(seed=0, ranks=4, sizes=(2, 2), migration=migration, budget=budget, propagator=breeding))
+
+
+def altered(result: Result, identity: Identity, kind: type, before: bytes, after: bytes) -> Replay:
+    """What a replay says when one line was altered by hand."""
+    lines = {rank: list(each) for rank, each in result.by_rank.items()}
+    for each in lines.values():
+        for place, line in enumerate(each):
+            event = decode(line)
+            if isinstance(event, kind) and event.individual == identity:
+                assert before in line
+                each[place] = line.replace(before, after, 1)
+    return replay_journals(study_of(result.session.space), journals_of(lines))
+
+
+def test_an_altered_parameter_is_found_where_it_is() -> None:
+    result = search()
+    bred = [event for event in result.of(Started) if event.bred_by != "start"]
+    for event in (bred[40], bred[-1]):
+        x = event.params["x"]
+        now = round(x / 2, 6)
+        found = altered(result, event.individual, Started, f'"x":{x}'.encode(), f'"x":{now}'.encode())
+        first = found.deviations[0]
+        assert first.recorded.individual == event.individual
+        recorded, _, again = first.why.partition(", bred again ")
+        assert f'"x":{now}' in recorded
+        assert f'"x":{x}' in again
+
+
+def test_an_altered_loss_is_found_by_the_decisions_that_followed_from_it() -> None:
+    result = search()
+    best = min(result.of(Finished)[40:60], key=lambda end: 9.0 if end.loss is None else end.loss)
+    found = altered(result, best.individual, Finished, f'"loss":{best.loss}'.encode(), b'"loss":7.5')
+    assert len(found.deviations) > 1
+    assert found.deviations[0].recorded.time > best.time
+    assert found.counts["confirmed"] > 40
+
+
+def test_a_journal_that_lacks_what_others_have_heard_of_leaves_their_decisions_open() -> None:
+    result = search()
+    lines = {rank: list(each) for rank, each in result.by_rank.items()}
+    del lines[2][20:]
+    found = replay_journals(study_of(result.session.space), journals_of(lines))
+    assert found.counts["undecided"] > 20
+    assert found.counts["confirmed"] > 5
+    assert not found.deviations
+    assert "has heard of records that the journal of rank 2 lacks" in next(iter(found.reasons))
+
+
+@dataclass(frozen=True)
+class Own(Propagator):
+    """A class of the user's own."""
+
+    def breed(self, parents: Active, space: Space, rng: np.random.Generator) -> Sequence[Individual]:
+        return [Individual(genome=space.sample(rng))]
+
+
+@pytest.mark.parametrize("name", [name for name in READY if name != "genetic"])
+def test_every_ready_algorithm_given_as_an_object_is_made_again_from_its_words(name: str) -> None:
+    one = make_propagator(name, {})
+    assert repr(make_propagator(in_words(one), {})) == repr(one)
+
+
+def test_objects_that_no_words_tell_are_left_open_and_of_evos_own_nested_ones_are_told() -> None:
+    members = {"a": make_propagator("tpe", {}), "b": default_propagator(4)}
+    told = Portfolio(members=members)
+    assert repr(make_propagator(in_words(told), {})) == repr(told)
+    assert in_words(Portfolio(members={"a": Own()})) is None
+    assert in_words({"name": "genetic", "population": np.int64(4)}) == {"name": "genetic", "population": 4}
+    result = simulate(replace(search().session, propagator=Own(), budget=Budget(evaluations=5)))
+    assert set(replayed(result).counts) == {"undecided"}
+
+
+def test_classes_that_another_user_may_have_named_are_not_run(tmp_path: Path) -> None:
+    record = tmp_path / "study.json"
+    record.touch()
+    record.chmod(0o666)
+    lines = search().by_rank
+    lines[0][0] = lines[0][0].replace(b'"setting":{"class_path":"evo.', b'"setting":{"class_path":"shutil.')
+    with pytest.raises(UserError, match=r"names? the class shutil\..* can be written by other users .* with --trust"):
+        replay_journals(study_of(SPACE), journals_of(lines), [record])
