@@ -17,7 +17,6 @@ from evo.population.events import AnyEvent, Done, Heard, Identity, Joined, Judge
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
 
-
 # No worker is done in a new membership, and what a worker has heard is for its own journal.
 _NOT_AGAIN = (Done, Heard)
 
@@ -98,7 +97,6 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
     """
     clock = effects.clock
     publisher = _Publisher(worker, exchange, effects)
-    hearing = publisher.hearing
     stopwatch = _Stopwatch(clock)
     reported: frozenset[int] | None = None  # The membership in which this worker has sent its final report.
     publisher.publish(worker.join(clock()))
@@ -110,9 +108,7 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
             break
         if not worker.is_done:
             stopwatch.note("exchange")
-            started, events = worker.ask(
-                clock(), publisher.catch_up, lambda: exchange.is_level, stopwatch.times, hearing
-            )
+            started, events = publisher.ask(stopwatch.times)
             stopwatch.note("breeding")
             publisher.publish(events)
             if started is not None:
@@ -189,6 +185,11 @@ class _Publisher:
     def hearing(self) -> Hearing:
         """Records what is known when this worker breeds, in its journal only."""
         return Hearing(self.exchange.known, lambda heard: self.effects.journal.append(encode(heard)))
+
+    def ask(self, times: Mapping[str, float]) -> tuple[Started | None, list[AnyEvent]]:
+        """The next individual to evaluate, if there is one, and the events to publish; see `Worker.ask`."""
+        clock, exchange = self.effects.clock, self.exchange
+        return self.worker.ask(clock(), self.catch_up, lambda: exchange.is_level, times, self.hearing)
 
     def assign(self, started: Started) -> Assignment:
         """The assignment for the evaluation of an individual that has just been started."""

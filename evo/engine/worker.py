@@ -154,12 +154,7 @@ class Worker:
         return None, self._emit(done)
 
     def learn_early(self, now: float, hearing: Hearing) -> None:
-        """Learn while an evaluation runs, if so much has arrived that the next individual would have to wait for it.
-
-        Args:
-            now: Seconds since the epoch.
-            hearing: Records what this worker knows when it learns.
-        """
+        """Learn while an evaluation runs, if so much has arrived that the next individual would have to wait for it."""
         if self._learning.is_behind:
             hearing.note(now, self._learning.catch_up())
 

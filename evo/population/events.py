@@ -104,8 +104,7 @@ class Heard(Event, frozen=True, kw_only=True):
     What a worker breeds follows from what it knows, so with this record every decision can be made again.
 
     Args:
-        counts: The number of records of each other worker that have arrived since the last `Heard` of this session.
-            `Done` and `Heard` themselves are not counted.
+        counts: By other worker, how many of its records, apart from `Done`, have arrived since the last `Heard`.
         beyond: Whether the next new individual was looked for beyond the worker's own share of a finite space.
     """
 

@@ -75,9 +75,9 @@ def _deviation(decision: Decision) -> str:
 
 def _hints(run: Run) -> Iterator[str]:
     """What else than an altered journal may be the reason for a deviation."""
-    yield "a journal line that the first one was bred from, or its own, is not what the search wrote"
-    recorded = {name: version for name, version in run.study.versions.items() if name == "numpy"}
-    if recorded and (here := versions_of(["numpy"])) != recorded:
-        yield f"or the last digits differ, because the search had numpy {recorded['numpy']}, and here is {here['numpy']}"
+    yield "its own line, or one of those that it was bred from, is not as the search wrote it"
+    before, now = run.study.versions.get("numpy"), versions_of(["numpy"]).get("numpy")
+    if before and before != now:
+        yield f"or the last digits differ, because the study began with numpy {before}, and here is {now}"
     if repaired := sorted(run.directory.path.glob("journal/*.damaged")):
         yield f"or records are missing, because {repaired[0].name} was repaired"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evo.population.events import AnyEvent, Done, Heard, Joined
+from evo.population.events import AnyEvent, Done, Heard, Joined, encode
 from evo.storage.journal import read_journal
 from evo.storage.rundir import RunDirectory
 
@@ -70,8 +70,13 @@ def divide_journals(journals: Mapping[int, Iterable[AnyEvent]]) -> Journals:
     """
     sessions: dict[int, RecordedSession] = {}
     for worker, events in journals.items():
-        number = 0
+        number, written = 0, set[int]()
         for event in events:
+            # After a failure of the storage, a rank writes some records again.
+            line = hash(encode(event))
+            if line in written:
+                continue
+            written.add(line)
             if isinstance(event, Joined):
                 number = event.session
             session = sessions.setdefault(number, RecordedSession(number))

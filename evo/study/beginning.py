@@ -8,10 +8,7 @@ from typing import Any
 
 import msgspec
 
-from evo.engine.settings import WorkerSettings
-from evo.engine.starting import make_start_points
 from evo.engine.transport import Transport, together
-from evo.engine.worker import Worker
 from evo.errors import UserError
 from evo.frames import blamed
 from evo.objective.definition import (
@@ -26,16 +23,9 @@ from evo.objective.definition import (
     with_rules,
 )
 from evo.objective.references import Named
-from evo.population.events import AnyEvent, Joined, encode
-from evo.population.population import Population
-from evo.pruning import Rungs
-from evo.replay.settings import RecordedSettings, in_words
 from evo.report.screen import Screen
-from evo.runtime.device import Placement
-from evo.space.growth import Change, Forms, check_growth, find_changes
-from evo.space.space import Space
-from evo.space.values import Params
-from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
+from evo.space.growth import Change, check_growth, find_changes
+from evo.storage.rundir import RunDirectory, Scratch, Study
 from evo.study.config import Config
 from evo.study.plan import Plan
 from evo.texts import readable
@@ -156,79 +146,6 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
     definition = msgspec.structs.replace(asked.definition, settings=known)
     name = asked.objective if definition.file else found.objective
     return msgspec.structs.replace(found, objective=name, definition=definition)
-
-
-def make_worker(
-    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
-) -> Worker:
-    """The worker that a rank belongs to, which knows what happened in earlier sessions.
-
-    Args:
-        config: The settings.
-        plan: What they amount to.
-        study: What is searched.
-        directory: The run directory of the study.
-        place: The machine and the device on which the rank trains.
-
-    Raises:
-        UserError: A journal is damaged, or holds something that does not fit.
-    """
-    number = place.rank // config.ranks_per_worker
-    island = plan.archipelago.island_of(number)
-    former = [Space(limits) for limits in study.former]
-    forms = Forms(study_space(study), former, plan.space) if former else None
-    population = Population(plan.space, island, plan.archipelago.islands, forms)
-    rungs = Rungs(plan.pruner) if plan.pruner else None
-    session = 1
-    for event in directory.events():
-        _recall(event, population, directory)
-        if isinstance(event, Joined):
-            session = max(session, event.session + 1)
-        if rungs:
-            rungs.apply(event)
-    start = make_start_points(plan.space, plan.start, study.seed)
-    settings = WorkerSettings(
-        worker=number,
-        workers=plan.archipelago.workers,
-        seed=study.seed,
-        budget=plan.budget,
-        allow_duplicates=config.allow_duplicates,
-        host=place.host,
-        device=place.device,
-        archipelago=plan.archipelago,
-        migration=plan.migration,
-        ranks_per_worker=config.ranks_per_worker,
-        start=start,
-        session=session,
-        recorded={} if number else _recorded_settings(config, plan, study, start),
-    )
-    return Worker(settings, plan.propagators[island], population, rungs)
-
-
-def _recorded_settings(config: Config, plan: Plan, study: Study, start: Sequence[Params]) -> dict[str, Any]:
-    """What decides how individuals are bred, so that a replay can do the same."""
-    settings = RecordedSettings(
-        islands=[len(members) for members in plan.archipelago.members],
-        breeding=list(plan.breeding),
-        pruning=in_words(config.pruning),
-        generations=plan.budget.generations,
-        evaluations=plan.budget.evaluations,
-        allow_duplicates=config.allow_duplicates,
-        start=list(start),
-        former=len(study.former),
-        constraints=list(plan.constraints),
-    )
-    return msgspec.to_builtins(settings)  # type: ignore[no-any-return]
-
-
-def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch) -> None:
-    try:
-        population.apply(event)
-    except UserError as error:
-        raise UserError(
-            f"run directory {directory}: a journal holds {encode(event).decode()}, which does not fit: {error}; "
-            f"evo repair {directory} salvages the rest"
-        ) from error
 
 
 def begin_study(

@@ -47,9 +47,10 @@ from evo.space.growth import Change
 from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
-from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
+from evo.study.beginning import agree_on_study, ask_for_study, begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
+from evo.study.joining import make_worker
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
 

@@ -159,6 +159,13 @@ def test_an_altered_loss_is_found_by_the_decisions_that_followed_from_it() -> No
     assert found.counts["confirmed"] > 40
 
 
+def test_records_that_were_written_twice_count_once() -> None:
+    result = search()
+    lines = {rank: [*each[:30], *each[20:]] for rank, each in result.by_rank.items()}
+    found = replay_journals(study_of(result.session.space), journals_of(lines))
+    assert set(found.counts) == {"confirmed"}
+
+
 def test_a_journal_that_lacks_what_others_have_heard_of_leaves_their_decisions_open() -> None:
     result = search()
     lines = {rank: list(each) for rank, each in result.by_rank.items()}

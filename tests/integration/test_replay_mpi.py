@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,7 +29,7 @@ EVALUATIONS = 400
 
 
 @pytest.fixture(scope="module")
-def run(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replay")
     (folder / "losses.py").write_text(LOSS)
     settings = ("--limits", LIMITS, "--islands", "2", "--evaluations", str(EVALUATIONS), "--run-dir", "run", "--quiet")
@@ -38,7 +37,7 @@ def run(mpirun_command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         started = start_ranks(launcher, mpirun_command, 4, "-m", "evo.run", "losses.py:loss", *settings)
         ended = launcher.finish(started, 90)
         assert (ended.status, ended.err) == (0, "")
-    yield folder / "run"
+    return folder / "run"
 
 
 def test_every_individual_of_four_ranks_on_two_islands_is_confirmed(run: Path) -> None:
