@@ -195,6 +195,7 @@ def test_objects_that_no_words_tell_are_left_open_and_of_evos_own_nested_ones_ar
     members = {"a": make_propagator("tpe", {}), "b": default_propagator(4)}
     told = Portfolio(members=members)
     assert repr(make_propagator(in_words(told), {})) == repr(told)
+    assert list(make_propagator({"name": "portfolio", "members": {"fast": "cmaes"}}, {}).members) == ["fast"]  # type: ignore[union-attr,arg-type]
     assert in_words(Portfolio(members={"a": Own()})) is None
     assert in_words({"name": "genetic", "population": np.int64(4)}) == {"name": "genetic", "population": 4}
     result = simulate(replace(search().session, propagator=Own(), budget=Budget(evaluations=5)))
