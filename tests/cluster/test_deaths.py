@@ -11,7 +11,7 @@ from pathlib import Path
 
 import journals
 import pytest
-from helpers import Ended, Launcher, is_alive, wait_until
+from helpers import Ended, Launcher, call, is_alive, wait_until
 from ranks import find_ranks, parent_of, start_ranks
 
 from evo.population.events import Died
@@ -86,6 +86,8 @@ def check_survived(ended: Ended, here: Path, lost: Sequence[int]) -> None:
     assert ended.out.count("The best candidates") == 1
     digest = journals.digest(here, LIMITS, 2)
     assert f"\nall {4 - len(dead)} ranks hold the same population: {digest}\n" in ended.out
+    replayed = call("replay", str(here))
+    assert (replayed.status, replayed.err) == (0, ""), replayed.out
 
 
 def moment(seed: int) -> tuple[int, int]:
