@@ -309,11 +309,13 @@ def test_ranks_that_know_the_same_agree_on_what_they_have_learnt() -> None:
             individual = ask(worker)
             assert individual is not None
             loss = float(np.nansum((MIXED.encode(individual.params) - 0.3) ** 2))
-            ended = finished((rank, generation), loss)
+            now = NOW + 3 * generation + rank
+            (ended,) = worker.tell((rank, generation), Outcome(status="completed", loss=loss), now)
             for other in workers:
                 if other is not worker:
-                    other.receive(individual, NOW)
-                    other.receive(ended, NOW)
-            worker.tell((rank, generation), Outcome(status="completed", loss=loss), NOW)
+                    other.receive(individual, now)
+                    other.receive(ended, now)
+    for worker in workers:
+        worker._learning.catch_up()
     shares = [worker._learning._learner.shares() for worker in workers]  # type: ignore[attr-defined]
     assert shares[0] == shares[1] == shares[2]
