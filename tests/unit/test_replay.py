@@ -207,6 +207,6 @@ def test_classes_that_another_user_may_have_named_are_not_run(tmp_path: Path) ->
     record.touch()
     record.chmod(0o666)
     lines = search().by_rank
-    lines[0][0] = lines[0][0].replace(b'"setting":{"class_path":"evo.', b'"setting":{"class_path":"shutil.')
+    lines[0][0] = lines[0][0].replace(b'"name":"portfolio"', b'"class_path":"shutil.Mine"')
     with pytest.raises(UserError, match=r"names? the class shutil\..* can be written by other users .* with --trust"):
         replay_journals(study_of(SPACE), journals_of(lines), [record])
