@@ -18,6 +18,8 @@ from evo.objective.objective import Trial
 from evo.population.events import individual_name
 
 _STUDY_FILE = "study.json"
+# Read once, as Lightning does: MLflow itself puts the store of each run there.
+TRACKING_URI = os.environ.get("MLFLOW_TRACKING_URI", "")
 # By which argument a user would send all individuals into one run.
 _ONE_FOR_ALL: dict[type, tuple[str, ...]] = {MLFlowLogger: ("run_id",), WandbLogger: ("id", "version", "experiment")}
 # In the modules of Lightning's loggers, what knows whether the package is there that the logger needs.
@@ -155,7 +157,7 @@ def _places(owner: Callable[..., Any], own: Mapping[str, Any], place: RunPlace) 
     if "save_dir" in own:
         return {}
     if _is_kind(owner, MLFlowLogger):
-        if "tracking_uri" in own or os.environ.get("MLFLOW_TRACKING_URI"):
+        if "tracking_uri" in own or TRACKING_URI:
             return {}
         artifacts = {} if "artifact_location" in own else {"artifact_location": f"{place.home}/mlartifacts"}
         return {"tracking_uri": f"sqlite:///{place.home}/mlflow.db", **artifacts}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 
 from evo.errors import UserError
 from evo.lightning.data import once_per_node
-from evo.lightning.loggers import sections_of
+from evo.lightning.loggers import TRACKING_URI, sections_of
 from evo.lightning.signatures import find_any
 from evo.lightning.trees import CLASS_PATH, INIT_ARGS
 
@@ -42,7 +41,7 @@ def make_stores(loggers: Any, session: str) -> None:
 
 
 def _make_store(given: Mapping[str, Any], session: str) -> None:
-    uri = given.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI") or f"file:{given.get('save_dir')}"
+    uri = given.get("tracking_uri") or TRACKING_URI or f"file:{given.get('save_dir')}"
     experiment, artifacts = str(given.get("experiment_name")), given.get("artifact_location")
     folder = Path(uri.removeprefix(_SQLITE)).parent
     if uri.startswith(_SQLITE) and not folder.is_dir():

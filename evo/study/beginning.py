@@ -33,7 +33,7 @@ from evo.report.screen import Screen
 from evo.runtime.device import Placement
 from evo.space.growth import Change, Forms, check_growth, find_changes
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_space
 from evo.study.config import Config
 from evo.study.plan import Plan
 from evo.texts import readable
@@ -48,7 +48,7 @@ def ask_for_study(
     objective: Callable[..., Any] | Named,
     directory: RunDirectory | Scratch,
     transport: Transport,
-) -> Study:
+) -> StudyRecord:
     """The study that is asked for. Only that of the first rank, which counts, says what the objective is made of.
 
     Args:
@@ -62,7 +62,7 @@ def ask_for_study(
     if transport.rank == 0 and isinstance(directory, RunDirectory):
         known = define(objective, None if plan.separate else plan.objective)
         definition = with_rules(known, _rules(config, plan))
-    return Study(
+    return StudyRecord(
         name=readable(directory.path.name),
         objective=readable(canonical_name(objective)),
         definition=definition,
@@ -94,8 +94,8 @@ def _rules(config: Config, plan: Plan) -> list[Any]:
 
 
 def agree_on_study(
-    asked: Study, config: Config, directory: RunDirectory | Scratch, transport: Transport
-) -> tuple[Study, list[Change]]:
+    asked: StudyRecord, config: Config, directory: RunDirectory | Scratch, transport: Transport
+) -> tuple[StudyRecord, list[Change]]:
     """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks.
 
     Args:
@@ -111,7 +111,7 @@ def agree_on_study(
         SharedError: The directory holds another study.
     """
 
-    def find() -> tuple[Study, list[Change]]:
+    def find() -> tuple[StudyRecord, list[Change]]:
         recorded = directory.study()
         found = find_study(directory, asked, config.seed, config.change_limits)
         if recorded is None or found is None:
@@ -125,10 +125,10 @@ def agree_on_study(
 
     agreed = together(transport, lambda: find() if transport.rank == 0 else (asked, []))
     said = transport.gather(msgspec.json.encode(agreed).decode())
-    return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
+    return msgspec.json.decode(said[0], type=tuple[StudyRecord, list[Change]])
 
 
-def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch) -> None:
+def _check_code(recorded: StudyRecord, asked: StudyRecord, directory: RunDirectory | Scratch) -> None:
     """Refuse code that has changed since earlier sessions."""
     changed = _changes(recorded, asked)
     if changed:
@@ -139,7 +139,7 @@ def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch
         )
 
 
-def _changes(old: Study, new: Study) -> list[tuple[str, list[str]]]:
+def _changes(old: StudyRecord, new: StudyRecord) -> list[tuple[str, list[str]]]:
     """In what code has changed, and in which files."""
     found = [
         (f"its objective {new.objective}", code_changes(old.definition, new.definition)),
@@ -148,7 +148,7 @@ def _changes(old: Study, new: Study) -> list[tuple[str, list[str]]]:
     return [(what, names) for what, names in found if names]
 
 
-def _as_defined_now(found: Study, asked: Study) -> Study:
+def _as_defined_now(found: StudyRecord, asked: StudyRecord) -> StudyRecord:
     """A study that goes on, with its objective as it is now."""
     known = asked.definition.settings or found.definition.settings
     definition = msgspec.structs.replace(asked.definition, settings=known)
@@ -157,7 +157,7 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
 
 
 def make_worker(
-    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
+    config: Config, plan: Plan, study: StudyRecord, directory: RunDirectory | Scratch, place: Placement
 ) -> Worker:
     """The worker that a rank belongs to, which knows what happened in earlier sessions.
 
@@ -208,7 +208,7 @@ def _recall(event: AnyEvent, population: Population, directory: RunDirectory | S
 
 
 def begin_study(
-    study: Study,
+    study: StudyRecord,
     settings: Mapping[str, Any],
     directory: RunDirectory | Scratch,
     screen: Screen,
@@ -234,7 +234,7 @@ def begin_study(
     directory.begin(study)
 
 
-def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen, is_strict: bool) -> None:
+def tell_changes(study: StudyRecord, directory: RunDirectory | Scratch, screen: Screen, is_strict: bool) -> None:
     """Warn of code that has changed since earlier sessions; only once, since the new code is recorded then."""
     found = directory.study()
     if found is None:
@@ -250,7 +250,7 @@ def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen
         _tell_unknown(found, study, directory, screen)
 
 
-def _tell_unknown(found: Study, study: Study, directory: RunDirectory | Scratch, screen: Screen) -> None:
+def _tell_unknown(found: StudyRecord, study: StudyRecord, directory: RunDirectory | Scratch, screen: Screen) -> None:
     """Say which code cannot be compared, because earlier sessions, of an older evo perhaps, have not recorded it."""
     old, new = found.definition, study.definition
     unknown = [f"its objective {study.objective}"] if new.sources and not old.sources else []
@@ -268,8 +268,8 @@ def another_study(directory: RunDirectory | Scratch) -> str:
 
 
 def find_study(
-    directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
-) -> Study | None:
+    directory: RunDirectory | Scratch, asked: StudyRecord, seed: int | None, change_limits: bool = False
+) -> StudyRecord | None:
     """The study of a directory, after a check that it may go on, or begin, there; nothing is changed.
 
     Args:

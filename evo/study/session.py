@@ -23,7 +23,7 @@ from evo.report.tables import all_reasons_text, nothing_found_text
 from evo.runtime.mpi import NoMPIError, connect, end_all, is_fault_tolerant, speaks, why_too_few_threads
 from evo.runtime.signals import StopSignals, say_ready
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 from evo.study.beginning import find_study
 from evo.study.config import Config
 from evo.study.files import load_limits
@@ -276,7 +276,7 @@ def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
     limits = config.limits if config.limits is not None else job.limits
     try:
         space = Space(load_limits(limits or {}), config.constraints)
-        asked = Study(
+        asked = StudyRecord(
             name="",
             objective=readable(canonical_name(job.objective)),
             limits=space.describe(),

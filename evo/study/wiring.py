@@ -46,7 +46,7 @@ from evo.space.examples import example_points
 from evo.space.growth import Change
 from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
-from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
@@ -145,7 +145,7 @@ class Session:
 
     config: Config
     plan: Plan
-    study: Study
+    study: StudyRecord
     directory: RunDirectory | Scratch
     transport: Transport
     signals: StopSignals
