@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, final, get_args
 from evo.algorithms.bred import Breeding
 from evo.engine.asking import CallerTurns
 from evo.engine.transport import Serial, together
-from evo.errors import SharedError, UserError
+from evo.errors import CutOff, Shared, SharedError, UserError
 from evo.frames import one_line
 from evo.objective.objective import ReportedSteps, check_loss, reported_loss
 from evo.population.assignment import Assignment
@@ -23,7 +23,7 @@ from evo.population.events import Identity, individual_name, json_scalars, json_
 from evo.population.outcome import Outcome
 from evo.report.records import Evaluation
 from evo.report.results import Result, interrupted_by
-from evo.runtime.mpi import connect
+from evo.runtime.mpi import connect, end_all
 from evo.runtime.signals import StopSignals
 from evo.space.values import Params, fresh
 from evo.study.conclusion import StudyEnding
@@ -312,7 +312,7 @@ class Study:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and isinstance(error, Exception) and not isinstance(error, SharedError):
+        if isinstance(error, Exception) and not isinstance(error, Shared | CutOff):
             self._give_up(error)
         self.close()
         if isinstance(error, KeyboardInterrupt):
@@ -326,20 +326,18 @@ class Study:
             if self._result is None and not self._is_closed and self._transport.size > 1:
                 self._turns.leave(_CLOSED)
                 self._advance()  # What is in flight is recorded as interrupted.
-                with leaving_nobody_waiting(self._transport):
-                    raise error
+                end_all(error)
 
     def _advance(self) -> bool:
         """Let the search take its next step; returns whether it goes on."""
         if self._result is not None or self._steps is None:
             return False
-        try:
-            with leaving_nobody_waiting(self._transport), no_silent_exit():
+        with leaving_nobody_waiting(self._transport), no_silent_exit():
+            try:
                 next(self._steps)
-            return True
-        except StopIteration as end:
-            self._result = end.value
-            return False
+            except StopIteration as end:
+                self._result = end.value
+        return self._result is None
 
     def _asked(self, assignment: Assignment) -> Asked:
         return Asked(
