@@ -1,6 +1,6 @@
 """Runs in a tracking store that a training has opened, so that another process can end them if the training dies.
 
-A store such as MLflow's shows a run as running until somebody ends it. A training ends its own runs, but not when its
+A store shows a run as running until somebody ends it. A training ends its own runs, but not when its
 process is killed. So it notes them in a file in the individual's folder, and the rank that finds the process dead has
 them ended by a small process: the rank itself loads no client of a store. The same file says in which runs a training
 that is continued goes on.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,14 +38,16 @@ class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run in a tracking store.
 
     Args:
-        kind: The kind of store: "mlflow", or another one that needs nobody to end its runs.
+        kind: The kind of store.
         run: The identifier of the run there.
-        store: Where the store is, as its client takes it.
+        store: Where the store is, as MLflow's client takes it.
+        opening: The plain arguments by which Weights & Biases opens the run again.
     """
 
-    kind: str
+    kind: Literal["mlflow", "wandb"]
     run: str
     store: str = ""
+    opening: dict[str, Any] = {}
 
 
 def note_open_runs(folder: Path, runs: Sequence[OpenRun | None]) -> None:
@@ -91,6 +94,18 @@ def end_mlflow_run(run: OpenRun, status: str, error: str = "") -> None:
     client.set_terminated(run.run, MLFLOW_STATUSES[status])
 
 
+def _end_wandb_run(run: OpenRun, status: str, error: str) -> None:
+    """Open a run of Weights & Biases again, with its parameters, to write what became of it.
+
+    What its process had not yet written when it was killed is lost, perhaps the parameters too.
+    """
+    import wandb
+
+    again = wandb.init(**{"resume": "allow", **run.opening, "id": run.run})
+    again.summary.update({"status": status, "error": error[:_LONGEST_TAG]})
+    again.finish(exit_code=1)
+
+
 def end_in_another_process(
     folder: str, status: str, error: str, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes] | None:
@@ -105,7 +120,7 @@ def end_in_another_process(
     Returns:
         The process that ends them; None where there is nothing to end.
     """
-    if not any(run and run.kind == "mlflow" for run in read_open_runs(as_path(folder))):
+    if not os.path.exists(as_path(folder) / OPEN_RUNS):
         return None
     command = [sys.executable, "-m", "evo.evaluation.open_runs", folder, status, error]
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -124,8 +139,8 @@ def main(folder: str, status: str, error: str) -> None:
     """End the runs that a training has left open; those of an interrupted one stay noted, because it goes on there."""
     place = as_path(folder)
     for run in read_open_runs(place):
-        if run and run.kind == "mlflow":
-            end_mlflow_run(run, status, error)
+        if run is not None:
+            (end_mlflow_run if run.kind == "mlflow" else _end_wandb_run)(run, status, error)
     if status != "interrupted":
         forget_open_runs(place)
 

@@ -27,6 +27,10 @@ from evo.population.events import Status
 from evo.storage.checkpoints import STATE
 from evo.storage.retry import why_not_writable
 
+# How often Weights & Biases writes to the file of a run, in seconds: what it has not written dies with the process.
+_OFTEN = ("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "1")
+_OPENING = ("name", "project", "group", "entity", "dir", "job_type", "mode")
+
 Make: TypeAlias = Callable[[RunPlace, Iterator[OpenRun | None]], list[Logger] | None]
 """Makes the user's loggers for a place and the runs in which they go on; None where the user has none."""
 
@@ -85,10 +89,14 @@ class MLflowRun(LoggedRun):
 class WandbRun(LoggedRun):
     """A run of Weights & Biases, whose summary has loss, status and error."""
 
+    _params: Mapping[str, Any] = {}
+
     @override
     def begin(self, params: Mapping[str, Any], place: RunPlace) -> None:
         import wandb
 
+        self._params = dict(params)
+        os.environ.setdefault(*_OFTEN)
         if wandb.run is not None:  # Of a training that was given up: this one would become a part of it.
             wandb.finish(exit_code=1)
         if not self.logger._wandb_init.get("id"):
@@ -101,7 +109,9 @@ class WandbRun(LoggedRun):
     @property
     @override
     def noted(self) -> OpenRun | None:
-        return OpenRun(kind="wandb", run=self.logger.experiment.id)
+        given = {**self.logger._wandb_init, "mode": "offline" if self.logger._offline else None}
+        opening: dict[str, Any] = {name: given[name] for name in _OPENING if isinstance(given.get(name), str)}
+        return OpenRun(kind="wandb", run=self.logger.experiment.id, opening={**opening, "config": self._params})
 
     @override
     def log_loss(self, loss: float, step: int, *, pruned: bool) -> None:
