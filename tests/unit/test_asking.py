@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 import evo
 from evo.errors import UserError
+from evo.report.results import Result
+from evo.study.asking import Asked
 
 LIMITS = {"x": (-5.0, 5.0), "k": (1, 3)}
 
@@ -29,6 +32,19 @@ def run(study: evo.Study, batch: int = 1) -> list[str]:
     return names
 
 
+def ask(study: evo.Study) -> Asked:
+    """The next individual, where there is one."""
+    one = study.ask()
+    assert one is not None
+    return one
+
+
+def ended(study: evo.Study) -> Result:
+    """The result, once there is one."""
+    assert study.result is not None
+    return study.result
+
+
 def kinds(run_dir: Path) -> list[str]:
     return [json.loads(line)["type"] for line in (run_dir / "journal" / "0.jsonl").read_text().splitlines()]
 
@@ -37,26 +53,29 @@ def test_a_loop_of_ones_own_searches_as_minimize_does() -> None:
     minimized = evo.minimize(loss, LIMITS, evaluations=40, seed=4)
     with evo.Study(LIMITS, evaluations=40, seed=4) as study:
         run(study)
-        assert study.best is not None and study.best.loss == minimized.best.loss  # type: ignore[union-attr]
-    assert study.result is not None and study.result.stop_reason == study.stop_reason == minimized.stop_reason
-    assert [one.params for one in study.result.individuals] == [one.params for one in minimized.individuals]
+        assert study.best is not None
+        assert study.best.loss == minimized.best.loss  # type: ignore[union-attr]
+    assert ended(study).stop_reason == study.stop_reason == minimized.stop_reason
+    assert [one.params for one in ended(study).individuals] == [one.params for one in minimized.individuals]
 
 
 def test_several_may_be_in_flight_and_a_later_session_evaluates_first_what_was_left(tmp_path: Path) -> None:
     path = tmp_path / "run"
     study = evo.Study(LIMITS, evaluations=20, seed=4, run_dir=path)
-    first = [study.ask() for _ in range(4)]
-    assert first[3] is not None and first[3].folder == path / "individuals" / "0-3"
-    assert study.tell((0, 2), loss(first[2].params)) == "completed"  # type: ignore[union-attr]
+    first = [ask(study) for _ in range(4)]
+    assert first[3].folder == path / "individuals" / "0-3"
+    assert study.tell((0, 2), loss(first[2].params)) == "completed"
     study.close()
-    assert study.result is not None and study.result.interrupted
+    assert ended(study).interrupted
     with evo.Study(LIMITS, evaluations=20, seed=4, run_dir=path) as study:
         names = run(study, batch=8)
-    assert names[:3] == ["0-0", "0-1", "0-3"] and len(names) == len(set(names)) == 19
-    assert study.result is not None and not study.result.interrupted
+    assert names[:3] == ["0-0", "0-1", "0-3"]
+    assert len(names) == len(set(names)) == 19
+    assert not ended(study).interrupted
     assert (path / "summary.json").is_file()
     with evo.Study(LIMITS, evaluations=20, seed=4, run_dir=path) as study:
-        assert study.ask() is None and study.should_stop
+        assert study.ask() is None
+        assert study.should_stop
     assert study.stop_reason == "20 evaluations are complete"
     with pytest.raises(UserError, match="holds another study"):
         evo.minimize(loss, LIMITS, evaluations=20, seed=4, run_dir=path)
@@ -67,12 +86,12 @@ def test_when_nothing_more_may_start_there_is_none_before_those_in_flight_are_to
         asked = [study.ask() for _ in range(5)]
         assert [one and one.name for one in asked] == ["0-0", "0-1", "0-2", None, None]
         study.tell((0, 0), 1.0, status="interrupted")  # It is evaluated again, as its own.
-        again = study.ask()
-        assert again is not None and again.name == "0-0" and again.params == asked[0].params  # type: ignore[union-attr]
-        for one in (again, *asked[1:3]):
-            study.tell(one, 2.0)  # type: ignore[arg-type]
+        again = ask(study)
+        assert (again.name, again.params) == ("0-0", asked[0].params)  # type: ignore[union-attr]
+        for identity in ((0, 0), (0, 1), (0, 2)):
+            study.tell(identity, 2.0)
         assert study.ask() is None
-    assert study.result is not None and not study.result.interrupted
+    assert not ended(study).interrupted
 
 
 @pytest.mark.parametrize(
@@ -91,18 +110,15 @@ def test_what_is_told_is_recorded_and_what_cannot_be_is_a_failed_individual(
     told: dict[str, Any], status: str, error: str
 ) -> None:
     with evo.Study(LIMITS, evaluations=1, seed=0) as study:
-        one = study.ask()
-        assert one is not None and study.tell(one, **told) == status
+        assert study.tell(ask(study), **told) == status
         assert study.ask() is None
-    assert study.result is not None
-    (found,) = study.result.individuals
-    assert found.status == status and found.error.startswith(error)
+    (found,) = ended(study).individuals
+    assert (found.status, found.error) == (status, error)
 
 
 def test_mistakes_are_named_and_change_nothing() -> None:
     with evo.Study(LIMITS, evaluations=2, seed=0) as study:
-        one, other = study.ask(), study.ask()
-        assert one is not None and other is not None
+        one, other = ask(study), ask(study)
         study.tell(one, 1.0)
         for call, message in (
             (lambda: study.tell(one, 2.0), r"individual 0-0 was told before, as completed"),
@@ -126,22 +142,47 @@ def test_mistakes_are_named_and_change_nothing() -> None:
 def test_reports_prune_and_are_recorded(tmp_path: Path) -> None:
     pruning = {"name": "median", "grace": 1, "enough": 1}
     with evo.Study(LIMITS, evaluations=2, seed=0, pruning=pruning, run_dir=tmp_path / "run") as study:
-        good, bad = study.ask(), study.ask()
-        assert good is not None and bad is not None
+        good, bad = ask(study), ask(study)
         assert [study.report(good, 1.0 / step) for step in (1, 2, 3)] == [False] * 3
         assert not study.report(good, math.inf)  # It is ignored.
         assert study.tell(good, 0.3) == "completed"
         stops = [study.report(bad, 9.0 + step, step=step) for step in range(4)]
-        assert any(stops) and study.tell(bad, 9.0) == "pruned"
+        assert any(stops)
+        assert study.tell(bad, 9.0) == "pruned"
     assert kinds(tmp_path / "run").count("Reported") == 7
 
 
 def test_an_error_in_the_loop_leaves_what_is_in_flight_to_a_later_session(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    for error in (RuntimeError("mine"), KeyboardInterrupt()):
-        with pytest.raises(type(error)), evo.Study(LIMITS, evaluations=3, seed=0, run_dir=path) as study:
+
+    def fail(error: BaseException) -> None:
+        with evo.Study(LIMITS, evaluations=3, seed=0, run_dir=path) as study:
             study.ask()
             raise error
+
+    for error in (RuntimeError("mine"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            fail(error)
         assert kinds(path)[-2:] == ["Finished", "Done"]
     with evo.Study(LIMITS, evaluations=3, seed=0, run_dir=path) as study:
         assert run(study) == ["0-0", "0-1", "0-2"]
+
+
+def test_after_ctrl_c_nothing_more_is_asked_and_what_is_told_then_still_counts(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+
+    def stop() -> None:
+        with evo.Study(LIMITS, evaluations=3, seed=0, run_dir=path) as study:
+            one = ask(study)
+            signal.raise_signal(signal.SIGINT)
+            assert study.should_stop
+            assert study.ask() is None
+            assert study.tell(one, 1.0) == "completed"
+
+    with pytest.raises(KeyboardInterrupt, match="Ctrl-C has stopped the study") as caught:
+        stop()
+    result = caught.value.result  # type: ignore[attr-defined]
+    assert (result.interrupted, result.by_keyboard) == (True, True)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with evo.Study(LIMITS, evaluations=3, seed=0, run_dir=path) as study:
+        assert run(study) == ["0-1", "0-2"]
