@@ -174,9 +174,8 @@ class LightningObjective:
                 raise
             self._kept.release()
             best = report.result()
-            if logs:
-                logger.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
-                runs.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
+            for log in (logger, runs) if logs else ():
+                log.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
 

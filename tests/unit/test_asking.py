@@ -13,7 +13,7 @@ import pytest
 import evo
 from evo.errors import UserError
 from evo.report.results import Result
-from evo.study.asking import Asked
+from evo.study.told import Asked
 
 LIMITS = {"x": (-5.0, 5.0), "k": (1, 3)}
 
