@@ -44,6 +44,7 @@ class LoggedRun:
 
     def __init__(self, logger: Logger) -> None:
         self.logger: Any = logger
+        self.title = type(logger).__name__
 
     def begin(self, params: Mapping[str, Any], place: RunPlace) -> None:
         """Open the run, or go on in it, and write the parameters."""
@@ -135,7 +136,9 @@ class CSVRun(LoggedRun):
         before: list[dict[str, Any]] = []
         with suppress(FileNotFoundError), open(file, newline="", encoding="utf-8") as stream:
             before = [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(stream)]
-        writer = self.logger.experiment  # This removes the file of the part of the training that is over.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Experiment logs directory")
+            writer = self.logger.experiment  # This removes the file of the part of the training that is over.
         writer.metrics = before
         super().begin(params, place)
         self.logger.save()
@@ -180,20 +183,20 @@ class LoggedRuns:
     def log_loss(self, loss: float, step: int, *, pruned: bool) -> None:
         """Write the loss to all of them."""
         for run in self._runs:
-            _warned(run, lambda run=run: run.log_loss(loss, step, pruned=pruned))
+            _warned(run.title, lambda run=run: run.log_loss(loss, step, pruned=pruned))
 
     def end(self, status: Status, error: str = "") -> None:
         """End all of them."""
         for run in self._runs:
-            _warned(run, lambda run=run: run.end(status, error))
+            _warned(run.title, lambda run=run: run.end(status, error))
 
 
-def _warned(run: LoggedRun, write: Callable[[], object]) -> None:
+def _warned(title: str, write: Callable[[], object]) -> None:
     """Write to a logger once the training is over: what goes wrong there must not cost its loss, or hide its error."""
     try:
         write()
     except Exception as error:
-        warnings.warn(f"{type(run.logger).__name__}: {one_line(error)}", stacklevel=2)
+        warnings.warn(f"{title}: {one_line(error)}", stacklevel=2)
 
 
 @contextmanager
@@ -211,19 +214,18 @@ def logged_runs(trial: Trial, params: Mapping[str, Any], make: Make) -> Iterator
     place, writes = run_place(trial), trial.rank == 0
     noted = read_open_runs(trial.folder) if writes else []
     goes_on = (trial.folder / STATE).exists()
-    if not goes_on:
-        for run in noted:
-            if run and run.kind == "mlflow":
-                end_mlflow_run(run, "restarted")
+    for left in [] if goes_on else noted:
+        if left and left.kind == "mlflow":
+            _warned("an earlier attempt", lambda left=left: end_mlflow_run(left, "restarted"))
     loggers = make(place, iter(noted if goes_on else []))
     runs = LoggedRuns([as_run(logger) for logger in loggers or [] if writes], loggers)
     if not runs._runs:
         yield runs
         return
     try:
-        for run in runs._runs:
+        for number, run in enumerate(runs._runs, 1):
             run.begin(params, place)
-        note_open_runs(trial.folder, [run.noted for run in runs._runs])
+            note_open_runs(trial.folder, [each.noted for each in runs._runs[:number]])
         yield runs
     except BaseException as error:
         runs.end(*_what_became(trial, error))
