@@ -40,10 +40,12 @@ class LoggedRun:
 
     Args:
         logger: The logger.
+        goes_on: Whether the training goes on from a state, so that what was logged before counts.
     """
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Logger, goes_on: bool) -> None:
         self.logger: Any = logger
+        self.goes_on = goes_on
         self.title = type(logger).__name__
 
     def begin(self, params: Mapping[str, Any], place: RunPlace) -> None:
@@ -132,10 +134,7 @@ class CSVRun(LoggedRun):
 
     @override
     def begin(self, params: Mapping[str, Any], place: RunPlace) -> None:
-        file = os.path.join(self.logger.log_dir, "metrics.csv")
-        before: list[dict[str, Any]] = []
-        with suppress(FileNotFoundError), open(file, newline="", encoding="utf-8") as stream:
-            before = [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(stream)]
+        before = _rows_in(os.path.join(self.logger.log_dir, "metrics.csv")) if self.goes_on else []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Experiment logs directory")
             writer = self.logger.experiment  # This removes the file of the part of the training that is over.
@@ -153,18 +152,25 @@ def forget_csv_rows(logger: CSVLogger, step: int) -> None:
     """Remove the rows of steps that are logged again, because the training goes on from an earlier one."""
     logger.save()
     writer = logger.experiment
-    with suppress(FileNotFoundError), open(writer.metrics_file_path, newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if int(row["step"]) < step]
+    rows = _rows_in(writer.metrics_file_path)
+    with suppress(FileNotFoundError):
         os.unlink(writer.metrics_file_path)
-        writer.metrics = [{name: cell for name, cell in row.items() if cell} for row in rows]
-        logger.save()
+    writer.metrics = [row for row in rows if int(row["step"]) < step]
+    logger.save()
 
 
-def as_run(logger: Logger) -> LoggedRun:
+def _rows_in(file: str) -> list[dict[str, str]]:
+    """The rows of a CSV file without their empty cells; none if there is no file."""
+    with suppress(FileNotFoundError), open(file, newline="", encoding="utf-8") as stream:
+        return [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(stream)]
+    return []
+
+
+def as_run(logger: Logger, goes_on: bool) -> LoggedRun:
     """The run of a logger, as its kind needs it."""
     kinds: Sequence[tuple[type, type[LoggedRun]]]
     kinds = ((MLFlowLogger, MLflowRun), (WandbLogger, WandbRun), (CSVLogger, CSVRun))
-    return next((run for kind, run in kinds if isinstance(logger, kind)), LoggedRun)(logger)
+    return next((run for kind, run in kinds if isinstance(logger, kind)), LoggedRun)(logger, goes_on)
 
 
 @final
@@ -218,7 +224,7 @@ def logged_runs(trial: Trial, params: Mapping[str, Any], make: Make) -> Iterator
         if left and left.kind == "mlflow":
             _warned("an earlier attempt", lambda left=left: end_mlflow_run(left, "restarted"))
     loggers = make(place, iter(noted if goes_on else []))
-    runs = LoggedRuns([as_run(logger) for logger in loggers or [] if writes], loggers)
+    runs = LoggedRuns([as_run(logger, goes_on) for logger in loggers or [] if writes], loggers)
     if not runs._runs:
         yield runs
         return
