@@ -90,8 +90,9 @@ class Study:
             self._search.turns.wants, self._search.turns.is_full = True, False
             while self._search.advance():
                 if (assignment := self._search.turns.take()) is not None:
-                    self._trials[assignment.individual] = TrialInFlight()
-                    return self._asked(assignment)
+                    asked = self._asked(assignment)
+                    self._trials[asked.identity] = TrialInFlight(asked)
+                    return asked
                 if self._search.turns.is_full:
                     break
             self._search.turns.wants = False
@@ -229,13 +230,10 @@ class Study:
     def _in_flight(self, individual: Asked | Identity) -> tuple[Identity, TrialInFlight]:
         self._check_open()
         identity = individual.identity if isinstance(individual, Asked) else individual
-        try:
-            trial = self._trials.get(identity)
-        except TypeError:
-            trial = None
-        if trial is not None:
-            return identity, trial
         is_identity = isinstance(identity, tuple) and len(identity) == 2
+        trial = self._trials.get(identity) if is_identity else None
+        if trial is not None and (individual == identity or trial.asked.is_same(individual)):
+            return identity, trial
         name = individual_name(identity) if is_identity else repr(individual)
         if is_identity and identity in self._told:
             raise UserError(f"individual {name} was told before, as {self._told[identity]}: tell each one once")

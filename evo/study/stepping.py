@@ -98,6 +98,10 @@ class SteppedStudy:
                 next(self._steps)
             except StopIteration as end:
                 self.result = end.value
+            except BaseException:
+                self.is_closed = True  # The search cannot go on.
+                self._release()
+                raise
         return self.result is None
 
     @property

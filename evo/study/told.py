@@ -55,6 +55,12 @@ class Asked:
         """Its name in journals and reports, such as "3-12"."""
         return individual_name(self.identity)
 
+    def is_same(self, other: object) -> bool:
+        """Whether this is the same individual of the same study, in the same evaluation; it may be a copy."""
+        if not isinstance(other, Asked):
+            return False
+        return (self.identity, self.folder, self.attempt) == (other.identity, other.folder, other.attempt)
+
 
 @final
 @dataclass
@@ -62,11 +68,13 @@ class TrialInFlight:
     """What this process knows of an individual in flight.
 
     Args:
+        asked: The individual.
         steps: The steps that were reported.
         stops: Whether its evaluation is to end early.
         began: When it was asked for, by `time.perf_counter`.
     """
 
+    asked: Asked
     steps: ReportedSteps = field(default_factory=ReportedSteps)
     stops: bool = False
     began: float = field(default_factory=time.perf_counter)

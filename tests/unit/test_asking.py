@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import evo
 from evo.errors import UserError
+from evo.population.individual import Individual
 from evo.report.results import Result
 from evo.study.told import Asked
 
@@ -120,7 +122,10 @@ def test_mistakes_are_named_and_change_nothing() -> None:
     with evo.Study(LIMITS, evaluations=2, seed=0) as study:
         one, other = ask(study), ask(study)
         study.tell(one, 1.0)
+        with evo.Study(LIMITS, evaluations=2, seed=0) as another:
+            foreign = ask(another), ask(another)
         for call, message in (
+            (lambda: study.tell(foreign[1], 1.0), r"individual 0-1 is not in flight here"),
             (lambda: study.tell(one, 2.0), r"individual 0-0 was told before, as completed"),
             (lambda: study.tell((3, 1), 2.0), r"individual 3-1 is not in flight here"),
             (lambda: study.tell("0-1", 2.0), r"individual '0-1' is not in flight here"),  # type: ignore[arg-type]
@@ -186,3 +191,23 @@ def test_after_ctrl_c_nothing_more_is_asked_and_what_is_told_then_still_counts(t
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with evo.Study(LIMITS, evaluations=3, seed=0, run_dir=path) as study:
         assert run(study) == ["0-1", "0-2"]
+
+
+class Breaks(evo.Propagator):
+    """Fails once it is told a certain loss."""
+
+    def breed(self, parents: Sequence[Individual], space: Any, rng: Any) -> list[Individual]:
+        assert all(one.loss != 0.125 for one in parents), "I cannot go on"
+        return [Individual(genome=space.sample(rng))]
+
+
+def test_a_mistake_that_only_the_search_finds_is_raised_by_ask_and_closes_the_study() -> None:
+    def search() -> None:
+        with evo.Study(LIMITS, evaluations=9, seed=0, propagator=Breaks()) as study:
+            study.tell(ask(study), 0.125)
+            with pytest.raises(UserError, match="Breaks"):
+                study.ask()
+            study.ask()
+
+    with pytest.raises(UserError, match="the study is closed"):
+        search()
