@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evo.report.reading import load
     from evo.report.results import SearchFailed
     from evo.space.limits import Choice, Float, Int
+    from evo.study.asking import Study
     from evo.study.config import Config
     from evo.study.session import minimize
 
@@ -36,6 +37,7 @@ _HOMES = {
     "Propagator": "evo.propagators",
     "Pruner": "evo.pruning",
     "SearchFailed": "evo.report.results",
+    "Study": "evo.study.asking",
     "UserError": "evo.errors",
     "default_propagator": "evo.propagators",
     "load": "evo.report.reading",
@@ -55,6 +57,7 @@ __all__ = [
     "Propagator",
     "Pruner",
     "SearchFailed",
+    "Study",
     "UserError",
     "__version__",
     "default_propagator",

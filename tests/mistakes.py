@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 _LIMITS = {
     "good": "x: [0.0, 1.0]",
@@ -93,7 +93,7 @@ def prepare(folder: Path) -> None:
     (folder / "thesis").mkdir()
     (folder / "thesis" / "thesis.tex").touch()
     bounds = {f"x{index}": (-5.12, 5.12) for index in range(2)}
-    study = Study(
+    study = StudyRecord(
         name="other", objective="evo.problems.functions:sphere", limits=Space(bounds).describe(), seed=3, created=1.0
     )
     for name in ("other", "damaged", "rotten"):

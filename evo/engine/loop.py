@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from evo.engine.exchange import Exchange
 from evo.engine.hearing import Hearing
@@ -72,6 +72,7 @@ class Effects:
         ending: Makes the final report and the conclusion when the search is over.
         watch: Called with every event of all workers; some events come again after a death.
         clock: Returns the time in seconds since the epoch.
+        turn: What a worker does in its turn. None means that it starts an individual and evaluates it, see `take_turn`.
     """
 
     evaluator: LoopEvaluator
@@ -79,6 +80,7 @@ class Effects:
     ending: Ending
     watch: Callable[[AnyEvent], None]
     clock: Callable[[], float]
+    turn: Turn | None = None
 
 
 def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[None, None, str]:
@@ -96,8 +98,9 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
         The conclusion of the first live worker.
     """
     clock = effects.clock
-    publisher = _Publisher(worker, exchange, effects)
-    stopwatch = _Stopwatch(clock)
+    publisher = Publisher(worker, exchange, effects)
+    stopwatch = Stopwatch(clock)
+    turn = effects.turn or take_turn
     reported: frozenset[int] | None = None  # The membership in which this worker has sent its final report.
     publisher.publish(worker.join(clock()))
     while exchange.closed is None:
@@ -106,14 +109,8 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
         publisher.catch_up()
         if exchange.closed is not None:
             break
-        if not worker.is_done:
-            stopwatch.note("exchange")
-            started, events = publisher.ask(stopwatch.times)
-            stopwatch.note("breeding")
-            publisher.publish(events)
-            if started is not None:
-                yield from _evaluate(started, publisher, effects.evaluator, stopwatch)
-                continue
+        if not worker.is_done and (yield from turn(publisher, stopwatch)):
+            continue
         if worker.all_done and reported != exchange.dead:
             reported = exchange.dead
             exchange.be_ready(effects.ending.final_report())
@@ -126,10 +123,32 @@ def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[No
     return exchange.closed
 
 
+def take_turn(publisher: Publisher, stopwatch: Stopwatch) -> Generator[None, None, bool]:
+    """Start the next individual, evaluate it, and receive events meanwhile.
+
+    Args:
+        publisher: The events of this worker.
+        stopwatch: Measures how the worker spends its time.
+
+    Yields:
+        None, wherever another virtual worker may run.
+
+    Returns:
+        Whether there was one, so that the next turn may follow at once.
+    """
+    stopwatch.note("exchange")
+    started, events = publisher.ask(stopwatch.times, lambda: publisher.exchange.is_level)
+    stopwatch.note("breeding")
+    publisher.publish(events)
+    if started is None:
+        return False
+    yield from _evaluate(started, publisher, publisher.effects.evaluator, stopwatch)
+    return True
+
+
 def _evaluate(
-    started: Started, publisher: _Publisher, evaluator: LoopEvaluator, stopwatch: _Stopwatch
+    started: Started, publisher: Publisher, evaluator: LoopEvaluator, stopwatch: Stopwatch
 ) -> Generator[None, None, None]:
-    """Evaluate an individual, and receive events meanwhile."""
     worker, exchange, clock = publisher.worker, publisher.exchange, publisher.effects.clock
     identity = started.individual
     exchange.post()  # The end of the last evaluation leaves together with this start, in one message.
@@ -147,7 +166,7 @@ def _evaluate(
     yield
 
 
-class _Stopwatch:
+class Stopwatch:
     """Measures how this worker spends its time in this session.
 
     Args:
@@ -173,7 +192,7 @@ class _Stopwatch:
 
 
 @dataclass(frozen=True)
-class _Publisher:
+class Publisher:
     """Records, sends and shows the events of this worker, and receives those of others; see `search`."""
 
     worker: Worker
@@ -186,10 +205,9 @@ class _Publisher:
         """Records what is known when this worker breeds, in its journal only."""
         return Hearing(self.exchange.known, lambda heard: self.effects.journal.append(encode(heard)))
 
-    def ask(self, times: Mapping[str, float]) -> tuple[Started | None, list[AnyEvent]]:
+    def ask(self, times: Mapping[str, float], may_end: Callable[[], bool]) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate, if there is one, and the events to publish; see `Worker.ask`."""
-        clock, exchange = self.effects.clock, self.exchange
-        return self.worker.ask(clock(), self.catch_up, lambda: exchange.is_level, times, self.hearing)
+        return self.worker.ask(self.effects.clock(), self.catch_up, may_end, times, self.hearing)
 
     def assign(self, started: Started) -> Assignment:
         """The assignment for the evaluation of an individual that has just been started."""
@@ -263,3 +281,7 @@ def _of_last_session(events: Iterable[AnyEvent]) -> list[AnyEvent]:
             session.clear()
         session.append(event)
     return session
+
+
+Turn: TypeAlias = Callable[[Publisher, Stopwatch], Generator[None, None, bool]]
+"""What a worker does in its turn, as `take_turn` does it."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from evo.evaluation.messages import (
     log_name,
     output_folder,
 )
+from evo.evaluation.open_runs import end_in_another_process
 from evo.evaluation.sending import Parcel, pack
 from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.supervised import GRACE, Child
@@ -35,6 +38,7 @@ from evo.texts import as_path
 
 _REPEAT = 1.0  # Seconds until a child is asked again to save its state.
 _LAST_OUTPUT = 2000  # Characters of a dead child's output that are kept.
+_LONGEST_ENDING = 30.0  # Seconds that the end of a search waits for the ends of runs in a tracking store.
 
 
 class ProcessEvaluator:
@@ -74,6 +78,7 @@ class ProcessEvaluator:
         self._began = 0.0
         self._interrupted = False
         self._ask_again = self._must_have_saved = math.inf
+        self._ending: list[subprocess.Popen[bytes]] = []  # Processes that end what dead children have left open.
 
     def open(self, names: Sequence[str], examples: Sequence[Params] = ()) -> Opened:
         """Start the child and wait until it has loaded the objective, unless a stop is asked for meanwhile.
@@ -118,7 +123,10 @@ class ProcessEvaluator:
             self._running.send(Answer(self._report(news.step, news.loss)))
         if isinstance(news, Ended):
             return news.outcome
-        return news if isinstance(news, Outcome) else None
+        if isinstance(news, Outcome):
+            self._end_runs(news)
+            return news
+        return None
 
     def interrupt(self, failed: bool = False) -> None:
         """End the evaluation in flight, which has some seconds to save its state. A second call changes nothing.
@@ -165,10 +173,26 @@ class ProcessEvaluator:
                 return news
 
     def close(self) -> None:
-        """End the child."""
+        """End the child, and wait until no run of a dead one is open any more."""
+        self._end_child()
+        deadline = time.monotonic() + _LONGEST_ENDING
+        for process in self._ending:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        self._ending.clear()
+
+    def _end_child(self) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
+
+    def _end_runs(self, outcome: Outcome) -> None:
+        """Have the runs ended that an evaluation, whose process is dead, has left open in a tracking store."""
+        self._ending = [process for process in self._ending if process.poll() is None]
+        if isinstance(self._order, Evaluate) and self._settings.rank == 0:
+            folder = self._order.assignment.folder
+            process = end_in_another_process(folder, outcome.status, outcome.error, self._environment)
+            self._ending += [process] if process else []
 
     @property
     def _running(self) -> Child:
@@ -184,7 +208,7 @@ class ProcessEvaluator:
         self._running.send(order)
 
     def _launch(self) -> None:
-        self.close()
+        self._end_child()
         assert self._parcel is not None
         self._ready, self._refused = False, None
         self._child = Child(self._parcel, self._environment, self._setup)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from evo.errors import UserError
+from evo.evaluation.open_runs import OpenRun
 from evo.lightning.linking import Link, comes_first, linked_values, read_links
+from evo.lightning.loggers import RunPlace, has_loggers, is_of_loggers, placed_loggers
 from evo.lightning.optimizing import set_optimizers
 from evo.lightning.parts import AbsentPart, Constructor, Part, Section, make_part
-from evo.lightning.settings import Arguments, in_folder
+from evo.lightning.settings import Arguments
 from evo.lightning.sharing import share_out
 from evo.lightning.signatures import SectionError, find_any
+from evo.lightning.stores import make_stores
 
 Shares: TypeAlias = Mapping[str, tuple[Part, dict[str, Any]]]
 """The parts by name, each with the parameters that it gets."""
@@ -148,22 +153,48 @@ class Blueprint:
         self._optimize(shares, made, tell)
         return made["model"], made["data"]
 
-    def settings(self, shares: Shares, name: str, folder: str = "") -> dict[str, Any]:
+    def settings(self, shares: Shares, name: str) -> dict[str, Any]:
         """The arguments of the Trainer or of EarlyStopping, with those that are taken from elsewhere.
+
+        Loggers of the user's are not among them, because making one may open a run; see `loggers`.
 
         Args:
             shares: The parts and their parameters.
             name: "trainer" or "early_stopping".
-            folder: The folder for loggers that do not name one.
         """
         part, params = shares[name]
-        linked = linked_values(name, self.links, shares, {}, None) or {}
-        return part.make({**self.placed(name, folder), **params, **linked})  # type: ignore[no-any-return]
+        given = {**params, **(linked_values(name, self.links, shares, {}, None) or {})}
+        if name == "trainer" and self.has_loggers:
+            given = {"logger": False, **{each: given[each] for each in given if not is_of_loggers(each)}}
+        return part.make(given)  # type: ignore[no-any-return]
 
-    def placed(self, name: str, folder: str) -> dict[str, Any]:
-        """The Trainer's loggers, which write into a folder unless they say another one; for other parts, nothing."""
-        logger = self.trainer.get("logger") if name == "trainer" else None
-        return {"logger": in_folder(logger, folder)} if logger else {}
+    @property
+    def has_loggers(self) -> bool:
+        """Whether the user has loggers."""
+        return has_loggers(self.trainer.get("logger"))
+
+    def loggers(self, shares: Shares, place: RunPlace, runs: Iterator[OpenRun | None], session: str) -> list[Logger]:
+        """The user's loggers, made.
+
+        Args:
+            shares: The parts and their parameters.
+            place: Where they log, and under which name.
+            runs: The runs in which they go on.
+            session: The session of the study, in which a store is made once.
+        """
+        part, params = shares["trainer"]
+        assert isinstance(part, Arguments)
+        given = {**params, **(linked_values("trainer", self.links, shares, {}, None) or {})}
+        placed = {"logger": placed_loggers(self.trainer["logger"], place, runs)}
+        placed |= {each: given[each] for each in given if is_of_loggers(each)}
+        make_stores(placed["logger"], session)
+        made = part.make_one("logger", placed)
+        return list(made) if isinstance(made, list | tuple) else [made]
+
+    def placed(self, name: str) -> dict[str, Any]:
+        """The Trainer's loggers as they would be in the working directory, to be read only; nothing for other parts."""
+        is_trainer = name == "trainer" and self.has_loggers
+        return {"logger": placed_loggers(self.trainer["logger"], RunPlace(os.curdir))} if is_trainer else {}
 
     def _optimize(self, shares: Shares, made: dict[str, Any], tell: Callable[[str], object]) -> None:
         if isinstance(shares["optimizer"][0], AbsentPart) or not isinstance(made["model"], L.LightningModule):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from evo.frames import is_of_evo, told
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds, has_own_loaders
 from evo.lightning.data import same_random_numbers
 from evo.lightning.environment import quiet
+from evo.lightning.loggers import check_loggers
 from evo.lightning.parts import AbsentPart, Constructor
 from evo.lightning.reports import check_validations
 from evo.lightning.signatures import SectionError
@@ -39,6 +39,7 @@ def check_training(blueprint: Blueprint, names: Collection[str], examples: Seque
         UserError: Nothing takes a name, a value does not fit, or something cannot be made; the message has the place.
     """
     blueprint.check_length(names)
+    check_loggers(blueprint.trainer.get("logger"))
     seen: set[str] = set()
     notes: dict[str, None] = {}
     for shares in map(blueprint.share_out, examples) if examples else [blueprint.share_names(names)]:
@@ -48,7 +49,7 @@ def check_training(blueprint: Blueprint, names: Collection[str], examples: Seque
             key = f"{part.name} {part.title} {sorted(params.items())}"
             if examples and key not in seen and not linked:
                 seen.add(key)
-                part.read({**blueprint.placed(part.name, os.curdir), **params})
+                part.read({**blueprint.placed(part.name), **params})
             notes |= dict.fromkeys(part.dropped)
     if blueprint.data is None and isinstance(blueprint.model, type) and not has_own_loaders(blueprint.model):
         raise UserError(f"there is no data: give one, or define train_dataloader in {blueprint.model.__name__}")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import metadata
@@ -16,6 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import override
 
+from evo.lightning.runs import forget_csv_rows
 from evo.objective.objective import Infeasible, Interrupted, Trial
 from evo.storage.retry import why_not_writable
 
@@ -67,10 +69,10 @@ class RowLogger(TensorBoardLogger):
 
 
 def forget_from(loggers: Iterable[Logger], step: int) -> None:
-    """Tell TensorBoard that a training goes on from a step, so that what its files hold of later steps is void.
+    """Tell loggers that a training goes on from a step, so that what their files hold of later steps is void.
 
     Args:
-        loggers: The loggers of the training; those for TensorBoard are told.
+        loggers: The loggers of the training; those for TensorBoard and for CSV files are told.
         step: The first step that is logged again.
     """
     for logger in loggers:
@@ -78,6 +80,8 @@ def forget_from(loggers: Iterable[Logger], step: int) -> None:
         if isinstance(logger, TensorBoardLogger) and isinstance(logger.experiment, SummaryWriter):
             start = Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
             logger.experiment._get_file_writer().add_event(start)  # type: ignore[no-untyped-call]
+        elif isinstance(logger, CSVLogger) and isinstance(logger.experiment, ExperimentWriter):
+            forget_csv_rows(logger, step)
 
 
 @contextmanager

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import re
-import shutil
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -13,6 +11,7 @@ from typing import Any, ClassVar, final, get_args
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import Logger
 
 from evo.errors import UserError
 from evo.lightning.activities import check_profiler
@@ -22,20 +21,21 @@ from evo.lightning.checking import check_training
 from evo.lightning.checkpoints import BestWeights, is_trusted, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
-from evo.lightning.group import Group, meeting_file, process_group
+from evo.lightning.group import Group, process_group
 from evo.lightning.hparams import RowLogger, row_logger
+from evo.lightning.leftovers import remove_leftovers
+from evo.lightning.loggers import as_sections, has_loggers
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
+from evo.lightning.runs import Make, logged_runs
 from evo.lightning.stacked import MemoryKind, keep_stacked
 from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import BEST, STATE
-
-_RECORDS = r"(trained|baseline)\.json"  # Records of trainings after a search, which evo replaces itself.
 
 
 @final
@@ -116,6 +116,8 @@ class LightningObjective:
 
     def __post_init__(self) -> None:
         settings, _ = settle_trainer(self.trainer or {})
+        if has_loggers(settings.get("logger")):
+            settings = {**settings, "logger": as_sections(settings["logger"])}
         object.__setattr__(self, "trainer", settings)
         if self.mode not in get_args(Mode):
             raise UserError(f"mode is {self.mode!r}: it must be 'min' or 'max'.")
@@ -154,29 +156,32 @@ class LightningObjective:
         state = trial.folder / STATE
         shares = self._share_out(params)
         if trial.rank == 0 and not zipfile.is_zipfile(state):  # It may be absent, or cut off by a power failure.
-            _remove_leftovers(trial)
+            remove_leftovers(trial)
         logs = trial.rank == 0 and (self.trainer or {}).get("logger") is not False
         with (
             quiet(trial.rank),
             short_refusals(),
             limited_memory(trial),
             row_logger(trial, params, writes=logs) as logger,
+            logged_runs(trial, params, self._make_loggers(shares, trial)) as runs,
             process_group(trial) as group,
         ):
-            report = TrialReport(trial, params, self.monitor, self.mode, group)
+            report = TrialReport(trial, self.monitor, self.mode, group)
             try:
-                trainer = self._fit(shares, trial, report, group, logger)
+                trainer = self._fit(shares, trial, report, group, runs.loggers or logger)
             except BaseException:
                 self._kept.drop()  # It may be half set up.
                 raise
             self._kept.release()
             best = report.result()
-            if logs:
-                logger.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
+            for log in (logger, runs) if logs else ():
+                log.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
         trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
         return best.loss
 
-    def _fit(self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger) -> L.Trainer:
+    def _fit(
+        self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger | list[Logger]
+    ) -> L.Trainer:
         """Train, from the beginning or from the state that an earlier attempt has saved."""
         module, data = self._build(shares, trial)
         group.wait()
@@ -291,6 +296,12 @@ class LightningObjective:
             keep_stacked(data, self.keep_data, trial.gpu_memory)
         return data
 
+    def _make_loggers(self, shares: Shares, trial: Trial) -> Make:
+        blueprint = self._blueprint
+        if not blueprint.has_loggers:
+            return lambda place, runs: None
+        return lambda place, runs: blueprint.loggers(shares, place, runs, trial.session)
+
     def _stopping(self, shares: Shares, report: TrialReport) -> list[L.Callback]:
         if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
             return []
@@ -298,21 +309,3 @@ class LightningObjective:
         if given.setdefault("monitor", self.monitor) == self.monitor:
             given.setdefault("mode", self.mode)
         return [Stopping(report, yields=self.early_stopping is True, **given)]
-
-
-def _remove_leftovers(trial: Trial) -> None:
-    """Remove what an attempt that was killed has left in the folder, so that nothing of it is taken for this one's.
-
-    What this attempt has made there itself stays: what its processes print, what a function that calls the objective
-    has written before, and the file by which the processes are about to meet. They wait for each other there, so none
-    of them writes anything else before this is done.
-    """
-    own = re.compile(rf"output(-\d+)?\.log|{re.escape(meeting_file(trial).name)}|{_RECORDS}")
-    for path in trial.folder.glob("*"):  # The folder need not exist.
-        is_new = trial.found is not None and trial.found.get(path.name) != path.lstat().st_mtime_ns
-        if is_new or own.fullmatch(path.name):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, final
 
 import lightning as L
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from typing_extensions import override
 
@@ -41,7 +40,6 @@ class TrialReport(L.Callback):
 
     Args:
         trial: The trial that gets the reports.
-        parameters: The individual's parameters, for the loggers.
         monitor: The name of the metric.
         mode: Whether the metric is to be small or large.
         group: The processes that train together.
@@ -57,9 +55,7 @@ class TrialReport(L.Callback):
         FloatingPointError: The monitored metric was NaN or infinite.
     """
 
-    def __init__(
-        self, trial: Trial, parameters: Mapping[str, Any], monitor: str, mode: Mode, group: Group = ALONE
-    ) -> None:
+    def __init__(self, trial: Trial, monitor: str, mode: Mode, group: Group = ALONE) -> None:
         super().__init__()
         self.epochs = 0
         self.best: Best | None = None
@@ -67,7 +63,6 @@ class TrialReport(L.Callback):
         self.monitor, self.mode = monitor, mode
         self._group = group
         self._trial = trial
-        self._parameters = parameters
         self._sign = 1.0 if mode == "min" else -1.0
         self._step = 0
         self._looked_at = 0  # the last epoch whose end was looked at
@@ -97,12 +92,6 @@ class TrialReport(L.Callback):
             logged = {"training": [], "validation": logged}
         self._in_training, self._in_validation = set(logged["training"]), set(logged["validation"])
         self.best = None if state_dict["best"] is None else Best(**state_dict["best"])
-
-    @override
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        for logger in trainer.loggers:
-            if not isinstance(logger, TensorBoardLogger):  # RowLogger writes the parameters for TensorBoard.
-                logger.log_hyperparams(dict(self._parameters))
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

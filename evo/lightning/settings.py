@@ -7,8 +7,8 @@ from typing import Any, final
 
 from evo.lightning.making import read_arguments, split_known
 from evo.lightning.parts import Part, find_value, without_classes
-from evo.lightning.signatures import find_any, takes
-from evo.lightning.trees import CLASS_PATH, INIT_ARGS, Tree, check_fixed, has_section, is_plain_tree, is_section
+from evo.lightning.signatures import takes
+from evo.lightning.trees import Tree, check_fixed, has_section, is_plain_tree
 
 
 @final
@@ -57,9 +57,18 @@ class Arguments(Part):
     def value(self, params: Mapping[str, Any], place: str) -> Any:
         return find_value(self._owner, self._put(params), place)
 
-    def _read(self, params: Mapping[str, Any], *, make: bool) -> dict[str, Any]:
+    def make_one(self, name: str, params: Mapping[str, Any]) -> Any:
+        """One of the arguments alone.
+
+        Args:
+            name: The name of the argument.
+            params: Values by relative names, which all belong to it.
+        """
+        return self._read(params, make=True, only=name)[name]
+
+    def _read(self, params: Mapping[str, Any], *, make: bool, only: str | None = None) -> dict[str, Any]:
         settings = self._put(params)
-        known, _ = split_known(self._owner, settings)
+        known, _ = split_known(self._owner, settings if only is None else {only: settings[only]})
         read = {name: value for name, value in known.items() if is_plain_tree(value) or has_section(value)}
         skipped = set(self._takes.names) - set(read)
         made = read_arguments(self.name, self._owner, read, skipped, make=make) if read else {}
@@ -70,22 +79,3 @@ class Arguments(Part):
         settings = tree.put(params)
         self._dropped += [each for each in tree.dropped if each not in self._dropped]
         return settings
-
-
-def in_folder(value: Any, folder: str) -> Any:
-    """A logger's section or import path, or a list of such, with a folder as its save_dir unless it says another one.
-
-    Args:
-        value: What a trainer has as its logger.
-        folder: The individual's folder.
-    """
-    if isinstance(value, list | tuple):
-        return [in_folder(each, folder) for each in value]
-    if isinstance(value, str):
-        value = {CLASS_PATH: value}
-    if not is_section(value):
-        return value
-    arguments = value.get(INIT_ARGS) or {}
-    if "save_dir" in takes(find_any(value[CLASS_PATH], "logger")).names and arguments.get("save_dir") is None:
-        arguments = {**arguments, "save_dir": folder}
-    return {**value, INIT_ARGS: arguments}

@@ -68,7 +68,11 @@ class SilentLogger(DummyLogger):
 
 
 def make_trainer(
-    blueprint: Blueprint, shares: Shares, seat: Seat, callbacks: Sequence[L.Callback], logger: Logger | bool
+    blueprint: Blueprint,
+    shares: Shares,
+    seat: Seat,
+    callbacks: Sequence[L.Callback],
+    logger: Logger | list[Logger] | bool,
 ) -> tuple[L.Trainer, Activities]:
     """A Trainer, and the profiler that measures where its time goes.
 
@@ -77,13 +81,13 @@ def make_trainer(
         shares: The parts and their parameters.
         seat: Which process this is, and where it writes.
         callbacks: The callbacks that come before the user's.
-        logger: The logger, unless the user has another one, or wants none. A silent one takes the place of the user's.
+        logger: The loggers, unless the user wants none; the user's own are made elsewhere, see `Blueprint.loggers`.
 
     Raises:
         ValueError: An argument does not fit.
         Exception: Whatever the Trainer raises.
     """
-    given = blueprint.settings(shares, "trainer", str(seat.folder))
+    given = blueprint.settings(shares, "trainer")
     all_callbacks = [*callbacks, *_as_list(given.pop("callbacks", None))]
     profiler = make_profiler(given.pop("profiler", None), seat.folder, seat.rank)
     # A cluster environment of the user's would start processes, or wait for those that train something else.
@@ -96,7 +100,7 @@ def make_trainer(
         | {"accelerator": usual_accelerator(), "logger": logger, "devices": 1}
         | _spread(given, seat.size)
     )
-    if isinstance(logger, SilentLogger) and settings["logger"] is not False:
+    if blueprint.has_loggers or (isinstance(logger, SilentLogger) and settings["logger"] is not False):
         settings["logger"] = logger
     if any(isinstance(callback, ProgressBar) for callback in all_callbacks):
         settings["enable_progress_bar"] = True

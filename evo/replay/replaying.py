@@ -26,7 +26,7 @@ from evo.report.reading import Run
 from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
-from evo.storage.rundir import Study
+from evo.storage.rundir import StudyRecord
 
 _OLD = "an earlier version of evo has recorded it, without what each rank knew"
 _OBJECT = "its {} was an object of a class that its name and arguments do not tell"
@@ -79,7 +79,7 @@ def replay(run: Run, trust: bool = False) -> Replay:
         raise UserError(f"run directory {run.name}: {error}") from error
 
 
-def replay_journals(study: Study, journals: Journals, files: Sequence[Path] = ()) -> Replay:
+def replay_journals(study: StudyRecord, journals: Journals, files: Sequence[Path] = ()) -> Replay:
     """Make all breeding decisions that journals hold again; see `replay`.
 
     Args:
@@ -97,7 +97,7 @@ def replay_journals(study: Study, journals: Journals, files: Sequence[Path] = ()
 
 
 def _replay_session(
-    study: Study, journals: Journals, session: RecordedSession, files: Sequence[Path]
+    study: StudyRecord, journals: Journals, session: RecordedSession, files: Sequence[Path]
 ) -> Iterator[Decision]:
     settings, why = _settings(session)
     if settings is None:
@@ -149,7 +149,7 @@ def _check_foreign(settings: RecordedSettings, files: Sequence[Path]) -> None:
 
 
 def _make_replayed(
-    study: Study, journals: Journals, session: RecordedSession, settings: RecordedSettings, worker: int
+    study: StudyRecord, journals: Journals, session: RecordedSession, settings: RecordedSettings, worker: int
 ) -> Replayed:
     archipelago = make_archipelago(sum(settings.islands), sizes=settings.islands)
     if worker >= archipelago.workers:
@@ -179,7 +179,7 @@ def _make_replayed(
     return Replayed(made, breeding, population, rungs, sent)
 
 
-def _space(study: Study, settings: RecordedSettings) -> tuple[Space, Forms | None]:
+def _space(study: StudyRecord, settings: RecordedSettings) -> tuple[Space, Forms | None]:
     """The space of a session, and the limits that the study had had by then."""
     limits = [*study.former, study.limits]
     if settings.former >= len(limits):

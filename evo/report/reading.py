@@ -11,7 +11,7 @@ from typing import Any
 from evo.errors import UserError
 from evo.population.events import AnyEvent
 from evo.report.records import Evaluation, Findings
-from evo.storage.rundir import RunDirectory, Study, study_forms
+from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
 from evo.texts import printable
 
 
@@ -43,7 +43,7 @@ class Run:
         study = self.directory.study()
         if study is None:
             raise UserError(f"{self.name} is no run directory: it has no study.json")
-        self.study: Study = study
+        self.study: StudyRecord = study
         tested = self.directory.tested()
         self.is_complete: bool = tested is not None
         self.test: Mapping[str, Any] = tested or {}

@@ -32,7 +32,7 @@ from evo.texts import readable
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Study(msgspec.Struct, frozen=True, kw_only=True):
+class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A study, as study.json records it.
 
     Args:
@@ -68,14 +68,14 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     created: float = 0.0
 
 
-def study_forms(study: Study) -> Forms | None:
+def study_forms(study: StudyRecord) -> Forms | None:
     """The limits that a study has had; None when they never changed and there are no constraints, which may change."""
     if not study.former and not study.constraints:
         return None
     return Forms(study_space(study), [Space(limits) for limits in study.former])
 
 
-def study_space(study: Study) -> Space:
+def study_space(study: StudyRecord) -> Space:
     """The space of a study without constraints that are functions, which cannot be made from a record."""
     return Space(study.limits, [text for text in study.constraints if not is_function(text)])
 
@@ -108,7 +108,7 @@ class RunDirectory:
         """The folder of one individual; it need not exist."""
         return self._individuals / individual_name(identity)
 
-    def study(self) -> Study | None:
+    def study(self) -> StudyRecord | None:
         """The study of this directory; None when there is none yet.
 
         Raises:
@@ -116,7 +116,7 @@ class RunDirectory:
         """
         file = self.path / "study.json"
         try:
-            return msgspec.json.decode(file.read_bytes(), type=Study)
+            return msgspec.json.decode(file.read_bytes(), type=StudyRecord)
         except (FileNotFoundError, NotADirectoryError):
             # Folders and a part of study.json are no other files: a run may have been killed before it had written it.
             others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
@@ -128,7 +128,7 @@ class RunDirectory:
         except (OSError, *_UNREADABLE) as error:
             raise UserError(f"run directory {self}: study.json cannot be read: {error}") from None
 
-    def create(self, study: Study) -> None:
+    def create(self, study: StudyRecord) -> None:
         """Make the directory.
 
         Raises:
@@ -154,7 +154,7 @@ class RunDirectory:
             why = "cannot be written" if existing.is_dir() else "is a file"
             raise UserError(f"run directory {self}: {existing} {why}; choose another with --run-dir")
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: StudyRecord) -> None:
         """Make the directory, or continue in it; then the completion record is removed, because it is no longer true.
 
         Raises:
@@ -256,14 +256,14 @@ class Scratch:
         """The folder of one individual; it need not exist."""
         return self.path / individual_name(identity)
 
-    def study(self) -> Study | None:
+    def study(self) -> StudyRecord | None:
         """None, because it is always new."""
         return None
 
     def check_writable(self) -> None:
         """Do nothing, because nothing is written."""
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: StudyRecord) -> None:
         """Do nothing, because nothing is kept."""
 
     def tested(self) -> dict[str, Any] | None:

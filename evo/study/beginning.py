@@ -25,7 +25,7 @@ from evo.objective.definition import (
 from evo.objective.references import Named
 from evo.report.screen import Screen
 from evo.space.growth import Change, check_growth, find_changes
-from evo.storage.rundir import RunDirectory, Scratch, Study
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
 from evo.study.config import Config
 from evo.study.plan import Plan
 from evo.texts import readable
@@ -40,7 +40,7 @@ def ask_for_study(
     objective: Callable[..., Any] | Named,
     directory: RunDirectory | Scratch,
     transport: Transport,
-) -> Study:
+) -> StudyRecord:
     """The study that is asked for. Only that of the first rank, which counts, says what the objective is made of.
 
     Args:
@@ -54,7 +54,7 @@ def ask_for_study(
     if transport.rank == 0 and isinstance(directory, RunDirectory):
         known = define(objective, None if plan.separate else plan.objective)
         definition = with_rules(known, _rules(config, plan))
-    return Study(
+    return StudyRecord(
         name=readable(directory.path.name),
         objective=readable(canonical_name(objective)),
         definition=definition,
@@ -86,8 +86,8 @@ def _rules(config: Config, plan: Plan) -> list[Any]:
 
 
 def agree_on_study(
-    asked: Study, config: Config, directory: RunDirectory | Scratch, transport: Transport
-) -> tuple[Study, list[Change]]:
+    asked: StudyRecord, config: Config, directory: RunDirectory | Scratch, transport: Transport
+) -> tuple[StudyRecord, list[Change]]:
     """The study that the first rank finds in the directory, or else the one asked for; the same on all ranks.
 
     Args:
@@ -103,7 +103,7 @@ def agree_on_study(
         SharedError: The directory holds another study.
     """
 
-    def find() -> tuple[Study, list[Change]]:
+    def find() -> tuple[StudyRecord, list[Change]]:
         recorded = directory.study()
         found = find_study(directory, asked, config.seed, config.change_limits)
         if recorded is None or found is None:
@@ -117,10 +117,10 @@ def agree_on_study(
 
     agreed = together(transport, lambda: find() if transport.rank == 0 else (asked, []))
     said = transport.gather(msgspec.json.encode(agreed).decode())
-    return msgspec.json.decode(said[0], type=tuple[Study, list[Change]])
+    return msgspec.json.decode(said[0], type=tuple[StudyRecord, list[Change]])
 
 
-def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch) -> None:
+def _check_code(recorded: StudyRecord, asked: StudyRecord, directory: RunDirectory | Scratch) -> None:
     """Refuse code that has changed since earlier sessions."""
     changed = _changes(recorded, asked)
     if changed:
@@ -131,7 +131,7 @@ def _check_code(recorded: Study, asked: Study, directory: RunDirectory | Scratch
         )
 
 
-def _changes(old: Study, new: Study) -> list[tuple[str, list[str]]]:
+def _changes(old: StudyRecord, new: StudyRecord) -> list[tuple[str, list[str]]]:
     """In what code has changed, and in which files."""
     found = [
         (f"its objective {new.objective}", code_changes(old.definition, new.definition)),
@@ -140,7 +140,7 @@ def _changes(old: Study, new: Study) -> list[tuple[str, list[str]]]:
     return [(what, names) for what, names in found if names]
 
 
-def _as_defined_now(found: Study, asked: Study) -> Study:
+def _as_defined_now(found: StudyRecord, asked: StudyRecord) -> StudyRecord:
     """A study that goes on, with its objective as it is now."""
     known = asked.definition.settings or found.definition.settings
     definition = msgspec.structs.replace(asked.definition, settings=known)
@@ -149,7 +149,7 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
 
 
 def begin_study(
-    study: Study,
+    study: StudyRecord,
     settings: Mapping[str, Any],
     directory: RunDirectory | Scratch,
     screen: Screen,
@@ -175,7 +175,7 @@ def begin_study(
     directory.begin(study)
 
 
-def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen, is_strict: bool) -> None:
+def tell_changes(study: StudyRecord, directory: RunDirectory | Scratch, screen: Screen, is_strict: bool) -> None:
     """Warn of code that has changed since earlier sessions; only once, since the new code is recorded then."""
     found = directory.study()
     if found is None:
@@ -191,7 +191,7 @@ def tell_changes(study: Study, directory: RunDirectory | Scratch, screen: Screen
         _tell_unknown(found, study, directory, screen)
 
 
-def _tell_unknown(found: Study, study: Study, directory: RunDirectory | Scratch, screen: Screen) -> None:
+def _tell_unknown(found: StudyRecord, study: StudyRecord, directory: RunDirectory | Scratch, screen: Screen) -> None:
     """Say which code cannot be compared, because earlier sessions, of an older evo perhaps, have not recorded it."""
     old, new = found.definition, study.definition
     unknown = [f"its objective {study.objective}"] if new.sources and not old.sources else []
@@ -209,8 +209,8 @@ def another_study(directory: RunDirectory | Scratch) -> str:
 
 
 def find_study(
-    directory: RunDirectory | Scratch, asked: Study, seed: int | None, change_limits: bool = False
-) -> Study | None:
+    directory: RunDirectory | Scratch, asked: StudyRecord, seed: int | None, change_limits: bool = False
+) -> StudyRecord | None:
     """The study of a directory, after a check that it may go on, or begin, there; nothing is changed.
 
     Args:

@@ -20,7 +20,7 @@ from evo.report.contributions import contributions
 from evo.report.records import Findings, count_statuses
 from evo.report.results import Conclusion
 from evo.storage.checkpoints import Weights
-from evo.storage.rundir import RunDirectory, Scratch, Study
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
 
 
 def decode_conclusion(text: str) -> Conclusion:
@@ -46,7 +46,7 @@ class StudyEnding:
         began: The time at which the search began, by `time.monotonic`.
     """
 
-    study: Study
+    study: StudyRecord
     worker: Worker
     exchange: Exchange
     evaluator: Evaluator

@@ -19,13 +19,13 @@ from evo.runtime.device import Placement
 from evo.space.growth import Forms
 from evo.space.space import Space
 from evo.space.values import Params
-from evo.storage.rundir import RunDirectory, Scratch, Study, study_space
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_space
 from evo.study.config import Config
 from evo.study.plan import Plan
 
 
 def make_worker(
-    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
+    config: Config, plan: Plan, study: StudyRecord, directory: RunDirectory | Scratch, place: Placement
 ) -> Worker:
     """The worker that a rank belongs to, which knows what happened in earlier sessions.
 
@@ -71,7 +71,7 @@ def make_worker(
     return Worker(settings, plan.propagators[island], population, rungs)
 
 
-def _recorded_settings(config: Config, plan: Plan, study: Study, start: Sequence[Params]) -> dict[str, Any]:
+def _recorded_settings(config: Config, plan: Plan, study: StudyRecord, start: Sequence[Params]) -> dict[str, Any]:
     """What decides how individuals are bred, so that a replay can do the same."""
     settings = RecordedSettings(
         islands=[len(members) for members in plan.archipelago.members],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import warnings
@@ -13,23 +12,25 @@ from typing import TYPE_CHECKING, Any, Literal
 from evo.algorithms.bred import Breeding
 from evo.checks import did_you_mean
 from evo.engine.transport import Serial, Transport, together
-from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, CutOff, Shared, SharedError, Stuck, UserError
+from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN, SharedError, Stuck, UserError
 from evo.frames import whole_traceback
 from evo.objective.definition import canonical_name
 from evo.objective.references import Named, Reference, Training, add_working_directory, parse_reference
 from evo.problems.catalogue import PROBLEMS
 from evo.report.results import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
-from evo.runtime.mpi import NoMPIError, connect, end_all, is_fault_tolerant, speaks, why_too_few_threads
-from evo.runtime.signals import StopSignals, say_ready
+from evo.runtime.mpi import NoMPIError, connect, speaks
+from evo.runtime.signals import StopSignals
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 from evo.study.beginning import find_study
 from evo.study.config import Config
+from evo.study.connecting import check_threads, is_on_any_rank, leaving_nobody_waiting, no_silent_exit, say_all_ready
 from evo.study.files import load_limits
+from evo.study.job import Job
 from evo.study.reading import Command, read_command
 from evo.study.settings import check_loss_function, make_config, note_on
-from evo.study.wiring import Job, run_study
+from evo.study.wiring import run_study
 from evo.texts import as_path, print_anything, readable, show_error
 
 if TYPE_CHECKING:
@@ -88,27 +89,27 @@ def minimize(
     refuse_in_child("minimize")
     with StopSignals() as signals:
         transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
-        with _leaving_nobody_waiting(transport):
+        with leaving_nobody_waiting(transport):
             try:
-                _check_threads(transport)
-                _say_ready(transport)
+                check_threads(transport)
+                say_all_ready(transport)
                 asked, note = together(
                     transport, lambda: _configure(loss, limits, config, propagator, on_interrupt, settings)
                 )
                 if transport.rank == 0 and note:
                     warnings.warn(note, stacklevel=2)
                 job = Job(config=asked, objective=loss, propagator=propagator)
-                with _no_silent_exit():
+                with no_silent_exit():
                     result = run_study(job, transport, signals)
             except SharedError:
                 transport.close()  # All ranks raise this together, and may catch it and search again.
                 raise
-            by_keyboard = result.by_keyboard or _on_any_rank(transport, signals.by_keyboard)
+            by_keyboard = result.by_keyboard or is_on_any_rank(transport, signals.by_keyboard)
             transport.close()
     # Ctrl-C may have come at the very end.
     result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
     if result.by_keyboard and on_interrupt == "raise":
-        raise interrupted_by(_interrupted_text(result), result)
+        raise interrupted_by(keyboard_text(result), result)
     if result.nothing_completed and not result.interrupted:
         raise SearchFailed(all_reasons_text(result), result)
     return result
@@ -125,14 +126,8 @@ def _configure(
     return made, note_on(made, propagator)
 
 
-def _on_any_rank(transport: Transport, wanted: bool) -> bool:
-    """Whether some rank wants something; where ranks may die meanwhile, only this rank is asked."""
-    if transport.dead or is_fault_tolerant(os.environ):
-        return wanted
-    return "yes" in transport.gather("yes" if wanted else "")
-
-
-def _interrupted_text(result: Result) -> str:
+def keyboard_text(result: Result) -> str:
+    """What the user reads after Ctrl-C has stopped a search."""
     if not result.interrupted:
         return "Ctrl-C, when the search was about to end"
     return f"Ctrl-C has stopped the search{': the same call goes on with it' if result.run_dir else ''}"
@@ -154,12 +149,12 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
     debug = "--debug" in arguments
     try:
         transport = connect() or transport
-        _check_threads(transport)
-        _say_ready(transport)
+        check_threads(transport)
+        say_all_ready(transport)
         command = read_command(lambda: _parse(arguments, program), transport)
         debug = command.config.debug
         job = together(transport, lambda: _find_job(command))
-        with _no_silent_exit():
+        with no_silent_exit():
             result = run_study(job, transport, signals)
         status = RUN_AGAIN if result.interrupted else COMPLETE
         if result.is_first and not status and (result.gave_up or result.best is None):
@@ -179,44 +174,6 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
         status = error.status
     transport.close()
     return status
-
-
-def _check_threads(transport: Transport) -> None:
-    """Make sure that several ranks can send and receive while they compute."""
-
-    def check() -> None:
-        if transport.size > 1 and (problem := why_too_few_threads()):
-            raise UserError(problem)
-
-    together(transport, check)
-
-
-def _say_ready(transport: Transport) -> None:
-    """Announce that all ranks are connected, and have their signal handlers in force."""
-    together(transport, lambda: say_ready(transport.size, os.environ) if transport.rank == 0 else None)
-
-
-@contextlib.contextmanager
-def _leaving_nobody_waiting(transport: Transport) -> Iterator[None]:
-    """End all ranks when this one alone has failed: a script that catches the exception would leave the others waiting.
-
-    All ranks raise a `Shared` error together, and after a `CutOff` the others go on without this rank.
-    """
-    try:
-        yield
-    except Exception as error:
-        if transport.size > 1 and not isinstance(error, Shared | CutOff):
-            end_all(error)
-        raise
-
-
-@contextlib.contextmanager
-def _no_silent_exit() -> Iterator[None]:
-    """Turn an exit into an error, since it would end this rank alone and leave the others waiting."""
-    try:
-        yield
-    except SystemExit as error:
-        raise RuntimeError(f"something in the search called sys.exit({error.code!r})") from error
 
 
 def _parse(arguments: Sequence[str], program: str) -> Command:
@@ -276,7 +233,7 @@ def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
     limits = config.limits if config.limits is not None else job.limits
     try:
         space = Space(load_limits(limits or {}), config.constraints)
-        asked = Study(
+        asked = StudyRecord(
             name="",
             objective=readable(canonical_name(job.objective)),
             limits=space.describe(),

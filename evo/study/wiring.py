@@ -6,16 +6,14 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from evo.algorithms.bred import Breeding
 from evo.engine.exchange import Exchange
-from evo.engine.loop import Effects, search
+from evo.engine.loop import Effects, Turn, search
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
 from evo.errors import Stuck, UserError
@@ -46,10 +44,11 @@ from evo.space.examples import example_points
 from evo.space.growth import Change
 from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
-from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
+from evo.study.job import Job
 from evo.study.joining import make_worker
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
@@ -61,32 +60,26 @@ class MistakeFound(UserError, Stuck):
     status = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a command line or a call of `evo.minimize` asks for.
-
-    Args:
-        config: The settings.
-        objective: What is minimised.
-        limits: What is searched, if the configuration does not say.
-        propagator: A propagator or an algorithm, or its description. None means that of the configuration.
-        notes: What to tell the user at the start about how the settings were understood.
-    """
-
-    config: Config
-    objective: Callable[..., Any] | Named
-    limits: Mapping[str, Any] | None = None
-    propagator: Breeding | str | Mapping[str, Any] | None = None
-    notes: Sequence[str] = ()
-
-
 def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
-    """Search, on all ranks together.
+    """Search, on all ranks together; see `study_steps`."""
+    steps = study_steps(job, transport, signals)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generator[None, None, Result]:
+    """Search, on all ranks together, step by step.
 
     Args:
         job: What is asked for.
         transport: The connection to the other ranks.
         signals: May ask for a clean stop.
+
+    Yields:
+        None, wherever the search may rest; nothing before all ranks have begun.
 
     Raises:
         SharedError: Something in the settings or the run directory does not fit.
@@ -114,9 +107,10 @@ def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
         signals=signals,
         screen=screen,
         place=places[transport.rank],
+        turn=job.turn,
     )
     with closing(directory):
-        return session.run(changes)
+        return (yield from session.steps(changes))
 
 
 def _open_directory(config: Config) -> RunDirectory | Scratch:
@@ -142,18 +136,20 @@ class Session:
         signals: May ask for a clean stop.
         screen: Prints for the user, on the first rank.
         place: The machine and the device on which this rank trains.
+        turn: What a worker does in its turn.
     """
 
     config: Config
     plan: Plan
-    study: Study
+    study: StudyRecord
     directory: RunDirectory | Scratch
     transport: Transport
     signals: StopSignals
     screen: Screen
     place: Placement
+    turn: Turn | None = None
 
-    def run(self, changes: list[Change]) -> Result:
+    def steps(self, changes: list[Change]) -> Generator[None, None, Result]:
         """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
 
         Args:
@@ -170,7 +166,7 @@ class Session:
         findings = Findings(self.directory.events, study_forms(self.study), folder)
         conclusion = None if changes else self._concluded_earlier(worker)
         if conclusion is None:
-            conclusion = self._search(worker, findings)
+            conclusion = yield from self._search(worker, findings)
             if self.study.definition.settings and self._is_first and not self.plan.separate:
                 memory.remember(self.plan.objective, self.study.definition)
         elif self._is_first:
@@ -202,7 +198,7 @@ class Session:
             test=tested,
         )
 
-    def _search(self, worker: Worker, findings: Findings) -> Conclusion:
+    def _search(self, worker: Worker, findings: Findings) -> Generator[None, None, Conclusion]:
         """Search, test the best individual and write the completion record; every rank has read all journals before."""
         transport, directory = self.transport, self.directory
         team = Team(transport, self.config.ranks_per_worker)
@@ -223,7 +219,7 @@ class Session:
             else:
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
-                text = self._lead(worker, exchange, evaluator, journal, findings)
+                text = yield from self._lead(worker, exchange, evaluator, journal, findings)
                 team.dismiss(text, directory.events() if isinstance(directory, Scratch) else ())
             team.close()
         conclusion = decode_conclusion(text)
@@ -246,7 +242,7 @@ class Session:
 
     def _lead(
         self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
-    ) -> str:
+    ) -> Generator[None, None, str]:
         """Search, as the first rank of a worker; returns what the first live rank has concluded."""
         number, budget, workers = worker.settings.worker, self.plan.budget, self.plan.archipelago.workers
         folder, keep = self.directory.folder, self.config.keep_checkpoints
@@ -265,10 +261,12 @@ class Session:
             by_keyboard=lambda: self.signals.by_keyboard,
         )
         watch = self._watch(exchange, weights, progress)
-        effects = Effects(evaluator=evaluator, journal=journal, ending=ending, watch=watch, clock=time.time)
+        effects = Effects(
+            evaluator=evaluator, journal=journal, ending=ending, watch=watch, clock=time.time, turn=self.turn
+        )
         with closing(journal), closing(progress):
             try:
-                return _run(search(worker, exchange, effects))
+                return (yield from search(worker, exchange, effects))
             except (PropagatorError, PrunerError, SelectionError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
 
@@ -309,12 +307,3 @@ class Session:
             environment = dict(self.place.environment)
             evaluator = InlineEvaluator(plan.objective, folder, environment, settings, team, is_interrupted)
         return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
-
-
-def _run(steps: Generator[None, None, str]) -> str:
-    """Go through all steps; returns what the last one returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]

@@ -26,7 +26,7 @@ from evo.population.events import Finished, Started, encode
 from evo.posthoc.past import check_parameters, find_objective
 from evo.report.reading import load
 from evo.storage.checkpoints import find_weights
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 STRANGER = 12345
 LIMITS = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
@@ -38,7 +38,7 @@ def plant(
     """A run directory with one individual, written as another user could."""
     definition = Definition(file=file)
     RunDirectory(path).create(
-        Study(name="s", objective=objective, definition=definition, limits=LIMITS, seed=0, **study)
+        StudyRecord(name="s", objective=objective, definition=definition, limits=LIMITS, seed=0, **study)
     )
     started = Started(individual=(0, 0), island=0, params=params or {"x": 0.5}, rank=0, time=1.0)
     finished = Finished(individual=(0, 0), rank=0, time=2.0, status="completed", loss=0.25, seconds=1.0)

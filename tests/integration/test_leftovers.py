@@ -14,7 +14,7 @@ from evo.evaluation.settings import USUAL
 from evo.evaluation.trial import RunningTrial
 from evo.lightning import LightningObjective
 from evo.lightning.group import forget_meetings
-from evo.lightning.objective import _remove_leftovers
+from evo.lightning.leftovers import remove_leftovers
 from evo.testing.trials import FakeTrial
 
 
@@ -50,7 +50,7 @@ def test_files_folders_and_links_go_and_what_they_link_to_stays(tmp_path: Path, 
     (folder / "empty").mkdir()
     (folder / "link").symlink_to(tmp_path / "data")
     (folder / "gone").symlink_to(tmp_path / "nothing")
-    _remove_leftovers(FakeTrial(folder))
+    remove_leftovers(FakeTrial(folder))
     assert names(folder) == set()
     assert names(tmp_path / "data") == {"precious"}
 
@@ -58,7 +58,7 @@ def test_files_folders_and_links_go_and_what_they_link_to_stays(tmp_path: Path, 
 def test_what_is_printed_the_meeting_of_this_attempt_and_evos_records_stay(folder: Path) -> None:
     kept = {"output.log", "output-1.log", "output-12.log", "meeting-a.b-3", "trained.json", "baseline.json"}
     leave(folder, *kept, "meeting-a.b-2", "meeting-aXb-3", "output.log.1", "my-output.log", "test.json")
-    _remove_leftovers(FakeTrial(folder, session="a.b", attempt=3))
+    remove_leftovers(FakeTrial(folder, session="a.b", attempt=3))
     assert names(folder) == kept
 
 
@@ -74,7 +74,7 @@ def test_what_a_function_around_the_objective_has_just_written_stays(folder: Pat
         os.utime(folder / name, ns=(1, 1))
     trial = RunningTrial(assigned(folder=str(folder)), USUAL, lambda step, loss: False)
     leave(trial.folder, "params.json", "plots/2", "notes.txt")
-    _remove_leftovers(trial)
+    remove_leftovers(trial)
     assert names(folder) == {"params.json", "plots", "plots/1", "plots/2", "notes.txt"}
 
 

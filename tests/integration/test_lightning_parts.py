@@ -12,8 +12,9 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.loggers import CSVLogger
 
+from evo.lightning.loggers import RunPlace, placed_loggers
 from evo.lightning.parts import Constructor, FromSection, Part, make_part
-from evo.lightning.settings import Arguments, in_folder
+from evo.lightning.settings import Arguments
 from evo.lightning.sharing import share_out
 
 
@@ -151,7 +152,7 @@ def test_settings_are_copied_made_from_their_sections_and_overwritten_by_paramet
 
 def test_a_section_in_the_settings_is_checked_before_anything_runs() -> None:
     section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
-    Arguments("trainer", L.Trainer, {"logger": in_folder([section], "logs")}).read({})
+    Arguments("trainer", L.Trainer, {"logger": placed_loggers([section], RunPlace("logs"))}).read({})
     with pytest.raises(ValueError, match=r"^trainer\.logger has the argument 'nome', .* mean trainer\.logger\.name"):
         Arguments("trainer", L.Trainer, {"logger": {**section, "init_args": {"nome": "x"}}}).read({})
 
@@ -159,9 +160,8 @@ def test_a_section_in_the_settings_is_checked_before_anything_runs() -> None:
 def test_a_logger_without_a_place_writes_into_the_individuals_folder(tmp_path: Path) -> None:
     section = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
     part = Arguments("trainer", L.Trainer, {})
-    logger = part.make({"logger": in_folder(section, str(tmp_path))})["logger"]
+    logger = part.make_one("logger", {"logger": placed_loggers(section, RunPlace(str(tmp_path)))})
     assert isinstance(logger, CSVLogger)
     assert logger.save_dir == str(tmp_path)
-    assert in_folder("CSVLogger", "logs") == {"class_path": "CSVLogger", "init_args": {"save_dir": "logs"}}
-    elsewhere = {**section, "init_args": {"save_dir": "elsewhere"}}
-    assert in_folder([elsewhere, True], str(tmp_path)) == [elsewhere, True]
+    ready = CSVLogger(tmp_path)
+    assert placed_loggers([ready, True], RunPlace(str(tmp_path))) == [ready, True]

@@ -17,7 +17,7 @@ import evo.storage.rundir
 from evo.population.events import Done, Finished, Joined, Started, encode
 from evo.report.reading import rank_runs
 from evo.storage.journal import Journal, read_journal
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 LIMITS = {"x": (-5.0, 5.0)}
 
@@ -41,9 +41,11 @@ class WithTest:
         return {"x": params["x"]}
 
 
-def begun(path: Path) -> Study:
+def begun(path: Path) -> StudyRecord:
     """A study in which rank 0 has finished one individual and evaluates another one, and rank 1 has just joined."""
-    study = Study(name="half", objective="of:nobody", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
+    study = StudyRecord(
+        name="half", objective="of:nobody", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3
+    )
     RunDirectory(path).create(study)
     first = Journal(path / "journal" / "0.jsonl")
     for event in (

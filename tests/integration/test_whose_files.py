@@ -26,7 +26,7 @@ from evo.objective.references import Training
 from evo.ownership import belongs_to_user
 from evo.posthoc.past import find_objective
 from evo.report.reading import load
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 from evo.testing.trials import FakeTrial
 
 STRANGER = 12345
@@ -160,7 +160,9 @@ def test_an_objective_is_told_whether_the_user_trusts(evaluate: Any) -> None:
 
 def study_of(path: Path, name: str, file: str = "") -> Path:
     limits = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
-    RunDirectory(path).create(Study(name="s", objective=name, definition=Definition(file=file), limits=limits, seed=0))
+    RunDirectory(path).create(
+        StudyRecord(name="s", objective=name, definition=Definition(file=file), limits=limits, seed=0)
+    )
     return path
 
 

@@ -23,7 +23,7 @@ from evo.report.records import gather_evaluations, rank_evaluations
 from evo.space.growth import Forms, check_growth, find_changes
 from evo.space.limits import describe_limits, parse_limits
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 OLD = {"x": (-1.0, 1.0), "act": ("relu", "tanh")}
 
@@ -281,5 +281,7 @@ def test_what_was_in_flight_is_evaluated_in_the_new_form_or_set_aside(
 
 def test_a_study_file_of_an_earlier_evo_has_had_no_other_limits() -> None:
     described = json.dumps(describe_limits(parse_limits(OLD)))
-    study = msgspec.json.decode(f'{{"name": "a", "objective": "b", "limits": {described}, "seed": 0}}', type=Study)
+    study = msgspec.json.decode(
+        f'{{"name": "a", "objective": "b", "limits": {described}, "seed": 0}}', type=StudyRecord
+    )
     assert study.former == []

@@ -27,7 +27,7 @@ from evo.population.events import (
 )
 from evo.storage.journal import Journal, Memory, read_journal
 from evo.storage.retry import StorageError
-from evo.storage.rundir import RunDirectory, Scratch, Study
+from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
 
 EVENTS: list[AnyEvent] = [
     Joined(time=1.5, rank=0, ranks=2, host="näme", device="cuda:0"),
@@ -54,7 +54,7 @@ EVENTS: list[AnyEvent] = [
 LINES = [encode(event) for event in EVENTS]
 CONTENT = b"".join(line + b"\n" for line in LINES)
 ENDS = [sum(len(line) + 1 for line in LINES[: count + 1]) for count in range(len(LINES))]
-STUDY = Study(name="n", objective="m:f", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
+STUDY = StudyRecord(name="n", objective="m:f", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from evo.population.events import AnyEvent, Skipped, Started, decode, encode
 from evo.population.population import Population
 from evo.space.space import Space
 from evo.storage.repair import examine_journal
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 LIMITS = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
-STUDY = Study(name="n", objective="m:f", limits=LIMITS, seed=3)
+STUDY = StudyRecord(name="n", objective="m:f", limits=LIMITS, seed=3)
 EVENTS: list[AnyEvent] = [
     started((0, 0), {"x": 0.125}),
     finished((0, 0), 0.5),

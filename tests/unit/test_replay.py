@@ -27,7 +27,7 @@ from evo.replay.replaying import Replay, replay_journals
 from evo.replay.settings import in_words
 from evo.space.limits import Choice, Float
 from evo.space.space import Space
-from evo.storage.rundir import Study
+from evo.storage.rundir import StudyRecord
 
 SMALL = Space({"layers": (1, 6), "x": (8, 16, 64)})
 CONSTRAINED = Space({"x": (-1.0, 1.0), "layers": (1, 9)}, ["x * layers < 2"])
@@ -42,8 +42,8 @@ MIXED = Space(
 )
 
 
-def study_of(space: Space) -> Study:
-    return Study(name="", objective="", limits=space.describe(), constraints=list(space.constraints), seed=0)
+def study_of(space: Space) -> StudyRecord:
+    return StudyRecord(name="", objective="", limits=space.describe(), constraints=list(space.constraints), seed=0)
 
 
 def journals_of(lines: Mapping[int, Sequence[bytes]]) -> Journals:

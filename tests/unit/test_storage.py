@@ -15,10 +15,10 @@ import evo.storage.retry
 from evo.population.events import encode
 from evo.storage.journal import Journal, read_journal
 from evo.storage.retry import StorageError, persist
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 LINES = [encode(event) for event in (started((0, 0), {"x": 0.5}), finished((0, 0), 0.25), started((0, 1), {"x": 0.75}))]
-STUDY = Study(name="n", objective="m:f", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
+STUDY = StudyRecord(name="n", objective="m:f", limits={"x": {"type": "float", "low": 0.0, "high": 1.0}}, seed=3)
 
 
 class Clock:
