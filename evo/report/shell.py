@@ -185,7 +185,7 @@ class ShellCommands(Callback):
 
     def on_end(self, result: Result) -> None:
         """Run the command for the end, after that for the last improvement, and wait for both, for a limited time."""
-        until = time.monotonic() + (_HURRIED if result.interrupted else self._timeout)
+        until = time.monotonic() + (_HURRIED if result.interrupted else self._timeout + 1.0)
         self._improvement.finish(until - time.monotonic())
         reason = {
             "EVO_STOP_REASON": result.stop_reason,
@@ -194,7 +194,7 @@ class ShellCommands(Callback):
         }
         finished = sum(one.status not in ("running", "interrupted") for one in result.individuals)
         self._end.run({**self._variables(result.best, finished), **reason}, result.stop_reason)
-        self._end.finish(until - time.monotonic() if result.interrupted else self._timeout)
+        self._end.finish(until - time.monotonic() if result.interrupted else self._timeout + 1.0)
 
     def close(self) -> None:
         """Kill what still runs."""
