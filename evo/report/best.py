@@ -86,7 +86,7 @@ def _show_one(options: Namespace) -> None:
     if not (options.yaml or options.params):
         print(best_text(one))
         return
-    training = None if options.params else training_of(run)
+    training = None if options.params else training_of(run.study)
     loss = f"loss {one.loss}" if one.loss is not None else one.status
     comments = [f"individual {one.name} of {run.name}: {loss}"]
     found: dict[str, Any] = dict(one.params)

@@ -11,8 +11,8 @@ from evo.errors import UserError
 from evo.objective.accepting import Accepted, accepted_by
 from evo.objective.training import Training, with_class
 from evo.randomness import training_seed
-from evo.report.reading import Run
 from evo.report.records import Evaluation
+from evo.storage.rundir import Study
 
 _CLASS_PATH, _INIT_ARGS, _DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
 _SECTIONS = ("model", "data", "optimizer", "lr_scheduler")
@@ -22,19 +22,19 @@ _CALLBACKS = "lightning.pytorch.callbacks"
 Accepts = Callable[[str], Accepted | None]
 
 
-def training_of(run: Run) -> Training | None:
+def training_of(study: Study) -> Training | None:
     """The training that a study describes by sections; None where it has another objective.
 
     Raises:
         UserError: study.json is damaged.
     """
-    recorded = run.study.objective
+    recorded = study.objective
     if not recorded.startswith("{"):
         return None
     try:
         return Training(**json.loads(recorded))
     except (ValueError, TypeError) as error:
-        raise UserError(f"run directory {run.name}: its objective {recorded!r} is damaged: {error}") from error
+        raise UserError(f"study {study.name}: its objective {recorded!r} is damaged: {error}") from error
 
 
 def lightning_configuration(

@@ -44,7 +44,7 @@ class Network(L.LightningModule):
 
     def on_fit_end(self):
         trainer = self.trainer
-        stopping = [each.patience for each in trainer.early_stopping_callbacks]
+        stopping = trainer.early_stopping_callbacks[-1].patience  # The last, since one of evo's may yield to it.
         optimizer = trainer.optimizers[0]
         settings = {name: optimizer.defaults.get(name) for name in ("lr", "momentum", "weight_decay", "nesterov")}
         scheduler = trainer.lr_scheduler_configs[0].scheduler
