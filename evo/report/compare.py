@@ -98,7 +98,7 @@ def make_sides(groups: Sequence[Sequence[str]]) -> list[Side]:
 
 
 def judge_all(sides: Sequence[Side]) -> list[Verdict]:
-    """What can be said of each two sides; also after as many evaluations as all runs have, if that is something else."""
+    """What can be said of each two sides; also after as many evaluations as all runs have, if that is not the same."""
     pairs = list(itertools.combinations(sides, 2))
     least = min(run.finished for side in sides for run in side.runs)
     verdicts = corrected([judge_sides(one, other) for one, other in pairs])

@@ -137,8 +137,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             said += f", and in {self.wins_of_seeds:g} of {self.seeds} with the same seed"
         if self.p is None:
             return (
-                f"{after}{said} ({medians}); with {sizes} nothing can be said about chance: even if all pairs agreed, p "
-                f"would be {self.least_p:.2g}; take at least {ENOUGH} seeds on each side"
+                f"{after}{said} ({medians}); with {sizes} nothing can be said about chance: even if all pairs agreed, "
+                f"p would be {self.least_p:.2g}; take at least {ENOUGH} seeds on each side"
             )
         judged = "this is hardly chance" if self.p < _LIKELY else "this may be chance"
         test = "Mann-Whitney U, two-sided"
