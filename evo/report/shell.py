@@ -24,7 +24,7 @@ LOG = "commands.log"
 """The file in the run directory that gets what the commands print."""
 
 _LONGEST_VALUE = 100_000  # Bytes; Linux takes 131,071 for one variable.
-_HURRIED = 5.0  # Seconds for all commands at the end of a search that was stopped: its job may be ended soon.
+_HURRIED = 3.0  # Seconds for each command at the end of a search that was stopped: its job may be ended soon.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +185,8 @@ class ShellCommands(Callback):
 
     def on_end(self, result: Result) -> None:
         """Run the command for the end, after that for the last improvement, and wait for both, for a limited time."""
-        until = time.monotonic() + (_HURRIED if result.interrupted else self._timeout + 1.0)
-        self._improvement.finish(until - time.monotonic())
+        patience = _HURRIED if result.interrupted else self._timeout + 1.0  # A moment more than the command has.
+        self._improvement.finish(patience)
         reason = {
             "EVO_STOP_REASON": result.stop_reason,
             "EVO_STOP_KIND": result.stop_kind.value,
@@ -194,7 +194,7 @@ class ShellCommands(Callback):
         }
         finished = sum(one.status not in ("running", "interrupted") for one in result.individuals)
         self._end.run({**self._variables(result.best, finished), **reason}, result.stop_reason)
-        self._end.finish(until - time.monotonic() if result.interrupted else self._timeout + 1.0)
+        self._end.finish(patience)
 
     def close(self) -> None:
         """Kill what still runs."""
