@@ -30,6 +30,16 @@ def main(arguments: Sequence[str], program: str) -> int:
     Returns:
         The exit status: 0 shown, 2 a run directory cannot be read, or none has a best one.
     """
+    parser = _make_parser(program)
+    options = parser.parse_args(arguments)
+    if options.individual and len(options.runs) > 1:
+        parser.error(f"--individual {options.individual} is of one run, but there are {len(options.runs)}")
+    if options.individual or options.yaml or options.params:
+        return status_of(lambda: _show_one(options), options.debug)
+    return _show_all(options)
+
+
+def _make_parser(program: str) -> CommandParser:
     parser = CommandParser(prog=program, description="Show the best individual of run directories.")
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="A run directory, complete or not. Several are compared."
@@ -43,11 +53,11 @@ def main(arguments: Sequence[str], program: str) -> int:
         help="Print YAML: the parameters, or of a study by sections a configuration for LightningCLI.",
     )
     shown.add_argument("--params", action="store_true", help="Print the parameters as YAML, whatever the study is.")
-    options = parser.parse_args(arguments)
-    if options.individual and len(options.runs) > 1:
-        parser.error(f"--individual {options.individual} is of one run, but there are {len(options.runs)}")
-    if options.individual or options.yaml or options.params:
-        return status_of(lambda: _show_one(options), options.debug)
+    return parser
+
+
+def _show_all(options: Namespace) -> int:
+    """Show the best of all runs, and a line for each of several; returns the exit status."""
     found = []
     for name in options.runs:
         try:

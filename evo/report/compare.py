@@ -16,9 +16,9 @@ from evo.errors import UserError
 from evo.report.best import printable_json
 from evo.report.columns import columns_text
 from evo.report.comparing import (
-    Facts,
+    RunFacts,
     Side,
-    Verdict,
+    SideVerdict,
     by_configuration,
     corrected,
     different_settings,
@@ -97,7 +97,7 @@ def make_sides(groups: Sequence[Sequence[str]]) -> list[Side]:
     return [make_side(letter, group) for letter, group in zip(string.ascii_uppercase, runs, strict=False)]
 
 
-def judge_all(sides: Sequence[Side]) -> list[Verdict]:
+def judge_all(sides: Sequence[Side]) -> list[SideVerdict]:
     """What can be said of each two sides; also after as many evaluations as all runs have, if that is not the same."""
     pairs = list(itertools.combinations(sides, 2))
     least = min(run.finished for side in sides for run in side.runs)
@@ -111,7 +111,7 @@ def judge_all(sides: Sequence[Side]) -> list[Verdict]:
     return [*verdicts, *other]
 
 
-def verdicts_text(sides: Sequence[Side], verdicts: Sequence[Verdict]) -> str:
+def verdicts_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     """All verdicts, a line for each; one line for many single runs, of which no pair says anything."""
     if len(sides) > 2 and all(len(side.runs) == 1 for side in sides):
         best = min(sides, key=lambda side: side.losses())
@@ -119,7 +119,7 @@ def verdicts_text(sides: Sequence[Side], verdicts: Sequence[Verdict]) -> str:
     return "\n".join(verdict.text for verdict in verdicts)
 
 
-def comparison_text(sides: Sequence[Side], verdicts: Sequence[Verdict]) -> str:
+def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     """Sides beside each other, with what differs between them and what can be said of them."""
     rows = [("", *(side.name for side in sides)), *_fact_rows(sides)]
     parts = [columns_text(rows)]
@@ -177,7 +177,7 @@ def _range_text(values: Sequence[float], show: Callable[[Any], str]) -> str:
     return f"{'none' if math.isinf(median) else show(median)} ({shown[0]} to {shown[1]})"
 
 
-def _counts_text(runs: Sequence[Facts], status: str) -> str:
+def _counts_text(runs: Sequence[RunFacts], status: str) -> str:
     return str(sum(run.statuses.get(status, 0) for run in runs))
 
 
@@ -220,7 +220,7 @@ def _apart(values: Sequence[str]) -> list[str]:
     return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in cut]
 
 
-def _as_json(sides: Sequence[Side], verdicts: Sequence[Verdict]) -> str:
+def _as_json(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     differing = {
         name: dict(zip(_names(sides), values, strict=True)) for name, values in different_settings(sides).items()
     }

@@ -23,7 +23,7 @@ ENOUGH = 4
 _LIKELY = 0.05  # A larger p may well be chance.
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one run has found, and what it took.
 
     Args:
@@ -72,7 +72,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    runs: Sequence[Facts]
+    runs: Sequence[RunFacts]
     settings: Mapping[str, str]
 
     def losses(self, evaluations: int | None = None) -> list[float]:
@@ -86,7 +86,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         return [one.best_after(evaluations) for one in self.runs]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Which of two sides is better, and whether it may be chance.
 
     Args:
@@ -146,7 +146,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{after}{said} ({medians}); p = {self.p:.2g} ({test}, {sizes}): {judged}"
 
 
-def gather_facts(run: Run) -> Facts:
+def gather_facts(run: Run) -> RunFacts:
     """What one run has found, and what it took."""
     ended = [one for one in run.individuals if one.status not in ("running", "interrupted")]
     ended.sort(key=lambda one: (one.started + one.seconds, one.individual))
@@ -158,7 +158,7 @@ def gather_facts(run: Run) -> Facts:
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
     total = sum(run.times.values())
     began = min((one.started for one in ended), default=0.0)
-    return Facts(
+    return RunFacts(
         run=run.name,
         seed=run.study.seed,
         is_complete=run.is_complete,
@@ -173,7 +173,7 @@ def gather_facts(run: Run) -> Facts:
     )
 
 
-def settings_of(study: Study) -> dict[str, str]:
+def study_settings(study: Study) -> dict[str, str]:
     """What study.json records of a search, a line for each setting, as text."""
     definition = study.definition
     objective: Any = json.loads(study.objective) if study.objective.startswith("{") else study.objective
@@ -211,7 +211,7 @@ def make_side(name: str, runs: Sequence[Run]) -> Side:
         name: A letter.
         runs: The runs, at least one.
     """
-    all_settings = [settings_of(run.study) for run in runs]
+    all_settings = [study_settings(run.study) for run in runs]
     names = dict.fromkeys(key for settings in all_settings for key in settings)
     shared = {key: list(dict.fromkeys(settings.get(key, "") for settings in all_settings)) for key in names}
     settings = {key: values[0] if len(values) == 1 else _several(values) for key, values in shared.items()}
@@ -234,13 +234,13 @@ def by_configuration(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs in groups whose settings are the same but for the seed and the versions of packages."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        known = settings_of(run.study)
+        known = study_settings(run.study)
         kept = {name: value for name, value in known.items() if name != "seed" and not name.startswith("versions.")}
         groups.setdefault(json.dumps(kept, sort_keys=True), []).append(run)
     return list(groups.values())
 
 
-def judge_sides(one: Side, other: Side, evaluations: int | None = None) -> Verdict:
+def judge_sides(one: Side, other: Side, evaluations: int | None = None) -> SideVerdict:
     """Which of two sides is better, and whether it may be chance.
 
     Args:
@@ -256,7 +256,7 @@ def judge_sides(one: Side, other: Side, evaluations: int | None = None) -> Verdi
     by_seed = _by_seed(one, first), _by_seed(other, second)
     common = [seed for seed in by_seed[0] if seed in by_seed[1]]
     same = sum(_win(by_seed[0][seed], by_seed[1][seed]) for seed in common)
-    return Verdict(
+    return SideVerdict(
         sides=(one.name, other.name),
         better="" if wins == pairs / 2 else one.name if is_first else other.name,
         wins=wins if is_first else pairs - wins,
@@ -271,7 +271,7 @@ def judge_sides(one: Side, other: Side, evaluations: int | None = None) -> Verdi
     )
 
 
-def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def corrected(verdicts: Sequence[SideVerdict]) -> list[SideVerdict]:
     """The verdicts with their p corrected by Holm's method, so that one of many is not small by chance alone.
 
     Args:

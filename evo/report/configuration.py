@@ -171,8 +171,9 @@ class _Filling:
             if not isinstance(below, dict | list):
                 raise UserError(f"{where}.{'.'.join(rest)} was searched, but {where} is {below!r}, and no section")
             place[key] = below
-            is_section = isinstance(below, dict) and _CLASS_PATH in below
-            self._put(self._inside(below, rest[0]) if is_section else below, rest, value, where)
+            if isinstance(below, dict) and _CLASS_PATH in below:
+                below = self._inside(below, rest[0])
+            self._put(below, rest, value, where)
 
     def _inside(self, section: dict[str, Any], name: str) -> dict[str, Any]:
         """The mapping in a section that gets an argument of this name."""

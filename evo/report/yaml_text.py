@@ -31,7 +31,7 @@ def yaml_text(value: Any, comments: tuple[str, ...] = ()) -> str:
     """
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
         """Quotes every text that some reader could take for something else, and names nothing twice."""
 
         def ignore_aliases(self, data: Any) -> bool:

@@ -16,7 +16,7 @@ from helpers import call, check_golden
 
 import evo
 from evo.report.compare import comparison_text, judge_all, make_sides
-from evo.report.comparing import Facts, Side, corrected, judge_sides
+from evo.report.comparing import RunFacts, Side, corrected, judge_sides
 from evo.report.listing import Listed, find_runs, in_order, list_runs, list_text
 
 FORMER = Path(__file__).parents[1] / "former"
@@ -119,9 +119,9 @@ def test_where_there_is_no_run_the_command_says_so(
     assert words in ended.err
 
 
-def facts(loss: float | None, seed: int, *steps: tuple[int, float], name: str = "x", finished: int = 40) -> Facts:
+def facts(loss: float | None, seed: int, *steps: tuple[int, float], name: str = "x", finished: int = 40) -> RunFacts:
     found = steps or (() if loss is None else ((finished, loss),))
-    return Facts(
+    return RunFacts(
         run=f"runs/{name}{seed}",
         seed=seed,
         is_complete=True,
