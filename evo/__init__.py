@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evo.posthoc.testing import test
     from evo.propagators import Propagator, default_propagator
     from evo.pruning import Pruner
+    from evo.report.callbacks import Callback
     from evo.report.reading import load
     from evo.report.results import SearchFailed
     from evo.space.limits import Choice, Float, Int
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 # Names are loaded when they are first used, so that importing evo is quick, and loads neither MPI nor torch.
 _HOMES = {
     "Algorithm": "evo.algorithms",
+    "Callback": "evo.report.callbacks",
     "Choice": "evo.space.limits",
     "Config": "evo.study.config",
     "Float": "evo.space.limits",
@@ -47,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "Algorithm",
+    "Callback",
     "Choice",
     "Config",
     "Float",

@@ -14,6 +14,8 @@ from evo.texts import print_anything
 COMMANDS = {
     "run": ("evo.run:main", "search; the same as python -m evo.run"),
     "best": ("evo.report.best:main", "show the best individual of a run directory, or of several"),
+    "list": ("evo.report.listing:main", "list all run directories below a folder"),
+    "compare": ("evo.report.compare:main", "compare runs, or two groups of runs: settings, results, significance"),
     "test": ("evo.posthoc.command:test", "test an individual on the test set, beside a baseline"),
     "train": ("evo.posthoc.command:train", "train an individual again"),
     "replay": ("evo.replay.command:main", "breed each individual again from the journals, and confirm it"),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from evo.commands import CommandParser
+from evo.commands import CommandParser, status_of
 from evo.errors import MISTAKEN, UserError
+from evo.report.configuration import lightning_configuration, training_of
 from evo.report.reading import load, rank_runs
 from evo.report.records import Evaluation
 from evo.report.tables import best_text, count_text, runs_text
+from evo.report.yaml_text import yaml_text
 from evo.texts import printable, readable, show_error
 
 
@@ -27,12 +30,34 @@ def main(arguments: Sequence[str], program: str) -> int:
     Returns:
         The exit status: 0 shown, 2 a run directory cannot be read, or none has a best one.
     """
+    parser = _make_parser(program)
+    options = parser.parse_args(arguments)
+    if options.individual and len(options.runs) > 1:
+        parser.error(f"--individual {options.individual} is of one run, but there are {len(options.runs)}")
+    if options.individual or options.yaml or options.params:
+        return status_of(lambda: _show_one(options), options.debug)
+    return _show_all(options)
+
+
+def _make_parser(program: str) -> CommandParser:
     parser = CommandParser(prog=program, description="Show the best individual of run directories.")
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="A run directory, complete or not. Several are compared."
     )
-    parser.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--individual", metavar="R-G", help="Show another individual of a single RUN, for example 3-1.")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
+    shown.add_argument(
+        "--yaml",
+        action="store_true",
+        help="Print YAML: the parameters, or of a study by sections a configuration for LightningCLI.",
+    )
+    shown.add_argument("--params", action="store_true", help="Print the parameters as YAML, whatever the study is.")
+    return parser
+
+
+def _show_all(options: Namespace) -> int:
+    """Show the best of all runs, and a line for each of several; returns the exit status."""
     found = []
     for name in options.runs:
         try:
@@ -59,6 +84,26 @@ def main(arguments: Sequence[str], program: str) -> int:
         if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].individuals):
             print(count_text(runs[0].individuals))
     return 0 if len(found) == len(options.runs) else MISTAKEN
+
+
+def _show_one(options: Namespace) -> None:
+    """Show one individual: the one that is asked for, or the best of all runs."""
+    run = rank_runs(map(load, options.runs))[0]
+    one = run.find(options.individual)
+    if options.json:
+        print(printable_json(msgspec.json.encode({"run": run.name, **_as_json(one)}).decode()))
+        return
+    if not (options.yaml or options.params):
+        print(best_text(one))
+        return
+    training = None if options.params else training_of(run.study)
+    loss = f"loss {one.loss}" if one.loss is not None else one.status
+    comments = [f"individual {one.name} of {run.name}: {loss}"]
+    found: dict[str, Any] = dict(one.params)
+    if training is not None:
+        found, notes = lightning_configuration(training, one, run.study.seed)
+        comments += ["python main.py fit --config FILE, with LightningCLI in main.py", *notes]
+    print(yaml_text(found, tuple(comments)))
 
 
 def _as_json(best: Evaluation) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from evo.space.values import is_number, plain
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
 _LEAVING = 15.0  # Seconds that all ranks have to end before their batch job does, once the trainings are saved.
+_DURATIONS = ("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout", "command_timeout")
 _MOST_GPUS = 1024  # The most GPUs that a node may have.
 
 
@@ -99,6 +100,12 @@ class Config:
         pruning: Which evaluations end early, by the losses that they report: none, halving, median, curve, or a mapping
             with the name and parameters of one of these, or with class_path and init_args of another class. In Python
             also a pruner itself.
+        callbacks: What is told of every event on the first rank: a list of mappings with class_path and init_args of
+            subclasses of evo.Callback. In Python also such objects.
+        on_improvement: A command for the shell, run when an individual is better than all before, with EVO_LOSS,
+            EVO_PARAMS and others in its environment.
+        on_end: A command for the shell, run when the search has ended, with EVO_STOP_REASON and others.
+        command_timeout: Longest time for each of these commands, written like walltime; a longer one is killed.
         quiet: Print nothing but errors.
         debug: Show the whole traceback of an error, and check at the end that all ranks hold the same population.
     """
@@ -144,6 +151,10 @@ class Config:
     random_init: float | None = None
     sigma: float | None = None
     pruning: str | dict = "none"  # type: ignore[type-arg]
+    callbacks: str | list | None = None  # type: ignore[type-arg]
+    on_improvement: str | None = None
+    on_end: str | None = None
+    command_timeout: str | float = "60s"
     quiet: bool = False
     debug: bool = False
 
@@ -259,6 +270,11 @@ def _check_directory(name: str, value: Any) -> None:
         raise UserError(f"{name} is {value!r}: give the path of a directory")
 
 
+def _check_command(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise UserError(f"{name} is {value!r}: give a command for the shell, for example 'touch better'")
+
+
 def _check_one_of(allowed: Sequence[str], name: str, value: Any) -> None:
     if value not in allowed:
         raise UserError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
@@ -272,7 +288,8 @@ _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "gpus_per_node": partial(check_count, least=0, most=_MOST_GPUS),
     **dict.fromkeys(("crossover", "mutation", "random_init"), check_probability),
     **dict.fromkeys(("max_failed_share", "migration_probability"), check_probability),
-    **dict.fromkeys(("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout"), parse_duration),
+    **dict.fromkeys(_DURATIONS, parse_duration),
+    **dict.fromkeys(("on_improvement", "on_end"), _check_command),
     **dict.fromkeys(("change_limits", "strict", "allow_duplicates", "quiet", "debug"), _check_switch),
     "gpu_memory": _check_share,
     "sigma": _check_positive,

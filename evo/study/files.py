@@ -55,7 +55,7 @@ def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Map
     """The points of the setting `start_from`, as they are given.
 
     Args:
-        given: A list of parameters, or a YAML or JSON file with one.
+        given: A list of parameters, or a YAML or JSON file with one, or with one point.
 
     Raises:
         UserError: The file cannot be read, or what is given is no list of parameters.
@@ -63,6 +63,7 @@ def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Map
     loaded, where = given, "start_from"
     if isinstance(given, str | os.PathLike):
         loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
+        loaded = [loaded] if isinstance(loaded, Mapping) else loaded
     if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
         raise UserError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
     return list(loaded)

@@ -185,10 +185,11 @@ def _parse(arguments: Sequence[str], program: str) -> Command:
 def _find_job(command: Command) -> Job:
     what, config, study, notes = command
     sections = asdict(what) if isinstance(what, Training) else {}
-    for module in _modules_named([config.propagator, config.islands, config.pruning, sections]):
+    for module in _modules_named([config.propagator, config.islands, config.pruning, config.callbacks, sections]):
         add_working_directory(module)
-    for selection in (config.emigration, config.immigration):
-        add_working_directory(selection.rpartition(".")[0])
+    callbacks = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks]
+    for path in (config.emigration, config.immigration, *(each for each in callbacks if isinstance(each, str))):
+        add_working_directory(path.rpartition(".")[0])
     problem = PROBLEMS.get(what) if isinstance(what, str) else None
     objective = problem.objective if problem else _parse_objective(what)
     limits = problem.limits if problem else None

@@ -11,6 +11,7 @@ from evo.algorithms.catalogue import place_of_options, uses_genetic
 from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.pruning import Pruner
+from evo.report.callbacks import Callback
 from evo.study.config import Config
 
 _LONGEST_SHOWN = 60
@@ -58,6 +59,10 @@ class Settings(TypedDict, total=False):
     random_init: float | None
     sigma: float | None
     pruning: str | Mapping[str, Any] | Pruner
+    callbacks: str | Sequence[Callback | str | Mapping[str, Any]] | None
+    on_improvement: str | None
+    on_end: str | None
+    command_timeout: str | float
     quiet: bool
     debug: bool
 

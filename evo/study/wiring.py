@@ -29,10 +29,8 @@ from evo.islands.migration import SelectionError
 from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.objective.training import Training
-from evo.population.events import AnyEvent
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
-from evo.report.progress import ProgressDisplay
 from evo.report.records import Findings
 from evo.report.results import Conclusion, Result
 from evo.report.screen import Screen
@@ -50,6 +48,7 @@ from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
 from evo.study.job import Job
 from evo.study.joining import make_worker
+from evo.study.listening import Listeners
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
 
@@ -164,9 +163,10 @@ class Session:
         is_kept = isinstance(self.directory, RunDirectory)
         folder = self.directory.folder if is_kept else None
         findings = Findings(self.directory.events, study_forms(self.study), folder)
-        conclusion = None if changes else self._concluded_earlier(worker)
+        listeners = Listeners(self.config, self.directory, worker.population, self.screen)
+        earlier = conclusion = None if changes else self._concluded_earlier(worker)
         if conclusion is None:
-            conclusion = yield from self._search(worker, findings)
+            conclusion = yield from self._search(worker, findings, listeners)
             if self.study.definition.settings and self._is_first and not self.plan.separate:
                 memory.remember(self.plan.objective, self.study.definition)
         elif self._is_first:
@@ -175,6 +175,8 @@ class Session:
         result = Result(**vars(conclusion), rank=self.transport.rank, run_dir=run_dir, findings=findings)
         if result.is_first:
             self.screen.end(result, self.plan.space.names, self.plan.archipelago.workers, self.transport.size)
+        if earlier is None:
+            listeners.end(result)
         return result
 
     @property
@@ -198,7 +200,7 @@ class Session:
             test=tested,
         )
 
-    def _search(self, worker: Worker, findings: Findings) -> Generator[None, None, Conclusion]:
+    def _search(self, worker: Worker, findings: Findings, listeners: Listeners) -> Generator[None, None, Conclusion]:
         """Search, test the best individual and write the completion record; every rank has read all journals before."""
         transport, directory = self.transport, self.directory
         team = Team(transport, self.config.ranks_per_worker)
@@ -209,7 +211,7 @@ class Session:
         session = transport.gather(secrets.token_hex(16))[0]
         made = together(transport, lambda: self._make_evaluator(team, session, is_interrupted))
         with closing(made) as evaluator:
-            self._begin(evaluator)
+            self._begin(evaluator, listeners)
             number = worker.settings.worker
             journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
             if team.leaders is None or journal is None:
@@ -219,14 +221,14 @@ class Session:
             else:
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
-                text = yield from self._lead(worker, exchange, evaluator, journal, findings)
+                text = yield from self._lead(worker, exchange, evaluator, journal, findings, listeners)
                 team.dismiss(text, directory.events() if isinstance(directory, Scratch) else ())
             team.close()
         conclusion = decode_conclusion(text)
         transport.dead = transport.dead.union(conclusion.lost_ranks)
         return conclusion
 
-    def _begin(self, evaluator: Evaluator) -> None:
+    def _begin(self, evaluator: Evaluator, listeners: Listeners) -> None:
         """Load the objective on all ranks; only then is anything written."""
         transport, space = self.transport, self.plan.space
         self.signals.listen_to_hurry(evaluator.hurry)
@@ -236,12 +238,19 @@ class Session:
 
         def begin() -> None:
             if self._is_first:
+                listeners.open()
                 begin_study(self.study, opened.settings, self.directory, self.screen, self.config.strict)
 
         together(transport, begin)
 
     def _lead(
-        self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
+        self,
+        worker: Worker,
+        exchange: Exchange,
+        evaluator: Evaluator,
+        journal: Journal | Memory,
+        findings: Findings,
+        listeners: Listeners,
     ) -> Generator[None, None, str]:
         """Search, as the first rank of a worker; returns what the first live rank has concluded."""
         number, budget, workers = worker.settings.worker, self.plan.budget, self.plan.archipelago.workers
@@ -260,27 +269,15 @@ class Session:
             ranks=self.transport.size,
             by_keyboard=lambda: self.signals.by_keyboard,
         )
-        watch = self._watch(exchange, weights, progress)
+        watch = listeners.watch(weights, progress, lambda: exchange.is_first)
         effects = Effects(
             evaluator=evaluator, journal=journal, ending=ending, watch=watch, clock=time.time, turn=self.turn
         )
-        with closing(journal), closing(progress):
+        with closing(journal), closing(progress), listeners.unless_it_fails():
             try:
                 return (yield from search(worker, exchange, effects))
             except (PropagatorError, PrunerError, SelectionError, ConstraintError) as error:
                 raise MistakeFound(str(error)) from error
-
-    def _watch(self, exchange: Exchange, weights: Weights, progress: ProgressDisplay) -> Callable[[AnyEvent], None]:
-        """A function that every event of the search is shown to."""
-
-        def watch(event: AnyEvent) -> None:
-            self.directory.remember(event)
-            weights(event)
-            progress(event)
-            if exchange.is_first:
-                self.screen.warn(event)
-
-        return watch
 
     def _make_evaluator(self, team: Team, session: str, is_interrupted: Callable[[], bool]) -> Evaluator:
         config, plan, folder = self.config, self.plan, self.directory.folder

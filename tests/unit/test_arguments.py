@@ -63,7 +63,8 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
             "--population 6 --crossover 0.1 --mutation 0.2 --random-init 0 --sigma 1e-1 --quiet --debug "
             "--islands 2 --island-sizes '[3, 1]' --migration move --migration-probability 5e-1 "
             "--topology '[[0, 1], [2, 0]]' --migrants 3 --degree 1 --emigration SelectMax --immigration my.Own "
-            "--ranks-per-worker 2 --exchange tree --propagator '{name: genetic, sigma: 1e-2}'"
+            "--ranks-per-worker 2 --exchange tree --propagator '{name: genetic, sigma: 1e-2}' "
+            "--callbacks my.Own --on-improvement 'touch better' --on-end 'echo $EVO_LOSS' --command-timeout 5s"
         )
     )
     assert objective == "sphere"
@@ -111,6 +112,10 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
         ranks_per_worker=2,
         exchange="tree",
         propagator={"name": "genetic", "sigma": 0.01},
+        callbacks="my.Own",
+        on_improvement="touch better",
+        on_end="echo $EVO_LOSS",
+        command_timeout="5s",
     )
     assert parse_duration("time_limit", config.time_limit or "") == 90.0
     assert len(settings(config)) == len(dataclasses.fields(Config))

@@ -19,7 +19,8 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 # Options in the documents that are not those of evo run.
 OTHER_OPTIONS = {
     "LightningCLI": {"--print"},
-    "evo best": {"--json"},
+    "evo best": {"--json", "--yaml", "--params"},
+    "evo list": {"--by"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},

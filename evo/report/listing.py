@@ -1,0 +1,299 @@
+"""The command `evo list`: all run directories below a folder, a row for each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evo.commands import CommandParser, status_of
+from evo.errors import UserError
+from evo.report.best import printable_json
+from evo.report.columns import columns_text
+from evo.report.configuration import training_of
+from evo.report.reading import Run, load
+from evo.report.records import count_statuses
+from evo.report.tables import number_text
+from evo.storage.rundir import RunDirectory, Study
+from evo.texts import as_path, readable
+
+_RECENT = 600.0  # Seconds after its last record in which a search that nobody here runs may still run elsewhere.
+_TAIL = 65_536  # Bytes at the end of a journal that hold its last record, unless that has a long traceback.
+_STATUSES = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list shows of a run directory.
+
+    Args:
+        run: Its path.
+        state: "complete"; "running" when a process of this machine searches there, "running?" when one elsewhere may;
+            "stopped" otherwise; "unreadable" or "damaged".
+        objective: The name of the objective; of a training by sections, that of its model.
+        seed: The seed of the study.
+        evaluations: How many individuals have each status; those that do not occur are left out.
+        loss: The lowest loss; None when none has completed.
+        individual: Which individual has it; empty when none has completed.
+        created: When the study was begun, seconds since the epoch; 0 when that is unknown.
+        written: When something was last recorded, seconds since the epoch; 0 when that is unknown.
+        problem: Why it cannot be read; empty when it can.
+    """
+
+    run: str
+    state: str
+    objective: str = ""
+    seed: int | None = None
+    evaluations: Mapping[str, int] = {}
+    loss: float | None = None
+    individual: str = ""
+    created: float = 0.0
+    written: float = 0.0
+    problem: str = ""
+
+
+class _Best(msgspec.Struct):
+    individual: tuple[int, int]
+    loss: float
+
+
+class _Summary(msgspec.Struct):
+    """What summary.json tells of a complete study, whose journals need not be read then."""
+
+    completed: int
+    pruned: int
+    failed: int
+    best: _Best | None
+    infeasible: int = 0
+
+
+def main(arguments: Sequence[str], program: str) -> int:
+    """List run directories.
+
+    Args:
+        arguments: The words after the command's name.
+        program: The program's name, for the help.
+
+    Returns:
+        The exit status: 0 listed, 2 there is no run directory.
+    """
+    parser = CommandParser(prog=program, description="List all run directories below a folder.")
+    parser.add_argument("folder", nargs="*", metavar="FOLDER", default=["runs"], help="Folders. Default: runs.")
+    parser.add_argument(
+        "--by", choices=("time", "loss", "name"), default="time", help="The order: the last written or the best first."
+    )
+    parser.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
+    options = parser.parse_args(arguments)
+
+    def show() -> None:
+        listed = in_order(list_runs(options.folder), options.by)
+        if options.json:
+            for one in listed:
+                print(printable_json(msgspec.json.encode(one).decode()))
+        else:
+            print(list_text(listed))
+
+    return status_of(show, options.debug)
+
+
+def list_runs(folders: Sequence[str], now: float | None = None) -> list[Listed]:
+    """What is known of all run directories below some folders, which may be run directories themselves.
+
+    Args:
+        folders: The folders.
+        now: The time, seconds since the epoch. None means now.
+
+    Raises:
+        UserError: A folder does not exist, or there is no run directory in any.
+    """
+    for folder in folders:
+        if not as_path(folder).is_dir():
+            raise UserError(f"{folder} is no folder: name one with run directories in it, or a run directory")
+    locked, now = locked_files(), time.time() if now is None else now
+    found = dict.fromkeys(path for folder in folders for path in find_runs(as_path(folder)))
+    if not found:
+        raise UserError(f"there is no run directory in {', '.join(folders)}, which would have a study.json")
+    return [describe_run(path, locked, now) for path in found]
+
+
+def find_runs(folder: Path) -> Iterator[Path]:
+    """The run directories in a folder at any depth, itself included, and folders that cannot be read.
+
+    Links are followed, each folder is visited once, hidden ones and those inside of run directories are not.
+    """
+    waiting, seen = [folder], set[tuple[int, int]]()
+    while waiting:
+        here = waiting.pop()
+        try:
+            state = here.stat()
+            if (state.st_dev, state.st_ino) in seen:
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            inside: list[Path] = []
+            is_run = False
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    is_run = is_run or entry.name == "study.json"
+                    with contextlib.suppress(OSError):  # A link to nowhere, or in a circle.
+                        if entry.is_dir() and not entry.name.startswith("."):
+                            inside.append(here / entry.name)
+        except OSError:
+            yield here
+            continue
+        if is_run:
+            yield here
+        else:
+            waiting += sorted(inside, reverse=True)
+
+
+def describe_run(path: Path, locked: Collection[int], now: float) -> Listed:
+    """What a list shows of one run directory, even if it is damaged.
+
+    Args:
+        path: The run directory.
+        locked: The inodes of all files that a process of this machine has locked.
+        now: The time, seconds since the epoch.
+    """
+    name = readable(str(path))
+    try:
+        os.listdir(path)
+        directory = RunDirectory(path)
+        study = directory.study()
+        if study is None:
+            return Listed(run=name, state="damaged", problem="study.json is not there any more")
+        written = _last_written(directory)
+    except OSError as error:
+        return Listed(run=name, state="unreadable", problem=f"it cannot be read: {error.strerror}")
+    except UserError as error:
+        return Listed(run=name, state="damaged", problem=str(error))
+    known = Listed(
+        run=name, state="damaged", seed=study.seed, objective=study.objective, created=study.created, written=written
+    )
+    try:
+        known = msgspec.structs.replace(known, objective=_objective_name(study))
+        if (summary := _read_summary(path / "summary.json")) is not None:
+            return _complete(known, summary)
+        return _incomplete(known, load(path), locked, now)
+    except (UserError, OSError) as error:
+        return msgspec.structs.replace(known, problem=str(error))
+
+
+def _objective_name(study: Study) -> str:
+    training = training_of(study)
+    name = study.objective if training is None else training.name
+    return name.rpartition(":")[2] if name.startswith("evo.problems.") else name
+
+
+def _complete(known: Listed, summary: _Summary) -> Listed:
+    counts = {status: getattr(summary, status, 0) for status in _STATUSES}
+    best = summary.best
+    return msgspec.structs.replace(
+        known,
+        state="complete",
+        evaluations={status: count for status, count in counts.items() if count},
+        loss=None if best is None else best.loss,
+        individual="" if best is None else "{}-{}".format(*best.individual),
+    )
+
+
+def _incomplete(known: Listed, run: Run, locked: Collection[int], now: float) -> Listed:
+    counts, best, journals = count_statuses(run.individuals), run.best, run.directory.journals()
+    is_locked = any(journal.stat().st_ino in locked for journal in journals)
+    is_done = all(map(_ends_with_done, journals))
+    return msgspec.structs.replace(
+        known,
+        state="complete" if run.is_complete else state_of(is_locked, is_done, now - known.written),
+        evaluations={status: counts[status] for status in _STATUSES if counts[status]},
+        loss=None if best is None else best.loss,
+        individual="" if best is None else best.name,
+    )
+
+
+def state_of(is_locked: bool, is_done: bool, seconds: float) -> str:
+    """Whether an incomplete search runs.
+
+    Args:
+        is_locked: Whether a process of this machine has locked one of its journals.
+        is_done: Whether the last record of every journal is the end of a session.
+        seconds: How long ago something was recorded.
+
+    Example:
+        >>> state_of(False, False, 5.0), state_of(False, True, 5.0), state_of(False, False, 7200.0)
+        ('running?', 'stopped', 'stopped')
+    """
+    if is_locked:
+        return "running"
+    return "stopped" if is_done or seconds > _RECENT else "running?"
+
+
+def in_order(listed: Sequence[Listed], by: str) -> list[Listed]:
+    """The runs in an order; those that cannot be read come last.
+
+    Args:
+        listed: The runs.
+        by: "time": the last written first; "loss": the lowest first; "name".
+    """
+    keys: Mapping[str, Callable[[Listed], Any]] = {
+        "time": lambda one: -one.written,
+        "loss": lambda one: (one.loss is None, one.loss or 0.0),
+        "name": lambda one: one.run,
+    }
+    return sorted(listed, key=lambda one: (bool(one.problem), keys[by](one), one.run))
+
+
+def list_text(listed: Sequence[Listed]) -> str:
+    """The runs as a table, a row for each, and the problems of those that cannot be read."""
+    rows = [("run", "objective", "state", "best loss", "individual", "began", "last written", "evaluations")]
+    for one in listed:
+        others = [f"{count} {status}" for status, count in one.evaluations.items() if status != "completed"]
+        evaluations = str(sum(one.evaluations.values())) + (f" ({', '.join(others)})" if others else "")
+        rows.append(
+            (
+                *(one.run, one.objective, one.state),
+                *("" if one.loss is None else number_text(one.loss), one.individual),
+                *(_when(one.created), _when(one.written), one.problem or evaluations),
+            )
+        )
+    return columns_text(rows, right={3})
+
+
+def locked_files() -> frozenset[int]:
+    """The inodes of all files that processes of this machine have locked (Linux); nothing is locked to find out."""
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    places = (field for line in lines if " FLOCK " in line for field in line.split() if field.count(":") == 2)
+    return frozenset(int(inode) for place in places if (inode := place.rpartition(":")[2]).isdigit())
+
+
+def _read_summary(file: Path) -> _Summary | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Summary)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # The journals tell the same.
+
+
+def _last_written(directory: RunDirectory) -> float:
+    files = [directory.path / "study.json", directory.path / "summary.json", *directory.journals()]
+    times = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            times.append(file.stat().st_mtime)
+    return max(times, default=0.0)
+
+
+def _ends_with_done(journal: Path) -> bool:
+    with journal.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        lines = file.read().rstrip(b"\n").rsplit(b"\n", 1)
+    return lines[-1].startswith(b'{"type":"Done"')
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else ""
