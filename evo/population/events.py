@@ -279,6 +279,23 @@ def decode(line: bytes | memoryview) -> AnyEvent:
         raise UserError(str(error)) from None
 
 
+def decode_lines(lines: bytes) -> list[AnyEvent] | None:
+    """The records in many lines of JSON, each ended by a newline, much faster than one by one.
+
+    Returns:
+        The records; None when some line is not exactly one record, which `decode` then says of that line.
+    """
+    # The decoder passes over empty lines and over records that share a line.
+    count = lines.count(b"\n")
+    if not lines.startswith(b"{") or lines.count(b"\n{") != count - 1:
+        return None
+    try:
+        events = _decoder.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return events if len(events) == count else None
+
+
 def plain_number(value: Any) -> Any:
     """The number in an array or tensor of one element; anything else stays as it is."""
     is_one = hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1

@@ -1,0 +1,158 @@
+"""The lines of a journal, sound and damaged ones, and those that are added to it while others read it."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from evo.errors import UserError
+from evo.population.events import AnyEvent, decode, decode_lines
+
+# Journals are decoded in blocks of so many bytes: large ones are faster, and the events of a block take ten times that.
+_BLOCK = 1 << 20
+
+
+class Line(NamedTuple):
+    """A line of a journal.
+
+    Args:
+        number: The number of the line in the file, from 1.
+        content: The bytes of the line, without the newline.
+        event: The record in the line; None when it is damaged.
+        problem: The reason why it is no record; empty when it is one.
+    """
+
+    number: int
+    content: bytes
+    event: AnyEvent | None
+    problem: str = ""
+
+
+def read_lines(content: bytes) -> Iterator[Line]:
+    """The lines of a journal, both sound and damaged ones.
+
+    A last line without a newline counts when its record is whole. Otherwise it is ignored, because its writer was
+    killed, or is just writing it.
+
+    Args:
+        content: The bytes of the file.
+    """
+    *lines, torn = content.split(b"\n")
+    for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
+        try:
+            yield Line(number, line, decode(line))
+        except UserError as error:
+            yield Line(number, line, None, str(error))
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a last line without a newline is a whole record."""
+    # No part of a record is itself a record, because the closing brace of the object is its last byte.
+    try:
+        decode(line)
+    except UserError:
+        return False
+    return True
+
+
+def read_events(file: Path, content: bytes, before: int = 0) -> Iterator[AnyEvent]:
+    """The events in the bytes of a journal, none of whose lines may be damaged.
+
+    Args:
+        file: The journal, which an error names.
+        content: The bytes of the file; a last line that is not whole is ignored.
+        before: How many lines of the file come before these bytes.
+
+    Raises:
+        UserError: A line is damaged; the message names the file and the line.
+    """
+    for begin, end in blocks(content):
+        events = decode_lines(content[begin:end])
+        if events is None:
+            yield from _read_slowly(file, content[begin:], before + content.count(b"\n", 0, begin))
+            return
+        yield from events
+    torn = content[content.rfind(b"\n") + 1 :]
+    if torn and is_whole(torn):
+        yield decode(torn)
+
+
+def blocks(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where blocks of whole lines begin and end; a last line without a newline is in none of them."""
+    begin, last = 0, content.rfind(b"\n") + 1
+    while begin < last:
+        end = last if last - begin <= _BLOCK else content.rfind(b"\n", begin, begin + _BLOCK) + 1
+        end = end or content.index(b"\n", begin) + 1  # A line may be longer than a block.
+        yield begin, end
+        begin = end
+
+
+def _read_slowly(file: Path, content: bytes, before: int) -> Iterator[AnyEvent]:
+    """The events line by line, which finds the line that is damaged."""
+    for line in read_lines(content):
+        if line.event is None:
+            raise UserError(
+                f"journal {file}, line {before + line.number} is damaged: {line.problem}; "
+                f"evo repair {file.parent.parent} salvages what is sound"
+            )
+        yield line.event
+
+
+class JournalReplaced(Exception):
+    """A journal is no longer the file that was read before: what was read does not count."""
+
+
+class Tail:
+    """Reads a journal that grows, each line once.
+
+    Args:
+        file: The journal.
+
+    Attributes:
+        changed: The time at which the file was last written, in seconds since the epoch; 0.0 before it is read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.changed = 0.0
+        self._offset = self._lines = 0
+        self._inode = -1
+
+    def read(self) -> Iterator[AnyEvent]:
+        """The events that were added since the last call.
+
+        A whole last line that has no newline yet is given again with the next call.
+
+        Raises:
+            UserError: The file cannot be read, or a line is damaged; the message names the file and the line.
+            JournalReplaced: It is another file now, or shorter than what was read of it.
+        """
+        try:
+            with self.file.open("rb") as stream:
+                found = os.fstat(stream.fileno())
+                if self._inode not in (-1, found.st_ino) or found.st_size < self._offset:
+                    raise JournalReplaced
+                stream.seek(self._offset)
+                content = stream.read()
+        except OSError as error:
+            raise UserError(f"journal {self.file} cannot be read: {error.strerror}") from None
+        self._inode, self.changed = found.st_ino, found.st_mtime
+        yield from read_events(self.file, content, self._lines)
+        self._offset += content.rfind(b"\n") + 1
+        self._lines += content.count(b"\n")
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Let nothing look for unreachable objects meanwhile: among the many that reading makes there are none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
