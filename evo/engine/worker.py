@@ -96,7 +96,7 @@ class Worker:
         Returns:
             The events to publish.
         """
-        settings = self.settings
+        settings, budget = self.settings, self.settings.budget
         return self._emit(
             Joined(
                 time=now,
@@ -105,6 +105,10 @@ class Worker:
                 host=settings.host,
                 device=settings.device,
                 ranks_per_worker=settings.ranks_per_worker,
+                generations=budget.generations,
+                evaluations=budget.evaluations,
+                target=budget.target,
+                deadline=budget.deadline,
             )
         )
 

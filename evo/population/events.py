@@ -60,6 +60,10 @@ class Joined(Event, frozen=True, kw_only=True):
         host: The name of its machine.
         device: The device that it trains on, for example "cuda:0" or "cpu".
         ranks_per_worker: The number of ranks of which each worker consists.
+        generations: The number of individuals that each worker is to breed. None means no limit.
+        evaluations: The number of individuals that all workers are to evaluate in all sessions. None means no limit.
+        target: The loss at which the search ends. None means none.
+        deadline: The time at which this session ends at the latest, seconds since the epoch. None means none.
     """
 
     rank: int
@@ -67,6 +71,10 @@ class Joined(Event, frozen=True, kw_only=True):
     host: str
     device: str
     ranks_per_worker: int = 1
+    generations: int | None = None
+    evaluations: int | None = None
+    target: float | None = None
+    deadline: float | None = None
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -107,7 +115,8 @@ class Reported(Event, frozen=True, kw_only=True):
     loss: float
 
     def __post_init__(self) -> None:
-        _check_finite(self.loss)
+        if not math.isfinite(self.loss):
+            raise _not_finite(self.loss)
 
 
 class Judged(Event, frozen=True, kw_only=True):
@@ -164,7 +173,8 @@ class Finished(Event, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.loss is not None:
-            _check_finite(self.loss)
+            if not math.isfinite(self.loss):
+                raise _not_finite(self.loss)
         elif self.status == "completed":
             raise UserError("a completed evaluation has no loss")
 
@@ -245,9 +255,8 @@ class Done(Event, frozen=True, kw_only=True):
     kind: StopKind | None = None
 
 
-def _check_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss}: a record holds finite numbers only")
+def _not_finite(loss: float) -> UserError:
+    return UserError(f"the loss is {loss}: a record holds finite numbers only")
 
 
 AnyEvent: TypeAlias = (
@@ -277,23 +286,6 @@ def decode(line: bytes | memoryview) -> AnyEvent:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(str(error)) from None
-
-
-def decode_lines(lines: bytes) -> list[AnyEvent] | None:
-    """The records in many lines of JSON, each ended by a newline, much faster than one by one.
-
-    Returns:
-        The records; None when some line is not exactly one record, which `decode` then says of that line.
-    """
-    # The decoder passes over empty lines and over records that share a line.
-    count = lines.count(b"\n")
-    if not lines.startswith(b"{") or lines.count(b"\n{") != count - 1:
-        return None
-    try:
-        events = _decoder.decode_lines(lines)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return events if len(events) == count else None
 
 
 def plain_number(value: Any) -> Any:

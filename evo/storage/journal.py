@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, decode, encode
-from evo.storage.lines import is_whole, read_events
+from evo.storage.lines import is_whole, read_blocks
 from evo.storage.retry import StorageError, persist
 
 _SYNC_INTERVAL = 5.0  # The seconds of records that a power failure may cost. A killed process loses nothing.
@@ -69,7 +69,8 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
         if not (patient or error.errno in _AWAY):
             raise UserError(f"{problem}: {error.strerror}") from None
         content = persist(problem, file.read_bytes)
-    yield from read_events(file, content)
+    for events in read_blocks(file, content):
+        yield from events
 
 
 @contextmanager
