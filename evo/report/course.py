@@ -76,6 +76,25 @@ class Course:
         return self._fates.counts + Counter(self._fates[identity].status or "running" for identity in self._fates.open)
 
     @property
+    def joined(self) -> Iterable[Joined]:
+        """How workers have joined, in all sessions."""
+        return self._joined.values()
+
+    @property
+    def last_time(self) -> float:
+        """The time of the latest event, in seconds since the epoch; found by going through all individuals."""
+        session = self._find_session()
+        marks = [*(done.time for done in self._done.values()), *self._died.values()]
+        if session and session.keys() <= {*self._done, *self._died} and not self._fates.open:
+            return max(marks)
+        return max([self._fates.last_time, *marks, *(joined.time for joined in self._joined.values())])
+
+    @property
+    def hosts(self) -> set[str]:
+        """The machines on which the workers of the latest session run."""
+        return {joined.host for joined in self._find_session().values()}
+
+    @property
     def best(self) -> Identity | None:
         """The completed individual with the lowest loss; None when none has completed."""
         return None if self._fates.best is None else self._fates.best[1]

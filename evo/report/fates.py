@@ -108,6 +108,11 @@ class Fates:
         return self._sums
 
     @property
+    def last_time(self) -> float:
+        """The time of the latest start, report or end; never, when there is none."""
+        return max((max(fate.begun, fate.reported, fate.ended) for fate in self._all.values()), default=NEVER)
+
+    @property
     def since_best(self) -> int:
         """How many evaluations have ended since that of the best individual, of which there must be one."""
         assert self.best is not None

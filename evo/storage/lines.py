@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, decode
+from evo.population.events import AnyEvent, Identity, decode
 
 # Journals are decoded in blocks of so many bytes: large ones are faster, and the events of a block take ten times that.
 _BLOCK = 1 << 20
@@ -113,6 +114,23 @@ def _decode_lines(lines: bytes) -> list[AnyEvent] | None:
     return events if len(events) == count else None
 
 
+def find_events(content: bytes, identity: Identity) -> Iterator[AnyEvent]:
+    """The events about one individual, found without decoding the others.
+
+    Args:
+        content: The bytes of a journal, none of whose lines is damaged.
+        identity: The individual.
+    """
+    worker, generation = identity
+    for found in re.finditer(rb'"individual"\s*:\s*\[\s*%d\s*,\s*%d\s*\]' % (worker, generation), content):
+        begin, end = content.rfind(b"\n", 0, found.start()) + 1, content.find(b"\n", found.start())
+        if end < 0 and not is_whole(content[begin:]):
+            return
+        event = decode(content[begin : end if end >= 0 else None])
+        if getattr(event, "individual", None) == identity:  # It might be the name of a parameter.
+            yield event
+
+
 def _read_slowly(file: Path, lines: bytes, before: int) -> list[AnyEvent]:
     """The events line by line, which finds the line that is damaged."""
     events = []
@@ -171,7 +189,7 @@ class Tail:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.changed = 0.0
-        self._offset = self._lines = 0
+        self._offset = self._lines = self._end = 0
         self._inode = -1
 
     def read(self) -> Iterator[list[AnyEvent]]:
@@ -183,19 +201,34 @@ class Tail:
             UserError: The file cannot be read, or a line is damaged; the message names the file and the line.
             JournalReplaced: It is another file now, or shorter than what was read of it.
         """
-        try:
-            with self.file.open("rb") as stream:
-                found = os.fstat(stream.fileno())
-                if self._inode not in (-1, found.st_ino) or found.st_size < self._offset:
-                    raise JournalReplaced
-                stream.seek(self._offset)
-                content = stream.read()
-        except OSError as error:
-            raise UserError(f"journal {self.file} cannot be read: {error.strerror}") from None
-        self._inode, self.changed = found.st_ino, found.st_mtime
+        begin = self._offset
+        content = self._content(begin)
         yield from read_blocks(self.file, content, self._lines)
         self._offset += content.rfind(b"\n") + 1
         self._lines += content.count(b"\n")
+        self._end = begin + len(content)
+
+    def read_again(self) -> bytes:
+        """What was read until now, and no more.
+
+        Raises:
+            UserError: The file cannot be read.
+            JournalReplaced: It is another file now, or shorter than what was read of it.
+        """
+        return self._content(0, self._end)
+
+    def _content(self, begin: int, end: int | None = None) -> bytes:
+        try:
+            with self.file.open("rb") as stream:
+                found = os.fstat(stream.fileno())
+                if self._inode not in (-1, found.st_ino) or found.st_size < self._end:
+                    raise JournalReplaced
+                stream.seek(begin)
+                content = stream.read() if end is None else stream.read(end - begin)
+        except OSError as error:
+            raise UserError(f"journal {self.file} cannot be read: {error.strerror}") from None
+        self._inode, self.changed = found.st_ino, found.st_mtime
+        return content
 
 
 @contextmanager

@@ -165,8 +165,8 @@ class Session:
             self.screen.limits_changed(changes, worker.population)
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
-        folder = self.directory.folder if is_kept else None
-        findings = Findings(self.directory.events, study_forms(self.study), folder)
+        home = self.directory.individuals if isinstance(self.directory, RunDirectory) else None
+        findings = Findings(self.directory.events, study_forms(self.study), home)
         conclusion = None if changes else self._concluded_earlier(worker)
         if conclusion is None:
             conclusion = self._search(worker, findings)
