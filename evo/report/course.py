@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from evo.population.events import (
     AnyEvent,
@@ -37,11 +37,11 @@ class Course:
     """What has happened in a study, event by event, in any order, some events perhaps more than once.
 
     Args:
-        is_set_aside: Whether an individual lies outside of the study's limits, so that it cannot be the best.
+        set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
     """
 
-    def __init__(self, is_set_aside: Callable[[Identity], bool] = lambda identity: False) -> None:
-        self._fates = fates = Fates(is_set_aside)
+    def __init__(self, set_aside: Container[Identity] = ()) -> None:
+        self._fates = fates = Fates(set_aside)
         self._moves: set[tuple[Identity, int]] = set()
         self._copies: set[tuple[Identity, int]] = set()
         self._joined: dict[tuple[float, int], Joined] = {}
@@ -99,9 +99,13 @@ class Course:
         """The completed individual with the lowest loss; None when none has completed."""
         return None if self._fates.best is None else self._fates.best[1]
 
-    def find_best(self) -> None:
-        """Find the best one anew, after other individuals than before are set aside."""
-        self._fates.find_best()
+    def heed(self, set_aside: Container[Identity]) -> None:
+        """Find the best one anew, since other individuals than before are set aside.
+
+        Args:
+            set_aside: These individuals; may change later on, as long as none of them has ended before.
+        """
+        self._fates.heed(set_aside)
 
     def standing(self, now: float) -> Standing:
         """Where the search stands.

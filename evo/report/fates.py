@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Container, Mapping
 
 import msgspec
 
@@ -60,7 +60,7 @@ class Fates:
     """All individuals, from their events in any order, some events perhaps more than once.
 
     Args:
-        is_set_aside: Whether an individual lies outside of the study's limits, so that it cannot be the best.
+        set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
 
     Attributes:
         counts: How many have ended in each way, of those whose start is known.
@@ -71,8 +71,8 @@ class Fates:
         bred: The number of generations that each worker has bred.
     """
 
-    def __init__(self, is_set_aside: Callable[[Identity], bool]) -> None:
-        self._is_set_aside = is_set_aside
+    def __init__(self, set_aside: Container[Identity]) -> None:
+        self._set_aside = set_aside
         self._all: dict[Identity, Fate] = {}
         self.counts: Counter[str] = Counter()
         self.open: set[Identity] = set()
@@ -89,8 +89,9 @@ class Fates:
     def __getitem__(self, identity: Identity) -> Fate:
         return self._all[identity]
 
-    def find_best(self) -> None:
-        """Find the best one anew, after other individuals than before are set aside."""
+    def heed(self, set_aside: Container[Identity]) -> None:
+        """Find the best one anew, since other individuals than before are set aside."""
+        self._set_aside = set_aside
         self.best = self._since_best = None
         for identity, fate in self._all.items():
             self._consider(identity, fate)
@@ -196,7 +197,7 @@ class Fates:
         """Take an individual for the best one, if it is."""
         if fate.status != "completed" or fate.begun == NEVER:
             return
-        if (self.best is None or (fate.loss, identity) < self.best) and not self._is_set_aside(identity):
+        if (self.best is None or (fate.loss, identity) < self.best) and identity not in self._set_aside:
             self.best, self._since_best = (fate.loss, identity), None
 
     def _add_up(self, fate: Fate, sums: Sums) -> None:

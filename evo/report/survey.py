@@ -32,7 +32,8 @@ class Survey:
     def _begin(self) -> None:
         self._tails: list[Tail] = []
         self._fits: dict[Identity, Fitted] = {}
-        self.course = Course(self._is_set_aside)
+        self._aside: set[Identity] = set()
+        self.course = Course(self._aside)
 
     def read(self) -> Course:
         """The course of the study until now.
@@ -99,17 +100,14 @@ class Survey:
         has_changed = False
         for event in events:
             if isinstance(event, Started):
-                fitted = self._forms.fit(event.params)
-                known = self._fits.get(event.individual)
+                fitted, known = self._forms.fit(event.params), self._fits.get(event.individual)
                 if known is None or fitted.precedence > known.precedence:
                     self._fits[event.individual] = fitted
+                    change = self._aside.add if fitted.genome is None else self._aside.discard
+                    change(event.individual)
                     has_changed = has_changed or known is not None
         if has_changed:
-            self.course.find_best()
-
-    def _is_set_aside(self, identity: Identity) -> bool:
-        fitted = self._fits.get(identity)
-        return fitted is not None and fitted.genome is None
+            self.course.heed(self._aside)
 
     def _is_within(self, identity: Identity, forms: Forms) -> bool:
         starts = (event for event in self.events_about(identity) if isinstance(event, Started))

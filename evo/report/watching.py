@@ -32,15 +32,22 @@ class RunStanding(msgspec.Struct, frozen=True, kw_only=True):
         run: The run directory.
         study: The name of the study.
         state: What has become of it.
-        quiet_seconds: The time since its journals were last written.
+        written: The time at which a journal was last written, in seconds since the epoch, by the file system's clock.
+        quiet_seconds: The time since then.
         standing: Where it stands; when it does not run, at the time of its last record.
     """
 
     run: str
     study: str
     state: State
+    written: float
     quiet_seconds: float
     standing: Standing
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more may come, as far as can be told."""
+        return self.state in ("running", "ending", "silent")
 
 
 class RunWatch:
@@ -76,13 +83,19 @@ class RunWatch:
         is_locked = are_held(self._directory.journals())
         course = self._survey.read()
         standing = course.standing(now)
-        quiet = max(0.0, now - (self._survey.changed or self._study.created))
+        written = self._survey.changed or self._study.created
+        quiet = max(0.0, now - written)
         is_here = socket.gethostname() in course.hosts
         state = judge_state(standing, quiet, is_complete=is_complete, is_locked=is_locked, is_here=is_here)
-        if state not in ("running", "ending", "silent"):
+        if state in ("complete", "stopped", "killed"):
             standing = course.standing(max(course.last_time, self._study.created))
         return RunStanding(
-            run=str(self._directory), study=self._study.name, state=state, quiet_seconds=quiet, standing=standing
+            run=str(self._directory),
+            study=self._study.name,
+            state=state,
+            written=written,
+            quiet_seconds=quiet,
+            standing=standing,
         )
 
 

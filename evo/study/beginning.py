@@ -29,6 +29,7 @@ from evo.objective.references import Named
 from evo.population.events import AnyEvent, encode
 from evo.population.population import Population
 from evo.pruning import Rungs
+from evo.report.course import Course
 from evo.report.screen import Screen
 from evo.runtime.device import Placement
 from evo.space.growth import Change, Forms, check_growth, find_changes
@@ -38,8 +39,6 @@ from evo.study.config import Config
 from evo.study.plan import Plan
 from evo.texts import readable
 from evo.versions import versions_of
-
-_PACKAGES = ("numpy", "torch", "lightning", "mpi4py")
 
 
 def ask_for_study(
@@ -74,7 +73,7 @@ def ask_for_study(
         pruning=_recorded(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
-        versions=versions_of(_PACKAGES) if transport.rank == 0 else {},
+        versions=versions_of(("numpy", "torch", "lightning", "mpi4py")) if transport.rank == 0 else {},
         created=time.time(),
     )
 
@@ -157,7 +156,7 @@ def _as_defined_now(found: Study, asked: Study) -> Study:
 
 
 def make_worker(
-    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement
+    config: Config, plan: Plan, study: Study, directory: RunDirectory | Scratch, place: Placement, course: Course | None
 ) -> Worker:
     """The worker that a rank belongs to, which knows what happened in earlier sessions.
 
@@ -167,6 +166,7 @@ def make_worker(
         study: What is searched.
         directory: The run directory of the study.
         place: The machine and the device on which the rank trains.
+        course: Is told what happened in earlier sessions. None means that nobody is.
 
     Raises:
         UserError: A journal is damaged, or holds something that does not fit.
@@ -181,6 +181,8 @@ def make_worker(
         _recall(event, population, directory)
         if rungs:
             rungs.apply(event)
+        if course:
+            course.add(event)
     settings = WorkerSettings(
         worker=number,
         workers=plan.archipelago.workers,

@@ -6,14 +6,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import msgspec
 
-from evo.algorithms.bred import Breeding
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Transport, together
@@ -34,6 +32,7 @@ from evo.objective.training import Training
 from evo.population.events import AnyEvent
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
+from evo.report.course import Course
 from evo.report.progress import ProgressDisplay
 from evo.report.records import Findings
 from evo.report.results import Conclusion, Result
@@ -50,6 +49,7 @@ from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
+from evo.study.job import Job
 from evo.study.plan import Plan, make_plan
 from evo.texts import as_path
 
@@ -58,25 +58,6 @@ class MistakeFound(UserError, Stuck):
     """Something of the user's is wrong, which could not be seen before the search."""
 
     status = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a command line or a call of `evo.minimize` asks for.
-
-    Args:
-        config: The settings.
-        objective: What is minimised.
-        limits: What is searched, if the configuration does not say.
-        propagator: A propagator or an algorithm, or its description. None means that of the configuration.
-        notes: What to tell the user at the start about how the settings were understood.
-    """
-
-    config: Config
-    objective: Callable[..., Any] | Named
-    limits: Mapping[str, Any] | None = None
-    propagator: Breeding | str | Mapping[str, Any] | None = None
-    notes: Sequence[str] = ()
 
 
 def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
@@ -141,6 +122,7 @@ class Session:
         signals: May ask for a clean stop.
         screen: Prints for the user, on the first rank.
         place: The machine and the device on which this rank trains.
+        course: What has happened in the study, on the first rank if it prints; empty on others.
     """
 
     config: Config
@@ -151,6 +133,7 @@ class Session:
     signals: StopSignals
     screen: Screen
     place: Placement
+    course: Course = field(default_factory=Course)
 
     def run(self, changes: list[Change]) -> Result:
         """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
@@ -158,9 +141,11 @@ class Session:
         Args:
             changes: How this session changes what the study searches.
         """
+        course = self.course if self._is_first and not self.config.quiet else None
         worker = together(
-            self.transport, lambda: make_worker(self.config, self.plan, self.study, self.directory, self.place)
+            self.transport, lambda: make_worker(self.config, self.plan, self.study, self.directory, self.place, course)
         )
+        self.course.heed(worker.population.set_aside)
         if changes and self._is_first:
             self.screen.limits_changed(changes, worker.population)
         self.signals.listen(worker.stopping.request)
@@ -247,9 +232,11 @@ class Session:
         self, worker: Worker, exchange: Exchange, evaluator: Evaluator, journal: Journal | Memory, findings: Findings
     ) -> str:
         """Search, as the first rank of a worker; returns what the first live rank has concluded."""
-        number, budget, workers = worker.settings.worker, self.plan.budget, self.plan.archipelago.workers
+        number = worker.settings.worker
         folder, keep = self.directory.folder, self.config.keep_checkpoints
-        progress = self.screen.progress(worker.population, budget, workers, lambda: exchange.is_first)
+        progress = self.screen.progress(
+            self.course, worker.population, lambda: exchange.is_first, self.directory.events
+        )
         weights = Weights(worker.population, folder, number, keep, exchange.is_first)
         ending = StudyEnding(
             study=self.study,

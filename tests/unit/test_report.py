@@ -45,7 +45,8 @@ from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Findings, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.results import Result
-from evo.report.screen import Screen, terminal_width
+from evo.report.screen import Screen
+from evo.texts import terminal_width
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.runtime.batch import BATCH_SYSTEMS
 from evo.runtime.device import Placement
