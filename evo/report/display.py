@@ -71,8 +71,8 @@ def standing_view(standing: Standing, heading: str = "") -> RenderableType:
     best = Text("best ").append(_best_text(standing), style="bold green" if standing.best else "")
     if standing.best is not None:
         many = standing.best.evaluations_ago
-        since = f", {many} evaluation{'' if many == 1 else 's'} ({duration_text(standing.best.seconds_ago)})"
-        best.append(f"{since} {'before the end' if standing.has_ended else 'ago'}")
+        ago, when = duration_text(standing.best.seconds_ago), "before the end" if standing.has_ended else "ago"
+        best.append(f", {many} evaluation{'s' * (many > 1)} ({ago}) {when}" if many else f", {ago} {when}")
     lines.append(best)
     if several_ends := _counts_text(standing):
         lines.append(several_ends)
