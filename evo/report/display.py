@@ -55,19 +55,25 @@ def standing_line(standing: Standing, has_improved: bool = False) -> str:
     return f"[{duration_text(standing.seconds):>9}] {'; '.join(parts)}"
 
 
-def standing_view(standing: Standing, heading: str = "") -> RenderableType:
+def run_view(found: RunStanding) -> RenderableType:
+    """Where the search in a run directory stands: which study it is, what has become of it, and `standing_view`."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(Text(printable(run_heading(found)), style="bold"), standing_view(found.standing, found.goes_on))
+
+
+def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
     """Where a search stands, in a few lines, and one for each of the busiest workers.
 
     Args:
         standing: Where it stands.
-        heading: A line that comes first; none when it is empty.
+        goes_on: Whether it runs; else nothing is left to be waited for.
     """
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
-    lines: list[RenderableType] = [Text(printable(heading), style="bold")] if heading else []
-    lines.append(_bar(standing))
+    lines: list[RenderableType] = [_bar(standing, goes_on)]
     best = Text("best ").append(_best_text(standing), style="bold green" if standing.best else "")
     if standing.best is not None:
         many = standing.best.evaluations_ago
@@ -80,7 +86,7 @@ def standing_view(standing: Standing, heading: str = "") -> RenderableType:
         lines.append(Text(activity))
     shown, others = _busiest([] if standing.has_ended else standing.workers)
     if shown:
-        lines.append(Padding(_workers_table(shown), (1, 0, 0, 0)))
+        lines += [Text(), _workers_table(shown)]
     if others:
         states = Counter(one.state for one in others)
         what = ", ".join(f"{many} {state}" for state, many in sorted(states.items()))
@@ -139,9 +145,9 @@ def _activity_texts(standing: Standing) -> list[str]:
     if standing.islands > 1:
         texts.append(f"{standing.islands} islands")
     if standing.pollinated:
-        texts.append(f"{standing.pollinated} copies travelled")
+        texts.append(f"{standing.pollinated} {'copy' if standing.pollinated == 1 else 'copies'} travelled")
     if standing.migrated:
-        texts.append(f"{standing.migrated} moves between islands")
+        texts.append(f"{standing.migrated} move{'s' * (standing.migrated > 1)} between islands")
     lost = sum(one.state == "lost" for one in standing.workers)
     if lost:
         texts.append(f"{lost} worker{'s' * (lost > 1)} lost")
@@ -158,7 +164,7 @@ def _left_text(standing: Standing) -> str:
     return "" if left is None else f"about {duration_text(left)} left"
 
 
-def _bar(standing: Standing) -> Table:
+def _bar(standing: Standing, goes_on: bool) -> Table:
     """How much of the budget is spent, for how long it has gone on and will."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -167,7 +173,7 @@ def _bar(standing: Standing) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    left = _left_text(standing)
+    left = _left_text(standing) if goes_on else ""
     times = duration_text(standing.seconds) + (f", {left}" if left else "")
     evaluated = f"{_progress_text(standing, ' of ')} evaluations"
     if standing.total:

@@ -153,6 +153,9 @@ class LiveView:
         self._live.stop()
 
     def _render(self) -> RenderableType:
+        from rich.console import Group
+
         with self._lock:
             standing = self._course.standing(self._clock())
-        return standing_view(standing)
+        # mpirun keeps back what follows the end of the last line, so that nothing must.
+        return Group(standing_view(standing), "")

@@ -11,8 +11,8 @@ from typing import Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent
+from evo.report.reader import CourseReader
 from evo.report.records import Evaluation, Findings, gather_evaluations
-from evo.report.survey import Survey
 from evo.storage.rundir import RunDirectory, Study, study_forms
 from evo.texts import printable
 
@@ -51,9 +51,9 @@ class Run:
         self.is_complete: bool = tested is not None
         self.test: Mapping[str, Any] = tested or {}
         self._forms = study_forms(study)
-        self._survey = Survey(self.directory, self._forms)
-        self.counts: Mapping[str, int] = self._survey.read().counts
-        self._findings = Findings(self._survey.events, self._forms, self.directory.individuals)
+        self._reader = CourseReader(self.directory, self._forms)
+        self.counts: Mapping[str, int] = self._reader.read().counts
+        self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
@@ -78,10 +78,10 @@ class Run:
     @functools.cached_property
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none has completed yet."""
-        identity = self._survey.course.best
+        identity = self._reader.course.best
         if identity is None:
             return None
-        (best,) = gather_evaluations(self._survey.events_about(identity), self._forms, self.directory.individuals)
+        (best,) = gather_evaluations(self._reader.events_about(identity), self._forms, self.directory.individuals)
         return best
 
     def find(self, name: str | None = None) -> Evaluation:

@@ -130,7 +130,8 @@ _NEARLY = 0.95
 def estimate_seconds_left(pace: Pace, remaining: int | None) -> float | None:
     """The time until so many evaluations have ended, if they go on as before; None when nothing tells.
 
-    Evaluations that run count by the share of the mean time that they have taken already.
+    Evaluations that run count by the share of the mean time that they have taken already. While few have ended, they
+    may be those that fail at once, so nothing is told.
 
     Args:
         pace: How fast the session has been.
@@ -140,10 +141,10 @@ def estimate_seconds_left(pace: Pace, remaining: int | None) -> float | None:
         >>> estimate_seconds_left(Pace(finished=10, spent=100.0, elapsed=50.0, running=[]), 20)
         100.0
     """
-    if remaining is None or not pace.finished or pace.elapsed <= 0:
-        return None
-    if remaining <= 0:
+    if remaining is not None and remaining <= 0:
         return 0.0
+    if remaining is None or pace.elapsed <= 0 or pace.finished < max(1.0, len(pace.running) / 2):
+        return None
     mean = pace.spent / pace.finished
     begun = sum(min(_NEARLY, taken / mean) for taken in pace.running) if mean > 0 else 0.0
     by_rate = (remaining - begun) * pace.elapsed / (pace.finished + begun)

@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from evo.errors import UserError
+from evo.report.reader import CourseReader
 from evo.report.standing import Standing
-from evo.report.survey import Survey
 from evo.storage.locks import are_held
 from evo.storage.rundir import RunDirectory, study_forms
 
@@ -66,7 +66,7 @@ class RunWatch:
         if study is None:
             raise UserError(f"{self._directory} is no run directory: it has no study.json")
         self._study = study
-        self._survey = Survey(self._directory, study_forms(study))
+        self._reader = CourseReader(self._directory, study_forms(study))
 
     def look(self, now: float | None = None) -> RunStanding:
         """Where the search stands.
@@ -81,9 +81,9 @@ class RunWatch:
         # The record is looked at first: it is removed when a search goes on, before anything else is written.
         is_complete = self._directory.tested() is not None
         is_locked = are_held(self._directory.journals())
-        course = self._survey.read()
+        course = self._reader.read()
         standing = course.standing(now)
-        written = self._survey.changed or self._study.created
+        written = self._reader.changed or self._study.created
         quiet = max(0.0, now - written)
         is_here = socket.gethostname() in course.hosts
         state = judge_state(standing, quiet, is_complete=is_complete, is_locked=is_locked, is_here=is_here)

@@ -12,7 +12,7 @@ from evo.storage.lines import JournalReplaced, Tail, find_events, read_blocks, w
 from evo.storage.rundir import RunDirectory
 
 
-class Survey:
+class CourseReader:
     """Reads the journals of a run directory; takes no lock and writes nothing.
 
     Args:
