@@ -60,7 +60,7 @@ def run_view(found: RunStanding) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    return Group(Text(printable(run_heading(found)), style="bold"), standing_view(found.standing, found.goes_on))
+    return Group(Text(run_heading(found), style="bold"), standing_view(found.standing, found.goes_on))
 
 
 def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
@@ -116,7 +116,7 @@ def state_text(found: RunStanding) -> str:
 
 def run_heading(found: RunStanding) -> str:
     """The line above the view of a run: which study, where, and what has become of it."""
-    return f"study {found.study} in {found.run}: {state_text(found)}"
+    return printable(f"study {found.study} in {found.run}: {state_text(found)}")
 
 
 def _progress_text(standing: Standing, of: str = "/") -> str:
@@ -220,16 +220,11 @@ def _workers_table(workers: Sequence[WorkerStanding]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     columns = ["worker", *(["island"] if has_islands else []), "individual", "for", "step", "loss", "on"]
     for name in columns:
-        is_text = name == "on"
-        table.add_column(
-            name,
-            justify="left" if is_text else "right",
-            no_wrap=True,
-            overflow="ellipsis" if is_text else "fold",
-            ratio=None,
-        )
+        # Only the place, which tells least, gets shorter where there is no room: a column that may not wrap stays.
+        table.add_column(name, justify="left" if name == "on" else "right", no_wrap=name != "on")
     for one in workers:
-        place = Text(printable(f"{one.host} {one.device}"), style="dim")
+        host = one.host.partition(".")[0] or one.host
+        place = Text(printable(f"{one.device} {host}"), style="dim", no_wrap=True, overflow="ellipsis")
         island = [str(one.island) if one.individual else ""] if has_islands else []
         if not one.individual:
             table.add_row(str(one.worker), *island, Text(one.state, style="dim"), "", "", "", place)

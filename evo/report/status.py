@@ -13,7 +13,7 @@ import msgspec
 
 from evo.commands import CommandParser, status_of
 from evo.report.best import printable_json
-from evo.report.display import run_view, standing_line, state_text
+from evo.report.display import run_heading, run_view, standing_line, standing_view, state_text
 from evo.report.progress import interval_at
 from evo.report.tables import plain_console
 from evo.report.watching import RunStanding, RunWatch
@@ -72,7 +72,8 @@ def _show(runs: Sequence[str], *, follow: bool, as_json: bool) -> None:
             _Objects()(found)
         else:
             for one in found:
-                console.print(run_view(one))
+                console.print(run_heading(one), style="bold", markup=False, soft_wrap=True)
+                console.print(standing_view(one.standing, one.goes_on))
                 if one is not found[-1]:
                     console.print()
         return
