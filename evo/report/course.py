@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
 
 from evo.population.events import (
     AnyEvent,
@@ -180,7 +181,7 @@ class Course:
         return self._died.get(joined.rank, NEVER) >= joined.time
 
     def _worker(self, joined: Joined, identity: Identity | None, now: float) -> WorkerStanding:
-        place = {"worker": joined.rank, "host": joined.host, "device": joined.device}
+        place: dict[str, Any] = {"worker": joined.rank, "host": joined.host, "device": joined.device}
         if identity is not None:
             fate = self._fates[identity]
             return WorkerStanding(

@@ -178,10 +178,10 @@ def gather_evaluations(
                 parts[event.individual][event.time] = 0.0
     evaluations = []
     for identity, event in started.items():
-        end, fitted = finished.get(identity), fits.get(identity)
+        end = finished.get(identity)
         seconds = sum(parts[identity].values()) if identity in parts else 0.0
         size = 1 if end is None else _size_at(end.time, joined.get(end.rank, {}))
-        evaluations.append(_evaluation(event, end or _UNFINISHED, fitted, (seconds, size, home)))
+        evaluations.append(_evaluation(event, end or _UNFINISHED, fits.get(identity), (seconds, size, home)))
     return sorted(evaluations, key=attrgetter("started", "individual"))
 
 

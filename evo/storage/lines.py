@@ -144,34 +144,6 @@ def _read_slowly(file: Path, lines: bytes, before: int) -> list[AnyEvent]:
     return events
 
 
-def _decode_lines(lines: bytes) -> list[AnyEvent] | None:
-    """The records in many lines of JSON, each ended by a newline, much faster than one by one.
-
-    Returns:
-        The records; None when some line is not exactly one record, which `decode` then says of that line.
-    """
-    # The decoder passes over empty lines and over records that share a line.
-    count = lines.count(b"\n")
-    if not lines.startswith(_BEGINNING) or lines.count(b"\n" + _BEGINNING) != count - 1:
-        return None
-    try:
-        events = _decoder.decode_lines(lines)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return events if len(events) == count else None
-
-
-def _read_slowly(file: Path, content: bytes, before: int) -> Iterator[AnyEvent]:
-    """The events line by line, which finds the line that is damaged."""
-    for line in read_lines(content):
-        if line.event is None:
-            raise UserError(
-                f"journal {file}, line {before + line.number} is damaged: {line.problem}; "
-                f"evo repair {file.parent.parent} salvages what is sound"
-            )
-        yield line.event
-
-
 class JournalReplaced(Exception):
     """A journal is no longer the file that was read before: what was read does not count."""
 
