@@ -157,7 +157,7 @@ def _activity_texts(standing: Standing) -> list[str]:
 def _left_text(standing: Standing) -> str:
     """The time left: until the budget is spent, or the deadline, whichever comes first; empty when nothing tells."""
     left, deadline = standing.seconds_left, standing.seconds_to_deadline
-    if standing.has_ended:
+    if standing.has_ended or left == 0:
         return ""
     if deadline is not None and (left is None or deadline < left):
         return f"{duration_text(deadline)} left until the deadline"

@@ -22,6 +22,7 @@ OTHER_OPTIONS = {
     "evo best": {"--json"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
+    "evo status": {"--follow", "--json"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--gpus-per-task", "--mpi"},
