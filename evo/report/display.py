@@ -52,7 +52,7 @@ def standing_line(standing: Standing, has_improved: bool = False) -> str:
     elif best is not None and best.evaluations_ago:
         parts[0] += f", {best.evaluations_ago} ago"
     parts += [text for text in (*_activity_texts(standing), _left_text(standing)) if text]
-    return f"[{duration_text(standing.seconds):>9}] {'; '.join(parts)}"
+    return f"[{duration_text(standing.seconds):>11}] {'; '.join(parts)}"
 
 
 def run_view(found: RunStanding) -> RenderableType:

@@ -175,7 +175,7 @@ def test_long_trainings_of_which_none_has_ended_are_told_of_once_a_minute() -> N
         watch(report((0, 0), clock.now, step))
     watch.close()
     assert lines == [
-        f"[{minutes} min] 0/3 evaluations, best none yet; 1 in evaluation; busy 100 %".replace("[", "[    ")
+        f"[{minutes} min] 0/3 evaluations, best none yet; 1 in evaluation; busy 100 %".replace("[", "[      ")
         for minutes in (1, 2, 3)
     ]
 
