@@ -16,6 +16,7 @@ COMMANDS = {
     "best": ("evo.report.best:main", "show the best individual of a run directory, or of several"),
     "list": ("evo.report.listing:main", "list all run directories below a folder"),
     "compare": ("evo.report.compare:main", "compare runs, or two groups of runs: settings, results, significance"),
+    "status": ("evo.report.status:main", "show where a search stands, while it runs or afterwards"),
     "test": ("evo.posthoc.command:test", "test an individual on the test set, beside a baseline"),
     "train": ("evo.posthoc.command:train", "train an individual again"),
     "replay": ("evo.replay.command:main", "breed each individual again from the journals, and confirm it"),

@@ -89,3 +89,14 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal on which people see what this process prints; 0 when it goes elsewhere.
+
+    mpirun gives its ranks a terminal of their own whatever becomes of their output, but only a real one has a width.
+    """
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
+    except (OSError, ValueError):
+        return 0

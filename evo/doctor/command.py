@@ -21,10 +21,10 @@ from evo.doctor.judgement import judge
 from evo.doctor.report import report_text
 from evo.engine.transport import Serial
 from evo.errors import SharedError, UserError
-from evo.report.screen import terminal_width
 from evo.runtime.mpi import AloneError, NoMPIError, connect, is_launched, library, speaks
 from evo.runtime.signals import end_with_parent
 from evo.study.config import parse_duration
+from evo.texts import terminal_width
 
 SOUND, PROBLEM, MISTAKEN = 0, 1, 2
 """Exit statuses."""

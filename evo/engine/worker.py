@@ -97,7 +97,7 @@ class Worker:
         Returns:
             The events to publish.
         """
-        settings = self.settings
+        settings, budget = self.settings, self.settings.budget
         return self._emit(
             Joined(
                 time=now,
@@ -108,6 +108,10 @@ class Worker:
                 ranks_per_worker=settings.ranks_per_worker,
                 session=settings.session,
                 settings=dict(settings.recorded),
+                generations=budget.generations,
+                evaluations=budget.evaluations,
+                target=budget.target,
+                deadline=budget.deadline,
             )
         )
 

@@ -63,6 +63,10 @@ class Joined(Event, frozen=True, kw_only=True):
         session: The number of this session of the study, from 1; 0 in journals of an earlier version.
         settings: What decides how individuals are bred in this session; see `evo.replay.settings`. Only worker 0
             records it.
+        generations: The number of individuals that each worker is to breed. None means no limit.
+        evaluations: The number of individuals that all workers are to evaluate in all sessions. None means no limit.
+        target: The loss at which the search ends. None means none.
+        deadline: The time at which this session ends at the latest, seconds since the epoch. None means none.
     """
 
     rank: int
@@ -72,6 +76,10 @@ class Joined(Event, frozen=True, kw_only=True):
     ranks_per_worker: int = 1
     session: int = 0
     settings: dict[str, Any] = {}
+    generations: int | None = None
+    evaluations: int | None = None
+    target: float | None = None
+    deadline: float | None = None
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -126,7 +134,8 @@ class Reported(Event, frozen=True, kw_only=True):
     loss: float
 
     def __post_init__(self) -> None:
-        _check_finite(self.loss)
+        if not math.isfinite(self.loss):
+            raise _not_finite(self.loss)
 
 
 class Judged(Event, frozen=True, kw_only=True):
@@ -183,7 +192,8 @@ class Finished(Event, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.loss is not None:
-            _check_finite(self.loss)
+            if not math.isfinite(self.loss):
+                raise _not_finite(self.loss)
         elif self.status == "completed":
             raise UserError("a completed evaluation has no loss")
 
@@ -264,9 +274,8 @@ class Done(Event, frozen=True, kw_only=True):
     kind: StopKind | None = None
 
 
-def _check_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise UserError(f"the loss is {loss}: a record holds finite numbers only")
+def _not_finite(loss: float) -> UserError:
+    return UserError(f"the loss is {loss}: a record holds finite numbers only")
 
 
 AnyEvent: TypeAlias = (

@@ -15,7 +15,7 @@ from evo.errors import MISTAKEN, UserError
 from evo.report.configuration import lightning_configuration, training_of
 from evo.report.reading import load, rank_runs
 from evo.report.records import Evaluation
-from evo.report.tables import best_text, count_text, runs_text
+from evo.report.tables import best_text, runs_text, statuses_text
 from evo.report.yaml_text import yaml_text
 from evo.texts import printable, readable, show_error
 
@@ -68,7 +68,7 @@ def _show_all(options: Namespace) -> int:
         return MISTAKEN
     runs = rank_runs(found)
     if runs[0].best is None:
-        refused = sum(one.status == "infeasible" for run in runs for one in run.individuals)
+        refused = sum(run.counts["infeasible"] for run in runs)
         besides = f"; {refused} are infeasible" if refused else ""
         names = printable(", ".join(run.name for run in runs))
         print(f"evo: error: no individual in {names} has completed yet{besides}", file=sys.stderr)
@@ -81,8 +81,8 @@ def _show_all(options: Namespace) -> int:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {printable(runs[0].name)}:")
         print(best_text(runs[0].best))
-        if len(runs) == 1 and any(one.status == "infeasible" for one in runs[0].individuals):
-            print(count_text(runs[0].individuals))
+        if len(runs) == 1 and runs[0].counts["infeasible"]:
+            print(statuses_text(runs[0].counts))
     return 0 if len(found) == len(options.runs) else MISTAKEN
 
 
@@ -107,7 +107,8 @@ def _show_one(options: Namespace) -> None:
 
 
 def _as_json(best: Evaluation) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(best), "folder": readable(str(best.folder))}
+    known = msgspec.structs.asdict(best)
+    return {**{name: value for name, value in known.items() if name != "home"}, "folder": readable(str(best.folder))}
 
 
 def printable_json(text: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from evo.report.reading import Run
 from evo.report.records import count_statuses
 from evo.report.times import OUTSIDE
-from evo.storage.rundir import Study
+from evo.storage.rundir import StudyRecord
 
 ENOUGH = 4
 """The runs that each side needs before anything can be said about chance."""
@@ -173,7 +173,7 @@ def gather_facts(run: Run) -> RunFacts:
     )
 
 
-def study_settings(study: Study) -> dict[str, str]:
+def study_settings(study: StudyRecord) -> dict[str, str]:
     """What study.json records of a search, a line for each setting, as text."""
     definition = study.definition
     objective: Any = json.loads(study.objective) if study.objective.startswith("{") else study.objective

@@ -12,7 +12,7 @@ from evo.objective.accepting import Accepted, accepted_by
 from evo.objective.training import Training, with_class
 from evo.randomness import training_seed
 from evo.report.records import Evaluation
-from evo.storage.rundir import Study
+from evo.storage.rundir import StudyRecord
 
 _CLASS_PATH, _INIT_ARGS, _DICT_KWARGS = "class_path", "init_args", "dict_kwargs"
 _SECTIONS = ("model", "data", "optimizer", "lr_scheduler")
@@ -22,7 +22,7 @@ _CALLBACKS = "lightning.pytorch.callbacks"
 Accepts = Callable[[str], Accepted | None]
 
 
-def training_of(study: Study) -> Training | None:
+def training_of(study: StudyRecord) -> Training | None:
     """The training that a study describes by sections; None where it has another objective.
 
     Raises:

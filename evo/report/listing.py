@@ -20,7 +20,7 @@ from evo.report.configuration import training_of
 from evo.report.reading import Run, load
 from evo.report.records import count_statuses
 from evo.report.tables import number_text
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 from evo.texts import as_path, readable
 
 _RECENT = 600.0  # Seconds after its last record in which a search that nobody here runs may still run elsewhere.
@@ -183,7 +183,7 @@ def describe_run(path: Path, locked: Collection[int], now: float) -> Listed:
         return msgspec.structs.replace(known, problem=str(error))
 
 
-def _objective_name(study: Study) -> str:
+def _objective_name(study: StudyRecord) -> str:
     training = training_of(study)
     name = study.objective if training is None else training.name
     return name.rpartition(":")[2] if name.startswith("evo.problems.") else name

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from evo.population.events import AnyEvent, Finished, Identity, Reported
-from evo.population.population import Population
-from evo.report.tables import number_text
+from evo.population.events import AnyEvent, Finished, Reported
+from evo.report.course import Course
+from evo.report.display import standing_line, standing_view
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_LINE_INTERVAL = 5.0  # Seconds between two lines, so that a log of a long search stays readable.
-_MOST_RUNNING = 16
+# Seconds between two lines of a log: at first, and at most. In between it is a part of the time until then, so that the
+# log of a long search stays readable.
+_FIRST_INTERVAL, _LONGEST_INTERVAL, _PART = 5.0, 600.0, 1 / 30
+_UNFINISHED_INTERVAL = 60.0  # The same where no evaluation has ended since the last line.
+_REDRAWS = 2  # Of the live view, in a second.
 
 
 class ProgressDisplay(Protocol):
@@ -37,127 +41,112 @@ class Silent:
         """Say nothing."""
 
 
-class Tally:
-    """What progress shows of a search.
+class Lines:
+    """A line now and then, when something has happened; less and less often, the longer a search takes.
 
     Args:
-        population: What the rank knows, kept up to date by the search.
+        course: What has happened until now; the events that follow are added.
+        write: Prints one line.
+        clock: Returns the time in seconds since the epoch.
     """
 
-    def __init__(self, population: Population) -> None:
-        self._population = population
-        self._best_before = population.best
-        # The last step and loss of each individual in evaluation.
-        self._reports: dict[Identity, str] = {}
+    def __init__(self, course: Course, write: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._course = course
+        self._write = write
+        self._clock = clock
+        self._began = self._said = clock()
+        self._best = course.best
+        self._has_finished = self._has_news = False
 
-    @property
-    def finished(self) -> int:
-        """How many evaluations have finished."""
-        return self._population.finished
-
-    @property
-    def failed(self) -> int:
-        """How many of these have failed."""
-        return self._population.counts["failed"]
-
-    @property
-    def besides(self) -> list[str]:
-        """How many of these have no loss, and why; nothing where all have one."""
-        counts = self._population.counts
-        return [f"{counts[status]} {status}" for status in ("infeasible", "failed") if counts[status]]
-
-    @property
-    def running(self) -> dict[Identity, str]:
-        """The individuals in evaluation, with what is known of each."""
-        return {one.identity: self._reports.get(one.identity, "") for one in self._population.running}
-
-    def add(self, event: AnyEvent) -> None:
+    def __call__(self, event: AnyEvent) -> None:
         """Take note of an event."""
-        if isinstance(event, Reported):
-            self._reports[event.individual] = f"step {event.step}, loss {number_text(event.loss)}"
-        elif isinstance(event, Finished):
-            self._reports.pop(event.individual, None)
+        self._course.add(event)
+        if not isinstance(event, Finished | Reported):
+            return
+        self._has_news = True
+        self._has_finished = self._has_finished or isinstance(event, Finished)
+        now = self._clock()
+        interval = interval_at(now - self._began)
+        if now - self._said >= (interval if self._has_finished else max(interval, _UNFINISHED_INTERVAL)):
+            self._say(now)
 
-    def has_improved(self) -> bool:
-        """Whether there is a better one than when this was last asked."""
-        before, self._best_before = self._best_before, self._population.best
-        return self._best_before is not before
+    def close(self) -> None:
+        """Say where it ended."""
+        if self._has_finished:
+            self._say(self._clock())
 
-    def best_text(self) -> str:
-        """The best loss so far, and the individual that has it."""
-        best = self._population.best
-        if best is None:
-            return "none yet"
-        return f"{number_text(best.loss)} by {'{}-{}'.format(*best.identity)}"
+    def _say(self, now: float) -> None:
+        best = self._course.best
+        self._write(standing_line(self._course.standing(now), has_improved=best != self._best))
+        self._said, self._best, self._has_finished, self._has_news = now, best, False, False
 
 
-class Lines:
-    """A line every few seconds in which something happened.
+def interval_at(elapsed: float) -> float:
+    """The seconds between two lines of a log, so many seconds after it began.
+
+    Example:
+        >>> interval_at(0), interval_at(3600), interval_at(86400)
+        (5.0, 120.0, 600.0)
+    """
+    return min(_LONGEST_INTERVAL, max(_FIRST_INTERVAL, elapsed * _PART))
+
+
+class TakingOver:
+    """Lines of a rank that speaks for all only once those before it have died: until then it keeps nothing.
 
     Args:
-        tally: Where the search stands.
-        total: How many evaluations are to finish. None means that this is unknown.
+        course: An empty course.
+        recall: Returns all events until now, which are read when this rank is the first to speak.
         write: Prints one line.
-        clock: Returns the time in seconds.
+        is_first: Returns whether this rank speaks for all.
     """
 
     def __init__(
         self,
-        tally: Tally,
-        total: int | None,
+        course: Course,
+        recall: Callable[[], Iterable[AnyEvent]],
         write: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
+        is_first: Callable[[], bool],
     ) -> None:
-        self._tally = tally
-        self._total = total
-        self._write = write
-        self._clock = clock
-        self._began = self._said = clock()
-        self._pending = False
+        self._course, self._recall, self._write, self._is_first = course, recall, write, is_first
+        self._lines: Lines | None = None
 
     def __call__(self, event: AnyEvent) -> None:
         """Take note of an event."""
-        self._tally.add(event)
-        self._pending = self._pending or isinstance(event, Finished)
-        if self._pending and self._clock() - self._said >= _LINE_INTERVAL:
-            self._say()
+        if self._lines is None and self._is_first():
+            self._course.add_all(self._recall())
+            self._lines = Lines(self._course, self._write)
+        if self._lines is not None:
+            self._lines(event)
 
     def close(self) -> None:
         """Say where it ended."""
-        if self._pending:
-            self._say()
-
-    def _say(self) -> None:
-        self._said, self._pending = self._clock(), False
-        tally = self._tally
-        of_total = "" if self._total is None else f"/{self._total}"
-        failed = f" ({', '.join(tally.besides)})" if tally.besides else ""
-        mark = " *" if tally.has_improved() else ""
-        seconds = f"[{self._said - self._began:7.1f} s]"
-        self._write(f"{seconds} {tally.finished}{of_total} evaluations{failed}, best {tally.best_text()}{mark}")
+        if self._lines is not None:
+            self._lines.close()
 
 
 class LiveView:
     """A view that is redrawn in place.
 
     Args:
-        tally: Where the search stands.
-        total: How many evaluations are to finish. None means that this is unknown.
+        course: What has happened until now; the events that follow are added.
         console: The console to draw on.
+        clock: Returns the time in seconds since the epoch.
     """
 
-    def __init__(self, tally: Tally, total: int | None, console: Console) -> None:
+    def __init__(self, course: Course, console: Console, clock: Callable[[], float] = time.time) -> None:
         from rich.live import Live
 
-        self._tally = tally
-        self._total = total
-        self._began = time.monotonic()
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=False)
+        self._course = course
+        self._clock = clock
+        self._lock = threading.Lock()  # A thread draws, while another one adds events.
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=_REDRAWS, transient=False)
         self._live.start()
 
     def __call__(self, event: AnyEvent) -> None:
         """Take note of an event."""
-        self._tally.add(event)
+        with self._lock:
+            self._course.add(event)
 
     def close(self) -> None:
         """Draw for the last time."""
@@ -165,20 +154,8 @@ class LiveView:
 
     def _render(self) -> RenderableType:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
 
-        tally = self._tally
-        grid = Table.grid(padding=(0, 2))
-        seconds = time.monotonic() - self._began
-        of_total = "" if self._total is None else f" of {self._total}"
-        failed = "".join(f", [red]{text}[/red]" for text in tally.besides)
-        bar = ProgressBar(total=self._total, completed=tally.finished, width=30) if self._total else Text()
-        grid.add_row(bar, f"{tally.finished}{of_total} evaluations{failed}", f"{seconds:.0f} s")
-        grid.add_row("best", f"[green]{tally.best_text()}[/green]", "")
-        running = sorted(tally.running.items())
-        rows = [Text(f"  {'{}-{}'.format(*identity):>8}  {news}") for identity, news in running[:_MOST_RUNNING]]
-        if len(running) > _MOST_RUNNING:
-            rows.append(Text(f"  and {len(running) - _MOST_RUNNING} more"))
-        return Group(grid, *rows)
+        with self._lock:
+            standing = self._course.standing(self._clock())
+        # mpirun keeps back what follows the end of the last line, so that nothing must.
+        return Group(standing_view(standing), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +11,8 @@ from typing import Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent
-from evo.report.records import Evaluation, Findings
+from evo.report.reader import CourseReader
+from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
 from evo.texts import printable
 
@@ -25,6 +27,7 @@ class Run:
         name: Its path, as text.
         directory: Where its files are.
         study: What is searched, as study.json records it: objective, limits, seed, versions, …
+        counts: How many individuals have each status.
         individuals: All of them, in the order in which they were started. Each has its `name` (rank-generation),
             `params`, `loss`, `status`, `seconds`, `metrics`, `error`, `folder`, `weights` and more, see
             `evo.report.records.Evaluation`. Those in evaluation when the search was stopped or killed are "running" or
@@ -47,23 +50,39 @@ class Run:
         tested = self.directory.tested()
         self.is_complete: bool = tested is not None
         self.test: Mapping[str, Any] = tested or {}
-        self._findings = Findings(self.directory.events, study_forms(study), self.directory.folder)
-        self.individuals: list[Evaluation] = self._findings.individuals
-        self.times: Mapping[str, float] = self._findings.times
+        self._forms = study_forms(study)
+        self._reader = CourseReader(self.directory, self._forms)
+        self.counts: Mapping[str, int] = self._reader.read().counts
+        self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
-        return f"<study {printable(self.study.name)} in {self.name}: {len(self.individuals)} individuals, {state}>"
+        many = sum(self.counts.values())
+        return f"<study {printable(self.study.name)} in {self.name}: {many} individuals, {state}>"
+
+    @property
+    def individuals(self) -> list[Evaluation]:
+        """All individuals, in the order in which they were started; made when they are first asked for."""
+        return self._findings.individuals
+
+    @property
+    def times(self) -> Mapping[str, float]:
+        """Seconds by activity, of all workers and sessions together."""
+        return self._findings.times
 
     @property
     def ranking(self) -> list[Evaluation]:
         """The completed individuals within the limits, the lowest loss first."""
         return self._findings.ranking
 
-    @property
+    @functools.cached_property
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none has completed yet."""
-        return self._findings.best
+        identity = self._reader.course.best
+        if identity is None:
+            return None
+        (best,) = gather_evaluations(self._reader.events_about(identity), self._forms, self.directory.individuals)
+        return best
 
     def find(self, name: str | None = None) -> Evaluation:
         """An individual.

@@ -17,6 +17,7 @@ from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
 from evo.space.values import Params
 from evo.storage.checkpoints import find_weights
+from evo.storage.lines import without_collection
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         island: The island on which it was born.
         started: The time at which its evaluation began, seconds since the epoch.
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
-        folder: Where its files are, whether or not there are any; None when none are kept.
+        home: The folder of all individuals' folders; None when no files are kept.
         bred_by: What proposed it; see `evo.population.events.Started`.
     """
 
@@ -57,7 +58,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     island: int = 0
     started: float = 0.0
     is_set_aside: bool = False
-    folder: Path | None = None
+    home: Path | None = None
     bred_by: str = ""
 
     @property
@@ -71,9 +72,15 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         return f"{'rank' if self.ranks_per_worker == 1 else 'worker'} {self.rank}"
 
     @property
+    def folder(self) -> Path | None:
+        """Where its files are, whether or not there are any; None when none are kept."""
+        return None if self.home is None else self.home / self.name
+
+    @property
     def weights(self) -> list[Path]:
         """The checkpoints in its folder now: of the best individuals of a study, which alone keep theirs."""
-        return [] if self.folder is None else find_weights(self.folder)
+        folder = self.folder
+        return [] if folder is None else find_weights(folder)
 
 
 class Findings:
@@ -82,18 +89,18 @@ class Findings:
     Args:
         events: Reads the events, which may come in any order, and some more than once.
         forms: The limits that the study has had, if they have changed.
-        folder: Returns the folder of an individual. None means that no files are kept.
+        home: The folder of all individuals' folders. None means that no files are kept.
     """
 
     def __init__(
         self,
         events: Callable[[], Iterable[AnyEvent]],
         forms: Forms | None = None,
-        folder: Callable[[Identity], Path] | None = None,
+        home: Path | None = None,
     ) -> None:
         self.events = events
         self._forms = forms
-        self._folder = folder
+        self._home = home
 
     @property
     def individuals(self) -> list[Evaluation]:
@@ -129,18 +136,19 @@ class Findings:
                 times.add(event)
                 yield event
 
-        individuals = gather_evaluations(read(), self._forms)
-        if self._folder is not None:
-            individuals = [msgspec.structs.replace(one, folder=self._folder(one.individual)) for one in individuals]
-        return individuals, times.total()
+        with without_collection():
+            return gather_evaluations(read(), self._forms, self._home), times.total()
 
 
-def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -> list[Evaluation]:
+def gather_evaluations(
+    events: Iterable[AnyEvent], forms: Forms | None = None, home: Path | None = None
+) -> list[Evaluation]:
     """What became of every individual.
 
     Args:
         events: The events of one study, in any order, some perhaps more than once.
         forms: The limits that the study has had, if they have changed.
+        home: The folder of all individuals' folders. None means that no files are kept.
 
     Returns:
         The evaluations, in the order in which they were started.
@@ -164,13 +172,17 @@ def gather_evaluations(events: Iterable[AnyEvent], forms: Forms | None = None) -
             known = finished.get(event.individual)
             if known is None or precedence(event) < precedence(known):
                 finished[event.individual] = event
-            parts.setdefault(event.individual, {})[event.time] = event.seconds if event.status == "interrupted" else 0.0
+            if event.status == "interrupted":
+                parts.setdefault(event.individual, {})[event.time] = event.seconds
+            elif event.individual in parts:
+                parts[event.individual][event.time] = 0.0
     evaluations = []
     for identity, event in started.items():
-        end, seconds = finished.get(identity), sum(parts.get(identity, {}).values())
+        end = finished.get(identity)
+        seconds = sum(parts[identity].values()) if identity in parts else 0.0
         size = 1 if end is None else _size_at(end.time, joined.get(end.rank, {}))
-        evaluations.append(_evaluation(event, end, seconds, fits.get(identity), size))
-    return sorted(evaluations, key=lambda evaluation: (evaluation.started, evaluation.individual))
+        evaluations.append(_evaluation(event, end or _UNFINISHED, fits.get(identity), (seconds, size, home)))
+    return sorted(evaluations, key=attrgetter("started", "individual"))
 
 
 def rank_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
@@ -184,27 +196,40 @@ def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
     return Counter(evaluation.status for evaluation in evaluations)
 
 
+class _Unfinished(msgspec.Struct, frozen=True):
+    """Stands for the end of an evaluation that has none."""
+
+    status: str = "running"
+    loss: float | None = None
+    metrics: dict[str, Any] = {}
+    seconds: float = 0.0
+    rank: int | None = None
+    host: str = ""
+    device: str = ""
+    error: str = ""
+    traceback: str = ""
+
+
+_UNFINISHED = _Unfinished()
+
+
 def _size_at(time: float, sizes: Mapping[float, int]) -> int:
     """How many ranks a worker had at a time, from its numbers of ranks by the times at which it joined."""
+    if len(sizes) == 1:
+        ((began, size),) = sizes.items()
+        return size if began <= time else 1
     before = [began for began in sizes if began <= time]
     return sizes[max(before)] if before else 1
 
 
 def _evaluation(
-    start: Started, end: Finished | None, interrupted: float, fitted: Fitted | None, size: int
+    start: Started, end: Finished | _Unfinished, fitted: Fitted | None, more: tuple[float, int, Path | None]
 ) -> Evaluation:
-    known = Evaluation(
+    """One evaluation; besides its events, the seconds before interruptions, its worker's number of ranks and `home`."""
+    interrupted, size, home = more
+    return Evaluation(
         individual=start.individual,
         params=start.params if fitted is None else fitted.params,
-        island=start.island,
-        started=start.time,
-        is_set_aside=fitted is not None and fitted.genome is None,
-        bred_by=start.bred_by,
-    )
-    if end is None:
-        return known
-    return msgspec.structs.replace(
-        known,
         status=end.status,
         loss=end.loss,
         metrics=end.metrics,
@@ -216,4 +241,9 @@ def _evaluation(
         device=end.device,
         error=end.error,
         traceback=end.traceback,
+        island=start.island,
+        started=start.time,
+        is_set_aside=fitted is not None and fitted.genome is None,
+        home=home,
+        bred_by=start.bred_by,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished
 from evo.population.population import Population
 from evo.report.contributions import contributions_text
-from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
+from evo.report.course import Course
+from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, TakingOver
 from evo.report.results import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
 from evo.runtime.batch import find_batch_system
@@ -24,7 +25,7 @@ from evo.runtime.device import Placement
 from evo.space.description import limits_lines
 from evo.space.growth import Change
 from evo.space.limits import Parameter
-from evo.texts import print_anything, printable, readable
+from evo.texts import print_anything, printable, readable, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,15 +88,19 @@ class Screen:
             self._print(f"  note: {note}")
 
     def progress(
-        self, population: Population, budget: Budget, workers: int, is_first: Callable[[], bool]
+        self,
+        course: Course,
+        population: Population,
+        is_first: Callable[[], bool],
+        recall: Callable[[], Iterable[AnyEvent]],
     ) -> ProgressDisplay:
         """Say what is known already, if anything is; returns what is to be shown every event from now on.
 
         Args:
+            course: What has happened in earlier sessions; empty on ranks that are not the first.
             population: What this rank knows.
-            budget: When the search ends.
-            workers: The number of workers.
             is_first: Returns whether this rank speaks for all; another one does when the first has died.
+            recall: Returns all events until now.
         """
         if self._silent:
             return Silent()
@@ -108,12 +113,9 @@ class Screen:
             waiting = len(population.running)
             again = f", {waiting} of them in flight, which are evaluated first" if waiting else ""
             write(f"resumed: {population.started} individuals are known{again}")
-        total = budget.evaluations
-        if budget.generations is not None:
-            missing = (max(0, budget.generations - population.next_generation(worker)) for worker in range(workers))
-            total = min(total or sys.maxsize, population.started + sum(missing))
-        tally = Tally(population)
-        return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)
+        if not is_first():
+            return TakingOver(course, recall, write, is_first)
+        return LiveView(course, self._console) if self._live else Lines(course, write)
 
     def warn(self, event: AnyEvent) -> None:
         """Say at once, even when silent, what hindered an evaluation; the search will stop for it."""
@@ -159,17 +161,6 @@ class Screen:
             self._silent = True
             with suppress(OSError):  # Python flushes the output once more at its end, and would complain.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def terminal_width() -> int:
-    """Columns of the terminal on which people see what this process prints; 0 when it goes elsewhere.
-
-    mpirun gives its ranks a terminal of their own whatever becomes of their output, but only a real one has a width.
-    """
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
-    except (OSError, ValueError):
-        return 0
 
 
 def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:

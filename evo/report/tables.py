@@ -61,13 +61,20 @@ def failure_lines(evaluations: Sequence[Evaluation], status: str = "failed") -> 
 
 def count_text(evaluations: Sequence[Evaluation]) -> str:
     """How many evaluations came to what end, as part of a sentence."""
-    counts = count_statuses(evaluations)
+    return statuses_text(count_statuses(evaluations), sum(evaluation.is_set_aside for evaluation in evaluations))
+
+
+def statuses_text(counts: Mapping[str, int], aside: int = 0) -> str:
+    """How many evaluations came to what end, as part of a sentence.
+
+    Args:
+        counts: How many have each status.
+        aside: How many of them lie outside of the limits.
+    """
     statuses = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
-    shown = [f"{counts[status]} {status}" for status in statuses]
-    kept = [text for text in shown if not text.startswith("0 ")]
-    aside = sum(evaluation.is_set_aside for evaluation in evaluations)
+    kept = [f"{counts[status]} {status}" for status in statuses if counts.get(status)]
     outside = f", {aside} of them outside of the limits and set aside" if aside else ""
-    return f"{len(evaluations)} evaluations ({', '.join(kept) or 'none finished'}){outside}"
+    return f"{sum(counts.values())} evaluations ({', '.join(kept) or 'none finished'}){outside}"
 
 
 def best_text(best: Evaluation) -> str:
@@ -89,11 +96,11 @@ def runs_text(runs: Sequence[Run]) -> str:
     rows = [("run", "best loss", "individual", "evaluations")]
     for run in runs:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
-        infeasible = count_statuses(run.individuals)["infeasible"]
+        infeasible = run.counts["infeasible"]
         notes = [f"{infeasible} infeasible"] if infeasible else []
         if not run.is_complete:
             notes.append("not complete")
-        rows.append((run.name, loss, individual, ", ".join([str(len(run.individuals)), *notes])))
+        rows.append((run.name, loss, individual, ", ".join([str(sum(run.counts.values())), *notes])))
     shown = [[printable(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, decode, encode
+from evo.storage.lines import is_whole, read_blocks
 from evo.storage.retry import StorageError, persist
 
 _SYNC_INTERVAL = 5.0  # The seconds of records that a power failure may cost. A killed process loses nothing.
@@ -24,39 +24,6 @@ _DYING = 3.0  # The seconds that the ranks of a run that was just killed may tak
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # The errors of a share that is away for a moment, which is no mistake of the user.
 _AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
-
-
-class Line(NamedTuple):
-    """A line of a journal.
-
-    Args:
-        number: The number of the line in the file, from 1.
-        content: The bytes of the line, without the newline.
-        event: The record in the line; None when it is damaged.
-        problem: The reason why it is no record; empty when it is one.
-    """
-
-    number: int
-    content: bytes
-    event: AnyEvent | None
-    problem: str = ""
-
-
-def read_lines(content: bytes) -> Iterator[Line]:
-    """The lines of a journal, both sound and damaged ones.
-
-    A last line without a newline counts when its record is whole. Otherwise it is ignored, because its writer was
-    killed, or is just writing it.
-
-    Args:
-        content: The bytes of the file.
-    """
-    *lines, torn = content.split(b"\n")
-    for number, line in enumerate([*lines, torn] if is_whole(torn) else lines, start=1):
-        try:
-            yield Line(number, line, decode(line))
-        except UserError as error:
-            yield Line(number, line, None, str(error))
 
 
 def list_journals(folder: Path) -> list[Path]:
@@ -102,13 +69,8 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
         if not (patient or error.errno in _AWAY):
             raise UserError(f"{problem}: {error.strerror}") from None
         content = persist(problem, file.read_bytes)
-    for line in read_lines(content):
-        if line.event is None:
-            raise UserError(
-                f"journal {file}, line {line.number} is damaged: {line.problem}; "
-                f"evo repair {file.parent.parent} salvages what is sound"
-            )
-        yield line.event
+    for events in read_blocks(file, content):
+        yield from events
 
 
 @contextmanager
@@ -295,13 +257,3 @@ def _lock(file: Path, descriptor: int) -> None:
         f"journal {file} is being written by another run in this directory: wait for its end, "
         "stop it, or choose another directory with --run-dir"
     )
-
-
-def is_whole(line: bytes) -> bool:
-    """Whether a last line without a newline is a whole record."""
-    # No part of a record is itself a record, because the closing brace of the object is its last byte.
-    try:
-        decode(line)
-    except UserError:
-        return False
-    return True

@@ -15,7 +15,8 @@ from evo.errors import UserError
 from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode, individual_name
 from evo.space.growth import Forms
 from evo.storage.files import write_whole
-from evo.storage.journal import open_locked, read_lines
+from evo.storage.journal import open_locked
+from evo.storage.lines import read_lines
 from evo.storage.rundir import RunDirectory, study_forms, study_space
 from evo.texts import printable
 

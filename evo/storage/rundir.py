@@ -91,12 +91,15 @@ class RunDirectory:
 
     Args:
         path: The path of the directory; it need not exist.
+
+    Attributes:
+        individuals: The folder of the folders of all individuals.
     """
 
     def __init__(self, path: Path) -> None:
         self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
-        self._individuals = self.path / "individuals"
+        self.individuals = self.path / "individuals"
         # The size of each journal when it was last read.
         self._sizes: dict[Path, int] = {}
         self._has_begun = False
@@ -106,7 +109,7 @@ class RunDirectory:
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
-        return self._individuals / individual_name(identity)
+        return self.individuals / individual_name(identity)
 
     def study(self) -> StudyRecord | None:
         """The study of this directory; None when there is none yet.

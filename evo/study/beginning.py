@@ -31,8 +31,6 @@ from evo.study.plan import Plan
 from evo.texts import readable
 from evo.versions import versions_of
 
-_PACKAGES = ("numpy", "torch", "lightning", "mpi4py")
-
 
 def ask_for_study(
     config: Config,
@@ -66,7 +64,7 @@ def ask_for_study(
         pruning=_recorded(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
-        versions=versions_of(_PACKAGES) if transport.rank == 0 else {},
+        versions=versions_of(("numpy", "torch", "lightning", "mpi4py")) if transport.rank == 0 else {},
         created=time.time(),
     )
 

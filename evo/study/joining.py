@@ -15,6 +15,7 @@ from evo.population.events import AnyEvent, Joined, encode
 from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.replay.settings import RecordedSettings, in_words
+from evo.report.course import Course
 from evo.runtime.device import Placement
 from evo.space.growth import Forms
 from evo.space.space import Space
@@ -25,7 +26,12 @@ from evo.study.plan import Plan
 
 
 def make_worker(
-    config: Config, plan: Plan, study: StudyRecord, directory: RunDirectory | Scratch, place: Placement
+    config: Config,
+    plan: Plan,
+    study: StudyRecord,
+    directory: RunDirectory | Scratch,
+    place: Placement,
+    course: Course | None,
 ) -> Worker:
     """The worker that a rank belongs to, which knows what happened in earlier sessions.
 
@@ -35,6 +41,7 @@ def make_worker(
         study: What is searched.
         directory: The run directory of the study.
         place: The machine and the device on which the rank trains.
+        course: Is told what happened in earlier sessions. None means that nobody is.
 
     Raises:
         UserError: A journal is damaged, or holds something that does not fit.
@@ -52,6 +59,8 @@ def make_worker(
             session = max(session, event.session + 1)
         if rungs:
             rungs.apply(event)
+        if course:
+            course.add(event)
     start = make_start_points(plan.space, plan.start, study.seed)
     settings = WorkerSettings(
         worker=number,

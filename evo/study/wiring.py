@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -31,6 +31,7 @@ from evo.objective.references import Named
 from evo.objective.training import Training
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
+from evo.report.course import Course
 from evo.report.records import Findings
 from evo.report.results import Conclusion, Result
 from evo.report.screen import Screen
@@ -136,6 +137,7 @@ class Session:
         screen: Prints for the user, on the first rank.
         place: The machine and the device on which this rank trains.
         turn: What a worker does in its turn.
+        course: What has happened in the study, on the first rank if it prints; empty on others.
     """
 
     config: Config
@@ -147,6 +149,7 @@ class Session:
     screen: Screen
     place: Placement
     turn: Turn | None = None
+    course: Course = field(default_factory=Course)
 
     def steps(self, changes: list[Change]) -> Generator[None, None, Result]:
         """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
@@ -154,15 +157,17 @@ class Session:
         Args:
             changes: How this session changes what the study searches.
         """
+        course = self.course if self._is_first and not self.config.quiet else None
         worker = together(
-            self.transport, lambda: make_worker(self.config, self.plan, self.study, self.directory, self.place)
+            self.transport, lambda: make_worker(self.config, self.plan, self.study, self.directory, self.place, course)
         )
+        self.course.heed(worker.population.set_aside)
         if changes and self._is_first:
             self.screen.limits_changed(changes, worker.population)
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
-        folder = self.directory.folder if is_kept else None
-        findings = Findings(self.directory.events, study_forms(self.study), folder)
+        home = self.directory.individuals if isinstance(self.directory, RunDirectory) else None
+        findings = Findings(self.directory.events, study_forms(self.study), home)
         listeners = Listeners(self.config, self.directory, worker.population, self.screen)
         earlier = conclusion = None if changes else self._concluded_earlier(worker)
         if conclusion is None:
@@ -253,9 +258,11 @@ class Session:
         listeners: Listeners,
     ) -> Generator[None, None, str]:
         """Search, as the first rank of a worker; returns what the first live rank has concluded."""
-        number, budget, workers = worker.settings.worker, self.plan.budget, self.plan.archipelago.workers
+        number = worker.settings.worker
         folder, keep = self.directory.folder, self.config.keep_checkpoints
-        progress = self.screen.progress(worker.population, budget, workers, lambda: exchange.is_first)
+        progress = self.screen.progress(
+            self.course, worker.population, lambda: exchange.is_first, self.directory.events
+        )
         weights = Weights(worker.population, folder, number, keep, exchange.is_first)
         ending = StudyEnding(
             study=self.study,

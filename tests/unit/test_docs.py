@@ -23,6 +23,7 @@ OTHER_OPTIONS = {
     "evo list": {"--by"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
+    "evo status": {"--follow", "--json"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--gpus-per-task", "--mpi"},

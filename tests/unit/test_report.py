@@ -41,16 +41,18 @@ from evo.population.events import (
 )
 from evo.population.population import Population
 from evo.population.reason import StopKind
-from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, Tally
+from evo.report.course import Course
+from evo.report.progress import ProgressDisplay, Silent
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, Findings, count_statuses, gather_evaluations, rank_evaluations
 from evo.report.results import Result
-from evo.report.screen import Screen, terminal_width
+from evo.report.screen import Screen
 from evo.report.tables import best_text, count_text, number_text, plain_console, summary_text
 from evo.runtime.batch import BATCH_SYSTEMS
 from evo.runtime.device import Placement
 from evo.space.limits import Float, parse_limits
 from evo.space.space import Space
+from evo.texts import terminal_width
 
 
 def start(identity: Identity, when: float, **params: Any) -> Started:
@@ -264,151 +266,12 @@ def test_numbers_are_short(value: Any, text: str) -> None:
     assert number_text(value) == text
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 SPACE = Space({"lr": (0.0, 1.0), "layers": (1, 3), "optimizer": ("sgd", "adam")})
 
 
-def begin(identity: Identity) -> Started:
-    return start(identity, 0.0, lr=0.5, layers=1, optimizer="sgd")
-
-
-def earlier(count: int) -> Population:
-    """So many individuals of rank 9, of which 9-0 is the best, with loss 0.5."""
-    losses = (0.5 + 0.5 * (index > 0) for index in range(count))
-    evaluations = ((begin((9, index)), end((9, index), 0.0, loss=loss)) for index, loss in enumerate(losses))
-    return replayed(SPACE, itertools.chain(*evaluations))
-
-
-class Watcher:
-    """Applies every event to a population, and shows it to a progress, as a search does."""
-
-    def __init__(self, population: Population, progress: ProgressDisplay) -> None:
-        self._population = population
-        self._progress = progress
-
-    def __call__(self, *events: AnyEvent) -> None:
-        for event in events:
-            self._population.apply(event)
-            self._progress(event)
-
-    def close(self) -> None:
-        self._progress.close()
-
-
-def test_progress_in_a_log_file_is_a_sober_line_every_few_seconds() -> None:
-    clock, lines, population = Clock(), list[str](), Population(SPACE)
-    watch = Watcher(population, Lines(Tally(population), 12, lines.append, clock))
-    for index in range(12):
-        watch(begin((0, index)))
-        clock.now += 0.75
-        watch(Reported(time=0.0, individual=(0, index), step=0, loss=9.0))
-        clock.now += 0.75
-        failed = index % 4 == 3
-        loss = None if failed else 10.0 / (index + 1) if index < 7 else 5.0
-        watch(end((0, index), 0.0, "failed" if failed else "completed", loss=loss))
-    watch.close()
-    check_golden("progress.txt", "\n".join(lines))
-
-
-def test_progress_goes_on_from_an_earlier_session_and_does_not_count_interruptions() -> None:
-    clock, lines, population = Clock(), list[str](), earlier(40)
-    watch = Watcher(population, Lines(Tally(population), None, lines.append, clock))
-    clock.now += 1234.5
-    watch(begin((0, 0)), end((0, 0), 0.0, "interrupted"))
-    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.6))
-    watch.close()
-    assert lines == ["[ 1234.5 s] 40 evaluations, best 0.5 by 9-0", "[ 1234.5 s] 41 evaluations, best 0.5 by 9-0"]
-
-
-def test_nothing_is_said_of_a_session_in_which_nothing_finished() -> None:
-    clock, lines, population = Clock(), list[str](), Population(SPACE)
-    watch = Watcher(population, Lines(Tally(population), 3, lines.append, clock))
-    watch(begin((0, 0)))
-    clock.now += 60
-    watch(Reported(time=0.0, individual=(0, 0), step=0, loss=9.0))
-    watch.close()
-    assert lines == []
-
-
-def test_a_pruned_or_failed_individual_is_never_the_best_so_far() -> None:
-    population = Population(SPACE)
-    tally = Tally(population)
-    watch = Watcher(population, Lines(tally, None, lambda line: None))
-    watch(*(begin((0, index)) for index in range(3)))
-    watch(end((0, 0), 0.0, "pruned", loss=0.0), end((0, 1), 0.0, "failed"))
-    assert (tally.best_text(), tally.finished, tally.failed) == ("none yet", 2, 1)
-    watch(end((0, 2), 0.0, loss=3.0), end((0, 0), 0.0, loss=3.0))
-    assert (tally.best_text(), tally.finished, tally.failed) == ("3 by 0-0", 3, 1)
-
-
-def test_what_is_shown_again_after_a_death_is_counted_once() -> None:
-    clock, lines, population = Clock(), list[str](), Population(SPACE)
-    watch = Watcher(population, Lines(Tally(population), 3, lines.append, clock))
-    events = [begin((0, 0)), end((0, 0), 0.0, loss=2.0), begin((1, 0)), end((1, 0), 0.0, "failed")]
-    watch(*events, *events, Died(time=0.0, rank=1, heir=0), *reversed(events))
-    watch.close()
-    assert lines == ["[    0.0 s] 2/3 evaluations (1 failed), best 2 by 0-0 *"]
-
-
-def test_a_better_individual_is_marked_once() -> None:
-    population = earlier(1)
-    tally = Tally(population)
-    assert not tally.has_improved()
-    for loss, improves in ((0.75, False), (0.25, True), (0.25, False), (0.125, True)):
-        identity = (0, population.next_generation(0))
-        population.apply(begin(identity))
-        population.apply(end(identity, 0.0, loss=loss))
-        assert (tally.has_improved(), tally.has_improved()) == (improves, False)
-
-
-def test_an_individual_runs_with_its_last_report_until_it_has_finished() -> None:
-    population = replayed(SPACE, [begin((1, 0))])  # In flight since an earlier session.
-    tally = Tally(population)
-    watch = Watcher(population, Lines(tally, None, lambda line: None))
-    watch(begin((0, 0)), begin((0, 1)))
-    watch(*(Reported(time=0.0, individual=(0, 1), step=step, loss=0.5) for step in range(3)))
-    assert tally.running == {(0, 0): "", (0, 1): "step 2, loss 0.5", (1, 0): ""}
-    watch(end((0, 0), 0.0, loss=1.0), end((0, 1), 0.0, "interrupted"))
-    assert tally.running == {(0, 1): "", (1, 0): ""}
-
-
-def test_the_live_view_draws_what_runs_without_a_terminal() -> None:
-    console = Console(record=True, force_terminal=True, width=80, height=40, file=io.StringIO())
-    population = earlier(1)
-    watch = Watcher(population, LiveView(Tally(population), 30, console))
-    watch(*(begin((0, index)) for index in range(20)))
-    watch(Reported(time=0.0, individual=(0, 1), step=4, loss=0.123456))
-    watch(end((0, 0), 0.0, "failed", error="E"))
-    watch(end((0, 2), 0.0, loss=0.25))
-    watch.close()
-    text = console.export_text()
-    assert "3 of 30 evaluations, 1 failed" in text
-    assert "best" in text
-    assert "0.25 by 0-2" in text
-    assert "0-1  step 4, loss 0.1235" in text
-    assert "and 2 more" in text
-    assert "0-0" not in text.rpartition("3 of 30")[2]
-
-
-def test_the_live_view_draws_while_the_search_goes_on() -> None:
-    console = Console(force_terminal=True, width=80, file=io.StringIO())
-    population = Population(SPACE)
-    watch = Watcher(population, LiveView(Tally(population), None, console))
-    began = time.monotonic()
-    watch(*(begin((0, index)) for index in range(8)))
-    for index in itertools.count():
-        watch(begin((0, index + 8)), end((0, index), 0.0, loss=1.0 + index))
-        if time.monotonic() - began > 0.6:
-            break
-    watch.close()
-    assert f"{index + 1} evaluations" in console.file.getvalue()  # type: ignore[attr-defined]
+def show(progress: ProgressDisplay, *events: AnyEvent) -> None:
+    for event in events:
+        progress(event)
 
 
 @pytest.fixture
@@ -462,17 +325,28 @@ SHOWN = {
 PLACES = [Placement(rank, f"node{rank // 4}", f"cuda:{rank % 4}", 8 if rank % 4 else 1, {}) for rank in range(8)]
 
 
+KNOWN: list[AnyEvent] = [
+    start((0, 0), 1.0, lr=0.5, layers=1, optimizer="sgd"),
+    end((0, 0), 2.0, loss=0.25),
+    start((1, 0), 1.0, lr=0.25, layers=1, optimizer="sgd"),
+    start((1, 1), 1.0, lr=0.75, layers=1, optimizer="sgd"),
+    end((1, 1), 1.0, "interrupted"),
+]
+
+
 def known() -> Population:
-    return replayed(
-        SPACE,
-        [
-            start((0, 0), 1.0, lr=0.5, layers=1, optimizer="sgd"),
-            end((0, 0), 2.0, loss=0.25),
-            start((1, 0), 1.0, lr=0.25, layers=1, optimizer="sgd"),
-            start((1, 1), 1.0, lr=0.75, layers=1, optimizer="sgd"),
-            end((1, 1), 1.0, "interrupted"),
-        ],
-    )
+    return replayed(SPACE, KNOWN)
+
+
+def joined(workers: int, **limits: Any) -> list[AnyEvent]:
+    now = time.time()
+    return [Joined(time=now, rank=rank, ranks=workers, host="n", device="cpu", **limits) for rank in range(workers)]
+
+
+def course() -> Course:
+    made = Course()
+    made.add_all(KNOWN)
+    return made
 
 
 def test_all_that_is_printed_into_a_log_is_as_it_always_was(
@@ -486,10 +360,10 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     screen = Screen(silent=False)
     screen.begin("name", "runs/name", PLACES, budget, make_archipelago(8), None)
     screen.parameters(parse_limits(SHOWN))
-    population = known()
-    watch = Watcher(population, screen.progress(population, budget, 8, lambda: True))
-    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
-    watch.close()
+    progress = screen.progress(course(), known(), lambda: True, list)
+    now = time.time()
+    show(progress, *joined(8, generations=5, evaluations=99), start((0, 1), now), end((0, 1), now + 1, loss=0.125))
+    progress.close()
     ended = result(
         run_dir=Path("runs/name"),
         stop_kind=StopKind.REQUESTED,
@@ -499,7 +373,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     screen.end(ended, NAMES, 8, 8)
     text = capsys.readouterr().out
     seconds = text.partition("[")[2].partition("]")[0]
-    check_golden("screen.txt", text.replace(seconds, "    0.0 s"))
+    check_golden("screen.txt", re.sub(r"busy .*", "busy 90 %; about 0.0 s left", text.replace(seconds, "    0.0 s")))
 
 
 @pytest.mark.parametrize(
@@ -549,7 +423,7 @@ def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> N
     screen = Screen(silent=True)
     screen.begin("name", "runs/name", PLACES, Budget(), make_archipelago(8), None)
     screen.parameters(parse_limits(SHOWN))
-    progress = screen.progress(known(), Budget(), 8, lambda: True)
+    progress = screen.progress(course(), known(), lambda: True, list)
     assert isinstance(progress, Silent)
     progress(end((0, 0), 0.0, loss=1.0))
     progress.close()
@@ -565,15 +439,15 @@ def test_threads_of_a_node_are_shown_from_few_to_many(capsys: pytest.CaptureFixt
 
 
 def test_only_the_first_live_rank_speaks(capsys: pytest.CaptureFixture[str]) -> None:
-    population, is_first = known(), False
-    progress = Screen(silent=False).progress(population, Budget(evaluations=9), 8, lambda: is_first)
-    watch = Watcher(population, progress)
-    watch(begin((0, 1)), end((0, 1), 0.0, loss=0.125))
+    is_first = False
+    happened = [*KNOWN, *joined(2, evaluations=9), start((0, 1), time.time()), end((0, 1), time.time(), loss=0.125)]
+    progress = Screen(silent=False).progress(Course(), known(), lambda: is_first, lambda: happened)
+    show(progress, *happened[-2:])
     assert capsys.readouterr().out == ""
-    is_first = True  # Since the ones before it have died.
-    watch(begin((0, 2)), end((0, 2), 0.0, loss=0.0625))
-    watch.close()
-    assert capsys.readouterr().out.endswith(" s] 3/9 evaluations, best 0.0625 by 0-2 *\n")
+    is_first = True  # Since the ones before it have died; what happened before is read then.
+    show(progress, start((0, 2), time.time()), end((0, 2), time.time(), loss=0.0625))
+    progress.close()
+    assert "] 3/9 evaluations, best 0.0625 by 0-2 *" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -644,14 +518,6 @@ def test_the_first_lines_say_who_works_together_and_who_lives_where(
     assert first == f"evo: study name in d; 7 generations on each of {sum(sizes)} {who}"
     assert second.startswith("  n: ranks 0 on cpu, 1 on cpu")
     assert more == lines
-
-
-def test_all_workers_of_all_islands_are_counted_in_what_is_still_to_be_bred(capsys: pytest.CaptureFixture[str]) -> None:
-    population = known()  # Of which rank 0 has bred one, and rank 1 two.
-    progress = Screen(silent=False).progress(population, Budget(generations=3), 4, lambda: True)
-    Watcher(population, progress)(end((1, 1), 2.0, loss=1.0))
-    progress.close()
-    assert " s] 2/12 evaluations, best 0.25 by 0-0\n" in capsys.readouterr().out
 
 
 def test_the_first_rank_that_is_alive_is_the_one_to_print() -> None:

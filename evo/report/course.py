@@ -1,0 +1,242 @@
+"""The course of a search, kept event by event, from which it can be told at any moment where the search stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
+
+from evo.population.events import (
+    AnyEvent,
+    Died,
+    Done,
+    Finished,
+    Identity,
+    Joined,
+    Migrated,
+    Pollinated,
+    Reported,
+    Started,
+    individual_name,
+)
+from evo.report.fates import NEVER, Fates, Sums
+from evo.report.standing import (
+    BestSoFar,
+    Pace,
+    Standing,
+    WorkerStanding,
+    estimate_seconds_left,
+    estimate_total,
+)
+
+# What is known of the budget before anybody has joined.
+_NO_LIMITS = Joined(time=0.0, rank=0, ranks=0, host="", device="")
+_ENDS = ("completed", "pruned", "infeasible", "failed")
+
+
+class Course:
+    """What has happened in a study, event by event, in any order, some events perhaps more than once.
+
+    Args:
+        set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
+    """
+
+    def __init__(self, set_aside: Container[Identity] = ()) -> None:
+        self._fates = fates = Fates(set_aside)
+        self._moves: set[tuple[Identity, int]] = set()
+        self._copies: set[tuple[Identity, int]] = set()
+        self._joined: dict[tuple[float, int], Joined] = {}
+        self._session: dict[int, Joined] | None = None  # Found anew when it is None.
+        self._done: dict[int, Done] = {}
+        self._died: dict[int, float] = {}
+        self._handlers: dict[type, Callable[..., None]] = {
+            Started: fates.start,
+            Reported: fates.report,
+            Finished: fates.finish,
+            Joined: self._join,
+            Migrated: lambda event: self._moves.add((event.individual, event.move)),
+            Pollinated: lambda event: self._copies.add((event.individual, event.island)),
+            Died: self._die,
+            Done: self._end,
+        }
+
+    def add(self, event: AnyEvent) -> None:
+        """Take note of an event of the study."""
+        self.add_all((event,))
+
+    def add_all(self, events: Iterable[AnyEvent]) -> None:
+        """Take note of many events."""
+        handlers = self._handlers
+        for event in events:
+            if (handler := handlers.get(type(event))) is not None:
+                handler(event)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many individuals have each status, "running" and "interrupted" included; 0 for those without any."""
+        return self._fates.counts + Counter(self._fates[identity].status or "running" for identity in self._fates.open)
+
+    @property
+    def joined(self) -> Iterable[Joined]:
+        """How workers have joined, in all sessions."""
+        return self._joined.values()
+
+    @property
+    def last_time(self) -> float:
+        """The time of the latest event, in seconds since the epoch; found by going through all individuals."""
+        session = self._find_session()
+        marks = [*(done.time for done in self._done.values()), *self._died.values()]
+        if session and session.keys() <= {*self._done, *self._died} and not self._fates.open:
+            return max(marks)
+        return max([self._fates.last_time, *marks, *(joined.time for joined in self._joined.values())])
+
+    @property
+    def hosts(self) -> set[str]:
+        """The machines on which the workers of the latest session run."""
+        return {joined.host for joined in self._find_session().values()}
+
+    @property
+    def best(self) -> Identity | None:
+        """The completed individual with the lowest loss; None when none has completed."""
+        return None if self._fates.best is None else self._fates.best[1]
+
+    def heed(self, set_aside: Container[Identity]) -> None:
+        """Find the best one anew, since other individuals than before are set aside.
+
+        Args:
+            set_aside: These individuals; may change later on, as long as none of them has ended before.
+        """
+        self._fates.heed(set_aside)
+
+    def standing(self, now: float) -> Standing:
+        """Where the search stands.
+
+        Args:
+            now: The time of it, in seconds since the epoch.
+        """
+        fates, session = self._fates, self._find_session()
+        sums, current = fates.sums(session), self._find_current(session)
+        began = min((joined.time for joined in session.values()), default=now)
+        workers = [self._worker(joined, current.get(rank), now) for rank, joined in sorted(session.items())]
+        running = [one.seconds for one in workers if one.individual]
+        finished = sum(fates.counts.values())
+        limits = next(iter(session.values()), _NO_LIMITS)
+        total = estimate_total(
+            limits.evaluations, limits.generations, len(fates.open) + finished, fates.bred, limits.ranks
+        )
+        pace = Pace(finished=sums.finished, spent=sums.spent, elapsed=now - began, running=running)
+        ends = [done for rank, done in self._done.items() if rank in session and done.time >= session[rank].time]
+        ends.sort(key=lambda done: (done.time, done.rank))
+        return Standing(
+            time=now,
+            counts={status: fates.counts[status] for status in _ENDS},
+            running=len(running),
+            waiting=len(fates.open) - len(running),
+            total=total,
+            target=limits.target,
+            seconds=max(0.0, now - began),
+            seconds_left=estimate_seconds_left(pace, None if total is None else total - finished),
+            seconds_to_deadline=None if limits.deadline is None else limits.deadline - now,
+            best=self._best_so_far(now),
+            busy=self._busy_share(sums, workers, session, now),
+            islands=len(fates.islands),
+            migrated=len(self._moves),
+            pollinated=len(self._copies),
+            workers=workers,
+            stop_reasons=list(dict.fromkeys(done.reason for done in ends)),
+            is_before_the_end=any(done.kind is not None and done.kind.is_before_the_end for done in ends),
+            has_ended=bool(workers) and all(one.state in ("done", "lost") for one in workers),
+        )
+
+    def _join(self, event: Joined) -> None:
+        self._joined[event.time, event.rank] = event
+        self._session = None
+
+    def _die(self, event: Died) -> None:
+        self._died[event.rank] = max(event.time, self._died.get(event.rank, NEVER))
+
+    def _end(self, event: Done) -> None:
+        if event.rank not in self._done or event.time > self._done[event.rank].time:
+            self._done[event.rank] = event
+
+    def _find_session(self) -> dict[int, Joined]:
+        if self._session is None:
+            self._session = last_session(self._joined.values())
+        return self._session
+
+    def _find_current(self, session: Mapping[int, Joined]) -> dict[int, Identity]:
+        """Which individual each worker evaluates: the one that it has started last in this session."""
+        current: dict[int, Identity] = {}
+        for identity in self._fates.open:
+            fate = self._fates[identity]
+            joined = session.get(fate.worker)
+            if joined is None or fate.begun < joined.time or fate.begun <= fate.ended or self._is_lost(joined):
+                continue
+            other = current.get(fate.worker)
+            if other is None or (fate.begun, identity) > (self._fates[other].begun, other):
+                current[fate.worker] = identity
+        return current
+
+    def _is_lost(self, joined: Joined) -> bool:
+        return self._died.get(joined.rank, NEVER) >= joined.time
+
+    def _worker(self, joined: Joined, identity: Identity | None, now: float) -> WorkerStanding:
+        place: dict[str, Any] = {"worker": joined.rank, "host": joined.host, "device": joined.device}
+        if identity is not None:
+            fate = self._fates[identity]
+            return WorkerStanding(
+                **place,
+                state="evaluating",
+                individual=individual_name(identity),
+                island=fate.island,
+                seconds=max(0.0, now - fate.begun),
+                steps=fate.steps,
+                most_steps=self._fates.most_steps,
+                value=fate.value if fate.steps else None,
+            )
+        done = self._done.get(joined.rank)
+        if self._is_lost(joined):
+            return WorkerStanding(**place, state="lost")
+        if done is not None and done.time >= joined.time:
+            return WorkerStanding(**place, state="done", reason=done.reason)
+        return WorkerStanding(**place, state="idle")
+
+    def _best_so_far(self, now: float) -> BestSoFar | None:
+        if self._fates.best is None:
+            return None
+        loss, identity = self._fates.best
+        return BestSoFar(
+            individual=individual_name(identity),
+            loss=loss,
+            seconds_ago=max(0.0, now - self._fates[identity].ended),
+            evaluations_ago=self._fates.since_best,
+        )
+
+    def _busy_share(
+        self, sums: Sums, workers: Iterable[WorkerStanding], session: Mapping[int, Joined], now: float
+    ) -> float | None:
+        """The share of the time of all workers in which they evaluated."""
+        there, busy = 0.0, sums.spent + sums.interrupted
+        for one in workers:
+            end = now
+            if one.state == "done":
+                end = self._done[one.worker].time
+            elif one.state == "lost":
+                end = self._died[one.worker]
+            there += max(0.0, end - session[one.worker].time)
+            busy += one.seconds
+        return min(1.0, busy / there) if there > 0 else None
+
+
+def last_session(joined: Iterable[Joined]) -> dict[int, Joined]:
+    """The workers of the latest session, by number; a session ends when one of them joins again, or others do.
+
+    Args:
+        joined: How workers have joined, in all sessions and any order.
+    """
+    members: dict[int, Joined] = {}
+    for event in sorted(joined, key=lambda event: (event.time, event.rank)):
+        if event.rank in members or any(event.ranks != other.ranks for other in members.values()):
+            members = {}
+        members[event.rank] = event
+    return members

@@ -1,0 +1,242 @@
+"""Where a search stands, for people: one line for a log, and a view for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evo.report.standing import Standing, WorkerStanding
+from evo.report.tables import number_text
+from evo.report.watching import RunStanding
+from evo.texts import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_MOST_WORKERS = 12
+_MOST_REASONS = 3
+
+
+def duration_text(seconds: float) -> str:
+    """A time span in two units at most.
+
+    Example:
+        >>> [duration_text(seconds) for seconds in (4.25, 65, 7500, 100_000)]
+        ['4.2 s', '1 min 5 s', '2 h 5 min', '1 d 3 h']
+    """
+    if seconds < 59.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = math.floor(seconds + 0.5)
+    for unit, name, smaller, small_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return f"{whole // unit} {name}" + (f" {rest} {small_name}" if rest else "")
+    return f"{whole} s"
+
+
+def standing_line(standing: Standing, has_improved: bool = False) -> str:
+    """Where a search stands, in one line.
+
+    Args:
+        standing: Where it stands.
+        has_improved: Whether the best one is new since the last line.
+    """
+    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, best {_best_text(standing)}"]
+    best = standing.best
+    if has_improved:
+        parts[0] += " *"
+    elif best is not None and best.evaluations_ago:
+        parts[0] += f", {best.evaluations_ago} ago"
+    parts += [text for text in (*_activity_texts(standing), _left_text(standing)) if text]
+    return f"[{duration_text(standing.seconds):>11}] {'; '.join(parts)}"
+
+
+def run_view(found: RunStanding) -> RenderableType:
+    """Where the search in a run directory stands: which study it is, what has become of it, and `standing_view`."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(Text(run_heading(found), style="bold"), standing_view(found.standing, found.goes_on))
+
+
+def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
+    """Where a search stands, in a few lines, and one for each of the busiest workers.
+
+    Args:
+        standing: Where it stands.
+        goes_on: Whether it runs; else nothing is left to be waited for.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    lines: list[RenderableType] = [_bar(standing, goes_on)]
+    best = Text("best ").append(_best_text(standing), style="bold green" if standing.best else "")
+    if standing.best is not None:
+        many = standing.best.evaluations_ago
+        ago, when = duration_text(standing.best.seconds_ago), "before the end" if standing.has_ended else "ago"
+        best.append(f", {many} evaluation{'s' * (many > 1)} ({ago}) {when}" if many else f", {ago} {when}")
+    lines.append(best)
+    if several_ends := _counts_text(standing):
+        lines.append(several_ends)
+    if activity := ", ".join(_activity_texts(standing)):
+        lines.append(Text(activity))
+    shown, others = _busiest([] if standing.has_ended else standing.workers)
+    if shown:
+        lines += [Text(), _workers_table(shown)]
+    if others:
+        states = Counter(one.state for one in others)
+        what = ", ".join(f"{many} {state}" for state, many in sorted(states.items()))
+        lines.append(Text(f"  and {len(others)} more: {what}", style="dim"))
+    return Group(*lines)
+
+
+def state_text(found: RunStanding) -> str:
+    """What has become of a search, in a few words.
+
+    Args:
+        found: Where it stands.
+    """
+    news = duration_text(found.quiet_seconds)
+    why = "; ".join(found.standing.stop_reasons[:_MOST_REASONS])
+    if found.state == "complete":
+        return f"complete{f': {why}' if why else ''}"
+    if found.state == "stopped":
+        again = "; the same command goes on" if found.standing.is_before_the_end else ""
+        return f"stopped{f': {why}' if why else ''}{again}"
+    return {
+        "running": f"running, last record {news} ago",
+        "ending": f"ending: {why}" if why else "ending",
+        "killed": "dead: its processes are gone; the same command goes on, with what was in evaluation first",
+    }.get(found.state, f"no record for {news}: its processes may be gone, or evaluate for long")
+
+
+def run_heading(found: RunStanding) -> str:
+    """The line above the view of a run: which study, where, and what has become of it."""
+    return printable(f"study {found.study} in {found.run}: {state_text(found)}")
+
+
+def _progress_text(standing: Standing, of: str = "/") -> str:
+    return f"{standing.finished}{'' if standing.total is None else f'{of}{standing.total}'}"
+
+
+def _besides_text(standing: Standing) -> str:
+    """How many of those that have ended have not completed."""
+    counts = standing.counts
+    texts = [f"{counts[status]} {status}" for status in ("pruned", "infeasible", "failed") if counts[status]]
+    return f" ({', '.join(texts)})" if texts else ""
+
+
+def _best_text(standing: Standing) -> str:
+    best = standing.best
+    return "none yet" if best is None else f"{number_text(best.loss)} by {best.individual}"
+
+
+def _activity_texts(standing: Standing) -> list[str]:
+    """What happens now: individuals in evaluation, the share of busy time, and travels between islands."""
+    texts = [f"{standing.running} in evaluation"] if standing.running else []
+    if standing.waiting:
+        texts.append(f"{standing.waiting} to be evaluated again")
+    if standing.busy is not None:
+        texts.append(f"busy {100 * standing.busy:.0f} %")
+    if standing.islands > 1:
+        texts.append(f"{standing.islands} islands")
+    if standing.pollinated:
+        texts.append(f"{standing.pollinated} {'copy' if standing.pollinated == 1 else 'copies'} travelled")
+    if standing.migrated:
+        texts.append(f"{standing.migrated} move{'s' * (standing.migrated > 1)} between islands")
+    lost = sum(one.state == "lost" for one in standing.workers)
+    if lost:
+        texts.append(f"{lost} worker{'s' * (lost > 1)} lost")
+    return texts
+
+
+def _left_text(standing: Standing) -> str:
+    """The time left: until the budget is spent, or the deadline, whichever comes first; empty when nothing tells."""
+    left, deadline = standing.seconds_left, standing.seconds_to_deadline
+    if standing.has_ended or left == 0:
+        return ""
+    if deadline is not None and (left is None or deadline < left):
+        return f"{duration_text(deadline)} left until the deadline"
+    return "" if left is None else f"about {duration_text(left)} left"
+
+
+def _bar(standing: Standing, goes_on: bool) -> Table:
+    """How much of the budget is spent, for how long it has gone on and will."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    left = _left_text(standing) if goes_on else ""
+    times = duration_text(standing.seconds) + (f", {left}" if left else "")
+    evaluated = f"{_progress_text(standing, ' of ')} evaluations"
+    if standing.total:
+        bar = ProgressBar(
+            total=standing.total,
+            completed=standing.finished,
+            width=20,
+            style="dim",
+            complete_style="green",
+            finished_style="green",
+        )
+        grid.add_row(bar, evaluated, times)
+    else:
+        grid.add_row(evaluated, times, "")
+    return grid
+
+
+def _counts_text(standing: Standing) -> Text | None:
+    """How the evaluations have ended, when they have ended in several ways."""
+    from rich.text import Text
+
+    if standing.finished == standing.counts["completed"]:
+        return None
+    text = Text()
+    for status, many in standing.counts.items():
+        if many:
+            text.append(", " if text else "").append(f"{many} {status}", style="red" if status == "failed" else "")
+    return text
+
+
+def _busiest(workers: Sequence[WorkerStanding]) -> tuple[list[WorkerStanding], list[WorkerStanding]]:
+    """The workers to be shown, and the others: those that have evaluated the same individual for longest come first."""
+    shown = sorted(workers, key=lambda one: (one.state != "evaluating", -one.seconds, one.worker))[:_MOST_WORKERS]
+    numbers = {one.worker for one in shown}
+    shown.sort(key=lambda one: one.worker)
+    return shown, [one for one in workers if one.worker not in numbers]
+
+
+def _workers_table(workers: Sequence[WorkerStanding]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    has_islands = any(one.island for one in workers)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    columns = ["worker", *(["island"] if has_islands else []), "individual", "for", "step", "loss", "on"]
+    for name in columns:
+        # Only the place, which tells least, gets shorter where there is no room: a column that may not wrap stays.
+        table.add_column(name, justify="left" if name == "on" else "right", no_wrap=name != "on")
+    for one in workers:
+        host = one.host.partition(".")[0] or one.host
+        place = Text(printable(f"{one.device} {host}"), style="dim", no_wrap=True, overflow="ellipsis")
+        island = [str(one.island) if one.individual else ""] if has_islands else []
+        if not one.individual:
+            table.add_row(str(one.worker), *island, Text(one.state, style="dim"), "", "", "", place)
+            continue
+        steps = f"{one.steps} of {one.most_steps}" if one.steps <= one.most_steps else str(one.steps)
+        table.add_row(
+            str(one.worker),
+            *island,
+            one.individual,
+            duration_text(one.seconds),
+            steps if one.steps else "",
+            Text(number_text(one.value)),
+            place,
+        )
+    return table

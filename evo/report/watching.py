@@ -1,0 +1,126 @@
+"""Where the search in a run directory stands, and what has become of it, told from its files alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from evo.errors import UserError
+from evo.report.reader import CourseReader
+from evo.report.standing import Standing
+from evo.storage.locks import are_held
+from evo.storage.rundir import RunDirectory, study_forms
+
+State: TypeAlias = Literal["running", "ending", "complete", "stopped", "killed", "silent"]
+"""What has become of a search: it goes on; its workers have come to their ends, but it has not, since it tests the best
+individual, say; its budget is spent; it has stopped cleanly, and the same command goes on; it has died; or nothing was
+heard of it for long, so that it may have died, or evaluates for long."""
+
+_LONG = 600.0  # Seconds without news before a search on other machines may have died.
+_MOMENT = 30.0  # Seconds in which a search ends once its workers have.
+
+
+class RunStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the search in one run directory stands.
+
+    Args:
+        run: The run directory.
+        study: The name of the study.
+        state: What has become of it.
+        written: The time at which a journal was last written, in seconds since the epoch, by the file system's clock.
+        quiet_seconds: The time since then.
+        standing: Where it stands; when it does not run, at the time of its last record.
+    """
+
+    run: str
+    study: str
+    state: State
+    written: float
+    quiet_seconds: float
+    standing: Standing
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more may come, as far as can be told."""
+        return self.state in ("running", "ending", "silent")
+
+
+class RunWatch:
+    """Looks at a run directory as often as it is asked to; it takes no lock and writes nothing.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        UserError: There is no study, or study.json is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._directory = RunDirectory(Path(path))
+        study = self._directory.study()
+        if study is None:
+            raise UserError(f"{self._directory} is no run directory: it has no study.json")
+        self._study = study
+        self._reader = CourseReader(self._directory, study_forms(study))
+
+    def look(self, now: float | None = None) -> RunStanding:
+        """Where the search stands.
+
+        Args:
+            now: The time, in seconds since the epoch. None means that of the clock.
+
+        Raises:
+            UserError: A journal cannot be read, or a line is damaged; the message names the file and the line.
+        """
+        now = time.time() if now is None else now
+        # The record is looked at first: it is removed when a search goes on, before anything else is written.
+        is_complete = self._directory.tested() is not None
+        is_locked = are_held(self._directory.journals())
+        course = self._reader.read()
+        standing = course.standing(now)
+        written = self._reader.changed or self._study.created
+        quiet = max(0.0, now - written)
+        is_here = socket.gethostname() in course.hosts
+        state = judge_state(standing, quiet, is_complete=is_complete, is_locked=is_locked, is_here=is_here)
+        if state in ("complete", "stopped", "killed"):
+            standing = course.standing(max(course.last_time, self._study.created))
+        return RunStanding(
+            run=str(self._directory),
+            study=self._study.name,
+            state=state,
+            written=written,
+            quiet_seconds=quiet,
+            standing=standing,
+        )
+
+
+def judge_state(standing: Standing, quiet: float, *, is_complete: bool, is_locked: bool, is_here: bool) -> State:
+    """What has become of a search.
+
+    Args:
+        standing: Where it stands now.
+        quiet: The seconds since its journals were last written.
+        is_complete: Whether there is the record of a complete study.
+        is_locked: Whether some process is seen to write the journals; that none is seen need not mean that none does.
+        is_here: Whether the search was on this machine, where such a process would be seen.
+    """
+    if is_complete:
+        return "complete"
+    if standing.has_ended:
+        return "ending" if is_locked or (quiet < _MOMENT and not standing.is_before_the_end) else "stopped"
+    if is_locked:
+        return "running"
+    if is_here and quiet > 1.0:
+        return "killed"
+    return "silent" if quiet > max(_LONG, 3 * _mean_seconds(standing)) else "running"
+
+
+def _mean_seconds(standing: Standing) -> float:
+    """How long an evaluation takes, by how many there were in the time of all workers."""
+    workers = sum(one.state != "lost" for one in standing.workers)
+    return standing.seconds * workers / standing.finished if standing.finished else 0.0
