@@ -259,8 +259,8 @@ class Publisher:
             for dead in sorted(exchange.dead)
             if worker.is_successor(dead, exchange.dead)
         }
-        for event in chain.from_iterable(left.values()):
-            self._take(event)
+        for left_event in chain.from_iterable(left.values()):
+            self._take(left_event)
         for event in journal.recall():
             if not isinstance(event, _NOT_AGAIN):
                 exchange.publish(encode(event))
