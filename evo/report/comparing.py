@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import json
 import math
@@ -176,7 +177,9 @@ def gather_facts(run: Run) -> RunFacts:
 def study_settings(study: StudyRecord) -> dict[str, str]:
     """What study.json records of a search, a line for each setting, as text."""
     definition = study.definition
-    objective: Any = json.loads(study.objective) if study.objective.startswith("{") else study.objective
+    objective: Any = study.objective
+    with contextlib.suppress(ValueError):  # The sections of a training are compared one by one.
+        objective = json.loads(study.objective) if study.objective.startswith("{") else objective
     tree = {
         "objective": objective,
         "settings": definition.settings,

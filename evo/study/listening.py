@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from evo.population.events import AnyEvent, Identity
 from evo.population.population import Population
@@ -14,11 +14,13 @@ from evo.report.callbacks import Announcer, Callback, make_callbacks
 from evo.report.progress import ProgressDisplay
 from evo.report.results import Result
 from evo.report.screen import Screen
-from evo.report.shell import LOG, Shell, ShellCommands
 from evo.runtime.device import training_environment
 from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch
 from evo.study.config import Config, parse_duration
+
+if TYPE_CHECKING:
+    from evo.report.shell import ShellCommands
 
 
 @final
@@ -93,6 +95,8 @@ class Listeners:
         config = self._config
         made = make_callbacks(config.callbacks)
         if config.on_improvement or config.on_end:
+            from evo.report.shell import LOG, Shell, ShellCommands  # It loads what most ranks do without.
+
             log = self._directory.path / LOG if isinstance(self._directory, RunDirectory) else None
             shell = Shell(
                 environment=training_environment(os.environ, {}),
