@@ -50,7 +50,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="Print a JSON object for each run, for scripts; with --follow, now and then.",
+        help="Print a JSON object for each run, for scripts; with --follow, one whenever something is new.",
     )
     options = parser.parse_args(arguments)
 
@@ -66,21 +66,21 @@ def main(arguments: Sequence[str], program: str) -> int:
 def _show(runs: Sequence[str], *, follow: bool, as_json: bool) -> None:
     watches = [RunWatch(name) for name in runs]
     found = [watch.look() for watch in watches]
-    console = _console()
-    if not follow:
-        if as_json:
-            _Objects()(found)
-        else:
-            for one in found:
-                console.print(run_heading(one), style="bold", markup=False, soft_wrap=True)
-                console.print(standing_view(one.standing, one.goes_on))
-                if one is not found[-1]:
-                    console.print()
-        return
     if as_json:
-        _follow(watches, found, _Objects())
-    elif console.is_terminal:
-        with _View(console) as view:
+        tell = _Objects()
+        if follow:
+            _follow(watches, found, tell)
+        else:
+            tell(found)
+    elif not follow:
+        console = _console()
+        for one in found:
+            console.print(run_heading(one), style="bold", markup=False, soft_wrap=True)
+            console.print(standing_view(one.standing, one.goes_on))
+            if one is not found[-1]:
+                console.print()
+    elif terminal_width():
+        with _View(_console()) as view:
             _follow(watches, found, view)
     else:
         _follow(watches, found, _LinesOfRuns(has_several=len(runs) > 1))
