@@ -41,8 +41,8 @@ from evo.objective.definition import settings_of
 from evo.objective.objective import prepare, wants_trial
 from evo.objective.places import is_local
 from evo.objective.references import Named, Reference, what_is_loading
-from evo.population.events import json_scalars, json_text
 from evo.population.outcome import Outcome
+from evo.population.scalars import json_scalars, json_text
 from evo.runtime.signals import end_group_with_this_process, end_with_parent, let_signals_pass
 from evo.texts import as_path, print_anything
 

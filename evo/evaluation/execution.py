@@ -23,8 +23,9 @@ from evo.frames import (
     representation,
 )
 from evo.objective.objective import Infeasible, Trial, check_loss, describe, optional_method
-from evo.population.events import Status, json_scalars, json_text
+from evo.population.events import Status
 from evo.population.outcome import Outcome
+from evo.population.scalars import json_scalars, json_text
 from evo.space.values import Params, fresh
 
 _LONGEST_RESULT = 100  # Characters of what a test returned that a message shows.

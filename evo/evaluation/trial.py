@@ -13,7 +13,8 @@ from typing import Any
 from evo.evaluation.settings import EvaluationSettings
 from evo.objective.objective import ReportedSteps, reported_loss
 from evo.population.assignment import Assignment, Report
-from evo.population.events import Identity, json_text
+from evo.population.events import Identity
+from evo.population.scalars import json_text
 from evo.storage.retry import why_not_writable
 from evo.texts import as_path
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from evo.errors import UserError
 from evo.objective.references import Named
-from evo.population.events import Identity, plain_number
+from evo.population.events import Identity
+from evo.population.scalars import plain_number
 from evo.space.values import Params
 
 _LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.

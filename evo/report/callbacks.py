@@ -121,7 +121,7 @@ class Announcer:
     Args:
         make: Makes the callbacks; called when this rank speaks for all, which another one does when the first has died.
         population: What this rank knows, kept up to date by the search; an event is in it before it is shown.
-        folder: Returns the folder of an individual.
+        home: The folder of all individuals' folders; None when no files are kept.
         warn: Tells the user of a callback that fails, or takes long.
         clock: Returns the time in seconds.
     """
@@ -130,14 +130,14 @@ class Announcer:
         self,
         make: Callable[[], Sequence[Callback]],
         population: Population,
-        folder: Callable[[Identity], Path],
+        home: Path | None,
         warn: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make = make
         self._callbacks: list[Callback] | None = None
         self._population = population
-        self._folder = folder
+        self._home = home
         self._warn = warn
         self._clock = clock
         self._best = population.best
@@ -178,7 +178,7 @@ class Announcer:
                 params=copy.deepcopy(event.params),  # The search goes by its own.
                 island=event.island,
                 started=event.time,
-                folder=self._folder(event.individual),
+                home=self._home,
                 bred_by=event.bred_by,
             )
             self._running[event.individual] = evaluation

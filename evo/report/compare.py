@@ -25,6 +25,7 @@ from evo.report.comparing import (
     judge_sides,
     make_side,
 )
+from evo.report.display import duration_text
 from evo.report.reading import Run, load
 from evo.report.tables import number_text
 from evo.texts import as_path, printable
@@ -193,18 +194,6 @@ def _reached_text(side: Side, loss: float) -> str:
 def _busy_text(side: Side) -> str:
     known = [run.busy for run in side.runs if run.busy is not None]
     return _range_text(known, lambda share: f"{100 * share:.0f} %") if known else "unknown"
-
-
-def duration_text(seconds: float) -> str:
-    """A time for people.
-
-    Example:
-        >>> [duration_text(seconds) for seconds in (0.034, 59.96, 4000.0, 200_000.0)]
-        ['0.03 s', '60.0 s', '66.7 min', '55.6 h']
-    """
-    if seconds < 100:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _apart(values: Sequence[str]) -> list[str]:

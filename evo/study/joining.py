@@ -48,19 +48,7 @@ def make_worker(
     """
     number = place.rank // config.ranks_per_worker
     island = plan.archipelago.island_of(number)
-    former = [Space(limits) for limits in study.former]
-    forms = Forms(study_space(study), former, plan.space) if former else None
-    population = Population(plan.space, island, plan.archipelago.islands, forms)
-    rungs = Rungs(plan.pruner) if plan.pruner else None
-    session = 1
-    for event in directory.events():
-        _recall(event, population, directory)
-        if isinstance(event, Joined):
-            session = max(session, event.session + 1)
-        if rungs:
-            rungs.apply(event)
-        if course:
-            course.add(event)
+    population, rungs, session = _remember(plan, study, directory, island, course)
     start = make_start_points(plan.space, plan.start, study.seed)
     settings = WorkerSettings(
         worker=number,
@@ -78,6 +66,26 @@ def make_worker(
         recorded={} if number else _recorded_settings(config, plan, study, start),
     )
     return Worker(settings, plan.propagators[island], population, rungs)
+
+
+def _remember(
+    plan: Plan, study: StudyRecord, directory: RunDirectory | Scratch, island: int, course: Course | None
+) -> tuple[Population, Rungs | None, int]:
+    """What is known from earlier sessions: the population, the figures at rungs, and the number of this session."""
+    former = [Space(limits) for limits in study.former]
+    forms = Forms(study_space(study), former, plan.space) if former else None
+    population = Population(plan.space, island, plan.archipelago.islands, forms)
+    rungs = Rungs(plan.pruner) if plan.pruner else None
+    session = 1
+    for event in directory.events():
+        _recall(event, population, directory)
+        if isinstance(event, Joined):
+            session = max(session, event.session + 1)
+        if rungs:
+            rungs.apply(event)
+        if course:
+            course.add(event)
+    return population, rungs, session
 
 
 def _recorded_settings(config: Config, plan: Plan, study: StudyRecord, start: Sequence[Params]) -> dict[str, Any]:

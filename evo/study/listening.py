@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from evo.population.events import AnyEvent, Identity
+from evo.population.events import AnyEvent
 from evo.population.population import Population
 from evo.report.callbacks import Announcer, Callback, make_callbacks
 from evo.report.progress import ProgressDisplay
@@ -43,7 +42,8 @@ class Listeners:
         self._screen = screen
         self._commands: ShellCommands | None = None
         is_wanted = bool(config.callbacks or config.on_improvement or config.on_end)
-        self._announcer = Announcer(self._make, population, self._folder, screen.remark) if is_wanted else None
+        home = directory.individuals if isinstance(directory, RunDirectory) else None
+        self._announcer = Announcer(self._make, population, home, screen.remark) if is_wanted else None
 
     def open(self) -> None:
         """Make the callbacks, as the first rank does before the search.
@@ -110,6 +110,3 @@ class Listeners:
             )
             made.append(self._commands)
         return made
-
-    def _folder(self, identity: Identity) -> Path:
-        return self._directory.folder(identity)

@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeAlias, final
 from evo.errors import UserError
 from evo.frames import one_line
 from evo.objective.objective import ReportedSteps, check_loss
-from evo.population.events import Identity, individual_name, json_scalars, json_text
+from evo.population.events import Identity, individual_name
 from evo.population.outcome import Outcome
+from evo.population.scalars import json_scalars, json_text
 from evo.space.values import Params
 from evo.study.config import Config
 from evo.study.settings import make_config

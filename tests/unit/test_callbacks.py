@@ -72,16 +72,13 @@ class Search:
         self.now = 0.0
         self.warnings: list[str] = []
         self.population = Population(SPACE)
-        self.announcer = Announcer(lambda: callbacks, self.population, self.folder, self.warnings.append, self.clock)
+        self.announcer = Announcer(lambda: callbacks, self.population, Path("run"), self.warnings.append, self.clock)
 
     def clock(self) -> float:
         return self.now
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-
-    def folder(self, identity: Identity) -> Path:
-        return Path("run") / "{}-{}".format(*identity)
 
     def show(self, *events: AnyEvent, speaks: bool = True) -> None:
         for event in events:
@@ -152,7 +149,7 @@ def test_a_callback_that_fails_is_called_no_more_and_changes_nothing_for_the_sea
 def test_a_slow_callback_is_remarked_upon_once() -> None:
     search = Search()
     search.announcer = Announcer(
-        lambda: [Sleepy(search.wait)], search.population, search.folder, search.warnings.append, search.clock
+        lambda: [Sleepy(search.wait)], search.population, Path("run"), search.warnings.append, search.clock
     )
     search.show(*EVENTS)
     (warning,) = search.warnings

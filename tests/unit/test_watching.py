@@ -26,7 +26,7 @@ from evo.report.watching import RunWatch, State, judge_state
 from evo.space.space import Space
 from evo.storage.lines import Tail
 from evo.storage.locks import are_held
-from evo.storage.rundir import RunDirectory, Study, study_forms
+from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
 
 LIMITS = {"x": (0.0, 1.0)}
 ELSEWHERE = "another-machine"
@@ -43,7 +43,7 @@ def evaluated(identity: Identity, loss: float | None, x: float = 0.5, when: floa
 
 def begun(folder: Path, *events: AnyEvent, **more: Any) -> Path:
     """A run directory with one journal."""
-    study = Study(name="s", objective="of:nobody", limits=Space(LIMITS).describe(), seed=0, created=900.0, **more)
+    study = StudyRecord(name="s", objective="of:nobody", limits=Space(LIMITS).describe(), seed=0, created=900.0, **more)
     RunDirectory(folder).create(study)
     return add(folder, *events)
 
