@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import secrets
 import warnings
@@ -189,12 +190,12 @@ class LoggedRuns:
     def log_loss(self, loss: float, step: int, *, pruned: bool) -> None:
         """Write the loss to all of them."""
         for run in self._runs:
-            _warned(run.title, lambda run=run: run.log_loss(loss, step, pruned=pruned))
+            _warned(run.title, functools.partial(run.log_loss, loss, step, pruned=pruned))
 
     def end(self, status: Status, error: str = "") -> None:
         """End all of them."""
         for run in self._runs:
-            _warned(run.title, lambda run=run: run.end(status, error))
+            _warned(run.title, functools.partial(run.end, status, error))
 
 
 def _warned(title: str, write: Callable[[], object]) -> None:
@@ -222,7 +223,7 @@ def logged_runs(trial: Trial, params: Mapping[str, Any], make: Make) -> Iterator
     goes_on = (trial.folder / STATE).exists()
     for left in [] if goes_on else noted:
         if left and left.kind == "mlflow":
-            _warned("an earlier attempt", lambda left=left: end_mlflow_run(left, "restarted"))
+            _warned("an earlier attempt", functools.partial(end_mlflow_run, left, "restarted"))
     loggers = make(place, iter(noted if goes_on else []))
     runs = LoggedRuns([as_run(logger, goes_on) for logger in loggers or [] if writes], loggers)
     if not runs._runs:
