@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, final
 
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from typing_extensions import override
 
 from evo.evaluation.open_runs import (
@@ -225,7 +225,9 @@ def logged_runs(trial: Trial, params: Mapping[str, Any], make: Make) -> Iterator
         if left and left.kind == "mlflow":
             _warned("an earlier attempt", functools.partial(end_mlflow_run, left, "restarted"))
     loggers = make(place, iter(noted if goes_on else []))
-    runs = LoggedRuns([as_run(logger, goes_on) for logger in loggers or [] if writes], loggers)
+    # For TensorBoard, RowLogger writes the parameters and what became of them.
+    others = [logger for logger in loggers or [] if writes and not isinstance(logger, TensorBoardLogger)]
+    runs = LoggedRuns([as_run(logger, goes_on) for logger in others], loggers)
     if not runs._runs:
         yield runs
         return
