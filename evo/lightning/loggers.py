@@ -135,12 +135,14 @@ def placed_loggers(value: Any, place: RunPlace, runs: Iterator[OpenRun | None] |
     """
     if isinstance(value, list | tuple):
         return [placed_loggers(each, place, runs) for each in value]
-    run = next(runs, None) if runs else None
     if isinstance(value, str):
         value = {CLASS_PATH: value}
     if not is_section(value):
+        if runs and not isinstance(value, TensorBoardLogger):
+            next(runs, None)  # It has a place among the noted runs, but nothing to go on with.
         return value
     owner = find_any(value[CLASS_PATH], "trainer.logger")
+    run = next(runs, None) if runs and not _is_kind(owner, TensorBoardLogger) else None
     given = {**(value.get(INIT_ARGS) or {}), **(value.get(DICT_KWARGS) or {})}
     own = {name: each for name, each in given.items() if each is not None}
     found = {**_places(owner, own, place), **_names(owner, own, place), **_identifiers(owner, run)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import secrets
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, final
 
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from typing_extensions import override
 
 from evo.evaluation.open_runs import (
@@ -189,12 +190,12 @@ class LoggedRuns:
     def log_loss(self, loss: float, step: int, *, pruned: bool) -> None:
         """Write the loss to all of them."""
         for run in self._runs:
-            _warned(run.title, lambda run=run: run.log_loss(loss, step, pruned=pruned))
+            _warned(run.title, functools.partial(run.log_loss, loss, step, pruned=pruned))
 
     def end(self, status: Status, error: str = "") -> None:
         """End all of them."""
         for run in self._runs:
-            _warned(run.title, lambda run=run: run.end(status, error))
+            _warned(run.title, functools.partial(run.end, status, error))
 
 
 def _warned(title: str, write: Callable[[], object]) -> None:
@@ -222,9 +223,11 @@ def logged_runs(trial: Trial, params: Mapping[str, Any], make: Make) -> Iterator
     goes_on = (trial.folder / STATE).exists()
     for left in [] if goes_on else noted:
         if left and left.kind == "mlflow":
-            _warned("an earlier attempt", lambda left=left: end_mlflow_run(left, "restarted"))
+            _warned("an earlier attempt", functools.partial(end_mlflow_run, left, "restarted"))
     loggers = make(place, iter(noted if goes_on else []))
-    runs = LoggedRuns([as_run(logger, goes_on) for logger in loggers or [] if writes], loggers)
+    # For TensorBoard, RowLogger writes the parameters and what became of them.
+    others = [logger for logger in loggers or [] if writes and not isinstance(logger, TensorBoardLogger)]
+    runs = LoggedRuns([as_run(logger, goes_on) for logger in others], loggers)
     if not runs._runs:
         yield runs
         return

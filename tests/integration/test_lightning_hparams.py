@@ -219,5 +219,5 @@ def test_another_logger_does_not_replace_the_row_but_none_at_all_does(tmp_path: 
     assert [(name, row["params"]["note"], row["metrics"]["loss"]) for name, row in rows.items()] == [
         (name, name, 1.0) for name in ("0-0", "0-1", "0-2")
     ]
-    assert (tmp_path / "0-0/lightning_logs/version_0/hparams.yaml").read_text() == "note: 0-0\n"
+    assert (tmp_path / "0-0/csv/hparams.yaml").read_text() == "evo.status: completed\nnote: 0-0\n"
     assert {path.name for path in (tmp_path / "0-3").iterdir()} == {"best.ckpt"}
