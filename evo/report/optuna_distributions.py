@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from evo.space.parameters import Choice, Float, Grid, Int, Parameter
 from evo.space.space import Space
 from evo.space.values import BEYOND_JSON, is_number, key
+from evo.space.written import text_of_value
 
-_PLAIN = (type(None), bool, int, float, str)  # The categories that Optuna can keep.
+_PLAIN = (type(None), bool, int, float)  # Optuna keeps these as categories, and texts.
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def _categories(values: Iterable[Any]) -> Exported:
     from optuna.distributions import CategoricalDistribution
 
     by_key = {key(value): value for value in values}
-    labels = {place: value if isinstance(value, _PLAIN) else json.dumps(value) for place, value in by_key.items()}
+    labels = {place: value if isinstance(value, _PLAIN) else text_of_value(value) for place, value in by_key.items()}
     if len(set(labels.values())) < len(labels):  # To Optuna, 1, 1.0 and True are one category.
-        labels = {place: json.dumps(value) for place, value in by_key.items()}
+        labels = {place: text_of_value(value) for place, value in by_key.items()}
     return Exported(CategoricalDistribution(list(labels.values())), lambda value: labels[key(value)])
 
 
