@@ -214,6 +214,7 @@ def make_buffer(inner: Any, size: Callable[[], int]) -> Any:
                 inner.append_logs(self._waiting)
                 self._read += len(self._waiting)
                 self._waiting = []
+                self._size = size()
             return is_alone
 
     return Buffer()
@@ -272,34 +273,50 @@ def _contents(models: Any, trials: Sequence[tuple[int, FrozenTrial]]) -> Iterato
 
     values, curves, params, attributes, system = _parts(models)
     texts = {id(each): distribution_to_json(each) for _, trial in trials for each in trial.distributions.values()}
-    yield values, [
-        {"trial_id": number, "objective": 0, **_stored(values.value_to_stored_repr(trial.value), "value", "value_type")}
-        for number, trial in trials
-        if trial.value is not None
-    ]
+    yield (
+        values,
+        [
+            {
+                "trial_id": number,
+                "objective": 0,
+                **_stored(values.value_to_stored_repr(trial.value), "value", "value_type"),
+            }
+            for number, trial in trials
+            if trial.value is not None
+        ],
+    )
     store = curves.intermediate_value_to_stored_repr
     names = ("intermediate_value", "intermediate_value_type")
-    yield curves, [
-        {"trial_id": number, "step": step, **_stored(store(loss), *names)}
-        for number, trial in trials
-        for step, loss in trial.intermediate_values.items()
-    ]
-    yield params, [
-        {
-            "trial_id": number,
-            "param_name": name,
-            "param_value": each.to_internal_repr(trial.params[name]),
-            "distribution_json": texts[id(each)],
-        }
-        for number, trial in trials
-        for name, each in trial.distributions.items()
-    ]
-    for table, what in ((attributes, "user_attrs"), (system, "system_attrs")):
-        yield table, [
-            {"trial_id": number, "key": key, "value_json": json.dumps(value)}
+    yield (
+        curves,
+        [
+            {"trial_id": number, "step": step, **_stored(store(loss), *names)}
             for number, trial in trials
-            for key, value in getattr(trial, what).items()
-        ]
+            for step, loss in trial.intermediate_values.items()
+        ],
+    )
+    yield (
+        params,
+        [
+            {
+                "trial_id": number,
+                "param_name": name,
+                "param_value": each.to_internal_repr(trial.params[name]),
+                "distribution_json": texts[id(each)],
+            }
+            for number, trial in trials
+            for name, each in trial.distributions.items()
+        ],
+    )
+    for table, what in ((attributes, "user_attrs"), (system, "system_attrs")):
+        yield (
+            table,
+            [
+                {"trial_id": number, "key": key, "value_json": json.dumps(value)}
+                for number, trial in trials
+                for key, value in getattr(trial, what).items()
+            ],
+        )
 
 
 def _stored(pair: tuple[Any, Any], *names: str) -> dict[str, Any]:

@@ -133,13 +133,13 @@ def data_frame(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
     return frame
 
 
-def write_parquet(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], file: str) -> None:
-    """Write a Parquet file; a column whose values are of several kinds holds them as text, as in CSV.
+def write_parquet(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], stream: IO[bytes]) -> None:
+    """Write Parquet; a column whose values are of several kinds holds them as text, as in CSV.
 
     Args:
         individuals: The individuals.
         events: The events of the study.
-        file: The file.
+        stream: Where to write.
 
     Raises:
         UserError: pandas or pyarrow is not installed.
@@ -154,7 +154,7 @@ def write_parquet(individuals: Sequence[Evaluation], events: Iterable[AnyEvent],
         if frame[name].dtype == object and (len({type(value) for value in values}) > 1 or not _is_plain(values)):
             write = text_of_value if name.startswith(PARAMS) else _cell
             frame[name] = [None if value is None else write(value) for value in frame[name]]
-    frame.to_parquet(file, index=False)
+    frame.to_parquet(stream, index=False)
 
 
 def _is_plain(values: Sequence[Any]) -> bool:
