@@ -56,7 +56,7 @@ def _parser(program: str) -> CommandParser:
     formats.add_argument(
         "--optuna",
         metavar="STORE",
-        help="A store of Optuna, for optuna-dashboard and optuna.load_study: sqlite:///study.db, the address of another "
+        help="A store of Optuna for optuna-dashboard and optuna.load_study: sqlite:///study.db, another address of a "
         "database, or the name of a journal file. The study has the name of the run directory, or NAME in STORE#NAME. "
         "A study that was exported before is brought up to date.",
     )

@@ -35,9 +35,9 @@ def optuna_study(run: Run) -> optuna.Study:
 
     Trial n is the n-th of `run.individuals`. Completed individuals are COMPLETE trials, pruned ones PRUNED, failed and
     infeasible ones FAIL; those that are running or interrupted are RUNNING. Reported losses are intermediate values. A
-    parameter that is inactive is absent. User attributes tell the rest: name, status, island, bred_by, parents, rank,
-    host, device, seconds, error, and "metrics.NAME" for each metric. An individual outside of limits that have changed
-    counts as one that violates a constraint, so that the best trial is the one that `evo best` shows.
+    parameter that is inactive is absent. User attributes tell the rest: name, status, island, bred_by, origin, parents,
+    rank, host, device, seconds, error, and "metrics.NAME" for each metric. An individual outside of limits that have
+    changed counts as one that violates a constraint, so that the best trial is the one that `evo best` shows.
 
     Args:
         run: The study, as `evo.load` returns it.
@@ -139,6 +139,7 @@ def _attributes(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
         "status": one.status,
         "island": one.island,
         "bred_by": one.bred_by,
+        "origin": one.origin,
         "parents": [individual_name(parent) for parent in parents],
         "rank": one.rank,
         "host": one.host,

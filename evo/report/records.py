@@ -40,6 +40,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
         folder: Where its files are, whether or not there are any; None when none are kept.
         bred_by: What proposed it; see `evo.population.events.Started`.
+        origin: Where its result is known from; empty if this study evaluates it.
     """
 
     individual: Identity
@@ -59,6 +60,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     is_set_aside: bool = False
     folder: Path | None = None
     bred_by: str = ""
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -68,6 +70,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def evaluator(self) -> str:
         """Who evaluated it, for people: the number of a rank, or of a worker where that has several ranks."""
+        if self.origin:
+            return "known"
         return f"{'rank' if self.ranks_per_worker == 1 else 'worker'} {self.rank}"
 
     @property
@@ -200,6 +204,7 @@ def _evaluation(
         started=start.time,
         is_set_aside=fitted is not None and fitted.genome is None,
         bred_by=start.bred_by,
+        origin=start.origin,
     )
     if end is None:
         return known

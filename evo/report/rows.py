@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 PARAMS, METRICS = "params.", "metrics."
 """What the names of the columns with parameters and with metrics begin with."""
-_BEFORE = ("name", "status", "loss", "started", "seconds", "rank", "host", "device", "island", "bred_by", "parents")
+_BEFORE = (
+    "name",
+    "status",
+    "loss",
+    "started",
+    "seconds",
+    "rank",
+    "host",
+    "device",
+    "island",
+    "bred_by",
+    "origin",
+    "parents",
+)
 
 
 def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) -> list[dict[str, Any]]:
@@ -29,9 +42,9 @@ def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
         events: The events of the study, which tell their parents.
 
     Returns:
-        The rows, with the columns name, status, loss, started, seconds, rank, host, device, island, bred_by and
-        parents (names, separated by spaces); params.NAME for each parameter, empty where it is inactive; metrics.NAME
-        for each metric; set_aside, if some individuals are; and error.
+        The rows, with the columns name, status, loss, started, seconds, rank, host, device, island, bred_by, origin
+        (where a result is known from) and parents (names, separated by spaces); params.NAME for each parameter, empty
+        where it is inactive; metrics.NAME for each metric; set_aside, if some individuals are; and error.
     """
     parents = {event.individual: event.parents for event in events if isinstance(event, Started) and event.parents}
     params = dict.fromkeys(name for one in individuals for name in one.params)
@@ -60,6 +73,7 @@ def _known(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
         one.device or None,
         one.island,
         one.bred_by or None,
+        one.origin or None,
         " ".join(map(individual_name, parents)) or None,
     )
     return dict(zip(_BEFORE, values, strict=True))

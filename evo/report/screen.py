@@ -110,7 +110,8 @@ class Screen:
             write(f"resumed: {population.started} individuals are known{again}")
         total = budget.evaluations
         if budget.generations is not None:
-            missing = (max(0, budget.generations - population.next_generation(worker)) for worker in range(workers))
+            bred = (population.next_generation(worker) - population.imported.of(worker) for worker in range(workers))
+            missing = (max(0, budget.generations - generation) for generation in bred)
             total = min(total or sys.maxsize, population.started + sum(missing))
         tally = Tally(population)
         return LiveView(tally, total, self._console) if self._live and is_first() else Lines(tally, total, write)
@@ -186,6 +187,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"{lost} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
+    elif best.origin:
+        notes.append(f"the best candidate, {best.name}, is known from {best.origin}: it was not evaluated here")
     elif result.test:
         figures = ", ".join(f"{name} {number_text(value)}" for name, value in result.test.items())
         notes.append(f"the best candidate, {best.name}, on the test set, from its saved weights: {figures}")
