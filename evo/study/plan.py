@@ -15,7 +15,7 @@ from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding, breed_one
 from evo.algorithms.catalogue import make_propagator, make_selection, options_text, uses_genetic
 from evo.engine.budget import Budget
-from evo.engine.starting import make_start_points
+from evo.engine.starting import KnownPoint
 from evo.errors import UserError
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
@@ -29,7 +29,7 @@ from evo.pruning import Pruner, make_pruner, try_out
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
-from evo.study.files import load_limits, read_parameters, read_start_points
+from evo.study.files import load_limits, read_parameters
 
 _Policy = TypeVar("_Policy", Propagator, Pruner)
 
@@ -42,6 +42,25 @@ _FLAT_UP_TO = 512
 _FAN_OUT = 8
 # Numbers of individuals from which a propagator must be able to breed.
 _TRIED_SIZES = (0, 1, 2, 4, 16, 64, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command line or a call of `evo.minimize` asks for.
+
+    Args:
+        config: The settings.
+        objective: What is minimised.
+        limits: What is searched, if the configuration does not say.
+        propagator: A propagator or an algorithm, or its description. None means that of the configuration.
+        notes: What to tell the user at the start about how the settings were understood.
+    """
+
+    config: Config
+    objective: Callable[..., Any] | Named
+    limits: Mapping[str, Any] | None = None
+    propagator: Breeding | str | Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +79,9 @@ class Plan:
         objective: What is minimised.
         fan_out: See `evo.engine.exchange.neighbours`.
         baseline: The parameters to which `evo test` compares the best. None means that there are none.
-        start: The points to be tried first, as the user gave them, checked.
+        start: The points to be tried first, complete; see `evo.study.warm_start`, like the next two.
+        known: The points whose results are known from elsewhere.
+        known_at: The time at which these enter the study, seconds since the epoch.
     """
 
     space: Space
@@ -74,7 +95,9 @@ class Plan:
     objective: Callable[..., Any] | Named
     fan_out: int | None
     baseline: Params | None
-    start: Sequence[Mapping[str, Any]] = ()
+    start: Sequence[Params] = ()
+    known: Sequence[KnownPoint] = ()
+    known_at: float = 0.0
 
 
 class _Island(msgspec.Struct, forbid_unknown_fields=True):
@@ -123,7 +146,6 @@ def make_plan(
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
-        start=_read_start(config, space),
     )
 
 
@@ -136,13 +158,6 @@ def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Cal
     if space.feasibility is not None:
         space.feasibility.check()
     return space
-
-
-def _read_start(config: Config, space: Space) -> Sequence[Mapping[str, Any]]:
-    """The points that are tried first, each of which fits."""
-    start = [] if config.start_from is None else read_start_points(config.start_from)
-    make_start_points(space, start, config.seed or 0)  # This refuses a point that does not fit.
-    return start
 
 
 def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:

@@ -27,9 +27,10 @@ from evo.storage.rundir import RunDirectory, Study
 from evo.study.beginning import find_study
 from evo.study.config import Config
 from evo.study.files import load_limits
+from evo.study.plan import Job
 from evo.study.reading import Command, read_command
 from evo.study.settings import check_loss_function, make_config, note_on
-from evo.study.wiring import Job, run_study
+from evo.study.wiring import run_study
 from evo.texts import as_path, print_anything, readable, show_error
 
 if TYPE_CHECKING:

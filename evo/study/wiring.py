@@ -6,14 +6,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from evo.algorithms.bred import Breeding
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Transport, together
@@ -31,7 +29,7 @@ from evo.islands.migration import SelectionError
 from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.objective.training import Training
-from evo.population.events import AnyEvent
+from evo.population.events import AnyEvent, encode
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
 from evo.report.progress import ProgressDisplay
@@ -50,7 +48,8 @@ from evo.storage.rundir import RunDirectory, Scratch, Study, study_forms
 from evo.study.beginning import agree_on_study, ask_for_study, begin_study, make_worker, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
-from evo.study.plan import Plan, make_plan
+from evo.study.plan import Job, Plan, make_plan
+from evo.study.warm_start import agree_on_start, learn_known
 from evo.texts import as_path
 
 
@@ -58,25 +57,6 @@ class MistakeFound(UserError, Stuck):
     """Something of the user's is wrong, which could not be seen before the search."""
 
     status = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a command line or a call of `evo.minimize` asks for.
-
-    Args:
-        config: The settings.
-        objective: What is minimised.
-        limits: What is searched, if the configuration does not say.
-        propagator: A propagator or an algorithm, or its description. None means that of the configuration.
-        notes: What to tell the user at the start about how the settings were understood.
-    """
-
-    config: Config
-    objective: Callable[..., Any] | Named
-    limits: Mapping[str, Any] | None = None
-    propagator: Breeding | str | Mapping[str, Any] | None = None
-    notes: Sequence[str] = ()
 
 
 def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
@@ -100,10 +80,12 @@ def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
     screen = Screen(silent=config.quiet)
     asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
+    start = agree_on_start(config, plan.space, study, transport)
+    plan = replace(plan, start=start.points, known=start.known, known_at=start.time)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.parameters(plan.space.parameters)
-        screen.notes([*job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
+        screen.notes([*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
     session = Session(
         config=config,
         plan=plan,
@@ -163,13 +145,16 @@ class Session:
         )
         if changes and self._is_first:
             self.screen.limits_changed(changes, worker.population)
+        known = learn_known(worker, self.plan.known, self.plan.known_at)
+        for event in known:
+            self.directory.remember(event)
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
         folder = self.directory.folder if is_kept else None
         findings = Findings(self.directory.events, study_forms(self.study), folder)
-        conclusion = None if changes else self._concluded_earlier(worker)
+        conclusion = None if changes or known else self._concluded_earlier(worker)
         if conclusion is None:
-            conclusion = self._search(worker, findings)
+            conclusion = self._search(worker, findings, known)
             if self.study.definition.settings and self._is_first and not self.plan.separate:
                 memory.remember(self.plan.objective, self.study.definition)
         elif self._is_first:
@@ -201,8 +186,11 @@ class Session:
             test=tested,
         )
 
-    def _search(self, worker: Worker, findings: Findings) -> Conclusion:
-        """Search, test the best individual and write the completion record; every rank has read all journals before."""
+    def _search(self, worker: Worker, findings: Findings, known: Sequence[AnyEvent]) -> Conclusion:
+        """Record what is known, search, test the best individual and write the completion record.
+
+        Every rank has read all journals before.
+        """
         transport, directory = self.transport, self.directory
         team = Team(transport, self.config.ranks_per_worker)
 
@@ -220,6 +208,9 @@ class Session:
                 for event in events:
                     directory.remember(event)
             else:
+                if number == 0:  # The others learn of the same results by themselves.
+                    for event in known:
+                        journal.append(encode(event))
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
                 text = self._lead(worker, exchange, evaluator, journal, findings)
