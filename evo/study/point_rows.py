@@ -87,7 +87,7 @@ def read_points(given: str | os.PathLike[str] | Sequence[Any], names: Collection
         return _from_optuna(name)
     if path.suffix.lower() in _TABLES:
         return _from_table(path, name, names)
-    return _from_list(load_yaml("start_from", name, of_values=True), f"start_from {name}", f"{name} point", names)
+    return _from_list(load_yaml("start_from", name, of_values=True), name, f"{name} point", names)
 
 
 def _from_list(given: Any, where: str, origin: str, names: Collection[str]) -> PointSource:

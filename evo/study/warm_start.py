@@ -14,7 +14,7 @@ from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
 from evo.errors import UserError
 from evo.population.events import AnyEvent, json_scalars
-from evo.space.filling import fill
+from evo.space.filling import fill, supplement
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.space.written import read_value
@@ -135,11 +135,8 @@ def _complete_known(space: Space, params: Mapping[str, Any]) -> Params:
     """The whole point that a known result belongs to, where nothing may be drawn."""
     completed = fill(space, params)
     if completed is None:
-        absent = [
-            space.names[index]
-            for index in space.order
-            if space.names[index] not in params and space.genes[index].exists(params)
-        ]
+        filled = supplement(space, params)
+        absent = [gene.name for gene in space.genes if gene.name not in filled and gene.exists(filled)]
         raise UserError(f"it lacks {', '.join(absent)}: a result belongs to a complete point")
     return completed
 
