@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from evo.texts import as_path, printable
 _STDOUT = "-"
 # Seconds between two looks at a run that is followed, and how many times as long as one export they are at least.
 _INTERVAL, _SHARE = 1.0, 4.0
+_TELLING = 10.0  # Seconds between two lines about it.
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -128,12 +130,17 @@ def _explained(file: str) -> Iterator[None]:
 def _export_to_optuna(run: str, store: str, follow: bool) -> None:
     export = OptunaExport(parse_store(store))
     directory = RunDirectory(as_path(run))
+    told = -math.inf
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         while True:
             began, sizes = time.monotonic(), _sizes(directory)
             loaded = load(run)
-            _tell(export.update(loaded), loaded, store)
-            if not follow or loaded.is_complete:
+            changes = export.update(loaded)
+            is_over = loaded.is_complete or not follow
+            if is_over or began - told >= _TELLING:
+                _tell(changes, loaded, store)
+                told = began
+            if is_over:
                 return
             spent = time.monotonic() - began
             while _sizes(directory) == sizes and directory.tested() is None:
@@ -146,7 +153,7 @@ def _sizes(directory: RunDirectory) -> tuple[tuple[str, int], ...]:
 
 
 def _tell(changes: Changes, run: Run, store: str) -> None:
-    """Say what was written, and what the best is, to be compared with what others show."""
+    """Say what was written last, and what the best is, to be compared with what others show."""
     best = "nothing has completed" if run.best is None else f"best loss {run.best.loss} by {run.best.name}"
     print(
         printable(

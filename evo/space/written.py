@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 from evo.errors import UserError
@@ -42,9 +43,10 @@ def read_value(parameter: Parameter, given: Any) -> Any:
         (1.0, [8, 8])
     """
     value = plain(given)
-    for candidate in _candidates(parameter, value):
-        if _is_within(parameter, candidate):
-            return candidate
+    with suppress(OverflowError):  # A whole number may be too large for a float.
+        for candidate in _candidates(parameter, value):
+            if _is_within(parameter, candidate):
+                return candidate
     shown = repr(value)
     shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 1]}…"
     raise UserError(f"is {shown}: it must be {within_text(parameter)}")
@@ -74,8 +76,7 @@ def _candidates(parameter: Parameter, value: Any) -> list[Any]:
     parsed = _parsed(value)
     if parsed is None:
         return [value]
-    meant = plain(parsed[0])
-    return [as_meant(parameter, _whole(parameter, meant)), value]
+    return [as_meant(parameter, _whole(parameter, parsed[0])), value]
 
 
 def _whole(parameter: Parameter, value: Any) -> Any:

@@ -83,22 +83,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search whose results others start from, in every form that it is exported to."""
     folder = tmp_path_factory.mktemp("source")
     search(folder / "first", [POINT, {"act": None, "lr": 0.05}], evaluations=12)
-    for option in (
-        "--optuna=store.db",
-        "--optuna=store.db#second",
-        "--optuna=journal.log",
-        "--csv=x.csv",
-        "--json=x.json",
-    ):
-        name, _, file = option.partition("=")
+    for option in ["optuna=store.db", "optuna=store.db#second", "optuna=journal.log", "csv=x.csv", "json=x.json"]:
+        name, _, file = f"--{option}".partition("=")
         assert main(["export", str(folder / "first"), name, str(folder / file)]) == 0
     return folder
 
 
-@pytest.mark.parametrize(
-    "form",
-    ["first", "store.db#first", "store.db#second", "sqlite:///{}/store.db#first", "journal.log", "x.csv", "x.json"],
-)
+FORMS = ["first", "store.db#first", "sqlite:///{}/store.db#second", "journal.log", "x.csv", "x.json"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_an_export_gives_another_search_the_same_individuals(form: str, source: Path, tmp_path: Path) -> None:
     name = form.format(source) if "{}" in form else str(source / form)
     run = search(tmp_path / "run", name, evaluations=3)
@@ -213,7 +207,7 @@ def test_stores_that_do_not_say_what_is_meant_are_refused(source: Path, tmp_path
         str(tmp_path / "absent.csv"): "No such file or directory",
         str(tmp_path): "holds files but no study.json",
     }.items():
-        with pytest.raises(evo.UserError, match="start_from|run directory|Optuna store") as raised:
+        with pytest.raises(evo.UserError, match=r"start_from|run directory|Optuna store") as raised:
             search(tmp_path / "run", store)
         assert problem in str(raised.value)
     assert not (tmp_path / "absent.db").exists()
