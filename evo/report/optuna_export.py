@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evo.errors import UserError
 from evo.report.optuna_store import StoreName, explained, journal_backend, open_storage
 from evo.report.optuna_study import import_optuna, make_trials, study_name
+from evo.report.optuna_writing import JournalBuffer, write_to_database
 from evo.report.reading import Run
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _MARK = "evo_study"  # The user attribute of a study that tells which study of evo it is an export of.
-_AT_ONCE = 500  # Databases limit how many values one statement may name.
 
 
 class Changes(NamedTuple):
@@ -48,7 +48,7 @@ class OptunaExport:
         import_optuna()
         # What was written before, by the names of individuals; None until that was read.
         self._known: dict[str, _Kept] | None = None
-        self._backend: Any = None
+        self._backend: JournalBuffer | None = None
         self._storage: BaseStorage | None = None
         self._study_id = -1
 
@@ -70,7 +70,8 @@ class OptunaExport:
                 self._known = {str(each.user_attrs.get("name")): _Kept.of(each, each._trial_id) for each in trials}
             new, changed, outdated = self._compare(make_trials(run))
             if self.name.is_database:
-                kept = _write_to_database(storage, self._study_id, new, changed)
+                numbered = write_to_database(storage, self._study_id, new, changed)
+                kept = ((trial.user_attrs["name"], _Kept.of(trial, number)) for number, trial in numbered)
             else:
                 kept = self._write_to_journal(storage, new, changed)
             if self._known is not None:
@@ -80,7 +81,7 @@ class OptunaExport:
     def _open(self) -> BaseStorage:
         if self._storage is None:
             if not self.name.is_database:
-                self._backend = make_buffer(journal_backend(self.name), lambda: os.stat(str(self.name.file)).st_size)
+                self._backend = JournalBuffer(journal_backend(self.name), lambda: os.stat(str(self.name.file)).st_size)
             self._storage = open_storage(self.name, self._backend)
         return self._storage
 
@@ -101,7 +102,8 @@ class OptunaExport:
 
     def _write_to_journal(
         self, storage: BaseStorage, new: Sequence[FrozenTrial], changed: Sequence[tuple[int, FrozenTrial]]
-    ) -> Iterator[tuple[str, _Kept]]:
+    ) -> Iterable[tuple[str, _Kept]]:
+        assert self._backend is not None
         kept = []
         for number, trial in changed:
             for key, value in trial.user_attrs.items():
@@ -117,8 +119,8 @@ class OptunaExport:
             kept.append((trial.user_attrs["name"], _Kept.of(trial, number)))
         if not self._backend.flush():  # Somebody else has written meanwhile: the next time all is read anew.
             self._storage = self._known = None
-            return iter(())
-        return iter(kept)
+            return ()
+        return kept
 
 
 class _Kept(NamedTuple):
@@ -167,157 +169,3 @@ def _find_or_make(storage: BaseStorage, name: StoreName, study: str, run: Run) -
     for key, value in attributes.items():
         storage.set_study_user_attr(number, key, value)
     return number
-
-
-def make_buffer(inner: Any, size: Callable[[], int]) -> Any:
-    """A backend for a journal of Optuna's that writes all at once, because each write waits for the disk.
-
-    Args:
-        inner: The backend of the file.
-        size: Returns the size of the file in bytes.
-
-    Returns:
-        The backend: `flush` writes, and `completed` is when the next trial that finishes has done so, since Optuna
-        would take the present.
-    """
-    from optuna.storages.journal import BaseJournalBackend
-
-    class Buffer(BaseJournalBackend):
-        """The file, and what is still to be written to it."""
-
-        def __init__(self) -> None:
-            # How many logs of the file were read, and its size then.
-            self._read = self._size = 0
-            self._waiting: list[dict[str, Any]] = []
-            self.completed: Any = None
-
-        def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-            if self._waiting:
-                yield from self._waiting[log_number_from - self._read :]
-                return
-            self._size, self._read = size(), log_number_from
-            for log in inner.read_logs(log_number_from):
-                self._read += 1
-                yield log
-
-        def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            for log in logs:
-                if self.completed is not None and "values" in log and "datetime_complete" in log:
-                    log["datetime_complete"] = self.completed.astimezone().isoformat(timespec="microseconds")
-                    self.completed = None
-                self._waiting.append(log)
-
-        def flush(self) -> bool:
-            """Write what is waiting, if anything is; returns whether nobody else has written since the last reading."""
-            is_alone = size() == self._size
-            if self._waiting:
-                inner.append_logs(self._waiting)
-                self._read += len(self._waiting)
-                self._waiting = []
-                self._size = size()
-            return is_alone
-
-    return Buffer()
-
-
-def _write_to_database(
-    storage: Any, study_id: int, new: Sequence[FrozenTrial], changed: Sequence[tuple[int, FrozenTrial]]
-) -> Iterator[tuple[str, _Kept]]:
-    """Write trials in one transaction: Optuna's own way asks the database some 25 questions for each."""
-    from optuna.storages._rdb import models
-
-    session = storage.scoped_session()
-    try:
-        first = session.query(models.TrialModel).filter(models.TrialModel.study_id == study_id).count()
-        rows = [models.TrialModel(study_id=study_id, number=first + place) for place in range(len(new))]
-        kept_rows = {}
-        for begin in range(0, len(changed), _AT_ONCE):
-            numbers = [number for number, _ in changed[begin : begin + _AT_ONCE]]
-            found = session.query(models.TrialModel).filter(models.TrialModel.trial_id.in_(numbers))
-            kept_rows.update({row.trial_id: row for row in found})
-            for part in _parts(models):
-                session.query(part).filter(part.trial_id.in_(numbers)).delete(synchronize_session=False)
-        pairs = [(kept_rows[number], trial) for number, trial in changed] + list(zip(rows, new, strict=True))
-        for row, trial in pairs:
-            row.state = trial.state
-            row.datetime_start = trial.datetime_start
-            row.datetime_complete = trial.datetime_complete
-        session.add_all(rows)
-        session.flush()
-        numbered = [(row.trial_id, trial) for row, trial in pairs]
-        for part, contents in _contents(models, numbered):
-            session.bulk_insert_mappings(part, contents)
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        storage.scoped_session.remove()
-    return ((trial.user_attrs["name"], _Kept.of(trial, number)) for number, trial in numbered)
-
-
-def _parts(models: Any) -> list[Any]:
-    """The tables that hold the parts of trials."""
-    return [
-        models.TrialValueModel,
-        models.TrialIntermediateValueModel,
-        models.TrialParamModel,
-        models.TrialUserAttributeModel,
-        models.TrialSystemAttributeModel,
-    ]
-
-
-def _contents(models: Any, trials: Sequence[tuple[int, FrozenTrial]]) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
-    """The rows of each of these tables, for trials with their numbers in the database."""
-    from optuna.distributions import distribution_to_json
-
-    values, curves, params, attributes, system = _parts(models)
-    texts = {id(each): distribution_to_json(each) for _, trial in trials for each in trial.distributions.values()}
-    yield (
-        values,
-        [
-            {
-                "trial_id": number,
-                "objective": 0,
-                **_stored(values.value_to_stored_repr(trial.value), "value", "value_type"),
-            }
-            for number, trial in trials
-            if trial.value is not None
-        ],
-    )
-    store = curves.intermediate_value_to_stored_repr
-    names = ("intermediate_value", "intermediate_value_type")
-    yield (
-        curves,
-        [
-            {"trial_id": number, "step": step, **_stored(store(loss), *names)}
-            for number, trial in trials
-            for step, loss in trial.intermediate_values.items()
-        ],
-    )
-    yield (
-        params,
-        [
-            {
-                "trial_id": number,
-                "param_name": name,
-                "param_value": each.to_internal_repr(trial.params[name]),
-                "distribution_json": texts[id(each)],
-            }
-            for number, trial in trials
-            for name, each in trial.distributions.items()
-        ],
-    )
-    for table, what in ((attributes, "user_attrs"), (system, "system_attrs")):
-        yield (
-            table,
-            [
-                {"trial_id": number, "key": key, "value_json": json.dumps(value)}
-                for number, trial in trials
-                for key, value in getattr(trial, what).items()
-            ],
-        )
-
-
-def _stored(pair: tuple[Any, Any], *names: str) -> dict[str, Any]:
-    return dict(zip(names, pair, strict=True))

@@ -20,6 +20,7 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 OTHER_OPTIONS = {
     "LightningCLI": {"--print"},
     "evo best": {"--json"},
+    "evo export": {"--csv", "--json", "--parquet", "--optuna", "--follow"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
