@@ -128,7 +128,8 @@ def _explained(file: str) -> Iterator[None]:
 
 
 def _export_to_optuna(run: str, store: str, follow: bool) -> None:
-    export = OptunaExport(parse_store(store))
+    name = parse_store(store)
+    export, where = OptunaExport(name), f"{name}#{name.study}" if name.study else str(name)
     directory = RunDirectory(as_path(run))
     told = -math.inf
     with suppress(KeyboardInterrupt) if follow else nullcontext():
@@ -138,7 +139,7 @@ def _export_to_optuna(run: str, store: str, follow: bool) -> None:
             changes = export.update(loaded)
             is_over = loaded.is_complete or not follow
             if is_over or began - told >= _TELLING:
-                _tell(changes, loaded, store)
+                _tell(changes, loaded, where)
                 told = began
             if is_over:
                 return
@@ -152,12 +153,12 @@ def _sizes(directory: RunDirectory) -> tuple[tuple[str, int], ...]:
     return tuple((file.name, file.stat().st_size) for file in directory.journals())
 
 
-def _tell(changes: Changes, run: Run, store: str) -> None:
+def _tell(changes: Changes, run: Run, where: str) -> None:
     """Say what was written last, and what the best is, to be compared with what others show."""
     best = "nothing has completed" if run.best is None else f"best loss {run.best.loss} by {run.best.name}"
     print(
         printable(
-            f"study {changes.study} in {store}: {changes.new} trials added, {changes.updated} updated, "
+            f"study {changes.study} in {where}: {changes.new} trials added, {changes.updated} updated, "
             f"{len(run.individuals)} in all; {best}"
         ),
         flush=True,

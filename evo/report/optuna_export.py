@@ -154,8 +154,8 @@ def _find_or_make(storage: BaseStorage, name: StoreName, study: str, run: Run) -
                 return int(found._study_id)
             whose = "is no export of evo" if _MARK not in found.user_attrs else "is an export of another run"
             raise UserError(
-                f"the Optuna store {name.where} has a study {study!r} already, which {whose}: "
-                f"choose another name for this one, as in {name.where}#another"
+                f"the Optuna store {name} has a study {study!r} already, which {whose}: "
+                f"choose another name for this one, as in {name}#another"
             )
     number = storage.create_new_study([StudyDirection.MINIMIZE], study)
     attributes: Mapping[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,10 @@ class StoreName(NamedTuple):
 
     where: str
     study: str = ""
+
+    def __str__(self) -> str:
+        """The store as people may see it: without the password in the address of a database."""
+        return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", self.where)
 
     @property
     def is_database(self) -> bool:
@@ -119,20 +124,20 @@ def explained(name: StoreName) -> Iterator[None]:
     except UserError:
         raise
     except OSError as error:
-        raise UserError(f"the Optuna store {name.where} cannot be used: {error.strerror or error}") from error
+        raise UserError(f"the Optuna store {name} cannot be used: {error.strerror or error}") from error
     except ImportError as error:
-        raise UserError(f"the Optuna store {name.where} needs a driver that is not installed: {error}") from error
+        raise UserError(f"the Optuna store {name} needs a driver that is not installed: {error}") from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UserError(f"the Optuna store {name.where} cannot be used: {reason}") from error
+        raise UserError(f"the Optuna store {name} cannot be used: {reason}") from error
     except (OptunaError, RuntimeError) as error:
         cause = getattr(error.__cause__, "orig", None) or error
-        raise UserError(f"the Optuna store {name.where} cannot be used: {str(cause).splitlines()[0]}") from error
+        raise UserError(f"the Optuna store {name} cannot be used: {str(cause).splitlines()[0]}") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         if name.is_database:
             raise
         raise UserError(
-            f"{name.where} is no journal of Optuna: {type(error).__name__}: {error}; a database is named with its "
+            f"{name} is no journal of Optuna: {type(error).__name__}: {error}; a database is named with its "
             "scheme, as in sqlite:///study.db"
         ) from error
 
@@ -152,9 +157,9 @@ def choose_study(storage: BaseStorage, name: StoreName) -> FrozenStudy:
     if name.study:
         found = [study for study in studies if study.study_name == name.study]
         if not found:
-            raise UserError(f"the Optuna store {name.where} has no study {name.study!r}: it has {names or 'none'}")
+            raise UserError(f"the Optuna store {name} has no study {name.study!r}: it has {names or 'none'}")
         return found[0]
     if len(studies) != 1:
-        example = f": name one of them, as in {name.where}#{studies[0].study_name}" if studies else ""
-        raise UserError(f"the Optuna store {name.where} has {len(studies)} studies{names and f', {names}'}{example}")
+        example = f": name one of them, as in {name}#{studies[0].study_name}" if studies else ""
+        raise UserError(f"the Optuna store {name} has {len(studies)} studies{names and f', {names}'}{example}")
     return studies[0]

@@ -196,8 +196,9 @@ def _from_run(name: str) -> PointSource:
     return source
 
 
-def _from_optuna(name: str) -> PointSource:
-    store = parse_store(name)
+def _from_optuna(given: str) -> PointSource:
+    store = parse_store(given)
+    name = given if store.file else f"{store}#{store.study}".rstrip("#")  # A password is not for the record.
     if store.file is not None and not store.file.is_file():
         raise UserError(f"start_from {name} cannot be read: there is no file {store.file}")
     with explained(store):
