@@ -36,13 +36,15 @@ class PointRow:
         params: Its parameters, which may be texts, and some of which may be missing.
         loss: Its loss, if it is known, as it stands there; None if it is to be evaluated.
         metrics: What is known beside the loss.
+        problem: What is wrong with a row that could not be read; empty when it could.
     """
 
     where: str
     origin: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
     loss: Any = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
 
 
 @dataclass(kw_only=True)
@@ -54,7 +56,6 @@ class PointSource:
         rows: Its points.
         is_own: Whether the user has written the rows, so that a bad one is a mistake; the results of another search are
             left out where they do not fit.
-        bad: What is wrong with rows that could not be read.
         left_out: How many rows are left out for what became of them, by status.
         objective: The name of the objective of a run; empty when unknown.
     """
@@ -62,7 +63,6 @@ class PointSource:
     name: str
     rows: list[PointRow] = field(default_factory=list)
     is_own: bool = True
-    bad: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     objective: str = ""
 
@@ -99,7 +99,8 @@ def _from_list(given: Any, where: str, origin: str, names: Collection[str]) -> P
         if isinstance(point, Mapping):
             _add(source, here, f"{origin} {number}", point, names)
         else:
-            source.bad.append(f"{here}: it is {point!r}, which is no mapping of parameters to their values")
+            problem = f"it is {point!r}, which is no mapping of parameters to their values"
+            source.rows.append(PointRow(where=here, origin=here, problem=problem))
     return source
 
 
@@ -114,7 +115,8 @@ def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any]
         loss, metrics = known.get("loss"), {}
         params = {name: value for name, value in record.items() if name not in known}
     if status is not None and status not in _STATUSES:
-        source.bad.append(f"{where}: status is {status!r}: it must be one of {', '.join(_STATUSES)}")
+        problem = f"status is {status!r}: it must be one of {', '.join(_STATUSES)}"
+        source.rows.append(PointRow(where=where, origin=origin, problem=problem))
     elif status in (None, "completed"):
         source.rows.append(PointRow(where=where, origin=origin, params=params, loss=loss, metrics=metrics))
     else:
@@ -136,7 +138,8 @@ def _from_table(path: Path, name: str, names: Collection[str]) -> PointSource:
     for number, cells in lines:
         here = f"{name}, row {number}"
         if len(cells) != len(columns):
-            source.bad.append(f"{here}: it has {len(cells)} cells, and the first row names {len(columns)}")
+            problem = f"it has {len(cells)} cells, and the first row names {len(columns)}"
+            source.rows.append(PointRow(where=here, origin=here, problem=problem))
             continue
         given = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
         record: Mapping[str, Any] = given

@@ -96,11 +96,10 @@ def fit_points(source: PointSource, space: Space, seed: int, objective: str = ""
     """
     points: list[Params] = []
     known: dict[bytes, KnownPoint] = {}
-    bad = list(source.bad)
+    bad: list[str] = []
     for number, row in enumerate(source.rows):
         try:
-            loss = row_loss(row)
-            params = _read_params(space, row)
+            params, loss = _read_params(space, row), row_loss(row)
             if loss is None:
                 points.append(complete_point(space, params, seed, number))
                 continue
@@ -120,6 +119,8 @@ def fit_points(source: PointSource, space: Space, seed: int, objective: str = ""
 
 def _read_params(space: Space, row: PointRow) -> Params:
     """The parameters of a row, each as a value that its limit allows."""
+    if row.problem:
+        raise UserError(row.problem)
     values: Params = {}
     for name, given in row.params.items():
         if name not in space.parameters:
