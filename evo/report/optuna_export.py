@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evo.errors import UserError
@@ -71,11 +71,9 @@ class OptunaExport:
             new, changed, outdated = self._compare(make_trials(run))
             if self.name.is_database:
                 numbered = write_to_database(storage, self._study_id, new, changed)
-                kept = ((trial.user_attrs["name"], _Kept.of(trial, number)) for number, trial in numbered)
+                self._known.update({trial.user_attrs["name"]: _Kept.of(trial, number) for number, trial in numbered})
             else:
-                kept = self._write_to_journal(storage, new, changed)
-            if self._known is not None:
-                self._known.update(kept)
+                self._write_to_journal(storage, new, changed)
         return Changes(study, len(new), len(changed), outdated)
 
     def _open(self) -> BaseStorage:
@@ -102,9 +100,9 @@ class OptunaExport:
 
     def _write_to_journal(
         self, storage: BaseStorage, new: Sequence[FrozenTrial], changed: Sequence[tuple[int, FrozenTrial]]
-    ) -> Iterable[tuple[str, _Kept]]:
+    ) -> None:
         assert self._backend is not None
-        kept = []
+        assert self._known is not None
         for number, trial in changed:
             for key, value in trial.user_attrs.items():
                 storage.set_trial_user_attr(number, key, value)
@@ -113,14 +111,12 @@ class OptunaExport:
             if trial.state.is_finished():
                 self._backend.completed = trial.datetime_complete
                 storage.set_trial_state_values(number, trial.state, trial.values)
-            kept.append((trial.user_attrs["name"], _Kept.of(trial, number)))
+            self._known[trial.user_attrs["name"]] = _Kept.of(trial, number)
         for trial in new:
             number = storage.create_new_trial(self._study_id, trial)
-            kept.append((trial.user_attrs["name"], _Kept.of(trial, number)))
+            self._known[trial.user_attrs["name"]] = _Kept.of(trial, number)
         if not self._backend.flush():  # Somebody else has written meanwhile: the next time all is read anew.
             self._storage = self._known = None
-            return ()
-        return kept
 
 
 class _Kept(NamedTuple):
