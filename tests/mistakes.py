@@ -41,7 +41,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "nan_bounds": ("sphere --limits nan.yaml", ["'x'", "nan"]),
     "log_of_zero": ("sphere --limits log.yaml", ["'x'", "log", "above 0"]),
     "read_as_octal": ("sphere --limits octal.yaml", ["octal.yaml", "'x'", "010", "8"]),
-    "start_outside": ("sphere --limits good.yaml --start-from '[{x: 7}]'", ["start_from, point 1", "'x' = 7.0"]),
+    "start_outside": ("sphere --limits good.yaml --start-from '[{x: 7}]'", ["start_from, point 1", "x is 7"]),
     "absent_start": ("sphere --limits good.yaml --start-from absent.yaml", ["start_from absent.yaml", "No such file"]),
     "growth_without_default": (
         "sphere --run-dir other --change-limits --limits '{x0: [0.0, 1.0], x1: [0.0, 1.0], x2: [0.0, 1.0]}'",

@@ -1,11 +1,15 @@
-"""The points that a study begins with: the defaults of all parameters, and points that the user gives."""
+"""What a study begins with: the defaults of all parameters, points that the user gives, and results that are known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from evo.errors import UserError
+from evo.population.events import Finished, Started
+from evo.population.population import Population
 from evo.randomness import start_generator
 from evo.space.filling import fill
 from evo.space.space import Space
@@ -13,6 +17,24 @@ from evo.space.values import Params
 
 # The number of attempts to draw the missing parameters of a point before it counts as impossible to complete.
 _ATTEMPTS = 100
+# The worker in whose name known individuals are recorded: the first, which every session has.
+_RECORDER = 0
+
+
+class KnownPoint(msgspec.Struct, frozen=True):
+    """A point whose result is known from elsewhere.
+
+    Args:
+        params: All its active parameters.
+        loss: Its loss, a finite number.
+        origin: Where the result is known from, for people.
+        metrics: What else is known of it, as JSON scalars.
+    """
+
+    params: Params
+    loss: float
+    origin: str
+    metrics: dict[str, Any] = {}
 
 
 def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: int) -> list[Params]:
@@ -34,18 +56,63 @@ def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: in
     except UserError as error:
         raise UserError(f"the defaults of the limits cannot be tried together: {error}") from error
     points = [] if default is None else [default]
-    return points + [_complete(space, point, seed, number) for number, point in enumerate(given)]
+    return points + [complete_point(space, point, seed, number) for number, point in enumerate(given)]
 
 
-def _complete(space: Space, given: Mapping[str, Any], seed: int, number: int) -> Params:
+def complete_point(space: Space, given: Mapping[str, Any], seed: int, number: int) -> Params:
+    """A point of the user with all its parameters; always the same.
+
+    Args:
+        space: The search space.
+        given: The parameters that the user names; a missing one gets its default, or is drawn.
+        seed: The seed of the study, not negative.
+        number: The number of the point among those given, from 0.
+
+    Raises:
+        UserError: The point is not within the limits, or cannot be completed.
+    """
     rng = start_generator(seed, number)
-    problem = ""
+    problem: UserError | None = None
     for _ in range(_ATTEMPTS):
         try:
             completed = fill(space, given, rng)
         except UserError as error:
-            problem = problem or str(error)
+            problem = problem or error
         else:
             assert completed is not None
             return completed
-    raise UserError(f"start_from, point {number + 1} of those given, {dict(given)!r}: {problem}")
+    assert problem is not None
+    raise problem
+
+
+def known_events(known: Sequence[KnownPoint], population: Population, time: float) -> list[Started | Finished]:
+    """The events by which known results enter a study: as individuals that were started, and have completed.
+
+    They are dealt out to the islands, the best first, so that each island has its share and migration spreads the best,
+    as with any other individuals. Every rank computes the same events, and one of them records them.
+
+    Args:
+        known: The points.
+        population: What is known from the journals. A point that was tried before is left out, also when this is an
+            earlier session that has recorded the same results.
+        time: The time at which they enter, seconds since the epoch.
+    """
+    new = [point for point in known if not population.has_tried(point.params)]
+    first = population.next_generation(_RECORDER)
+    events: list[Started | Finished] = []
+    for number, point in enumerate(sorted(new, key=lambda one: one.loss)):
+        identity = (_RECORDER, first + number)
+        started = Started(
+            time=time,
+            individual=identity,
+            island=number % population.islands,
+            params=point.params,
+            bred_by="known",
+            origin=point.origin,
+        )
+        loss, metrics = point.loss, point.metrics
+        events += [
+            started,
+            Finished(time=time, individual=identity, status="completed", loss=loss, metrics=metrics, rank=_RECORDER),
+        ]
+    return events

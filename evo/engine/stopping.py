@@ -75,5 +75,6 @@ class StopRules:
         return self._budget.why_launch_no_more(self._population, now) if self.has_launched else None
 
     def _why_breed_no_more(self) -> StopReason | None:
-        generation = self._population.next_generation(self._breeder.worker)
+        worker, population = self._breeder.worker, self._population
+        generation = population.next_generation(worker) - population.imported.of(worker)
         return self._budget.why_breed_no_more(self._population, generation) or self._breeder.why_exhausted

@@ -92,8 +92,11 @@ class Started(Event, frozen=True, kw_only=True):
         strategy: Its strategy parameters by name, for algorithms that evolve these together with the genomes.
         parents: The individuals that it was bred from, as far as its propagator tells; empty for a start point and for
             a random individual.
-        bred_by: A short name of what proposed it: "start", "random", "enumeration" (of all points of a finite space)
-            or the name of a propagator; empty in journals of an earlier version.
+        bred_by: A short name of what proposed it: "start", "random", "enumeration" (of all points of a finite space),
+            "known" (its result is known from elsewhere) or the name of a propagator; empty in journals of an earlier
+            version.
+        origin: Where its result is known from, for example "runs/wide 3-1"; empty for an individual that this study
+            evaluates. A known one was not evaluated here, so it takes nothing from the budget, and no time.
     """
 
     individual: Identity
@@ -103,6 +106,7 @@ class Started(Event, frozen=True, kw_only=True):
     strategy: dict[str, Any] = {}
     parents: tuple[Identity, ...] = ()
     bred_by: str = ""
+    origin: str = ""
 
 
 class Heard(Event, frozen=True, kw_only=True):

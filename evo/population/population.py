@@ -24,6 +24,7 @@ from evo.population.events import (
     Skipped,
     Started,
 )
+from evo.population.imported import Imported
 from evo.population.individual import NO_STRATEGY, Known, by_loss, precedence
 from evo.population.travels import Travels
 from evo.population.views import Ranked, Views
@@ -53,10 +54,10 @@ class Population:
         self.set_aside: set[Identity] = set()
         # Individuals that were set aside before they had finished; they never will.
         self._abandoned: set[Identity] = set()
+        self.imported = Imported()
         self._precedence: dict[Identity, tuple[int, bytes]] = {}
         self._nowhere = np.full(len(space), np.nan)
-        self.island = island
-        self.islands = islands
+        self.island, self.islands = island, islands
         self.counts: Counter[str] = Counter()
         # The seconds that the fastest completed evaluation took; 0 when none is known.
         self.fastest = 0.0
@@ -134,8 +135,8 @@ class Population:
 
     @property
     def started(self) -> int:
-        """The number of individuals that were ever started, without those that were set aside before they finished."""
-        return len(self._individuals) - self.abandoned
+        """The number of evaluations that were ever started, without those that were set aside before they finished."""
+        return len(self._individuals) - self.abandoned - len(self.imported)
 
     @property
     def abandoned(self) -> int:
@@ -145,7 +146,7 @@ class Population:
     @property
     def finished(self) -> int:
         """The number of evaluations that have ended without being interrupted."""
-        return sum(self.counts[status] for status in ("completed", "pruned", "infeasible", "failed"))
+        return self.counts.total() - self.counts["running"] - self.counts["interrupted"] - len(self.imported)
 
     def params(self, individual: Known) -> Params:
         """The parameters of an individual, as its objective gets them."""
@@ -240,6 +241,7 @@ class Population:
             bred_by=self._names.setdefault(event.bred_by, event.bred_by),
         )
         self.counts["running"] += 1
+        self.imported.apply(event)
         self._individuals[event.individual] = individual
         self._place(event.individual, individual, fitted)
         early = self._early.pop(event.individual, None)
@@ -298,7 +300,7 @@ class Population:
         self._abandoned.discard(event.individual)
         self._views.update(before, after)
         if event.status == "completed":
-            if before.status == "running":  # A continued evaluation counts its last part only.
+            if before.status == "running" and event.seconds:  # A continued evaluation counts its last part only.
                 self.fastest = min(self.fastest or event.seconds, event.seconds)
             self._update_ranking(before, after)
 

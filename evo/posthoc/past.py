@@ -87,7 +87,7 @@ def tested_folder(run: Run, individual: Evaluation, results: RunDirectory) -> Pa
         results: The directory for the results of tests and trainings.
 
     Raises:
-        UserError: Neither has weights, though those of other individuals have.
+        UserError: Neither has weights, though those of other individuals have, or it was never trained here.
     """
     own = run.directory.folder(individual.individual)
     if individual.weights:
@@ -95,6 +95,14 @@ def tested_folder(run: Run, individual: Evaluation, results: RunDirectory) -> Pa
     for again in (trained_folder(results, individual), trained_folder(run.directory, individual)):
         if find_weights(again):
             return again
+    if individual.origin:
+        if (again := trained_folder(results, individual)).is_dir():
+            return again
+        raise UserError(
+            f"individual {individual.name} has no weights in {run.name}: its loss is known from {individual.origin}, "
+            f"and it was not trained here; evo train {run.name} --individual {individual.name} trains it, and then it "
+            "can be tested"
+        )
     others = [one.name for one in run.ranking if one.weights]
     if others:
         kept = ", ".join(others[:_MOST_NAMED])

@@ -35,6 +35,9 @@ def contributions(evaluations: Iterable[Evaluation]) -> Mapping[str, Contributio
     for one in sorted(evaluations, key=lambda one: (one.started + one.seconds, one.individual)):
         if one.status in ("running", "interrupted"):
             continue
+        if one.origin:  # Nobody here has proposed it, but it was there to be improved on.
+            lowest = lowest if one.loss is None or one.is_set_aside else min(lowest, one.loss)
+            continue
         contribution = found.setdefault(one.bred_by or "unknown", Contribution())
         contribution.evaluations += 1
         if one.status != "completed" or one.loss is None or one.is_set_aside:

@@ -7,14 +7,18 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent
 from evo.report.reader import CourseReader
 from evo.report.records import Evaluation, Findings, gather_evaluations
+from evo.report.rows import data_frame
 from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
 from evo.texts import printable
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class Run:
@@ -103,6 +107,14 @@ class Run:
         if found is None:
             raise UserError(f"{self.name} has no individual {name}; evo best {self.name} shows the best one")
         return found
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All individuals as a table of pandas, a row for each; see `evo.report.rows.table_rows` for its columns.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return data_frame(self.individuals, self.events())
 
     def events(self) -> Iterator[AnyEvent]:
         """All that is in the journals now, record by record, rank after rank; see `evo.population.events`.

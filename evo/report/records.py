@@ -41,6 +41,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
         home: The folder of all individuals' folders; None when no files are kept.
         bred_by: What proposed it; see `evo.population.events.Started`.
+        origin: Where its result is known from; empty if this study evaluates it.
     """
 
     individual: Identity
@@ -60,6 +61,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     is_set_aside: bool = False
     home: Path | None = None
     bred_by: str = ""
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -69,6 +71,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def evaluator(self) -> str:
         """Who evaluated it, for people: the number of a rank, or of a worker where that has several ranks."""
+        if self.origin:
+            return "known"
         return f"{'rank' if self.ranks_per_worker == 1 else 'worker'} {self.rank}"
 
     @property
@@ -246,4 +250,5 @@ def _evaluation(
         is_set_aside=fitted is not None and fitted.genome is None,
         home=home,
         bred_by=start.bred_by,
+        origin=start.origin,
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo.errors import Shared
 from evo.population.events import AnyEvent
 from evo.population.reason import StopKind
 from evo.report.records import Evaluation, Findings, count_statuses
+from evo.report.rows import data_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,14 @@ class Result(Conclusion):
         """Whether none has completed, and not because all were pruned: some failed, or are infeasible."""
         counts = count_statuses(self.individuals)
         return self.nothing_completed and counts["failed"] + counts["infeasible"] > 0
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All individuals as a table of pandas, a row for each; see `evo.report.rows.table_rows` for its columns.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return data_frame(self.individuals, self.events())
 
     def events(self) -> Iterable[AnyEvent]:
         """All that was recorded, record by record; read anew. See `evo.population.events`."""

@@ -177,6 +177,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"{lost} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
+    elif best.origin:
+        notes.append(f"the best candidate, {best.name}, is known from {best.origin}: it was not evaluated here")
     elif result.test:
         figures = ", ".join(f"{name} {number_text(value)}" for name, value in result.test.items())
         notes.append(f"the best candidate, {best.name}, on the test set, from its saved weights: {figures}")

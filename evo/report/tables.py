@@ -61,27 +61,32 @@ def failure_lines(evaluations: Sequence[Evaluation], status: str = "failed") -> 
 
 def count_text(evaluations: Sequence[Evaluation]) -> str:
     """How many evaluations came to what end, as part of a sentence."""
-    return statuses_text(count_statuses(evaluations), sum(evaluation.is_set_aside for evaluation in evaluations))
+    own = [evaluation for evaluation in evaluations if not evaluation.origin]
+    aside = sum(evaluation.is_set_aside for evaluation in own)
+    return statuses_text(count_statuses(own), aside, len(evaluations) - len(own))
 
 
-def statuses_text(counts: Mapping[str, int], aside: int = 0) -> str:
+def statuses_text(counts: Mapping[str, int], aside: int = 0, known: int = 0) -> str:
     """How many evaluations came to what end, as part of a sentence.
 
     Args:
         counts: How many have each status.
         aside: How many of them lie outside of the limits.
+        known: How many results are known from elsewhere besides.
     """
     statuses = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
     kept = [f"{counts[status]} {status}" for status in statuses if counts.get(status)]
     outside = f", {aside} of them outside of the limits and set aside" if aside else ""
-    return f"{sum(counts.values())} evaluations ({', '.join(kept) or 'none finished'}){outside}"
+    besides = f", beside {known} known results" if known else ""
+    return f"{sum(counts.values())} evaluations ({', '.join(kept) or 'none finished'}){outside}{besides}"
 
 
 def best_text(best: Evaluation) -> str:
     """One individual, a line for each thing that is known of it."""
     figures = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
     width = max(map(len, [*figures, *(f"  {name}" for name in best.params), "individual"])) + 2
-    lines = [f"{'individual':{width}}{best.name}, evaluated by {best.evaluator} on {best.host}, {best.device}"]
+    who = f"known from {best.origin}" if best.origin else f"evaluated by {best.evaluator} on {best.host}, {best.device}"
+    lines = [f"{'individual':{width}}{best.name}, {who}"]
     lines += [f"{name:{width}}{value}" for name, value in figures.items()]
     lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
     return "\n".join(map(printable, lines))

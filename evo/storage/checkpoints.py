@@ -120,8 +120,10 @@ class Weights:
         return {one.identity for one in self._population.running}
 
     def _best(self) -> set[Identity]:
-        ranking = itertools.islice(self._population.ranking, self._keep)
-        return {individual.identity for individual in ranking}
+        # An individual that was not trained here has no files, and takes no other one's place.
+        imported = self._population.imported
+        trained = (one.identity for one in self._population.ranking if one.identity not in imported)
+        return set(itertools.islice(trained, self._keep))
 
 
 def delete_state(folder: Path) -> None:

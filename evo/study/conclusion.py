@@ -131,6 +131,8 @@ class StudyEnding:
         if has_all_files and not self.exchange.is_first:
             return {}, ""
         best = self.findings.best
+        if best is not None and best.origin:
+            return {}, ""  # It was not trained here, so there is nothing of it to test.
         if best is not None and not has_all_files and best.rank in self.exchange.dead:
             return {}, f"its files were with {best.evaluator}, which died"
         if best is None or not (has_all_files or best.rank == self.worker.settings.worker):
@@ -143,13 +145,15 @@ class StudyEnding:
 
     def _summary(self, conclusion: Conclusion) -> dict[str, Any]:
         best = self.findings.best
-        counts = count_statuses(self.findings.individuals)
+        evaluated = [one for one in self.findings.individuals if not one.origin]
+        counts = count_statuses(evaluated)
         return {
             "study": self.study.name,
             "seed": self.study.seed,
             "ranks": self.ranks,
             "lost_ranks": conclusion.lost_ranks,
-            "evaluations": len(self.findings.individuals),
+            "evaluations": len(evaluated),
+            "known": len(self.findings.individuals) - len(evaluated),
             **{status: counts[status] for status in ("completed", "pruned", "infeasible", "failed")},
             "seconds": round(conclusion.seconds, 3),
             "times": {name: round(spent, 3) for name, spent in self.findings.times.items()},

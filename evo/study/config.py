@@ -49,8 +49,11 @@ class Config:
         trust: Load checkpoints of other users in the run directory in full, which runs any code in them.
         strict: Stop with an error, rather than warn, when code of the objective, a constraint, a propagator or the
             pruner has changed since earlier sessions in the directory.
-        start_from: Points to be tried first: a list of parameters, or a YAML or JSON file with one. A parameter that a
-            point lacks gets its default, or is drawn.
+        start_from: What is known beforehand: a list of points, each a mapping of parameters to their values; a CSV,
+            YAML or JSON file with such points; another run directory; or a store of Optuna (study.db, journal.log,
+            sqlite:///study.db, or STORE#NAME for one of several studies). Points with a loss are known from the start
+            and not evaluated again; the others are evaluated first. A parameter that such a point lacks gets its
+            default, or is drawn. Results of a run or a store that do not fit the limits are left out.
         islands: How many islands there are; or a list with a mapping for each, with its number of workers and, if it
             has its own, its propagator, as in [{workers: 2}, {workers: 2, propagator: random}].
         island_sizes: Number of workers of each island, for example [8, 4, 4], if these differ.

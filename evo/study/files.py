@@ -1,9 +1,9 @@
-"""The files that settings may name: limits, points to begin with, a baseline, and the study file itself."""
+"""The files that settings may name: limits, a baseline, and the study file itself."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from evo.errors import UserError
@@ -49,24 +49,6 @@ def read_parameters(given: str | os.PathLike[str] | Mapping[str, Any]) -> Params
         if problem := why_no_value({name: value}):
             raise UserError(f"{where}: {name!r} is {value!r}: {problem}")
     return values
-
-
-def read_start_points(given: str | os.PathLike[str] | Sequence[Any]) -> list[Mapping[str, Any]]:
-    """The points of the setting `start_from`, as they are given.
-
-    Args:
-        given: A list of parameters, or a YAML or JSON file with one, or with one point.
-
-    Raises:
-        UserError: The file cannot be read, or what is given is no list of parameters.
-    """
-    loaded, where = given, "start_from"
-    if isinstance(given, str | os.PathLike):
-        loaded, where = load_yaml("start_from", os.fspath(given), of_values=True), f"start_from {os.fspath(given)}"
-        loaded = [loaded] if isinstance(loaded, Mapping) else loaded
-    if not isinstance(loaded, list | tuple) or not all(isinstance(point, Mapping) for point in loaded):
-        raise UserError(f"{where} holds {loaded!r}: it must hold a list of mappings of parameters to their values")
-    return list(loaded)
 
 
 def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:

@@ -15,7 +15,7 @@ from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding, breed_one
 from evo.algorithms.catalogue import make_propagator, make_selection, options_text, uses_genetic
 from evo.engine.budget import Budget
-from evo.engine.starting import make_start_points
+from evo.engine.starting import KnownPoint
 from evo.errors import UserError
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
@@ -30,7 +30,7 @@ from evo.replay.settings import HowToBreed, in_words
 from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
-from evo.study.files import load_limits, read_parameters, read_start_points
+from evo.study.files import load_limits, read_parameters
 
 _Policy = TypeVar("_Policy", Propagator, Pruner)
 
@@ -61,7 +61,9 @@ class Plan:
         objective: What is minimised.
         fan_out: See `evo.engine.exchange.neighbours`.
         baseline: The parameters to which `evo test` compares the best. None means that there are none.
-        start: The points to be tried first, as the user gave them, checked.
+        start: The points to be tried first, complete; see `evo.study.warm_start`, like the next two.
+        known: The points whose results are known from elsewhere.
+        known_at: The time at which these enter the study, seconds since the epoch.
         breeding: How the individuals of each island are bred, as it is recorded.
     """
 
@@ -76,7 +78,9 @@ class Plan:
     objective: Callable[..., Any] | Named
     fan_out: int | None
     baseline: Params | None
-    start: Sequence[Mapping[str, Any]] = ()
+    start: Sequence[Params] = ()
+    known: Sequence[KnownPoint] = ()
+    known_at: float = 0.0
     breeding: Sequence[HowToBreed] = ()
 
 
@@ -128,7 +132,6 @@ def make_plan(
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
-        start=_read_start(config, space),
         breeding=[HowToBreed(in_words(what), defaults) for what, defaults in breeding],
     )
 
@@ -142,13 +145,6 @@ def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Cal
     if space.feasibility is not None:
         space.feasibility.check()
     return space
-
-
-def _read_start(config: Config, space: Space) -> Sequence[Mapping[str, Any]]:
-    """The points that are tried first, each of which fits."""
-    start = [] if config.start_from is None else read_start_points(config.start_from)
-    make_start_points(space, start, config.seed or 0)  # This refuses a point that does not fit.
-    return start
 
 
 def _is_separate(config: Config, objective: Callable[..., Any] | Named) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from evo.engine.transport import Transport, together
 from evo.objective.training import SECTIONS, Training
 from evo.study.config import Config
-from evo.study.files import load_limits, read_parameters, read_start_points
+from evo.study.files import load_limits, read_parameters
 
 
 class Command(NamedTuple):
@@ -76,8 +76,6 @@ def _with_files(command: Command) -> Command:
         loaded["limits"] = load_limits(config.limits)
     if isinstance(config.baseline, str):
         loaded["baseline"] = read_parameters(config.baseline)
-    if isinstance(config.start_from, str):
-        loaded["start_from"] = read_start_points(config.start_from)
     return command._replace(config=replace(config, **loaded)) if loaded else command
 
 

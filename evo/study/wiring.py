@@ -6,9 +6,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -29,6 +29,7 @@ from evo.islands.migration import SelectionError
 from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.objective.training import Training
+from evo.population.events import AnyEvent, encode
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
 from evo.report.course import Course
@@ -51,6 +52,7 @@ from evo.study.job import Job
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
 from evo.study.plan import Plan, make_plan
+from evo.study.warm_start import agree_on_start, learn_known
 from evo.texts import as_path
 
 
@@ -94,10 +96,12 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
     screen = Screen(silent=config.quiet)
     asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
+    start = agree_on_start(config, plan.space, study, transport)
+    plan = replace(plan, start=start.points, known=start.known, known_at=start.time)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.parameters(plan.space.parameters)
-        screen.notes([*job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
+        screen.notes([*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
     session = Session(
         config=config,
         plan=plan,
@@ -164,14 +168,17 @@ class Session:
         self.course.heed(worker.population.set_aside)
         if changes and self._is_first:
             self.screen.limits_changed(changes, worker.population)
+        known = learn_known(worker, self.plan.known, self.plan.known_at)
+        for event in known:
+            self.directory.remember(event)
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
         home = self.directory.individuals if isinstance(self.directory, RunDirectory) else None
         findings = Findings(self.directory.events, study_forms(self.study), home)
         listeners = Listeners(self.config, self.directory, worker.population, self.screen)
-        earlier = conclusion = None if changes else self._concluded_earlier(worker)
+        earlier = conclusion = None if changes or known else self._concluded_earlier(worker)
         if conclusion is None:
-            conclusion = yield from self._search(worker, findings, listeners)
+            conclusion = yield from self._search(worker, findings, listeners, known)
             if self.study.definition.settings and self._is_first and not self.plan.separate:
                 memory.remember(self.plan.objective, self.study.definition)
         elif self._is_first:
@@ -205,8 +212,13 @@ class Session:
             test=tested,
         )
 
-    def _search(self, worker: Worker, findings: Findings, listeners: Listeners) -> Generator[None, None, Conclusion]:
-        """Search, test the best individual and write the completion record; every rank has read all journals before."""
+    def _search(
+        self, worker: Worker, findings: Findings, listeners: Listeners, known: Sequence[AnyEvent]
+    ) -> Generator[None, None, Conclusion]:
+        """Record what is known, search, test the best individual and write the completion record.
+
+        Every rank has read all journals before.
+        """
         transport, directory = self.transport, self.directory
         team = Team(transport, self.config.ranks_per_worker)
 
@@ -224,6 +236,9 @@ class Session:
                 for event in events:
                     directory.remember(event)
             else:
+                if number == 0:  # The others learn of the same results by themselves.
+                    for event in known:
+                        journal.append(encode(event))
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
                 text = yield from self._lead(worker, exchange, evaluator, journal, findings, listeners)

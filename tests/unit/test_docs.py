@@ -21,6 +21,7 @@ OTHER_OPTIONS = {
     "LightningCLI": {"--print"},
     "evo best": {"--json", "--yaml", "--params"},
     "evo list": {"--by"},
+    "evo export": {"--csv", "--json", "--parquet", "--optuna", "--follow"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
     "evo status": {"--follow", "--json"},

@@ -86,16 +86,16 @@ def test_what_json_cannot_give_back_every_rank_reads_itself(value: Any) -> None:
 
 
 def test_files_are_read_by_the_first_rank_only(tmp_path: Path) -> None:
-    for name, text in {"limits": "x: [0.0, 1.0]", "baseline": "x: 0.5", "points": "[{x: 0.25}]"}.items():
+    for name, text in {"limits": "x: [0.0, 1.0]", "baseline": "x: 0.5"}.items():
         (tmp_path / f"{name}.yaml").write_text(text)
-    files = {name: str(tmp_path / f"{name}.yaml") for name in ("limits", "baseline", "points")}
-    config = Config(limits=files["limits"], baseline=files["baseline"], start_from=files["points"])
+    files = {name: str(tmp_path / f"{name}.yaml") for name in ("limits", "baseline")}
+    config = Config(limits=files["limits"], baseline=files["baseline"])
     first = First()
     read_command(lambda: Command("sphere", config, ""), first)
     for file in files.values():
         Path(file).unlink()
     found = read_command(must_not_read, Follower(first.said)).config
-    assert (found.limits, found.baseline, found.start_from) == ({"x": [0.0, 1.0]}, {"x": 0.5}, [{"x": 0.25}])
+    assert (found.limits, found.baseline) == ({"x": [0.0, 1.0]}, {"x": 0.5})
 
 
 def test_a_mistake_and_the_end_after_help_reach_all_ranks() -> None:

@@ -1,0 +1,38 @@
+"""Which individuals have results that are known from elsewhere, so that this study has not evaluated them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from evo.population.events import Identity, Started
+
+
+class Imported:
+    """The individuals whose results are known from elsewhere; see `Started.origin`.
+
+    They have a loss, breed, and are learnt from as any other. They do not count as evaluations of this study.
+
+    Example:
+        >>> imported = Imported()
+        >>> imported.apply(Started(time=0.0, individual=(0, 3), island=0, params={}, origin="points.csv row 2"))
+        >>> (0, 3) in imported, len(imported), imported.of(0), imported.of(1)
+        (True, 1, 1, 0)
+    """
+
+    def __init__(self) -> None:
+        self._generations: defaultdict[int, set[int]] = defaultdict(set)
+
+    def apply(self, event: Started) -> None:
+        """Note that the result of an individual is known from elsewhere, if the event says so."""
+        if event.origin:
+            self._generations[event.individual[0]].add(event.individual[1])
+
+    def of(self, worker: int) -> int:
+        """The number of these individuals that have the number of a worker in their identities."""
+        return len(self._generations.get(worker, ()))
+
+    def __contains__(self, identity: Identity) -> bool:
+        return identity[1] in self._generations.get(identity[0], ())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._generations.values()))

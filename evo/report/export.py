@@ -1,0 +1,171 @@
+"""The command `evo export`: the individuals of a run directory, for what other people use."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import IO
+
+from evo.commands import CommandParser, status_of
+from evo.errors import UserError
+from evo.report.optuna_export import Changes, OptunaExport
+from evo.report.optuna_store import parse_store
+from evo.report.reading import Run, load
+from evo.report.rows import json_rows, write_csv, write_parquet
+from evo.storage.files import write_whole
+from evo.storage.rundir import RunDirectory
+from evo.texts import as_path, printable
+
+_STDOUT = "-"
+# Seconds between two looks at a run that is followed, and how many times as long as one export they are at least.
+_INTERVAL, _SHARE = 1.0, 4.0
+_TELLING = 10.0  # Seconds between two lines about it.
+
+
+def main(arguments: Sequence[str], program: str) -> int:
+    """Export the individuals of a run directory.
+
+    Args:
+        arguments: The words after the command's name.
+        program: The program's name, for the help.
+
+    Returns:
+        The exit status: 0 exported, 2 the run directory cannot be read, or the file or store not written.
+    """
+    options = _parser(program).parse_args(arguments)
+    return status_of(lambda: _export(options), options.debug)
+
+
+def _parser(program: str) -> CommandParser:
+    parser = CommandParser(
+        prog=program, description="Export the individuals of a run directory, whether the search is running or not."
+    )
+    parser.add_argument("run", metavar="RUN", help="A run directory.")
+    formats = parser.add_mutually_exclusive_group(required=True)
+    formats.add_argument(
+        "--csv", nargs="?", const=_STDOUT, metavar="FILE", help="Comma-separated values; without FILE on the screen."
+    )
+    formats.add_argument(
+        "--json", nargs="?", const=_STDOUT, metavar="FILE", help="A JSON list of objects; without FILE on the screen."
+    )
+    formats.add_argument("--parquet", metavar="FILE", help="A Parquet file.")
+    formats.add_argument(
+        "--optuna",
+        metavar="STORE",
+        help="A store of Optuna for optuna-dashboard and optuna.load_study: sqlite:///study.db, another address of a "
+        "database, or the name of a journal file. The study has the name of the run directory, or NAME in STORE#NAME. "
+        "A study that was exported before is brought up to date.",
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="With --optuna: go on until the search is complete, or Ctrl-C."
+    )
+    return parser
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.follow and options.optuna is None:
+        raise UserError("--follow goes with --optuna only: a file is written once")
+    if options.optuna is not None:
+        _export_to_optuna(options.run, options.optuna, options.follow)
+        return
+    run = load(options.run)
+    if options.parquet is not None:
+        with _explained(options.parquet):
+            path = as_path(options.parquet)
+            write_whole(path, lambda stream: write_parquet(run.individuals, run.events(), stream))
+    elif options.csv is not None:
+        _write(options.csv, lambda stream: write_csv(run.individuals, run.events(), stream))
+    else:
+        _write(options.json, lambda stream: _write_json(run, stream))
+
+
+def _write_json(run: Run, stream: IO[str]) -> None:
+    # JSON in ASCII steers no terminal, and every locale has its characters.
+    json.dump(json_rows(run.individuals, run.events()), stream, indent=1, ensure_ascii=stream is sys.stdout)
+    stream.write("\n")
+
+
+def _write(file: str, write: Callable[[IO[str]], object]) -> None:
+    """Write text to a file, whole or not at all, or on the screen."""
+    if file == _STDOUT:
+        _show(write)
+        return
+
+    def write_text(stream: IO[bytes]) -> None:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        write(text)
+        text.flush()
+        text.detach()
+
+    with _explained(file):
+        write_whole(as_path(file), write_text)
+
+
+def _show(write: Callable[[IO[str]], object]) -> None:
+    """Write text on the screen; on a terminal, what would steer it is escaped."""
+    with suppress(BrokenPipeError):
+        if sys.stdout.isatty():
+            shown = io.StringIO()
+            write(shown)
+            sys.stdout.write(printable(shown.getvalue(), kept="\n"))
+        else:
+            write(sys.stdout)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _explained(file: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+def _export_to_optuna(run: str, store: str, follow: bool) -> None:
+    name = parse_store(store)
+    export, where = OptunaExport(name), f"{name}#{name.study}" if name.study else str(name)
+    directory = RunDirectory(as_path(run))
+    told = -math.inf
+    with suppress(KeyboardInterrupt) if follow else nullcontext():
+        while True:
+            began, sizes = time.monotonic(), _sizes(directory)
+            loaded = load(run)
+            changes = export.update(loaded)
+            is_over = loaded.is_complete or not follow
+            if is_over or began - told >= _TELLING:
+                _tell(changes, loaded, where)
+                told = began
+            if is_over:
+                return
+            spent = time.monotonic() - began
+            while _sizes(directory) == sizes and directory.tested() is None:
+                time.sleep(max(_INTERVAL, _SHARE * spent))
+
+
+def _sizes(directory: RunDirectory) -> tuple[tuple[str, int], ...]:
+    """What tells whether something was added to the journals."""
+    return tuple((file.name, file.stat().st_size) for file in directory.journals())
+
+
+def _tell(changes: Changes, run: Run, where: str) -> None:
+    """Say what was written last, and what the best is, to be compared with what others show."""
+    best = "nothing has completed" if run.best is None else f"best loss {run.best.loss} by {run.best.name}"
+    print(
+        printable(
+            f"study {changes.study} in {where}: {changes.new} trials added, {changes.updated} updated, "
+            f"{len(run.individuals)} in all; {best}"
+        ),
+        flush=True,
+    )
+    if changes.outdated:
+        print(
+            f"evo: warning: {changes.outdated} finished trials have changed since they were exported, which a journal "
+            "cannot take back: export into a new file",
+            file=sys.stderr,
+        )
