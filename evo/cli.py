@@ -14,6 +14,7 @@ from evo.texts import print_anything
 COMMANDS = {
     "run": ("evo.run:main", "search; the same as python -m evo.run"),
     "best": ("evo.report.best:main", "show the best individual of a run directory, or of several"),
+    "report": ("evo.report.pages.command:main", "write a page with pictures about a run directory, or several"),
     "test": ("evo.posthoc.command:test", "test an individual on the test set, beside a baseline"),
     "train": ("evo.posthoc.command:train", "train an individual again"),
     "repair": ("evo.storage.repair:main", "salvage what is sound in damaged journals"),

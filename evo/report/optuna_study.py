@@ -1,0 +1,150 @@
+"""A study of evo as a study of Optuna, in memory: for Optuna's pictures, and to be written to one of its stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from evo.errors import UserError
+from evo.population.events import Finished, Identity, Reported, Started, individual_name
+from evo.report.optuna_distributions import Exported, export_parameters
+from evo.report.reading import Run
+from evo.report.records import Evaluation
+from evo.space.space import Space
+from evo.storage.rundir import study_space
+from evo.texts import readable
+
+if TYPE_CHECKING:
+    import optuna
+
+_STATES = {
+    "completed": "COMPLETE",
+    "pruned": "PRUNED",
+    "failed": "FAIL",
+    "infeasible": "FAIL",
+    "running": "RUNNING",
+    "interrupted": "RUNNING",
+}
+# The key by which Optuna and its dashboard know that a trial violates constraints, so that it is not the best one.
+_CONSTRAINTS = "constraints"
+
+
+def optuna_study(run: Run) -> optuna.Study:
+    """A study as Optuna knows one: in memory, apart from the run directory, which stays as it is.
+
+    Trial n is the n-th of `run.individuals`. Completed individuals are COMPLETE trials, pruned ones PRUNED, failed and
+    infeasible ones FAIL; those that are running or interrupted are RUNNING. Reported losses are intermediate values. A
+    parameter that is inactive is absent. User attributes tell the rest: name, status, island, bred_by, parents, rank,
+    host, device, seconds, error, and "metrics.NAME" for each metric. An individual outside of limits that have changed
+    counts as one that violates a constraint, so that the best trial is the one that `evo best` shows.
+
+    Args:
+        run: The study, as `evo.load` returns it.
+
+    Raises:
+        UserError: Optuna is not installed.
+
+    Example:
+        >>> import evo, optuna.visualization  # doctest: +SKIP
+        >>> optuna.visualization.plot_slice(optuna_study(evo.load("runs/network")))  # doctest: +SKIP
+    """
+    optuna = import_optuna()
+    study = optuna.create_study(study_name=study_name(run), direction="minimize")
+    study.add_trials(make_trials(run))
+    return study
+
+
+def study_name(run: Run) -> str:
+    """The name of a study in Optuna: that of its run directory, without the folders above it."""
+    return readable(run.directory.path.name)
+
+
+def import_optuna() -> Any:
+    """The package optuna, which says only what goes wrong.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError('this needs Optuna: pip install "evo-mpi[report]"') from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def make_trials(run: Run) -> list[optuna.trial.FrozenTrial]:
+    """The individuals of a study as trials of Optuna, in the order of `run.individuals`.
+
+    Args:
+        run: The study, as `evo.load` returns it.
+    """
+    spaces = [*(Space(limits) for limits in run.study.former), study_space(run.study)]
+    exported = export_parameters(spaces, (one.params for one in run.individuals))
+    told = _Told(run)
+    return [_make_trial(one, exported, told) for one in run.individuals]
+
+
+class _Told:
+    """What the events of a study tell beside `Evaluation`: curves, ends and parents.
+
+    Args:
+        run: The study.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.curves: dict[Identity, dict[int, tuple[float, float]]] = {}
+        self.ends: dict[Identity, float] = {}
+        self.parents: dict[Identity, Sequence[Identity]] = {}
+        for event in run.events():
+            if isinstance(event, Reported):
+                # A training that was evaluated again reports a step once more; the latest report counts.
+                curve = self.curves.setdefault(event.individual, {})
+                curve[event.step] = max(curve.get(event.step, (0.0, 0.0)), (event.time, event.loss))
+            elif isinstance(event, Finished):
+                self.ends[event.individual] = max(event.time, self.ends.get(event.individual, 0.0))
+            elif isinstance(event, Started) and event.parents:
+                self.parents[event.individual] = event.parents
+
+    def curve(self, identity: Identity) -> dict[int, float]:
+        """The losses that an individual has reported, by step."""
+        return {step: loss for step, (_, loss) in sorted(self.curves.get(identity, {}).items())}
+
+
+def _make_trial(one: Evaluation, exported: dict[str, Exported], told: _Told) -> optuna.trial.FrozenTrial:
+    from optuna.trial import TrialState, create_trial
+
+    state = TrialState[_STATES[one.status]]
+    trial = create_trial(
+        state=state,
+        value=one.loss if one.status in ("completed", "pruned") else None,
+        params={name: exported[name].value_of(value) for name, value in one.params.items()},
+        distributions={name: exported[name].distribution for name in one.params},
+        user_attrs=_attributes(one, told.parents.get(one.individual, ())),
+        system_attrs={_CONSTRAINTS: [1.0]} if one.is_set_aside else {},
+        intermediate_values=told.curve(one.individual),
+    )
+    trial.datetime_start = datetime.fromtimestamp(one.started)
+    trial.datetime_complete = None
+    if state.is_finished():
+        trial.datetime_complete = datetime.fromtimestamp(told.ends.get(one.individual, one.started + one.seconds))
+    return trial
+
+
+def _attributes(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
+    """The user attributes of an individual; those without a value are left out."""
+    known = {
+        "name": one.name,
+        "status": one.status,
+        "island": one.island,
+        "bred_by": one.bred_by,
+        "parents": [individual_name(parent) for parent in parents],
+        "rank": one.rank,
+        "host": one.host,
+        "device": one.device,
+        "seconds": one.seconds,
+        "error": one.error,
+        **{f"metrics.{name}": value for name, value in one.metrics.items()},
+    }
+    return {name: value for name, value in known.items() if value not in (None, "", [])}
