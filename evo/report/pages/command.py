@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
-from evo.report.pages.optuna_pictures import check_extra
+from evo.report.pages.optuna_drawing import check_extra
 from evo.report.pages.page import Report
 from evo.report.pages.picture import Drawing
 from evo.report.pages.serving import HOST, LivePage, as_bytes, make_server, version_of

@@ -71,20 +71,7 @@ def learning_curves(
         members = [one for one in drawn if one.status == status and one != best]
         series.append(_lines(members, curves, scale, (status, STATUS_COLOURS[status], 1.0)))
     known = {one.individual for one in drawn}
-    stops = [each for each in judged if each.stop and each.individual in known]
-    if stops:
-        series.append(
-            Series(
-                kind="points",
-                x=[each.rung - 1 for each in stops],
-                y=[scale.place(each.value) for each in stops],
-                name="stopped here",
-                colour=STATUS_COLOURS["failed"],
-                texts=[_stop_text(each) for each in stops],
-                symbol="x",
-                width=7.0,
-            )
-        )
+    series.append(_stops([each for each in judged if each.stop and each.individual in known], scale))
     if best is not None and best.individual in curves:
         series.append(_lines([best], curves, scale, (f"the best, {best.name}", BEST_COLOUR, 3.0)))
     return Picture(
@@ -98,6 +85,19 @@ def learning_curves(
         series=[each for each in series if each.x],
         marks=[(row.rung - 1, f"rung {row.rung}") for row in rung_rows(judged)],
         height=460,
+    )
+
+
+def _stops(stops: Sequence[Judged], scale: Scale) -> Series:
+    return Series(
+        kind="points",
+        x=[each.rung - 1 for each in stops],
+        y=[scale.place(each.value) for each in stops],
+        name="stopped here",
+        colour=STATUS_COLOURS["failed"],
+        texts=[_stop_text(each) for each in stops],
+        symbol="x",
+        width=7.0,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from evo.population.events import Identity, Migrated, Pollinated
 from evo.report.contributions import Contribution
@@ -16,6 +16,7 @@ from evo.report.tables import number_text
 
 _MOST_ANCESTORS = 120
 _LINE_COLOUR = "#9aa4b0"
+_Placed: TypeAlias = tuple[float, Evaluation]  # An individual, and its number among those that have ended.
 
 
 class Ancestry(NamedTuple):
@@ -80,23 +81,15 @@ def lineage(
         for number, one in enumerate(ends_in_order(evaluations), 1)
         if one.individual in known
     }
-
-    def height(one: Evaluation) -> float:
-        return scale.place(scale.high if one.loss is None else one.loss)
-
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for parent, child in family.links:
-        if parent in places and child in places:
-            x += [places[parent][0], places[child][0], None]
-            y += [height(places[parent][1]), height(places[child][1]), None]
-    by_proposer: dict[str, list[tuple[float, Evaluation]]] = defaultdict(list)
-    for identity, (number, one) in places.items():
-        if identity != best.individual:
-            by_proposer[one.bred_by or "unknown"].append((number, one))
-    groups = [(name, COLOURS[place % len(COLOURS)], found) for place, (name, found) in enumerate(by_proposer.items())]
-    nodes = [_nodes(found, (name, colour), height) for name, colour, found in groups]
-    star = _nodes([places[best.individual]], (f"the best, {best.name}", BEST_COLOUR), height, "star")
+    members = [places[identity] for identity in family.members[1:] if identity in places]
+    groups: dict[str, list[_Placed]] = defaultdict(list)
+    for number, one in members:
+        groups[one.bred_by or "unknown"].append((number, one))
+    nodes = [
+        _nodes(found, (name, COLOURS[place % len(COLOURS)], "circle"), scale)
+        for place, (name, found) in enumerate(groups.items())
+    ]
+    star = _nodes([places[best.individual]], (f"the best, {best.name}", BEST_COLOUR, "star"), scale)
     return Picture(
         name="lineage",
         title="Where the best one comes from",
@@ -105,26 +98,40 @@ def lineage(
         + ("" if family.is_whole else f" Only the {len(family.members) - 1} nearest ancestors are drawn."),
         x=Axis(title="evaluations that have ended"),
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
-        series=[Series(kind="lines", x=x[:-1], y=y[:-1], colour=_LINE_COLOUR, width=1.0), *nodes, star],
+        series=[_family_lines(family.links, places, scale), *nodes, star],
     )
 
 
-def _nodes(found, label, height, symbol="circle"):  # type: ignore[no-untyped-def]
+def _family_lines(
+    links: Sequence[tuple[Identity, Identity]], places: Mapping[Identity, _Placed], scale: Scale
+) -> Series:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for parent, child in links:
+        if parent in places and child in places:
+            x += [places[parent][0], places[child][0], None]
+            y += [_height(places[parent][1], scale), _height(places[child][1], scale), None]
+    return Series(kind="lines", x=x[:-1], y=y[:-1], colour=_LINE_COLOUR, width=1.0)
+
+
+def _height(one: Evaluation, scale: Scale) -> float:
+    return scale.place(scale.high if one.loss is None else one.loss)
+
+
+def _nodes(found: Sequence[_Placed], label: tuple[str, str, Literal["circle", "star"]], scale: Scale) -> Series:
     return Series(
         kind="points",
         x=[number for number, _ in found],
-        y=[height(one) for _, one in found],
+        y=[_height(one, scale) for _, one in found],
         name=label[0],
         colour=label[1],
         texts=[f"{one.name}, {one.bred_by or 'unknown'}: {number_text(one.loss) or one.status}" for _, one in found],
-        symbol=symbol,
-        width=14.0 if symbol == "star" else 7.0,
+        symbol=label[2],
+        width=14.0 if label[2] == "star" else 7.0,
     )
 
 
-def journeys(
-    travels: Iterable[Migrated | Pollinated], born: Mapping[Identity, int]
-) -> Mapping[tuple[int, int], int]:
+def journeys(travels: Iterable[Migrated | Pollinated], born: Mapping[Identity, int]) -> Mapping[tuple[int, int], int]:
     """How many individuals, or copies of them, went from which island to which other one.
 
     Args:
@@ -157,7 +164,8 @@ def migrants(found: Mapping[tuple[int, int], int], islands: int) -> Picture | No
     if islands < 2:
         return None
     names = [f"island {island}" for island in range(islands)]
-    cells = [[float(found.get((origin, target), 0)) for target in range(islands)] for origin in range(islands)]
+    rows = range(islands - 1, -1, -1)  # From below.
+    cells = [[float(found.get((origin, target), 0)) for target in range(islands)] for origin in rows]
     return Picture(
         name="migrants",
         title="Travel between islands",
@@ -165,7 +173,7 @@ def migrants(found: Mapping[tuple[int, int], int], islands: int) -> Picture | No
         "that nobody leaves or reaches searches alone.",
         x=Axis(title="to", categories=names),
         y=Axis(title="from", categories=names[::-1]),
-        series=[Series(kind="cells", x=names, y=names, cells=cells)],
+        series=[Series(kind="cells", x=names, y=names[::-1], cells=cells)],
         height=160 + 60 * min(islands, 10),
     )
 
@@ -192,7 +200,6 @@ def proposers(found: Mapping[str, Contribution]) -> Picture | None:
                 kind="bars",
                 x=[found[name].evaluations for name in names],
                 y=names,
-                name="proposed",
                 colour=STATUS_COLOURS["completed"],
                 texts=[_share_text(found[name]) for name in names],
             )

@@ -33,7 +33,7 @@ def escaped(value: object, most: int = _LONGEST_TEXT) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand inside of a script element.
+    r"""JSON that may stand inside of a script element.
 
     Example:
         >>> script_json("</script><!--")
@@ -92,14 +92,13 @@ def figure_box(drawing: Drawing, prefix: str) -> str:
         drawing: The picture.
         prefix: What makes its name unique on the page.
     """
-    name = escaped(f"{prefix}-{drawing.name}")
+    name, title = escaped(f"{prefix}-{drawing.name}"), escaped(drawing.title, 200)
     level = "h4" if drawing.is_small else "h3"
     hint = f"<figcaption>{escaped(drawing.hint)}</figcaption>" if drawing.hint else ""
-    return (
-        f'<figure id="{name}"><{level}>{escaped(drawing.title, 200)}</{level}>'
-        f'<div class="picture" style="height:{drawing.height}px" role="img" aria-label="{escaped(drawing.title, 200)}">'
-        f'</div><script type="application/json">{script_json(drawing.figure)}</script>{hint}</figure>'
-    )
+    kind = "picture white" if drawing.is_on_white else "picture"
+    box = f'<div class="{kind}" style="height:{drawing.height}px" role="img" aria-label="{title}"></div>'
+    data = f'<script type="application/json">{script_json(drawing.figure)}</script>'
+    return f'<figure id="{name}"><{level}>{title}</{level}>{box}{data}{hint}</figure>'
 
 
 def section(anchor: str, title: str, parts: Sequence[str]) -> str:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from evo.errors import UserError
 from evo.population.events import AnyEvent
 from evo.report.optuna_study import optuna_study
+from evo.report.pages.optuna_drawing import draw_by_optuna, optuna_figure, quiet_optuna, save_optuna_png, short_name
 from evo.report.pages.picture import COLOURS, Axis, Drawing, Picture, Series
-from evo.report.pages.plotly_drawing import plotly_values
 from evo.report.pages.sampling import sample_evaluations
 from evo.report.pages.scales import Scale
 from evo.report.reading import Run
@@ -29,7 +24,6 @@ _MOST_AXES = 9
 _MOST_IMPORTANCES = 30
 _MOST_LINES = 160  # Each line of parallel coordinates is a trace of its own.
 _MOST_CONTOUR_POINTS = 90  # Optuna's grid has the square of this number of cells.
-_LONGEST_NAME = 36
 
 
 class PartOfRun(Run):
@@ -100,7 +94,7 @@ class ParameterPictures:
     def _measure(self) -> Mapping[str, float]:
         from optuna.importance import get_param_importances
 
-        with _quiet():
+        with quiet_optuna():
             found = get_param_importances(self._study, params=self.names)
         return {name: share for name, share in found.items() if math.isfinite(share)}
 
@@ -137,7 +131,9 @@ class ParameterPictures:
             return None
         study, label = self._fewer(_MOST_LINES)
         names = self.names[:_MOST_AXES]
-        more = f" The {_MOST_AXES} most important of {len(self.names)} are drawn." if len(self.names) > len(names) else ""
+        more = (
+            f" The {_MOST_AXES} most important of {len(self.names)} are drawn." if len(self.names) > len(names) else ""
+        )
         few = " Of many individuals, the best and some random ones are drawn."
         return self._drawing(
             "parallel",
@@ -146,7 +142,7 @@ class ParameterPictures:
             "through one place of an axis, that value is good; where they spread, the parameter matters less."
             + more
             + (few if len(self._part.individuals) > _MOST_LINES else ""),
-            partial(_draw, "plot_parallel_coordinate", study, params=names, target_name=label),
+            partial(draw_by_optuna, "plot_parallel_coordinate", study, params=names, target_name=label),
         )
 
     def slices(self) -> list[Drawing]:
@@ -155,7 +151,7 @@ class ParameterPictures:
             return []
         found = []
         for place, name in enumerate(self.names[:_MOST_SLICES], 1):
-            draw = partial(_draw, "plot_slice", self._study, params=[name], target_name="loss")
+            draw = partial(draw_by_optuna, "plot_slice", self._study, params=[name], target_name="loss")
             found.append(self._drawing(f"slice-{place}", short_name(name), "", draw, is_small=True))
             axis = found[-1].figure["layout"].setdefault("yaxis", {})
             axis["type"] = "log" if self._scale.log else "linear"
@@ -171,7 +167,7 @@ class ParameterPictures:
         for place, pair in enumerate(itertools.combinations(self.names[:3], 2), 1):
             both = [one for one in self._fewest if set(pair) <= one.params.keys()]
             if set(pair) <= set(present) and len(varied_parameters(both, pair)) == 2:
-                draw = partial(_draw, "plot_contour", study, params=list(pair), target_name=label)
+                draw = partial(draw_by_optuna, "plot_contour", study, params=list(pair), target_name=label)
                 title = " and ".join(map(short_name, pair))
                 found.append(self._drawing(f"contour-{place}", title, "", draw, is_small=True))
         return found
@@ -191,10 +187,11 @@ class ParameterPictures:
             name=name,
             title=title,
             hint=hint,
-            figure=_figure(draw(False)),
-            save=partial(_save, draw),
+            figure=optuna_figure(draw(False)),
+            save=partial(save_optuna_png, draw),
             height=height,
             is_small=is_small,
+            is_on_white=True,
         )
 
 
@@ -212,98 +209,12 @@ def distributions_of(runs: Mapping[str, Run], scale: Scale) -> Drawing | None:
             studies[short_name(name)] = optuna_study(part)
     if not studies:
         return None
-    draw = partial(_draw, "plot_edf", studies, target_name="loss")
+    draw = partial(draw_by_optuna, "plot_edf", studies, target_name="loss")
     return Drawing(
         name="distribution",
         title="How many individuals reach a loss",
         hint="The share of the individuals of each run with at most this loss. A line further to the left means more "
         "good individuals, not only one lucky best.",
-        figure=_figure(draw(False)),
-        save=partial(_save, draw),
+        figure=optuna_figure(draw(False)),
+        save=partial(save_optuna_png, draw),
     )
-
-
-def short_name(name: str) -> str:
-    """A name that fits below a picture: the middle of a long one is left out."""
-    half = _LONGEST_NAME // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}…{name[-half + 1 :]}"
-
-
-def _draw(function: str, study: Any, for_file: bool, **settings: Any) -> Any:
-    with _quiet():
-        if for_file:
-            import optuna.visualization.matplotlib as drawing
-        else:
-            import optuna.visualization as drawing
-        return getattr(drawing, function)(study, **settings)
-
-
-def _figure(figure: Any) -> dict[str, Any]:
-    plain = figure.to_plotly_json()
-    layout = {key: value for key, value in plain["layout"].items() if key not in ("template", "title", "plot_bgcolor")}
-    return plotly_values(_shortened({"data": plain["data"], "layout": layout}))  # type: ignore[no-any-return]
-
-
-def _shortened(value: Any) -> Any:
-    """The same with shorter names and plain numbers; texts with several lines are Optuna's own."""
-    if isinstance(value, Mapping) and "bdata" in value:
-        return _plain_array(value)
-    if isinstance(value, str):
-        return value if "<br>" in value or "%{" in value else short_name(value)
-    if isinstance(value, Mapping):
-        return {key: _shortened(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shortened(each) for each in value]
-    return value
-
-
-def _plain_array(packed: Mapping[str, Any]) -> Any:
-    """The numbers of an array that plotly has packed into text, which would be three times as long."""
-    import numpy as np
-
-    flat = np.frombuffer(base64.b64decode(packed["bdata"]), dtype=packed["dtype"])
-    shape = [int(size) for size in str(packed["shape"]).split(",")] if "shape" in packed else [-1]
-    return flat.reshape(shape).tolist()
-
-
-def _save(draw: Callable[[bool], Any], file: Path) -> None:
-    import matplotlib.pyplot as plt
-    import numpy as np
-
-    plt.switch_backend("Agg")
-    with plt.rc_context({"text.parse_math": False}), _quiet():
-        axes = np.ravel(draw(True))[0]
-        try:
-            axes.figure.set_size_inches(9, 6)
-            axes.figure.savefig(file, dpi=130, bbox_inches="tight")
-        finally:
-            plt.close(axes.figure)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna says that its pictures are experimental, and what it leaves out; the page says what matters of this."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def check_extra() -> None:
-    """Make sure that what draws is installed.
-
-    Raises:
-        UserError: It is not; the message says how to install it.
-    """
-    try:
-        import optuna
-        import plotly
-    except ImportError as error:
-        raise UserError(f'evo report needs {error.name}: pip install "evo-mpi[report]"') from error
-    del optuna, plotly

@@ -5,15 +5,15 @@
   const drawn = new Set();
   const axisNames = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
 
-  function themed(figure, width) {
-    const style = getComputedStyle(document.documentElement);
+  function themed(figure, box) {
+    const style = getComputedStyle(box);
     const colour = (name) => style.getPropertyValue(name).trim();
     const layout = structuredClone(figure.layout);
-    const isNarrow = width < 500;
+    const isNarrow = box.clientWidth < 500;
     Object.assign(layout, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true, hovermode: "closest",
       font: { color: colour("--text"), size: isNarrow ? 11 : 12, family: getComputedStyle(document.body).fontFamily },
-      margin: { l: 56, r: isNarrow ? 14 : 24, t: 26, b: 50 },
+      margin: { l: 56, r: isNarrow ? 14 : 24, t: 26, b: 56 },
       hoverlabel: { align: "left", bgcolor: colour("--box"), bordercolor: colour("--line"), font: { color: colour("--text") } },
     });
     delete layout.width;
@@ -36,7 +36,7 @@
 
   function draw(box) {
     const figure = JSON.parse(box.parentElement.querySelector('script[type="application/json"]').textContent);
-    const { data, layout } = themed(figure, box.clientWidth);
+    const { data, layout } = themed(figure, box);
     drawn.add(box);
     Plotly.react(box, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], topojsonURL: "", plotlyServerURL: "" })

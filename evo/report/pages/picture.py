@@ -37,7 +37,7 @@ class Series:
         symbol: The form of points.
         width: The width of lines, or the size of points, in pixels.
         starts: Where spans begin.
-        cells: The values of the cells, row by row.
+        cells: The values of the cells, row by row, from below.
     """
 
     kind: Literal["points", "lines", "steps", "bars", "spans", "cells"]
@@ -106,6 +106,7 @@ class Drawing:
         save: Writes the PNG to a path.
         height: The height on the page, in pixels.
         is_small: Whether it stands beside others of its kind where there is room.
+        is_on_white: Whether its colours need a white page, also where the rest of the page is dark.
     """
 
     name: str
@@ -115,3 +116,4 @@ class Drawing:
     save: Callable[[Path], None] = field(repr=False)
     height: int = 420
     is_small: bool = False
+    is_on_white: bool = False

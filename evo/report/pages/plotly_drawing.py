@@ -74,7 +74,8 @@ def plotly_figure(picture: Picture) -> dict[str, Any]:
         if series.name:
             trace["name"] = series.name
     shapes = [
-        {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1, "line": _MARK} for at, _ in picture.marks
+        {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1, "line": _MARK}
+        for at, _ in picture.marks
     ]
     notes = [
         {"x": at, "yref": "paper", "y": 1, "text": text, "showarrow": False, "yanchor": "bottom", "font": {"size": 11}}

@@ -98,7 +98,7 @@ def _spans(axes: Any, series: Series, categories: dict[str, int]) -> None:
 
 
 def _cells(axes: Any, series: Series, categories: dict[str, int]) -> None:
-    rows = list(reversed(series.cells))
+    rows = series.cells
     axes.imshow(rows, cmap="Blues", aspect="auto", origin="lower", alpha=0.6)
     for y, row in enumerate(rows):
         for x, value in enumerate(row):

@@ -233,11 +233,11 @@ def configuration(run: Run) -> str:
             "Seed": study.seed,
             "Propagator": study.propagator,
             "Pruning": study.pruning or "none",
-            "Islands": f"{len(study.islands)}, with {', '.join(map(str, study.islands))} workers" if study.islands else "",
+            "Workers of each island": ", ".join(map(str, study.islands)),
             "Constraints": "\n".join(study.constraints),
             "Baseline": ", ".join(f"{name}={value}" for name, value in (study.baseline or {}).items()),
             "Earlier limits": f"they have changed {len(study.former)} times" if study.former else "",
-            **{f"Version of {name}": version for name, version in study.versions.items()},
+            "Versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
         }
     )
     limits = table(["parameter", "values"], [[n, parameter_text(p)] for n, p in parameters.items()], numbers=False)

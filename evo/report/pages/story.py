@@ -164,7 +164,9 @@ class Story:
                 end = min((time for time in finishes if begin <= time <= following), default=None)
                 worker = starts[begin]
                 if end is not None:
-                    found.append(Busy(finishes[end].rank, begin, end, individual, finishes[end].status))
+                    # A fast evaluation waits longer for its turn than it takes, and that is no work.
+                    took = max(begin, end - finishes[end].seconds)
+                    found.append(Busy(finishes[end].rank, took, end, individual, finishes[end].status))
                     continue
                 within = [each for each in of_worker[worker] if each.begin <= begin]
                 until = within[-1].end if within else self.last

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evo.population.events import individual_name
 from evo.report.pages.picture import COLOURS, STATUS_COLOURS, Axis, Picture, Series
 from evo.report.pages.scales import RunningTime, duration_text, time_unit
 from evo.report.pages.story import Busy, Use
-from evo.population.events import individual_name
 from evo.report.times import OUTSIDE
 
 _MOST_WORKERS = 64
@@ -103,7 +103,7 @@ def where_time_went(times: Mapping[str, float]) -> Picture | None:
     shown = [(name, seconds) for name, seconds in times.items() if seconds >= 0.0005 * total]
     names = [name for name, _ in shown]
     series = []
-    for label, colour, is_outside in (("in trainings", COLOURS[0], False), ("outside of them", COLOURS[1], True)):
+    for label, colour, is_outside in (("in evaluations", COLOURS[0], False), ("outside of them", COLOURS[1], True)):
         part = [(name, seconds) for name, seconds in shown if (name in OUTSIDE) == is_outside]
         series.append(
             Series(
