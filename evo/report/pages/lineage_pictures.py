@@ -94,7 +94,7 @@ def lineage(
         name="lineage",
         title="Where the best one comes from",
         hint="Lines go from parents to children, the best individual is the star. Steep lines are the steps that "
-        "brought much; a colour that stands at the start of them made the discovery, others refined it."
+        "brought much: the colours at their ends say who took them."
         + ("" if family.is_whole else f" Only the {len(family.members) - 1} nearest ancestors are drawn."),
         x=Axis(title="evaluations that have ended"),
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
@@ -191,8 +191,8 @@ def proposers(found: Mapping[str, Contribution]) -> Picture | None:
     return Picture(
         name="proposers",
         title="Which algorithm found what",
-        hint="How many individuals each algorithm proposed, and how many of these were better than all before. Early "
-        "improvements are cheap, so random points often have some; the later ones are what counts.",
+        hint="How many individuals each algorithm proposed, and beside it how many of these were better than all "
+        "before. Early improvements are cheap, so random points often have some; the later ones are what counts.",
         x=Axis(title="individuals that have ended", ends=(0.0, 1.25 * most)),
         y=Axis(title="", categories=names[::-1]),
         series=[
@@ -201,12 +201,9 @@ def proposers(found: Mapping[str, Contribution]) -> Picture | None:
                 x=[found[name].evaluations for name in names],
                 y=names,
                 colour=STATUS_COLOURS["completed"],
-                texts=[_share_text(found[name]) for name in names],
+                texts=[f"{name}: {found[name].improvements} of {found[name].evaluations}" for name in names],
+                labels=[f"{found[name].improvements} of {found[name].evaluations}" for name in names],
             )
         ],
         height=130 + 30 * len(names),
     )
-
-
-def _share_text(one: Contribution) -> str:
-    return f"{one.evaluations}, {one.improvements} improved the best"

@@ -42,26 +42,33 @@ def script_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], numbers: bool = True) -> str:
-    """A table that scrolls within its own box.
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table that scrolls within its own box; columns of numbers stand to the right.
 
     Args:
         head: The titles of the columns.
         rows: The cells of each row: numbers, texts, None for an empty one.
-        numbers: Whether all columns but the first are to the right.
     """
-    titles = "".join(f'<th scope="col">{escaped(title, _LONGEST_CELL)}</th>' for title in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    kind = "numbers" if numbers else "texts"
+    cells = [list(row) for row in rows]
+    kinds = [' class="number"' if all(map(_is_number, column)) else "" for column in zip(*cells, strict=True)]
+    kinds = kinds or [""] * len(head)
+    titles = [
+        f'<th scope="col"{kind}>{escaped(title, _LONGEST_CELL)}</th>' for title, kind in zip(head, kinds, strict=True)
+    ]
+    lines = [
+        f"<td{kind}>{escaped(number_text(cell), _LONGEST_CELL)}</td>" + ("</tr><tr>" if place == len(head) - 1 else "")
+        for row in cells
+        for place, (cell, kind) in enumerate(zip(row, kinds, strict=True))
+    ]
+    body = "".join(lines).removesuffix("<tr>")
     return (
-        f'<div class="scroll" tabindex="0"><table class="{kind}"><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{"".join(titles)}</tr></thead>'
+        f"<tbody>{'<tr>' if body else ''}{body}</tbody></table></div>"
     )
 
 
-def _cell(value: Any) -> str:
-    shown = number_text(value)
-    return f"<td>{escaped(shown, _LONGEST_CELL)}</td>"
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def facts(found: Mapping[str, Any]) -> str:

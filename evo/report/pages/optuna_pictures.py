@@ -119,7 +119,8 @@ class ParameterPictures:
                     x=[share for _, share in shown],
                     y=names,
                     colour=COLOURS[0],
-                    texts=[f"{share:.2g}" for _, share in shown],
+                    texts=[f"{name}: {share:.3g}" for name, share in shown],
+                    labels=[f"{share:.2g}" for _, share in shown],
                 )
             ],
             height=120 + 26 * len(names),

@@ -18,7 +18,8 @@
     });
     delete layout.width;
     delete layout.height;
-    layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
+    const above = figure.layout.shapes && layout.annotations && layout.annotations.length ? 1.08 : 1.02;  // Labels of marks.
+    layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: above, yanchor: "bottom" };
     for (const name of new Set(["xaxis", "yaxis", ...axisNames(layout)])) {
       layout[name] = { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true, ...layout[name] };
     }
@@ -37,6 +38,10 @@
   function draw(box) {
     const figure = JSON.parse(box.parentElement.querySelector('script[type="application/json"]').textContent);
     const { data, layout } = themed(figure, box);
+    const named = data.filter((trace) => trace.showlegend).length;
+    box.dataset.height ||= box.clientHeight;
+    const more = box.clientWidth < 500 && named > 3 ? 16 * named : 0;  // Where the legend needs a line for each.
+    box.style.height = `${Number(box.dataset.height) + more}px`;
     drawn.add(box);
     Plotly.react(box, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], topojsonURL: "", plotlyServerURL: "" })

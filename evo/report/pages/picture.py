@@ -34,6 +34,7 @@ class Series:
         name: Its name in the legend; empty leaves it out of there.
         colour: Its colour, as "#rrggbb".
         texts: A text for each point, shown under the mouse.
+        labels: A short text beside each bar.
         symbol: The form of points.
         width: The width of lines, or the size of points, in pixels.
         starts: Where spans begin.
@@ -46,6 +47,7 @@ class Series:
     name: str = ""
     colour: str = COLOURS[0]
     texts: Sequence[str] = ()
+    labels: Sequence[str] = ()
     symbol: Literal["circle", "x", "star", "diamond"] = "circle"
     width: float = 2.0
     starts: Sequence[float] = ()

@@ -29,7 +29,7 @@ def plotly_text(text: str) -> str:
     escaped = html.escape(printable(shown, kept="\n"), quote=False)
     for written, meant in _KEPT.items():
         escaped = escaped.replace(written, meant)
-    return escaped.replace("\n", "<br>")
+    return escaped.replace("\n", "<br>").replace("$", "&#36;")  # Between dollars it would be a formula.
 
 
 def plotly_values(value: Any) -> Any:
@@ -149,7 +149,7 @@ def _spans(series: Series) -> dict[str, Any]:
     }
     if series.starts:
         return trace | {"base": list(series.starts)}
-    return trace | {"text": list(series.texts)}
+    return trace | {"text": list(series.labels)}
 
 
 def _cells(series: Series) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _steps(axes: Any, series: Series, categories: dict[str, int]) -> None:
 def _bars(axes: Any, series: Series, categories: dict[str, int]) -> None:
     places = [categories[name] for name in series.y]
     bars = axes.barh(places, series.x, height=0.7, color=series.colour, label=_label(series))
-    axes.bar_label(bars, [png_text(text) for text in series.texts], padding=3, fontsize=8)
+    axes.bar_label(bars, [png_text(text) for text in series.labels], padding=3, fontsize=8)
 
 
 def _spans(axes: Any, series: Series, categories: dict[str, int]) -> None:

@@ -20,8 +20,7 @@ def loss_scale(evaluations: Sequence[Evaluation]) -> Scale:
     Args:
         evaluations: All evaluations of the study.
     """
-    completed = [one.loss for one in evaluations if one.status == "completed" and one.loss is not None]
-    return scale_of(completed or [one.loss for one in evaluations if one.loss is not None])
+    return scale_of(one.loss for one in evaluations if one.loss is not None)
 
 
 def over_evaluations(evaluations: Sequence[Evaluation], shown: Sequence[Evaluation], scale: Scale) -> Picture:

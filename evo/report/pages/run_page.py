@@ -145,7 +145,12 @@ class RunReport:
         found = contributions(run.individuals)
         text = ""
         if run.best is not None:
-            text += self._add(lineage(run.individuals, run.best, story.parents, self._scale))
+            family = lineage(run.individuals, run.best, story.parents, self._scale)
+            proposer = run.best.bred_by or "an unknown algorithm"
+            text += self._add(family) or paragraph(
+                f"The best individual, {run.best.name}, has no parents: it comes "
+                f"from {proposer}, which proposes without them or from all that it has learnt."
+            )
         text += self._add(proposers(found)) + sections.table_of_proposers(found)
         islands = max([*story.islands.values(), *(travel.island for travel in story.travels)], default=0) + 1
         text += self._add(migrants(journeys(story.travels, story.islands), islands))

@@ -191,7 +191,9 @@ def table_of_proposers(found: Mapping[str, Contribution]) -> str:
 
 def table_of_rungs(rows: Sequence[RungRow]) -> str:
     """What each rung decided, as numbers."""
-    shown = [[f"after {row.rung} steps", row.judged, row.stopped, row.threshold] for row in rows]
+    shown = [
+        [f"after {row.rung} step{'' if row.rung == 1 else 's'}", row.judged, row.stopped, row.threshold] for row in rows
+    ]
     return table(["rung", "compared", "stopped", "latest threshold"], shown) if rows else ""
 
 
@@ -240,6 +242,6 @@ def configuration(run: Run) -> str:
             "Versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
         }
     )
-    limits = table(["parameter", "values"], [[n, parameter_text(p)] for n, p in parameters.items()], numbers=False)
+    limits = table(["parameter", "values"], [[n, parameter_text(p)] for n, p in parameters.items()])
     whole = msgspec.json.format(msgspec.json.encode(study), indent=2).decode()
     return known + limits + details("study.json, the record of the study", whole)

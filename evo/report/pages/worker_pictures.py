@@ -112,7 +112,8 @@ def where_time_went(times: Mapping[str, float]) -> Picture | None:
                 y=[name for name, _ in part],
                 name=label,
                 colour=colour,
-                texts=[f"{100 * seconds / total:.1f} %, {duration_text(seconds)}" for _, seconds in part],
+                texts=[f"{name}: {100 * seconds / total:.1f} %, {duration_text(seconds)}" for name, seconds in part],
+                labels=[f"{100 * seconds / total:.1f} %" for _, seconds in part],
             )
         )
     return Picture(
