@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,29 @@ _LONGEST_NAME = 36
 
 def short_name(name: str) -> str:
     """A name that fits below a picture: the middle of a long one is left out."""
-    half = _LONGEST_NAME // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}…{name[-half + 1 :]}"
+    return short_names([name])[name]
+
+
+def short_names(names: Iterable[str]) -> Mapping[str, str]:
+    """Names that fit below a picture and can still be told from each other, by the whole names.
+
+    Args:
+        names: The whole names.
+
+    Example:
+        >>> found = short_names(["a" * 20 + str(n) + "b" * 40 for n in (1, 2)])
+        >>> sorted(found.values())
+        ['aaaaaaaaaaaaaaaaaaaa1bb…bbbbbbbbbbbb', 'aaaaaaaaaaaaaaaaaaaa2bb…bbbbbbbbbbbb']
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        cuts = range(_LONGEST_NAME // 3, _LONGEST_NAME, _LONGEST_NAME // 3)
+        ways = [f"{name[: _LONGEST_NAME - 1 - cut]}…{name[-cut:]}" for cut in cuts]
+        tries = [name] if len(name) <= _LONGEST_NAME else [*ways, f"{name[: _LONGEST_NAME - 8]}… ({len(found) + 1})"]
+        found[name] = next((each for each in tries if each not in taken), name)
+        taken.add(found[name])
+    return found
 
 
 def draw_by_optuna(function: str, study: Any, for_file: bool, **settings: Any) -> Any:
@@ -46,19 +67,33 @@ def optuna_figure(figure: Any) -> dict[str, Any]:
     """
     plain = figure.to_plotly_json()
     layout = {key: value for key, value in plain["layout"].items() if key not in ("template", "title", "plot_bgcolor")}
-    return plotly_values(_shortened({"data": plain["data"], "layout": layout}))  # type: ignore[no-any-return]
+    kept = {"data": plain["data"], "layout": layout}
+    return plotly_values(_with_names(kept, short_names(_names_in(kept))))  # type: ignore[no-any-return]
 
 
-def _shortened(value: Any) -> Any:
-    """The same with shorter names and plain numbers; texts with several lines are Optuna's own."""
-    if isinstance(value, Mapping) and "bdata" in value:
-        return _plain_array(value)
+def _names_in(value: Any) -> Iterator[str]:
+    """All texts in a figure that are names; those with several lines are Optuna's own, and so are templates."""
     if isinstance(value, str):
-        return value if "<br>" in value or value.startswith(("%{", "rgb")) else short_name(value)
+        if "<br>" not in value and not value.startswith(("%{", "rgb")):
+            yield value
+    elif isinstance(value, Mapping):
+        for each in value.values() if "bdata" not in value else ():
+            yield from _names_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _names_in(each)
+
+
+def _with_names(value: Any, names: Mapping[str, str]) -> Any:
+    """A figure with other names and plain numbers."""
+    if isinstance(value, str):
+        return names.get(value, value)
     if isinstance(value, Mapping):
-        return {key: _shortened(each) for key, each in value.items()}
+        return (
+            _plain_array(value) if "bdata" in value else {key: _with_names(each, names) for key, each in value.items()}
+        )
     if isinstance(value, list | tuple):
-        return [_shortened(each) for each in value]
+        return [_with_names(each, names) for each in value]
     return value
 
 

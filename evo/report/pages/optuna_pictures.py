@@ -12,7 +12,14 @@ import msgspec
 
 from evo.population.events import AnyEvent
 from evo.report.optuna_study import optuna_study
-from evo.report.pages.optuna_drawing import draw_by_optuna, optuna_figure, quiet_optuna, save_optuna_png, short_name
+from evo.report.pages.optuna_drawing import (
+    draw_by_optuna,
+    optuna_figure,
+    quiet_optuna,
+    save_optuna_png,
+    short_name,
+    short_names,
+)
 from evo.report.pages.picture import COLOURS, Axis, Drawing, Picture, Series
 from evo.report.pages.sampling import sample_evaluations
 from evo.report.pages.scales import Scale
@@ -103,7 +110,7 @@ class ParameterPictures:
         shown = sorted(self.importances.items(), key=lambda item: -item[1])[:_MOST_IMPORTANCES]
         if not shown:
             return None
-        names = [short_name(name) for name, _ in shown]
+        names = list(short_names(name for name, _ in shown).values())
         more = f" The first {_MOST_IMPORTANCES} are drawn." if len(self.importances) > len(shown) else ""
         return Picture(
             name="importance",

@@ -25,6 +25,7 @@ BEST_SHOWN = 20
 _MOST_REASONS = 20
 _MOST_HOSTS = 8
 _MOST_METRICS = 8
+_MOST_PARAMETERS = 16
 
 
 def time_text(moment: float) -> str:
@@ -112,7 +113,9 @@ def _when_text(run: Run, clock: RunningTime) -> str:
 
 
 def _params_text(best: Evaluation) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in best.params.items())
+    shown = [f"{name}: {value}" for name, value in list(best.params.items())[:_MOST_PARAMETERS]]
+    more = len(best.params) - len(shown)
+    return "\n".join([*shown, f"and {more} more, see the table of the best"] if more else shown)
 
 
 def workers_text(parts: Sequence[Attendance]) -> str:
