@@ -47,7 +47,7 @@ def draw_by_optuna(function: str, study: Any, for_file: bool, **settings: Any) -
 
     Args:
         function: The name of the function, for example "plot_slice".
-        study: What it draws: a study of Optuna, or several by their names.
+        study: What it draws: a study of Optuna, or several.
         for_file: Whether by matplotlib, rather than by plotly.
         settings: The function's other arguments.
     """

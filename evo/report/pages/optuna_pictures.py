@@ -210,11 +210,15 @@ def distributions_of(runs: Mapping[str, Run], scale: Scale) -> Drawing | None:
         runs: The studies by their names.
         scale: The part of the losses that is shown.
     """
-    studies = {}
+    from optuna import create_study
+
+    studies = []
     for name, run in runs.items():
         part = PartOfRun(run, sample_evaluations(run.individuals, 1000), scale.place)
         if part.individuals:
-            studies[short_name(name)] = optuna_study(part)
+            with quiet_optuna():
+                studies.append(create_study(study_name=short_name(name)))  # Two directories may have one name.
+                studies[-1].add_trials(optuna_study(part).get_trials(deepcopy=False))
     if not studies:
         return None
     draw = partial(draw_by_optuna, "plot_edf", studies, target_name="loss")
