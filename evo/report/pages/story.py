@@ -141,7 +141,7 @@ class Story:
         times += [time for ends in self._finishes.values() for time in ends]
         times = sorted([*times, *self._heard.values()])
         lasts = {}
-        for begin, following in zip(sessions, [*sessions[1:], math.inf], strict=True):
+        for begin, following in zip(sessions, [*sessions, math.inf][1:], strict=True):
             place = bisect_left(times, following)
             lasts[begin] = self.last if math.isinf(following) else (times[place - 1] if place else begin)
         return lasts
