@@ -22,6 +22,7 @@ OTHER_OPTIONS = {
     "evo best": {"--json"},
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
+    "evo report": {"--out", "--png", "--serve"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--gpus-per-task", "--mpi"},

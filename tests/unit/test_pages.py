@@ -19,6 +19,7 @@ from evo.errors import UserError
 from evo.population.events import AnyEvent, Done, Finished, Joined, Judged, Migrated, Pollinated, Started
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
 from evo.report.pages.lineage_pictures import ancestry, journeys
+from evo.report.pages.markup import escaped
 from evo.report.pages.page import Report
 from evo.report.pages.plotly_drawing import plotly_figure, plotly_text, plotly_values
 from evo.report.pages.progress_pictures import loss_scale, over_evaluations
@@ -194,7 +195,7 @@ def test_nothing_of_a_journal_is_markup_on_the_page(hostile_report: Report) -> N
     assert page.count("<script") == len(data) + 2  # Plotly, and the page's own.
     for tag in ("<b>", "<img", "<i>", "dataset.owned=1</script>"):
         assert tag not in re.sub(r"<b>[^<]*</b><span>", "", page)
-    assert "http://" not in page + "https://".join([]) or "src=http" not in page
+    assert not re.search(r"(src|href)=[\"']?(http|//)", page.replace(escaped(HOSTILE), ""))
     assert "&lt;/script&gt;&lt;script&gt;document" in page
 
 
@@ -202,16 +203,8 @@ def test_a_page_has_a_section_for_each_thing_that_is_known(hostile_report: Repor
     full = hostile_report.runs[0].sections
     assert all(full.values())
     names = set(hostile_report.pictures())
-    assert {
-        "best-over-evaluations",
-        "best-over-time",
-        "timeline",
-        "curves",
-        "lineage",
-        "migrants",
-        "proposers",
-    } <= names
-    assert {"importance", "parallel", "slice-1", "contour-1", "times"} <= names
+    assert {"best-over-evaluations", "best-over-time", "timeline", "curves", "lineage", "migrants"} <= names
+    assert {"proposers", "importance", "parallel", "slice-1", "contour-1", "times"} <= names
     empty = Report([load(write_run(tmp_path / "empty", {}, LIMITS))])
     page = empty.html("")
     assert empty.pictures() == {}
