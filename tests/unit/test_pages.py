@@ -73,7 +73,7 @@ def test_an_axis_has_two_finite_ends_that_hold_every_place(losses: list[float]) 
 
 def test_a_few_huge_losses_do_not_hide_the_others() -> None:
     scale = loss_scale(evaluated([*map(float, range(1, 31)), 1e300, None]))
-    assert scale.high < 1000
+    assert scale.high < 10_000
     assert scale.beyond == 1
 
 
