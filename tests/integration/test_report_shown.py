@@ -42,7 +42,7 @@ def test_a_browser_draws_every_picture_and_runs_nothing_of_a_journal(launcher: L
     events = eventful(24, HOSTILE_LIMITS, 4, HOSTILE)
     run = write_run(tmp_path / "run", events, HOSTILE_LIMITS, objective=HOSTILE, versions={HOSTILE: HOSTILE})
     page = tmp_path / "page.html"
-    assert launcher.evo("report", run, "--out", page, timeout=200).status == 0
+    assert launcher.python("-m", "evo", "report", run, "--out", page, timeout=200).status == 0
     assert BROWSER is not None
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     ended = launcher.run(BROWSER, *_SWITCHES, profile, page.as_uri(), timeout=250)

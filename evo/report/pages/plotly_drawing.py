@@ -11,6 +11,7 @@ from evo.report.pages.picture import Axis, Picture, Series
 from evo.texts import printable
 
 _LONGEST = 300
+_MOST_LABELLED = 1e5
 # Plotly reads a few tags in texts; of these, only the ones that evo and Optuna write themselves are kept.
 _KEPT = {"&lt;br&gt;": "<br>", "&lt;extra&gt;&lt;/extra&gt;": "<extra></extra>"}
 
@@ -105,6 +106,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
             shown["range"] = [-0.5, len(axis.categories) - 0.5]
     elif axis.log:
         shown["type"] = "log"
+        if axis.ends is not None and axis.ends[1] / axis.ends[0] < _MOST_LABELLED:
+            shown["dtick"] = "D2"  # 1, 2 and 5 of each power of ten: plotly's own choice is too dense to be read.
     else:
         shown["type"] = "linear"
     if axis.ends is not None:
