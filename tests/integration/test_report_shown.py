@@ -50,7 +50,7 @@ def test_a_browser_draws_every_picture_and_runs_nothing_of_a_journal(launcher: L
     assert html.count('class="picture') > 10
     assert len(re.findall(r'class="picture[^"]* js-plotly-plot"', html)) == html.count('class="picture')
     assert not re.search(r"<html[^>]*data-owned", html)
-    assert "could not be drawn" not in html
+    assert 'class="picture failed' not in html
     assert [line for line in ended.err.splitlines() if "CONSOLE" in line] == []
 
 

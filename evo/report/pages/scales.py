@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -131,8 +130,3 @@ class RunningTime:
         if place < 0:
             return 0.0
         return self._before[place] + min(time, self._ends[place]) - self._begins[place]
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """A value of an ordered list that is not empty, below which a share of them lies; NaN for an empty one."""
-    return ordered[int(share * (len(ordered) - 1))] if ordered else math.nan
