@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,12 +52,9 @@ def draw_by_optuna(function: str, study: Any, for_file: bool, **settings: Any) -
         for_file: Whether by matplotlib, rather than by plotly.
         settings: The function's other arguments.
     """
+    name = "optuna.visualization.matplotlib" if for_file else "optuna.visualization"
     with quiet_optuna():
-        if for_file:
-            import optuna.visualization.matplotlib as drawing
-        else:
-            import optuna.visualization as drawing
-        return getattr(drawing, function)(study, **settings)
+        return getattr(importlib.import_module(name), function)(study, **settings)
 
 
 def optuna_figure(figure: Any) -> dict[str, Any]:
