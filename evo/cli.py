@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": ("evo.report.compare:main", "compare runs, or two groups of runs: settings, results, significance"),
     "status": ("evo.report.status:main", "show where a search stands, while it runs or afterwards"),
     "export": ("evo.report.export:main", "write the individuals as CSV, Parquet or JSON, or for Optuna's dashboard"),
+    "report": ("evo.report.pages.command:main", "write a page with pictures about a run directory, or several"),
     "test": ("evo.posthoc.command:test", "test an individual on the test set, beside a baseline"),
     "train": ("evo.posthoc.command:train", "train an individual again"),
     "replay": ("evo.replay.command:main", "breed each individual again from the journals, and confirm it"),

@@ -95,13 +95,16 @@ def open_storage(name: StoreName, backend: Any = None) -> BaseStorage:
     Raises:
         UserError: It cannot be opened, or Optuna is not installed.
     """
-    optuna = import_optuna()
+    storages = import_optuna().storages
     with explained(name):
+        opened: BaseStorage
         if name.is_database:
             # Somebody else, such as a dashboard, may use an SQLite file at the same time.
             arguments = {"connect_args": {"timeout": 60}} if name.file else {}
-            return optuna.storages.RDBStorage(name.where, engine_kwargs=arguments)
-        return optuna.storages.JournalStorage(backend or journal_backend(name))
+            opened = storages.RDBStorage(name.where, engine_kwargs=arguments)
+        else:
+            opened = storages.JournalStorage(backend or journal_backend(name))
+        return opened
 
 
 def journal_backend(name: StoreName) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.events import Finished, Identity, Reported, Started, individual_name
+from evo.population.events import AnyEvent, Finished, Identity, Reported, Started, individual_name
 from evo.report.optuna_distributions import Exported, export_parameters
 from evo.report.reading import Run
 from evo.report.records import Evaluation
@@ -30,7 +30,7 @@ _STATES = {
 _CONSTRAINTS = "constraints"
 
 
-def optuna_study(run: Run) -> optuna.Study:
+def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.Study:
     """A study as Optuna knows one: in memory, apart from the run directory, which stays as it is.
 
     Trial n is the n-th of `run.individuals`. Completed individuals are COMPLETE trials, pruned ones PRUNED, failed and
@@ -41,6 +41,8 @@ def optuna_study(run: Run) -> optuna.Study:
 
     Args:
         run: The study, as `evo.load` returns it.
+        part: Some of its individuals, for a picture of these alone; then there are no curves and no parents. None means
+            all.
 
     Raises:
         UserError: Optuna is not installed.
@@ -49,9 +51,9 @@ def optuna_study(run: Run) -> optuna.Study:
         >>> import evo, optuna.visualization  # doctest: +SKIP
         >>> optuna.visualization.plot_slice(optuna_study(evo.load("runs/network")))  # doctest: +SKIP
     """
-    optuna = import_optuna()
-    study = optuna.create_study(study_name=study_name(run), direction="minimize")
-    study.add_trials(make_trials(run))
+    package = import_optuna()
+    study: optuna.Study = package.create_study(study_name=study_name(run), direction="minimize")
+    study.add_trials(make_trials(run, part))
     return study
 
 
@@ -74,30 +76,32 @@ def import_optuna() -> Any:
     return optuna
 
 
-def make_trials(run: Run) -> list[optuna.trial.FrozenTrial]:
+def make_trials(run: Run, part: Sequence[Evaluation] | None = None) -> list[optuna.trial.FrozenTrial]:
     """The individuals of a study as trials of Optuna, in the order of `run.individuals`.
 
     Args:
         run: The study, as `evo.load` returns it.
+        part: See `optuna_study`.
     """
+    individuals, events = (run.individuals, run.events()) if part is None else (part, iter(()))
     spaces = [*(Space(limits) for limits in run.study.former), study_space(run.study)]
-    exported = export_parameters(spaces, (one.params for one in run.individuals))
-    told = _Told(run)
-    return [_make_trial(one, exported, told) for one in run.individuals]
+    exported = export_parameters(spaces, (one.params for one in individuals))
+    told = _Told(events)
+    return [_make_trial(one, exported, told) for one in individuals]
 
 
 class _Told:
     """What the events of a study tell beside `Evaluation`: curves, ends and parents.
 
     Args:
-        run: The study.
+        events: The events.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, events: Iterable[AnyEvent]) -> None:
         self.curves: dict[Identity, dict[int, tuple[float, float]]] = {}
         self.ends: dict[Identity, float] = {}
         self.parents: dict[Identity, Sequence[Identity]] = {}
-        for event in run.events():
+        for event in events:
             if isinstance(event, Reported):
                 # A training that was evaluated again reports a step once more; the latest report counts.
                 curve = self.curves.setdefault(event.individual, {})

@@ -29,8 +29,8 @@ from evo.study.connecting import check_threads, is_on_any_rank, leaving_nobody_w
 from evo.study.files import load_limits
 from evo.study.job import Job
 from evo.study.reading import Command, read_command
+from evo.study.running import run_study
 from evo.study.settings import check_loss_function, make_config, note_on
-from evo.study.wiring import run_study
 from evo.texts import as_path, print_anything, readable, show_error
 
 if TYPE_CHECKING:

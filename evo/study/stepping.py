@@ -20,9 +20,9 @@ from evo.study.conclusion import StudyEnding
 from evo.study.config import Config
 from evo.study.connecting import check_threads, is_on_any_rank, leaving_nobody_waiting, no_silent_exit, say_all_ready
 from evo.study.job import Job
+from evo.study.running import study_steps
 from evo.study.settings import note_on
 from evo.study.told import evaluated_by_the_caller
-from evo.study.wiring import study_steps
 
 _CLOSED = "the loop of the caller has ended"
 

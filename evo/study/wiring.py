@@ -1,4 +1,4 @@
-"""One study, from its settings to its result: the wiring of everything else."""
+"""Session: the part of one rank in a study, from what is known to its result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -28,7 +28,6 @@ from evo.evaluation import (
 from evo.islands.migration import SelectionError
 from evo.objective.definition import memory
 from evo.objective.references import Named
-from evo.objective.training import Training
 from evo.population.events import AnyEvent, encode
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
@@ -36,8 +35,7 @@ from evo.report.course import Course
 from evo.report.records import Findings
 from evo.report.results import Conclusion, Result
 from evo.report.screen import Screen
-from evo.runtime.batch import allocation_end
-from evo.runtime.device import Placement, bind_ranks, training_environment
+from evo.runtime.device import Placement, training_environment
 from evo.runtime.signals import StopSignals
 from evo.space.constraints import ConstraintError
 from evo.space.examples import example_points
@@ -45,14 +43,13 @@ from evo.space.growth import Change
 from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_forms
-from evo.study.beginning import agree_on_study, ask_for_study, begin_study, tell_changes
+from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
-from evo.study.job import Job
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
-from evo.study.plan import Plan, make_plan
-from evo.study.warm_start import agree_on_start, learn_known
+from evo.study.plan import Plan
+from evo.study.warm_start import learn_known
 from evo.texts import as_path
 
 
@@ -60,71 +57,6 @@ class MistakeFound(UserError, Stuck):
     """Something of the user's is wrong, which could not be seen before the search."""
 
     status = 2
-
-
-def run_study(job: Job, transport: Transport, signals: StopSignals) -> Result:
-    """Search, on all ranks together; see `study_steps`."""
-    steps = study_steps(job, transport, signals)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-
-def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generator[None, None, Result]:
-    """Search, on all ranks together, step by step.
-
-    Args:
-        job: What is asked for.
-        transport: The connection to the other ranks.
-        signals: May ask for a clean stop.
-
-    Yields:
-        None, wherever the search may rest; nothing before all ranks have begun.
-
-    Raises:
-        SharedError: Something in the settings or the run directory does not fit.
-    """
-    config = job.config
-    end = _allocation_end(transport)
-    plan = together(
-        transport, lambda: make_plan(config, job.objective, job.limits, job.propagator, transport.size, end)
-    )
-    places = bind_ranks(config.gpus_per_node, transport)
-    directory = together(transport, lambda: _open_directory(config))
-    screen = Screen(silent=config.quiet)
-    asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
-    study, changes = agree_on_study(asked, config, directory, transport)
-    start = agree_on_start(config, plan.space, study, transport)
-    plan = replace(plan, start=start.points, known=start.known, known_at=start.time)
-    if transport.rank == 0:
-        screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
-        screen.parameters(plan.space.parameters)
-        screen.notes([*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
-    session = Session(
-        config=config,
-        plan=plan,
-        study=study,
-        directory=directory,
-        transport=transport,
-        signals=signals,
-        screen=screen,
-        place=places[transport.rank],
-        turn=job.turn,
-    )
-    with closing(directory):
-        return (yield from session.steps(changes))
-
-
-def _open_directory(config: Config) -> RunDirectory | Scratch:
-    return RunDirectory(as_path(config.run_dir)) if config.run_dir else Scratch()
-
-
-def _allocation_end(transport: Transport) -> float | None:
-    """The time at which the batch job ends, which the first rank finds out for all."""
-    end = allocation_end(os.environ) if transport.rank == 0 else None
-    return msgspec.json.decode(transport.gather(json.dumps(end))[0], type=float | None)
 
 
 @dataclass(frozen=True, kw_only=True)

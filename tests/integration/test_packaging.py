@@ -54,7 +54,8 @@ def imported(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "lists"), [(ROOT / "evo", ["dependencies", "optuna"]), (TUTORIALS, ["dependencies", "tutorials"])]
+    ("folder", "lists"),
+    [(ROOT / "evo", ["dependencies", "optuna", "report"]), (TUTORIALS, ["dependencies", "tutorials"])],
 )
 def test_every_package_that_is_imported_is_declared(folder: Path, lists: list[str]) -> None:
     declared = {name for each in lists for name in required(each)}

@@ -25,6 +25,7 @@ OTHER_OPTIONS = {
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
     "evo status": {"--follow", "--json"},
+    "evo report": {"--out", "--png", "--serve"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "Slurm": {"--gpus-per-task", "--mpi"},

@@ -209,7 +209,7 @@ def test_that_some_are_infeasible_and_the_others_failed_is_said_too() -> None:
     from evo.runtime.signals import StopSignals
     from evo.study.config import Config
     from evo.study.job import Job
-    from evo.study.wiring import run_study
+    from evo.study.running import run_study
 
     with StopSignals() as signals:
         job = Job(config=Config(evaluations=10, quiet=True), objective=loss, limits=SPACE.describe())

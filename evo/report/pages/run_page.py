@@ -1,0 +1,200 @@
+"""The part of a report about one study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from evo.frames import one_line
+from evo.report.contributions import contributions
+from evo.report.pages import sections
+from evo.report.pages.curve_pictures import learning_curves, rung_rows
+from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
+from evo.report.pages.markup import escaped, figure_box, grid, paragraph, section
+from evo.report.pages.optuna_pictures import ParameterPictures
+from evo.report.pages.picture import Drawing, Picture
+from evo.report.pages.plotly_drawing import plotly_figure
+from evo.report.pages.png_drawing import save_png
+from evo.report.pages.progress_pictures import loss_scale, over_evaluations, over_time
+from evo.report.pages.sampling import ends_in_order, sample_evaluations
+from evo.report.pages.story import Story, running_time, use_of_workers
+from evo.report.pages.worker_pictures import timeline, where_time_went
+from evo.report.reading import Run
+
+MOST_POINTS = 1500
+"""How many individuals the pictures of one run show at most, apart from those that improved the best."""
+_MOST_CURVES = 300
+_TITLES = {
+    "progress": "How the best came about",
+    "best": "The best individuals",
+    "parameters": "Parameters",
+    "workers": "Workers and time",
+    "curves": "Learning curves",
+    "origin": "Where the best comes from",
+    "failures": "Failures",
+    "configuration": "Configuration and versions",
+}
+
+
+class RunReport:
+    """The part of a report about one study.
+
+    Args:
+        run: The study.
+        label: What it is called on the page.
+        prefix: What makes its names unique on the page.
+
+    Attributes:
+        drawings: Its pictures, in their order.
+        sections: Its sections in HTML, by their names, in their order.
+    """
+
+    def __init__(self, run: Run, label: str, prefix: str) -> None:
+        self.run = run
+        self.label = label
+        self.prefix = prefix
+        self.drawings: list[Drawing] = []
+        self._shown = sample_evaluations(run.individuals, MOST_POINTS)
+        self._curves_of = sample_evaluations(run.individuals, _MOST_CURVES)
+        self._story = Story(run.events(), {one.individual for one in self._curves_of})
+        self._scale = loss_scale(run.individuals)
+        self._parts = self._story.attendances()
+        self._busy = self._story.busy(self._parts)
+        self._clock = running_time(self._parts, self._busy)
+        self.use = use_of_workers(self._parts, self._busy)
+        self.seconds = self._clock.total
+        self.sections: Mapping[str, str] = {
+            "": self._top(),
+            "progress": self._progress(),
+            "best": sections.table_of_best(run),
+            "parameters": self._parameters(),
+            "workers": self._workers(),
+            "curves": self._curves(),
+            "origin": self._origin(),
+            "failures": sections.failures(run),
+            "configuration": sections.configuration(run),
+        }
+
+    def html(self) -> str:
+        """All sections."""
+        parts = [
+            text if not name else section(f"{self.prefix}-{name}", _TITLES[name], [text])
+            for name, text in self.sections.items()
+        ]
+        return f'<div class="run" id="{self.prefix}"><h1>{escaped(self.label, 200)}</h1>{"".join(parts)}</div>'
+
+    def contents(self) -> str:
+        """Links to its sections."""
+        named = [name for name, text in self.sections.items() if name and text]
+        links = "".join(f'<li><a href="#{self.prefix}-{name}">{_TITLES[name]}</a></li>' for name in named)
+        return f"<strong>{escaped(self.label, 200)}</strong><ul>{links}</ul>"
+
+    def _add(self, *pictures: Picture | Drawing | None) -> str:
+        """Places for pictures on the page; those that are None are left out."""
+        found = [drawing_of(picture) if isinstance(picture, Picture) else picture for picture in pictures]
+        kept = [drawing for drawing in found if drawing is not None]
+        self.drawings += kept
+        return "".join(figure_box(drawing, self.prefix) for drawing in kept)
+
+    def _top(self) -> str:
+        return sections.headline(self.run, self._story, self._parts, self.use, self._clock)
+
+    def _progress(self) -> str:
+        everything = self.run.individuals
+        if not ends_in_order(everything):
+            return paragraph("No evaluation has ended yet.")
+        shown, scale = self._shown, self._scale
+        notes = [sampled_text(len(shown), len(everything))]
+        if scale.beyond:
+            notes.append(f"{scale.beyond} losses are above {scale.high:.4g}: in the pictures they stand at the top.")
+        pictures = (over_evaluations(everything, shown, scale), over_time(everything, shown, scale, self._clock))
+        return "".join(paragraph(note) for note in notes if note) + self._add(*pictures)
+
+    def _parameters(self) -> str:
+        try:
+            found = ParameterPictures(self.run, self._shown, self._scale)
+            if found.is_empty:
+                return paragraph("There is nothing to draw: fewer than three individuals, or no parameter, differ.")
+            parts = [self._add(found.importance(), found.parallel())]
+            small = [("slice", found.slices()), ("contour", found.contours())]
+        except Exception as error:  # What another package cannot draw must not cost the rest of the report.
+            return paragraph(f"Optuna could not draw the parameters of this study: {one_line(error)}")
+        for kind, drawings in small:
+            if drawings:
+                title, hint = _SMALL[kind]
+                boxes = grid([self._add(drawing) for drawing in drawings])
+                parts.append(f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>{boxes}')
+        return sampled_paragraph(len(self._shown), len(self.run.individuals)) + "".join(parts)
+
+    def _workers(self) -> str:
+        if not self._busy:
+            return ""
+        pictures = timeline(self._busy, self.use, self._clock), where_time_went(self.run.times)
+        return self._add(pictures[0]) + sections.table_of_workers(self.use) + self._add(pictures[1])
+
+    def _curves(self) -> str:
+        story = self._story
+        picture = learning_curves(self._curves_of, self.run.best, story.curves, story.judged)
+        if picture is None:
+            return ""
+        note = sampled_paragraph(len(self._curves_of), len(self.run.individuals))
+        return note + self._add(picture) + sections.table_of_rungs(rung_rows(story.judged))
+
+    def _origin(self) -> str:
+        run, story = self.run, self._story
+        found = contributions(run.individuals)
+        text = ""
+        if run.best is not None:
+            family = lineage(run.individuals, run.best, story.parents, self._scale)
+            proposer = run.best.bred_by or "an unknown algorithm"
+            text += self._add(family) or paragraph(
+                f"The best individual, {run.best.name}, has no parents: it comes "
+                f"from {proposer}, which proposes without them or from all that it has learnt."
+            )
+        text += self._add(proposers(found)) + sections.table_of_proposers(found)
+        islands = max([*story.islands.values(), *(travel.island for travel in story.travels)], default=0) + 1
+        text += self._add(migrants(journeys(story.travels, story.islands), islands))
+        return text + sections.table_of_islands(run, story.islands)
+
+
+_SMALL = {
+    "slice": (
+        "The loss over each parameter",
+        "Each point is an individual that has completed, dark ones are late. Points that crowd at one end mean that "
+        "the best value may lie beyond the limit; a clear valley means that the parameter is well chosen there.",
+    ),
+    "contour": (
+        "The loss over two parameters",
+        "The three most important parameters in pairs; dark is good, and colours between points are interpolated. A "
+        "slanting valley means that the two must be changed together.",
+    ),
+}
+
+
+def drawing_of(picture: Picture) -> Drawing:
+    """A picture as a page and a PNG show it."""
+    save: Callable[..., None] = partial(save_png, picture)
+    return Drawing(
+        name=picture.name,
+        title=picture.title,
+        hint=picture.hint,
+        figure=plotly_figure(picture),
+        save=save,
+        height=picture.height,
+    )
+
+
+def sampled_text(shown: int, every: int) -> str:
+    """That a picture does not show everything; empty where it does."""
+    if shown == every:
+        return ""
+    return (
+        f"The pictures show {shown:,} of {every:,} individuals as points: all that improved the best, the best ones, "
+        "and others drawn at random. Lines, counts and tables are of all."
+    )
+
+
+def sampled_paragraph(shown: int, every: int) -> str:
+    """The same as a paragraph."""
+    text = sampled_text(shown, every)
+    return paragraph(text) if text else ""
