@@ -26,7 +26,7 @@ def loss(params):
     return params["x"] ** 2
 """
 SEARCH = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--debug"]
-BUDGET = 200
+BUDGET = 160
 
 
 @pytest.fixture

@@ -527,9 +527,12 @@ def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(main_j
 
 @pytest.mark.slow
 def test_digits_runs_inline_under_mpirun_too(mpirun: MpiRun, folder: Path) -> None:
-    limits = "{conv_layers: [1, 2], lr: [1e-3, 1e-2]}"
-    command = ["-m", "evo.run", "digits", "--limits", limits, "--evaluations", "1", "--evaluate", "inline"]
-    ended = mpirun(1, *command, timeout=200)
+    (folder / "once.py").write_text(
+        "from evo import LightningObjective\nfrom evo.problems.digits import Digits, DigitsNet\n"
+        "once = LightningObjective(DigitsNet, Digits, max_epochs=1)\n"
+    )
+    search = ["once.py:once", "--limits", "{conv_layers: [1, 2]}", "--evaluations", "1", "--run-dir", "here"]
+    ended = mpirun(1, "-m", "evo.run", *search, "--evaluate", "inline", timeout=200)
     assert ended.status == 0, ended
-    assert [end.status for end in journals.finished(folder / "runs" / "digits").values()] == ["completed"]
+    assert [end.status for end in journals.finished(folder / "here").values()] == ["completed"]
     assert "test_acc" in ended.out

@@ -60,10 +60,10 @@ def test_tpe_by_groups_searches_a_conditional_space() -> None:
     space = SPACES["conditional"]
     loss = distance_to_a_point(space, seed=0)
     search = VirtualSearch(TPE, space, lambda known: completed(known, loss(known.genome)), workers=4)
-    search.run(60)
+    search.run(50)
     losses = [one.loss for one, _ in search.told if one.loss is not None]
-    assert len(losses) == 60
-    assert np.median(losses[-20:]) < np.median(losses[:20])
+    assert len(losses) == 50
+    assert np.median(losses[10:]) < np.median(losses[:10]) / 2  # The first ten are drawn at random.
 
 
 # Optuna models each group of parameters for itself, which takes a tenth of a second for a proposal in a conditional
