@@ -144,7 +144,7 @@ def main() -> int:
                 trainer=TRAINER | ({"profiler": "simple"} if asked.profile else {}),
             ),
             LIMITS,
-            evaluations=2 if asked.smoke_test else 40,
+            evaluations=4 if asked.smoke_test else 40,
             ranks_per_worker=asked.ranks_per_worker,
             run_dir=asked.run_dir or (None if asked.smoke_test else "runs/satellite"),
             quiet=False,
