@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import hypothesis
@@ -23,6 +25,34 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The slow tests come first, or all would wait for one of them at the end.
+
+    Of several processes that run tests, each begins with a part of the list, and who has none left takes from the end
+    of another's: the slow ones are dealt out to the beginnings of these parts.
+    """
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    is_slow = [item.get_closest_marker("slow") is not None for item in items]
+    slow = [item for item, slowly in zip(items, is_slow, strict=True) if slowly]
+    fast = iter([item for item, slowly in zip(items, is_slow, strict=True) if not slowly])
+    ordered: list[pytest.Item] = []
+    for process in range(processes):
+        dealt = slow[process::processes]
+        ordered += [*dealt, *islice(fast, max(0, len(items) // processes - len(dealt)))]
+    items[:] = [*ordered, *fast]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The modules that are imported here, Lightning among them, stay: garbage is not looked for in them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def main() -> int:
         except ValueError as error:
             parser.error(f"{error} {SOURCE} {FOLDER}, or name its folder with --data.")
         trained = replace(objective, data=partial(Images, folder, size), max_epochs=2 if asked.smoke_test else 20)
-        budget = {"evaluations": 4 if asked.smoke_test else 60, "ranks_per_worker": asked.ranks_per_worker}
+        budget = {"evaluations": 2 if asked.smoke_test else 60, "ranks_per_worker": asked.ranks_per_worker}
         result = evo.minimize(trained, LIMITS, **budget, pruning="median", run_dir=run_dir, quiet=False)
         if result.is_first and result.best and not result.interrupted:
             try:

@@ -116,8 +116,11 @@ def ending(slurm: Slurm, launcher: Launcher) -> Iterator[None]:
     slurm.end_jobs()
 
 
-@pytest.mark.parametrize("launched_by", LAUNCHERS)
-@pytest.mark.parametrize(("script", "nodes"), [("one_node.sh", 1), ("several_nodes.sh", 2)])
+# That srun starts one_node.sh as well: below, with a rank that is killed.
+@pytest.mark.parametrize(
+    ("script", "nodes", "launched_by"),
+    [("one_node.sh", 1, "mpirun"), ("several_nodes.sh", 2, "mpirun"), ("several_nodes.sh", 2, "srun")],
+)
 def test_a_job_with_gpus_completes_with_a_rank_on_each(
     slurm: Slurm, launcher: Launcher, folder: Path, script: str, nodes: int, launched_by: str
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import doctest
 import json
 import multiprocessing
@@ -13,10 +12,9 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers import Ended, Launcher, RunOnce, call, wait_until
+from helpers import Ended, Launcher, call, wait_until
 
 import evo
 import evo.posthoc.figures
@@ -368,36 +366,6 @@ def test_an_objective_without_a_test_is_told_how_to_have_one(launcher: Launcher,
     assert ended.status == 1
     assert "the objective own.py:plain has no test" in ended.err
     assert "a LightningModule logs them in test_step" in ended.err
-
-
-@pytest.mark.slow
-@pytest.mark.mpi
-def test_the_main_job_is_tested_beside_a_baseline_with_a_confusion_matrix(
-    launcher: Launcher, main_job: RunOnce
-) -> None:
-    shutil.copytree(main_job.folder, launcher.folder, dirs_exist_ok=True)
-    (launcher.folder / "baseline.yaml").write_text("{conv_layers: 1, channels: 4, lr: 0.01}\n")
-    ended = evo_command(launcher, "test", "runs/digits", "--baseline", "baseline.yaml")
-    assert (ended.status, ended.err) == (0, "")
-    shown = table(ended.out)
-    summary = json.loads((launcher.folder / "runs" / "digits" / "summary.json").read_text())
-    results = launcher.folder / "runs" / "digits" / "test"
-    written: dict[str, Any] = json.loads((results / "test.json").read_text())
-    assert written["test"] == pytest.approx(summary["test"])
-    assert shown["test_acc"] == [f"{part['test']['test_acc']:.4g}" for part in (written["baseline"], written)]
-    check_confusion(results, written["test"]["test_acc"])
-    check_confusion(launcher.folder / "runs" / "digits" / "baseline", written["baseline"]["test"]["test_acc"])
-
-
-def check_confusion(folder: Path, accuracy: float) -> None:
-    pytest.importorskip("matplotlib", reason="pip install matplotlib: it draws the picture")
-    assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    with (folder / "confusion.csv").open() as file:
-        header, *rows = list(csv.reader(file))
-    counts = [[int(count) for count in row[1:]] for row in rows]
-    assert header[1:] == [row[0] for row in rows] == [str(digit) for digit in range(10)]
-    assert sum(map(sum, counts)) == 270
-    assert sum(counts[digit][digit] for digit in range(10)) / 270 == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_the_examples_in_the_documentation_run() -> None:

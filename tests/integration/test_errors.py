@@ -479,7 +479,7 @@ def test_a_bug_ends_a_command_with_its_traceback(launcher: Launcher, tmp_path: P
     assert ended.status not in (0, 2)
     assert ended.err.startswith("Traceback (most recent call last):\n")
     assert ended.err.endswith("ValueError: planted here\n")
-    (tmp_path / "planted.py").write_text(PLANTED.format(module="evo.doctor.command", name="judge"))
+    (tmp_path / "planted.py").write_text(PLANTED.format(module="evo.doctor.command", name="find_launch"))
     ended = launcher.python("planted.py", "doctor")
     assert ended.status not in (0, 2)
     assert ended.err.endswith("ValueError: planted here\n")

@@ -183,16 +183,16 @@ def test_an_mpi_library_that_cannot_be_loaded_is_an_error_that_says_what_to_do(l
 
 
 def test_four_ranks_find_the_minimum_and_hold_the_same_population(mpirun: MpiRun, folder: Path) -> None:
-    ended = mpirun(4, "-m", "evo.run", "sphere", "--generations", "250", "--debug")
+    ended = mpirun(4, "-m", "evo.run", "sphere", "--generations", "125", "--debug")
     assert (ended.status, ended.err) == (0, "")
-    assert "evo: study sphere in runs/sphere; 250 generations on each of 4 ranks\n" in ended.out
+    assert "evo: study sphere in runs/sphere; 125 generations on each of 4 ranks\n" in ended.out
     assert ended.out.count("The best candidates") == 1
     assert re.search(r"^all 4 ranks hold the same population: [0-9a-f]{16}$", ended.out, re.M)
     summary = json.loads((folder / "runs" / "sphere" / "summary.json").read_text())
     assert summary["best"]["loss"] < 1e-8
-    assert (summary["ranks"], summary["evaluations"], summary["completed"]) == (4, 1000, 1000)
+    assert (summary["ranks"], summary["evaluations"], summary["completed"]) == (4, 500, 500)
     ends = journals.finished(folder / "runs" / "sphere")
-    assert set(ends) == {(rank, generation) for rank in range(4) for generation in range(250)}
+    assert set(ends) == {(rank, generation) for rank in range(4) for generation in range(125)}
     assert all(end.rank == rank for (rank, _), end in ends.items())
 
 
@@ -212,10 +212,8 @@ for seed in range(4):
 """
 
 
-@pytest.mark.parametrize("ranks", [4, 6])
-def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(
-    mpirun: MpiRun, folder: Path, ranks: int
-) -> None:
+def test_a_budget_of_evaluations_is_spent_and_overspent_by_less_than_the_ranks(mpirun: MpiRun, folder: Path) -> None:
+    ranks = 5
     (folder / "budgets.py").write_text(BUDGETS)
     assert mpirun(ranks, "budgets.py") == Ended(0, "", "")
     for budget in range(20, 140, 30):
@@ -331,14 +329,14 @@ def kill_in_the_middle(launcher: Launcher, process: subprocess.Popen[str], here:
 def test_a_search_whose_mpirun_was_killed_goes_on_and_has_lost_nothing(
     mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path
 ) -> None:
-    search = [*SLOW_SEARCH, "--evaluations", "400"]
+    search = [*SLOW_SEARCH, "--evaluations", "200"]
     process = start_ranks(launcher, mpirun_command, 4, *search)
-    kill_in_the_middle(launcher, process, folder / "here", random.Random(1).randrange(10, 200), "mpirun")
+    kill_in_the_middle(launcher, process, folder / "here", random.Random(1).randrange(10, 100), "mpirun")
     before, in_flight = journals.finished(folder / "here"), journals.started(folder / "here")
-    assert 10 <= len(before) < 400
+    assert 10 <= len(before) < 200
     ended = mpirun(4, *search, "--debug")
     assert (ended.status, ended.err) == (0, "")
-    check_nothing_lost(folder / "here", ended, before, in_flight, 400, 4)
+    check_nothing_lost(folder / "here", ended, before, in_flight, 200, 4)
 
 
 def check_nothing_lost(
@@ -359,10 +357,10 @@ def check_nothing_lost(
 def test_a_search_survives_being_killed_again_and_again(
     mpirun: MpiRun, mpirun_command: str, launcher: Launcher, folder: Path
 ) -> None:
-    budget = 250
+    budget = 150
     search = [*SLOW_SEARCH, "--evaluations", str(budget)]
     known: dict[tuple[int, int], Finished] = {}
-    for ranks, enough in ((4, 20), (6, 80), (2, 130)):
+    for ranks, enough in ((4, 20), (6, 50), (2, 80)):
         process = start_ranks(launcher, mpirun_command, ranks, *search)
         kill_in_the_middle(launcher, process, folder / "here", enough, "everything")
         after = journals.finished(folder / "here")
@@ -529,9 +527,12 @@ def test_digits_on_two_ranks_ends_with_the_test_accuracy_of_saved_weights(main_j
 
 @pytest.mark.slow
 def test_digits_runs_inline_under_mpirun_too(mpirun: MpiRun, folder: Path) -> None:
-    limits = "{conv_layers: [1, 2], lr: [1e-3, 1e-2]}"
-    command = ["-m", "evo.run", "digits", "--limits", limits, "--evaluations", "1", "--evaluate", "inline"]
-    ended = mpirun(1, *command, timeout=200)
+    (folder / "once.py").write_text(
+        "from evo import LightningObjective\nfrom evo.problems.digits import Digits, DigitsNet\n"
+        "once = LightningObjective(DigitsNet, Digits, max_epochs=1)\n"
+    )
+    search = ["once.py:once", "--limits", "{conv_layers: [1, 2]}", "--evaluations", "1", "--run-dir", "here"]
+    ended = mpirun(1, "-m", "evo.run", *search, "--evaluate", "inline", timeout=200)
     assert ended.status == 0, ended
-    assert [end.status for end in journals.finished(folder / "runs" / "digits").values()] == ["completed"]
+    assert [end.status for end in journals.finished(folder / "here").values()] == ["completed"]
     assert "test_acc" in ended.out

@@ -120,12 +120,10 @@ def test_a_search_may_be_asked_to_stop_as_soon_as_it_handles_signals(launcher: L
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("objective", ["slow.py:loss", "logged_digits:long"])
-def test_ranks_may_be_asked_to_stop_as_soon_as_the_ready_file_is_there(
-    launcher: Launcher, mpirun_command: str, objective: str
-) -> None:
+def test_ranks_may_be_asked_to_stop_as_soon_as_the_ready_file_is_there(launcher: Launcher, mpirun_command: str) -> None:
+    # That one with a child that loads torch may be asked as well is tested above, on one rank.
     (launcher.folder / "slow.py").write_text("import time\ndef loss(params): time.sleep(0.1); return 0.0\n")
-    search = ["-m", "evo.run", objective, "--limits", logged_digits.LIMITS, "--run-dir", "here"]
+    search = ["-m", "evo.run", "slow.py:loss", "--limits", logged_digits.LIMITS, "--run-dir", "here"]
     process = start_ranks(launcher, mpirun_command, 2, *search, options=["-x", "EVO_READY_FILE=ready"])
     wait_until((launcher.folder / "ready").exists)
     stop(launcher, process, "SIGUSR1")

@@ -60,7 +60,7 @@ class Watcher:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_all_replicas_of_all_islands_are_equal_in_the_end_and_what_the_journals_say_in_any_order(block: int) -> None:
-    for session in island_sessions(block, 60):
+    for session in island_sessions(block, 40):
         result = simulate(session)
         assert result.survived
         check_replicas(result, session)
@@ -112,7 +112,7 @@ def test_what_is_copied_arrives_and_no_island_shrinks_by_more_than_the_copies_se
 
 @pytest.mark.parametrize("fan_out", [None, 2])
 def test_each_rank_breeds_its_generations_on_its_island(fan_out: int | None) -> None:
-    for session in island_sessions(110, 60, budget=Budget(generations=4), fan_out=fan_out):
+    for session in island_sessions(110, 30, budget=Budget(generations=4), fan_out=fan_out):
         result = simulate(session)
         births = {event.individual: event.island for event in result.of(Started)}
         islands = session.archipelago
@@ -124,7 +124,7 @@ def test_each_rank_breeds_its_generations_on_its_island(fan_out: int | None) -> 
 
 @pytest.mark.parametrize("fan_out", [None, 2, 3])
 def test_a_budget_is_exceeded_by_fewer_evaluations_than_there_are_ranks(fan_out: int | None) -> None:
-    for session in island_sessions(111, 40, fan_out=fan_out, max_delay=3, polls=(60, 80)):
+    for session in island_sessions(111, 25, fan_out=fan_out, max_delay=3, polls=(60, 80)):
         result = simulate(session)
         wanted = session.budget.evaluations or 0
         assert wanted <= len(result.started) <= wanted + session.ranks - 1, session

@@ -21,7 +21,7 @@ from evo.propagators import default_propagator
 from evo.space.space import Space
 from evo.testing.loopback import Loopback
 
-BLOCKS = range(5 * SCHEDULES)
+BLOCKS = range(4 * SCHEDULES)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -137,7 +137,7 @@ def test_all_ranks_stop_when_one_has_reached_the_target() -> None:
 def test_a_finite_space_is_gone_through_and_point_by_point_if_ranks_hear_of_each_other_at_once(max_delay: int) -> None:
     space = Space({"layers": (1, 6), "x": (8, 16, 64)})
     propagator = default_propagator(4)
-    for session in sessions(0, 40, space=space, propagator=propagator, budget=Budget(), max_delay=max_delay):
+    for session in sessions(0, 25, space=space, propagator=propagator, budget=Budget(), max_delay=max_delay):
         result = simulate(session)
         tried = Counter(repr(event.params) for event in result.of(Started))
         assert set(tried) == {repr(params) for params in space.points()}, session
