@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Another version of these would bring another torch, hundreds of megabytes, or not suit other packages here.
 KEPT = {"torch", "torchvision", "lightning", "lightning-utilities", "torchmetrics", "tensorboard", "matplotlib"}
-KEPT |= {"scikit-learn", "mpi4py", "typing-extensions"}
+KEPT |= {"scikit-learn", "scipy", "mpi4py", "typing-extensions"}
 
 
 def lowest() -> Iterator[str]:

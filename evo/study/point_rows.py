@@ -71,7 +71,8 @@ def read_points(given: str | os.PathLike[str] | Sequence[Any], names: Collection
     """The rows in what `start_from` names.
 
     Args:
-        given: A list of mappings; or the name of a run directory, of a store of Optuna, or of a CSV, YAML or JSON file.
+        given: A list of mappings; or the name of a run directory, of a store of Optuna, or of a CSV, YAML or JSON
+            file. A YAML or JSON file may hold a single point.
         names: The names of the parameters.
 
     Raises:
@@ -87,7 +88,8 @@ def read_points(given: str | os.PathLike[str] | Sequence[Any], names: Collection
         return _from_optuna(name)
     if path.suffix.lower() in _TABLES:
         return _from_table(path, name, names)
-    return _from_list(load_yaml("start_from", name, of_values=True), name, f"{name} point", names)
+    loaded = load_yaml("start_from", name, of_values=True)
+    return _from_list([loaded] if isinstance(loaded, Mapping) else loaded, name, f"{name} point", names)
 
 
 def _from_list(given: Any, where: str, origin: str, names: Collection[str]) -> PointSource:

@@ -31,9 +31,9 @@ from evo.population.events import (
     Started,
     decode,
     encode,
-    json_scalars,
 )
 from evo.population.reason import StopKind
+from evo.population.scalars import json_scalars
 
 EXAMPLES: list[AnyEvent] = [
     Joined(time=NOW, rank=1, ranks=4, host="node", device="cuda:0"),
