@@ -19,6 +19,7 @@ from evo.report.configuration import lightning_configuration
 from evo.report.records import Evaluation
 from evo.report.yaml_text import yaml_text
 from evo.study.files import read_parameters
+from evo.study.point_rows import read_points
 
 FORMER = Path(__file__).parents[1] / "former"
 
