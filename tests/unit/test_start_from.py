@@ -184,7 +184,7 @@ def test_twenty_bad_rows_are_each_named_by_their_number(tmp_path: Path) -> None:
         (b"params.rate,status,loss\n0.01,completed,1\n", "row 2: rate is no parameter of this search"),
         (b'[{"lr": 0.01, "act": "tanh", "loss": "?"}, 3]', "point 1: loss is '?'"),
         (b'[{"params": {"lr": 1}, "loss": 1}]', "point 1: lr is 1: it must be a number"),
-        (b"3", "it must be a list of mappings"),
+        (b'["lr", 0.01]', "point 1: it is 'lr', which is no mapping"),
     ],
 )
 def test_a_bad_file_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
