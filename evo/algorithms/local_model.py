@@ -145,6 +145,10 @@ def _weights(count: int) -> Array:
 
 def rank_correlation(first: Array, second: Array) -> float:
     """Kendall's rank correlation (tau-a) of two series of numbers, of one length of at least 2."""
-    signs = np.sign(np.subtract.outer(first, first)) * np.sign(np.subtract.outer(second, second))
     count = len(first)
-    return float(signs.sum()) / (count * (count - 1))
+    return float((_orders(first) * _orders(second)).sum()) / (count * (count - 1))
+
+
+def _orders(numbers: Array) -> Array:
+    """For each pair, 1 if the first is the larger one, -1 if it is the smaller one, and 0 if they are equal."""
+    return np.greater.outer(numbers, numbers).astype(float) - np.less.outer(numbers, numbers)
