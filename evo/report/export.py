@@ -109,14 +109,12 @@ def _write(file: str, write: Callable[[IO[str]], object]) -> None:
 
 def _show(write: Callable[[IO[str]], object]) -> None:
     """Write text on the screen; on a terminal, what would steer it is escaped."""
-    with suppress(BrokenPipeError):
-        if sys.stdout.isatty():
-            shown = io.StringIO()
-            write(shown)
-            sys.stdout.write(printable(shown.getvalue(), kept="\n"))
-        else:
-            write(sys.stdout)
-        sys.stdout.flush()
+    if sys.stdout.isatty():
+        shown = io.StringIO()
+        write(shown)
+        sys.stdout.write(printable(shown.getvalue(), kept="\n"))
+    else:
+        write(sys.stdout)
 
 
 @contextmanager
@@ -124,7 +122,7 @@ def _explained(file: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror or error}") from error
+        raise UserError(f"{file or '.'} cannot be written: {error.strerror or error}; name another file") from error
 
 
 def _export_to_optuna(run: str, store: str, follow: bool) -> None:

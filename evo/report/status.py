@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _INTERVAL = 1.0  # Seconds between two looks at a run directory.
-_BY_KEYBOARD = 130  # The status of a program that Ctrl-C has ended, by custom.
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -34,7 +31,7 @@ def main(arguments: Sequence[str], program: str) -> int:
         program: The program's name, for the help.
 
     Returns:
-        The exit status: 0 shown, 2 a run directory cannot be read, 130 ended by Ctrl-C.
+        The exit status: 0 shown, 2 a run directory cannot be read.
     """
     parser = CommandParser(
         prog=program,
@@ -54,13 +51,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     )
     options = parser.parse_args(arguments)
 
-    try:
-        return status_of(lambda: _show(options.runs, follow=options.follow, as_json=options.json), options.debug)
-    except KeyboardInterrupt:
-        return _BY_KEYBOARD
-    except BrokenPipeError:  # Whoever read the output has left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return status_of(lambda: _show(options.runs, follow=options.follow, as_json=options.json), options.debug)
 
 
 def _show(runs: Sequence[str], *, follow: bool, as_json: bool) -> None:
