@@ -47,12 +47,14 @@ def main(arguments: Sequence[str], program: str) -> int:
     """
     parser = CommandParser(
         prog=program,
-        usage=f"{program} RUN1 RUN2 [...] | RUN [RUN ...] -- RUN [RUN ...]",
+        usage=f"{program} [-h] [--debug] [--json] RUN RUN [RUN ...] | RUN [RUN ...] -- RUN [RUN ...]",
         description="Compare runs: what differs in their settings, what they found, and, with several seeds on each "
         "side, whether it may be chance. Of more than two runs without --, those with the same settings but for the "
         "seed are a side.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="Run directories; -- stands between two sides.")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="A run directory, complete or not; -- stands between two sides."
+    )
     parser.add_argument("--json", action="store_true", help="Print one JSON object, for scripts.")
     groups: list[list[str]] = [[]]
     for word in arguments:

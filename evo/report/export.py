@@ -43,10 +43,8 @@ def main(arguments: Sequence[str], program: str) -> int:
 
 
 def _parser(program: str) -> CommandParser:
-    parser = CommandParser(
-        prog=program, description="Export the individuals of a run directory, whether the search is running or not."
-    )
-    parser.add_argument("run", metavar="RUN", help="A run directory.")
+    parser = CommandParser(prog=program, description="Write the individuals of a run directory for other programs.")
+    parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
     formats = parser.add_mutually_exclusive_group(required=True)
     formats.add_argument(
         "--csv", nargs="?", const=_STDOUT, metavar="FILE", help="Comma-separated values; without FILE on the screen."

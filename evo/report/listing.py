@@ -84,9 +84,18 @@ def main(arguments: Sequence[str], program: str) -> int:
         The exit status: 0 listed, 2 there is no run directory.
     """
     parser = CommandParser(prog=program, description="List all run directories below a folder.")
-    parser.add_argument("folder", nargs="*", metavar="FOLDER", default=["runs"], help="Folders. Default: runs.")
     parser.add_argument(
-        "--by", choices=("time", "loss", "name"), default="time", help="The order: the last written or the best first."
+        "folder",
+        nargs="*",
+        metavar="FOLDER",
+        default=["runs"],
+        help="A folder with run directories at any depth. Default: runs.",
+    )
+    parser.add_argument(
+        "--by",
+        choices=("time", "loss", "name"),
+        default="time",
+        help="The order: the last written first (the default), the lowest loss first, or by name.",
     )
     parser.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
     options = parser.parse_args(arguments)

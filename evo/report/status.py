@@ -38,7 +38,7 @@ def main(arguments: Sequence[str], program: str) -> int:
         description="Show where the search in a run directory stands, be it running, dead or complete. It is read from "
         "its files alone, which may be done from any machine that sees them, and does not disturb it.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="A run directory.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="A run directory, complete or not.")
     parser.add_argument(
         "--follow",
         action="store_true",
