@@ -71,7 +71,8 @@ def _show_all(options: Namespace) -> int:
         refused = sum(run.counts["infeasible"] for run in runs)
         besides = f"; {refused} are infeasible" if refused else ""
         names = printable(", ".join(run.name for run in runs))
-        print(f"evo: error: no individual in {names} has completed yet{besides}", file=sys.stderr)
+        next_step = f"evo status {printable(' '.join(run.name for run in runs))} shows where it stands"
+        print(f"evo: error: no individual in {names} has completed yet{besides}; {next_step}", file=sys.stderr)
         return MISTAKEN
     if options.json:
         for run in runs:
@@ -108,7 +109,8 @@ def _show_one(options: Namespace) -> None:
 
 def _as_json(best: Evaluation) -> dict[str, Any]:
     known = msgspec.structs.asdict(best)
-    return {**{name: value for name, value in known.items() if name != "home"}, "folder": readable(str(best.folder))}
+    shown = {name: value for name, value in known.items() if name != "home"}
+    return {"name": best.name, **shown, "folder": readable(str(best.folder))}
 
 
 def printable_json(text: str) -> str:

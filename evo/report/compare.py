@@ -47,12 +47,14 @@ def main(arguments: Sequence[str], program: str) -> int:
     """
     parser = CommandParser(
         prog=program,
-        usage=f"{program} RUN1 RUN2 [...] | RUN [RUN ...] -- RUN [RUN ...]",
+        usage=f"{program} [-h] [--debug] [--json] RUN RUN [RUN ...] | RUN [RUN ...] -- RUN [RUN ...]",
         description="Compare runs: what differs in their settings, what they found, and, with several seeds on each "
         "side, whether it may be chance. Of more than two runs without --, those with the same settings but for the "
         "seed are a side.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="Run directories; -- stands between two sides.")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="A run directory, complete or not; -- stands between two sides."
+    )
     parser.add_argument("--json", action="store_true", help="Print one JSON object, for scripts.")
     groups: list[list[str]] = [[]]
     for word in arguments:
@@ -152,7 +154,7 @@ def _fact_rows(sides: Sequence[Side]) -> list[tuple[str, ...]]:
         rows.append(row("individual", lambda side: side.runs[0].individual))
     rows.append(row("evaluations", lambda side: _range_text([run.finished for run in side.runs], lambda x: f"{x:g}")))
     for status in ("pruned", "infeasible", "failed", "interrupted", "running"):
-        if any(run.statuses.get(status) for side in sides for run in side.runs):
+        if any(run.counts.get(status) for side in sides for run in side.runs):
             rows.append(row(f"  {status}", lambda side, status=status: _counts_text(side.runs, status)))  # type: ignore[misc]
     if len(sides) == 2:
         other = {sides[0].name: sides[1], sides[1].name: sides[0]}
@@ -179,7 +181,7 @@ def _range_text(values: Sequence[float], show: Callable[[Any], str]) -> str:
 
 
 def _counts_text(runs: Sequence[RunFacts], status: str) -> str:
-    return str(sum(run.statuses.get(status, 0) for run in runs))
+    return str(sum(run.counts.get(status, 0) for run in runs))
 
 
 def _reached_text(side: Side, loss: float) -> str:

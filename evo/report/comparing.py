@@ -34,7 +34,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         loss: The lowest loss; None when none has completed.
         individual: Which individual has it.
         finished: How many evaluations have finished.
-        statuses: How many individuals have each status.
+        counts: How many individuals have each status.
         seconds: What all evaluations took together.
         span: From the first start to the last end, breaks between sessions included, in seconds.
         busy: The share of the workers' time in which they evaluated, from 0 to 1; None when no session has ended.
@@ -47,7 +47,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     loss: float | None
     individual: str
     finished: int
-    statuses: Mapping[str, int]
+    counts: Mapping[str, int]
     seconds: float
     span: float
     busy: float | None
@@ -166,7 +166,7 @@ def gather_facts(run: Run) -> RunFacts:
         loss=None if run.best is None else run.best.loss,
         individual="" if run.best is None else run.best.name,
         finished=len(ended),
-        statuses=count_statuses(run.individuals),
+        counts=count_statuses(run.individuals),
         seconds=sum(one.seconds for one in ended),
         span=max((one.started + one.seconds for one in ended), default=0.0) - began,
         busy=1 - outside / total if outside and total else None,

@@ -43,10 +43,8 @@ def main(arguments: Sequence[str], program: str) -> int:
 
 
 def _parser(program: str) -> CommandParser:
-    parser = CommandParser(
-        prog=program, description="Export the individuals of a run directory, whether the search is running or not."
-    )
-    parser.add_argument("run", metavar="RUN", help="A run directory.")
+    parser = CommandParser(prog=program, description="Write the individuals of a run directory for other programs.")
+    parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
     formats = parser.add_mutually_exclusive_group(required=True)
     formats.add_argument(
         "--csv", nargs="?", const=_STDOUT, metavar="FILE", help="Comma-separated values; without FILE on the screen."
@@ -109,14 +107,12 @@ def _write(file: str, write: Callable[[IO[str]], object]) -> None:
 
 def _show(write: Callable[[IO[str]], object]) -> None:
     """Write text on the screen; on a terminal, what would steer it is escaped."""
-    with suppress(BrokenPipeError):
-        if sys.stdout.isatty():
-            shown = io.StringIO()
-            write(shown)
-            sys.stdout.write(printable(shown.getvalue(), kept="\n"))
-        else:
-            write(sys.stdout)
-        sys.stdout.flush()
+    if sys.stdout.isatty():
+        shown = io.StringIO()
+        write(shown)
+        sys.stdout.write(printable(shown.getvalue(), kept="\n"))
+    else:
+        write(sys.stdout)
 
 
 @contextmanager
@@ -124,7 +120,7 @@ def _explained(file: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror or error}") from error
+        raise UserError(f"{file or '.'} cannot be written: {error.strerror or error}; name another file") from error
 
 
 def _export_to_optuna(run: str, store: str, follow: bool) -> None:

@@ -25,6 +25,7 @@ from evo.texts import as_path, readable
 
 _RECENT = 600.0  # Seconds after its last record in which a search that nobody here runs may still run elsewhere.
 _TAIL = 65_536  # Bytes at the end of a journal that hold its last record, unless that has a long traceback.
+_ASKED = "evo.study.told:evaluated_by_the_caller"  # The objective of a loop of the user's own.
 _STATUSES = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
 
 
@@ -37,7 +38,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
             "stopped" otherwise; "unreadable" or "damaged".
         objective: The name of the objective; of a training by sections, that of its model.
         seed: The seed of the study.
-        evaluations: How many individuals have each status; those that do not occur are left out.
+        counts: How many individuals have each status; those that do not occur are left out.
         loss: The lowest loss; None when none has completed.
         individual: Which individual has it; empty when none has completed.
         created: When the study was begun, seconds since the epoch; 0 when that is unknown.
@@ -49,7 +50,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     objective: str = ""
     seed: int | None = None
-    evaluations: Mapping[str, int] = {}
+    counts: Mapping[str, int] = {}
     loss: float | None = None
     individual: str = ""
     created: float = 0.0
@@ -83,9 +84,18 @@ def main(arguments: Sequence[str], program: str) -> int:
         The exit status: 0 listed, 2 there is no run directory.
     """
     parser = CommandParser(prog=program, description="List all run directories below a folder.")
-    parser.add_argument("folder", nargs="*", metavar="FOLDER", default=["runs"], help="Folders. Default: runs.")
     parser.add_argument(
-        "--by", choices=("time", "loss", "name"), default="time", help="The order: the last written or the best first."
+        "folder",
+        nargs="*",
+        metavar="FOLDER",
+        default=["runs"],
+        help="A folder with run directories at any depth. Default: runs.",
+    )
+    parser.add_argument(
+        "--by",
+        choices=("time", "loss", "name"),
+        default="time",
+        help="The order: the last written first (the default), the lowest loss first, or by name.",
     )
     parser.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
     options = parser.parse_args(arguments)
@@ -184,6 +194,8 @@ def describe_run(path: Path, locked: Collection[int], now: float) -> Listed:
 
 
 def _objective_name(study: StudyRecord) -> str:
+    if study.objective == _ASKED:
+        return "ask and tell"
     training = training_of(study)
     name = study.objective if training is None else training.name
     return name.rpartition(":")[2] if name.startswith("evo.problems.") else name
@@ -195,7 +207,7 @@ def _complete(known: Listed, summary: _Summary) -> Listed:
     return msgspec.structs.replace(
         known,
         state="complete",
-        evaluations={status: count for status, count in counts.items() if count},
+        counts={status: count for status, count in counts.items() if count},
         loss=None if best is None else best.loss,
         individual="" if best is None else "{}-{}".format(*best.individual),
     )
@@ -208,7 +220,7 @@ def _incomplete(known: Listed, run: Run, locked: Collection[int], now: float) ->
     return msgspec.structs.replace(
         known,
         state="complete" if run.is_complete else state_of(is_locked, is_done, now - known.written),
-        evaluations={status: counts[status] for status in _STATUSES if counts[status]},
+        counts={status: counts[status] for status in _STATUSES if counts[status]},
         loss=None if best is None else best.loss,
         individual="" if best is None else best.name,
     )
@@ -250,8 +262,8 @@ def list_text(listed: Sequence[Listed]) -> str:
     """The runs as a table, a row for each, and the problems of those that cannot be read."""
     rows = [("run", "objective", "state", "best loss", "individual", "began", "last written", "evaluations")]
     for one in listed:
-        others = [f"{count} {status}" for status, count in one.evaluations.items() if status != "completed"]
-        evaluations = str(sum(one.evaluations.values())) + (f" ({', '.join(others)})" if others else "")
+        others = [f"{count} {status}" for status, count in one.counts.items() if status != "completed"]
+        evaluations = str(sum(one.counts.values())) + (f" ({', '.join(others)})" if others else "")
         rows.append(
             (
                 *(one.run, one.objective, one.state),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 _SQLITE = b"SQLite format 3\0"
 _JOURNAL = b'"op_code"'
+_ADVICE = "; name another, such as sqlite:///study.db or journal.log"
 
 
 class StoreName(NamedTuple):
@@ -59,12 +60,17 @@ def parse_store(text: str) -> StoreName:
         text: The name. A file that ends in .db, .sqlite or .sqlite3, or is an SQLite database, is a database; any other
             one is a journal.
 
+    Raises:
+        UserError: There is no name.
+
     Example:
         >>> parse_store("study.db#first")
         StoreName(where='sqlite:///study.db', study='first')
         >>> parse_store("journal.log")
         StoreName(where='journal.log', study='')
     """
+    if not text:
+        raise UserError(f"an Optuna store has no name{_ADVICE.replace('another', 'one')}")
     where, _, study = (text, "", "") if os.path.exists(text) else text.partition("#")
     if "://" not in where and (where.lower().endswith(_DATABASES) or _begin(where).startswith(_SQLITE)):
         where = f"sqlite:///{where}"
@@ -96,6 +102,12 @@ def open_storage(name: StoreName, backend: Any = None) -> BaseStorage:
         UserError: It cannot be opened, or Optuna is not installed.
     """
     storages = import_optuna().storages
+    begin = b"" if name.is_database else _begin(name.where)
+    if begin and _JOURNAL not in begin.partition(b"\n")[0]:  # Optuna adds its lines to whatever is there.
+        raise UserError(
+            f"{name} is no journal of Optuna, so it is left as it is: name another file; a database is named with its "
+            "scheme, as in sqlite:///study.db"
+        )
     with explained(name):
         opened: BaseStorage
         if name.is_database:
@@ -127,15 +139,15 @@ def explained(name: StoreName) -> Iterator[None]:
     except UserError:
         raise
     except OSError as error:
-        raise UserError(f"the Optuna store {name} cannot be used: {error.strerror or error}") from error
+        raise UserError(f"the Optuna store {name} cannot be used: {error.strerror or error}{_ADVICE}") from error
     except ImportError as error:
         raise UserError(f"the Optuna store {name} needs a driver that is not installed: {error}") from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UserError(f"the Optuna store {name} cannot be used: {reason}") from error
+        raise UserError(f"the Optuna store {name} cannot be used: {reason}{_ADVICE}") from error
     except (OptunaError, RuntimeError) as error:
         cause = getattr(error.__cause__, "orig", None) or error
-        raise UserError(f"the Optuna store {name} cannot be used: {str(cause).splitlines()[0]}") from error
+        raise UserError(f"the Optuna store {name} cannot be used: {str(cause).splitlines()[0]}{_ADVICE}") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         if name.is_database:
             raise

@@ -47,14 +47,11 @@ class Run:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.directory = RunDirectory(Path(path))
         self.name = str(self.directory)
-        study = self.directory.study()
-        if study is None:
-            raise UserError(f"{self.name} is no run directory: it has no study.json")
-        self.study: StudyRecord = study
+        self.study: StudyRecord = self.directory.begun_study()
         tested = self.directory.tested()
         self.is_complete: bool = tested is not None
         self.test: Mapping[str, Any] = tested or {}
-        self._forms = study_forms(study)
+        self._forms = study_forms(self.study)
         self._reader = CourseReader(self.directory, self._forms)
         self.counts: Mapping[str, int] = self._reader.read().counts
         self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
@@ -99,7 +96,9 @@ class Run:
         """
         if name is None:
             if self.best is None:
-                raise UserError(f"no individual in {self.name} has completed yet")
+                raise UserError(
+                    f"no individual in {self.name} has completed yet; evo status {self.name} shows where it stands"
+                )
             return self.best
         if not re.fullmatch(r"\d+-\d+", name):
             raise UserError(f"individual is {name!r}: it must be rank-generation, as in the tables, for example 3-1")

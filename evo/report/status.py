@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _INTERVAL = 1.0  # Seconds between two looks at a run directory.
-_BY_KEYBOARD = 130  # The status of a program that Ctrl-C has ended, by custom.
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -34,14 +31,14 @@ def main(arguments: Sequence[str], program: str) -> int:
         program: The program's name, for the help.
 
     Returns:
-        The exit status: 0 shown, 2 a run directory cannot be read, 130 ended by Ctrl-C.
+        The exit status: 0 shown, 2 a run directory cannot be read.
     """
     parser = CommandParser(
         prog=program,
         description="Show where the search in a run directory stands, be it running, dead or complete. It is read from "
         "its files alone, which may be done from any machine that sees them, and does not disturb it.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="A run directory.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="A run directory, complete or not.")
     parser.add_argument(
         "--follow",
         action="store_true",
@@ -54,13 +51,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     )
     options = parser.parse_args(arguments)
 
-    try:
-        return status_of(lambda: _show(options.runs, follow=options.follow, as_json=options.json), options.debug)
-    except KeyboardInterrupt:
-        return _BY_KEYBOARD
-    except BrokenPipeError:  # Whoever read the output has left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return status_of(lambda: _show(options.runs, follow=options.follow, as_json=options.json), options.debug)
 
 
 def _show(runs: Sequence[str], *, follow: bool, as_json: bool) -> None:

@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from evo.errors import UserError
 from evo.report.reader import CourseReader
 from evo.report.standing import Standing
 from evo.storage.locks import are_held
@@ -62,11 +61,8 @@ class RunWatch:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._directory = RunDirectory(Path(path))
-        study = self._directory.study()
-        if study is None:
-            raise UserError(f"{self._directory} is no run directory: it has no study.json")
-        self._study = study
-        self._reader = CourseReader(self._directory, study_forms(study))
+        self._study = self._directory.begun_study()
+        self._reader = CourseReader(self._directory, study_forms(self._study))
 
     def look(self, now: float | None = None) -> RunStanding:
         """Where the search stands.

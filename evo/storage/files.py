@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ def write_whole(file: Path, write: Callable[[BinaryIO], object], partial: Path |
     Raises:
         OSError: The file cannot be written; an existing one is unchanged.
     """
+    if not file.name:  # "" or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     partial = partial or file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with partial.open("wb") as stream:

@@ -81,7 +81,9 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
     """
     journals = directory.journals()
     if not journals and not (directory.path / "study.json").exists():
-        raise UserError(f"{directory} is no run directory: it has no journals and no study.json")
+        raise UserError(
+            f"{directory} is no run directory: it has no journals and no study.json; evo list FOLDER finds some"
+        )
     forms, problem = _forms(directory)
     with ExitStack() as stack:
         for file in journals:
@@ -165,7 +167,7 @@ def _check_limits(directory: RunDirectory, findings: Sequence[ExaminedJournal]) 
 def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
     """The limits of the study; if they are not known, None, and a message about study.json with the next step."""
     try:
-        study = directory.study()
+        study = directory.study(has_advice=False)
         if study is not None:
             return study_forms(study) or Forms(study_space(study)), ""
         problem = f"run directory {directory} has no study.json"

@@ -111,25 +111,46 @@ class RunDirectory:
         """The folder of one individual; it need not exist."""
         return self.individuals / individual_name(identity)
 
-    def study(self) -> StudyRecord | None:
+    def study(self, has_advice: bool = True) -> StudyRecord | None:
         """The study of this directory; None when there is none yet.
+
+        Args:
+            has_advice: Whether the message about a damaged study.json says what to do.
 
         Raises:
             UserError: The directory is something else, or study.json is damaged.
         """
-        file = self.path / "study.json"
-        try:
-            return msgspec.json.decode(file.read_bytes(), type=StudyRecord)
-        except (FileNotFoundError, NotADirectoryError):
+        study = self._read_study(has_advice)
+        if study is None:
             # Folders and a part of study.json are no other files: a run may have been killed before it had written it.
             others = (path for path in self.path.rglob("*") if not path.name.startswith(".study.json."))
             if any(path.is_file() for path in others):
                 raise UserError(
                     f"run directory {self} holds files but no study.json: choose an empty or a new directory"
-                ) from None
+                )
+        return study
+
+    def begun_study(self) -> StudyRecord:
+        """The study of this directory, for who only reads it.
+
+        Raises:
+            UserError: There is none, or study.json is damaged.
+        """
+        study = self._read_study()
+        if study is None:
+            raise UserError(f"{self} is no run directory: it has no study.json; evo list FOLDER finds some")
+        return study
+
+    def _read_study(self, has_advice: bool = True) -> StudyRecord | None:
+        try:
+            return msgspec.json.decode((self.path / "study.json").read_bytes(), type=StudyRecord)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, *_UNREADABLE) as error:
-            raise UserError(f"run directory {self}: study.json cannot be read: {error}") from None
+        except OSError as error:
+            raise UserError(f"run directory {self}: study.json cannot be read: {error.strerror}") from None
+        except _UNREADABLE as error:
+            advice = f"; evo repair {self} says how to mend it" if has_advice else ""
+            raise UserError(f"run directory {self}: study.json cannot be read: {error}{advice}") from None
 
     def create(self, study: StudyRecord) -> None:
         """Make the directory.

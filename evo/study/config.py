@@ -103,8 +103,8 @@ class Config:
         pruning: Which evaluations end early, by the losses that they report: none, halving, median, curve, or a mapping
             with the name and parameters of one of these, or with class_path and init_args of another class. In Python
             also a pruner itself.
-        callbacks: What is told of every event on the first rank: a list of mappings with class_path and init_args of
-            subclasses of evo.Callback. In Python also such objects.
+        callbacks: What is told of every event on the first rank: the import path of a subclass of evo.Callback, a
+            mapping with its class_path and init_args, or a list of these. In Python also such objects.
         on_improvement: A command for the shell, run when an individual is better than all before, with EVO_LOSS,
             EVO_PARAMS and others in its environment.
         on_end: A command for the shell, run when the search has ended, with EVO_STOP_REASON and others.
@@ -154,7 +154,7 @@ class Config:
     random_init: float | None = None
     sigma: float | None = None
     pruning: str | dict = "none"  # type: ignore[type-arg]
-    callbacks: str | list | None = None  # type: ignore[type-arg]
+    callbacks: str | dict | list | None = None  # type: ignore[type-arg]
     on_improvement: str | None = None
     on_end: str | None = None
     command_timeout: str | float = "60s"

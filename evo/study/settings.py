@@ -59,7 +59,7 @@ class Settings(TypedDict, total=False):
     random_init: float | None
     sigma: float | None
     pruning: str | Mapping[str, Any] | Pruner
-    callbacks: str | Sequence[Callback | str | Mapping[str, Any]] | None
+    callbacks: str | Mapping[str, Any] | Sequence[Callback | str | Mapping[str, Any]] | None
     on_improvement: str | None
     on_end: str | None
     command_timeout: str | float

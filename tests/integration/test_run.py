@@ -517,7 +517,7 @@ def test_several_runs_are_compared_a_line_for_each_and_the_best_of_them_is_shown
     ]
     without = call("best", "absent", "0")
     assert without.status == 2
-    assert without.err == "evo: error: absent is no run directory: it has no study.json\n"
+    assert without.err == "evo: error: absent is no run directory: it has no study.json; evo list FOLDER finds some\n"
     assert without.out.startswith("individual ")
 
 
@@ -525,7 +525,7 @@ def test_several_runs_are_compared_a_line_for_each_and_the_best_of_them_is_shown
     ("run", "message"),
     [
         ("absent", "absent is no run directory: it has no study.json"),
-        ("thesis", "run directory thesis holds files but no study.json"),
+        ("thesis", "thesis is no run directory: it has no study.json"),
         ("damaged", "run directory damaged: study.json cannot be read"),
         ("rotten", r"journal \S*rotten/journal/0.jsonl, line 1 is damaged"),
         ("other", "no individual in other has completed yet"),
@@ -547,7 +547,7 @@ def test_the_best_of_what_is_no_study_is_an_error(
         (["--version"], 0, f"evo {evo.__version__}\n", ""),
         (["--help"], 0, "usage: evo COMMAND", ""),
         ([], 2, "", "usage: evo COMMAND"),
-        (["walk"], 2, "", "evo: error: 'walk' is no command; use run, best, test, train, repair, doctor\n"),
+        (["walk"], 2, "", "evo: error: 'walk' is no command; use run, status, best, list, compare, report, export, "),
         (["run", "spere"], 2, "", "evo: error: objective 'spere'"),
         (["run", "sphere", "--generations", "1"], 0, "evo: study sphere", ""),
     ],

@@ -51,6 +51,12 @@ def test_a_study_file_must_name_an_objective_or_a_model(tmp_path: Path, content:
     assert parse(str(file), "--objective", "sphere")[0] == "sphere"
 
 
+def test_one_callback_needs_no_list() -> None:
+    own = {"class_path": "my.Own", "init_args": {"file": "x"}}
+    assert parse("sphere", "--callbacks", "{class_path: my.Own, init_args: {file: x}}")[1].callbacks == own
+    assert Config(callbacks=own).callbacks == own
+
+
 def test_every_setting_is_an_option_of_the_command_line() -> None:
     objective, config = parse(
         *shlex.split(

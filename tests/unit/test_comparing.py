@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import shlex
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
-from helpers import call, check_golden
+from helpers import Ended, call, check_golden
 
 import evo
 from evo.report.compare import comparison_text, judge_all, make_sides
@@ -40,14 +43,12 @@ LISTED = [
     listed(
         "runs/b",
         "complete",
-        evaluations={"completed": 38, "failed": 2},
+        counts={"completed": 38, "failed": 2},
         loss=0.0123456,
         individual="3-1",
         written=2 * DAY,
     ),
-    listed(
-        "runs/a\x1b", "running", evaluations={"completed": 3, "running": 4}, loss=0.5, individual="0-0", written=3 * DAY
-    ),
+    listed("runs/a\x1b", "running", counts={"completed": 3, "running": 4}, loss=0.5, individual="0-0", written=3 * DAY),
     listed("runs/c", "stopped", written=DAY),
     Listed(run="runs/d", state="damaged", problem="run directory runs/d: study.json cannot be read: JSON is malformed"),
     Listed(run="runs/e", state="unreadable", problem="it cannot be read: Permission denied"),
@@ -88,7 +89,7 @@ def test_runs_of_all_kinds_are_described_and_damaged_ones_do_not_hide_the_others
         "pruning": "complete",
     }
     assert stopped["sections"].objective == "Network"
-    assert stopped["troubled"].evaluations == {"completed": 2, "infeasible": 1, "failed": 2, "interrupted": 1}
+    assert stopped["troubled"].counts == {"completed": 2, "infeasible": 1, "failed": 2, "interrupted": 1}
     for name in ("sections", "pruning"):  # What summary.json tells is what the journals tell.
         (tmp_path / name / "summary.json").unlink()
         (again,) = list_runs([str(tmp_path / name)])
@@ -107,6 +108,27 @@ def test_runs_of_all_kinds_are_described_and_damaged_ones_do_not_hide_the_others
     assert running.state == "running"
     ended = call("list", str(tmp_path), "--json", "--by", "loss")
     assert [json.loads(line)["state"] for line in ended.out.splitlines()].count("damaged") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "--jsn"], "unrecognized arguments: --jsn; did you mean --json?; see evo list --help"),
+        (["replay", "a", "b\x1b"], "unrecognized arguments: b\\x1b, since it takes one RUN; see evo replay --help"),
+    ],
+)
+def test_an_unknown_word_is_one_line_with_what_may_be_meant(arguments: list[str], message: str) -> None:
+    assert call(*arguments) == Ended(2, "", f"evo: error: {message}\n")
+
+
+def test_a_reader_who_leaves_and_a_full_disk_are_no_bugs(tmp_path: Path) -> None:
+    shutil.copytree(FORMER / "plain", tmp_path / "plain")
+    evo = shlex.join([sys.executable, "-c", "import sys; from evo.cli import main; sys.exit(main())"])
+    for command in ("list .", "status plain"):  # The second one prints by rich, which ends the process itself.
+        script = f"({evo} {command}; echo $? >&2) | true; {evo} {command} >/dev/full"
+        ended = subprocess.run(script, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        full = "evo: error: the output cannot be written: No space left on device\n"
+        assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"0\n{full}")
 
 
 @pytest.mark.parametrize(("folder", "words"), [("no", "no is no folder"), (".", "there is no run directory in .")])
@@ -128,7 +150,7 @@ def facts(loss: float | None, seed: int, *steps: tuple[int, float], name: str = 
         loss=loss,
         individual="0-1",
         finished=finished,
-        statuses={"completed": finished - 1, "failed": 1},
+        counts={"completed": finished - 1, "failed": 1},
         seconds=100.0 * finished,
         span=50.0 * finished,
         busy=0.9,

@@ -245,7 +245,10 @@ def test_what_a_journal_cannot_take_back_is_said(run: Path, tmp_path: Path, caps
         ("--optuna {}/absent/journal.log", "absent/journal.log cannot be used: No such file or directory"),
         ("--optuna sqlite:///{}/absent/store.db", "cannot be used: unable to open database file"),
         ("--optuna {}/search/study.json", "study.json is no journal of Optuna"),
+        ("--optuna {}/search/journal/0.jsonl", "0.jsonl is no journal of Optuna, so it is left as it is"),
         ("--optuna nothing://there", "nothing://there cannot be used"),
+        ("--optuna=", "an Optuna store has no name; name one, such as sqlite:///study.db"),
+        ("--csv=", ". cannot be written: Is a directory; name another file"),
         ("--csv {}/absent/x.csv", "absent/x.csv cannot be written: No such file or directory"),
         ("--parquet {}/absent/x.parquet", "absent/x.parquet cannot be written"),
         ("--csv --follow", "--follow goes with --optuna only"),
@@ -258,6 +261,8 @@ def test_what_cannot_be_written_is_one_line(
     error = capsys.readouterr().err
     assert problem in error
     assert error.count("\n") == 1
+    assert main(["replay", str(run)]) in (0, 1, 2)  # The run is as it was: nothing was added to its files.
+    assert "is damaged" not in capsys.readouterr().err
 
 
 def test_an_absent_extra_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,7 +208,9 @@ def test_for_a_damaged_study_it_says_what_can_be_done_and_repairs_the_journals(
 
 def test_what_is_no_run_directory_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path) == 2
-    assert capsys.readouterr().err.endswith("is no run directory: it has no journals and no study.json\n")
+    assert capsys.readouterr().err.endswith(
+        "is no run directory: it has no journals and no study.json; evo list FOLDER finds some\n"
+    )
 
 
 @given(before=st.lists(events, max_size=4), junk=st.binary(max_size=80), after=st.lists(events, max_size=4))

@@ -205,7 +205,7 @@ def test_stores_that_do_not_say_what_is_meant_are_refused(source: Path, tmp_path
         maximised: "study 'up' does not minimise one value",
         f"sqlite:///{tmp_path}/absent.db": "there is no file",
         str(tmp_path / "absent.csv"): "No such file or directory",
-        str(tmp_path): "holds files but no study.json",
+        str(tmp_path): "is no run directory: it has no study.json",
     }.items():
         with pytest.raises(evo.UserError, match=r"start_from|run directory|Optuna store") as raised:
             search(tmp_path / "run", store)

@@ -271,7 +271,7 @@ def test_ctrl_c_ends_the_command_without_a_traceback(tmp_path: Path, monkeypatch
     ("make", "message"),
     [
         (lambda folder: None, "is no run directory: it has no study.json"),
-        (lambda folder: (folder / "file").touch(), "holds files but no study.json"),
+        (lambda folder: (folder / "file").touch(), "is no run directory: it has no study.json"),
         (lambda folder: (begun(folder) / "journal" / "0.jsonl").write_text("{}\n"), "line 1 is damaged"),
     ],
 )

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str], program: str) -> int:
         description="Write a page with pictures about a run directory, complete or not: one file that needs no "
         "network. Nothing is written into the run directory. Needs: pip install 'evo-mpi[report]'",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="A run directory. Several are compared on one page.")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="A run directory, complete or not. Several stand side by side."
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
