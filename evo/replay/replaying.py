@@ -99,6 +99,9 @@ def replay_journals(study: StudyRecord, journals: Journals, files: Sequence[Path
 def _replay_session(
     study: StudyRecord, journals: Journals, session: RecordedSession, files: Sequence[Path]
 ) -> Iterator[Decision]:
+    for event in session.known:
+        if isinstance(event, Started):
+            yield Decision(0, event, "known")
     settings, why = _settings(session)
     if settings is None:
         yield from _undecided(session, why)
@@ -164,11 +167,12 @@ def _make_replayed(
         population.apply(event)
         if rungs:
             rungs.apply(event)
+    first = session.joined[0]
     made = WorkerSettings(
         worker=worker,
         workers=archipelago.workers,
         seed=study.seed,
-        budget=Budget(generations=settings.generations, evaluations=settings.evaluations),
+        budget=Budget(generations=first.generations, evaluations=first.evaluations),
         allow_duplicates=settings.allow_duplicates,
         archipelago=archipelago,
         start=settings.start,
@@ -176,7 +180,7 @@ def _make_replayed(
     how = settings.breeding[island]
     breeding: Breeding = make_propagator(how.setting, how.defaults)
     sent = {other: session.sent_by(other) for other in range(archipelago.workers) if other != worker}
-    return Replayed(made, breeding, population, rungs, sent)
+    return Replayed(made, breeding, population, rungs, session.known, sent)
 
 
 def _space(study: StudyRecord, settings: RecordedSettings) -> tuple[Space, Forms | None]:

@@ -171,6 +171,7 @@ class Session:
                 if number == 0:  # The others learn of the same results by themselves.
                     for event in known:
                         journal.append(encode(event))
+                    journal.begin_session()  # So they are not among what is sent again after a death.
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
                 text = yield from self._lead(worker, exchange, evaluator, journal, findings, listeners)
