@@ -21,8 +21,8 @@ from evo.pruning import Rungs
 from evo.space.values import Params
 
 Finding = Literal["confirmed", "start", "known", "again", "deviates", "undecided"]
-"""What a replay says of a start: an individual was bred so; it is a start point; its result is known from elsewhere, so
-that nobody has decided; it was evaluated again, unchanged; it would have been another one; or that cannot be decided."""
+"""What a replay says of a start: an individual was bred so; it is a start point; its result is known from elsewhere; it
+was evaluated again, unchanged; it would have been another one; or that cannot be decided."""
 
 _COMPARED = ("params", "bred_by", "parents", "strategy")
 

@@ -81,8 +81,8 @@ def _show_all(options: Namespace) -> int:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {printable(runs[0].name)}:")
         print(best_text(runs[0].best))
-        if len(runs) == 1 and runs[0].counts["infeasible"]:
-            print(statuses_text(runs[0].counts))
+        if len(runs) == 1 and (runs[0].counts["infeasible"] or runs[0].known):
+            print(statuses_text(runs[0].counts, known=runs[0].known))
     return 0 if len(found) == len(options.runs) else MISTAKEN
 
 

@@ -73,8 +73,13 @@ class Course:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many individuals have each status, "running" and "interrupted" included; 0 for those without any."""
+        """How many evaluations have each status, "running" and "interrupted" included; 0 for those without any."""
         return self._fates.counts + Counter(self._fates[identity].status or "running" for identity in self._fates.open)
+
+    @property
+    def known(self) -> int:
+        """How many results are known from elsewhere."""
+        return self._fates.known.total()
 
     @property
     def joined(self) -> Iterable[Joined]:
@@ -130,6 +135,7 @@ class Course:
         return Standing(
             time=now,
             counts={status: fates.counts[status] for status in _ENDS},
+            known=self.known,
             running=len(running),
             waiting=len(fates.open) - len(running),
             total=total,

@@ -66,24 +66,23 @@ class Fates:
 
     Attributes:
         counts: How many evaluations have ended in each way, of those whose start is known.
-        known: How many results are known from elsewhere.
+        known: By the worker in whose name they are recorded, how many results are known from elsewhere.
         open: Those that were started and have not ended.
         best: The lowest loss of those that completed, and who has it; None when none has.
         most_steps: The most steps that one that completed has reported.
         islands: The islands on which they were born.
-        bred: The number of generations that each worker has bred.
     """
 
     def __init__(self, set_aside: Container[Identity]) -> None:
         self._set_aside = set_aside
         self._all: dict[Identity, Fate] = {}
         self.counts: Counter[str] = Counter()
-        self.known = 0
+        self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
         self.best: tuple[float, Identity] | None = None
         self.most_steps = 0
         self.islands: set[int] = set()
-        self.bred: dict[int, int] = {}
+        self._generations: dict[int, int] = {}
         # What is counted over all individuals, and anew when it is None: the sums of the latest session, with its
         # workers, and the evaluations that have ended since the best one.
         self._session: Mapping[int, Joined] = {}
@@ -111,6 +110,11 @@ class Fates:
             for fate in self._all.values():
                 self._add_up(fate, self._sums)
         return self._sums
+
+    @property
+    def bred(self) -> Mapping[int, int]:
+        """The number of generations that each worker has bred."""
+        return {worker: many - self.known[worker] for worker, many in self._generations.items()}
 
     @property
     def last_time(self) -> float:
@@ -144,9 +148,9 @@ class Fates:
         self.islands.add(event.island)
         if event.origin:
             fate.is_known = True
-            self.known += 1
-        if identity[1] >= self.bred.get(identity[0], 0):
-            self.bred[identity[0]] = identity[1] + 1
+            self.known[identity[0]] += 1
+        if identity[1] >= self._generations.get(identity[0], 0):
+            self._generations[identity[0]] = identity[1] + 1
         if fate.has_ended:
             self._count(identity, fate)
         else:
@@ -162,7 +166,7 @@ class Fates:
             if not self._replaces(event, fate):
                 return
             self._sums = None
-            if fate.has_ended and fate.begun != NEVER:
+            if _counts(fate):
                 self.counts[fate.status] -= 1
                 self._since_best = None
         fate.status, fate.rung, fate.ended, fate.seconds = status, event.rung, event.time, event.seconds
@@ -220,3 +224,8 @@ class Fates:
             sums.spent += fate.seconds
         else:
             sums.interrupted += fate.seconds
+
+
+def _counts(fate: Fate) -> bool:
+    """Whether an evaluation of this study has ended so."""
+    return fate.has_ended and fate.begun != NEVER and not fate.is_known

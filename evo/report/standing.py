@@ -64,6 +64,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         time: The time that this describes, in seconds since the epoch.
         counts: How many evaluations have ended in each way: completed, pruned, infeasible, failed.
+        known: How many results are known from elsewhere; these count as no evaluations.
         running: How many individuals are in evaluation.
         waiting: How many are to be evaluated again, because their evaluation was cut short.
         total: How many evaluations there will be, if the budget says so; None when it does not.
@@ -84,6 +85,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     time: float
     counts: Mapping[str, int]
+    known: int = 0
     running: int
     waiting: int
     total: int | None

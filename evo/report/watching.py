@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from evo.errors import UserError
+from evo.report.course import Course
 from evo.report.reader import CourseReader
 from evo.report.standing import Standing
 from evo.storage.locks import are_held
@@ -67,6 +68,11 @@ class RunWatch:
             raise UserError(f"{self._directory} is no run directory: it has no study.json")
         self._study = study
         self._reader = CourseReader(self._directory, study_forms(study))
+
+    @property
+    def course(self) -> Course:
+        """What had happened when this was last looked at."""
+        return self._reader.course
 
     def look(self, now: float | None = None) -> RunStanding:
         """Where the search stands.

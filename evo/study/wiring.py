@@ -103,6 +103,8 @@ class Session:
         known = learn_known(worker, self.plan.known, self.plan.known_at)
         for event in known:
             self.directory.remember(event)
+            if course:
+                course.add(event)
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
         home = self.directory.individuals if isinstance(self.directory, RunDirectory) else None

@@ -21,6 +21,7 @@ from evo.population.events import (
     Reported,
     Started,
 )
+from evo.population.imported import Imported
 from evo.report.pages.scales import RunningTime
 
 
@@ -87,8 +88,8 @@ class Story:
         self._ended: dict[int, set[float]] = defaultdict(set)
         self._heard: dict[Identity, float] = {}
         self._starts: dict[Identity, dict[float, int]] = defaultdict(dict)
-        self._finishes: dict[Identity, dict[float, Finished]] = defaultdict(dict)
-        chosen = set(curves_of)
+        finishes: dict[Identity, dict[float, Finished]] = defaultdict(dict)
+        chosen, known = set(curves_of), Imported()
         for event in events:
             self.last = max(self.last, event.time)
             if isinstance(event, Reported):
@@ -96,9 +97,13 @@ class Story:
                 if event.individual in chosen:
                     self.curves.setdefault(event.individual, {})[event.step] = event.loss
             elif isinstance(event, Finished):
-                self._finishes[event.individual][event.time] = event
+                finishes[event.individual][event.time] = event
+            elif isinstance(event, Started) and event.origin:  # Nobody here was busy with it.
+                known.apply(event)
+                self.islands.setdefault(event.individual, event.island)
             else:
                 self._note(event)
+        self._finishes = {one: ends for one, ends in finishes.items() if one not in known}
         self.judged = list({(one.individual, one.rung, one.time): one for one in self.judged}.values())
         self.travels = sorted({(one.time, one.individual, one.island): one for one in self.travels}.values(), key=_when)
 
