@@ -234,7 +234,7 @@ def _workers_table(workers: Sequence[WorkerStanding]) -> Table:
         table.add_row(
             str(one.worker),
             *island,
-            one.individual,
+            one.individual + (f" +{one.others}" if one.others else ""),
             duration_text(one.seconds),
             steps if one.steps else "",
             Text(number_text(one.value)),

@@ -36,7 +36,9 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
         host: The name of its machine.
         device: The device on which it evaluates, for example "cuda:0".
         state: What it does.
-        individual: The name of the individual that it evaluates; empty when it evaluates none.
+        individual: The name of the individual that it evaluates; empty when it evaluates none. Of several, as in a loop
+            of the user's own, it is the one that was started first.
+        others: How many others it evaluates at the same time.
         island: The island of that individual.
         seconds: For how long it has been evaluating it; 0.0 when it evaluates none.
         steps: How many steps of a training that individual has reported, usually epochs; 0 when none.
@@ -50,6 +52,7 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     state: WorkerState
     individual: str = ""
+    others: int = 0
     island: int = 0
     seconds: float = 0.0
     steps: int = 0

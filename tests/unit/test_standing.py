@@ -214,3 +214,10 @@ def test_known_results_are_no_evaluations_but_may_be_the_best() -> None:
     assert (
         standing_line(told).split("] ")[1].startswith("1/3 evaluations beside 2 known results, best 0.25 by 0-0, 1 ago")
     )
+
+
+def test_a_worker_may_evaluate_several_individuals_at_once_in_a_loop_of_the_users_own() -> None:
+    told = standing(join(0.0, 0, ranks=1), *(start(1.0 + n, (0, n)) for n in range(3)), end(5.0, (0, 1), loss=1.0))
+    assert (told.running, told.waiting) == (2, 0)
+    (worker,) = told.workers
+    assert (worker.individual, worker.others, worker.seconds) == ("0-0", 1, 99.0)

@@ -207,15 +207,19 @@ def use_of_workers(attendances: Iterable[Attendance], busy: Iterable[Busy]) -> U
 
     Example:
         >>> joined = Joined(time=0.0, rank=0, ranks=1, host="a", device="cpu")
-        >>> use_of_workers([Attendance(0, 0.0, 10.0, joined)], [Busy(0, 1.0, 6.0, (0, 0), "completed")]).share
+        >>> several = [Busy(0, 1.0, 6.0, (0, 0), "completed"), Busy(0, 2.0, 5.0, (0, 1), "completed")]
+        >>> use_of_workers([Attendance(0, 0.0, 10.0, joined)], several).share
         0.5
     """
     seconds: dict[int, float] = defaultdict(float)
     worked: dict[int, float] = defaultdict(float)
+    until: dict[int, float] = {}
     for part in attendances:
         seconds[part.worker] += part.end - part.begin
-    for each in busy:
-        worked[each.worker] += each.end - each.begin
+    for each in sorted(busy, key=lambda each: each.begin):  # Some may overlap, in a loop of the user's own.
+        begin = max(each.begin, until.get(each.worker, each.begin))
+        worked[each.worker] += max(0.0, each.end - begin)
+        until[each.worker] = max(each.end, begin)
     return Use(dict(seconds), {worker: min(worked[worker], seconds[worker]) for worker in seconds})
 
 
