@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -29,10 +31,17 @@ def status_of(act: Callable[[], int | None], debug: bool) -> int:
         debug: Whether an error shows its whole traceback.
 
     Returns:
-        The exit status; 2, after a message, if there is a mistake in what the user gave.
+        The exit status; 2, after a message, if there is a mistake in what the user gave; 0 if whoever read the output
+        has left, as head does.
     """
     try:
-        return act() or 0
+        status = act() or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         show_error(error, debug)
         return MISTAKEN

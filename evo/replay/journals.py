@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from evo.population.events import AnyEvent, Done, Finished, Heard, Joined, Started, encode
+from evo.population.events import (
+    AnyEvent,
+    Done,
+    Finished,
+    Heard,
+    Identity,
+    Joined,
+    Judged,
+    Reported,
+    Skipped,
+    Started,
+    encode,
+)
 from evo.population.imported import Imported
 from evo.storage.journal import read_journal
 from evo.storage.rundir import RunDirectory
+
+_ABOUT_EVALUATIONS = (Started, Reported, Judged, Finished, Skipped)
 
 
 @dataclass
@@ -30,6 +45,19 @@ class RecordedSession:
     def joined(self) -> Mapping[int, Joined]:
         """By worker, how it joined this session."""
         return {worker: first for worker, (first, *_) in self.events.items() if isinstance(first, Joined)}
+
+    @property
+    def started(self) -> set[Identity]:
+        """The individuals that were started in this session, or known as it began."""
+        return {event.individual for event in self._all() if isinstance(event, Started)}
+
+    @property
+    def mentioned(self) -> set[Identity]:
+        """The individuals of whose evaluation it tells; also those of which a repair has found only the name."""
+        return {event.individual for event in self._all() if isinstance(event, _ABOUT_EVALUATIONS)}
+
+    def _all(self) -> Iterator[AnyEvent]:
+        return chain(self.known, *self.events.values())
 
     def sent_by(self, worker: int) -> Sequence[AnyEvent]:
         """The events of a worker that others may have heard of, as `Heard` counts them."""

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str], program: str) -> int:
         parser.error(f"--individual {options.individual} is of one run, but there are {len(options.runs)}")
     if options.individual or options.yaml or options.params:
         return status_of(lambda: _show_one(options), options.debug)
-    return _show_all(options)
+    return status_of(lambda: _show_all(options), options.debug)
 
 
 def _make_parser(program: str) -> CommandParser:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -58,9 +56,6 @@ def main(arguments: Sequence[str], program: str) -> int:
         return status_of(lambda: _show(options.runs, follow=options.follow, as_json=options.json), options.debug)
     except KeyboardInterrupt:
         return _BY_KEYBOARD
-    except BrokenPipeError:  # Whoever read the output has left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _show(runs: Sequence[str], *, follow: bool, as_json: bool) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,6 +115,17 @@ def test_runs_of_all_kinds_are_described_and_damaged_ones_do_not_hide_the_others
     assert running.state == "running"
     ended = call("list", str(tmp_path), "--json", "--by", "loss")
     assert [json.loads(line)["state"] for line in ended.out.splitlines()].count("damaged") == 1
+
+
+@pytest.mark.parametrize("command", ["list", "best", "status"])
+def test_a_reader_that_leaves_early_is_no_error(command: str) -> None:
+    words = [sys.executable, "-m", "evo", command, *map(str, FORMER.glob("p*"))]
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert ended.returncode in (0, 1)  # That of rich.
+    assert ended.stderr == b""
 
 
 @pytest.mark.parametrize(("folder", "words"), [("no", "no is no folder"), (".", "there is no run directory in .")])

@@ -197,6 +197,14 @@ def test_a_journal_that_lacks_what_others_have_heard_of_leaves_their_decisions_o
     assert "has heard of records that the journal of rank 2 lacks" in next(iter(found.reasons))
 
 
+def test_a_session_that_tells_of_an_individual_whose_start_is_lost_cannot_be_decided() -> None:
+    result = search()
+    lines = {rank: list(each) for rank, each in result.by_rank.items()}
+    lines[2] = [line for line in lines[2] if not (b'"Started"' in line and b"[2,3]" in line)]
+    found = replay_journals(study_of(result.session.space), journals_of(lines))
+    assert found.reasons == {"its journals were repaired, and lack records": len(found.decisions)}
+
+
 @dataclass(frozen=True)
 class Own(Propagator):
     """A class of the user's own."""
