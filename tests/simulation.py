@@ -17,11 +17,12 @@ from evo.algorithms.bred import Breeding
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
+from evo.engine.starting import KnownPoint, known_events
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Finished, Identity, Joined, Started, decode
+from evo.population.events import AnyEvent, Done, Finished, Identity, Joined, Started, decode, encode
 from evo.population.outcome import Outcome
 from evo.propagators import InitUniform
 from evo.pruning import Pruner, Rungs
@@ -206,6 +207,7 @@ class Session:
         space: What is searched.
         pruner: Ends evaluations early; None means that nothing does.
         start: The points to be tried first.
+        known: The points whose results are known from elsewhere.
         allow_duplicates: Whether a point may be tried twice.
     """
 
@@ -227,6 +229,7 @@ class Session:
     space: Space = SPACE
     pruner: Pruner | None = None
     start: Sequence[Params] = ()
+    known: Sequence[KnownPoint] = ()
     allow_duplicates: bool = False
 
     @property
@@ -328,6 +331,8 @@ def simulate(
     archipelago = session.archipelago
     known = [decode(line) for line in chain.from_iterable(before.values())]
     number = 1 + max((event.session for event in known if isinstance(event, Joined)), default=0)
+    imported = known_events(session.known, replayed(session.space, known, 0, archipelago.islands), 0.0)
+    before = {**before, 0: [*before.get(0, []), *map(encode, imported)]}
     result = Result(session, [], [], before, watched=[[] for _ in range(session.ranks)])
     fates = []
     for rank, island in enumerate(map(archipelago.island_of, range(session.ranks))):
@@ -352,6 +357,8 @@ def simulate(
                 recorded={} if rank else recorded(session),
             )
         )
+        for event in imported:
+            result.workers[-1].receive(event, 0.0)
         journal = Journal(fates[rank], _Left(result)) if session.files else Forgetful(fates[rank], result.watched[rank])
         result.journals.append(journal)
 
@@ -415,8 +422,6 @@ def recorded(session: Session) -> dict[str, Any]:
         islands=sizes,
         breeding=[HowToBreed(in_words(session.propagator))] * len(sizes),
         pruning=in_words(session.pruner) if session.pruner else "none",
-        generations=session.budget.generations,
-        evaluations=session.budget.evaluations,
         allow_duplicates=session.allow_duplicates,
         start=list(session.start),
         constraints=list(session.space.constraints),

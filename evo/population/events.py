@@ -60,8 +60,8 @@ class Joined(Event, frozen=True, kw_only=True):
         device: The device that it trains on, for example "cuda:0" or "cpu".
         ranks_per_worker: The number of ranks of which each worker consists.
         session: The number of this session of the study, from 1; 0 in journals of an earlier version.
-        settings: What decides how individuals are bred in this session; see `evo.replay.settings`. Only worker 0
-            records it.
+        settings: What else than the budget decides how individuals are bred in this session; see `evo.replay.settings`.
+            Only worker 0 records it.
         generations: The number of individuals that each worker is to breed. None means no limit.
         evaluations: The number of individuals that all workers are to evaluate in all sessions. None means no limit.
         target: The loss at which the search ends. None means none.

@@ -40,8 +40,7 @@ def _show(name: str, trust: bool) -> int:
     run = load(name)
     found = replay(run, trust)
     counts = found.counts
-    decided = sum(counts.values()) - counts["undecided"]
-    if not decided:
+    if not sum(counts.values()) - counts["undecided"] - counts["known"]:
         why = "; ".join(found.reasons) or "there is no individual in it yet"
         raise UserError(f"run directory {run.name} cannot be replayed: {why}")
     print("\n".join(map(printable, _lines(run, found))))
@@ -51,6 +50,7 @@ def _show(name: str, trust: bool) -> int:
 def _lines(run: Run, found: Replay) -> Iterator[str]:
     counts = found.counts
     parts = [f"{counts['confirmed']} bred again and confirmed", f"{counts['start']} start points"]
+    parts += [f"{counts['known']} known from elsewhere"] if counts["known"] else []
     parts += [f"{counts['deviates']} deviate"] if counts["deviates"] else []
     parts += [f"{counts['undecided']} cannot be decided"] if counts["undecided"] else []
     individuals = len({decision.recorded.individual for decision in found.decisions})

@@ -20,9 +20,9 @@ from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.space.values import Params
 
-Finding = Literal["confirmed", "start", "again", "deviates", "undecided"]
-"""What a replay says of a start: an individual was bred so; it is a start point; it was evaluated again, unchanged; it
-would have been another one; or that cannot be decided."""
+Finding = Literal["confirmed", "start", "known", "again", "deviates", "undecided"]
+"""What a replay says of a start: an individual was bred so; it is a start point; its result is known from elsewhere; it
+was evaluated again, unchanged; it would have been another one; or that cannot be decided."""
 
 _COMPARED = ("params", "bred_by", "parents", "strategy")
 
@@ -54,8 +54,9 @@ class Replayed:
     Args:
         settings: The settings of the worker.
         breeding: What breeds on its island.
-        population: What it knew when it joined.
+        population: What it knew from earlier sessions.
         rungs: The figures at rungs that it knew then; None without pruning.
+        known: The results known from elsewhere with which the session began.
         sent: By other worker, the events of this session that this one may have heard of.
     """
 
@@ -65,6 +66,7 @@ class Replayed:
         breeding: Breeding,
         population: Population,
         rungs: Rungs | None,
+        known: Sequence[AnyEvent],
         sent: Mapping[int, Sequence[AnyEvent]],
     ) -> None:
         archipelago = settings.archipelago or make_archipelago(settings.workers)
@@ -76,6 +78,8 @@ class Replayed:
         self._sent = sent
         self._heard = dict.fromkeys(sent, 0)
         self._beyond = False
+        for event in known:
+            self._apply(event)
 
     def follow(self, events: Sequence[AnyEvent]) -> Iterator[Decision]:
         """Go through the journal of this worker.

@@ -16,7 +16,7 @@ from evo.errors import UserError
 from evo.islands.archipelago import make_archipelago
 from evo.objective.references import add_working_directory
 from evo.ownership import why_foreign
-from evo.population.events import Skipped, Started
+from evo.population.events import Identity, Started
 from evo.population.population import Population
 from evo.pruning import Rungs, make_pruner
 from evo.replay.decisions import Decision, Finding, Replayed
@@ -29,6 +29,7 @@ from evo.space.space import Space
 from evo.storage.rundir import StudyRecord
 
 _OLD = "an earlier version of evo has recorded it, without what each rank knew"
+_LACKING = "its journals were repaired, and lack records"
 _OBJECT = "its {} was an object of a class that its name and arguments do not tell"
 
 
@@ -91,15 +92,20 @@ def replay_journals(study: StudyRecord, journals: Journals, files: Sequence[Path
         UserError: A record does not fit, or a class is named and a file is another user's.
     """
     found: list[Decision] = []
+    started: set[Identity] = set()
     for session in journals.sessions:
-        found += _replay_session(study, journals, session, files)
+        started |= session.started
+        found += _replay_session(study, journals, session, files, lacks_records=not session.mentioned <= started)
     return Replay(sorted(found, key=lambda decision: (decision.recorded.time, decision.worker)))
 
 
 def _replay_session(
-    study: StudyRecord, journals: Journals, session: RecordedSession, files: Sequence[Path]
+    study: StudyRecord, journals: Journals, session: RecordedSession, files: Sequence[Path], *, lacks_records: bool
 ) -> Iterator[Decision]:
-    settings, why = _settings(session)
+    for event in session.known:
+        if isinstance(event, Started):
+            yield Decision(0, event, "known")
+    settings, why = (None, _LACKING) if lacks_records else _settings(session)
     if settings is None:
         yield from _undecided(session, why)
         return
@@ -124,8 +130,6 @@ def _settings(session: RecordedSession) -> tuple[RecordedSettings | None, str]:
         return None, _OBJECT.format("pruner")
     if any(map(is_function, settings.constraints)):
         return None, "a constraint was a function, of which the run directory holds a description only"
-    if any(isinstance(event, Skipped) for events in session.events.values() for event in events):
-        return None, "its journals were repaired, and lack records"
     return settings, ""
 
 
@@ -164,11 +168,12 @@ def _make_replayed(
         population.apply(event)
         if rungs:
             rungs.apply(event)
+    first = session.joined[0]
     made = WorkerSettings(
         worker=worker,
         workers=archipelago.workers,
         seed=study.seed,
-        budget=Budget(generations=settings.generations, evaluations=settings.evaluations),
+        budget=Budget(generations=first.generations, evaluations=first.evaluations),
         allow_duplicates=settings.allow_duplicates,
         archipelago=archipelago,
         start=settings.start,
@@ -176,7 +181,7 @@ def _make_replayed(
     how = settings.breeding[island]
     breeding: Breeding = make_propagator(how.setting, how.defaults)
     sent = {other: session.sent_by(other) for other in range(archipelago.workers) if other != worker}
-    return Replayed(made, breeding, population, rungs, sent)
+    return Replayed(made, breeding, population, rungs, session.known, sent)
 
 
 def _space(study: StudyRecord, settings: RecordedSettings) -> tuple[Space, Forms | None]:

@@ -33,14 +33,12 @@ class HowToBreed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What decides how individuals are bred in a session.
+    """What decides how individuals are bred in a session, besides the budget, which `Joined` has.
 
     Args:
         islands: The number of workers of each island.
         breeding: How the individuals of each island are bred.
         pruning: The pruner as a study file names it. None means an object that no text stands for.
-        generations: The number of individuals that each worker breeds; None means no limit.
-        evaluations: The number of evaluations of all workers in all sessions; None means no limit.
         allow_duplicates: Whether a point may be tried twice.
         start: The points that are tried first.
         former: The number of times that the limits of the study had changed before.
@@ -50,8 +48,6 @@ class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     islands: list[int]
     breeding: list[HowToBreed]
     pruning: Any = "none"
-    generations: int | None = None
-    evaluations: int | None = None
     allow_duplicates: bool = False
     start: list[Params] = []
     former: int = 0

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str], program: str) -> int:
         parser.error(f"--individual {options.individual} is of one run, but there are {len(options.runs)}")
     if options.individual or options.yaml or options.params:
         return status_of(lambda: _show_one(options), options.debug)
-    return _show_all(options)
+    return status_of(lambda: _show_all(options), options.debug)
 
 
 def _make_parser(program: str) -> CommandParser:
@@ -82,8 +82,8 @@ def _show_all(options: Namespace) -> int:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {printable(runs[0].name)}:")
         print(best_text(runs[0].best))
-        if len(runs) == 1 and runs[0].counts["infeasible"]:
-            print(statuses_text(runs[0].counts))
+        if len(runs) == 1 and (runs[0].counts["infeasible"] or runs[0].known):
+            print(statuses_text(runs[0].counts, known=runs[0].known))
     return 0 if len(found) == len(options.runs) else MISTAKEN
 
 

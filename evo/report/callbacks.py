@@ -172,7 +172,7 @@ class Announcer:
 
     def _news(self, event: AnyEvent) -> Iterator[tuple[Any, ...]]:
         """The methods to be called for an event, with their arguments; none where it was known."""
-        if isinstance(event, Started) and not self._knows(event.individual):
+        if isinstance(event, Started) and not event.origin and not self._knows(event.individual):
             evaluation = Evaluation(
                 individual=event.individual,
                 params=copy.deepcopy(event.params),  # The search goes by its own.

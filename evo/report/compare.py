@@ -156,6 +156,8 @@ def _fact_rows(sides: Sequence[Side]) -> list[tuple[str, ...]]:
     for status in ("pruned", "infeasible", "failed", "interrupted", "running"):
         if any(run.counts.get(status) for side in sides for run in side.runs):
             rows.append(row(f"  {status}", lambda side, status=status: _counts_text(side.runs, status)))  # type: ignore[misc]
+    if any(run.known for side in sides for run in side.runs):
+        rows.append(row("  beside known", lambda side: _range_text([run.known for run in side.runs], str)))
     if len(sides) == 2:
         other = {sides[0].name: sides[1], sides[1].name: sides[0]}
         what = "to the other's median" if several else "to the other's best"

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from evo.report.reading import Run
-from evo.report.records import count_statuses
 from evo.report.times import OUTSIDE
 from evo.storage.rundir import StudyRecord
 
@@ -34,11 +33,12 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         loss: The lowest loss; None when none has completed.
         individual: Which individual has it.
         finished: How many evaluations have finished.
-        counts: How many individuals have each status.
+        known: How many results were known from elsewhere, before any evaluation.
+        counts: How many evaluations have each status.
         seconds: What all evaluations took together.
         span: From the first start to the last end, breaks between sessions included, in seconds.
         busy: The share of the workers' time in which they evaluated, from 0 to 1; None when no session has ended.
-        steps: Each improvement: how many evaluations had finished with it, and its loss.
+        steps: Each improvement: how many evaluations had finished with it, and its loss; known results count none.
     """
 
     run: str
@@ -47,6 +47,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     loss: float | None
     individual: str
     finished: int
+    known: int = 0
     counts: Mapping[str, int]
     seconds: float
     span: float
@@ -152,23 +153,27 @@ def gather_facts(run: Run) -> RunFacts:
     ended = [one for one in run.individuals if one.status not in ("running", "interrupted")]
     ended.sort(key=lambda one: (one.started + one.seconds, one.individual))
     steps: list[tuple[int, float]] = []
-    for count, one in enumerate(ended, start=1):
+    count = 0
+    for one in ended:
+        count += not one.origin
         counts = one.status == "completed" and not one.is_set_aside
         if counts and one.loss is not None and (not steps or one.loss < steps[-1][1]):
             steps.append((count, one.loss))
+    own = [one for one in ended if not one.origin]
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
     total = sum(run.times.values())
-    began = min((one.started for one in ended), default=0.0)
+    began = min((one.started for one in own), default=0.0)
     return RunFacts(
         run=run.name,
         seed=run.study.seed,
         is_complete=run.is_complete,
         loss=None if run.best is None else run.best.loss,
         individual="" if run.best is None else run.best.name,
-        finished=len(ended),
-        counts=count_statuses(run.individuals),
-        seconds=sum(one.seconds for one in ended),
-        span=max((one.started + one.seconds for one in ended), default=0.0) - began,
+        finished=len(own),
+        known=len(ended) - len(own),
+        counts=run.counts,
+        seconds=sum(one.seconds for one in own),
+        span=max((one.started + one.seconds for one in own), default=0.0) - began,
         busy=1 - outside / total if outside and total else None,
         steps=steps,
     )

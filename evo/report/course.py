@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from evo.population.events import (
@@ -73,8 +73,13 @@ class Course:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many individuals have each status, "running" and "interrupted" included; 0 for those without any."""
+        """How many evaluations have each status, "running" and "interrupted" included; 0 for those without any."""
         return self._fates.counts + Counter(self._fates[identity].status or "running" for identity in self._fates.open)
+
+    @property
+    def known(self) -> int:
+        """How many results are known from elsewhere."""
+        return self._fates.known.total()
 
     @property
     def joined(self) -> Iterable[Joined]:
@@ -117,8 +122,8 @@ class Course:
         fates, session = self._fates, self._find_session()
         sums, current = fates.sums(session), self._find_current(session)
         began = min((joined.time for joined in session.values()), default=now)
-        workers = [self._worker(joined, current.get(rank), now) for rank, joined in sorted(session.items())]
-        running = [one.seconds for one in workers if one.individual]
+        workers = [self._worker(joined, current.get(rank, ()), now) for rank, joined in sorted(session.items())]
+        running = [max(0.0, now - fates[one].begun) for several in current.values() for one in several]
         finished = sum(fates.counts.values())
         limits = next(iter(session.values()), _NO_LIMITS)
         total = estimate_total(
@@ -130,6 +135,7 @@ class Course:
         return Standing(
             time=now,
             counts={status: fates.counts[status] for status in _ENDS},
+            known=self.known,
             running=len(running),
             waiting=len(fates.open) - len(running),
             total=total,
@@ -164,30 +170,32 @@ class Course:
             self._session = last_session(self._joined.values())
         return self._session
 
-    def _find_current(self, session: Mapping[int, Joined]) -> dict[int, Identity]:
-        """Which individual each worker evaluates: the one that it has started last in this session."""
-        current: dict[int, Identity] = {}
+    def _find_current(self, session: Mapping[int, Joined]) -> dict[int, list[Identity]]:
+        """Which individuals each worker evaluates, the one that it has started first in front."""
+        current: dict[int, list[Identity]] = {}
         for identity in self._fates.open:
             fate = self._fates[identity]
             joined = session.get(fate.worker)
             if joined is None or fate.begun < joined.time or fate.begun <= fate.ended or self._is_lost(joined):
                 continue
-            other = current.get(fate.worker)
-            if other is None or (fate.begun, identity) > (self._fates[other].begun, other):
-                current[fate.worker] = identity
+            current.setdefault(fate.worker, []).append(identity)
+        for several in current.values():
+            several.sort(key=lambda identity: (self._fates[identity].begun, identity))
         return current
 
     def _is_lost(self, joined: Joined) -> bool:
         return self._died.get(joined.rank, NEVER) >= joined.time
 
-    def _worker(self, joined: Joined, identity: Identity | None, now: float) -> WorkerStanding:
+    def _worker(self, joined: Joined, current: Sequence[Identity], now: float) -> WorkerStanding:
         place: dict[str, Any] = {"worker": joined.rank, "host": joined.host, "device": joined.device}
-        if identity is not None:
+        if current:
+            identity, *others = current
             fate = self._fates[identity]
             return WorkerStanding(
                 **place,
                 state="evaluating",
                 individual=individual_name(identity),
+                others=len(others),
                 island=fate.island,
                 seconds=max(0.0, now - fate.begun),
                 steps=fate.steps,

@@ -110,8 +110,8 @@ def state_text(found: RunStanding) -> str:
     return {
         "running": f"running, last record {news} ago",
         "ending": f"ending: {why}" if why else "ending",
-        "killed": "dead: its processes are gone; the same command goes on, with what was in evaluation first",
-    }.get(found.state, f"no record for {news}: its processes may be gone, or evaluate for long")
+        "killed": "killed: its processes are gone; the same command goes on, with what was in evaluation first",
+    }.get(found.state, f"silent: no record for {news}, its processes may be gone, or evaluate for long")
 
 
 def run_heading(found: RunStanding) -> str:
@@ -124,10 +124,11 @@ def _progress_text(standing: Standing, of: str = "/") -> str:
 
 
 def _besides_text(standing: Standing) -> str:
-    """How many of those that have ended have not completed."""
+    """How many of those that have ended have not completed, and how many results are known besides."""
     counts = standing.counts
     texts = [f"{counts[status]} {status}" for status in ("pruned", "infeasible", "failed") if counts[status]]
-    return f" ({', '.join(texts)})" if texts else ""
+    besides = f" beside {standing.known} known results" if standing.known else ""
+    return (f" ({', '.join(texts)})" if texts else "") + besides
 
 
 def _best_text(standing: Standing) -> str:
@@ -192,16 +193,16 @@ def _bar(standing: Standing, goes_on: bool) -> Table:
 
 
 def _counts_text(standing: Standing) -> Text | None:
-    """How the evaluations have ended, when they have ended in several ways."""
+    """How the evaluations have ended, when they have ended in several ways, and how many results are known besides."""
     from rich.text import Text
 
-    if standing.finished == standing.counts["completed"]:
-        return None
     text = Text()
     for status, many in standing.counts.items():
-        if many:
+        if many and standing.finished != standing.counts["completed"]:
             text.append(", " if text else "").append(f"{many} {status}", style="red" if status == "failed" else "")
-    return text
+    if standing.known:
+        text.append(" " if text else "").append(f"beside {standing.known} known results")
+    return text or None
 
 
 def _busiest(workers: Sequence[WorkerStanding]) -> tuple[list[WorkerStanding], list[WorkerStanding]]:
@@ -233,7 +234,7 @@ def _workers_table(workers: Sequence[WorkerStanding]) -> Table:
         table.add_row(
             str(one.worker),
             *island,
-            one.individual,
+            one.individual + (f" +{one.others}" if one.others else ""),
             duration_text(one.seconds),
             steps if one.steps else "",
             Text(number_text(one.value)),

@@ -30,6 +30,7 @@ class Fate(msgspec.Struct, gc=False):
         steps: The number of steps that it has reported.
         value: The latest loss that it has reported.
         has_ended: Whether it has ended, and was not only interrupted.
+        is_known: Whether its result is known from elsewhere, so that nobody here has evaluated it.
     """
 
     begun: float = NEVER
@@ -44,6 +45,7 @@ class Fate(msgspec.Struct, gc=False):
     steps: int = 0
     value: float = math.nan
     has_ended: bool = False
+    is_known: bool = False
 
 
 class Sums(msgspec.Struct):
@@ -63,23 +65,24 @@ class Fates:
         set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
 
     Attributes:
-        counts: How many have ended in each way, of those whose start is known.
+        counts: How many evaluations have ended in each way, of those whose start is known.
+        known: By the worker in whose name they are recorded, how many results are known from elsewhere.
         open: Those that were started and have not ended.
         best: The lowest loss of those that completed, and who has it; None when none has.
         most_steps: The most steps that one that completed has reported.
         islands: The islands on which they were born.
-        bred: The number of generations that each worker has bred.
     """
 
     def __init__(self, set_aside: Container[Identity]) -> None:
         self._set_aside = set_aside
         self._all: dict[Identity, Fate] = {}
         self.counts: Counter[str] = Counter()
+        self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
         self.best: tuple[float, Identity] | None = None
         self.most_steps = 0
         self.islands: set[int] = set()
-        self.bred: dict[int, int] = {}
+        self._generations: dict[int, int] = {}
         # What is counted over all individuals, and anew when it is None: the sums of the latest session, with its
         # workers, and the evaluations that have ended since the best one.
         self._session: Mapping[int, Joined] = {}
@@ -109,6 +112,11 @@ class Fates:
         return self._sums
 
     @property
+    def bred(self) -> Mapping[int, int]:
+        """The number of generations that each worker has bred."""
+        return {worker: many - self.known[worker] for worker, many in self._generations.items()}
+
+    @property
     def last_time(self) -> float:
         """The time of the latest start, report or end; never, when there is none."""
         return max((max(fate.begun, fate.reported, fate.ended) for fate in self._all.values()), default=NEVER)
@@ -120,7 +128,7 @@ class Fates:
         if self._since_best is None:
             ended = self._all[self.best[1]].ended
             fates = self._all.values()
-            self._since_best = sum(fate.ended > ended and fate.has_ended and fate.begun != NEVER for fate in fates)
+            self._since_best = sum(fate.ended > ended and _counts(fate) for fate in fates)
         return self._since_best
 
     def start(self, event: Started) -> None:
@@ -138,8 +146,11 @@ class Fates:
             return
         fate.begun, fate.worker, fate.island = event.time, worker, event.island
         self.islands.add(event.island)
-        if identity[1] >= self.bred.get(identity[0], 0):
-            self.bred[identity[0]] = identity[1] + 1
+        if event.origin:
+            fate.is_known = True
+            self.known[identity[0]] += 1
+        if identity[1] >= self._generations.get(identity[0], 0):
+            self._generations[identity[0]] = identity[1] + 1
         if fate.has_ended:
             self._count(identity, fate)
         else:
@@ -155,7 +166,7 @@ class Fates:
             if not self._replaces(event, fate):
                 return
             self._sums = None
-            if fate.has_ended and fate.begun != NEVER:
+            if _counts(fate):
                 self.counts[fate.status] -= 1
                 self._since_best = None
         fate.status, fate.rung, fate.ended, fate.seconds = status, event.rung, event.time, event.seconds
@@ -183,15 +194,19 @@ class Fates:
     def _count(self, identity: Identity, fate: Fate) -> None:
         """Count an individual whose start and end are both known."""
         self.open.discard(identity)
+        if not fate.is_known:
+            self._count_evaluation(fate)
+        if fate.status == "completed":
+            if fate.steps > self.most_steps:
+                self.most_steps = fate.steps
+            self._consider(identity, fate)
+
+    def _count_evaluation(self, fate: Fate) -> None:
         self.counts[fate.status] += 1
         if self._sums is not None:
             self._add_up(fate, self._sums)
         if self._since_best is not None and self.best is not None:
             self._since_best += fate.ended > self._all[self.best[1]].ended
-        if fate.status == "completed":
-            if fate.steps > self.most_steps:
-                self.most_steps = fate.steps
-            self._consider(identity, fate)
 
     def _consider(self, identity: Identity, fate: Fate) -> None:
         """Take an individual for the best one, if it is."""
@@ -202,10 +217,15 @@ class Fates:
 
     def _add_up(self, fate: Fate, sums: Sums) -> None:
         joined = self._session.get(fate.worker)
-        if joined is None or fate.ended < joined.time:
+        if joined is None or fate.ended < joined.time or fate.is_known:
             return
         if fate.has_ended:
             sums.finished += 1
             sums.spent += fate.seconds
         else:
             sums.interrupted += fate.seconds
+
+
+def _counts(fate: Fate) -> bool:
+    """Whether an evaluation of this study has ended so."""
+    return fate.has_ended and fate.begun != NEVER and not fate.is_known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,11 @@ from evo.errors import UserError
 from evo.report.best import printable_json
 from evo.report.columns import columns_text
 from evo.report.configuration import training_of
-from evo.report.reading import Run, load
-from evo.report.records import count_statuses
 from evo.report.tables import number_text
+from evo.report.watching import RunWatch
 from evo.storage.rundir import RunDirectory, StudyRecord
 from evo.texts import as_path, readable
 
-_RECENT = 600.0  # Seconds after its last record in which a search that nobody here runs may still run elsewhere.
-_TAIL = 65_536  # Bytes at the end of a journal that hold its last record, unless that has a long traceback.
 _ASKED = "evo.study.told:evaluated_by_the_caller"  # The objective of a loop of the user's own.
 _STATUSES = ("completed", "pruned", "infeasible", "failed", "interrupted", "running")
 
@@ -34,11 +31,11 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         run: Its path.
-        state: "complete"; "running" when a process of this machine searches there, "running?" when one elsewhere may;
-            "stopped" otherwise; "unreadable" or "damaged".
+        state: What has become of it, as `evo.report.watching.State` says it, or "unreadable" or "damaged".
         objective: The name of the objective; of a training by sections, that of its model.
         seed: The seed of the study.
-        counts: How many individuals have each status; those that do not occur are left out.
+        counts: How many evaluations have each status; those that do not occur are left out.
+        known: How many results are known from elsewhere besides.
         loss: The lowest loss; None when none has completed.
         individual: Which individual has it; empty when none has completed.
         created: When the study was begun, seconds since the epoch; 0 when that is unknown.
@@ -51,6 +48,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     objective: str = ""
     seed: int | None = None
     counts: Mapping[str, int] = {}
+    known: int = 0
     loss: float | None = None
     individual: str = ""
     created: float = 0.0
@@ -70,7 +68,9 @@ class _Summary(msgspec.Struct):
     pruned: int
     failed: int
     best: _Best | None
+    test: dict[str, Any]
     infeasible: int = 0
+    known: int = 0
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -124,11 +124,11 @@ def list_runs(folders: Sequence[str], now: float | None = None) -> list[Listed]:
     for folder in folders:
         if not as_path(folder).is_dir():
             raise UserError(f"{folder} is no folder: name one with run directories in it, or a run directory")
-    locked, now = locked_files(), time.time() if now is None else now
+    now = time.time() if now is None else now
     found = dict.fromkeys(path for folder in folders for path in find_runs(as_path(folder)))
     if not found:
         raise UserError(f"there is no run directory in {', '.join(folders)}, which would have a study.json")
-    return [describe_run(path, locked, now) for path in found]
+    return [describe_run(path, now) for path in found]
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
@@ -161,12 +161,11 @@ def find_runs(folder: Path) -> Iterator[Path]:
             waiting += sorted(inside, reverse=True)
 
 
-def describe_run(path: Path, locked: Collection[int], now: float) -> Listed:
+def describe_run(path: Path, now: float) -> Listed:
     """What a list shows of one run directory, even if it is damaged.
 
     Args:
         path: The run directory.
-        locked: The inodes of all files that a process of this machine has locked.
         now: The time, seconds since the epoch.
     """
     name = readable(str(path))
@@ -188,7 +187,7 @@ def describe_run(path: Path, locked: Collection[int], now: float) -> Listed:
         known = msgspec.structs.replace(known, objective=_objective_name(study))
         if (summary := _read_summary(path / "summary.json")) is not None:
             return _complete(known, summary)
-        return _incomplete(known, load(path), locked, now)
+        return _incomplete(known, directory, now)
     except (UserError, OSError) as error:
         return msgspec.structs.replace(known, problem=str(error))
 
@@ -208,39 +207,24 @@ def _complete(known: Listed, summary: _Summary) -> Listed:
         known,
         state="complete",
         counts={status: count for status, count in counts.items() if count},
+        known=summary.known,
         loss=None if best is None else best.loss,
         individual="" if best is None else "{}-{}".format(*best.individual),
     )
 
 
-def _incomplete(known: Listed, run: Run, locked: Collection[int], now: float) -> Listed:
-    counts, best, journals = count_statuses(run.individuals), run.best, run.directory.journals()
-    is_locked = any(journal.stat().st_ino in locked for journal in journals)
-    is_done = all(map(_ends_with_done, journals))
+def _incomplete(known: Listed, directory: RunDirectory, now: float) -> Listed:
+    watch = RunWatch(directory.path)
+    found = watch.look(now)
+    counts, best = watch.course.counts, found.standing.best
     return msgspec.structs.replace(
         known,
-        state="complete" if run.is_complete else state_of(is_locked, is_done, now - known.written),
+        state=found.state,
         counts={status: counts[status] for status in _STATUSES if counts[status]},
+        known=watch.course.known,
         loss=None if best is None else best.loss,
-        individual="" if best is None else best.name,
+        individual="" if best is None else best.individual,
     )
-
-
-def state_of(is_locked: bool, is_done: bool, seconds: float) -> str:
-    """Whether an incomplete search runs.
-
-    Args:
-        is_locked: Whether a process of this machine has locked one of its journals.
-        is_done: Whether the last record of every journal is the end of a session.
-        seconds: How long ago something was recorded.
-
-    Example:
-        >>> state_of(False, False, 5.0), state_of(False, True, 5.0), state_of(False, False, 7200.0)
-        ('running?', 'stopped', 'stopped')
-    """
-    if is_locked:
-        return "running"
-    return "stopped" if is_done or seconds > _RECENT else "running?"
 
 
 def in_order(listed: Sequence[Listed], by: str) -> list[Listed]:
@@ -264,6 +248,7 @@ def list_text(listed: Sequence[Listed]) -> str:
     for one in listed:
         others = [f"{count} {status}" for status, count in one.counts.items() if status != "completed"]
         evaluations = str(sum(one.counts.values())) + (f" ({', '.join(others)})" if others else "")
+        evaluations += f", beside {one.known} known" if one.known else ""
         rows.append(
             (
                 *(one.run, one.objective, one.state),
@@ -272,16 +257,6 @@ def list_text(listed: Sequence[Listed]) -> str:
             )
         )
     return columns_text(rows, right={3})
-
-
-def locked_files() -> frozenset[int]:
-    """The inodes of all files that processes of this machine have locked (Linux); nothing is locked to find out."""
-    try:
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    places = (field for line in lines if " FLOCK " in line for field in line.split() if field.count(":") == 2)
-    return frozenset(int(inode) for place in places if (inode := place.rpartition(":")[2]).isdigit())
 
 
 def _read_summary(file: Path) -> _Summary | None:
@@ -298,13 +273,6 @@ def _last_written(directory: RunDirectory) -> float:
         with contextlib.suppress(OSError):
             times.append(file.stat().st_mtime)
     return max(times, default=0.0)
-
-
-def _ends_with_done(journal: Path) -> bool:
-    with journal.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-        lines = file.read().rstrip(b"\n").rsplit(b"\n", 1)
-    return lines[-1].startswith(b'{"type":"Done"')
 
 
 def _when(seconds: float) -> str:

@@ -31,7 +31,8 @@ class Run:
         name: Its path, as text.
         directory: Where its files are.
         study: What is searched, as study.json records it: objective, limits, seed, versions, …
-        counts: How many individuals have each status.
+        counts: How many evaluations have each status.
+        known: How many individuals have results that are known from elsewhere, and were not evaluated.
         individuals: All of them, in the order in which they were started. Each has its `name` (rank-generation),
             `params`, `loss`, `status`, `seconds`, `metrics`, `error`, `folder`, `weights` and more, see
             `evo.report.records.Evaluation`. Those in evaluation when the search was stopped or killed are "running" or
@@ -53,12 +54,14 @@ class Run:
         self.test: Mapping[str, Any] = tested or {}
         self._forms = study_forms(self.study)
         self._reader = CourseReader(self.directory, self._forms)
-        self.counts: Mapping[str, int] = self._reader.read().counts
+        course = self._reader.read()
+        self.counts: Mapping[str, int] = course.counts
+        self.known: int = course.known
         self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
-        many = sum(self.counts.values())
+        many = sum(self.counts.values()) + self.known
         return f"<study {printable(self.study.name)} in {self.name}: {many} individuals, {state}>"
 
     @property

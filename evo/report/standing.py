@@ -36,7 +36,9 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
         host: The name of its machine.
         device: The device on which it evaluates, for example "cuda:0".
         state: What it does.
-        individual: The name of the individual that it evaluates; empty when it evaluates none.
+        individual: The name of the individual that it evaluates; empty when it evaluates none. Of several, as in a loop
+            of the user's own, it is the one that was started first.
+        others: How many others it evaluates at the same time.
         island: The island of that individual.
         seconds: For how long it has been evaluating it; 0.0 when it evaluates none.
         steps: How many steps of a training that individual has reported, usually epochs; 0 when none.
@@ -50,6 +52,7 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     state: WorkerState
     individual: str = ""
+    others: int = 0
     island: int = 0
     seconds: float = 0.0
     steps: int = 0
@@ -64,6 +67,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         time: The time that this describes, in seconds since the epoch.
         counts: How many evaluations have ended in each way: completed, pruned, infeasible, failed.
+        known: How many results are known from elsewhere; these count as no evaluations.
         running: How many individuals are in evaluation.
         waiting: How many are to be evaluated again, because their evaluation was cut short.
         total: How many evaluations there will be, if the budget says so; None when it does not.
@@ -84,6 +88,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     time: float
     counts: Mapping[str, int]
+    known: int = 0
     running: int
     waiting: int
     total: int | None

@@ -103,6 +103,7 @@ def runs_text(runs: Sequence[Run]) -> str:
         loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
         infeasible = run.counts["infeasible"]
         notes = [f"{infeasible} infeasible"] if infeasible else []
+        notes += [f"beside {run.known} known"] if run.known else []
         if not run.is_complete:
             notes.append("not complete")
         rows.append((run.name, loss, individual, ", ".join([str(sum(run.counts.values())), *notes])))

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from evo.report.course import Course
 from evo.report.reader import CourseReader
 from evo.report.standing import Standing
 from evo.storage.locks import are_held
@@ -63,6 +64,11 @@ class RunWatch:
         self._directory = RunDirectory(Path(path))
         self._study = self._directory.begun_study()
         self._reader = CourseReader(self._directory, study_forms(self._study))
+
+    @property
+    def course(self) -> Course:
+        """What had happened when this was last looked at."""
+        return self._reader.course
 
     def look(self, now: float | None = None) -> RunStanding:
         """Where the search stands.

@@ -125,6 +125,11 @@ class Journal:
         if time.monotonic() - self._synced > _SYNC_INTERVAL:
             self._persist(self._sync)
 
+    def begin_session(self) -> None:
+        """Leave what was appended until now out of `recall`, because all other ranks know it by themselves."""
+        self._persist(self._sync)
+        self._begin = os.fstat(self._file).st_size
+
     def recall(self) -> Iterator[AnyEvent]:
         """The events that were appended in this session."""
         content = persist(f"journal {self._path} cannot be read", self._path.read_bytes)
@@ -219,6 +224,9 @@ class Memory:
 
     def append(self, line: bytes) -> None:
         """Do nothing, because the event is already remembered."""
+
+    def begin_session(self) -> None:
+        """Do nothing, because what all ranks know is remembered once only."""
 
     def recall(self) -> Iterator[AnyEvent]:
         """All events, once each, because only the survivors know those of a rank that died."""

@@ -272,6 +272,7 @@ def main(arguments: Sequence[str], program: str) -> int:
 
     def act() -> None:
         for line in repair(RunDirectory(options.run), options.dry_run):
-            print(printable(line))
+            with suppress(BrokenPipeError):  # The repair goes on when nobody reads what it says.
+                print(printable(line))
 
     return status_of(act, options.debug)

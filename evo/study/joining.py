@@ -94,8 +94,6 @@ def _recorded_settings(config: Config, plan: Plan, study: StudyRecord, start: Se
         islands=[len(members) for members in plan.archipelago.members],
         breeding=list(plan.breeding),
         pruning=in_words(config.pruning),
-        generations=plan.budget.generations,
-        evaluations=plan.budget.evaluations,
         allow_duplicates=config.allow_duplicates,
         start=list(start),
         former=len(study.former),

@@ -103,6 +103,8 @@ class Session:
         known = learn_known(worker, self.plan.known, self.plan.known_at)
         for event in known:
             self.directory.remember(event)
+            if course:
+                course.add(event)
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
         home = self.directory.individuals if isinstance(self.directory, RunDirectory) else None
@@ -171,6 +173,7 @@ class Session:
                 if number == 0:  # The others learn of the same results by themselves.
                     for event in known:
                         journal.append(encode(event))
+                    journal.begin_session()  # So they are not among what is sent again after a death.
                 team.leaders.attend()
                 exchange = Exchange(team.leaders, self.plan.fan_out)
                 text = yield from self._lead(worker, exchange, evaluator, journal, findings, listeners)

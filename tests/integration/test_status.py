@@ -81,7 +81,7 @@ def test_a_search_that_was_killed_is_seen_to_be_dead(launcher: Launcher, search:
     for process in _ranks(launcher, follower.pid):
         os.kill(process, signal.SIGKILL)
     ended = launcher.finish(follower)
-    assert ended.out.rstrip().endswith("dead: its processes are gone; the same command goes on, with what was in "
+    assert ended.out.rstrip().endswith("killed: its processes are gone; the same command goes on, with what was in "
                                        "evaluation first")  # fmt: skip
     assert look(launcher)["state"] == "killed"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from helpers import wait_until
 from records import finished, started
@@ -124,6 +125,17 @@ def test_a_callback_is_told_once_of_everything_though_events_come_again_after_a_
     search.show(*EVENTS, *EVENTS)
     assert diary.entries == TOLD
     assert search.warnings == []
+
+
+def test_a_result_that_is_known_from_elsewhere_is_no_news_but_must_be_improved_on() -> None:
+    diary = Diary()
+    search = Search(diary)
+    known = [msgspec.structs.replace(started((1, 5), {"x": 0.625}), origin="elsewhere"), finished((1, 5), 1.5)]
+    for event in known:
+        search.population.apply(event)
+    search.announcer = Announcer(lambda: [diary], search.population, Path("run"), search.warnings.append, search.clock)
+    search.show(*known, *EVENTS)  # They come again after a death where no files are kept.
+    assert diary.entries == [entry for entry in TOLD if entry != ("improved", "0-0", 2.0)]
 
 
 def test_the_successor_of_the_first_rank_goes_on_where_that_has_died() -> None:

@@ -109,7 +109,12 @@ def interrupted_search() -> list[AnyEvent]:
 
 
 def test_the_story_tells_who_was_busy_when_also_where_a_search_was_killed() -> None:
-    story = Story(reversed(interrupted_search()))
+    known = {"time": 999.0, "individual": (0, 2)}  # Recorded before the second session began, by nobody's work.
+    elsewhere = [
+        Started(**known, island=0, params={"x": 2}, origin="elsewhere"),  # type: ignore[arg-type]
+        Finished(**known, status="completed", loss=2.0, rank=0),  # type: ignore[arg-type]
+    ]
+    story = Story(reversed([*elsewhere, *interrupted_search()]))
     parts = story.attendances()
     assert [(part.worker, part.begin, part.end) for part in parts] == [
         *((0, 0.0, 10.0), (0, 1000.0, 1005.0)),

@@ -210,8 +210,8 @@ def test_the_live_view_draws_while_the_search_goes_on() -> None:
         ("ending", "ending: enough"),
         ("complete", "complete: enough"),
         ("stopped", "stopped: enough; the same command goes on"),
-        ("killed", "dead: its processes are gone; the same command goes on, with what was in evaluation first"),
-        ("silent", "no record for 12.0 s: its processes may be gone, or evaluate for long"),
+        ("killed", "killed: its processes are gone; the same command goes on, with what was in evaluation first"),
+        ("silent", "silent: no record for 12.0 s, its processes may be gone, or evaluate for long"),
     ],
 )
 def test_the_view_of_a_run_says_what_has_become_of_it(state: State, words: str) -> None:

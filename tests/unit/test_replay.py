@@ -16,6 +16,7 @@ from simulation import SPACE, Result, Session, resumed, simulate
 from evo.algorithms.catalogue import READY, make_propagator
 from evo.algorithms.portfolio import Portfolio
 from evo.engine.budget import Budget
+from evo.engine.starting import KnownPoint
 from evo.errors import UserError
 from evo.islands.migration import Migration
 from evo.population import Active, Individual
@@ -75,6 +76,25 @@ def test_after_deaths_too() -> None:
         session = replace(session, budget=Budget(evaluations=30), start=start)
         counts += check_confirmed(simulate(replace(session, deaths=random_deaths(session))))
     assert min(counts[kind] for kind in ("confirmed", "start", "again")) > 5
+
+
+def known_points(number: int, seed: int) -> list[KnownPoint]:
+    rng = np.random.default_rng(seed)
+    places = np.round(rng.uniform(-1, 1, number), 6).tolist()
+    return [KnownPoint({"x": x, "layers": 2}, x**2, "elsewhere") for x in places]
+
+
+def test_known_results_are_nobodys_decisions_also_after_deaths_and_where_more_are_given_later() -> None:
+    counts: Counter[str] = Counter()
+    for session in island_sessions(12, 6, duplicates=0.0, propagator=make_propagator("tpe", {})):
+        session = replace(session, budget=Budget(evaluations=30), known=known_points(9, 0))
+        first = simulate(replace(session, deaths=random_deaths(session)))
+        counts += check_confirmed(first)
+        more = {"ranks": 2, "sizes": None, "migration": None, "known": known_points(5, 1)}
+        counts += check_confirmed(resumed(session, first, budget=Budget(evaluations=60), **more))
+    assert counts["known"] == 6 * (9 + 9 + 5)
+    assert counts["confirmed"] > 6 * 90
+    assert counts["again"] > 1
 
 
 @pytest.mark.parametrize("name", sorted(READY))
@@ -175,6 +195,14 @@ def test_a_journal_that_lacks_what_others_have_heard_of_leaves_their_decisions_o
     assert found.counts["confirmed"] > 5
     assert not found.deviations
     assert "has heard of records that the journal of rank 2 lacks" in next(iter(found.reasons))
+
+
+def test_a_session_that_tells_of_an_individual_whose_start_is_lost_cannot_be_decided() -> None:
+    result = search()
+    lines = {rank: list(each) for rank, each in result.by_rank.items()}
+    lines[2] = [line for line in lines[2] if not (b'"Started"' in line and b"[2,3]" in line)]
+    found = replay_journals(study_of(result.session.space), journals_of(lines))
+    assert found.reasons == {"its journals were repaired, and lack records": len(found.decisions)}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from evo.population.events import (
 )
 from evo.population.reason import StopKind
 from evo.report.course import Course, last_session
+from evo.report.display import standing_line
 from evo.report.standing import Pace, Standing, estimate_seconds_left, estimate_total
 
 
@@ -190,3 +191,33 @@ def test_the_time_left_is_that_of_the_pace_until_now(
 ) -> None:
     pace = Pace(finished=finished, spent=10.0 * finished, elapsed=50.0, running=running)
     assert estimate_seconds_left(pace, remaining) == left
+
+
+def test_known_results_are_no_evaluations_but_may_be_the_best() -> None:
+    known = [
+        Started(time=0.0, individual=(0, n), island=0, params={}, origin="elsewhere", bred_by="known") for n in (0, 1)
+    ]
+    ends = [end(0.0, (0, n), loss=0.25 + n) for n in (0, 1)]
+    limits = {"evaluations": 40, "generations": 3}
+    events = [
+        *known,
+        *ends,
+        join(0.5, 0, ranks=1, **limits),
+        start(1.0, (0, 2)),
+        end(5.0, (0, 2), loss=0.5, seconds=2.0),
+    ]
+    for order in (events, events[::-1]):
+        told = standing(*order)
+        assert (told.known, told.finished, told.total, told.counts["completed"]) == (2, 1, 3, 1)
+        assert told.best is not None
+        assert (told.best.individual, told.best.evaluations_ago) == ("0-0", 1)
+    assert (
+        standing_line(told).split("] ")[1].startswith("1/3 evaluations beside 2 known results, best 0.25 by 0-0, 1 ago")
+    )
+
+
+def test_a_worker_may_evaluate_several_individuals_at_once_in_a_loop_of_the_users_own() -> None:
+    told = standing(join(0.0, 0, ranks=1), *(start(1.0 + n, (0, n)) for n in range(3)), end(5.0, (0, 1), loss=1.0))
+    assert (told.running, told.waiting) == (2, 0)
+    (worker,) = told.workers
+    assert (worker.individual, worker.others, worker.seconds) == ("0-0", 1, 99.0)

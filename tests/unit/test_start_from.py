@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from helpers import call
 from records import NOW, finished, replayed
 
 import evo
@@ -17,7 +18,9 @@ from evo.engine.budget import Budget
 from evo.engine.starting import KnownPoint, known_events
 from evo.population.events import Finished, Started, decode, encode
 from evo.population.population import Population
+from evo.report.comparing import gather_facts
 from evo.report.contributions import contributions
+from evo.report.pages.sampling import count_evaluated, ends_in_order, numbered
 from evo.report.reading import Run
 from evo.space.space import Space
 from evo.storage.checkpoints import Weights
@@ -63,6 +66,26 @@ def test_known_results_are_not_evaluated_again_and_points_without_one_come_first
     assert sum(each.improvements for each in contributions(run.individuals).values()) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["evaluations"], summary["known"], summary["completed"]) == (4, 1, 4)
+
+
+def test_known_results_are_told_apart_from_evaluations_everywhere(tmp_path: Path) -> None:
+    run = search(tmp_path / "run", [{**POINT, "loss": 100.0}, {**POINT, "depth": 5, "loss": 0.125}])
+    assert (run.counts, run.known) == ({"completed": 4}, 2)
+    facts = gather_facts(run)
+    assert (facts.finished, facts.known, facts.statuses) == (4, 2, {"completed": 4})
+    assert (facts.steps, facts.evaluations_to(0.125), facts.best_after(0)) == ([(0, 0.125)], 0.0, 0.125)
+    assert facts.span < 60
+    ended = ends_in_order(run.individuals)
+    assert count_evaluated(ended) == 4
+    assert [number for number, _ in numbered(ended)] == [0, 0, 1, 2, 3, 4]
+    lines = {name: call(name, str(tmp_path / "run")).out for name in ("best", "list", "status", "replay")}
+    assert "4 evaluations (4 completed), beside 2 known results" in lines["best"]
+    assert "4, beside 2 known" in lines["list"]
+    assert "4 of 4 evaluations" in lines["status"]
+    assert "beside 2 known results" in lines["status"]
+    assert "2 known from elsewhere" in lines["replay"]
+    (tmp_path / "run" / "summary.json").unlink()
+    assert "4, beside 2 known" in call("list", str(tmp_path / "run")).out
 
 
 def test_a_resumed_search_learns_the_same_only_once_and_what_is_new_is_added(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from evo.population.events import Identity, Migrated, Pollinated
 from evo.report.contributions import Contribution
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
-from evo.report.pages.sampling import ends_in_order
+from evo.report.pages.sampling import ends_in_order, numbered
 from evo.report.pages.scales import Scale
 from evo.report.records import Evaluation
 from evo.report.tables import number_text
@@ -78,7 +78,7 @@ def lineage(
     known = set(family.members)
     places = {
         one.individual: (float(number), one)
-        for number, one in enumerate(ends_in_order(evaluations), 1)
+        for number, one in numbered(ends_in_order(evaluations))
         if one.individual in known
     }
     members = [places[identity] for identity in family.members[1:] if identity in places]

@@ -13,11 +13,10 @@ from evo.report.pages.optuna_pictures import distributions_of
 from evo.report.pages.picture import Drawing
 from evo.report.pages.progress_pictures import compared
 from evo.report.pages.run_page import RunReport, drawing_of
-from evo.report.pages.sampling import ends_in_order, improvements
+from evo.report.pages.sampling import count_evaluated, ends_in_order, improvements
 from evo.report.pages.scales import scale_of
 from evo.report.pages.sections import time_text
 from evo.report.reading import Run
-from evo.report.records import count_statuses
 
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data: blob:; "
@@ -100,13 +99,13 @@ _HEAD = ["run", "best loss", "individual", "ended", "completed", "pruned", "fail
 
 
 def _row(report: RunReport) -> list[object]:
-    run, counts = report.run, count_statuses(report.run.individuals)
+    run, counts = report.run, report.run.counts
     found = improvements(ends_in_order(run.individuals))
     return [
         report.label,
         run.best.loss if run.best else None,
         run.best.name if run.best else None,
-        len(ends_in_order(run.individuals)),
+        count_evaluated(run.individuals),
         *(counts[status] for status in ("completed", "pruned", "failed")),
         found[-1][0] if found else None,
         duration_text(report.seconds),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
-from evo.report.pages.sampling import ends_in_order, improvements
+from evo.report.pages.sampling import count_evaluated, ends_in_order, improvements, numbered
 from evo.report.pages.scales import RunningTime, Scale, scale_of, time_unit
 from evo.report.records import Evaluation
 from evo.report.tables import number_text
@@ -32,7 +32,7 @@ def over_evaluations(evaluations: Sequence[Evaluation], shown: Sequence[Evaluati
         scale: The part of the losses that is shown.
     """
     ended = ends_in_order(evaluations)
-    numbers = {one.individual: number for number, one in enumerate(ended, 1)}
+    numbers, evaluated = {one.individual: number for number, one in numbered(ended)}, count_evaluated(ended)
     drawn = [one for one in ends_in_order(shown) if one.individual in numbers]
     counts: dict[str, int] = {}
     for one in ended:
@@ -44,13 +44,13 @@ def over_evaluations(evaluations: Sequence[Evaluation], shown: Sequence[Evaluati
 
     colours = dict(zip([*frequent, _OTHERS], COLOURS, strict=False))
     series = _points(drawn, scale, lambda one: float(numbers[one.individual]), proposer, colours)
-    line = _best_line([(float(n), one) for n, one in improvements(ended)], float(len(ended)), scale)
+    line = _best_line([(float(n), one) for n, one in improvements(ended)], float(evaluated), scale)
     return Picture(
         name="best-over-evaluations",
         title="Best loss over evaluations",
         hint="The line is the best loss so far: flat for long means that more evaluations may bring little. "
         "Colours say which algorithm proposed each point: the lowest points show which of them still finds something.",
-        x=Axis(title="evaluations that have ended", ends=(0.0, len(ended) + 1.0)),
+        x=Axis(title="evaluations that have ended", ends=(0.0, evaluated + 1.0)),
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
         series=[*series, *line],
     )
@@ -99,10 +99,10 @@ def compared(runs: Mapping[str, Sequence[Evaluation]]) -> Picture:
     scale = scale_of(lows)
     series = []
     for place, (name, found) in enumerate(bests.items()):
-        ended = len(ends_in_order(runs[name]))
+        ended = count_evaluated(runs[name])
         points = [(float(number), one) for number, one in found]
         series += _best_line(points, float(ended), scale, (name, COLOURS[place % len(COLOURS)]))
-    longest = max((len(ends_in_order(evaluations)) for evaluations in runs.values()), default=0)
+    longest = max(map(count_evaluated, runs.values()), default=0)
     return Picture(
         name="comparison",
         title="Best loss over evaluations, all runs",

@@ -12,12 +12,12 @@ from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
 from evo.report.pages.curve_pictures import RungRow
 from evo.report.pages.markup import details, escaped, facts, paragraph, table
-from evo.report.pages.sampling import ends_in_order, improvements
+from evo.report.pages.sampling import count_evaluated, ends_in_order, improvements
 from evo.report.pages.scales import RunningTime
 from evo.report.pages.story import Attendance, Story, Use
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
-from evo.report.records import Evaluation, count_statuses
+from evo.report.records import Evaluation
 from evo.report.tables import count_text, number_text
 from evo.report.watching import RunWatch
 from evo.space.description import parameter_text
@@ -52,11 +52,11 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         use: How busy the workers were.
         clock: The time of the search without its pauses.
     """
-    counts = count_statuses(run.individuals)
+    counts = run.counts
     figures = [
         (number_text(run.best.loss) if run.best else "none yet", "best loss"),
         (run.best.name if run.best else "", "best individual"),
-        (str(len(ends_in_order(run.individuals))), "evaluations have ended"),
+        (str(count_evaluated(run.individuals)), "evaluations have ended"),
         (str(counts["running"] + counts["interrupted"]), "in flight"),
         ("" if use.share is None else f"{100 * use.share:.1f} %", "of the workers' time busy"),
         (duration_text(clock.total), "of searching"),
@@ -88,7 +88,9 @@ def _when_text(run: Run, clock: RunningTime) -> str:
         return ""
     number, best = found[-1]
     moment = best.started + best.seconds
-    since = len(ended) - number
+    since = count_evaluated(ended) - number
+    if best.origin:
+        return f"known from {best.origin}; {since} evaluation{'' if since == 1 else 's'} since then"
     return (
         f"{time_text(moment)}, after {duration_text(clock.at(moment))} of searching, as number {number}; "
         f"{since} evaluation{'' if since == 1 else 's'} since then"

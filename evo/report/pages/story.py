@@ -21,6 +21,7 @@ from evo.population.events import (
     Reported,
     Started,
 )
+from evo.population.imported import Imported
 from evo.report.pages.scales import RunningTime
 
 
@@ -87,8 +88,8 @@ class Story:
         self._ended: dict[int, set[float]] = defaultdict(set)
         self._heard: dict[Identity, float] = {}
         self._starts: dict[Identity, dict[float, int]] = defaultdict(dict)
-        self._finishes: dict[Identity, dict[float, Finished]] = defaultdict(dict)
-        chosen = set(curves_of)
+        finishes: dict[Identity, dict[float, Finished]] = defaultdict(dict)
+        chosen, known = set(curves_of), Imported()
         for event in events:
             self.last = max(self.last, event.time)
             if isinstance(event, Reported):
@@ -96,9 +97,13 @@ class Story:
                 if event.individual in chosen:
                     self.curves.setdefault(event.individual, {})[event.step] = event.loss
             elif isinstance(event, Finished):
-                self._finishes[event.individual][event.time] = event
+                finishes[event.individual][event.time] = event
+            elif isinstance(event, Started) and event.origin:  # Nobody here was busy with it.
+                known.apply(event)
+                self.islands.setdefault(event.individual, event.island)
             else:
                 self._note(event)
+        self._finishes = {one: ends for one, ends in finishes.items() if one not in known}
         self.judged = list({(one.individual, one.rung, one.time): one for one in self.judged}.values())
         self.travels = sorted({(one.time, one.individual, one.island): one for one in self.travels}.values(), key=_when)
 
@@ -202,15 +207,19 @@ def use_of_workers(attendances: Iterable[Attendance], busy: Iterable[Busy]) -> U
 
     Example:
         >>> joined = Joined(time=0.0, rank=0, ranks=1, host="a", device="cpu")
-        >>> use_of_workers([Attendance(0, 0.0, 10.0, joined)], [Busy(0, 1.0, 6.0, (0, 0), "completed")]).share
+        >>> several = [Busy(0, 1.0, 6.0, (0, 0), "completed"), Busy(0, 2.0, 5.0, (0, 1), "completed")]
+        >>> use_of_workers([Attendance(0, 0.0, 10.0, joined)], several).share
         0.5
     """
     seconds: dict[int, float] = defaultdict(float)
     worked: dict[int, float] = defaultdict(float)
+    until: dict[int, float] = {}
     for part in attendances:
         seconds[part.worker] += part.end - part.begin
-    for each in busy:
-        worked[each.worker] += each.end - each.begin
+    for each in sorted(busy, key=lambda each: each.begin):  # Some may overlap, in a loop of the user's own.
+        begin = max(each.begin, until.get(each.worker, each.begin))
+        worked[each.worker] += max(0.0, each.end - begin)
+        until[each.worker] = max(each.end, begin)
     return Use(dict(seconds), {worker: min(worked[worker], seconds[worker]) for worker in seconds})
 
 
