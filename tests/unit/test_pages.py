@@ -235,7 +235,10 @@ def test_a_thousand_individuals_with_curves_make_less_than_six_megabytes(
     assert main(["report", "run"]) == 0
     file = tmp_path / "report-run.html"
     assert 4e6 < file.stat().st_size < 6e6
-    assert capsys.readouterr().out == f"report-run.html: 1,000 individuals, {file.stat().st_size / 1e6:.1f} MB\n"
+    assert capsys.readouterr().out == (
+        f"report-run.html: 1,000 individuals, {file.stat().st_size / 1e6:.1f} MB; with --png DIR, its pictures are "
+        "written as PNG files as well\n"
+    )
     assert sorted(run.rglob("*")) == before
 
 

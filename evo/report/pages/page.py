@@ -40,10 +40,10 @@ class Report:
         self.comparison: list[Drawing] = []
         if len(runs) > 1:
             by_label = dict(zip(labels, runs, strict=True))
-            losses = [one.loss for run in runs for one in run.ranking if one.loss is not None]
+            scale = scale_of(one.loss for run in runs for one in run.individuals if one.loss is not None)
             found = [
-                drawing_of(compared({label: run.individuals for label, run in by_label.items()})),
-                distributions_of(by_label, scale_of(losses)),
+                drawing_of(compared({label: run.individuals for label, run in by_label.items()}, scale)),
+                distributions_of(by_label, scale),
             ]
             self.comparison = [drawing for drawing in found if drawing is not None]
 
@@ -96,7 +96,7 @@ class Report:
         )
 
 
-_HEAD = ["run", "best loss", "individual", "ended", "completed", "pruned", "failed", "as number", "searching", "busy"]
+_HEAD = ["run", "best loss", "of", "found as number", "ended", "completed", "pruned", "failed", "searching", "busy"]
 
 
 def _row(report: RunReport) -> list[object]:
@@ -106,9 +106,9 @@ def _row(report: RunReport) -> list[object]:
         report.label,
         run.best.loss if run.best else None,
         run.best.name if run.best else None,
+        found[-1][0] if found else None,
         len(ends_in_order(run.individuals)),
         *(counts[status] for status in ("completed", "pruned", "failed")),
-        found[-1][0] if found else None,
         duration_text(report.seconds),
         "" if report.use.share is None else f"{100 * report.use.share:.1f} %",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
 from evo.report.pages.sampling import ends_in_order, improvements
@@ -50,7 +50,7 @@ def over_evaluations(evaluations: Sequence[Evaluation], shown: Sequence[Evaluati
         title="Best loss over evaluations",
         hint="The line is the best loss so far: flat for long means that more evaluations may bring little. "
         "Colours say which algorithm proposed each point: the lowest points show which of them still finds something.",
-        x=Axis(title="evaluations that have ended", ends=(0.0, len(ended) + 1.0)),
+        x=Axis(title=_number_title(evaluations), ends=(0.0, len(ended) + 1.0)),
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
         series=[*series, *line],
     )
@@ -87,16 +87,15 @@ def over_time(
     )
 
 
-def compared(runs: Mapping[str, Sequence[Evaluation]]) -> Picture:
+def compared(runs: Mapping[str, Sequence[Evaluation]], scale: Scale) -> Picture:
     """The best loss over evaluations of several studies.
 
     Args:
         runs: The evaluations of each study by its name.
+        scale: The part of the losses that is shown.
     """
     bests = {name: improvements(ends_in_order(evaluations)) for name, evaluations in runs.items()}
     everything = [one for evaluations in runs.values() for one in evaluations if one.status == "completed"]
-    lows = [one.loss for found in bests.values() for _, one in found if one.loss is not None]
-    scale = scale_of(lows)
     series = []
     for place, (name, found) in enumerate(bests.items()):
         ended = len(ends_in_order(runs[name]))
@@ -109,10 +108,19 @@ def compared(runs: Mapping[str, Sequence[Evaluation]]) -> Picture:
         hint="Lower is better, and a line that is lower at the same place got there with fewer evaluations. Two runs "
         "that differ in their seed only show how much is luck."
         + ("" if everything else " Nothing has completed in any of them yet."),
-        x=Axis(title="evaluations that have ended", ends=(0.0, longest + 1.0)),
+        x=Axis(
+            title=_number_title(one for evaluations in runs.values() for one in evaluations),
+            ends=(0.0, longest + 1.0),
+        ),
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
         series=series,
     )
+
+
+def _number_title(evaluations: Iterable[Evaluation]) -> str:
+    """What numbers of individuals count: results that are known from elsewhere are there before any evaluation."""
+    has_known = any(one.origin for one in evaluations)
+    return f"{'known results, and ' if has_known else ''}evaluations that have ended"
 
 
 def _best_line(
