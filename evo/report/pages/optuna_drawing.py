@@ -128,14 +128,19 @@ def save_optuna_png(draw: Callable[[bool], Any], title: str, file: Path) -> None
         try:
             axes.figure.set_size_inches(9, 6)
             for each in axes.figure.axes:
-                _tidy_axes(each, title)
+                tidy_axes(each, title)
             axes.figure.savefig(file, dpi=130, bbox_inches="tight")
         finally:
             plt.close(axes.figure)
 
 
-def _tidy_axes(axes: Any, title: str) -> None:
-    """Optuna's titles name the kind of picture only, and its labels are Python's or formulas."""
+def tidy_axes(axes: Any, title: str) -> None:
+    """Give a picture of Optuna's its title, and labels for people: its own are formulas, or written as Python does.
+
+    Args:
+        axes: The axes of matplotlib's.
+        title: What the picture shows, in place of the title that it has.
+    """
     from matplotlib.category import StrCategoryFormatter
 
     if axes.get_title():

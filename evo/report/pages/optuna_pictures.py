@@ -229,11 +229,13 @@ def distributions_of(runs: Mapping[str, Run], scale: Scale) -> Drawing | None:
     if not studies:
         return None
     draw = partial(draw_by_optuna, "plot_edf", studies, target_name=label)
+    figure = optuna_figure(draw(False))
+    figure["layout"]["yaxis"]["title"]["text"] = "share of the individuals"
     return Drawing(
         name="distribution",
         title="How many individuals reach a loss",
         hint="The share of the individuals of each run with at most this loss. A line further to the left means more "
         "good individuals, not only one lucky best.",
-        figure=optuna_figure(draw(False)),
+        figure=figure,
         save=partial(save_optuna_png, draw, "How many individuals reach a loss"),
     )

@@ -23,7 +23,9 @@
     for (const name of new Set(["xaxis", "yaxis", ...axisNames(layout)])) {
       const title = layout[name] && layout[name].title;
       if (title) title.standoff = 10;
-      layout[name] = { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true, ...layout[name] };
+      // Plotly would write a learning rate of 0.0001 as 100μ.
+      const exponent = layout[name] && layout[name].type === "log" ? { exponentformat: "e" } : {};
+      layout[name] = { ...exponent, gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true, ...layout[name] };
     }
     const data = structuredClone(figure.data);
     for (const trace of data) {

@@ -88,26 +88,31 @@ class Report:
         if len(self.runs) < 2:
             return ""
         rows = [_row(report) for report in sorted(self.runs, key=_by_best)]
+        kept = [place for place, name in enumerate(_HEAD) if name != _KNOWN or any(row[place] for row in rows)]
+        numbers = table([_HEAD[place] for place in kept], [[row[place] for place in kept] for row in rows])
         boxes = [figure_box(drawing, "all") for drawing in self.comparison]
         objectives = {report.run.study.objective for report in self.runs}
         differ = "These runs have different objectives, so their losses may not compare." if len(objectives) > 1 else ""
-        return section(
-            "comparison", "All runs side by side", [paragraph(differ) if differ else "", table(_HEAD, rows), *boxes]
-        )
+        return section("comparison", "All runs side by side", [paragraph(differ) if differ else "", numbers, *boxes])
 
 
-_HEAD = ["run", "best loss", "of", "found as number", "ended", "completed", "pruned", "failed", "searching", "busy"]
+_KNOWN = "known before"
+_HEAD = ["run", "best loss", "of", "found as number", _KNOWN, "ended", "completed", "pruned", "failed"]
+_HEAD += ["searching", "busy"]
 
 
 def _row(report: RunReport) -> list[object]:
-    run, counts = report.run, count_statuses(report.run.individuals)
+    run = report.run
+    here = [one for one in run.individuals if not one.origin]
+    counts = count_statuses(here)
     found = improvements(ends_in_order(run.individuals))
     return [
         report.label,
         run.best.loss if run.best else None,
         run.best.name if run.best else None,
         found[-1][0] if found else None,
-        len(ends_in_order(run.individuals)),
+        len(run.individuals) - len(here),
+        len(ends_in_order(here)),
         *(counts[status] for status in ("completed", "pruned", "failed")),
         duration_text(report.seconds),
         "" if report.use.share is None else f"{100 * report.use.share:.1f} %",
