@@ -151,7 +151,7 @@ def tidy_axes(axes: Any, title: str) -> None:
             label_png_axis(axis)
         elif isinstance(formatter, StrCategoryFormatter):
             places = axis.get_majorticklocs()
-            labels = formatter.format_ticks(places)
+            labels = formatter.format_ticks(places)  # type: ignore[no-untyped-call]
             names = without_quotes(labels)
             axis.set_ticks(places, [png_text(names.get(label, label)) for label in labels])
 
