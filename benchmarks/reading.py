@@ -33,7 +33,7 @@ from evo.population.events import (
 )
 from evo.population.reason import StopKind
 from evo.space.space import Space
-from evo.storage.rundir import RunDirectory, Study
+from evo.storage.rundir import RunDirectory, StudyRecord
 
 RANKS = 32
 LIMITS: dict[str, Any] = {
@@ -83,7 +83,9 @@ def make_run(folder: Path, individuals: int) -> None:
         individuals: How many of them all ranks together have bred.
     """
     limits = Space(LIMITS).describe()
-    RunDirectory(folder).create(Study(name="reading", objective="of:nobody", limits=limits, seed=0, created=1.7e9))
+    RunDirectory(folder).create(
+        StudyRecord(name="reading", objective="of:nobody", limits=limits, seed=0, created=1.7e9)
+    )
     for rank in range(RANKS):
         generations = individuals // RANKS + (rank < individuals % RANKS)
         lines = (encode(event) + b"\n" for event in events_of(rank, generations))

@@ -52,7 +52,8 @@ def failure_lines(evaluations: Sequence[Evaluation], status: str = "failed") -> 
     if not reasons:
         return []
     several = sum(len(reason.evaluations) for reason in reasons)
-    lines = [f"{several} of {len(evaluations)} evaluations {'failed' if status == 'failed' else f'are {status}'}:"]
+    here = sum(not one.origin for one in evaluations)  # A result that is known from elsewhere is no evaluation.
+    lines = [f"{several} of {here} evaluations {'failed' if status == 'failed' else f'are {status}'}:"]
     lines += [f"  {reason.text}" for reason in reasons[:_MOST_REASONS]]
     if len(reasons) > _MOST_REASONS:
         lines.append(f"  and {len(reasons) - _MOST_REASONS} other reasons")
@@ -200,7 +201,7 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
         table.add_row(Text(printable(name)), *(Text(number_text(value)) for value in values), end_section=last)
 
     add("loss", (evaluation.loss for evaluation in ranking))
-    for metric in _telling_metrics(ranking):
+    for metric in telling_metrics(ranking):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
     add("evaluated by", (evaluation.evaluator for evaluation in ranking))
@@ -210,8 +211,17 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
     return table
 
 
-def _telling_metrics(ranking: Sequence[Evaluation]) -> list[str]:
-    """Numbers that the objective recorded, but for those that only repeat the loss."""
-    names = [name for name, value in ranking[0].metrics.items() if isinstance(value, int | float)]
-    repeats = {name for name in names if all(abs(e.metrics.get(name, 0)) == abs(e.loss or 0) for e in ranking)}
-    return [name for name in names if name not in repeats][:_MOST_METRICS]
+def telling_metrics(ranking: Sequence[Evaluation]) -> list[str]:
+    """Numbers that the objective recorded, but for those that only repeat the loss.
+
+    Args:
+        ranking: The evaluations that are shown, with their losses.
+    """
+    found = {n: None for one in ranking for n, value in one.metrics.items() if isinstance(value, int | float)}
+    repeats = {name for name in found if all(_repeats_loss(one, name) for one in ranking)}
+    return [name for name in found if name not in repeats][:_MOST_METRICS]
+
+
+def _repeats_loss(one: Evaluation, name: str) -> bool:
+    value = one.metrics.get(name)
+    return value is None or (one.loss is not None and value in (one.loss, -one.loss))

@@ -10,8 +10,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from matplotlib.figure import Figure
 from reported import BEGIN, HOSTILE, HOSTILE_LIMITS, LIMITS, eventful, write_run
 
 from evo.cli import main
@@ -20,6 +23,7 @@ from evo.population.events import AnyEvent, Done, Finished, Joined, Judged, Migr
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
 from evo.report.pages.lineage_pictures import ancestry, journeys
 from evo.report.pages.markup import escaped
+from evo.report.pages.optuna_drawing import tidy_axes
 from evo.report.pages.page import Report
 from evo.report.pages.plotly_drawing import plotly_figure, plotly_text, plotly_values
 from evo.report.pages.progress_pictures import loss_scale, over_evaluations
@@ -30,6 +34,7 @@ from evo.report.pages.story import Busy, Story, use_of_workers
 from evo.report.pages.worker_pictures import spans_of
 from evo.report.reading import load
 from evo.report.records import Evaluation
+from evo.report.tables import telling_metrics
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("plotly")
@@ -75,6 +80,31 @@ def test_a_few_huge_losses_do_not_hide_the_others() -> None:
     scale = loss_scale(evaluated([*map(float, range(1, 31)), 1e300, None]))
     assert scale.high < 10_000
     assert scale.beyond == 1
+
+
+def test_a_log_scale_shows_the_small_losses_that_a_few_larger_ones_would_crowd() -> None:
+    assert scale_of([0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.4, 2.4]).log
+    assert not scale_of([1.0, 2.0, 3.0, 4.0, 30.0]).log
+
+
+def test_a_metric_is_shown_when_it_is_a_number_somewhere_and_tells_more_than_the_loss() -> None:
+    metrics: list[dict[str, Any]] = [{}, {"val_loss": 0.5, "accuracy": 0.9, "note": "a"}, {"accuracy": "none"}]
+    shown = [
+        msgspec.structs.replace(one, metrics=each)
+        for one, each in zip(evaluated([0.1, 0.5, 0.7]), metrics, strict=True)
+    ]
+    assert telling_metrics(shown) == ["accuracy"]
+
+
+def test_files_show_numbers_on_log_scales_and_names_without_quotes() -> None:
+    axes = Figure().subplots()
+    axes.plot(["'adam'", "'it is'"], [0.02, 3.0])
+    axes.set_yscale("log")
+    tidy_axes(axes, "")
+    y = [text.get_text() for text in axes.get_yticklabels()]
+    assert {"0.1", "0.5", "1"} <= set(y)
+    assert not any("$" in text for text in y)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["adam", "it is"]
 
 
 def test_a_sample_holds_what_matters_and_is_the_same_every_time() -> None:
@@ -240,7 +270,10 @@ def test_a_thousand_individuals_with_curves_make_less_than_six_megabytes(
     assert main(["report", "run"]) == 0
     file = tmp_path / "report-run.html"
     assert 4e6 < file.stat().st_size < 6e6
-    assert capsys.readouterr().out == f"report-run.html: 1,000 individuals, {file.stat().st_size / 1e6:.1f} MB\n"
+    assert capsys.readouterr().out == (
+        f"report-run.html: 1,000 individuals, {file.stat().st_size / 1e6:.1f} MB; with --png DIR, its pictures are "
+        "written as PNG files as well\n"
+    )
     assert sorted(run.rglob("*")) == before
 
 

@@ -72,7 +72,7 @@ def test_known_results_are_told_apart_from_evaluations_everywhere(tmp_path: Path
     run = search(tmp_path / "run", [{**POINT, "loss": 100.0}, {**POINT, "depth": 5, "loss": 0.125}])
     assert (run.counts, run.known) == ({"completed": 4}, 2)
     facts = gather_facts(run)
-    assert (facts.finished, facts.known, facts.statuses) == (4, 2, {"completed": 4})
+    assert (facts.finished, facts.known, facts.counts) == (4, 2, {"completed": 4})
     assert (facts.steps, facts.evaluations_to(0.125), facts.best_after(0)) == ([(0, 0.125)], 0.0, 0.125)
     assert facts.span < 60
     ended = ends_in_order(run.individuals)

@@ -83,7 +83,8 @@ def _write(runs: Sequence[str], out: str | None, png: str | None) -> None:
             f"the report {readable(str(file))} cannot be written: {error.strerror}; name another place with --out"
         ) from None
     count = sum(len(each.run.individuals) for each in report.runs)
-    print(f"{_shown(file)}: {count:,} individuals, {len(page) / 1e6:.1f} MB")
+    hint = "" if png else "; with --png DIR, its pictures are written as PNG files as well"
+    print(f"{_shown(file)}: {count:,} individuals, {len(page) / 1e6:.1f} MB{hint}")
     if png is not None:
         folder = as_path(png)
         write_pictures(report.pictures(), folder)

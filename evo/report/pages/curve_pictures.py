@@ -76,8 +76,8 @@ def learning_curves(
         series.append(_lines([best], curves, scale, (f"the best, {best.name}", BEST_COLOUR, 3.0)))
     return Picture(
         name="curves",
-        title="Learning curves",
-        hint="Reported losses by step. Dotted lines are rungs, where individuals are compared; a cross is one that was "
+        title="Reported losses by step",
+        hint="Dotted lines are rungs, where individuals are compared; a cross is one that was "
         "stopped there. If the best curve was among the worst at the first rung, prune later; if curves of pruned "
         "ones never cross those of the good ones, prune earlier.",
         x=Axis(title="step, for example the epoch, from 0"),

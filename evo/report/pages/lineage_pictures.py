@@ -10,7 +10,7 @@ from evo.population.events import Identity, Migrated, Pollinated
 from evo.report.contributions import Contribution
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
 from evo.report.pages.sampling import ends_in_order, numbered
-from evo.report.pages.scales import Scale
+from evo.report.pages.scales import Scale, scale_of
 from evo.report.records import Evaluation
 from evo.report.tables import number_text
 
@@ -62,7 +62,6 @@ def lineage(
     evaluations: Sequence[Evaluation],
     best: Evaluation,
     parents: Mapping[Identity, Sequence[Identity]],
-    scale: Scale,
 ) -> Picture | None:
     """The best individual and its ancestors; None when nothing is known of its parents.
 
@@ -70,7 +69,6 @@ def lineage(
         evaluations: All evaluations of the study.
         best: The best individual.
         parents: The parents of each individual that has any.
-        scale: The part of the losses that is shown.
     """
     family = ancestry(best.individual, parents, _MOST_ANCESTORS)
     if len(family.members) < 2:
@@ -81,6 +79,7 @@ def lineage(
         for number, one in numbered(ends_in_order(evaluations))
         if one.individual in known
     }
+    scale = scale_of(one.loss for _, one in places.values() if one.loss is not None)
     members = [places[identity] for identity in family.members[1:] if identity in places]
     groups: dict[str, list[_Placed]] = defaultdict(list)
     for number, one in members:
@@ -92,7 +91,7 @@ def lineage(
     star = _nodes([places[best.individual]], (f"the best, {best.name}", BEST_COLOUR, "star"), scale)
     return Picture(
         name="lineage",
-        title="Where the best one comes from",
+        title="The ancestors of the best",
         hint="Lines go from parents to children, the best individual is the star. Steep lines are the steps that "
         "brought much: the colours at their ends say who took them."
         + ("" if family.is_whole else f" Only the {len(family.members) - 1} nearest ancestors are drawn."),

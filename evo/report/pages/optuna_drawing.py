@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from evo.errors import UserError
 from evo.report.pages.plotly_drawing import plotly_values
+from evo.report.pages.png_drawing import label_png_axis, png_text
 
 _LONGEST_NAME = 36
 
@@ -66,6 +68,8 @@ def optuna_figure(figure: Any) -> dict[str, Any]:
     plain = figure.to_plotly_json()
     layout = {key: value for key, value in plain["layout"].items() if key not in ("template", "title", "plot_bgcolor")}
     kept = {"data": plain["data"], "layout": layout}
+    categories = layout.get("xaxis", {}).get("categoryarray") or ()
+    kept = _with_names(kept, without_quotes(each for each in categories if isinstance(each, str)))
     return plotly_values(_with_names(kept, short_names(_names_in(kept))))  # type: ignore[no-any-return]
 
 
@@ -104,11 +108,12 @@ def _plain_array(packed: Mapping[str, Any]) -> Any:
     return flat.reshape(shape).tolist()
 
 
-def save_optuna_png(draw: Callable[[bool], Any], file: Path) -> None:
+def save_optuna_png(draw: Callable[[bool], Any], title: str, file: Path) -> None:
     """Write a picture of Optuna's as a PNG.
 
     Args:
         draw: Draws it by matplotlib when it gets True.
+        title: What it shows.
         file: The file; if it exists, it is replaced.
 
     Raises:
@@ -122,9 +127,52 @@ def save_optuna_png(draw: Callable[[bool], Any], file: Path) -> None:
         axes = np.ravel(draw(True))[0]
         try:
             axes.figure.set_size_inches(9, 6)
+            for each in axes.figure.axes:
+                tidy_axes(each, title)
             axes.figure.savefig(file, dpi=130, bbox_inches="tight")
         finally:
             plt.close(axes.figure)
+
+
+def tidy_axes(axes: Any, title: str) -> None:
+    """Give a picture of Optuna's its title, and labels for people: its own are formulas, or written as Python does.
+
+    Args:
+        axes: The axes of matplotlib's.
+        title: What the picture shows, in place of the title that it has.
+    """
+    from matplotlib.category import StrCategoryFormatter
+
+    if axes.get_title():
+        axes.set_title(png_text(title))
+    for axis in (axes.xaxis, axes.yaxis):
+        formatter = axis.get_major_formatter()
+        if axis.get_scale() == "log":
+            label_png_axis(axis)
+        elif isinstance(formatter, StrCategoryFormatter):
+            places = axis.get_majorticklocs()
+            labels = formatter.format_ticks(places)  # type: ignore[no-untyped-call]
+            names = without_quotes(labels)
+            axis.set_ticks(places, [png_text(names.get(label, label)) for label in labels])
+
+
+def without_quotes(labels: Iterable[str]) -> Mapping[str, str]:
+    """Texts as people write them, by what Python writes, if they can still be told from all other labels.
+
+    Args:
+        labels: Labels as `repr` writes values.
+
+    Example:
+        >>> without_quotes(["'adam'", "'1'", "1"])
+        {"'adam'": 'adam'}
+    """
+    found: dict[str, str] = {}
+    whole = set(labels)
+    for label in whole:
+        if len(label) > 1 and label[0] == label[-1] and label[0] in "'\"":
+            with suppress(ValueError, SyntaxError):
+                found[label] = ast.literal_eval(label)
+    return {label: text for label, text in found.items() if isinstance(text, str) and text and text not in whole}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from evo.report.pages.optuna_drawing import (
     short_names,
 )
 from evo.report.pages.picture import COLOURS, Axis, Drawing, Picture, Series
+from evo.report.pages.plotly_drawing import label_log_axis
 from evo.report.pages.sampling import sample_evaluations
 from evo.report.pages.scales import Scale
 from evo.report.reading import Run
@@ -150,10 +151,19 @@ class ParameterPictures:
             return []
         found = []
         for place, name in enumerate(self.names[:_MOST_SLICES], 1):
-            draw = partial(draw_by_optuna, "plot_slice", self._study, params=[name], target_name="loss")
-            found.append(self._drawing(f"slice-{place}", short_name(name), "", draw, is_small=True))
+            draw = partial(self._slice, name)
+            title = short_name(name)
+            found.append(self._drawing(f"slice-{place}", title, "", draw, over=f"The loss over {title}"))
             axis = found[-1].figure["layout"].setdefault("yaxis", {})
             axis["type"] = "log" if self._scale.log else "linear"
+            if self._scale.log:
+                label_log_axis(axis, self._scale.ends[1] / self._scale.ends[0])
+        return found
+
+    def _slice(self, name: str, for_file: bool) -> Any:
+        found = draw_by_optuna("plot_slice", self._study, for_file, params=[name], target_name="loss")
+        if for_file and self._scale.log:
+            found.set_yscale("log")
         return found
 
     def contours(self) -> list[Drawing]:
@@ -168,7 +178,10 @@ class ParameterPictures:
             if set(pair) <= set(present) and len(varied_parameters(both, pair)) == 2:
                 draw = partial(draw_by_optuna, "plot_contour", study, params=list(pair), target_name=label)
                 title = " and ".join(map(short_name, pair))
-                found.append(self._drawing(f"contour-{place}", title, "", draw, is_small=True))
+                found.append(self._drawing(f"contour-{place}", title, "", draw, over=f"The loss over {title}"))
+                for axis in map(found[-1].figure["layout"].get, ("xaxis", "yaxis")):
+                    if axis and axis.get("type") == "log" and axis.get("range"):
+                        label_log_axis(axis, 10 ** (axis["range"][1] - axis["range"][0]))
         return found
 
     def _fewer(self, most: int) -> tuple[Any, str]:
@@ -179,18 +192,17 @@ class ParameterPictures:
         part = completed_part(kept, math.log10 if log else float)
         return optuna_study(self._run, part), "log10 loss" if log else "loss"
 
-    def _drawing(
-        self, name: str, title: str, hint: str, draw: Callable[[bool], Any], is_small: bool = False
-    ) -> Drawing:
-        height = 340 if is_small else 460
+    def _drawing(self, name: str, title: str, hint: str, draw: Callable[[bool], Any], over: str = "") -> Drawing:
+        """A drawing; a small one where `over` says more than its title, for a file that stands alone."""
+        height = 340 if over else 460
         return Drawing(
             name=name,
             title=title,
             hint=hint,
             figure=optuna_figure(draw(False)),
-            save=partial(save_optuna_png, draw),
+            save=partial(save_optuna_png, draw, over or title),
             height=height,
-            is_small=is_small,
+            is_small=bool(over),
             is_on_white=True,
         )
 
@@ -204,21 +216,26 @@ def distributions_of(runs: Mapping[str, Run], scale: Scale) -> Drawing | None:
     """
     from optuna import create_study
 
-    studies = []
+    def height(loss: float) -> float:
+        return math.log10(scale.place(loss)) if scale.log else scale.place(loss)
+
+    studies, label = [], "log10 loss" if scale.log else "loss"
     for name, run in runs.items():
-        part = completed_part(sample_evaluations(run.individuals, 1000), scale.place)
+        part = completed_part(sample_evaluations(run.individuals, 1000), height)
         if part:
             with quiet_optuna():
                 studies.append(create_study(study_name=short_name(name)))  # Two directories may have one name.
                 studies[-1].add_trials(optuna_study(run, part).get_trials(deepcopy=False))
     if not studies:
         return None
-    draw = partial(draw_by_optuna, "plot_edf", studies, target_name="loss")
+    draw = partial(draw_by_optuna, "plot_edf", studies, target_name=label)
+    figure = optuna_figure(draw(False))
+    figure["layout"]["yaxis"]["title"]["text"] = "share of the individuals"
     return Drawing(
         name="distribution",
         title="How many individuals reach a loss",
         hint="The share of the individuals of each run with at most this loss. A line further to the left means more "
         "good individuals, not only one lucky best.",
-        figure=optuna_figure(draw(False)),
-        save=partial(save_optuna_png, draw),
+        figure=figure,
+        save=partial(save_optuna_png, draw, "How many individuals reach a loss"),
     )

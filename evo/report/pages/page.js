@@ -21,7 +21,11 @@
     const above = figure.layout.shapes && layout.annotations && layout.annotations.length ? 1.08 : 1.02;  // Labels of marks.
     layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: above, yanchor: "bottom" };
     for (const name of new Set(["xaxis", "yaxis", ...axisNames(layout)])) {
-      layout[name] = { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true, ...layout[name] };
+      const title = layout[name] && layout[name].title;
+      if (title) title.standoff = 10;
+      // Plotly would write a learning rate of 0.0001 as 100μ.
+      const exponent = layout[name] && layout[name].type === "log" ? { exponentformat: "e" } : {};
+      layout[name] = { ...exponent, gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true, ...layout[name] };
     }
     const data = structuredClone(figure.data);
     for (const trace of data) {

@@ -39,10 +39,10 @@ class Report:
         self.comparison: list[Drawing] = []
         if len(runs) > 1:
             by_label = dict(zip(labels, runs, strict=True))
-            losses = [one.loss for run in runs for one in run.ranking if one.loss is not None]
+            scale = scale_of(one.loss for run in runs for one in run.individuals if one.loss is not None)
             found = [
-                drawing_of(compared({label: run.individuals for label, run in by_label.items()})),
-                distributions_of(by_label, scale_of(losses)),
+                drawing_of(compared({label: run.individuals for label, run in by_label.items()}, scale)),
+                distributions_of(by_label, scale),
             ]
             self.comparison = [drawing for drawing in found if drawing is not None]
 
@@ -87,27 +87,31 @@ class Report:
         if len(self.runs) < 2:
             return ""
         rows = [_row(report) for report in sorted(self.runs, key=_by_best)]
+        kept = [place for place, name in enumerate(_HEAD) if name != _KNOWN or any(row[place] for row in rows)]
+        numbers = table([_HEAD[place] for place in kept], [[row[place] for place in kept] for row in rows])
         boxes = [figure_box(drawing, "all") for drawing in self.comparison]
         objectives = {report.run.study.objective for report in self.runs}
         differ = "These runs have different objectives, so their losses may not compare." if len(objectives) > 1 else ""
-        return section(
-            "comparison", "All runs side by side", [paragraph(differ) if differ else "", table(_HEAD, rows), *boxes]
-        )
+        return section("comparison", "All runs side by side", [paragraph(differ) if differ else "", numbers, *boxes])
 
 
-_HEAD = ["run", "best loss", "individual", "ended", "completed", "pruned", "failed", "as number", "searching", "busy"]
+_KNOWN = "known before"
+_HEAD = ["run", "best loss", "of", "found as number", _KNOWN, "ended", "completed", "pruned", "failed"]
+_HEAD += ["searching", "busy"]
 
 
 def _row(report: RunReport) -> list[object]:
     run, counts = report.run, report.run.counts
+    evaluated = count_evaluated(run.individuals)
     found = improvements(ends_in_order(run.individuals))
     return [
         report.label,
         run.best.loss if run.best else None,
         run.best.name if run.best else None,
-        count_evaluated(run.individuals),
-        *(counts[status] for status in ("completed", "pruned", "failed")),
         found[-1][0] if found else None,
+        sum(bool(one.origin) for one in run.individuals),
+        evaluated,
+        *(counts[status] for status in ("completed", "pruned", "failed")),
         duration_text(report.seconds),
         "" if report.use.share is None else f"{100 * report.use.share:.1f} %",
     ]

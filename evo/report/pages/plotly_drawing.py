@@ -11,7 +11,8 @@ from evo.report.pages.picture import Axis, Picture, Series
 from evo.texts import printable
 
 _LONGEST = 300
-_MOST_LABELLED = 1e5
+MOST_LABELLED = 1e5
+"""The highest over the lowest value of an axis with a log scale, up to which also 2 and 5 are labelled."""
 # Plotly reads a few tags in texts; of these, only the ones that evo and Optuna write themselves are kept.
 _KEPT = {"&lt;br&gt;": "<br>", "&lt;extra&gt;&lt;/extra&gt;": "<extra></extra>"}
 
@@ -106,13 +107,24 @@ def _axis(axis: Axis) -> dict[str, Any]:
             shown["range"] = [-0.5, len(axis.categories) - 0.5]
     elif axis.log:
         shown["type"] = "log"
-        if axis.ends is not None and axis.ends[1] / axis.ends[0] < _MOST_LABELLED:
-            shown["dtick"] = "D2"  # 1, 2 and 5 of each power of ten: plotly's own choice is too dense to be read.
+        if axis.ends is not None:
+            label_log_axis(shown, axis.ends[1] / axis.ends[0])
     else:
         shown["type"] = "linear"
     if axis.ends is not None:
         shown["range"] = [math.log10(end) for end in axis.ends] if axis.log else list(axis.ends)
     return shown
+
+
+def label_log_axis(axis: dict[str, Any], ratio: float) -> None:
+    """Let an axis with a log scale show whole numbers rather than single digits, and not too many.
+
+    Args:
+        axis: The axis in the layout of a figure; it is changed.
+        ratio: Its highest value over its lowest one.
+    """
+    if ratio < MOST_LABELLED:
+        axis |= {"dtick": "D2", "tickformat": "~g"}  # 1, 2 and 5 of each power of ten; plotly itself draws all digits.
 
 
 def _points(series: Series) -> dict[str, Any]:

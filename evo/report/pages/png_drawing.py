@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.report.pages.picture import Axis, Picture, Series
+from evo.report.pages.plotly_drawing import MOST_LABELLED
 from evo.texts import printable
 
 _INCH = 110  # Pixels of a page in an inch of a PNG.
@@ -30,7 +31,7 @@ def save_png(picture: Picture, file: Path) -> None:
     with rc_context({"text.parse_math": False}):  # A dollar in a name is no formula.
         figure = Figure(figsize=(9, max(2.5, picture.height / _INCH)), layout="constrained")
         axes = figure.subplots()
-        axes.set_title(png_text(picture.title), loc="left")
+        axes.set_title(png_text(picture.title), loc="left", pad=18 if any(text for _, text in picture.marks) else None)
         categories = {name: place for place, name in enumerate(picture.y.categories)}
         for series in picture.series:
             _DRAW[series.kind](axes, series, categories)
@@ -55,6 +56,20 @@ def png_text(text: str) -> str:
     return textwrap.shorten(printable(text), 60, placeholder="…")
 
 
+def label_png_axis(axis: Any) -> None:
+    """Let an axis with a log scale show plain numbers: matplotlib writes formulas, which are off.
+
+    Args:
+        axis: An axis of matplotlib's, with its limits set.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < MOST_LABELLED * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _set_axis(axes: Any, name: str, axis: Axis) -> None:
     getattr(axes, f"set_{name}label")(png_text(axis.title))
     if axis.log:
@@ -65,6 +80,8 @@ def _set_axis(axes: Any, name: str, axis: Axis) -> None:
         getattr(axes, f"set_{name}lim")(-0.5, len(axis.categories) - 0.5)
     if axis.ends is not None:
         getattr(axes, f"set_{name}lim")(*axis.ends)
+    if axis.log:
+        label_png_axis(getattr(axes, f"{name}axis"))
 
 
 def _numbers(values: Any) -> list[float]:

@@ -87,16 +87,15 @@ def over_time(
     )
 
 
-def compared(runs: Mapping[str, Sequence[Evaluation]]) -> Picture:
+def compared(runs: Mapping[str, Sequence[Evaluation]], scale: Scale) -> Picture:
     """The best loss over evaluations of several studies.
 
     Args:
         runs: The evaluations of each study by its name.
+        scale: The part of the losses that is shown.
     """
     bests = {name: improvements(ends_in_order(evaluations)) for name, evaluations in runs.items()}
     everything = [one for evaluations in runs.values() for one in evaluations if one.status == "completed"]
-    lows = [one.loss for found in bests.values() for _, one in found if one.loss is not None]
-    scale = scale_of(lows)
     series = []
     for place, (name, found) in enumerate(bests.items()):
         ended = count_evaluated(runs[name])

@@ -145,7 +145,7 @@ class RunReport:
         found = contributions(run.individuals)
         text = ""
         if run.best is not None:
-            family = lineage(run.individuals, run.best, story.parents, self._scale)
+            family = lineage(run.individuals, run.best, story.parents)
             proposer = run.best.bred_by or "an unknown algorithm"
             text += self._add(family) or paragraph(
                 f"The best individual, {run.best.name}, has no parents: it comes "

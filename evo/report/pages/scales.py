@@ -59,7 +59,8 @@ def scale_of(losses: Iterable[float]) -> Scale:
         return Scale(0.0, 1.0, False, 0)
     low, high = ordered[0], ordered[-1]
     most = ordered[int(0.9 * (len(ordered) - 1))]
-    log = low > 0 and most / low > 20
+    crowded = ordered[len(ordered) // 2] - low < 0.05 * (min(high, low + 7 * (most - low)) - low)
+    log = low > 0 and (most / low > 20 or (crowded and high / low > 20))
     if most > low:
         high = min(high, most * 100 if log else low + 7 * (most - low), _LARGEST)
     return Scale(low, high, log, len(ordered) - bisect_right(ordered, high))

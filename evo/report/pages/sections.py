@@ -18,7 +18,7 @@ from evo.report.pages.story import Attendance, Story, Use
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation
-from evo.report.tables import count_text, number_text
+from evo.report.tables import count_text, number_text, telling_metrics
 from evo.report.watching import RunWatch
 from evo.space.description import parameter_text
 from evo.space.limits import parse_limits
@@ -53,17 +53,19 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         clock: The time of the search without its pauses.
     """
     counts = run.counts
+    known = sum(bool(one.origin) for one in run.individuals)
     figures = [
         (number_text(run.best.loss) if run.best else "none yet", "best loss"),
         (run.best.name if run.best else "", "best individual"),
         (str(count_evaluated(run.individuals)), "evaluations have ended"),
+        (str(known or ""), "results were known before"),
         (str(counts["running"] + counts["interrupted"]), "in flight"),
         ("" if use.share is None else f"{100 * use.share:.1f} %", "of the workers' time busy"),
         (duration_text(clock.total), "of searching"),
     ]
     shown = "".join(f"<div><b>{escaped(text)}</b><span>{name}</span></div>" for text, name in figures if text)
     now = time.time()
-    known = facts(
+    listed = facts(
         {
             "State": state_text(RunWatch(run.directory.path).look(now)),
             "Objective": run.study.objective,
@@ -78,7 +80,7 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
             "Versions": ", ".join(f"{name} {version}" for name, version in run.study.versions.items()),
         }
     )
-    return f'<div class="best">{shown}</div>{known}'
+    return f'<div class="best">{shown}</div>{listed}'
 
 
 def _when_text(run: Run, clock: RunningTime) -> str:
@@ -132,22 +134,22 @@ def table_of_best(run: Run) -> str:
     ranking = run.ranking[:BEST_SHOWN]
     if not ranking:
         return paragraph("Nothing has completed yet.")
-    metrics = list(dict.fromkeys(name for one in ranking for name in one.metrics))[:_MOST_METRICS]
+    metrics = telling_metrics(ranking)[:_MOST_METRICS]
     names = [name for name in run.study.limits if any(name in one.params for one in ranking)]
     rows = [
         [
             one.name,
             one.loss,
+            *(one.params.get(name) for name in names),
             *(one.metrics.get(name) for name in metrics),
             duration_text(one.seconds),
             one.bred_by,
             one.island,
             f"{one.evaluator}, {one.host} {one.device}",
-            *(one.params.get(name) for name in names),
         ]
         for one in ranking
     ]
-    head = ["individual", "loss", *metrics, "took", "proposed by", "island", "evaluated by", *names]
+    head = ["individual", "loss", *names, *metrics, "took", "proposed by", "island", "evaluated by"]
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
     return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
 
@@ -160,7 +162,8 @@ def failures(run: Run) -> str:
         if not reasons:
             continue
         several = sum(len(reason.evaluations) for reason in reasons)
-        parts.append(paragraph(f"{several} of {len(run.individuals)} {what}."))
+        here = sum(not one.origin for one in run.individuals)
+        parts.append(paragraph(f"{several} of {here} {what}."))
         for reason in reasons[:_MOST_REASONS]:
             example = reason.evaluations[0]
             values = ", ".join(f"{name}={number_text(value)}" for name, value in example.params.items())

@@ -119,7 +119,7 @@ def timeline(busy: Sequence[Busy], use: Use, clock: RunningTime) -> Picture:
         "evaluations that something else was slow. Long bars that were pruned or failed late are time lost. "
         f"{joined}{more}",
         x=Axis(title=f"{unit} of searching", ends=(0.0, max(clock.total / size, 1e-9))),
-        y=Axis(title="", categories=[f"worker {worker}" for worker in workers if worker in shown]),
+        y=Axis(title="", categories=[f"worker {worker}" for worker in reversed(workers) if worker in shown]),
         series=series,
         marks=[(pause / size, "") for pause in clock.pauses],
         height=150 + 24 * max(1, min(len(shown), 40)),
