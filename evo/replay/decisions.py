@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,7 +95,7 @@ class Replayed:
             UserError: The propagator fails, or an event does not fit the limits.
         """
         unknown = ""
-        for event in _as_decided(events):
+        for event in as_decided(events):
             if isinstance(event, Heard) and not unknown:
                 try:
                     self._hear(event)
@@ -169,24 +170,21 @@ class Replayed:
         return ""
 
 
-def _as_decided(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
+def as_decided(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
     """The events of a worker with each start before those that came while it was bred, such as who made room.
 
     These are in the journal before it, but later than its time, which is that at which breeding began.
     """
     waiting: list[AnyEvent] = []
     for event in events:
-        if isinstance(event, Started):
-            yield from (one for one in waiting if one.time <= event.time)
-            yield event
-            waiting = [one for one in waiting if one.time > event.time]
-        elif not isinstance(event, Heard):
+        if not isinstance(event, Started | Heard):
             waiting.append(event)
             continue
-        yield from waiting
+        began = event.time if isinstance(event, Started) else math.inf
+        yield from (one for one in waiting if one.time <= began)
+        yield event
+        yield from (one for one in waiting if one.time > began)
         waiting = []
-        if isinstance(event, Heard):
-            yield event
     yield from waiting
 
 
