@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ class Replayed:
             UserError: The propagator fails, or an event does not fit the limits.
         """
         unknown = ""
-        for event in events:
+        for event in as_decided(events):
             if isinstance(event, Heard) and not unknown:
                 try:
                     self._hear(event)
@@ -167,6 +168,24 @@ class Replayed:
             if not _same(recorded, again):
                 return f"recorded {name} {_text(recorded)}, bred again {_text(again)}"
         return ""
+
+
+def as_decided(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
+    """The events of a worker with each start before those that came while it was bred, such as who made room.
+
+    These are in the journal before it, but later than its time, which is that at which breeding began.
+    """
+    waiting: list[AnyEvent] = []
+    for event in events:
+        if not isinstance(event, Started | Heard):
+            waiting.append(event)
+            continue
+        began = event.time if isinstance(event, Started) else math.inf
+        yield from (one for one in waiting if one.time <= began)
+        yield event
+        yield from (one for one in waiting if one.time > began)
+        waiting = []
+    yield from waiting
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -20,9 +20,10 @@ from evo.engine.starting import KnownPoint
 from evo.errors import UserError
 from evo.islands.migration import Migration
 from evo.population import Active, Individual
-from evo.population.events import Finished, Heard, Identity, Started, decode
+from evo.population.events import Finished, Heard, Identity, Retired, Started, decode
 from evo.propagators import Propagator, default_propagator
 from evo.pruning import SuccessiveHalving
+from evo.replay.decisions import as_decided
 from evo.replay.journals import Journals, divide_journals
 from evo.replay.replaying import Replay, replay_journals
 from evo.replay.settings import in_words
@@ -203,6 +204,15 @@ def test_a_session_that_tells_of_an_individual_whose_start_is_lost_cannot_be_dec
     lines[2] = [line for line in lines[2] if not (b'"Started"' in line and b"[2,3]" in line)]
     found = replay_journals(study_of(result.session.space), journals_of(lines))
     assert found.reasons == {"its journals were repaired, and lack records": len(found.decisions)}
+
+
+def test_who_made_room_while_an_individual_was_bred_is_taken_into_account_after_it() -> None:
+    before, during = (Retired(time=time, individual=(0, 0), island=0) for time in (1.0, 3.0))
+    heard = Heard(time=2.0, counts={1: 1})
+    start = Started(time=2.0, individual=(0, 1), island=0, params={})
+    assert [*as_decided([before, heard, during, start])] == [before, heard, start, during]
+    assert [*as_decided([before, during, heard, start])] == [before, during, heard, start]
+    assert [*as_decided([before, during])] == [before, during]
 
 
 @dataclass(frozen=True)
