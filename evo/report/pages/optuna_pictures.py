@@ -179,9 +179,11 @@ class ParameterPictures:
                 draw = partial(draw_by_optuna, "plot_contour", study, params=list(pair), target_name=label)
                 title = " and ".join(map(short_name, pair))
                 found.append(self._drawing(f"contour-{place}", title, "", draw, over=f"The loss over {title}"))
-                for axis in map(found[-1].figure["layout"].get, ("xaxis", "yaxis")):
-                    if axis and axis.get("type") == "log" and axis.get("range"):
-                        label_log_axis(axis, 10 ** (axis["range"][1] - axis["range"][0]))
+                axis = (
+                    found[-1].figure["layout"].get("yaxis", {})
+                )  # Labels below each other have room, those beside not.
+                if axis.get("type") == "log" and axis.get("range"):
+                    label_log_axis(axis, 10 ** (axis["range"][1] - axis["range"][0]))
         return found
 
     def _fewer(self, most: int) -> tuple[Any, str]:
