@@ -158,7 +158,8 @@ def test_a_wheel_holds_the_package_and_no_more(built: dict[str, Path]) -> None:
     assert {"evo/py.typed", "evo/cli.py", f"{about}/licenses/LICENSE", f"{about}/entry_points.txt"} <= names
     assert {name.partition("/")[0] for name in names} == {"evo", about}
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "evo").rglob("*.py")}
-    assert {name for name in names if name.startswith("evo/")} == files | {"evo/py.typed"}
+    pages = {f"evo/report/pages/page.{kind}" for kind in ("css", "js")}
+    assert {name for name in names if name.startswith("evo/")} == files | pages | {"evo/py.typed"}
 
 
 @pytest.mark.slow
