@@ -118,13 +118,14 @@ def make_plan(
     space = _make_space(config, limits, objective)
     islands = _read_islands(config.islands)
     archipelago = _make_archipelago(config, islands, ranks)
+    migration = _make_migration(config, archipelago)
     breeding = _how_to_breed(config, islands, propagator, archipelago)
     propagators = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
-        migration=_make_migration(config, archipelago),
+        migration=migration,
         propagators=propagators,
         pruner=_make_pruner(config),
         budget=config.budget(time.time(), allocation_end),

@@ -438,9 +438,9 @@ def test_together_shares_what_the_user_can_mend_and_nothing_else() -> None:
         ("evo.study.arguments.parse_arguments", ["run", "sphere"]),
         ("evo.study.plan.make_topology", ["run", "sphere"]),
         ("evo.propagators.selection.SelectMin.breed", ["run", "sphere"]),
-        ("evo.study.beginning.make_start_points", ["run", "sphere"]),
+        ("evo.study.joining.make_start_points", ["run", "sphere"]),
         ("evo.space.space.Space.encode", ["run", "sphere", "--evaluations", "3"]),
-        ("evo.report.reading.rank_runs", ["best", "run"]),
+        ("evo.report.best.rank_runs", ["best", "run"]),
         ("evo.storage.repair.study_forms", ["repair", "run"]),
         ("evo.posthoc.testing.load", ["test", "run"]),
         ("evo.posthoc.training.load", ["train", "run"]),
@@ -474,7 +474,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_bug_ends_a_command_with_its_traceback(launcher: Launcher, tmp_path: Path) -> None:
     assert launcher.evo("sphere", "--evaluations", "3", "--run-dir", "run").status == 0
-    (tmp_path / "planted.py").write_text(PLANTED.format(module="evo.report.reading", name="rank_runs"))
+    (tmp_path / "planted.py").write_text(PLANTED.format(module="evo.report.best", name="rank_runs"))
     ended = launcher.python("planted.py", "best", "run")
     assert ended.status not in (0, 2)
     assert ended.err.startswith("Traceback (most recent call last):\n")
