@@ -55,7 +55,7 @@ def imported(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "lists"),
-    [(ROOT / "evo", ["dependencies", "optuna", "report"]), (TUTORIALS, ["dependencies", "tutorials"])],
+    [(ROOT / "evo", ["dependencies", "optuna", "report", "loggers"]), (TUTORIALS, ["dependencies", "tutorials"])],
 )
 def test_every_package_that_is_imported_is_declared(folder: Path, lists: list[str]) -> None:
     declared = {name for each in lists for name in required(each)}
@@ -65,7 +65,7 @@ def test_every_package_that_is_imported_is_declared(folder: Path, lists: list[st
         assert names & declared, f"{folder.name} imports {package}, of {names}: declare it in pyproject.toml"
 
 
-@pytest.mark.parametrize("name", ["dependencies", "mpi", "optuna", "tutorials", "test"])
+@pytest.mark.parametrize("name", ["dependencies", "mpi", "optuna", "report", "loggers", "tutorials", "test"])
 def test_every_dependency_has_its_reason_beside_it(name: str) -> None:
     others = [line for line in listed(name) if DISTRIBUTION not in line]
     assert [line for line in others if not re.search(r'",\s+# \w', line)] == []
