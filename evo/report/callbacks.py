@@ -232,6 +232,7 @@ def _ended(evaluation: Evaluation, event: Finished) -> Evaluation:
         loss=event.loss,
         metrics=dict(event.metrics),
         seconds=event.seconds,
+        ended=event.time,
         rank=event.rank,
         host=event.host,
         device=event.device,

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from evo.report.improvements import ends_in_order, improvements
 from evo.report.reading import Run
 from evo.report.times import OUTSIDE
 from evo.storage.rundir import StudyRecord
@@ -150,15 +151,7 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def gather_facts(run: Run) -> RunFacts:
     """What one run has found, and what it took."""
-    ended = [one for one in run.individuals if one.status not in ("running", "interrupted")]
-    ended.sort(key=lambda one: (one.started + one.seconds, one.individual))
-    steps: list[tuple[int, float]] = []
-    count = 0
-    for one in ended:
-        count += not one.origin
-        counts = one.status == "completed" and not one.is_set_aside
-        if counts and one.loss is not None and (not steps or one.loss < steps[-1][1]):
-            steps.append((count, one.loss))
+    ended = ends_in_order(run.individuals)
     own = [one for one in ended if not one.origin]
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
     total = sum(run.times.values())
@@ -173,9 +166,9 @@ def gather_facts(run: Run) -> RunFacts:
         known=len(ended) - len(own),
         counts=run.counts,
         seconds=sum(one.seconds for one in own),
-        span=max((one.started + one.seconds for one in own), default=0.0) - began,
+        span=max((one.ended for one in own), default=0.0) - began,
         busy=1 - outside / total if outside and total else None,
-        steps=steps,
+        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None],
     )
 
 
