@@ -35,7 +35,7 @@ class CallerTurns:
         self._publisher: Publisher | None = None
 
     def __call__(self, publisher: Publisher, stopwatch: Stopwatch) -> Generator[None, None, bool]:
-        """Take a turn: record what has ended, or else start an individual if one is wanted."""
+        """Take a turn: record what has ended, or else start an individual if one is wanted, or else just rest."""
         self._publisher = publisher
         worker, exchange, clock = publisher.worker, publisher.exchange, publisher.effects.clock
         stopwatch.note("exchange")
@@ -44,17 +44,17 @@ class CallerTurns:
             for identity, outcome in ended:
                 self.in_flight.discard(identity)
                 publisher.publish(worker.tell(identity, outcome, clock()))
-        elif not self.wants:
-            return False
-        else:
+        elif self.wants:
             started, events = publisher.ask(stopwatch.times, self._may_end)
             stopwatch.note("breeding")
             publisher.publish(events)
-            if started is None:
+            if started is not None:
+                self.in_flight.add(started.individual)
+                self.given, self.wants = publisher.assign(started), False
+            else:
                 self.is_full = bool(self.in_flight) and worker.stopping.why_launch_no_more(clock()) is not None
-                return False
-            self.in_flight.add(started.individual)
-            self.given, self.wants = publisher.assign(started), False
+                if not self.is_full:
+                    return False
         exchange.post()
         stopwatch.note("exchange")
         since = clock()

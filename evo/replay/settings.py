@@ -43,6 +43,8 @@ class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         start: The points that are tried first.
         former: The number of times that the limits of the study had changed before.
         constraints: The constraints; a function is recorded with its name and a description of it.
+        migration: How individuals travel between islands, as a study file says it, with the probability that holds;
+            empty with one island, and in journals of an earlier version. A replay reads the travels themselves.
     """
 
     islands: list[int]
@@ -52,6 +54,7 @@ class RecordedSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     start: list[Params] = []
     former: int = 0
     constraints: list[str] = []
+    migration: dict[str, Any] = {}
 
 
 def read_settings(recorded: Mapping[str, Any]) -> RecordedSettings:

@@ -14,6 +14,7 @@ from evo.errors import UserError
 from evo.frames import FAILURES, told
 from evo.naming import Kind
 from evo.population.events import AnyEvent, Finished, Identity, Reported, Started
+from evo.population.individual import Known
 from evo.population.population import Population
 from evo.report.records import Evaluation
 from evo.report.results import Result
@@ -193,9 +194,15 @@ class Announcer:
             self._finished.add(event.individual)
             yield "on_finished", evaluation
             best = self._population.best
-            if best is not None and best is not self._best and best.identity == event.individual:
+            if best is not None and best.identity == event.individual and self._is_better(best):
                 self._best = best
                 yield "on_improved", evaluation
+
+    def _is_better(self, best: Known) -> bool:
+        """Whether the best of now has a lower loss than the best of before; as good is no improvement."""
+        if self._best is None or best.loss is None or self._best.loss is None:
+            return best is not self._best
+        return best.loss < self._best.loss
 
     def _knows(self, individual: Identity) -> bool:
         return individual in self._running or individual in self._finished
@@ -232,6 +239,7 @@ def _ended(evaluation: Evaluation, event: Finished) -> Evaluation:
         loss=event.loss,
         metrics=dict(event.metrics),
         seconds=event.seconds,
+        ended=event.time,
         rank=event.rank,
         host=event.host,
         device=event.device,

@@ -132,7 +132,7 @@ def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> s
         rows += [(name, *_apart(values)) for name, values in differing.items()]
         parts.append(columns_text(rows))
     else:
-        parts.append("nothing in their settings differs")
+        parts.append("nothing that is recorded of their settings differs")
     if any(name == "objective" or name.startswith("objective.") for name in differing):
         parts.append("note: the objectives differ, so their losses may mean different things")
     unfinished = [run.run for side in sides for run in side.runs if not run.is_complete]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from evo.report.improvements import ends_in_order, improvements
 from evo.report.reading import Run
+from evo.report.run_settings import chosen_settings, run_settings
 from evo.report.times import OUTSIDE
-from evo.storage.rundir import StudyRecord
 
 ENOUGH = 4
 """The runs that each side needs before anything can be said about chance."""
@@ -150,15 +149,7 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def gather_facts(run: Run) -> RunFacts:
     """What one run has found, and what it took."""
-    ended = [one for one in run.individuals if one.status not in ("running", "interrupted")]
-    ended.sort(key=lambda one: (one.started + one.seconds, one.individual))
-    steps: list[tuple[int, float]] = []
-    count = 0
-    for one in ended:
-        count += not one.origin
-        counts = one.status == "completed" and not one.is_set_aside
-        if counts and one.loss is not None and (not steps or one.loss < steps[-1][1]):
-            steps.append((count, one.loss))
+    ended = ends_in_order(run.individuals)
     own = [one for one in ended if not one.origin]
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
     total = sum(run.times.values())
@@ -173,43 +164,10 @@ def gather_facts(run: Run) -> RunFacts:
         known=len(ended) - len(own),
         counts=run.counts,
         seconds=sum(one.seconds for one in own),
-        span=max((one.started + one.seconds for one in own), default=0.0) - began,
+        span=max((one.ended for one in own), default=0.0) - began,
         busy=1 - outside / total if outside and total else None,
-        steps=steps,
+        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None],
     )
-
-
-def study_settings(study: StudyRecord) -> dict[str, str]:
-    """What study.json records of a search, a line for each setting, as text."""
-    definition = study.definition
-    objective: Any = study.objective
-    with contextlib.suppress(ValueError):  # The sections of a training are compared one by one.
-        objective = json.loads(study.objective) if study.objective.startswith("{") else objective
-    tree = {
-        "objective": objective,
-        "settings": definition.settings,
-        "constants": definition.constants,
-        "code": {**definition.sources, **definition.rules},
-        "limits": study.limits,
-        "former limits": study.former,
-        "constraints": study.constraints,
-        "propagator": study.propagator,
-        "pruning": study.pruning or "none",
-        "islands": study.islands,
-        "topology": study.topology,
-        "baseline": study.baseline,
-        "seed": study.seed,
-        "versions": study.versions,
-    }
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in _leaves(tree)}
-
-
-def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def make_side(name: str, runs: Sequence[Run]) -> Side:
@@ -219,7 +177,7 @@ def make_side(name: str, runs: Sequence[Run]) -> Side:
         name: A letter.
         runs: The runs, at least one.
     """
-    all_settings = [study_settings(run.study) for run in runs]
+    all_settings = [run_settings(run) for run in runs]
     names = dict.fromkeys(key for settings in all_settings for key in settings)
     shared = {key: list(dict.fromkeys(settings.get(key, "") for settings in all_settings)) for key in names}
     settings = {key: values[0] if len(values) == 1 else _several(values) for key, values in shared.items()}
@@ -242,9 +200,7 @@ def by_configuration(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs in groups whose settings are the same but for the seed and the versions of packages."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        known = study_settings(run.study)
-        kept = {name: value for name, value in known.items() if name != "seed" and not name.startswith("versions.")}
-        groups.setdefault(json.dumps(kept, sort_keys=True), []).append(run)
+        groups.setdefault(json.dumps(chosen_settings(run), sort_keys=True), []).append(run)
     return list(groups.values())
 
 

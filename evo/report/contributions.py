@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from evo.report.improvements import ends_in_order, improvements
 from evo.report.records import Evaluation
 
 
@@ -31,22 +31,18 @@ def contributions(evaluations: Iterable[Evaluation]) -> Mapping[str, Contributio
         evaluations: All evaluations of a study.
     """
     found: dict[str, Contribution] = {}
-    lowest = math.inf
-    for one in sorted(evaluations, key=lambda one: (one.started + one.seconds, one.individual)):
-        if one.status in ("running", "interrupted"):
-            continue
+    ended = ends_in_order(evaluations)
+    better = {one.individual for _, one in improvements(ended)}
+    for one in ended:
         if one.origin:  # Nobody here has proposed it, but it was there to be improved on.
-            lowest = lowest if one.loss is None or one.is_set_aside else min(lowest, one.loss)
             continue
         contribution = found.setdefault(one.bred_by or "unknown", Contribution())
         contribution.evaluations += 1
+        contribution.improvements += one.individual in better
         if one.status != "completed" or one.loss is None or one.is_set_aside:
             continue
         if contribution.best is None or one.loss < contribution.best:
             contribution.best = one.loss
-        if one.loss < lowest:
-            lowest = one.loss
-            contribution.improvements += 1
     return dict(sorted(found.items()))
 
 
@@ -54,7 +50,7 @@ def contributions_text(evaluations: Iterable[Evaluation]) -> str:
     """Who has improved the best how often, for people; empty where one algorithm has proposed everything.
 
     Example:
-        >>> made = [Evaluation(individual=(0, n), params={}, status="completed", loss=2.0 - n, bred_by=by, started=n)
+        >>> made = [Evaluation(individual=(0, n), params={}, status="completed", loss=2.0 - n, bred_by=by, ended=n)
         ...         for n, by in enumerate(["random", "tpe", "tpe"])]
         >>> contributions_text(made)
         'evaluations that improved the best: tpe 2 of 2, random 1 of 1'

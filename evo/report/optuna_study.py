@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Finished, Identity, Reported, Started, individual_name
+from evo.population.events import AnyEvent, Identity, Reported, Started, individual_name
 from evo.report.optuna_distributions import Exported, export_parameters
 from evo.report.reading import Run
 from evo.report.records import Evaluation
@@ -91,7 +91,7 @@ def make_trials(run: Run, part: Sequence[Evaluation] | None = None) -> list[optu
 
 
 class _Told:
-    """What the events of a study tell beside `Evaluation`: curves, ends and parents.
+    """What the events of a study tell beside `Evaluation`: curves and parents.
 
     Args:
         events: The events.
@@ -99,15 +99,12 @@ class _Told:
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         self.curves: dict[Identity, dict[int, tuple[float, float]]] = {}
-        self.ends: dict[Identity, float] = {}
         self.parents: dict[Identity, Sequence[Identity]] = {}
         for event in events:
             if isinstance(event, Reported):
                 # A training that was evaluated again reports a step once more; the latest report counts.
                 curve = self.curves.setdefault(event.individual, {})
                 curve[event.step] = max(curve.get(event.step, (0.0, 0.0)), (event.time, event.loss))
-            elif isinstance(event, Finished):
-                self.ends[event.individual] = max(event.time, self.ends.get(event.individual, 0.0))
             elif isinstance(event, Started) and event.parents:
                 self.parents[event.individual] = event.parents
 
@@ -132,7 +129,7 @@ def _make_trial(one: Evaluation, exported: dict[str, Exported], told: _Told) -> 
     trial.datetime_start = datetime.fromtimestamp(one.started)
     trial.datetime_complete = None
     if state.is_finished():
-        trial.datetime_complete = datetime.fromtimestamp(told.ends.get(one.individual, one.started + one.seconds))
+        trial.datetime_complete = datetime.fromtimestamp(one.ended)
     return trial
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent
+from evo.population.events import AnyEvent, Joined
 from evo.report.reader import CourseReader
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -58,6 +59,11 @@ class Run:
         self.counts: Mapping[str, int] = course.counts
         self.known: int = course.known
         self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
+
+    @property
+    def joined(self) -> Sequence[Joined]:
+        """How workers have joined, in all sessions, in the order in which they did."""
+        return sorted(self._reader.course.joined, key=attrgetter("time", "rank"))
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"

@@ -37,7 +37,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         error: Why it failed, or is infeasible, in one line.
         traceback: Where it failed, as Python prints it.
         island: The island on which it was born.
-        started: The time at which its evaluation began, seconds since the epoch.
+        started: The time at which its evaluation began for the first time, seconds since the epoch.
+        ended: The time at which it ended, or was interrupted for the last time; 0 while it runs.
         is_set_aside: Whether it lies outside of the study's limits, which have changed: then it is not the best.
         home: The folder of all individuals' folders; None when no files are kept.
         bred_by: What proposed it; see `evo.population.events.Started`.
@@ -58,6 +59,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""
     island: int = 0
     started: float = 0.0
+    ended: float = 0.0
     is_set_aside: bool = False
     home: Path | None = None
     bred_by: str = ""
@@ -174,7 +176,7 @@ def gather_evaluations(
             joined.setdefault(event.rank, {})[event.time] = event.ranks_per_worker
         elif isinstance(event, Finished):
             known = finished.get(event.individual)
-            if known is None or precedence(event) < precedence(known):
+            if known is None or _end_key(event) < _end_key(known):
                 finished[event.individual] = event
             if event.status == "interrupted":
                 parts.setdefault(event.individual, {})[event.time] = event.seconds
@@ -212,9 +214,15 @@ class _Unfinished(msgspec.Struct, frozen=True):
     device: str = ""
     error: str = ""
     traceback: str = ""
+    time: float = 0.0
 
 
 _UNFINISHED = _Unfinished()
+
+
+def _end_key(event: Finished) -> tuple[tuple[int, float, int], float]:
+    """A key for several ends of one individual: the lowest counts. Of equal ones the first does, of breaks the last."""
+    return precedence(event), -event.time if event.status == "interrupted" else event.time
 
 
 def _size_at(time: float, sizes: Mapping[float, int]) -> int:
@@ -247,6 +255,7 @@ def _evaluation(
         traceback=end.traceback,
         island=start.island,
         started=start.time,
+        ended=end.time,
         is_set_aside=fitted is not None and fitted.genome is None,
         home=home,
         bred_by=start.bred_by,

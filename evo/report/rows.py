@@ -23,6 +23,7 @@ _BEFORE = (
     "status",
     "loss",
     "started",
+    "ended",
     "seconds",
     "rank",
     "host",
@@ -42,9 +43,10 @@ def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
         events: The events of the study, which tell their parents.
 
     Returns:
-        The rows, with the columns name, status, loss, started, seconds, rank, host, device, island, bred_by, origin
-        (where a result is known from) and parents (names, separated by spaces); params.NAME for each parameter, empty
-        where it is inactive; metrics.NAME for each metric; set_aside, if some individuals are; and error.
+        The rows, with the columns name, status, loss, started (the first time), ended, seconds (without breaks), rank,
+        host, device, island, bred_by, origin (where a result is known from) and parents (names, separated by spaces);
+        params.NAME for each parameter, empty where it is inactive; metrics.NAME for each metric; set_aside, if some
+        individuals are; and error.
     """
     parents = {event.individual: event.parents for event in events if isinstance(event, Started) and event.parents}
     params = dict.fromkeys(name for one in individuals for name in one.params)
@@ -66,7 +68,8 @@ def _known(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
         one.name,
         one.status,
         one.loss,
-        datetime.datetime.fromtimestamp(one.started, datetime.timezone.utc),
+        _moment(one.started),
+        _moment(one.ended) if one.ended else None,
         one.seconds,
         one.rank,
         one.host or None,
@@ -77,6 +80,10 @@ def _known(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
         " ".join(map(individual_name, parents)) or None,
     )
     return dict(zip(_BEFORE, values, strict=True))
+
+
+def _moment(time: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(time, datetime.timezone.utc)
 
 
 def write_csv(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], stream: IO[str]) -> None:
@@ -116,7 +123,8 @@ def json_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) -> 
     objects = []
     for one, row in zip(individuals, table_rows(individuals, events), strict=True):
         kept = {name: value for name, value in row.items() if not name.startswith((PARAMS, METRICS))}
-        kept["started"] = row["started"].isoformat()
+        for name in ("started", "ended"):
+            kept[name] = row[name] and row[name].isoformat()
         error = kept.pop("error")
         objects.append({**kept, "params": one.params, "metrics": one.metrics, "error": error})
     return objects

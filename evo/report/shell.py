@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, final
 
 from evo.report.callbacks import Callback
+from evo.report.improvements import count_evaluated
 from evo.report.records import Evaluation
 from evo.report.results import Result
 from evo.space.values import Params
@@ -192,7 +193,7 @@ class ShellCommands(Callback):
             "EVO_STOP_KIND": result.stop_kind.value,
             "EVO_SECONDS": f"{result.seconds:.3f}",
         }
-        finished = sum(one.status not in ("running", "interrupted") for one in result.individuals)
+        finished = count_evaluated(result.individuals)
         self._end.run({**self._variables(result.best, finished), **reason}, result.stop_reason)
         self._end.finish(patience)
 

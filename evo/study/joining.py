@@ -98,8 +98,23 @@ def _recorded_settings(config: Config, plan: Plan, study: StudyRecord, start: Se
         start=list(start),
         former=len(study.former),
         constraints=list(plan.constraints),
+        migration=_recorded_migration(config, plan),
     )
     return msgspec.to_builtins(settings)  # type: ignore[no-any-return]
+
+
+def _recorded_migration(config: Config, plan: Plan) -> dict[str, Any]:
+    """The rules of migration in words, since study.json has no more of them than the topology as a matrix."""
+    if plan.migration is None:
+        return {}
+    return {
+        "mode": plan.migration.mode,
+        "probability": plan.migration.probability,
+        "topology": config.topology if isinstance(config.topology, str) else "matrix",
+        "migrants": config.migrants,
+        "emigration": str(config.emigration),
+        "immigration": str(config.immigration),
+    }
 
 
 def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import evo
 from evo.errors import UserError
 from evo.population.individual import Individual
 from evo.report.results import Result
+from evo.report.times import OUTSIDE
 from evo.study.told import Asked
 
 LIMITS = {"x": (-5.0, 5.0), "k": (1, 3)}
@@ -211,3 +213,19 @@ def test_a_mistake_that_only_the_search_finds_is_raised_by_ask_and_closes_the_st
 
     with pytest.raises(UserError, match="the study is closed"):
         search()
+
+
+def test_the_time_of_the_caller_is_no_activity_of_the_search_whatever_it_calls(tmp_path: Path) -> None:
+    with evo.Study({"x": [1, 2]}, evaluations=2, seed=0, run_dir=tmp_path / "run") as study:
+        time.sleep(0.15)  # The caller makes ready, and then evaluates.
+        asked = [ask(study), ask(study)]
+        for call in (study.poll, study.poll, study.ask):  # Which has nothing more to give, for now.
+            assert call() is None
+            time.sleep(0.15)
+        for one in asked:
+            study.tell(one, 1.0)
+            time.sleep(0.15)
+            study.poll()
+        assert study.ask() is None
+    times = evo.load(tmp_path / "run").times
+    assert sum(seconds for name, seconds in times.items() if name in OUTSIDE) < 0.1

@@ -138,6 +138,13 @@ def test_a_result_that_is_known_from_elsewhere_is_no_news_but_must_be_improved_o
     assert diary.entries == [entry for entry in TOLD if entry != ("improved", "0-0", 2.0)]
 
 
+def test_as_good_as_the_best_is_no_improvement() -> None:
+    diary = Diary()
+    tied = [started((1, 0), {"x": 0.5}), started((0, 0), {"x": 0.25}), finished((1, 0), 0.5), finished((0, 0), 0.5)]
+    Search(diary).show(*tied)
+    assert [entry for entry in diary.entries if entry[0] == "improved"] == [("improved", "1-0", 0.5)]
+
+
 def test_the_successor_of_the_first_rank_goes_on_where_that_has_died() -> None:
     diary = Diary()
     search = Search(diary)
@@ -241,7 +248,9 @@ class Shelled:
         )
 
     def end(self, kind: StopKind = StopKind.EVALUATIONS) -> None:
-        findings = Findings(lambda: [started((3, 1), {"x": 0.5}), finished((3, 1), 0.25)])
+        known = msgspec.structs.replace(started((0, 9), {"x": 0.75}), origin="elsewhere")
+        events = [started((3, 1), {"x": 0.5}), finished((3, 1), 0.25), known, finished((0, 9), 0.5)]
+        findings = Findings(lambda: events)
         self.commands.on_end(Result(stop_reason="it is over", stop_kind=kind, rank=0, run_dir=None, findings=findings))
 
 

@@ -19,9 +19,11 @@ import pytest
 from helpers import Ended, call, check_golden
 
 import evo
+from evo.population.events import Joined
 from evo.report.compare import comparison_text, judge_all, make_sides
-from evo.report.comparing import RunFacts, Side, corrected, judge_sides
+from evo.report.comparing import RunFacts, Side, corrected, different_settings, judge_sides
 from evo.report.listing import Listed, find_runs, in_order, list_runs, list_text
+from evo.report.run_settings import session_settings
 from evo.report.watching import RunWatch
 
 FORMER = Path(__file__).parents[1] / "former"
@@ -258,3 +260,42 @@ def test_two_runs_and_groups_of_runs_are_compared_by_the_command(
 
 def abs_x(params: dict[str, float]) -> float:
     return abs(params["x"])
+
+
+def joined(time: float, settings: dict[str, object], rank: int = 0, **more: object) -> Joined:
+    recorded = {"islands": [1], "breeding": [{"setting": "random"}], **settings}
+    return Joined(time=time, rank=rank, ranks=1, host="", device="cpu", settings={} if rank else recorded, **more)  # type: ignore[arg-type]
+
+
+def test_settings_that_only_the_journal_of_the_first_worker_has_are_compared_too() -> None:
+    migration = {"mode": "copy", "probability": 0.9}
+    first = joined(1.0, {"migration": migration}, evaluations=40, deadline=3600.97)
+    later = joined(9.0, {"pruning": "median", "allow_duplicates": True}, evaluations=40)
+    found = session_settings([first, joined(2.0, {}, rank=1, evaluations=7), later])
+    assert {name: found[name] for name in ("evaluations", "migration.probability", "allow_duplicates", "pruning")} == {
+        "evaluations": "40",
+        "migration.probability": "0.9, then null",
+        "allow_duplicates": "false, then true",
+        "pruning": "none, then median",
+    }
+    assert found["seconds of a session"] == "3600.0, then null"
+    assert not {"islands", "breeding"} & set(found)  # study.json has those of the first session.
+    assert session_settings([joined(1.0, {}, rank=1)]) == {}
+
+
+def test_runs_that_differ_in_what_study_json_lacks_are_no_side_of_the_same_runs(tmp_path: Path) -> None:
+    runs = []
+    for seed in range(2):
+        for duplicates in (False, True):
+            runs.append(str(tmp_path / f"{duplicates}{seed}"))
+            evo.minimize(
+                abs_x,
+                {"x": (0.0, 1.0)},
+                evaluations=3,
+                seed=seed,
+                run_dir=runs[-1],
+                propagator="random",
+                allow_duplicates=duplicates,
+            )
+    assert [[one.seed for one in each.runs] for each in make_sides([runs])] == [[0, 1], [0, 1]]
+    assert different_settings(make_sides([runs[:2]])) == {"allow_duplicates": ["false", "true"]}

@@ -11,14 +11,14 @@ from evo.report.records import Evaluation
 
 def evaluation(number: int, loss: float | None, bred_by: str, **more: Any) -> Evaluation:
     status = "completed" if loss is not None else "failed"
-    given = {"params": {}, "status": status, "loss": loss, "bred_by": bred_by, "started": float(number), **more}
+    given = {"params": {}, "status": status, "loss": loss, "bred_by": bred_by, "ended": float(number), **more}
     return Evaluation(individual=(0, number), **given)
 
 
 def test_an_improvement_is_what_was_better_than_all_that_had_ended_before() -> None:
     made = [
         evaluation(0, 5.0, "random"),
-        evaluation(1, 3.0, "tpe", seconds=9.0),  # Ends last.
+        evaluation(1, 3.0, "tpe", ended=9.0),  # Ends last.
         evaluation(2, 4.0, "tpe"),
         evaluation(3, 4.0, "genetic"),  # As good is not better.
         evaluation(4, None, "genetic"),

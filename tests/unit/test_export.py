@@ -283,6 +283,7 @@ def test_a_table_in_csv_says_everything_once() -> None:
             params={"kind": "1", "sizes": None},
             status="failed",
             started=1.5,
+            ended=9.5,
             seconds=2.0,
             rank=1,
             host="node",
@@ -297,10 +298,10 @@ def test_a_table_in_csv_says_everything_once() -> None:
     stream = io.StringIO()
     write_csv(individuals, [parents], stream)
     assert stream.getvalue() == (
-        "name,status,loss,started,seconds,rank,host,device,island,bred_by,origin,parents,"
+        "name,status,loss,started,ended,seconds,rank,host,device,island,bred_by,origin,parents,"
         "params.kind,params.depth,params.sizes,metrics.note,error\n"
-        '0-0,running,,1970-01-01T00:00:00+00:00,0.0,,,,0,,,,deep,3,"[8, 8]",,\n'
-        "1-2,failed,,1970-01-01T00:00:01.500000+00:00,2.0,1,node,cpu,1,tpe,,0-0 3-1,"
+        '0-0,running,,1970-01-01T00:00:00+00:00,,0.0,,,,0,,,,deep,3,"[8, 8]",,\n'
+        "1-2,failed,,1970-01-01T00:00:01.500000+00:00,1970-01-01T00:00:09.500000+00:00,2.0,1,node,cpu,1,tpe,,0-0 3-1,"
         '"""1""",,null,"a,b","said ""no""\nand left"\n'
     )
 

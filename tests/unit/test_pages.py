@@ -43,7 +43,8 @@ pytest.importorskip("plotly")
 def evaluated(losses: list[float | None]) -> list[Evaluation]:
     return [
         Evaluation(
-            individual=(0, number), params={"x": number}, started=float(number), seconds=0.5, loss=loss, bred_by="tpe",
+            individual=(0, number), params={"x": number}, started=float(number), ended=number + 0.5, seconds=0.5,
+            loss=loss, bred_by="tpe",
             status="failed" if loss is None else "completed",
         )
         for number, loss in enumerate(losses)

@@ -20,7 +20,7 @@ from evo.population.events import Finished, Started, decode, encode
 from evo.population.population import Population
 from evo.report.comparing import gather_facts
 from evo.report.contributions import contributions
-from evo.report.pages.sampling import count_evaluated, ends_in_order, numbered
+from evo.report.improvements import count_evaluated, ends_in_order, numbered
 from evo.report.reading import Run
 from evo.space.space import Space
 from evo.storage.checkpoints import Weights

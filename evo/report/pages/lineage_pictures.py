@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from evo.population.events import Identity, Migrated, Pollinated
 from evo.report.contributions import Contribution
+from evo.report.improvements import ends_in_order, numbered
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
-from evo.report.pages.sampling import ends_in_order, numbered
 from evo.report.pages.scales import Scale, scale_of
 from evo.report.records import Evaluation
 from evo.report.tables import number_text

@@ -8,12 +8,12 @@ from importlib.resources import files
 
 from evo import __version__
 from evo.report.display import duration_text
+from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.pages.markup import escaped, figure_box, paragraph, section, table
 from evo.report.pages.optuna_pictures import distributions_of
 from evo.report.pages.picture import Drawing
 from evo.report.pages.progress_pictures import compared
 from evo.report.pages.run_page import RunReport, drawing_of
-from evo.report.pages.sampling import count_evaluated, ends_in_order, improvements
 from evo.report.pages.scales import scale_of
 from evo.report.pages.sections import time_text
 from evo.report.reading import Run

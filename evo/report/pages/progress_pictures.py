@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from evo.report.improvements import count_evaluated, ends_in_order, improvements, numbered
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
-from evo.report.pages.sampling import count_evaluated, ends_in_order, improvements, numbered
 from evo.report.pages.scales import RunningTime, Scale, scale_of, time_unit
 from evo.report.records import Evaluation
 from evo.report.tables import number_text
@@ -70,7 +70,7 @@ def over_time(
     unit, size = time_unit(clock.total)
 
     def place(one: Evaluation) -> float:
-        return clock.at(one.started + one.seconds) / size
+        return clock.at(one.ended) / size
 
     best = improvements(ends_in_order(evaluations))
     line = _best_line([(place(one), one) for _, one in best], clock.total / size, scale)

@@ -7,6 +7,7 @@ from functools import partial
 
 from evo.frames import one_line
 from evo.report.contributions import contributions
+from evo.report.improvements import ends_in_order
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
@@ -16,7 +17,7 @@ from evo.report.pages.picture import Drawing, Picture
 from evo.report.pages.plotly_drawing import plotly_figure
 from evo.report.pages.png_drawing import save_png
 from evo.report.pages.progress_pictures import loss_scale, over_evaluations, over_time
-from evo.report.pages.sampling import ends_in_order, sample_evaluations
+from evo.report.pages.sampling import sample_evaluations
 from evo.report.pages.story import Story, running_time, use_of_workers
 from evo.report.pages.worker_pictures import timeline, where_time_went
 from evo.report.reading import Run

@@ -10,9 +10,9 @@ import msgspec
 
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
+from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.pages.curve_pictures import RungRow
 from evo.report.pages.markup import details, escaped, facts, paragraph, table
-from evo.report.pages.sampling import count_evaluated, ends_in_order, improvements
 from evo.report.pages.scales import RunningTime
 from evo.report.pages.story import Attendance, Story, Use
 from evo.report.reading import Run
@@ -89,7 +89,7 @@ def _when_text(run: Run, clock: RunningTime) -> str:
     if not found:
         return ""
     number, best = found[-1]
-    moment = best.started + best.seconds
+    moment = best.ended
     since = count_evaluated(ended) - number
     if best.origin:
         return f"known from {best.origin}; {since} evaluation{'' if since == 1 else 's'} since then"
