@@ -205,6 +205,18 @@ def test_rungs_are_counted_and_curves_say_who_was_stopped() -> None:
     assert learning_curves(shown, None, {}, []) is None
 
 
+def test_curves_are_thinned_so_that_a_page_stays_small() -> None:
+    shown = evaluated([1.0] * 300)
+    curve = {step: 1 / (1 + step) + (step % 7) / 10 - (step == 777) for step in range(2000)}
+    judged = [Judged(time=1.0, individual=(0, 1), rung=5, stop=False, value=1.0, threshold=2.0, among=3)]
+    picture = learning_curves(shown, shown[0], {one.individual: curve for one in shown}, judged)
+    assert picture is not None
+    assert len(json.dumps(plotly_figure(picture))) < 1.2e6
+    best = dict(zip(picture.series[-1].x, picture.series[-1].y, strict=True))
+    assert len(best) <= 203
+    assert {0, 4, 777, 1999} <= best.keys()
+
+
 def test_plotly_gets_short_numbers_and_no_markup() -> None:
     assert plotly_values({"a": [math.inf, 1 / 3, True, "<a>"]}) == {"a": [None, 0.333333, True, "&lt;a&gt;"]}
     assert plotly_text("<B>\n\x1b$x$") == "&lt;B&gt;<br>\\x1b&#36;x&#36;"
