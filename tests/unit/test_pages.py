@@ -21,7 +21,7 @@ from evo.cli import main
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Done, Finished, Joined, Judged, Migrated, Pollinated, Started
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
-from evo.report.pages.lineage_pictures import ancestry, journeys
+from evo.report.pages.lineage_pictures import ancestry, journeys, migrants
 from evo.report.pages.markup import escaped
 from evo.report.pages.optuna_drawing import tidy_axes
 from evo.report.pages.page import Report
@@ -189,6 +189,18 @@ def test_travels_begin_where_the_last_one_ended() -> None:
         Pollinated(time=4.0, individual=(7, 7), island=0),
     ]
     assert journeys(travels, {(0, 0): 0}) == {(0, 1): 1, (1, 2): 1, (2, 0): 1}
+
+
+def test_of_many_islands_those_with_the_most_travel_are_drawn() -> None:
+    islands = {*range(300), 1 << 40}
+    picture = migrants({(7, 1 << 40): 5, (250, 3): 2}, islands)
+    assert picture is not None
+    names = picture.x.categories
+    assert len(names) == 32
+    assert {"island 3", "island 7", "island 250", f"island {1 << 40}"} <= {*names}
+    assert max(map(max, picture.series[0].cells)) == 5.0
+    assert plotly_figure(picture)["data"][0]["texttemplate"] == ""
+    assert migrants({}, {3}) is None
 
 
 def test_rungs_are_counted_and_curves_say_who_was_stopped() -> None:

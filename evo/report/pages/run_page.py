@@ -152,7 +152,7 @@ class RunReport:
                 f"from {proposer}, which proposes without them or from all that it has learnt."
             )
         text += self._add(proposers(found)) + sections.table_of_proposers(found)
-        islands = max([*story.islands.values(), *(travel.island for travel in story.travels)], default=0) + 1
+        islands = {*story.islands.values(), *(travel.island for travel in story.travels)}
         text += self._add(migrants(journeys(story.travels, story.islands), islands))
         return text + sections.table_of_islands(run, story.islands)
 
