@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from reported import BEGIN, HOSTILE, HOSTILE_LIMITS, LIMITS, eventful, write_run
 from evo.cli import main
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Done, Finished, Joined, Judged, Migrated, Pollinated, Started
+from evo.report.pages.command import write_pictures
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
 from evo.report.pages.lineage_pictures import ancestry, journeys, migrants
 from evo.report.pages.markup import escaped
-from evo.report.pages.optuna_drawing import tidy_axes
+from evo.report.pages.optuna_drawing import draw_by_optuna, tidy_axes
+from evo.report.pages.optuna_pictures import ParameterPictures
 from evo.report.pages.page import Report
 from evo.report.pages.plotly_drawing import plotly_figure, plotly_text, plotly_values
 from evo.report.pages.progress_pictures import loss_scale, over_evaluations
@@ -283,6 +286,29 @@ def test_what_optuna_cannot_draw_costs_only_that_section(hostile: Path, monkeypa
         in report.runs[0].sections["parameters"]
     )
     assert "timeline" in report.pictures()
+
+
+def test_a_single_picture_that_cannot_be_drawn_costs_no_other_one(
+    hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("<b>no")
+
+    def draws(function: str, *arguments: Any, **settings: Any) -> Any:
+        return fails() if function in ("plot_contour", "plot_edf") else draw_by_optuna(function, *arguments, **settings)
+
+    monkeypatch.setattr("evo.report.pages.optuna_pictures.draw_by_optuna", draws)
+    monkeypatch.setattr(ParameterPictures, "_measure", fails)
+    report = Report([load(hostile), load(hostile)])
+    page = report.html("")
+    assert {"run1-parallel", "run2-slice-1", "all-comparison"} <= report.pictures().keys()
+    assert not {"run1-contour-1", "run1-importance", "all-distribution"} & report.pictures().keys()
+    for what in ("the importance of the parameters", "how many individuals reach a loss"):
+        assert f"Optuna could not draw {what}: RuntimeError: &lt;b&gt;no" in page
+    drawing = report.pictures()["all-comparison"]
+    found = write_pictures({"a": replace(drawing, save=fails), "b": drawing}, tmp_path)
+    assert found == ["a.png cannot be drawn: RuntimeError: <b>no"]
+    assert (tmp_path / "b.png").exists()
 
 
 def test_a_thousand_individuals_with_curves_make_less_than_six_megabytes(
