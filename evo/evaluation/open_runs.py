@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,30 +119,41 @@ def end_in_another_process(
         environment: The environment of the training, which may say how to reach a store.
 
     Returns:
-        The process that ends them; None where there is nothing to end.
+        The process that ends them; None where there is nothing to end, or no process can be started: that runs stay
+        open is no reason to end a search.
     """
     if not os.path.exists(as_path(folder) / OPEN_RUNS):
         return None
-    command = [sys.executable, "-m", "evo.evaluation.open_runs", folder, status, error]
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    # What it prints, MLflow's notes on its own state, belongs to nobody.
-    return subprocess.Popen(
-        command,
-        env={**environment, "PYTHONPATH": path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    reason = error[:_LONGEST_TAG].replace("\0", "")
+    command = [sys.executable, "-m", "evo.evaluation.open_runs", folder, status, reason]
+    with suppress(OSError, ValueError):  # No memory, say, no working directory, or a character that the locale lacks.
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        # What it prints, MLflow's notes on its own state, belongs to nobody.
+        return subprocess.Popen(
+            command,
+            env={**environment, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return None
 
 
 def main(folder: str, status: str, error: str) -> None:
-    """End the runs that a training has left open; those of an interrupted one stay noted, because it goes on there."""
+    """End the runs that a training has left open; those of an interrupted one stay noted, because it goes on there.
+
+    A run that cannot be ended keeps no other one open, and stays noted.
+    """
     place = as_path(folder)
+    are_ended = True
     for run in read_open_runs(place):
         if run is not None:
-            (end_mlflow_run if run.kind == "mlflow" else _end_wandb_run)(run, status, error)
-    if status != "interrupted":
+            try:
+                (end_mlflow_run if run.kind == "mlflow" else _end_wandb_run)(run, status, error)
+            except Exception:  # Whatever a store's client raises; nobody is there to be told.
+                are_ended = False
+    if are_ended and status != "interrupted":
         forget_open_runs(place)
 
 

@@ -10,7 +10,12 @@ from evo.population.events import Identity, Started
 class Imported:
     """The individuals whose results are known from elsewhere; see `Started.origin`.
 
-    They have a loss, breed, and are learnt from as any other. They do not count as evaluations of this study.
+    They have a loss, breed, and are learnt from as any other. They do not count as evaluations of this study. A process
+    that is killed between its two records may leave one whose result is not there: there is nothing to evaluate, so
+    that it is no individual; its identity is used up, and its point is free.
+
+    Attributes:
+        expected: The starts of those whose results are not there, or not yet.
 
     Example:
         >>> imported = Imported()
@@ -21,6 +26,7 @@ class Imported:
 
     def __init__(self) -> None:
         self._generations: defaultdict[int, set[int]] = defaultdict(set)
+        self.expected: dict[Identity, Started] = {}
 
     def apply(self, event: Started) -> None:
         """Note that the result of an individual is known from elsewhere, if the event says so."""
@@ -28,8 +34,8 @@ class Imported:
             self._generations[event.individual[0]].add(event.individual[1])
 
     def of(self, worker: int) -> int:
-        """The number of these individuals that have the number of a worker in their identities."""
-        return len(self._generations.get(worker, ()))
+        """The number of identities with the number of a worker that they take, those without a result among them."""
+        return len(self._generations.get(worker, ())) + sum(identity[0] == worker for identity in self.expected)
 
     def __contains__(self, identity: Identity) -> bool:
         return identity[1] in self._generations.get(identity[0], ())

@@ -81,8 +81,7 @@ class Population:
     def active(self) -> Ranked:
         """The individuals of this island that breed, the best first; a view that follows the population.
 
-        The pruned ones follow the completed ones, those that have reached higher rungs first; see
-        `evo.population.individual.standing`.
+        The pruned ones follow the completed ones, higher rungs first; see `evo.population.individual.standing`.
         """
         return self._active
 
@@ -111,7 +110,7 @@ class Population:
     @property
     def finished_here(self) -> Sequence[Known]:
         """The individuals that have finished and were born on this island or breed here, in the order of their ends."""
-        ended = [one for one in self._individuals.values() if self.has_finished_here(one)]
+        ended = filter(self.has_finished_here, self._individuals.values())
         return sorted(ended, key=lambda one: (one.ended, one.identity))
 
     def has_finished_here(self, individual: Known) -> bool:
@@ -202,9 +201,10 @@ class Population:
             if event.individual in self._individuals:
                 self._finish(event)
             else:
-                known = self._early.get(event.individual)
-                if known is None or precedence(event) < precedence(known):
-                    self._early[event.individual] = event
+                before = self._early.get(event.individual, event)
+                self._early[event.individual] = min(before, event, key=precedence)
+                if (start := self.imported.expected.pop(event.individual, None)) is not None:
+                    self._start(start)
         elif isinstance(event, Retired | Migrated | Pollinated):
             self._travel(event)
         if isinstance(event, _ABOUT_INDIVIDUALS):
@@ -226,6 +226,9 @@ class Population:
         known = self._individuals.get(event.individual)
         if known is not None and not self._forms.have_changed:
             return
+        if known is None and event.origin and event.individual not in self._early:
+            self.imported.expected[event.individual] = event
+            return
         fitted = self._forms.fit(event.params)
         if fitted.genome is not None:
             self.tried.add(fitted.genome.tobytes())
@@ -244,8 +247,7 @@ class Population:
         self.imported.apply(event)
         self._individuals[event.individual] = individual
         self._place(event.individual, individual, fitted)
-        early = self._early.pop(event.individual, None)
-        if early is not None:
+        if (early := self._early.pop(event.individual, None)) is not None:
             self._finish(early)
 
     def _shared(self, identity: Identity) -> Identity:
@@ -257,8 +259,7 @@ class Population:
         """Apply another start of a known individual, in a study whose limits have changed in between."""
         if fitted.precedence <= self._precedence[before.identity]:
             return
-        genome = self._nowhere if fitted.genome is None else fitted.genome
-        after = msgspec.structs.replace(before, genome=genome)
+        after = msgspec.structs.replace(before, genome=self._nowhere if fitted.genome is None else fitted.genome)
         self._individuals[before.identity] = after
         self._place(before.identity, after, fitted)
         self._views.update(before, after)
@@ -306,8 +307,7 @@ class Population:
 
     def _travel(self, event: Retired | Migrated | Pollinated) -> None:
         self._travels.apply(event)
-        individual = self._individuals.get(event.individual)
-        if individual is not None:
+        if (individual := self._individuals.get(event.individual)) is not None:
             self._views.update(individual, individual)
 
     def _update_ranking(self, before: Known, after: Known) -> None:

@@ -16,7 +16,7 @@ from evo.errors import UserError
 from evo.islands.archipelago import make_archipelago
 from evo.objective.references import add_working_directory
 from evo.ownership import why_foreign
-from evo.population.events import Identity, Started
+from evo.population.events import Finished, Identity, Started
 from evo.population.population import Population
 from evo.pruning import Rungs, make_pruner
 from evo.replay.decisions import Decision, Finding, Replayed
@@ -102,8 +102,9 @@ def replay_journals(study: StudyRecord, journals: Journals, files: Sequence[Path
 def _replay_session(
     study: StudyRecord, journals: Journals, session: RecordedSession, files: Sequence[Path], *, lacks_records: bool
 ) -> Iterator[Decision]:
+    ended = {event.individual for event in session.known if isinstance(event, Finished)}
     for event in session.known:
-        if isinstance(event, Started):
+        if isinstance(event, Started) and event.individual in ended:
             yield Decision(0, event, "known")
     settings, why = (None, _LACKING) if lacks_records else _settings(session)
     if settings is None:

@@ -79,7 +79,7 @@ class Course:
     @property
     def known(self) -> int:
         """How many results are known from elsewhere."""
-        return self._fates.known.total()
+        return self._fates.known.total() - len(self._fates.expected)
 
     @property
     def joined(self) -> Iterable[Joined]:

@@ -69,6 +69,7 @@ class Fates:
         known: By the worker in whose name they are recorded, how many results are known from elsewhere.
         open: Those that were started and have not ended.
         best: The lowest loss of those that completed, and who has it; None when none has.
+        expected: Those whose results are known from elsewhere, but are not there, or not yet.
         most_steps: The most steps that one that completed has reported.
         islands: The islands on which they were born.
     """
@@ -79,6 +80,7 @@ class Fates:
         self.counts: Counter[str] = Counter()
         self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
+        self.expected: set[Identity] = set()
         self.best: tuple[float, Identity] | None = None
         self.most_steps = 0
         self.islands: set[int] = set()
@@ -154,7 +156,7 @@ class Fates:
         if fate.has_ended:
             self._count(identity, fate)
         else:
-            self.open.add(identity)
+            (self.expected if event.origin else self.open).add(identity)
 
     def finish(self, event: Finished) -> None:
         """Take note of an end, or of an interruption."""
@@ -194,6 +196,7 @@ class Fates:
     def _count(self, identity: Identity, fate: Fate) -> None:
         """Count an individual whose start and end are both known."""
         self.open.discard(identity)
+        self.expected.discard(identity)
         if not fate.is_known:
             self._count_evaluation(fate)
         if fate.status == "completed":

@@ -185,6 +185,8 @@ def gather_evaluations(
     evaluations = []
     for identity, event in started.items():
         end = finished.get(identity)
+        if event.origin and end is None:  # Nobody evaluates it: its result was not recorded, because of a kill.
+            continue
         seconds = sum(parts[identity].values()) if identity in parts else 0.0
         size = 1 if end is None else _size_at(end.time, joined.get(end.rank, {}))
         evaluations.append(_evaluation(event, end or _UNFINISHED, fits.get(identity), (seconds, size, home)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, final
 
+from evo.frames import one_line
 from evo.report.callbacks import Callback
 from evo.report.improvements import count_evaluated
 from evo.report.records import Evaluation
@@ -66,7 +67,7 @@ class Hook:
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
-        self._has_warned = False
+        self._has_warned = self._has_log = False
 
     def run(self, variables: Mapping[str, str], why: str) -> None:
         """Run the command, at once or when the one that runs has ended; does not wait for it.
@@ -102,27 +103,35 @@ class Hook:
             thread.join(1.0)
 
     def _work(self) -> None:
-        while True:
+        try:
+            while (waiting := self._take()) is not None:
+                try:
+                    self._run(*waiting)
+                except Exception as error:  # No command, and nothing in its environment, may end all later ones.
+                    why = error.strerror if isinstance(error, OSError) else one_line(error)
+                    self._say(f"{self._name} cannot be run: {why}")
+        finally:
             with self._lock:
-                waiting, self._waiting = self._waiting, None
-                if waiting is None or self._is_closed:
+                if self._thread is threading.current_thread():
                     self._thread = None
-                    return
-            try:
-                self._run(*waiting)
-            except OSError as error:
-                self._say(f"{self._name} cannot be run: {error.strerror}")
+
+    def _take(self) -> tuple[Mapping[str, str], str] | None:
+        """What waits for the command; None, and the thread counts as ended, where nothing does."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+            if waiting is None or self._is_closed:
+                self._thread = waiting = None
+            return waiting
 
     def _run(self, variables: Mapping[str, str], why: str) -> None:
         assert self._command is not None
-        with _open_log(self._shell.log) as log:
-            log.write(f"--- {time.strftime('%F %T')} {self._name}: {why}\n".encode())
-            log.flush()
+        with _open_log(self._shell.log, f"--- {time.strftime('%F %T')} {self._name}: {why}") as log:
+            self._has_log = log.name != os.devnull
             process = subprocess.Popen(
                 self._command,
                 shell=True,
                 cwd=self._folder,
-                env={**self._shell.environment, **variables},
+                env={**self._shell.environment, **{name: _bytes(text) for name, text in variables.items()}},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -142,14 +151,15 @@ class Hook:
                 was_ended = self._is_closed
             if status and not was_ended:
                 how = f"was killed{killed}" if killed else f"ended with status {status}"
-                log.write(f"--- {self._name}: the command {how}\n".encode())
+                with contextlib.suppress(OSError):
+                    _write(log, f"--- {self._name}: the command {how}")
                 self._say(f"{self._name}: the command {how}")
 
     def _say(self, problem: str) -> None:
         """Warn of the first problem only, since the next command will probably have the same."""
         if not self._has_warned:
             self._has_warned = True
-            log = f"; {readable(str(self._shell.log))} has what it printed" if self._shell.log else ""
+            log = f"; {readable(str(self._shell.log))} has what it printed" if self._has_log else ""
             self._shell.warn(f"{problem}{log}")
 
 
@@ -210,7 +220,7 @@ class ShellCommands(Callback):
                 "EVO_LOSS": repr(best.loss),
                 "EVO_PARAMS": _json(best.params),
                 "EVO_METRICS": _json(best.metrics),
-                "EVO_FOLDER": readable(str(best.folder)) if self._run_dir else "",
+                "EVO_FOLDER": str(best.folder) if self._run_dir else "",
             }
         return {name: value.replace("\0", "") for name, value in known.items()}
 
@@ -221,8 +231,27 @@ def _json(values: Params) -> str:
     return text if len(text) <= _LONGEST_VALUE else ""
 
 
-def _open_log(log: Path | None) -> IO[bytes]:
-    return open(os.devnull if log is None else log, "ab")
+def _bytes(text: str) -> str | bytes:
+    """A value as a variable can hold it; UTF-8 where the locale has no such characters."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
+
+
+def _open_log(log: Path | None, title: str) -> IO[bytes]:
+    """The log with a title written; where it cannot be written, as on a full disk, what swallows everything."""
+    if log is not None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as until_written:
+            stream = until_written.enter_context(open(log, "ab", buffering=0))
+            _write(stream, title)
+            until_written.pop_all()
+            return stream
+    return open(os.devnull, "ab", buffering=0)
+
+
+def _write(log: IO[bytes], line: str) -> None:
+    log.write(f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

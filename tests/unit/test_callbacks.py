@@ -20,7 +20,7 @@ from evo.population.reason import StopKind
 from evo.report.callbacks import Announcer, Callback, make_callbacks
 from evo.report.records import Evaluation, Findings
 from evo.report.results import Result
-from evo.report.shell import Shell, ShellCommands
+from evo.report.shell import Hook, Shell, ShellCommands
 from evo.space.space import Space
 
 SPACE = Space({"x": (0.0, 1.0)})
@@ -306,6 +306,40 @@ def test_nothing_waits_long_for_a_command_when_the_search_was_stopped(
     shelled.end(StopKind.REQUESTED)
     assert time.monotonic() - began < 5
     assert {warning.partition(":")[0] for warning in shelled.warnings} <= {"on_improvement", "on_end"}
+
+
+def test_no_command_keeps_a_later_one_from_being_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    hook = Hook(
+        "on_end", 'printf %s "$EVO_IT" > said', Shell(environment={}, log=None, timeout=9.0, warn=warnings.append)
+    )
+
+    def run(value: str) -> None:
+        hook.run({"EVO_IT": value}, "it \ud800 ended")
+        wait_until(lambda: hook._thread is None)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", _fails)
+        run("a")
+    assert warnings == ["on_end cannot be run: RuntimeError: no"]
+    run("\ud800 ü")  # No locale has half of a character.
+    assert Path(folder / "said").read_text() == "\\ud800 ü"
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "absent/commands.log"])
+def test_a_command_is_run_also_where_its_log_cannot_be_written(folder: Path, log: str) -> None:
+    warnings: list[str] = []
+    hook = Hook(
+        "on_end", "touch ran && exit 3", Shell(environment={}, log=Path(log), timeout=9.0, warn=warnings.append)
+    )
+    hook.run({}, "it ended")
+    hook.finish(9.0)
+    assert Path("ran").exists()
+    assert warnings == ["on_end: the command ended with status 3"]
 
 
 def test_a_value_that_is_too_long_for_a_variable_is_left_out(folder: Path) -> None:

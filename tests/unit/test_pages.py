@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from reported import BEGIN, HOSTILE, HOSTILE_LIMITS, LIMITS, eventful, write_run
 from evo.cli import main
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Done, Finished, Joined, Judged, Migrated, Pollinated, Started
+from evo.report.pages.command import write_pictures
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
-from evo.report.pages.lineage_pictures import ancestry, journeys
+from evo.report.pages.lineage_pictures import ancestry, journeys, migrants
 from evo.report.pages.markup import escaped
-from evo.report.pages.optuna_drawing import tidy_axes
+from evo.report.pages.optuna_drawing import draw_by_optuna, tidy_axes
+from evo.report.pages.optuna_pictures import ParameterPictures
 from evo.report.pages.page import Report
 from evo.report.pages.plotly_drawing import plotly_figure, plotly_text, plotly_values
 from evo.report.pages.progress_pictures import loss_scale, over_evaluations
@@ -192,6 +195,18 @@ def test_travels_begin_where_the_last_one_ended() -> None:
     assert journeys(travels, {(0, 0): 0}) == {(0, 1): 1, (1, 2): 1, (2, 0): 1}
 
 
+def test_of_many_islands_those_with_the_most_travel_are_drawn() -> None:
+    islands = {*range(300), 1 << 40}
+    picture = migrants({(7, 1 << 40): 5, (250, 3): 2}, islands)
+    assert picture is not None
+    names = picture.x.categories
+    assert len(names) == 32
+    assert {"island 3", "island 7", "island 250", f"island {1 << 40}"} <= {*names}
+    assert max(map(max, picture.series[0].cells)) == 5.0
+    assert plotly_figure(picture)["data"][0]["texttemplate"] == ""
+    assert migrants({}, {3}) is None
+
+
 def test_rungs_are_counted_and_curves_say_who_was_stopped() -> None:
     judged = [
         Judged(time=t, individual=(0, n), rung=3, stop=n == 1, value=2.0, threshold=limit, among=n)
@@ -204,6 +219,18 @@ def test_rungs_are_counted_and_curves_say_who_was_stopped() -> None:
     assert [series.name for series in picture.series] == ["completed", "stopped here", "the best, 0-0"]
     assert picture.marks == [(2, "rung 3")]
     assert learning_curves(shown, None, {}, []) is None
+
+
+def test_curves_are_thinned_so_that_a_page_stays_small() -> None:
+    shown = evaluated([1.0] * 300)
+    curve = {step: 1 / (1 + step) + (step % 7) / 10 - (step == 777) for step in range(2000)}
+    judged = [Judged(time=1.0, individual=(0, 1), rung=5, stop=False, value=1.0, threshold=2.0, among=3)]
+    picture = learning_curves(shown, shown[0], {one.individual: curve for one in shown}, judged)
+    assert picture is not None
+    assert len(json.dumps(plotly_figure(picture))) < 1.2e6
+    best = dict(zip(picture.series[-1].x, picture.series[-1].y, strict=True))
+    assert len(best) <= 203
+    assert {0, 4, 777, 1999} <= best.keys()
 
 
 def test_plotly_gets_short_numbers_and_no_markup() -> None:
@@ -260,6 +287,29 @@ def test_what_optuna_cannot_draw_costs_only_that_section(hostile: Path, monkeypa
         in report.runs[0].sections["parameters"]
     )
     assert "timeline" in report.pictures()
+
+
+def test_a_single_picture_that_cannot_be_drawn_costs_no_other_one(
+    hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("<b>no")
+
+    def draws(function: str, *arguments: Any, **settings: Any) -> Any:
+        return fails() if function in ("plot_contour", "plot_edf") else draw_by_optuna(function, *arguments, **settings)
+
+    monkeypatch.setattr("evo.report.pages.optuna_pictures.draw_by_optuna", draws)
+    monkeypatch.setattr(ParameterPictures, "_measure", fails)
+    report = Report([load(hostile), load(hostile)])
+    page = report.html("")
+    assert {"run1-parallel", "run2-slice-1", "all-comparison"} <= report.pictures().keys()
+    assert not {"run1-contour-1", "run1-importance", "all-distribution"} & report.pictures().keys()
+    for what in ("the importance of the parameters", "how many individuals reach a loss"):
+        assert f"Optuna could not draw {what}: RuntimeError: &lt;b&gt;no" in page
+    drawing = report.pictures()["all-comparison"]
+    found = write_pictures({"a": replace(drawing, save=fails), "b": drawing}, tmp_path)
+    assert found == ["a.png cannot be drawn: RuntimeError: <b>no"]
+    assert (tmp_path / "b.png").exists()
 
 
 def test_a_thousand_individuals_with_curves_make_less_than_six_megabytes(

@@ -16,17 +16,20 @@ from simulation import SPACE, Result, Session, resumed, simulate
 from evo.algorithms.catalogue import READY, make_propagator
 from evo.algorithms.portfolio import Portfolio
 from evo.engine.budget import Budget
-from evo.engine.starting import KnownPoint
+from evo.engine.starting import KnownPoint, known_events
 from evo.errors import UserError
 from evo.islands.migration import Migration
 from evo.population import Active, Individual
-from evo.population.events import Finished, Heard, Identity, Retired, Started, decode
+from evo.population.events import Finished, Heard, Identity, Retired, Started, decode, encode
+from evo.population.population import Population
 from evo.propagators import Propagator, default_propagator
 from evo.pruning import SuccessiveHalving
 from evo.replay.decisions import as_decided
 from evo.replay.journals import Journals, divide_journals
 from evo.replay.replaying import Replay, replay_journals
 from evo.replay.settings import in_words
+from evo.report.course import Course
+from evo.report.records import gather_evaluations
 from evo.space.limits import Choice, Float
 from evo.space.space import Space
 from evo.storage.rundir import StudyRecord
@@ -96,6 +99,30 @@ def test_known_results_are_nobodys_decisions_also_after_deaths_and_where_more_ar
     assert counts["known"] == 6 * (9 + 9 + 5)
     assert counts["confirmed"] > 6 * 90
     assert counts["again"] > 1
+
+
+def test_a_kill_between_any_two_lines_of_known_results_costs_nothing_and_is_confirmed() -> None:
+    space = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
+    points = [{"x": x, "layers": 2} for x in (0.5, -0.25, 0.125)]
+    known = [KnownPoint(point, place + 0.5, "elsewhere") for place, point in enumerate(points)]
+    lines = [encode(event) for event in known_events(known, Population(space), 0.0)]
+    session = Session(seed=3, ranks=2, budget=Budget(evaluations=8), propagator=make_propagator("tpe", {}), known=known)
+    for count, given in [*((count, known) for count in range(7)), (1, []), (3, [])]:
+        result = simulate(replace(session, known=given), {0: lines[:count]})
+        again = simulate(replace(session, known=given, budget=Budget(evaluations=12)), result.by_rank)
+        events = [decode(line) for each in again.by_rank.values() for line in each]
+        ended = [one for one in gather_evaluations(events) if one.origin]
+        assert [one.loss for one in sorted(ended, key=lambda one: one.loss or 0)] == [0.5, 1.5, 2.5][
+            : len(given) or count // 2
+        ]
+        course = Course()
+        course.add_all(events)
+        assert (course.known, sum(course.counts.values())) == (len(ended), 12)
+        starts = Counter(str(event.params) for event in events if isinstance(event, Started) and not event.origin)
+        assert not given or not {str(point) for point in points} & starts.keys()
+        found = replay_journals(study_of(space), journals_of(again.by_rank))
+        assert set(found.counts) <= {"confirmed", "known", "start"}, found.deviations or found.reasons
+        assert found.counts["known"] == len(ended)
 
 
 @pytest.mark.parametrize("name", sorted(READY))

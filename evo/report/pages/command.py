@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import signal
 import threading
@@ -11,12 +10,14 @@ from pathlib import Path
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
+from evo.frames import one_line
 from evo.report.pages.optuna_drawing import check_extra
 from evo.report.pages.page import Report
 from evo.report.pages.picture import Drawing
 from evo.report.pages.serving import HOST, LivePage, as_bytes, make_server, version_of
 from evo.report.reading import load
 from evo.storage.files import write_whole
+from evo.storage.lines import without_collection
 from evo.texts import as_path, printable, readable
 
 _MOST_NAMES = 3
@@ -87,8 +88,10 @@ def _write(runs: Sequence[str], out: str | None, png: str | None) -> None:
     print(f"{_shown(file)}: {count:,} individuals, {len(page) / 1e6:.1f} MB{hint}")
     if png is not None:
         folder = as_path(png)
-        write_pictures(report.pictures(), folder)
-        print(f"{_shown(folder)}: {len(report.pictures())} pictures")
+        problems = write_pictures(report.pictures(), folder)
+        print(f"{_shown(folder)}: {len(report.pictures()) - len(problems)} pictures")
+        for problem in problems:
+            print(printable(problem))
 
 
 def make_report(runs: Sequence[str]) -> Report:
@@ -100,35 +103,39 @@ def make_report(runs: Sequence[str]) -> Report:
     Raises:
         UserError: One of them cannot be read.
     """
-    # Millions of records are made, none of them in a circle: looking for circles takes a third of the time.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with without_collection():  # Millions of records are made; looking for circles takes a third of the time.
         return Report([load(run) for run in runs])
-    finally:
-        if collects:
-            gc.enable()
 
 
-def write_pictures(pictures: Mapping[str, Drawing], folder: Path) -> None:
+def write_pictures(pictures: Mapping[str, Drawing], folder: Path) -> list[str]:
     """Write pictures as PNG files.
 
     Args:
         pictures: The pictures, by the names of their files without ".png".
         folder: Where; it is made if it is not there.
 
+    Returns:
+        A line about each picture that cannot be drawn.
+
     Raises:
         UserError: A file cannot be written.
     """
+    problems = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, drawing in pictures.items():
-            drawing.save(folder / f"{name}.png")
+            try:
+                drawing.save(folder / f"{name}.png")
+            except OSError:
+                raise
+            except Exception as error:  # What another package cannot draw must not cost the other pictures.
+                problems.append(f"{name}.png cannot be drawn: {one_line(error)}")
     except OSError as error:
         raise UserError(
             f"the pictures cannot be written into {readable(str(folder))}: {error.strerror}; name another directory "
             "with --png"
         ) from None
+    return problems
 
 
 def report_file(runs: Sequence[str], out: str | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from evo.population.events import Identity, Judged
@@ -10,6 +10,11 @@ from evo.report.pages.picture import BEST_COLOUR, STATUS_COLOURS, Axis, Picture,
 from evo.report.pages.scales import Scale, scale_of
 from evo.report.records import Evaluation
 from evo.report.tables import number_text
+
+# All curves of a picture have about so many points together, and each at most and at least so many.
+_MOST_POINTS = 30_000
+_MOST_OF_A_CURVE, _LEAST_OF_A_CURVE = 200, 50
+_MOST_RUNGS = 20
 
 
 class RungRow(NamedTuple):
@@ -67,13 +72,18 @@ def learning_curves(
         return None
     scale = scale_of(loss for one in drawn for loss in curves[one.individual].values())
     series = []
+    rungs = rung_rows(judged)
+    most = max(_LEAST_OF_A_CURVE, min(_MOST_OF_A_CURVE, _MOST_POINTS // len(drawn)))
+    kept = [row.rung - 1 for row in rungs[:_MOST_RUNGS]]
+    thin = {one.individual: thinned(curves[one.individual], most, kept) for one in drawn}
     for status in [each for each in STATUS_COLOURS if any(one.status == each for one in drawn)]:
         members = [one for one in drawn if one.status == status and one != best]
-        series.append(_lines(members, curves, scale, (status, STATUS_COLOURS[status], 1.0)))
+        series.append(_lines(members, thin, scale, (status, STATUS_COLOURS[status], 1.0)))
     known = {one.individual for one in drawn}
     series.append(_stops([each for each in judged if each.stop and each.individual in known], scale))
     if best is not None and best.individual in curves:
-        series.append(_lines([best], curves, scale, (f"the best, {best.name}", BEST_COLOUR, 3.0)))
+        thin[best.individual] = thinned(curves[best.individual], _MOST_OF_A_CURVE, kept)
+        series.append(_lines([best], thin, scale, (f"the best, {best.name}", BEST_COLOUR, 3.0)))
     return Picture(
         name="curves",
         title="Reported losses by step",
@@ -83,9 +93,30 @@ def learning_curves(
         x=Axis(title="step, for example the epoch, from 0"),
         y=Axis(title="reported loss", log=scale.log, ends=scale.ends),
         series=[each for each in series if each.x],
-        marks=[(row.rung - 1, f"rung {row.rung}") for row in rung_rows(judged)],
+        marks=[(row.rung - 1, f"rung {row.rung}") for row in rungs],
         height=460,
     )
+
+
+def thinned(curve: Mapping[int, float], most: int, kept: Collection[int] = ()) -> list[tuple[int, float]]:
+    """The points of a curve that are drawn, by step: all, or the first, the last, the lowest and some others.
+
+    Args:
+        curve: Losses by step.
+        most: About how many, at least 2.
+        kept: Steps that are drawn if they are there, beside the others.
+
+    Example:
+        >>> thinned({step: abs(step - 30.0) for step in range(101)}, 3, kept=[10, 200])
+        [(0, 30.0), (10, 20.0), (30, 0.0), (50, 20.0), (100, 70.0)]
+    """
+    points = sorted(curve.items())
+    if len(points) <= most:
+        return points
+    last = len(points) - 1
+    steps = {points[round(place * last / (most - 1))][0] for place in range(most)}
+    steps |= {min(curve, key=curve.__getitem__), *(step for step in kept if step in curve)}
+    return [(step, curve[step]) for step in sorted(steps)]
 
 
 def _stops(stops: Sequence[Judged], scale: Scale) -> Series:
@@ -109,7 +140,7 @@ def _stop_text(each: Judged) -> str:
 
 def _lines(
     members: Sequence[Evaluation],
-    curves: Mapping[Identity, Mapping[int, float]],
+    curves: Mapping[Identity, Sequence[tuple[int, float]]],
     scale: Scale,
     label: tuple[str, str, float],
 ) -> Series:
@@ -117,8 +148,8 @@ def _lines(
     y: list[float | None] = []
     texts: list[str] = []
     for one in members:
-        points = sorted(curves[one.individual].items())
-        x += [*(float(step) for step, _ in points), None]
+        points = curves[one.individual]
+        x += [*(step for step, _ in points), None]
         y += [*(scale.place(loss) for _, loss in points), None]
         texts += [one.name] * len(points) + [""]
     return Series(kind="lines", x=x[:-1], y=y[:-1], name=label[0], colour=label[1], texts=texts[:-1], width=label[2])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from evo.population.events import Identity, Migrated, Pollinated
@@ -15,6 +15,7 @@ from evo.report.records import Evaluation
 from evo.report.tables import number_text
 
 _MOST_ANCESTORS = 120
+_MOST_ISLANDS = 32
 _LINE_COLOUR = "#9aa4b0"
 _Placed: TypeAlias = tuple[float, Evaluation]  # An individual, and its number among those that have ended.
 
@@ -153,27 +154,31 @@ def journeys(travels: Iterable[Migrated | Pollinated], born: Mapping[Identity, i
     return dict(found)
 
 
-def migrants(found: Mapping[tuple[int, int], int], islands: int) -> Picture | None:
+def migrants(found: Mapping[tuple[int, int], int], islands: Collection[int]) -> Picture | None:
     """How many individuals went from which island to which other one; None when there is one island only.
 
     Args:
         found: What `journeys` returned.
-        islands: The number of islands.
+        islands: The islands that occur; of many, those with the most travel are drawn.
     """
-    if islands < 2:
+    if len(islands) < 2:
         return None
-    names = [f"island {island}" for island in range(islands)]
-    rows = range(islands - 1, -1, -1)  # From below.
-    cells = [[float(found.get((origin, target), 0)) for target in range(islands)] for origin in rows]
+    travel: Counter[int] = Counter()
+    for pair, count in found.items():
+        travel.update(dict.fromkeys(pair, count))
+    drawn = sorted(sorted(islands, key=lambda island: (-travel[island], island))[:_MOST_ISLANDS])
+    names = [f"island {island}" for island in drawn]
+    cells = [[float(found.get((origin, target), 0)) for target in drawn] for origin in drawn[::-1]]  # From below.
+    few = f" The {len(drawn)} of {len(islands)} islands with the most travel are drawn."
     return Picture(
         name="migrants",
         title="Travel between islands",
         hint="How many individuals, or copies of them, went from the island of a row to that of a column. An island "
-        "that nobody leaves or reaches searches alone.",
+        "that nobody leaves or reaches searches alone." + (few if len(drawn) < len(islands) else ""),
         x=Axis(title="to", categories=names),
         y=Axis(title="from", categories=names[::-1]),
         series=[Series(kind="cells", x=names, y=names[::-1], cells=cells)],
-        height=160 + 60 * min(islands, 10),
+        height=160 + 60 * min(len(drawn), 10),
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from evo.frames import one_line
 from evo.report.optuna_study import optuna_study
 from evo.report.pages.optuna_drawing import (
     draw_by_optuna,
@@ -74,6 +76,7 @@ class ParameterPictures:
     Attributes:
         names: The parameters that are drawn, the most important ones first.
         importances: The importance of each parameter, 0 to 1, the most important one first; empty when unknown.
+        problems: What could not be drawn, each with the reason.
     """
 
     def __init__(self, run: Run, shown: Sequence[Evaluation], scale: Scale) -> None:
@@ -82,13 +85,23 @@ class ParameterPictures:
         self._part = completed_part(shown, scale.place)
         self.names = varied_parameters(self._part, list(run.study.limits))
         self.importances: Mapping[str, float] = {}
+        self.problems: list[str] = []
         losses = {one.loss for one in self._part}
         self.is_empty = not self.names or len(self._part) < 3
         if not self.is_empty:
             self._study = optuna_study(self._run, self._part)
             if len(losses) > 1 and len(self.names) > 1 and len(self._part) >= 10:
-                self.importances = self._measure()
+                with self._apart("the importance of the parameters"):
+                    self.importances = self._measure()
                 self.names = sorted(self.names, key=lambda name: -self.importances.get(name, 0.0))
+
+    @contextmanager
+    def _apart(self, what: str) -> Iterator[None]:
+        """What another package cannot draw costs that picture only."""
+        try:
+            yield
+        except Exception as error:
+            self.problems.append(f"{what}: {one_line(error)}")
 
     def _measure(self) -> Mapping[str, float]:
         from optuna.importance import get_param_importances
@@ -135,15 +148,17 @@ class ParameterPictures:
             f" The {_MOST_AXES} most important of {len(self.names)} are drawn." if len(self.names) > len(names) else ""
         )
         few = " Of many individuals, the best and some random ones are drawn."
-        return self._drawing(
-            "parallel",
-            "All parameters at once",
+        hint = (
             "Each line is an individual, and the first axis its loss; dark lines are good ones. Where dark lines pass "
             "through one place of an axis, that value is good; where they spread, the parameter matters less."
             + more
-            + (few if len(self._part) > _MOST_LINES else ""),
-            partial(draw_by_optuna, "plot_parallel_coordinate", study, params=names, target_name=label),
+            + (few if len(self._part) > _MOST_LINES else "")
         )
+        draw = partial(draw_by_optuna, "plot_parallel_coordinate", study, params=names, target_name=label)
+        found = None
+        with self._apart("all parameters at once"):
+            found = self._drawing("parallel", "All parameters at once", hint, draw)
+        return found
 
     def slices(self) -> list[Drawing]:
         """The losses over each of the most important parameters."""
@@ -151,13 +166,13 @@ class ParameterPictures:
             return []
         found = []
         for place, name in enumerate(self.names[:_MOST_SLICES], 1):
-            draw = partial(self._slice, name)
-            title = short_name(name)
-            found.append(self._drawing(f"slice-{place}", title, "", draw, over=f"The loss over {title}"))
-            axis = found[-1].figure["layout"].setdefault("yaxis", {})
-            axis["type"] = "log" if self._scale.log else "linear"
-            if self._scale.log:
-                label_log_axis(axis, self._scale.ends[1] / self._scale.ends[0])
+            with self._apart(over := f"The loss over {short_name(name)}"):
+                drawing = self._drawing(f"slice-{place}", short_name(name), "", partial(self._slice, name), over=over)
+                axis = drawing.figure["layout"].setdefault("yaxis", {})
+                axis["type"] = "log" if self._scale.log else "linear"
+                if self._scale.log:
+                    label_log_axis(axis, self._scale.ends[1] / self._scale.ends[0])
+                found.append(drawing)
         return found
 
     def _slice(self, name: str, for_file: bool) -> Any:
@@ -178,12 +193,13 @@ class ParameterPictures:
             if set(pair) <= set(present) and len(varied_parameters(both, pair)) == 2:
                 draw = partial(draw_by_optuna, "plot_contour", study, params=list(pair), target_name=label)
                 title = " and ".join(map(short_name, pair))
-                found.append(self._drawing(f"contour-{place}", title, "", draw, over=f"The loss over {title}"))
-                axis = (
-                    found[-1].figure["layout"].get("yaxis", {})
-                )  # Labels below each other have room, those beside not.
-                if axis.get("type") == "log" and axis.get("range"):
-                    label_log_axis(axis, 10 ** (axis["range"][1] - axis["range"][0]))
+                with self._apart(over := f"The loss over {title}"):
+                    drawing = self._drawing(f"contour-{place}", title, "", draw, over=over)
+                    # Labels below each other have room, those beside not.
+                    axis = drawing.figure["layout"].get("yaxis", {})
+                    if axis.get("type") == "log" and axis.get("range"):
+                        label_log_axis(axis, 10 ** (axis["range"][1] - axis["range"][0]))
+                    found.append(drawing)
         return found
 
     def _fewer(self, most: int) -> tuple[Any, str]:

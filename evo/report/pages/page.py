@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from evo import __version__
+from evo.frames import one_line
 from evo.report.display import duration_text
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.pages.markup import escaped, figure_box, paragraph, section, table
@@ -37,14 +38,16 @@ class Report:
             RunReport(run, label, f"run{place}") for place, (run, label) in enumerate(zip(runs, labels, strict=True), 1)
         ]
         self.comparison: list[Drawing] = []
+        self._problem = ""
         if len(runs) > 1:
             by_label = dict(zip(labels, runs, strict=True))
             scale = scale_of(one.loss for run in runs for one in run.individuals if one.loss is not None)
-            found = [
-                drawing_of(compared({label: run.individuals for label, run in by_label.items()}, scale)),
-                distributions_of(by_label, scale),
-            ]
-            self.comparison = [drawing for drawing in found if drawing is not None]
+            self.comparison = [drawing_of(compared({label: run.individuals for label, run in by_label.items()}, scale))]
+            try:
+                found = distributions_of(by_label, scale)
+                self.comparison += [] if found is None else [found]
+            except Exception as error:  # What another package cannot draw must not cost the rest of the report.
+                self._problem = f"Optuna could not draw how many individuals reach a loss: {one_line(error)}"
 
     def pictures(self) -> Mapping[str, Drawing]:
         """All pictures, by names that are unique in this report."""
@@ -92,7 +95,8 @@ class Report:
         boxes = [figure_box(drawing, "all") for drawing in self.comparison]
         objectives = {report.run.study.objective for report in self.runs}
         differ = "These runs have different objectives, so their losses may not compare." if len(objectives) > 1 else ""
-        return section("comparison", "All runs side by side", [paragraph(differ) if differ else "", numbers, *boxes])
+        notes = [paragraph(note) if note else "" for note in (differ, self._problem)]
+        return section("comparison", "All runs side by side", [notes[0], numbers, *boxes, notes[1]])
 
 
 _KNOWN = "known before"

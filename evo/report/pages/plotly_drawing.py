@@ -13,6 +13,8 @@ from evo.texts import printable
 _LONGEST = 300
 MOST_LABELLED = 1e5
 """The highest over the lowest value of an axis with a log scale, up to which also 2 and 5 are labelled."""
+MOST_LABELLED_ROWS = 12
+"""The most rows of cells whose values are written into them."""
 # Plotly reads a few tags in texts; of these, only the ones that evo and Optuna write themselves are kept.
 _KEPT = {"&lt;br&gt;": "<br>", "&lt;extra&gt;&lt;/extra&gt;": "<extra></extra>"}
 
@@ -173,7 +175,7 @@ def _cells(series: Series) -> dict[str, Any]:
         "x": list(series.x),
         "y": list(series.y),
         "z": [list(row) for row in series.cells],
-        "texttemplate": "%{z}",
+        "texttemplate": "%{z}" if len(series.cells) <= MOST_LABELLED_ROWS else "",
         "hoverinfo": "skip",
         "colorscale": [[0, "#eef3f8"], [1, series.colour]],
         "showscale": False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.report.pages.picture import Axis, Picture, Series
-from evo.report.pages.plotly_drawing import MOST_LABELLED
+from evo.report.pages.plotly_drawing import MOST_LABELLED, MOST_LABELLED_ROWS
 from evo.texts import printable
 
 _INCH = 110  # Pixels of a page in an inch of a PNG.
@@ -117,7 +117,7 @@ def _spans(axes: Any, series: Series, categories: dict[str, int]) -> None:
 def _cells(axes: Any, series: Series, categories: dict[str, int]) -> None:
     rows = series.cells
     axes.imshow(rows, cmap="Blues", aspect="auto", origin="lower", alpha=0.6)
-    for y, row in enumerate(rows):
+    for y, row in enumerate(rows if len(rows) <= MOST_LABELLED_ROWS else ()):
         for x, value in enumerate(row):
             axes.text(x, y, f"{value:g}", ha="center", va="center")
 

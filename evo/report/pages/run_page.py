@@ -116,15 +116,17 @@ class RunReport:
             found = ParameterPictures(self.run, self._shown, self._scale)
             if found.is_empty:
                 return paragraph("There is nothing to draw: fewer than three individuals, or no parameter, differ.")
-            parts = [self._add(found.importance(), found.parallel())]
+            large = [found.importance(), found.parallel()]
             small = [("slice", found.slices()), ("contour", found.contours())]
         except Exception as error:  # What another package cannot draw must not cost the rest of the report.
             return paragraph(f"Optuna could not draw the parameters of this study: {one_line(error)}")
+        parts = [self._add(*large)]
         for kind, drawings in small:
             if drawings:
                 title, hint = _SMALL[kind]
                 boxes = grid([self._add(drawing) for drawing in drawings])
                 parts.append(f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>{boxes}')
+        parts += [paragraph(f"Optuna could not draw {problem}") for problem in found.problems]
         return sampled_paragraph(len(self._shown), len(self.run.individuals)) + "".join(parts)
 
     def _workers(self) -> str:
@@ -153,7 +155,7 @@ class RunReport:
                 f"from {proposer}, which proposes without them or from all that it has learnt."
             )
         text += self._add(proposers(found)) + sections.table_of_proposers(found)
-        islands = max([*story.islands.values(), *(travel.island for travel in story.travels)], default=0) + 1
+        islands = {*story.islands.values(), *(travel.island for travel in story.travels)}
         text += self._add(migrants(journeys(story.travels, story.islands), islands))
         return text + sections.table_of_islands(run, story.islands)
 

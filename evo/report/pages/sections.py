@@ -28,6 +28,7 @@ _MOST_REASONS = 20
 _MOST_HOSTS = 8
 _MOST_METRICS = 8
 _MOST_PARAMETERS = 16
+_MOST_ISLANDS = 32
 
 
 def time_text(moment: float) -> str:
@@ -204,11 +205,16 @@ def table_of_workers(use: Use) -> str:
 def table_of_islands(run: Run, born: Mapping[Any, int]) -> str:
     """What came of the individuals born on each island."""
     rows = []
-    for island in sorted(set(born.values())):
-        members = [one for one in run.individuals if one.island == island]
+    of_island: dict[int, list[Evaluation]] = {island: [] for island in sorted(set(born.values()))[:_MOST_ISLANDS]}
+    for one in run.individuals:
+        if one.island in of_island:
+            of_island[one.island].append(one)
+    for island, members in of_island.items():
         losses = [one.loss for one in members if one.status == "completed" and one.loss is not None]
         rows.append([f"island {island}", len(members), len(losses), min(losses, default=None)])
-    return table(["born on", "individuals", "completed", "best loss"], rows) if len(rows) > 1 else ""
+    more = len(set(born.values())) - len(rows)
+    note = paragraph(f"and {more} more islands") if more else ""
+    return table(["born on", "individuals", "completed", "best loss"], rows) + note if len(rows) > 1 else ""
 
 
 def _percent(share: float) -> str:
