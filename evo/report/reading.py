@@ -119,7 +119,7 @@ class Run:
         return data_frame(self.individuals, self.events())
 
     def events(self) -> Iterator[AnyEvent]:
-        """All that is in the journals now, record by record, rank after rank; see `evo.population.events`.
+        """All that is in the journals now but `Heard`, record by record, rank after rank; see `evo.population.events`.
 
         Raises:
             UserError: A line is damaged; the message names the file and the line.
