@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -227,7 +228,9 @@ def test_what_has_become_of_a_search_is_told_from_what_can_be_seen(
     assert judge_state(course.standing(2000.0), quiet, **known) == state
 
 
-def test_a_search_of_this_machine_whose_processes_are_gone_is_dead(tmp_path: Path) -> None:
+def test_a_search_of_this_machine_whose_processes_are_gone_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = msgspec.structs.replace(JOINED, host=socket.gethostname())
     folder = begun(tmp_path, here, *evaluated((0, 0), 1.0)[:1])
     file = folder / "journal" / "0.jsonl"
@@ -238,6 +241,25 @@ def test_a_search_of_this_machine_whose_processes_are_gone_is_dead(tmp_path: Pat
         assert (found.state, found.quiet_seconds, found.standing.seconds) == ("running", 95.0, 100.0)
     found = RunWatch(folder).look(now=1100.0)
     assert (found.state, found.standing.seconds) == ("killed", 1.0)  # Until its last record.
+    monkeypatch.setattr(fcntl, "fcntl", without_locks)
+    assert RunWatch(folder).look(now=1100.0).state == "running"
+    assert RunWatch(folder).look(now=2000.0).state == "silent"
+
+
+def without_locks(*_: object) -> bytes:
+    """What a file system answers that has no locks."""
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_loaded_study_tells_where_its_search_stood_without_another_reading(tmp_path: Path) -> None:
+    folder = begun(tmp_path, msgspec.structs.replace(JOINED, host=socket.gethostname()), *evaluated((0, 0), 1.0))
+    file = folder / "journal" / "0.jsonl"
+    os.utime(file, (1005.0, 1005.0))
+    with file.open("r+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        run = evo.load(folder)
+    file.unlink()  # The search has ended since, and nothing is read again.
+    assert run.standing.state == "running"
 
 
 # The command.
