@@ -139,6 +139,15 @@ def test_what_has_been_heard_is_recorded_but_never_sent() -> None:
     assert not any(isinstance(event, Heard) for events in result.watched for event in events)
 
 
+def test_what_came_before_a_session_is_gathered_once_for_all_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = search()
+    final = resumed(first.session, first, budget=Budget(evaluations=140))
+    gathered, before = [], Journals.before
+    monkeypatch.setattr(Journals, "before", lambda self, number: gathered.append(number) or before(self, number))
+    check_confirmed(final)
+    assert gathered == [1, 2]
+
+
 def test_with_too_many_workers_nothing_is_recorded_of_them_even_when_few_were_heard() -> None:
     noted: list[Heard] = []
     for workers in (MOST_WORKERS + 1, MOST_WORKERS):
