@@ -1,8 +1,9 @@
 """What it takes to read a study: CPU seconds and memory of `evo best` and `evo status`, by the number of individuals.
 
-A run directory is made as a search on 32 ranks with pruning and two islands would leave it: six parameters, ten reports
-of every fifth individual, some pruned, failed or infeasible, and copies that travelled. Each command then runs in a
-process of its own, several times; the least CPU time counts, since other processes can only add to it.
+A run directory is made as a search on 256 ranks with pruning and two islands would leave it: six parameters, ten
+reports of every fifth individual, some pruned, failed or infeasible, copies that travelled, and what each rank knew.
+Each command then runs in a process of its own, several times; the least CPU time counts, since other processes can only
+add to it.
 
     python benchmarks/reading.py [--individuals 100000] [--repeats 3] [--keep FOLDER]
 """
@@ -19,10 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evo.engine.hearing import pack_counts
 from evo.population.events import (
     AnyEvent,
     Done,
     Finished,
+    Heard,
     Identity,
     Joined,
     Judged,
@@ -35,7 +38,7 @@ from evo.population.reason import StopKind
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, StudyRecord
 
-RANKS = 32
+RANKS = 256
 LIMITS: dict[str, Any] = {
     "lr": {"type": "float", "low": 1e-5, "high": 0.1, "log": True},
     "momentum": {"type": "float", "low": 0.0, "high": 0.99},
@@ -98,6 +101,8 @@ def events_of(rank: int, generations: int) -> Iterator[AnyEvent]:
     now = 1.7e9 + rng.random()
     yield Joined(time=now, rank=rank, ranks=RANKS, host=f"node{rank // 4:03}", device=f"cuda:{rank % 4}")
     for generation in range(generations):
+        # Others start and end some 0 to 2 evaluations meanwhile, which is the worst case for the length of a record.
+        yield Heard(time=now, counts=pack_counts({other: rng.randint(0, 4) for other in range(RANKS) if other != rank}))
         yield from evaluation_of((rank, generation), now, rng)
         now += 61 + rng.random()
     yield Done(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,9 +19,11 @@ class Hearing:
     Args:
         known: By worker, how many of its events in this session are known; it grows.
         record: Keeps a record in the journal of this worker.
+        workers: The number of workers of this session.
     """
 
-    def __init__(self, known: Mapping[int, int], record: Callable[[Heard], Any]) -> None:
+    def __init__(self, known: Mapping[int, int], record: Callable[[Heard], Any], workers: int) -> None:
+        self._is_recorded = workers <= MOST_WORKERS
         self._known = known
         self._record = record
         self._told: dict[int, int] = {}
@@ -34,14 +38,48 @@ class Hearing:
             is_bred: Whether it has bred an individual, whose start will tell that it has learnt.
         """
         known, told = self._known, self._told
-        if len(known) >= MOST_WORKERS:
+        if not self._is_recorded:
             return
         counts = {worker: count - told.get(worker, 0) for worker, count in known.items() if count != told.get(worker)}
         # A worker that is alone has learnt all of its own before each start, so only other cases are recorded.
         if counts or beyond or (has_learnt and (known or not is_bred)):
             self._told = dict(known)
-            self._record(Heard(time=now, counts=counts, beyond=beyond))
+            self._record(Heard(time=now, counts=pack_counts(counts), beyond=beyond))
 
 
-DEAF = Hearing({}, lambda heard: None)
+def pack_counts(counts: Mapping[int, int]) -> str:
+    """Counts as a short text, since a journal has one for nearly each individual, with a count for each worker.
+
+    Args:
+        counts: By worker, a count from 0; of a worker that is absent it is 0.
+
+    Returns:
+        A digit for each worker from 0 on; a larger count is in parentheses, and more than four in a row that are the
+        same are written once, with their number.
+
+    Example:
+        >>> pack_counts({0: 2, 1: 12, 3: 1}), pack_counts(dict.fromkeys(range(255), 1))
+        ('2(12)01', '1*255;')
+    """
+    parts = []
+    for count, run in itertools.groupby(counts.get(worker, 0) for worker in range(max(counts, default=-1) + 1)):
+        digit, length = str(count) if count < 10 else f"({count})", sum(1 for _ in run)
+        parts.append(f"{digit}*{length};" if length > 4 else digit * length)
+    return "".join(parts)
+
+
+def unpack_counts(text: str) -> dict[int, int]:
+    """The counts in a text that `pack_counts` has made: by worker, those that are not 0.
+
+    Example:
+        >>> unpack_counts("2(12)01")
+        {0: 2, 1: 12, 3: 1}
+    """
+    counts: list[int] = []
+    for digit, large, length in re.findall(r"(?:(\d)|\((\d+)\))(?:\*(\d+);)?", text):
+        counts += [int(digit or large)] * int(length or 1)
+    return {worker: count for worker, count in enumerate(counts) if count}
+
+
+DEAF = Hearing({}, lambda heard: None, 1)
 """The hearing of a worker whose decisions are not recorded."""

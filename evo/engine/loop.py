@@ -203,7 +203,8 @@ class Publisher:
     @functools.cached_property
     def hearing(self) -> Hearing:
         """Records what is known when this worker breeds, in its journal only."""
-        return Hearing(self.exchange.known, lambda heard: self.effects.journal.append(encode(heard)))
+        workers = self.worker.settings.workers
+        return Hearing(self.exchange.known, lambda heard: self.effects.journal.append(encode(heard)), workers)
 
     def ask(self, times: Mapping[str, float], may_end: Callable[[], bool]) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate, if there is one, and the events to publish; see `Worker.ask`."""

@@ -18,6 +18,7 @@ from evo.errors import UserError
 from evo.population.reason import StopKind
 from evo.space.values import Params
 
+_Counts: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(?:(?:\d|\(\d{1,15}\))(?:\*\d{1,3};)?)*$")]
 _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identity: TypeAlias = tuple[_Number, _Number]
 """Worker and generation of birth: unique for the life of a study."""
@@ -115,11 +116,12 @@ class Heard(Event, frozen=True, kw_only=True):
     What a worker breeds follows from what it knows, so with this record every decision can be made again.
 
     Args:
-        counts: By other worker, how many of its records, apart from `Done`, have arrived since the last `Heard`.
+        counts: Worker by worker, how many of its records, apart from `Done`, have arrived since the last `Heard`; see
+            `evo.engine.hearing.pack_counts`.
         beyond: Whether the next new individual was looked for beyond the worker's own share of a finite space.
     """
 
-    counts: dict[int, int] = {}
+    counts: _Counts = ""
     beyond: bool = False
 
 

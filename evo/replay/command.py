@@ -28,7 +28,9 @@ def main(arguments: Sequence[str], program: str) -> int:
         the run directory cannot be read.
     """
     parser = CommandParser(
-        prog=program, description="Breed each individual again from the journals, and confirm that it is the same."
+        prog=program,
+        description="Breed each individual again from the journals, and confirm that it is the same. It goes "
+        "through what each rank knew, one rank after another: the time grows with individuals times ranks.",
     )
     parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
     parser.add_argument("--trust", action="store_true", help="Run the classes that another user's run directory names.")

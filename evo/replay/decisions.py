@@ -12,6 +12,7 @@ import msgspec
 
 from evo.algorithms.bred import Breeding
 from evo.engine.breeding import Breeder, Proposal
+from evo.engine.hearing import unpack_counts
 from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.errors import UserError
@@ -110,7 +111,7 @@ class Replayed:
     def _hear(self, heard: Heard) -> None:
         """Learn what this worker has learnt at this point."""
         arrived = []
-        for worker, count in heard.counts.items():
+        for worker, count in unpack_counts(heard.counts).items():
             begin = self._heard.get(worker, 0)
             end = self._heard[worker] = begin + count
             events = self._sent.get(worker, ())[begin:end]

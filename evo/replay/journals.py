@@ -92,7 +92,7 @@ def read_journals(directory: RunDirectory) -> Journals:
         UserError: A line is damaged; the message names the file and the line.
     """
     files = [file for file in directory.journals() if file.stem.isdecimal()]
-    return divide_journals({int(file.stem): read_journal(file) for file in files})
+    return divide_journals({int(file.stem): read_journal(file, with_heard=True) for file in files})
 
 
 def divide_journals(journals: Mapping[int, Iterable[AnyEvent]]) -> Journals:

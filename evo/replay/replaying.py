@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from evo.engine.budget import Budget
 from evo.engine.hearing import MOST_WORKERS
 from evo.engine.settings import WorkerSettings
 from evo.errors import UserError
-from evo.islands.archipelago import make_archipelago
+from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.objective.references import add_working_directory
 from evo.ownership import why_foreign
-from evo.population.events import Finished, Identity, Started
+from evo.population.events import AnyEvent, Finished, Heard, Identity, Started
 from evo.population.population import Population
 from evo.pruning import Rungs, make_pruner
 from evo.replay.decisions import Decision, Finding, Replayed
@@ -111,8 +111,9 @@ def _replay_session(
         yield from _undecided(session, why)
         return
     _check_foreign(settings, files)
+    beginning = _begin(study, journals, session, settings)
     for worker, events in sorted(session.events.items()):
-        yield from _make_replayed(study, journals, session, settings, worker).follow(events)
+        yield from _make_replayed(study, beginning, worker).follow(events)
 
 
 def _settings(session: RecordedSession) -> tuple[RecordedSettings | None, str]:
@@ -153,19 +154,48 @@ def _check_foreign(settings: RecordedSettings, files: Sequence[Path]) -> None:
         add_working_directory(path.rpartition(".")[0])
 
 
-def _make_replayed(
-    study: StudyRecord, journals: Journals, session: RecordedSession, settings: RecordedSettings, worker: int
-) -> Replayed:
+@dataclass(frozen=True)
+class _Beginning:
+    """What all workers of a session had in common when it began, made once; see `_make_replayed`.
+
+    Args:
+        session: The session.
+        settings: Its settings.
+        archipelago: Who is on which island.
+        space: Its space, and the limits that the study had had by then.
+        before: What had been recorded earlier.
+        sent: By worker, the events of the session that others may have heard of.
+    """
+
+    session: RecordedSession
+    settings: RecordedSettings
+    archipelago: Archipelago
+    space: tuple[Space, Forms | None]
+    before: Sequence[AnyEvent]
+    sent: Mapping[int, Sequence[AnyEvent]]
+
+
+def _begin(study: StudyRecord, journals: Journals, session: RecordedSession, settings: RecordedSettings) -> _Beginning:
     archipelago = make_archipelago(sum(settings.islands), sizes=settings.islands)
-    if worker >= archipelago.workers:
-        raise UserError(f"rank {worker} has joined session {session.number}, which has {archipelago.workers} workers")
+    for worker in session.events:
+        if worker >= archipelago.workers:
+            here = f"session {session.number}, which has {archipelago.workers} workers"
+            raise UserError(f"rank {worker} has joined {here}")
+    sent = {worker: session.sent_by(worker) for worker in range(archipelago.workers)}
+    # What a worker hears tells only of itself and of its own session, and changes nothing that others know.
+    before = [event for event in journals.before(session.number) if not isinstance(event, Heard)]
+    return _Beginning(session, settings, archipelago, _space(study, settings), before, sent)
+
+
+def _make_replayed(study: StudyRecord, beginning: _Beginning, worker: int) -> Replayed:
+    session, settings, archipelago = beginning.session, beginning.settings, beginning.archipelago
     island = archipelago.island_of(worker)
-    space, forms = _space(study, settings)
+    space, forms = beginning.space
+    # Each worker had a population, a propagator and a pruner of its own, which change and may learn.
     population = Population(space, island, archipelago.islands, forms)
-    # Each worker had a propagator and a pruner of its own, which may learn.
     pruner = make_pruner(settings.pruning)
     rungs = Rungs(pruner) if pruner else None
-    for event in journals.before(session.number):
+    for event in beginning.before:
         population.apply(event)
         if rungs:
             rungs.apply(event)
@@ -181,7 +211,7 @@ def _make_replayed(
     )
     how = settings.breeding[island]
     breeding: Breeding = make_propagator(how.setting, how.defaults)
-    sent = {other: session.sent_by(other) for other in range(archipelago.workers) if other != worker}
+    sent = {other: events for other, events in beginning.sent.items() if other != worker}
     return Replayed(made, breeding, population, rungs, session.known, sent)
 
 

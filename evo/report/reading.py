@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Joined
-from evo.report.reader import CourseReader
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
-from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
+from evo.report.watching import RunStanding, RunWatch
+from evo.storage.rundir import RunDirectory, StudyRecord
 from evo.texts import printable
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.directory = RunDirectory(Path(path))
+        self._watch = RunWatch(path)
+        self._loaded = time.time()
+        self.directory: RunDirectory = self._watch.directory
         self.name = str(self.directory)
-        self.study: StudyRecord = self.directory.begun_study()
-        tested = self.directory.tested()
-        self.is_complete: bool = tested is not None
-        self.test: Mapping[str, Any] = tested or {}
-        self._forms = study_forms(self.study)
-        self._reader = CourseReader(self.directory, self._forms)
-        course = self._reader.read()
+        self.study: StudyRecord = self._watch.study
+        self._forms, self._reader = self._watch.forms, self._watch.reader
+        course = self._watch.read()
+        self.is_complete: bool = self._watch.tested is not None
+        self.test: Mapping[str, Any] = self._watch.tested or {}
         self.counts: Mapping[str, int] = course.counts
         self.known: int = course.known
         self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
@@ -84,6 +84,11 @@ class Run:
     def ranking(self) -> list[Evaluation]:
         """The completed individuals within the limits, the lowest loss first."""
         return self._findings.ranking
+
+    @functools.cached_property
+    def standing(self) -> RunStanding:
+        """Where the search stood when it was loaded, and what had become of it, as `evo status` says it."""
+        return self._watch.standing(self._loaded)
 
     @functools.cached_property
     def best(self) -> Evaluation | None:
@@ -125,7 +130,7 @@ class Run:
         return data_frame(self.individuals, self.events())
 
     def events(self) -> Iterator[AnyEvent]:
-        """All that is in the journals now, record by record, rank after rank; see `evo.population.events`.
+        """All that is in the journals now but `Heard`, record by record, rank after rank; see `evo.population.events`.
 
         Raises:
             UserError: A line is damaged; the message names the file and the line.

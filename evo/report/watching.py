@@ -6,15 +6,15 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from evo.report.course import Course
 from evo.report.reader import CourseReader
 from evo.report.standing import Standing
-from evo.storage.locks import are_held
-from evo.storage.rundir import RunDirectory, study_forms
+from evo.storage.locks import are_held, are_shown
+from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
 
 State: TypeAlias = Literal["running", "ending", "complete", "stopped", "killed", "silent"]
 """What has become of a search: it goes on; its workers have come to their ends, but it has not, since it tests the best
@@ -56,19 +56,29 @@ class RunWatch:
     Args:
         path: The run directory.
 
+    Attributes:
+        directory: Where its files are.
+        study: What is searched.
+        forms: The limits that it has had; None when they cannot have changed.
+        reader: Reads its journals.
+        tested: What summary.json told of a complete search when this was last read; None when it was not complete.
+
     Raises:
         UserError: There is no study, or study.json is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._directory = RunDirectory(Path(path))
-        self._study = self._directory.begun_study()
-        self._reader = CourseReader(self._directory, study_forms(self._study))
+        self.directory = RunDirectory(Path(path))
+        self.study: StudyRecord = self.directory.begun_study()
+        self.forms = study_forms(self.study)
+        self.reader = CourseReader(self.directory, self.forms)
+        self.tested: dict[str, Any] | None = None
+        self._is_locked = False
 
     @property
     def course(self) -> Course:
         """What had happened when this was last looked at."""
-        return self._reader.course
+        return self.reader.course
 
     def look(self, now: float | None = None) -> RunStanding:
         """Where the search stands.
@@ -80,20 +90,39 @@ class RunWatch:
             UserError: A journal cannot be read, or a line is damaged; the message names the file and the line.
         """
         now = time.time() if now is None else now
-        # The record is looked at first: it is removed when a search goes on, before anything else is written.
-        is_complete = self._directory.tested() is not None
-        is_locked = are_held(self._directory.journals())
-        course = self._reader.read()
+        self.read()
+        return self.standing(now)
+
+    def read(self) -> Course:
+        """What has happened until now.
+
+        Raises:
+            UserError: A journal cannot be read, or a line is damaged; the message names the file and the line.
+        """
+        # The record is looked at first: it is removed when a search goes on, before anything else is written. The locks
+        # come next: a search that ends while its journals are read has not been killed.
+        self.tested = self.directory.tested()
+        self._is_locked = self.tested is None and are_held(self.directory.journals())
+        return self.reader.read()
+
+    def standing(self, now: float) -> RunStanding:
+        """Where the search stood when it was last read; nothing is read again.
+
+        Args:
+            now: The time of the reading, in seconds since the epoch.
+        """
+        course = self.course
         standing = course.standing(now)
-        written = self._reader.changed or self._study.created
+        written = self.reader.changed or self.study.created
         quiet = max(0.0, now - written)
-        is_here = socket.gethostname() in course.hosts
+        is_complete, is_locked = self.tested is not None, self._is_locked
+        is_here = socket.gethostname() in course.hosts and are_shown(self.directory.journals()[:1])
         state = judge_state(standing, quiet, is_complete=is_complete, is_locked=is_locked, is_here=is_here)
         if state in ("complete", "stopped", "killed"):
-            standing = course.standing(max(course.last_time, self._study.created))
+            standing = course.standing(max(course.last_time, self.study.created))
         return RunStanding(
-            run=str(self._directory),
-            study=self._study.name,
+            run=str(self.directory),
+            study=self.study.name,
             state=state,
             written=written,
             quiet_seconds=quiet,
@@ -109,7 +138,7 @@ def judge_state(standing: Standing, quiet: float, *, is_complete: bool, is_locke
         quiet: The seconds since its journals were last written.
         is_complete: Whether there is the record of a complete study.
         is_locked: Whether some process is seen to write the journals; that none is seen need not mean that none does.
-        is_here: Whether the search was on this machine, where such a process would be seen.
+        is_here: Whether the search was on this machine, and locks on its file system would be seen.
     """
     if is_complete:
         return "complete"

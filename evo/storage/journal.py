@@ -51,12 +51,13 @@ def list_journals(folder: Path) -> list[Path]:
         return persist(problem, find)
 
 
-def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
+def read_journal(file: Path, patient: bool = False, *, with_heard: bool = False) -> Iterator[AnyEvent]:
     """The events of one journal, none of whose lines may be damaged.
 
     Args:
         file: The journal, in the folder journal of a run directory.
         patient: Whether to try again for a while when it cannot be read, whatever the reason is.
+        with_heard: Whether to give `Heard` too, which only a replay needs.
 
     Raises:
         UserError: The file cannot be read, or a line is damaged; the message names the file and the line.
@@ -69,7 +70,7 @@ def read_journal(file: Path, patient: bool = False) -> Iterator[AnyEvent]:
         if not (patient or error.errno in _AWAY):
             raise UserError(f"{problem}: {error.strerror}") from None
         content = persist(problem, file.read_bytes)
-    for events in read_blocks(file, content):
+    for events in read_blocks(file, content, with_heard=with_heard):
         yield from events
 
 

@@ -13,11 +13,15 @@ from typing import NamedTuple
 import msgspec
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Identity, decode
+from evo.population.events import AnyEvent, Heard, Identity, decode
 
 # Journals are decoded in blocks of so many bytes: large ones are faster, and the events of a block take ten times that.
 _BLOCK = 1 << 20
 _BEGINNING = b'{"type":'  # Of each line, as evo writes it; others are read as well, only more slowly.
+# A `Heard` exactly as evo writes it; any other is decoded, so that a damaged one is found.
+_HEARD = re.compile(
+    rb'\n\{"type":"Heard","time":\d+(?:\.\d+)?(?:e[+-]?\d+)?(?:,"counts":"[\d()*;]*")?(?:,"beyond":true)?\}(?=\n)'
+)
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
@@ -64,27 +68,28 @@ def is_whole(line: bytes) -> bool:
     return True
 
 
-def read_blocks(file: Path, content: bytes, before: int = 0) -> Iterator[list[AnyEvent]]:
+def read_blocks(file: Path, content: bytes, before: int = 0, *, with_heard: bool = False) -> Iterator[list[AnyEvent]]:
     """The events in the bytes of a journal, many at a time, none of whose lines may be damaged.
 
     Args:
         file: The journal, which an error names.
         content: The bytes of the file; a last line that is not whole is ignored.
         before: How many lines of the file come before these bytes.
+        with_heard: Whether to give `Heard` too, which only a replay needs, and which is long with many workers.
 
     Raises:
         UserError: A line is damaged; the message names the file and the line.
     """
     for begin, end in _places(content):
-        events = _decode_lines(content[begin:end])
-        yield (
-            _read_slowly(file, content[begin:end], before + content.count(b"\n", 0, begin))
-            if events is None
-            else events
-        )
+        lines = content[begin:end]
+        events = _decode_lines(lines if with_heard else _HEARD.sub(b"", b"\n" + lines)[1:])
+        if events is None:
+            events = _read_slowly(file, lines, before + content.count(b"\n", 0, begin))
+        yield events if with_heard else [event for event in events if type(event) is not Heard]
     torn = content[content.rfind(b"\n") + 1 :]
     if torn and is_whole(torn):
-        yield [decode(torn)]
+        last = decode(torn)
+        yield [last] if with_heard or not isinstance(last, Heard) else []
 
 
 def _places(content: bytes) -> Iterator[tuple[int, int]]:
@@ -105,6 +110,8 @@ def _decode_lines(lines: bytes) -> list[AnyEvent] | None:
     """
     # The decoder passes over empty lines and over records that share a line.
     count = lines.count(b"\n")
+    if not lines:
+        return []
     if not lines.startswith(_BEGINNING) or lines.count(b"\n" + _BEGINNING) != count - 1:
         return None
     try:

@@ -27,6 +27,22 @@ def are_held(files: Iterable[Path]) -> bool:
     return False
 
 
+def are_shown(files: Iterable[Path]) -> bool:
+    """Whether a lock that a process of this machine has on some files can be seen, so that its absence tells something.
+
+    A file system may have no locks, and a run then writes without them; and not every system lists them.
+
+    Args:
+        files: The files.
+    """
+    try:
+        for file in files:
+            _is_held_elsewhere(file)
+        return os.access("/proc/locks", os.R_OK)
+    except OSError:
+        return False
+
+
 def _listed() -> set[int]:
     """The numbers of the files that are locked on this machine.
 

@@ -253,7 +253,7 @@ class RunDirectory:
         """Do nothing, because no file is open."""
 
     def events(self) -> Iterator[AnyEvent]:
-        """All events of all ranks, file by file.
+        """All events of all ranks, file by file, apart from `Heard`.
 
         Raises:
             UserError: A line is damaged; the message names the file and the line.

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -61,11 +62,12 @@ def test_a_served_page_follows_a_growing_run_and_ctrl_c_ends_it(launcher: Launch
     address = re.match(r"(http://127\.0\.0\.1:\d+/) shows", server.stdout.readline())
     assert address is not None
 
-    def page() -> str:
-        with urllib.request.urlopen(address[1], timeout=120) as answer:
+    def ask(path: str = "") -> str:
+        with urllib.request.urlopen(address[1] + path, timeout=120) as answer:
             return gzip.decompress(answer.read()).decode()
 
-    assert "2 evaluations (" in page()
+    assert "2 evaluations (" in ask()
+    shown = ask("version")
     new = {"time": BEGIN + 9, "individual": (0, 9)}
     params = {"lr": 0.1, "width": 3, "optimizer": "adam"}
     records = [
@@ -74,7 +76,11 @@ def test_a_served_page_follows_a_growing_run_and_ctrl_c_ends_it(launcher: Launch
     ]
     with (run / "journal" / "0.jsonl").open("ab") as journal:
         journal.write(b"".join(encode(record) + b"\n" for record in records) + b'{"type":"Fin')
-    renewed = page()
+    began = time.monotonic()
+    while ask("version") == shown:  # For four times as long as the page took to make.
+        assert time.monotonic() - began < 200
+        time.sleep(0.05)
+    renewed = ask()
     assert "3 evaluations (" in renewed
     assert "<b>-7.25</b>" in renewed
     server.send_signal(signal.SIGINT)

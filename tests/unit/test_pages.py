@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
 import math
 import re
@@ -379,7 +381,7 @@ def served() -> Iterator[tuple[int, list[str]]]:
         made.append(version)
         return f"page {version}, made {len(made)} times"
 
-    server = make_server(LivePage(make, lambda: versions[-1]), "script", 0)
+    server = make_server(LivePage(make, lambda: versions[-1], lambda: 0.0), "script", 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -393,8 +395,6 @@ def served() -> Iterator[tuple[int, list[str]]]:
 
 
 def ask(port: int, path: str, **headers: str) -> tuple[int, str]:
-    import gzip
-
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -412,6 +412,35 @@ def test_a_served_page_is_made_anew_only_when_something_has_changed(served: tupl
     assert ask(port, "/plotly.js") == (200, "script")
     assert ask(port, "/../etc/passwd")[0] == 404
     assert ask(port, "/", Host=f"evil.example:{port}")[0] == 403
+
+
+def test_a_page_that_took_long_is_kept_for_long_also_where_it_only_says_what_is_wrong() -> None:
+    now, takes, wrong, versions = [0.0], 10.0, [False], itertools.count()
+
+    def make(version: str) -> str:
+        now[0] += takes
+        if wrong[0]:
+            raise UserError("line 5 is <damaged>")
+        return version
+
+    page = LivePage(make, lambda: str(next(versions)), lambda: now[0])
+    first = page.get()
+    now[0] += 3.9 * takes
+    assert page.get() is first
+    assert page.version() == first.version
+    now[0] += 0.2 * takes
+    assert page.version() != first.version
+    wrong[0] = True
+    failed = page.get()
+    text = gzip.decompress(failed.body).decode()
+    assert (failed.status, page.version()) == (500, failed.version)
+    assert "line 5 is &lt;damaged&gt;" in text
+    assert f'data-version="{failed.version}"' in text
+    assert "location.reload()" in text
+    now[0] += 4.1 * takes
+    wrong[0] = False
+    assert page.version() != failed.version
+    assert page.get().status == 200
 
 
 def test_the_version_of_a_run_follows_its_journals(tmp_path: Path) -> None:

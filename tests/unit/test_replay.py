@@ -16,6 +16,7 @@ from simulation import SPACE, Result, Session, resumed, simulate
 from evo.algorithms.catalogue import READY, make_propagator
 from evo.algorithms.portfolio import Portfolio
 from evo.engine.budget import Budget
+from evo.engine.hearing import MOST_WORKERS, Hearing
 from evo.engine.starting import KnownPoint, known_events
 from evo.errors import UserError
 from evo.islands.migration import Migration
@@ -165,6 +166,22 @@ def test_what_has_been_heard_is_recorded_but_never_sent() -> None:
     assert not any(isinstance(event, Heard) for events in result.watched for event in events)
 
 
+def test_what_came_before_a_session_is_gathered_once_for_all_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = search()
+    final = resumed(first.session, first, budget=Budget(evaluations=140))
+    gathered, before = [], Journals.before
+    monkeypatch.setattr(Journals, "before", lambda self, number: gathered.append(number) or before(self, number))
+    check_confirmed(final)
+    assert gathered == [1, 2]
+
+
+def test_with_too_many_workers_nothing_is_recorded_of_them_even_when_few_were_heard() -> None:
+    noted: list[Heard] = []
+    for workers in (MOST_WORKERS + 1, MOST_WORKERS):
+        Hearing({1: 3}, noted.append, workers).note(1.0, has_learnt=True)
+    assert noted == [Heard(time=1.0, counts="03")]
+
+
 def search() -> Result:
     migration = Migration(mode="copy", probability=0.9, topology=((0, 1), (1, 0)))
     breeding = make_propagator("portfolio", {})
@@ -235,7 +252,7 @@ def test_a_session_that_tells_of_an_individual_whose_start_is_lost_cannot_be_dec
 
 def test_who_made_room_while_an_individual_was_bred_is_taken_into_account_after_it() -> None:
     before, during = (Retired(time=time, individual=(0, 0), island=0) for time in (1.0, 3.0))
-    heard = Heard(time=2.0, counts={1: 1})
+    heard = Heard(time=2.0, counts="01")
     start = Started(time=2.0, individual=(0, 1), island=0, params={})
     assert [*as_decided([before, heard, during, start])] == [before, heard, start, during]
     assert [*as_decided([before, during, heard, start])] == [before, during, heard, start]

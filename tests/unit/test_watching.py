@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,14 +17,16 @@ import pytest
 from helpers import call
 
 import evo
+from evo.engine.hearing import pack_counts, unpack_counts
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Done, Finished, Identity, Joined, Started, encode
+from evo.population.events import AnyEvent, Done, Finished, Heard, Identity, Joined, Started, encode
 from evo.population.reason import StopKind
 from evo.report import status
 from evo.report.course import Course
 from evo.report.reader import CourseReader
 from evo.report.watching import RunWatch, State, judge_state
 from evo.space.space import Space
+from evo.storage.journal import read_journal
 from evo.storage.lines import Tail
 from evo.storage.locks import are_held
 from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
@@ -129,6 +132,38 @@ def test_a_long_journal_is_read_in_blocks_and_its_damage_is_found_in_any(tmp_pat
             evo.load(tmp_path)
 
 
+def test_only_a_replay_reads_what_was_heard_but_its_damage_is_found_by_all(tmp_path: Path) -> None:
+    heard = [Heard(time=1000.5, counts=pack_counts(dict.fromkeys(range(255), 1)), beyond=True), Heard(time=1e22)]
+    both = evaluated((0, 0), 2.0)
+    file = begun(tmp_path, JOINED, heard[0], both[0], *heard, both[1], heard[1]) / "journal" / "0.jsonl"
+    assert len(encode(heard[0])) < 80
+    content = file.read_bytes()
+    torn = encode(heard[1])
+    for kept in (content, content + torn, content + torn[:-1], content.replace(b'"beyond":', b'"beyond": ')):
+        file.write_bytes(kept)
+        assert list(read_journal(file)) == [JOINED, *both]
+        more = [heard[1]] * kept.endswith(torn)
+        assert list(read_journal(file, with_heard=True)) == [
+            JOINED,
+            heard[0],
+            both[0],
+            *heard,
+            both[1],
+            heard[1],
+            *more,
+        ]
+    file.write_bytes(content.replace(b"1*255;", b"1*2x5;", 1))
+    with pytest.raises(UserError, match="line 2 is damaged"):
+        list(read_journal(file))
+    file.write_bytes(torn + b"\n")
+    assert list(read_journal(file)) == []
+
+
+def test_counts_are_packed_without_a_loss() -> None:
+    for counts in ({}, {0: 2, 1: 12, 3: 1}, dict.fromkeys(range(512), 10**9), {511: 7}, {5: 1, 1: 1}):
+        assert unpack_counts(pack_counts(counts)) == counts
+
+
 def test_who_does_not_fulfil_the_constraints_of_now_is_not_the_best(tmp_path: Path) -> None:
     outside, inside = evaluated((0, 0), 1.0, x=0.9), evaluated((0, 1), 2.0, x=0.25)
     folder = begun(tmp_path, JOINED, *inside, *outside, constraints=["x < 0.5"])
@@ -193,7 +228,9 @@ def test_what_has_become_of_a_search_is_told_from_what_can_be_seen(
     assert judge_state(course.standing(2000.0), quiet, **known) == state
 
 
-def test_a_search_of_this_machine_whose_processes_are_gone_is_dead(tmp_path: Path) -> None:
+def test_a_search_of_this_machine_whose_processes_are_gone_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = msgspec.structs.replace(JOINED, host=socket.gethostname())
     folder = begun(tmp_path, here, *evaluated((0, 0), 1.0)[:1])
     file = folder / "journal" / "0.jsonl"
@@ -204,6 +241,25 @@ def test_a_search_of_this_machine_whose_processes_are_gone_is_dead(tmp_path: Pat
         assert (found.state, found.quiet_seconds, found.standing.seconds) == ("running", 95.0, 100.0)
     found = RunWatch(folder).look(now=1100.0)
     assert (found.state, found.standing.seconds) == ("killed", 1.0)  # Until its last record.
+    monkeypatch.setattr(fcntl, "fcntl", without_locks)
+    assert RunWatch(folder).look(now=1100.0).state == "running"
+    assert RunWatch(folder).look(now=2000.0).state == "silent"
+
+
+def without_locks(*_: object) -> bytes:
+    """What a file system answers that has no locks."""
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_loaded_study_tells_where_its_search_stood_without_another_reading(tmp_path: Path) -> None:
+    folder = begun(tmp_path, msgspec.structs.replace(JOINED, host=socket.gethostname()), *evaluated((0, 0), 1.0))
+    file = folder / "journal" / "0.jsonl"
+    os.utime(file, (1005.0, 1005.0))
+    with file.open("r+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        run = evo.load(folder)
+    file.unlink()  # The search has ended since, and nothing is read again.
+    assert run.standing.state == "running"
 
 
 # The command.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from evo.report.pages.picture import Drawing
@@ -117,3 +118,21 @@ def section(anchor: str, title: str, parts: Sequence[str]) -> str:
 def grid(parts: Sequence[str]) -> str:
     """Small pictures beside each other, where there is room."""
     return f'<div class="grid">{"".join(parts)}</div>' if parts else ""
+
+
+def page_part(name: str) -> str:
+    """A file that belongs to the page.
+
+    Args:
+        name: Its name, beside this module.
+    """
+    return files("evo.report.pages").joinpath(name).read_text(encoding="utf-8")
+
+
+def renewal(version: str) -> str:
+    """The box by which a page that is served is renewed; page.js looks for it.
+
+    Args:
+        version: What the server calls this state of the runs.
+    """
+    return f'<label id="renew" data-version="{escaped(version)}"><input type="checkbox"> renew while it runs</label>'

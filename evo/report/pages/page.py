@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
 from evo import __version__
 from evo.frames import one_line
 from evo.report.display import duration_text
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
-from evo.report.pages.markup import escaped, figure_box, paragraph, section, table
+from evo.report.pages.markup import escaped, figure_box, page_part, paragraph, renewal, section, table
 from evo.report.pages.optuna_pictures import distributions_of
 from evo.report.pages.picture import Drawing
 from evo.report.pages.progress_pictures import compared
@@ -66,7 +65,6 @@ class Report:
         """
         title = " and ".join(report.label for report in self.runs)
         made = f"Made by evo {__version__} on {time_text(time.time())}."
-        box = '<label id="renew" data-version="{}"><input type="checkbox"> renew while it runs</label>'
         links = "".join(report.contents() for report in self.runs)
         several = '<strong><a href="#comparison">All runs side by side</a></strong>' if self.comparison else ""
         return "".join(
@@ -80,7 +78,7 @@ class Report:
                 self._compared(),
                 *(report.html() for report in self.runs),
                 "</main>",
-                box.format(escaped(version)) if version else "",
+                renewal(version) if version else "",
                 plotly,
                 f"<script>{page_part('page.js')}</script></body></html>",
             ]
@@ -139,12 +137,3 @@ def short_labels(names: Sequence[str]) -> list[str]:
         if len(set(labels)) == len(labels):
             return labels
     return [f"{name} ({place})" for place, name in enumerate(names, 1)]
-
-
-def page_part(name: str) -> str:
-    """A file that belongs to the page.
-
-    Args:
-        name: Its name, beside this module.
-    """
-    return files("evo.report.pages").joinpath(name).read_text(encoding="utf-8")

@@ -19,7 +19,6 @@ from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation
 from evo.report.tables import count_text, number_text, telling_metrics
-from evo.report.watching import RunWatch
 from evo.space.description import parameter_text
 from evo.space.limits import parse_limits
 
@@ -65,10 +64,9 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         (duration_text(clock.total), "of searching"),
     ]
     shown = "".join(f"<div><b>{escaped(text)}</b><span>{name}</span></div>" for text, name in figures if text)
-    now = time.time()
     listed = facts(
         {
-            "State": state_text(RunWatch(run.directory.path).look(now)),
+            "State": state_text(run.standing),
             "Objective": run.study.objective,
             "Evaluations": count_text(run.individuals),
             "Best found": _when_text(run, clock),

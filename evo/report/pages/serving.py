@@ -6,19 +6,23 @@ import functools
 import gzip
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
 from evo.errors import UserError
-from evo.report.pages.markup import escaped
+from evo.report.pages.markup import escaped, page_part, renewal
 from evo.storage.rundir import RunDirectory
 from evo.texts import printable
 
 HOST = "127.0.0.1"
 """Only this machine can ask: a report holds what the user has not published."""
+_SHARE = 4.0  # How many times as long as a page took to make it is shown at least.
+_NO_VERSION = "none"  # Of a page that says what is wrong: the next version is always another one.
 _HTML, _TEXT, _SCRIPT = "text/html; charset=utf-8", "text/plain; charset=utf-8", "text/javascript; charset=utf-8"
 
 
@@ -42,24 +46,69 @@ def version_of(runs: Sequence[str]) -> str:
 class LivePage:
     """The page of the moment, which is made when it is asked for and has changed since.
 
+    A long page of a search that goes on changes all the time, and making it must not fill a core of a login node: a new
+    version counts only after some times as long as the last page took.
+
     Args:
         make: Makes the page of a version.
         version: Tells the version of the moment.
+        clock: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, make: Callable[[str], str], version: Callable[[], str]) -> None:
-        self._make = make
+    def __init__(
+        self, make: Callable[[str], str], version: Callable[[], str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._make, self._version, self._clock = make, version, clock
         self._lock = threading.Lock()
-        self._page: tuple[str, bytes] | None = None
-        self.version = version
+        self._page: ServedPage | None = None
+        self._kept_until = 0.0
 
-    def get(self) -> bytes:
-        """The page, compressed by gzip."""
+    def version(self) -> str:
+        """The version that a browser is to show."""
+        page = self._page
+        return page.version if page is not None and self._clock() < self._kept_until else self._version()
+
+    def get(self) -> ServedPage:
+        """The page."""
         with self._lock:  # Who asks meanwhile gets the same page, rather than making another one.
-            version = self.version()
-            if self._page is None or self._page[0] != version:
-                self._page = version, gzip.compress(as_bytes(self._make(version)), 5)
-            return self._page[1]
+            began = self._clock()
+            if self._page is not None and began < self._kept_until:
+                return self._page
+            try:
+                version = self._version()
+                if self._page is None or self._page.version != version:
+                    self._page = ServedPage(version, HTTPStatus.OK, gzip.compress(as_bytes(self._make(version)), 5))
+            except UserError as error:  # A journal may be damaged for a moment, or the directory be gone.
+                body = gzip.compress(as_bytes(error_page(error)))
+                self._page = ServedPage(_NO_VERSION, HTTPStatus.INTERNAL_SERVER_ERROR, body)
+            ended = self._clock()
+            self._kept_until = ended + _SHARE * (ended - began)
+            return self._page
+
+
+class ServedPage(NamedTuple):
+    """A page as it was made.
+
+    Args:
+        version: What the server calls this state of the runs.
+        status: Whether it is the report.
+        body: The page, compressed by gzip.
+    """
+
+    version: str
+    status: HTTPStatus
+    body: bytes
+
+
+def error_page(error: UserError) -> str:
+    """What is shown where no report can be made; it asks for a newer one as a report does."""
+    return "".join(
+        [
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>evo</title></head><body>',
+            f"<p>{escaped(error)}</p>{renewal(_NO_VERSION)}",
+            f"<script>{page_part('page.js')}</script></body></html>",
+        ]
+    )
 
 
 def as_bytes(text: str) -> bytes:
@@ -115,16 +164,16 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         try:
             if path == "/":
-                self._answer(HTTPStatus.OK, _HTML, self._page.get())
+                page = self._page.get()
+                self._answer(page.status, _HTML, page.body)
             elif path == "/version":
                 self._answer(HTTPStatus.OK, _TEXT, gzip.compress(self._page.version().encode()))
             elif path == "/plotly.js":
                 self._answer(HTTPStatus.OK, _SCRIPT, self._script, kept=True)
             else:
                 self._answer(HTTPStatus.NOT_FOUND, _TEXT, gzip.compress(b"not found\n"))
-        except UserError as error:  # A journal may be damaged for a moment, or the directory be gone.
-            text = f"<!DOCTYPE html><title>evo</title><p>{escaped(error)}</p>"
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, _HTML, gzip.compress(as_bytes(text)))
+        except UserError as error:  # The directory may be gone for a moment.
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, gzip.compress(as_bytes(f"{error}\n")))
 
     do_HEAD = do_GET
 
