@@ -207,7 +207,7 @@ def _from_optuna(given: str) -> PointSource:
     if store.file is not None and not store.file.is_file():
         raise UserError(f"start_from {name} cannot be read: there is no file {store.file}")
     with explained(store):
-        storage = open_storage(store)
+        storage = open_storage(store, only_reads=True)
         study = choose_study(storage, store)
         if [direction.name for direction in study.directions] != ["MINIMIZE"]:
             raise UserError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -247,6 +249,12 @@ def test_what_a_journal_cannot_take_back_is_said(run: Path, tmp_path: Path, caps
         ("--optuna {}/search/study.json", "study.json is no journal of Optuna"),
         ("--optuna {}/search/journal/0.jsonl", "0.jsonl is no journal of Optuna, so it is left as it is"),
         ("--optuna nothing://there", "nothing://there cannot be used"),
+        ("--optuna sqlite:///{}/own.db", "own.db is a database of something else, with the tables mine: it is left"),
+        ("--optuna {}/own.db", "name a new file"),
+        ("--optuna postgresql://u:secret@h:port5/db", "store postgresql://***@h:port5/db is no address of a database"),
+        ("--optuna nothing://u:secret/s@h/db", "nothing://u:***@h/db cannot be used"),
+        ("--optuna nothing://u:secret@secret@h/db", "nothing://***@h/db cannot be used"),
+        ("--optuna nothing://u@h/db?password=secret", "nothing://u@h/db cannot be used"),
         ("--optuna=", "an Optuna store has no name; name one, such as sqlite:///study.db"),
         ("--csv=", ". cannot be written: Is a directory; name another file"),
         ("--csv {}/absent/x.csv", "absent/x.csv cannot be written: No such file or directory"),
@@ -257,10 +265,15 @@ def test_what_a_journal_cannot_take_back_is_said(run: Path, tmp_path: Path, caps
 def test_what_cannot_be_written_is_one_line(
     options: str, problem: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "own.db")) as own:
+        own.execute("CREATE TABLE mine (number INTEGER)")
+    before = (tmp_path / "own.db").read_bytes()
     assert main(["export", str(run), *options.format(tmp_path).split()]) == 2
     error = capsys.readouterr().err
     assert problem in error
+    assert "secret" not in error
     assert error.count("\n") == 1
+    assert (tmp_path / "own.db").read_bytes() == before
     assert main(["replay", str(run)]) in (0, 1, 2)  # The run is as it was: nothing was added to its files.
     assert "is damaged" not in capsys.readouterr().err
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,10 +224,16 @@ def test_a_bad_file_is_named(content: bytes, problem: str, tmp_path: Path) -> No
 def test_stores_that_do_not_say_what_is_meant_are_refused(source: Path, tmp_path: Path) -> None:
     maximised = f"sqlite:///{tmp_path}/other.db"
     optuna.create_study(study_name="up", direction="maximize", storage=maximised)
+    with contextlib.closing(sqlite3.connect(tmp_path / "own.db")) as own:
+        own.execute("CREATE TABLE mine (number INTEGER)")
+    (tmp_path / "empty.db").touch()
+    before = {name: (tmp_path / name).read_bytes() for name in ("own.db", "other.db", "empty.db")}
     for store, problem in {
         str(source / "store.db"): "has 2 studies, 'first', 'second': name one of them, as in sqlite:///",
         str(source / "store.db#third"): "has no study 'third': it has 'first', 'second'",
         maximised: "study 'up' does not minimise one value",
+        str(tmp_path / "own.db"): "is a database of something else, with the tables mine: it holds no study of Optuna",
+        str(tmp_path / "empty.db"): "is empty: it holds no study of Optuna",
         f"sqlite:///{tmp_path}/absent.db": "there is no file",
         str(tmp_path / "absent.csv"): "No such file or directory",
         str(tmp_path): "is no run directory: it has no study.json",
@@ -234,6 +242,7 @@ def test_stores_that_do_not_say_what_is_meant_are_refused(source: Path, tmp_path
             search(tmp_path / "run", store)
         assert problem in str(raised.value)
     assert not (tmp_path / "absent.db").exists()
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
 
 
 def test_a_study_that_optuna_made_itself_is_known_too(tmp_path: Path) -> None:
