@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
+import os
 import sqlite3
+import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -198,6 +203,37 @@ def test_a_store_holds_what_memory_holds_and_is_brought_up_to_date(
     assert "0 trials added, 0 updated" in capsys.readouterr().out
 
 
+def test_a_search_that_runs_is_followed_until_it_does_not_run_any_more(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = run / "journal" / "0.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if b'"Done"' not in line))
+    held = journal.open("ab")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            ended = NOW * 3 + 60
+            add(run, Finished(time=ended, individual=(0, 60), status="completed", loss=-1.0, rank=0, seconds=60.0))
+        if len(waits) == 4:
+            held.close()
+            os.utime(journal, (NOW, NOW))
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert main(["export", str(run), "--optuna", f"sqlite:///{tmp_path}/store.db", "--follow"]) == 0
+    first, *_, last, why = capsys.readouterr().out.splitlines()
+    assert "61 trials added, 0 updated" in first
+    assert "61 in all; best loss -1.0 by 0-60" in last
+    assert why.endswith(
+        "search: killed: its processes are gone; the same command goes on, with what was in evaluation first"
+    )
+    assert len(waits) == 4
+    assert stored(f"sqlite:///{tmp_path}/store.db")[60].value == -1.0
+
+
 def stored(where: str) -> list[optuna.trial.FrozenTrial]:
     storage: Any = where
     if "://" not in where:
@@ -339,6 +375,28 @@ def test_tables_agree_whatever_their_form(run: Path, tmp_path: Path, capsys: pyt
         ]
     assert [each["params"] for each in objects] == [one.params for one in study.individuals]
     assert Counter(frame["status"]) == Counter(one.status for one in study.individuals)
+
+
+def test_a_pipe_a_device_and_the_target_of_a_link_are_written(run: Path, tmp_path: Path) -> None:
+    assert main(["export", str(run), "--csv", str(tmp_path / "x.csv")]) == 0
+    table = (tmp_path / "x.csv").read_bytes()
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    (tmp_path / "target.csv").write_text("before")
+    os.mkfifo(tmp_path / "pipe")
+    found = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    for name in ("link.csv", "pipe"):
+        assert main(["export", str(run), "--csv", str(tmp_path / name)]) == 0
+    reader.join()
+    assert (found, (tmp_path / "target.csv").read_bytes()) == ([table], table)
+    assert (tmp_path / "link.csv").is_symlink()
+    (tmp_path / "log").write_bytes(b"before\n")
+    with (tmp_path / "log").open("ab") as log:  # What it holds stays, as with a command of the shell.
+        command = [sys.executable, "-m", "evo", "export", str(run), "--csv"]
+        subprocess.run([*command, "/dev/stdout"], stdout=log, check=True)
+        subprocess.run([*command, "/dev/stderr"], stderr=log, check=True)
+    assert (tmp_path / "log").read_bytes() == b"before\n" + 2 * table
 
 
 def test_a_result_has_the_same_table_without_files() -> None:
