@@ -82,7 +82,7 @@ def read_points(given: str | os.PathLike[str] | Sequence[Any], names: Collection
     if not isinstance(given, str | os.PathLike):
         return _from_list(given, "start_from", "start_from point", names)
     name = os.fspath(given)
-    if not name:
+    if not name.strip():
         raise UserError("start_from is empty: name a run directory, a store of Optuna, or a CSV, YAML or JSON file")
     path = as_path(name)
     if path.is_dir():

@@ -18,16 +18,19 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import pandas
 import pytest
+import sqlalchemy
 from records import NOW
 
 import evo
 from evo.cli import main
 from evo.population.events import AnyEvent, Finished, Reported, Started, encode
 from evo.report.optuna_distributions import export_parameters
+from evo.report.optuna_store import open_storage, parse_store
 from evo.report.optuna_study import optuna_study
 from evo.report.records import Evaluation
 from evo.report.rows import table_rows, write_csv
@@ -249,6 +252,20 @@ def with_ids(trials: list[optuna.trial.FrozenTrial]) -> list[optuna.trial.Frozen
     for trial in trials:
         trial._trial_id = trial.number
     return trials
+
+
+def test_the_name_of_a_database_may_hold_any_character_and_its_address_any_form(tmp_path: Path) -> None:
+    file = tmp_path / "50%25 ?#.db"
+    with contextlib.closing(sqlite3.connect(file)) as own:
+        own.execute("CREATE TABLE mine (number INTEGER)")
+    names = [
+        str(file),
+        f"sqlite:///file:{quote(quote(str(file)))}?uri=true",
+        f"sqlite+pysqlite:///{tmp_path}/50%2525 %3F%23.db",
+    ]
+    for name in names[: 3 if sqlalchemy.__version__ >= "2.1" else 1]:
+        with pytest.raises(evo.UserError, match="is a database of something else"):
+            open_storage(parse_store(name))
 
 
 @pytest.mark.parametrize("store", STORES)

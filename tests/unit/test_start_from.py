@@ -239,7 +239,7 @@ def test_stores_that_do_not_say_what_is_meant_are_refused(source: Path, tmp_path
         f"sqlite:///{tmp_path}/absent.db": "there is no file",
         str(tmp_path / "absent.csv"): "No such file or directory",
         str(tmp_path): "is no run directory: it has no study.json",
-        "": "start_from is empty: name a run directory",
+        " ": "start_from is empty: name a run directory",
     }.items():
         with pytest.raises(evo.UserError, match=r"start_from|run directory|Optuna store") as raised:
             search(tmp_path / "run", store)
