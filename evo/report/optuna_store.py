@@ -200,6 +200,9 @@ def _check_tables(name: StoreName, file: Path, only_reads: bool) -> None:
 
 def _read_only(file: Path) -> sqlite3.Connection:
     address = f"file:{quote(os.fsencode(file.absolute()))}?mode=ro"
+    # With a log of writes ahead, SQLite makes files beside it even for readers, unless nobody else can have it open.
+    if _begin(str(file))[18:20] == b"\2\2" and not os.path.exists(f"{file}-wal"):
+        address += "&immutable=1"
     return sqlite3.connect(address, uri=True, timeout=_WAIT, check_same_thread=False)
 
 

@@ -56,7 +56,7 @@ def test_all_ranks_know_the_same_from_the_start_and_after_a_resume_too(launcher:
     imported = [one for one in run.individuals if one.origin]
     assert sorted(one.params["x"] for one in imported) == known
     assert Counter(one.island for one in imported) == {0: 4, 1: 4}
-    assert [one.origin for one in run.ranking[:2]] == ["points.csv row 2", "points.csv row 3"]
+    assert [one.origin for one in run.ranking if one.origin][:2] == ["points.csv row 2", "points.csv row 3"]
     evaluated = [one for one in run.individuals if not one.origin]
     assert 10 <= len(evaluated) <= 11
     assert not {one.params["x"] for one in evaluated} & set(known)

@@ -257,10 +257,14 @@ def test_a_study_that_optuna_made_itself_is_known_too(tmp_path: Path) -> None:
         )
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as database:
+        database.execute("PRAGMA journal_mode=WAL")  # For which SQLite makes more files, even for readers.
     study = optuna.create_study(storage=f"sqlite:///{tmp_path}/s.db", sampler=optuna.samplers.RandomSampler(seed=1))
     study.optimize(objective, n_trials=5)
+    study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
     limits = {"x": (-1.0, 1.0), "n": (1, 3), "k": ("a", "b")}
     result = evo.minimize(lambda params: 9.0, limits, evaluations=2, start_from=tmp_path / "s.db")
+    assert [file.name for file in tmp_path.iterdir()] == ["s.db"]
     assert result.best is not None
     assert (result.best.loss, result.best.params) == (study.best_value, study.best_params)
 
