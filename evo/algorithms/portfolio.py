@@ -17,7 +17,7 @@ from evo.algorithms.own import checked_algorithm
 from evo.algorithms.tpe import TPE
 from evo.checks import check_probability
 from evo.errors import UserError
-from evo.population.individual import NO_STRATEGY, Individual, Known
+from evo.population.individual import Individual, Known
 from evo.propagators.base import Propagator
 from evo.propagators.genetic import default_propagator
 from evo.space.space import Space
@@ -127,7 +127,7 @@ class PortfolioLearner(Learner):
         self._best = min(self._best, math.inf if loss is None else loss)
         # A member finds its own as it has proposed them; a strategy of others it could take for one of its own.
         own = msgspec.structs.replace(individual, bred_by=operator or self._names.get(proposer, ""))
-        foreign = msgspec.structs.replace(individual, strategy=NO_STRATEGY)
+        foreign = msgspec.structs.replace(individual, strategy={})
         for name, learner in self._learners.items():
             learner.learn(own if name == proposer else foreign, loss)
 

@@ -15,7 +15,7 @@ import numpy as np
 from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.population.events import Identity
-from evo.population.individual import NO_STRATEGY, Individual, Known, ancestors
+from evo.population.individual import Individual, Known, ancestors
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import breeding_generator
@@ -230,9 +230,9 @@ class Breeder:
         return self._proposal(params, by, bred.strategy, ancestors([bred]) or ())
 
     def _proposal(
-        self, params: Params, bred_by: str, strategy: dict[str, Any] = NO_STRATEGY, parents: tuple[Identity, ...] = ()
+        self, params: Params, bred_by: str, strategy: dict[str, Any] | None = None, parents: tuple[Identity, ...] = ()
     ) -> Proposal:
-        return Proposal(params, bred_by, self.space.encode(params).tobytes(), strategy, parents)
+        return Proposal(params, bred_by, self.space.encode(params).tobytes(), strategy or {}, parents)
 
     def _near(self, genome: Genome) -> list[Genome]:
         """The genomes of some active individuals, the nearest first."""

@@ -15,7 +15,7 @@ from evo.algorithms.bred import Breeding, as_algorithm
 from evo.algorithms.own import checked_algorithm
 from evo.engine.settings import WorkerSettings
 from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Started
-from evo.population.individual import NO_STRATEGY, Individual, Known
+from evo.population.individual import Individual, Known
 from evo.population.population import Population
 from evo.randomness import learning_entropy
 
@@ -103,7 +103,7 @@ class Learning:
     def _learn(self, individual: Known) -> None:
         self._learnt.add(individual.identity)
         # The strategy of a migrant means something to the algorithm of its own island only.
-        known = individual if self._is_home(individual) else msgspec.structs.replace(individual, strategy=NO_STRATEGY)
+        known = individual if self._is_home(individual) else msgspec.structs.replace(individual, strategy={})
         self._learner.learn(known, self._standards.loss(individual))
 
     def _is_home(self, individual: Known) -> bool:

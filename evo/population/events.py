@@ -19,6 +19,9 @@ from evo.population.reason import StopKind
 from evo.space.values import Params
 
 _Counts: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(?:(?:\d|\(\d{1,15}\))(?:\*\d{1,3};)?)*$")]
+Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2**37)]
+"""Seconds since the epoch, to the year 6325: calendars know no time that is much later."""
+
 _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Identity: TypeAlias = tuple[_Number, _Number]
 """Worker and generation of birth: unique for the life of a study."""
@@ -48,7 +51,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
         time: The time of the event, in seconds since the epoch.
     """
 
-    time: float
+    time: Moment
 
 
 class Joined(Event, frozen=True, kw_only=True):

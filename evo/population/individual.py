@@ -12,8 +12,6 @@ from evo.population.events import Finished, Identity, Status
 from evo.space.space import Genome
 
 _FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "infeasible": 2, "failed": 3, "interrupted": 4}
-NO_STRATEGY: dict[str, Any] = {}
-"""The strategy of all individuals that have none."""
 
 
 class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -30,7 +28,7 @@ class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     genome: Genome
     loss: float | None = None
-    strategy: dict[str, Any] = NO_STRATEGY
+    strategy: dict[str, Any] = {}
     parents: tuple[Identity, ...] | None = None
     bred_by: str = ""
 

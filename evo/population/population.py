@@ -25,7 +25,7 @@ from evo.population.events import (
     Started,
 )
 from evo.population.imported import Imported
-from evo.population.individual import NO_STRATEGY, Known, by_loss, precedence
+from evo.population.individual import Known, by_loss, precedence
 from evo.population.travels import Travels
 from evo.population.views import Ranked, Views
 from evo.space.growth import Fitted, Forms
@@ -239,7 +239,7 @@ class Population:
             identity=event.individual,
             genome=self._nowhere if fitted.genome is None else fitted.genome,
             island=event.island,
-            strategy=event.strategy or NO_STRATEGY,
+            strategy=event.strategy,
             parents=tuple(map(self._shared, event.parents)),
             bred_by=self._names.setdefault(event.bred_by, event.bred_by),
         )

@@ -14,15 +14,18 @@ from typing import IO
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
+from evo.report.display import state_text
 from evo.report.optuna_export import Changes, OptunaExport
 from evo.report.optuna_store import parse_store
 from evo.report.reading import Run, load
 from evo.report.rows import json_rows, write_csv, write_parquet
+from evo.report.watching import RunWatch
 from evo.storage.files import write_whole
 from evo.storage.rundir import RunDirectory
 from evo.texts import as_path, printable
 
 _STDOUT = "-"
+_OPEN = ("/dev/stderr", "/dev/fd/", "/proc/")  # Names of what is open already, which may be a regular file.
 # Seconds between two looks at a run that is followed, and how many times as long as one export they are at least.
 _INTERVAL, _SHARE = 1.0, 4.0
 _TELLING = 10.0  # Seconds between two lines about it.
@@ -61,7 +64,7 @@ def _parser(program: str) -> CommandParser:
         "A study that was exported before is brought up to date.",
     )
     parser.add_argument(
-        "--follow", action="store_true", help="With --optuna: go on until the search is complete, or Ctrl-C."
+        "--follow", action="store_true", help="With --optuna: go on until the search does not run any more, or Ctrl-C."
     )
     return parser
 
@@ -74,9 +77,7 @@ def _export(options: argparse.Namespace) -> None:
         return
     run = load(options.run)
     if options.parquet is not None:
-        with _explained(options.parquet):
-            path = as_path(options.parquet)
-            write_whole(path, lambda stream: write_parquet(run.individuals, run.events(), stream))
+        _write_bytes(options.parquet, lambda stream: write_parquet(run.individuals, run.events(), stream))
     elif options.csv is not None:
         _write(options.csv, lambda stream: write_csv(run.individuals, run.events(), stream))
     else:
@@ -91,7 +92,7 @@ def _write_json(run: Run, stream: IO[str]) -> None:
 
 def _write(file: str, write: Callable[[IO[str]], object]) -> None:
     """Write text to a file, whole or not at all, or on the screen."""
-    if file == _STDOUT:
+    if file in (_STDOUT, "/dev/stdout"):
         _show(write)
         return
 
@@ -101,8 +102,21 @@ def _write(file: str, write: Callable[[IO[str]], object]) -> None:
         text.flush()
         text.detach()
 
+    _write_bytes(file, write_text)
+
+
+def _write_bytes(file: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file, whole or not at all; the target of a link to one; straight into a pipe or a device."""
+    path = as_path(file)
     with _explained(file):
-        write_whole(as_path(file), write_text)
+        is_open = file.startswith(_OPEN) or (path.exists() and not path.is_file())
+        if not is_open or path.is_dir():
+            write_whole(path.resolve() if path.is_symlink() else path, write)
+            return
+        content = io.BytesIO()  # Some writers look where they are, which a pipe cannot tell.
+        write(content)
+        with path.open("ab") as stream:  # What /dev/stderr stands for may be a log that holds something.
+            stream.write(content.getvalue())
 
 
 def _show(write: Callable[[IO[str]], object]) -> None:
@@ -127,20 +141,24 @@ def _export_to_optuna(run: str, store: str, follow: bool) -> None:
     name = parse_store(store)
     export, where = OptunaExport(name), f"{name}#{name.study}" if name.study else str(name)
     directory = RunDirectory(as_path(run))
+    watch = RunWatch(as_path(run)) if follow else None
     told = -math.inf
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         while True:
             began, sizes = time.monotonic(), _sizes(directory)
+            found = watch.look() if watch else None  # First, so that nothing is added to what has ended.
             loaded = load(run)
             changes = export.update(loaded)
-            is_over = loaded.is_complete or not follow
+            is_over = found is None or not found.goes_on
             if is_over or began - told >= _TELLING:
                 _tell(changes, loaded, where)
                 told = began
             if is_over:
+                if found is not None:
+                    print(printable(f"{found.run}: {state_text(found)}"), flush=True)
                 return
             spent = time.monotonic() - began
-            while _sizes(directory) == sizes and directory.tested() is None:
+            while _sizes(directory) == sizes and watch is not None and watch.look().goes_on:
                 time.sleep(max(_INTERVAL, _SHARE * spent))
 
 

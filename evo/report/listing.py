@@ -276,4 +276,7 @@ def _last_written(directory: RunDirectory) -> float:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else ""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else ""
+    except (OverflowError, ValueError, OSError):  # A file may have any time.
+        return f"{seconds:.0f} s since 1970"

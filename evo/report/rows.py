@@ -102,7 +102,13 @@ def write_csv(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], str
     active = [{f"{PARAMS}{name}" for name in one.params} for one in individuals]
     writer.writerow(rows[0] if rows else _BEFORE)
     for row, present in zip(rows, active, strict=True):
-        writer.writerow([text_of_value(value) if name in present else _cell(value) for name, value in row.items()])
+        writer.writerow([_param_cell(value) if name in present else _cell(value) for name, value in row.items()])
+
+
+def _param_cell(value: Any) -> str:
+    """A value of a parameter that is active; a text that would be taken for nothing, or the end of a row, is JSON."""
+    text = text_of_value(value)
+    return text if text.strip() and not {"\r", "\0"} & set(text) else json.dumps(text)
 
 
 def _cell(value: Any) -> str:
@@ -174,7 +180,7 @@ def write_parquet(individuals: Sequence[Evaluation], events: Iterable[AnyEvent],
     for name in frame.columns:
         values = [value for value in frame[name] if value is not None]
         if frame[name].dtype == object and (len({type(value) for value in values}) > 1 or not _is_plain(values)):
-            write = text_of_value if name.startswith(PARAMS) else _cell
+            write = _param_cell if name.startswith(PARAMS) else _cell
             frame[name] = [None if value is None else write(value) for value in frame[name]]
     frame.to_parquet(stream, index=False)
 

@@ -18,7 +18,7 @@ import msgspec
 
 from evo.errors import UserError
 from evo.objective.definition import Definition
-from evo.population.events import AnyEvent, Identity, individual_name
+from evo.population.events import AnyEvent, Identity, Moment, individual_name
 from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
@@ -65,7 +65,7 @@ class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Params | None = None
     former: list[dict[str, dict[str, Any]]] = []
     versions: dict[str, str] = {}
-    created: float = 0.0
+    created: Moment = 0.0
 
 
 def study_forms(study: StudyRecord) -> Forms | None:

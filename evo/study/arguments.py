@@ -245,6 +245,8 @@ def _from_text(name: str, text: Any) -> Any:
     """The value of an option from what stands on the command line."""
     if name == "objective" or not isinstance(text, str):
         return text
+    if name == "start_from" and not text.strip():
+        return text  # In YAML it is null, as if nothing was asked for: it is refused where points are read.
     members = _members(_hints()[name])
     if float in members and str not in members:
         with contextlib.suppress(ValueError):

@@ -131,6 +131,8 @@ class Study:
                     f"individual {individual_name(identity)} is told without a loss: give one, or a status such as "
                     "'failed', or the error"
                 )
+            if loss is not None and error and status in (None, "completed", "pruned"):
+                raise UserError(f"individual {individual_name(identity)} is told with a loss and an error: give one")
             if status is not None and status not in get_args(Told):
                 raise UserError(f"status is {status!r}: it must be one of {', '.join(get_args(Told))}")
             outcome = outcome_told(trial, loss, status, error, metrics or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections import Counter
@@ -81,6 +82,8 @@ def read_points(given: str | os.PathLike[str] | Sequence[Any], names: Collection
     if not isinstance(given, str | os.PathLike):
         return _from_list(given, "start_from", "start_from point", names)
     name = os.fspath(given)
+    if not name.strip():
+        raise UserError("start_from is empty: name a run directory, a store of Optuna, or a CSV, YAML or JSON file")
     path = as_path(name)
     if path.is_dir():
         return _from_run(name)
@@ -128,7 +131,7 @@ def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any]
 def _from_table(path: Path, name: str, names: Collection[str]) -> PointSource:
     source = PointSource(name=f"start_from {name}")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # A text in quotes keeps its ends of lines.
     except OSError as error:
         raise UserError(f"start_from {name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -149,15 +152,18 @@ def _from_table(path: Path, name: str, names: Collection[str]) -> PointSource:
             params = {each.removeprefix(PARAMS): cell for each, cell in given.items() if each.startswith(PARAMS)}
             record = {**given, "params": params, "metrics": _metrics(given)}
         _add(source, here, f"{name} row {number}", record, names)
+    if not source.rows:
+        left_out = ", ".join(f"{count} {status}" for status, count in sorted(source.left_out.items()))
+        raise UserError(f"{source.name} has no point below its first row{left_out and f' that completed: {left_out}'}")
     return source
 
 
 def _read_lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table that hold anything, with the numbers that a spreadsheet gives them."""
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
+    # Not `splitlines`: texts may hold other characters at which that splits.
+    delimiter = max(_DELIMITERS, key=io.StringIO(text).readline().count)
     try:
-        for number, cells in enumerate(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), start=1):
+        for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), start=1):
             if any(cell.strip() for cell in cells):
                 yield number, cells
     except csv.Error as error:
@@ -207,7 +213,7 @@ def _from_optuna(given: str) -> PointSource:
     if store.file is not None and not store.file.is_file():
         raise UserError(f"start_from {name} cannot be read: there is no file {store.file}")
     with explained(store):
-        storage = open_storage(store)
+        storage = open_storage(store, only_reads=True)
         study = choose_study(storage, store)
         if [direction.name for direction in study.directions] != ["MINIMIZE"]:
             raise UserError(

@@ -57,6 +57,11 @@ def test_one_callback_needs_no_list() -> None:
     assert Config(callbacks=own).callbacks == own
 
 
+def test_a_name_of_points_that_is_empty_is_not_taken_for_none() -> None:
+    assert parse_arguments(["digits", "--start-from", ""], "evo run").config.start_from == ""
+    assert parse_arguments(["digits", "--start-from", "null"], "evo run").config.start_from is None
+
+
 def test_every_setting_is_an_option_of_the_command_line() -> None:
     objective, config = parse(
         *shlex.split(

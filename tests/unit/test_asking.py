@@ -132,6 +132,7 @@ def test_mistakes_are_named_and_change_nothing() -> None:
             (lambda: study.tell((3, 1), 2.0), r"individual 3-1 is not in flight here"),
             (lambda: study.tell("0-1", 2.0), r"individual '0-1' is not in flight here"),  # type: ignore[arg-type]
             (lambda: study.tell(other), r"individual 0-1 is told without a loss: give one"),
+            (lambda: study.tell(other, 1.0, error="late"), r"0-1 is told with a loss and an error: give one"),
             (lambda: study.tell(other, 1.0, status="done"), r"status is 'done': it must be one of"),  # type: ignore
             (lambda: study.report(one, 1.0), r"was told before"),
             (lambda: study.report(other, 1.0, step=-1), r"step"),

@@ -80,6 +80,28 @@ def test_run_directories_are_found_at_any_depth_once_whatever_links_lead_to(tmp_
     assert list(find_runs(tmp_path / "one")) == [tmp_path / "one"]
 
 
+def test_a_time_that_no_calendar_knows_is_damage_and_ends_no_command(tmp_path: Path) -> None:
+    for name in ("study", "journal", "file"):
+        shutil.copytree(FORMER / "troubled", tmp_path / name)
+    study = tmp_path / "study" / "study.json"
+    study.write_text(json.dumps(json.loads(study.read_text()) | {"created": 1e20}))
+    journal = tmp_path / "journal" / "journal" / "0.jsonl"
+    first, *others = journal.read_text().splitlines(keepends=True)
+    journal.write_text(json.dumps(json.loads(first) | {"time": 1e20}) + "\n" + "".join(others))
+    listed = {one.run.rpartition("/")[2]: one for one in list_runs([str(tmp_path)])}
+    assert {name: one.state for name, one in listed.items()} == {
+        "study": "damaged",
+        "journal": "damaged",
+        "file": "stopped",
+    }
+    assert "$.created" in listed["study"].problem
+    assert "$.time" in listed["journal"].problem
+    exported = call("export", str(tmp_path / "journal"), "--csv")
+    assert (exported.status, exported.err.count("\n")) == (2, 1)
+    shown = list_text([msgspec.structs.replace(listed["file"], written=1e20)])
+    assert "100000000000000000000 s since 1970" in shown
+
+
 def test_runs_of_all_kinds_are_described_and_damaged_ones_do_not_hide_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

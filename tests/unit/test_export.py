@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
+import os
+import sqlite3
+import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import pandas
 import pytest
+import sqlalchemy
 from records import NOW
 
 import evo
 from evo.cli import main
 from evo.population.events import AnyEvent, Finished, Reported, Started, encode
 from evo.report.optuna_distributions import export_parameters
+from evo.report.optuna_store import open_storage, parse_store
 from evo.report.optuna_study import optuna_study
 from evo.report.records import Evaluation
 from evo.report.rows import table_rows, write_csv
@@ -196,6 +206,37 @@ def test_a_store_holds_what_memory_holds_and_is_brought_up_to_date(
     assert "0 trials added, 0 updated" in capsys.readouterr().out
 
 
+def test_a_search_that_runs_is_followed_until_it_does_not_run_any_more(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = run / "journal" / "0.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if b'"Done"' not in line))
+    held = journal.open("ab")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            ended = NOW * 3 + 60
+            add(run, Finished(time=ended, individual=(0, 60), status="completed", loss=-1.0, rank=0, seconds=60.0))
+        if len(waits) == 4:
+            held.close()
+            os.utime(journal, (NOW, NOW))
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert main(["export", str(run), "--optuna", f"sqlite:///{tmp_path}/store.db", "--follow"]) == 0
+    first, *_, last, why = capsys.readouterr().out.splitlines()
+    assert "61 trials added, 0 updated" in first
+    assert "61 in all; best loss -1.0 by 0-60" in last
+    assert why.endswith(
+        "search: killed: its processes are gone; the same command goes on, with what was in evaluation first"
+    )
+    assert len(waits) == 4
+    assert stored(f"sqlite:///{tmp_path}/store.db")[60].value == -1.0
+
+
 def stored(where: str) -> list[optuna.trial.FrozenTrial]:
     storage: Any = where
     if "://" not in where:
@@ -211,6 +252,20 @@ def with_ids(trials: list[optuna.trial.FrozenTrial]) -> list[optuna.trial.Frozen
     for trial in trials:
         trial._trial_id = trial.number
     return trials
+
+
+def test_the_name_of_a_database_may_hold_any_character_and_its_address_any_form(tmp_path: Path) -> None:
+    file = tmp_path / "50%25 ?#.db"
+    with contextlib.closing(sqlite3.connect(file)) as own:
+        own.execute("CREATE TABLE mine (number INTEGER)")
+    names = [
+        str(file),
+        f"sqlite:///file:{quote(quote(str(file)))}?uri=true",
+        f"sqlite+pysqlite:///{tmp_path}/50%2525 %3F%23.db",
+    ]
+    for name in names[: 3 if sqlalchemy.__version__ >= "2.1" else 1]:
+        with pytest.raises(evo.UserError, match="is a database of something else"):
+            open_storage(parse_store(name))
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -247,6 +302,12 @@ def test_what_a_journal_cannot_take_back_is_said(run: Path, tmp_path: Path, caps
         ("--optuna {}/search/study.json", "study.json is no journal of Optuna"),
         ("--optuna {}/search/journal/0.jsonl", "0.jsonl is no journal of Optuna, so it is left as it is"),
         ("--optuna nothing://there", "nothing://there cannot be used"),
+        ("--optuna sqlite:///{}/own.db", "own.db is a database of something else, with the tables mine: it is left"),
+        ("--optuna {}/own.db", "name a new file"),
+        ("--optuna postgresql://u:secret@h:port5/db", "store postgresql://***@h:port5/db is no address of a database"),
+        ("--optuna nothing://u:secret/s@h/db", "nothing://u:***@h/db cannot be used"),
+        ("--optuna nothing://u:secret@secret@h/db", "nothing://***@h/db cannot be used"),
+        ("--optuna nothing://u@h/db?password=secret", "nothing://u@h/db cannot be used"),
         ("--optuna=", "an Optuna store has no name; name one, such as sqlite:///study.db"),
         ("--csv=", ". cannot be written: Is a directory; name another file"),
         ("--csv {}/absent/x.csv", "absent/x.csv cannot be written: No such file or directory"),
@@ -257,10 +318,15 @@ def test_what_a_journal_cannot_take_back_is_said(run: Path, tmp_path: Path, caps
 def test_what_cannot_be_written_is_one_line(
     options: str, problem: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "own.db")) as own:
+        own.execute("CREATE TABLE mine (number INTEGER)")
+    before = (tmp_path / "own.db").read_bytes()
     assert main(["export", str(run), *options.format(tmp_path).split()]) == 2
     error = capsys.readouterr().err
     assert problem in error
+    assert "secret" not in error
     assert error.count("\n") == 1
+    assert (tmp_path / "own.db").read_bytes() == before
     assert main(["replay", str(run)]) in (0, 1, 2)  # The run is as it was: nothing was added to its files.
     assert "is damaged" not in capsys.readouterr().err
 
@@ -327,6 +393,28 @@ def test_tables_agree_whatever_their_form(run: Path, tmp_path: Path, capsys: pyt
         ]
     assert [each["params"] for each in objects] == [one.params for one in study.individuals]
     assert Counter(frame["status"]) == Counter(one.status for one in study.individuals)
+
+
+def test_a_pipe_a_device_and_the_target_of_a_link_are_written(run: Path, tmp_path: Path) -> None:
+    assert main(["export", str(run), "--csv", str(tmp_path / "x.csv")]) == 0
+    table = (tmp_path / "x.csv").read_bytes()
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    (tmp_path / "target.csv").write_text("before")
+    os.mkfifo(tmp_path / "pipe")
+    found = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    for name in ("link.csv", "pipe"):
+        assert main(["export", str(run), "--csv", str(tmp_path / name)]) == 0
+    reader.join()
+    assert (found, (tmp_path / "target.csv").read_bytes()) == ([table], table)
+    assert (tmp_path / "link.csv").is_symlink()
+    (tmp_path / "log").write_bytes(b"before\n")
+    with (tmp_path / "log").open("ab") as log:  # What it holds stays, as with a command of the shell.
+        command = [sys.executable, "-m", "evo", "export", str(run), "--csv"]
+        subprocess.run([*command, "/dev/stdout"], stdout=log, check=True)
+        subprocess.run([*command, "/dev/stderr"], stderr=log, check=True)
+    assert (tmp_path / "log").read_bytes() == b"before\n" + 2 * table
 
 
 def test_a_result_has_the_same_table_without_files() -> None:

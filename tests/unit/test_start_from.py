@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,8 @@ def test_twenty_bad_rows_are_each_named_by_their_number(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b"", "is empty: its first row must name parameters"),
+        (b"lr,act\n\n", "has no point below its first row"),
+        (b"params.lr,status\n0.01,failed\n", "has no point below its first row that completed: 1 failed"),
         (b"lr,dept\n0.1,2\n", "row 1: 'dept' is no parameter; did you mean depth?"),
         (b"lr,lr\n0.1,2\n", "row 1: 'lr' stands there twice"),
         (b"lr\n0.\xff1\n", "is no text in UTF-8"),
@@ -222,18 +226,26 @@ def test_a_bad_file_is_named(content: bytes, problem: str, tmp_path: Path) -> No
 def test_stores_that_do_not_say_what_is_meant_are_refused(source: Path, tmp_path: Path) -> None:
     maximised = f"sqlite:///{tmp_path}/other.db"
     optuna.create_study(study_name="up", direction="maximize", storage=maximised)
+    with contextlib.closing(sqlite3.connect(tmp_path / "own.db")) as own:
+        own.execute("CREATE TABLE mine (number INTEGER)")
+    (tmp_path / "empty.db").touch()
+    before = {name: (tmp_path / name).read_bytes() for name in ("own.db", "other.db", "empty.db")}
     for store, problem in {
         str(source / "store.db"): "has 2 studies, 'first', 'second': name one of them, as in sqlite:///",
         str(source / "store.db#third"): "has no study 'third': it has 'first', 'second'",
         maximised: "study 'up' does not minimise one value",
+        str(tmp_path / "own.db"): "is a database of something else, with the tables mine: it holds no study of Optuna",
+        str(tmp_path / "empty.db"): "is empty: it holds no study of Optuna",
         f"sqlite:///{tmp_path}/absent.db": "there is no file",
         str(tmp_path / "absent.csv"): "No such file or directory",
         str(tmp_path): "is no run directory: it has no study.json",
+        " ": "start_from is empty: name a run directory",
     }.items():
         with pytest.raises(evo.UserError, match=r"start_from|run directory|Optuna store") as raised:
             search(tmp_path / "run", store)
         assert problem in str(raised.value)
     assert not (tmp_path / "absent.db").exists()
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
 
 
 def test_a_study_that_optuna_made_itself_is_known_too(tmp_path: Path) -> None:
@@ -245,12 +257,33 @@ def test_a_study_that_optuna_made_itself_is_known_too(tmp_path: Path) -> None:
         )
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as database:
+        database.execute("PRAGMA journal_mode=WAL")  # For which SQLite makes more files, even for readers.
     study = optuna.create_study(storage=f"sqlite:///{tmp_path}/s.db", sampler=optuna.samplers.RandomSampler(seed=1))
     study.optimize(objective, n_trials=5)
+    study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
     limits = {"x": (-1.0, 1.0), "n": (1, 3), "k": ("a", "b")}
     result = evo.minimize(lambda params: 9.0, limits, evaluations=2, start_from=tmp_path / "s.db")
+    assert [file.name for file in tmp_path.iterdir()] == ["s.db"]
     assert result.best is not None
     assert (result.best.loss, result.best.params) == (study.best_value, study.best_params)
+
+
+def test_any_text_survives_a_table(tmp_path: Path) -> None:
+    texts = ["", " ", "\x00", "a\u2028b", "a\x85b", "a\x0cb", "a\x1cb", "a\r\nb", "a\nb", "\r", "7", '"', " , ", "null"]
+    limits = {"text": evo.Choice(*texts)}
+
+    def number(params: dict[str, Any]) -> float:
+        return float(texts.index(params["text"]))
+
+    points = [{"text": text} for text in texts]
+    evo.minimize(number, limits, evaluations=len(texts), run_dir=tmp_path / "first", start_from=points)
+    assert main(["export", str(tmp_path / "first"), "--csv", str(tmp_path / "x.csv")]) == 0
+    result = evo.minimize(number, limits, evaluations=1, start_from=tmp_path / "x.csv")
+    assert sorted((one.loss, one.params["text"]) for one in result.individuals if one.origin) == list(enumerate(texts))
+    (tmp_path / "y.csv").write_text('text\n"a\u2028b"\n"a\nb"\n\n"a\x0cB"\n')
+    with pytest.raises(evo.UserError, match=r"y\.csv, row 5: text is 'a\\x0cB'"):
+        evo.minimize(number, limits, evaluations=1, start_from=tmp_path / "y.csv")
 
 
 def test_of_two_results_of_one_point_the_lower_counts(tmp_path: Path) -> None:
