@@ -122,7 +122,7 @@ class Study:
             The status that is recorded.
 
         Raises:
-            UserError: The individual is not in flight here, or it is not said what became of it.
+            UserError: The individual is not in flight here, or it is not said, or said twice, what became of it.
         """
         with self._search.busy():
             identity, trial = self._in_flight(individual)
