@@ -133,7 +133,7 @@ def test_a_long_journal_is_read_in_blocks_and_its_damage_is_found_in_any(tmp_pat
 
 
 def test_only_a_replay_reads_what_was_heard_but_its_damage_is_found_by_all(tmp_path: Path) -> None:
-    heard = [Heard(time=1000.5, counts=pack_counts(dict.fromkeys(range(255), 1)), beyond=True), Heard(time=1e22)]
+    heard = [Heard(time=1000.5, counts=pack_counts(dict.fromkeys(range(255), 1)), beyond=True), Heard(time=1e-7)]
     both = evaluated((0, 0), 2.0)
     file = begun(tmp_path, JOINED, heard[0], both[0], *heard, both[1], heard[1]) / "journal" / "0.jsonl"
     assert len(encode(heard[0])) < 80
