@@ -168,13 +168,13 @@ def _serve(runs: Sequence[str], port: int) -> None:
         return make_report(runs).html('<script src="plotly.js"></script>', version)
 
     server = make_server(LivePage(make, lambda: version_of(runs)), get_plotlyjs(), port)
-    # A batch system or a shell may end this by TERM; that is as clean an end as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    # A batch system or a shell may end this by TERM; that is as clean an end as Ctrl-C, which a shell may have switched
+    # off for what it starts in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"http://{HOST}:{server.server_address[1]}/ shows the report; Ctrl-C ends this", flush=True)
     try:
         server.serve_forever(poll_interval=0.2)
-    except KeyboardInterrupt:
-        print()
     finally:
         server.server_close()
 
