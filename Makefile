@@ -109,7 +109,7 @@ $(STAMP): pyproject.toml
 		echo "evo needs Python 3.10 or newer with its venv module; \"$(PYTHON) --version\" says: `$(PYTHON) --version 2>&1`" >&2; \
 		echo "Name another one with PYTHON=python3.11, or install the missing part (Debian: apt install python3-venv)." >&2; \
 		exit 1; }
-	@echo "Installing evo into .venv: minutes and about 6 GB the first time."
+	@echo "Installing evo into .venv: minutes and about 7 GB the first time."
 	$(PYTHON) -m venv .venv
 	@# The distribution was once called evo: two that bring the same package and command must not be installed together.
 	@if .venv/bin/python -c 'from evo.versions import is_installed_by_former_name as is_former; exit(not is_former())'; then \
