@@ -13,10 +13,10 @@ import msgspec
 from evo.errors import UserError
 from evo.frames import FAILURES, told
 from evo.naming import Kind
-from evo.population.events import AnyEvent, Finished, Identity, Reported, Started
+from evo.population.events import AnyEvent, Finished, Identity, Joined, Reported, Started
 from evo.population.individual import Known
 from evo.population.population import Population
-from evo.report.records import Evaluation
+from evo.report.records import Evaluation, gather_evaluations
 from evo.report.results import Result
 
 _SLOW = 5.0  # Seconds after which the user is told, once, that a callback takes long.
@@ -143,7 +143,8 @@ class Announcer:
         self._clock = clock
         self._best = population.best
         # Every rank keeps what follows, because events come again after the death of the first one.
-        self._running: dict[Identity, Evaluation] = {}
+        self._joined: dict[int, Joined] = {}
+        self._running: dict[Identity, list[AnyEvent]] = {}
         self._steps: dict[Identity, int] = {}
         self._finished: set[Identity] = set()
         self._was_slow: set[str] = set()
@@ -174,22 +175,21 @@ class Announcer:
     def _news(self, event: AnyEvent) -> Iterator[tuple[Any, ...]]:
         """The methods to be called for an event, with their arguments; none where it was known."""
         if isinstance(event, Started) and not event.origin and not self._knows(event.individual):
-            evaluation = Evaluation(
-                individual=event.individual,
-                params=copy.deepcopy(event.params),  # The search goes by its own.
-                island=event.island,
-                started=event.time,
-                home=self._home,
-                bred_by=event.bred_by,
-            )
-            self._running[event.individual] = evaluation
-            yield "on_started", evaluation
+            # The search goes by its own parameters.
+            self._running[event.individual] = [msgspec.structs.replace(event, params=copy.deepcopy(event.params))]
+            yield "on_started", self._evaluation(event.individual)
         elif isinstance(event, Reported) and event.individual in self._running:
             if event.step > self._steps.get(event.individual, -1):
                 self._steps[event.individual] = event.step
-                yield "on_reported", self._running[event.individual], event.step, event.loss
-        elif isinstance(event, Finished) and event.individual in self._running and event.status != "interrupted":
-            evaluation = _ended(self._running.pop(event.individual), event)
+                yield "on_reported", self._evaluation(event.individual), event.step, event.loss
+        elif isinstance(event, Joined):
+            self._joined[event.rank] = event
+        elif isinstance(event, Finished) and event.individual in self._running:
+            self._running[event.individual].append(msgspec.structs.replace(event, metrics=dict(event.metrics)))
+            if event.status == "interrupted":
+                return
+            evaluation = self._evaluation(event.individual)
+            del self._running[event.individual]
             self._steps.pop(event.individual, None)
             self._finished.add(event.individual)
             yield "on_finished", evaluation
@@ -197,6 +197,12 @@ class Announcer:
             if best is not None and best.identity == event.individual and self._is_better(best):
                 self._best = best
                 yield "on_improved", evaluation
+
+    def _evaluation(self, individual: Identity) -> Evaluation:
+        """An individual of which this session tells, as readers of journals see it."""
+        events = [*self._joined.values(), *self._running[individual]]
+        (evaluation,) = gather_evaluations(events, home=self._home)
+        return evaluation
 
     def _is_better(self, best: Known) -> bool:
         """Whether the best of now has a lower loss than the best of before; as good is no improvement."""
@@ -230,19 +236,3 @@ class Announcer:
                 self._warn(
                     f"{what} took {spent:.0f} s, in which this rank has started nothing: use a thread of its own"
                 )
-
-
-def _ended(evaluation: Evaluation, event: Finished) -> Evaluation:
-    return msgspec.structs.replace(
-        evaluation,
-        status=event.status,
-        loss=event.loss,
-        metrics=dict(event.metrics),
-        seconds=event.seconds,
-        ended=event.time,
-        rank=event.rank,
-        host=event.host,
-        device=event.device,
-        error=event.error,
-        traceback=event.traceback,
-    )

@@ -14,7 +14,7 @@ from helpers import wait_until
 from records import finished, started
 
 import evo
-from evo.population.events import AnyEvent, Identity, Reported
+from evo.population.events import AnyEvent, Identity, Joined, Reported
 from evo.population.population import Population
 from evo.population.reason import StopKind
 from evo.report.callbacks import Announcer, Callback, make_callbacks
@@ -117,6 +117,28 @@ TOLD = [
     ("finished", "0-1", "completed", 1.0),
     ("improved", "0-1", 1.0),
 ]
+
+
+class Seen(Callback):
+    """Keeps what has finished."""
+
+    def __init__(self) -> None:
+        self.evaluations: list[Evaluation] = []
+
+    def on_finished(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(evaluation)
+
+
+def test_a_callback_sees_an_individual_as_readers_of_the_journals_do() -> None:
+    seen = Seen()
+    joined = Joined(time=0.0, rank=0, ranks=1, host="a", device="cpu", ranks_per_worker=2)
+    events = [joined, *EVENTS]
+    Search(seen).show(*events)
+    read = {one.name: one for one in Findings(lambda: events, home=Path("run")).individuals}
+    assert [msgspec.structs.astuple(one) for one in seen.evaluations] == [
+        msgspec.structs.astuple(read[one.name]) for one in seen.evaluations
+    ]
+    assert {one.evaluator for one in seen.evaluations if one.rank == 0} == {"worker 0"}
 
 
 def test_a_callback_is_told_once_of_everything_though_events_come_again_after_a_death() -> None:
