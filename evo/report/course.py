@@ -28,6 +28,7 @@ from evo.report.standing import (
     estimate_seconds_left,
     estimate_total,
 )
+from evo.report.times import sessions_of
 
 # What is known of the budget before anybody has joined.
 _NO_LIMITS = Joined(time=0.0, rank=0, ranks=0, host="", device="")
@@ -167,7 +168,8 @@ class Course:
 
     def _find_session(self) -> dict[int, Joined]:
         if self._session is None:
-            self._session = last_session(self._joined.values())
+            sessions = sessions_of(self._joined.values())
+            self._session = dict(sessions[-1]) if sessions else {}
         return self._session
 
     def _find_current(self, session: Mapping[int, Joined]) -> dict[int, list[Identity]]:
@@ -234,17 +236,3 @@ class Course:
             there += max(0.0, end - session[one.worker].time)
             busy += one.seconds
         return min(1.0, busy / there) if there > 0 else None
-
-
-def last_session(joined: Iterable[Joined]) -> dict[int, Joined]:
-    """The workers of the latest session, by number; a session ends when one of them joins again, or others do.
-
-    Args:
-        joined: How workers have joined, in all sessions and any order.
-    """
-    members: dict[int, Joined] = {}
-    for event in sorted(joined, key=lambda event: (event.time, event.rank)):
-        if event.rank in members or any(event.ranks != other.ranks for other in members.values()):
-            members = {}
-        members[event.rank] = event
-    return members

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -53,22 +54,39 @@ class Times:
         return {name: seconds[name] for name in ordered if seconds[name] > 0}
 
 
+def sessions_of(joined: Iterable[Joined]) -> list[Mapping[int, Joined]]:
+    """The workers of each session, by number; a session ends when one of them joins again, or others do.
+
+    Args:
+        joined: How workers have joined, in all sessions and any order.
+    """
+    sessions: list[dict[int, Joined]] = []
+    ranks = 0
+    for event in sorted(joined, key=lambda event: (event.time, event.rank)):
+        if not sessions or event.rank in sessions[-1] or event.ranks != ranks:
+            sessions.append({})
+            ranks = event.ranks
+        sessions[-1][event.rank] = event
+    return list(sessions)
+
+
+def session_begins(joined: Iterable[Joined]) -> list[float]:
+    """When each session began: when the first of its workers joined.
+
+    Args:
+        joined: How workers have joined, in all sessions and any order.
+    """
+    return [min(one.time for one in session.values()) for session in sessions_of(joined)]
+
+
 def _ends(joined: Iterable[Joined], done: Iterable[Done]) -> list[list[Done]]:
     """How all workers ended, by session; after the loss of a rank a worker has several ends, of which the last counts.
 
     A damaged journal may have lost the beginning of a session.
     """
-    sessions: list[dict[int, Done]] = []
-    members: set[int] = set()
-    ranks = 0
-    marks: list[Joined | Done] = [*joined, *done]
-    for event in sorted(marks, key=lambda event: event.time):
-        if isinstance(event, Done):
-            if sessions:
-                sessions[-1][event.rank] = event
-        elif not sessions or event.rank in members or event.ranks != ranks:
-            sessions.append({})
-            members, ranks = {event.rank}, event.ranks
-        else:
-            members.add(event.rank)
-    return [list(session.values()) for session in sessions if session]
+    begins = session_begins(joined)
+    ends: list[dict[int, Done]] = [{} for _ in begins]
+    for event in sorted(done, key=lambda event: event.time):
+        if place := bisect_right(begins, event.time):
+            ends[place - 1][event.rank] = event
+    return [list(session.values()) for session in ends if session]

@@ -21,9 +21,10 @@ from evo.population.events import (
     Status,
 )
 from evo.population.reason import StopKind
-from evo.report.course import Course, last_session
+from evo.report.course import Course
 from evo.report.display import standing_line
 from evo.report.standing import Pace, Standing, estimate_seconds_left, estimate_total
+from evo.report.times import sessions_of
 
 
 def join(time: float, rank: int, ranks: int = 2, **limits: Any) -> Joined:
@@ -159,7 +160,7 @@ def test_before_anybody_has_joined_nothing_is_known() -> None:
 def test_the_latest_session_begins_when_a_worker_joins_again_or_others_do(
     joined: list[Joined], members: dict[int, float]
 ) -> None:
-    assert {rank: event.time for rank, event in last_session(joined).items()} == members
+    assert {rank: event.time for rank, event in dict(*sessions_of(joined)[-1:]).items()} == members
 
 
 @pytest.mark.parametrize(

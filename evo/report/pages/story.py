@@ -23,6 +23,7 @@ from evo.population.events import (
 )
 from evo.population.imported import Imported
 from evo.report.pages.scales import RunningTime
+from evo.report.times import session_begins
 
 
 class Attendance(NamedTuple):
@@ -129,7 +130,7 @@ class Story:
         """Each worker's part in each session, by worker and time."""
         found = []
         marks = sorted({time for times in self._joined.values() for time in times})
-        sessions = _session_begins(self._joined)
+        sessions = session_begins(event for times in self._joined.values() for event in times.values())
         lasts = self._last_of_sessions(sessions)
         for worker, joined in sorted(self._joined.items()):
             times = sorted(joined)
@@ -226,19 +227,6 @@ def use_of_workers(attendances: Iterable[Attendance], busy: Iterable[Busy]) -> U
 def running_time(attendances: Iterable[Attendance], busy: Iterable[Busy]) -> RunningTime:
     """The time of a search without its pauses; an evaluation counts also where no worker's beginning is recorded."""
     return RunningTime([(each.begin, each.end) for group in (attendances, busy) for each in group])
-
-
-def _session_begins(joined: Mapping[int, Mapping[float, Joined]]) -> list[float]:
-    """When sessions began: a worker joins again, or the number of workers is another one; see `evo.report.times`."""
-    begins: list[float] = []
-    members: set[int] = set()
-    workers = 0
-    for time, worker in sorted((time, worker) for worker, times in joined.items() for time in times):
-        if not begins or worker in members or joined[worker][time].ranks != workers:
-            begins.append(time)
-            members, workers = set(), joined[worker][time].ranks
-        members.add(worker)
-    return begins
 
 
 def _when(event: Migrated | Pollinated) -> tuple[float, Identity]:
