@@ -26,8 +26,12 @@ _USUAL = {"ranks_per_worker": (1,), "time_limit": (None,), "evaluate": ("auto", 
 
 
 def evaluated_by_the_caller(params: Params) -> float:
-    """The objective by which such a study is recorded; evo itself evaluates nothing there, so nothing calls it."""
-    raise AssertionError("the losses of this study are told by a loop of the user's own")
+    """The objective by which such a study is recorded; only what evaluates after a search may come to call it.
+
+    Raises:
+        UserError: Always.
+    """
+    raise UserError("a loop of your own has told the losses of this study: name an objective, --objective PLACE:NAME")
 
 
 @final

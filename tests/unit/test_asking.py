@@ -230,3 +230,10 @@ def test_the_time_of_the_caller_is_no_activity_of_the_search_whatever_it_calls(t
         assert study.ask() is None
     times = evo.load(tmp_path / "run").times
     assert sum(seconds for name, seconds in times.items() if name in OUTSIDE) < 0.1
+
+
+def test_what_would_evaluate_after_a_search_is_told_to_name_an_objective() -> None:
+    from evo.study.told import evaluated_by_the_caller
+
+    with pytest.raises(evo.UserError, match="name an objective, --objective PLACE:NAME"):
+        evaluated_by_the_caller({})
