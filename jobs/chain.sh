@@ -17,8 +17,9 @@ set -e
 source .venv/bin/activate  # <- 2. your environment; module load MPI before it, if that is the cluster's
 launch=${LAUNCH:-mpirun --bind-to none}  # <- 3. or srun --mpi=pmix --cpus-per-task=$SLURM_CPUS_PER_TASK
 
-export EVO_READY_FILE=/tmp/evo-ready-$SLURM_JOB_ID
-rm -f "$EVO_READY_FILE"
+# A name of this session alone: another's file would say that ranks are ready which are not.
+EVO_READY_FILE=$(mktemp -u)
+export EVO_READY_FILE
 asked=
 trap 'asked=yes' USR1
 
@@ -34,6 +35,7 @@ while kill -0 $search 2>/dev/null; do
 done
 status=0
 wait $search || status=$?
+rm -f "$EVO_READY_FILE"
 
 # 85 means: run the same command again. The number is limited, so that a search without progress ends at some time.
 if [ $status = 85 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]; then
