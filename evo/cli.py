@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ("evo.posthoc.command:train", "train an individual again"),
     "replay": ("evo.replay.command:main", "breed each individual again from the journals, and confirm it"),
     "repair": ("evo.storage.repair:main", "salvage what is sound in damaged journals"),
+    "schema": ("evo.study.schema.command:main", "print a JSON Schema of study files, for editors"),
     "doctor": ("evo.doctor.command:main", "say what would hinder a search here"),
 }
 """The commands by name: `module:function`, and what they do. The function takes the words after the command's name, and

@@ -28,7 +28,7 @@ from evo.population.events import Identity
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
 
-_VARIANTS = ("basic", "clamped", "constricted", "canonical")
+VARIANTS = ("basic", "clamped", "constricted", "canonical")
 _PARTICLES = 5  # 10 in "Standard PSO 2006", which is slower in searches of hundreds of evaluations.
 _REBOUND = -0.5  # What is left of a velocity that would lead out of bounds.
 
@@ -60,8 +60,8 @@ class ParticleSwarm(Algorithm):
     anew: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.variant not in _VARIANTS:
-            meant = did_you_mean(self.variant, _VARIANTS) or f": give {', '.join(_VARIANTS)}"
+        if self.variant not in VARIANTS:
+            meant = did_you_mean(self.variant, VARIANTS) or f": give {', '.join(VARIANTS)}"
             raise UserError(f"no particle swarm is called {self.variant!r}{meant}")
         if self.particles is not None:
             check_count("particles", self.particles, least=2)

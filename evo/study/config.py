@@ -171,8 +171,8 @@ class Config:
             if hasattr(value := getattr(self, field.name), "tolist"):
                 value = plain(value)
                 object.__setattr__(self, field.name, value)
-            if field.name in _CHECKS and not (value is None and field.default is None):
-                _CHECKS[field.name](field.name, value)
+            if field.name in CHECKS and not (value is None and field.default is None):
+                CHECKS[field.name](field.name, value)
         if self.evaluate == "inline" and self.time_limit is not None:
             raise UserError(
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
@@ -283,7 +283,7 @@ def _check_one_of(allowed: Sequence[str], name: str, value: Any) -> None:
         raise UserError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
 
 
-_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("generations", "evaluations", "degree"), check_count),
     **dict.fromkeys(("migrants", "ranks_per_worker", "keep_checkpoints"), check_count),
     "seed": partial(check_count, least=0),

@@ -1,0 +1,1 @@
+"""A JSON Schema of study files, with which editors complete and check them; see `evo.study.schema.document`."""
