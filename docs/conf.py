@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(DOCS / "_extensions")]
 
 import evo  # noqa: E402
 
@@ -23,7 +23,7 @@ author = "the evo authors"
 copyright = author
 version = release = evo.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "generated"]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
@@ -31,8 +31,11 @@ myst_heading_anchors = 4  # as many as GitHub's, whose names they have
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes that a class lists may be properties with a text of their own
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+default_role = "code"  # of docstrings, where a name in backticks is code
+nitpick_ignore_regex = [(r"py:.*", r".*")]  # types of other packages, and of evo's inside, have no page here
 
 html_theme = "furo"
 html_title = f"evo {release}"

@@ -32,9 +32,14 @@ def _make_portfolio(
     forgetting: float = Portfolio.forgetting,
     power: float = Portfolio.power,
 ) -> Portfolio:
-    """A portfolio, whose members are given as `propagator` is: by name, or by name or class_path with arguments.
+    """A portfolio, which chooses for each proposal among several algorithms by what each has recently achieved.
 
-    Members in a mapping have names of their own.
+    Args:
+        members: Each is given as `propagator` is, by name, or by name or class_path with arguments; those in a mapping
+            have names of their own. None means modelled, tpe and genetic.
+        floor: As of `Portfolio`, like the next two.
+        forgetting: As of `Portfolio`.
+        power: As of `Portfolio`.
     """
     made: dict[str, Breeding] = {}
     if isinstance(members, Mapping):

@@ -81,7 +81,7 @@ class Config:
             that is killed loses at most this much, apart from a validation that is running.
         collective_timeout: Longest time that a rank of a worker waits for the others inside a training, written like
             walltime. After it the individual fails, with an error that names the missing rank.
-        keep_checkpoints: How many of the best individuals of the study keep their weights, the files *.ckpt.
+        keep_checkpoints: How many of the best individuals of the study keep their weights, their .ckpt files.
         max_failed_share: Give up when more than this share of at least 20 evaluations has failed, from 0 to 1.
         allow_duplicates: Evaluate the same point more than once, for noisy losses.
         gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
