@@ -69,8 +69,7 @@ def options() -> str:
 def _option(action: argparse.Action) -> list[str]:
     """One option of `evo run`: how it is written on the command line, in a study file and in Python."""
     field, text = action.dest, _plain(action.help or "")
-    words = ", ".join([f"{name} {action.metavar}" if action.metavar else name for name in action.option_strings])
-    lines = [f":::{{option}} {words or action.metavar}", text, ""]
+    lines = [f":::{{option}} {_words(action)}", text, ""]
     types = _type_of(field)
     if types:
         shown = "true" if types == "bool" else "VALUE"
@@ -92,8 +91,7 @@ def commands() -> str:
         lines += [f"```{{program}} evo {name}", "```", ""]
         for _, actions in _groups(parser):
             for action in actions:
-                words = ", ".join(f"{option} {_value(action)}".strip() for option in action.option_strings)
-                lines += [f":::{{option}} {words or _value(action)}", _plain(action.help or ""), ":::", ""]
+                lines += [f":::{{option}} {_words(action)}", _plain(action.help or ""), ":::", ""]
     return "\n".join(lines)
 
 
@@ -127,11 +125,10 @@ def events() -> str:
     for event in typing.get_args(AnyEvent):
         texts = {"time": "The time of the event, in seconds since the epoch.", **argument_texts(event.__doc__ or "")}
         lines += [f"## {event.__name__}", "", first_paragraph(event.__doc__ or ""), ""]
-        rows = []
         for field in msgspec.structs.fields(event):
-            default = "" if field.required else f"`{json.dumps(_default_of(field))}`"
-            rows.append((f"`{field.name}`", default, texts[field.name]))
-        lines += [*_table(("Field", "Default", "Meaning"), rows), ""]
+            default = "" if field.required else f" (default `{json.dumps(_default_of(field))}`)"
+            lines.append(f"- `{field.name}`{default}: {texts[field.name]}")
+        lines.append("")
     return "\n".join(lines)
 
 
@@ -183,14 +180,14 @@ def trainer() -> str:
 
 
 def _properties(form: Schema, without: Sequence[str] = ()) -> list[str]:
-    """A table of the properties of an object."""
-    rows = []
+    """A list of the properties of an object."""
+    items = []
     for name, schema in form["properties"].items():
         if name not in without:
-            default = f"`{json.dumps(schema['default'])}`" if "default" in schema else ""
-            default = "*needed*" if name in form.get("required", []) else default
-            rows.append((f"`{name}`", _types(schema), default, schema.get("description", "")))
-    return _table(("Name", "Type", "Default", "Meaning"), rows) if rows else ["It takes no arguments."]
+            default = f", default `{json.dumps(schema['default'])}`" if "default" in schema else ""
+            default = ", needed" if name in form.get("required", []) else default
+            items.append(f"- `{name}` ({_types(schema)}{default}): {schema.get('description', '')}".rstrip(": "))
+    return items or ["It takes no arguments."]
 
 
 def _types(schema: Schema) -> str:
@@ -235,12 +232,11 @@ def _groups(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[argpars
             yield ((group.title or "").capitalize(), actions)
 
 
-def _value(action: argparse.Action) -> str:
-    """How the value of an option is shown; empty for a switch."""
-    if action.nargs == 0:
-        return ""
-    metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
-    return f"{metavar}…" if action.nargs in ("+", "*") else metavar
+def _words(action: argparse.Action) -> str:
+    """How an option is written, with its value; or an argument without a name."""
+    shown = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    value = "" if action.nargs == 0 else re.sub(r"\[.*?\]", "", shown) + "…" * (action.nargs in ("+", "*"))
+    return ", ".join(f"{option} {value}".strip() for option in action.option_strings) or value
 
 
 def _type_of(field: str) -> str:
@@ -263,11 +259,6 @@ def _sentence(text: str) -> str:
 
 def _default_of(field: msgspec.structs.FieldInfo) -> Any:
     return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in cells)]
 
 
 PARTS: Mapping[str, Any] = {

@@ -78,12 +78,12 @@ COMMANDS_SHOWN = "\n" + generated.commands()
 
 
 def test_propagators_pruners_limits_and_events_are_shown_with_their_texts() -> None:
-    assert "| `kernels` | integer | `200` | The number of bad individuals" in generated.propagators()
+    assert "- `kernels` (integer, default `200`): The number of bad individuals" in generated.propagators()
     assert "### halving" in generated.pruners()
-    assert "| `maximum` | integer | *needed* |" in generated.pruners()
-    assert "| `log` | boolean | `false` | Search the logarithm" in generated.limit_kinds()
-    assert "| `metrics` | `{}` | Values that the objective recorded" in generated.events()
-    assert "| `max_epochs` |" in generated.trainer()
+    assert "- `maximum` (integer, needed): " in generated.pruners()
+    assert "- `log` (boolean, default `false`): Search the logarithm" in generated.limit_kinds()
+    assert "- `metrics` (default `{}`): Values that the objective recorded" in generated.events()
+    assert "- `max_epochs` (" in generated.trainer()
 
 
 @pytest.mark.parametrize("name", PAGES)
