@@ -290,7 +290,7 @@ def _make_pruner(config: Config) -> Pruner | None:
 
 
 def _choose_fan_out(exchange: Literal["auto", "flat", "tree"], separate: bool, workers: int) -> int | None:
-    """How events reach all ranks; see the figures in docs/architecture.md."""
+    """How events reach all ranks; see the figures in docs/inside/scale.md."""
     # A rank that evaluates inline passes nothing on meanwhile, so a tree would be slow.
     many = separate and workers > _FLAT_UP_TO
     return _FAN_OUT if exchange == "tree" or (exchange == "auto" and many) else None
