@@ -8,7 +8,7 @@ from typing import Any
 
 from evo.evaluation.stages import CALLING
 from evo.objective.training import Training
-from evo.rehearsal.estimate import Pace, measure_pace, search_seconds, seconds_text, size_text
+from evo.rehearsal.estimate import TrainingPace, measure_pace, search_seconds, seconds_text, size_text
 from evo.rehearsal.preparing import Prepared
 from evo.rehearsal.trying import Tried
 from evo.report.tables import number_text
@@ -99,7 +99,7 @@ def _result(one: Tried) -> str:
     return refused or f"{number_text(one.outcome.loss)}"
 
 
-def _training_lines(paces: Sequence[Pace], tried: Sequence[Tried], sound: Sequence[Tried]) -> list[str]:
+def _training_lines(paces: Sequence[TrainingPace], tried: Sequence[Tried], sound: Sequence[Tried]) -> list[str]:
     slow = max(paces, key=lambda pace: pace.batch or 0.0)
     trained, validated = slow.batches
     of_train, of_check = (f" of {each}" if each is not None else "" for each in slow.all_batches)
@@ -119,7 +119,7 @@ def _training_lines(paces: Sequence[Pace], tried: Sequence[Tried], sound: Sequen
     return lines + _metric_lines(sound)
 
 
-def _weights(paces: Sequence[Pace]) -> str:
+def _weights(paces: Sequence[TrainingPace]) -> str:
     least, most = min(pace.weights for pace in paces), max(pace.weights for pace in paces)
     return f"{most:,} weights" if least == most else f"{least:,} to {most:,} weights"
 
@@ -128,7 +128,9 @@ def _metric_lines(sound: Sequence[Tried]) -> list[str]:
     metrics = logged_metrics(sound[0])
     lines = []
     for kind, names in metrics.items():
-        shown = [f"{name} {number_text(value)}" if value is not None else f"{name} nan" for name, value in names.items()]
+        shown = [
+            f"{name} {number_text(value)}" if value is not None else f"{name} nan" for name, value in names.items()
+        ]
         more = f" and {len(shown) - _MOST_METRICS} more" if len(shown) > _MOST_METRICS else ""
         if shown:
             lines.append(f"  {'logs':<10} in {kind}: {', '.join(shown[:_MOST_METRICS])}{more}")
@@ -144,7 +146,7 @@ def logged_metrics(one: Tried) -> Mapping[str, Mapping[str, float | None]]:
     return found
 
 
-def _estimate_lines(prepared: Prepared, paces: Sequence[Pace]) -> list[str]:
+def _estimate_lines(prepared: Prepared, paces: Sequence[TrainingPace]) -> list[str]:
     """How long all of it may take, by the slowest point that was tried."""
     known = [pace.epoch for pace in paces if pace.epoch is not None]
     if not known:

@@ -20,7 +20,7 @@ from evo.rehearsal.monitor import other_monitor
 from evo.rehearsal.preparing import Prepared, prepare_study
 from evo.rehearsal.rehearsal import Rehearsal
 from evo.rehearsal.trying import Patience, Tried, try_point
-from evo.runtime.device import training_environment
+from evo.runtime.device import Binding, Placement, training_environment
 from evo.space.examples import example_points
 from evo.space.values import Params
 from evo.study.config import Config, parse_duration
@@ -126,7 +126,7 @@ def open_rehearsal(prepared: Prepared, folder: Path, longest: float) -> Iterator
 
 @contextmanager
 def rehearsal_process(
-    objective: Callable[..., object], config: Config, place: object, folder: Path, longest: float
+    objective: Callable[..., object], config: Config, place: Binding | Placement, folder: Path, longest: float
 ) -> Iterator[Evaluator]:
     """A child process for an objective that is tried.
 
@@ -140,9 +140,9 @@ def rehearsal_process(
     from evo.evaluation.process import ProcessEvaluator
 
     deadline = time.monotonic() + longest
-    environment = training_environment(os.environ, place.environment)  # type: ignore[attr-defined]
+    environment = training_environment(os.environ, place.environment)
     settings = EvaluationSettings(
-        threads=place.threads,  # type: ignore[attr-defined]
+        threads=place.threads,
         gpu_memory=config.gpu_memory,
         grace=1.0,
         trust=config.trust,

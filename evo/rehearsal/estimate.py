@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from evo.evaluation.stages import TRAINING_BATCH, VALIDATION_BATCH, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class TrainingPace:
     """How fast one training was, and how large. Times are in seconds, None where nothing says.
 
     Args:
@@ -42,7 +43,7 @@ class Pace:
     device: str
 
 
-def measure_pace(stages: Sequence[Stage], wanted: Mapping[str, Any]) -> Pace:
+def measure_pace(stages: Sequence[Stage], wanted: Mapping[str, Any]) -> TrainingPace:
     """How fast a training of a few batches was.
 
     Args:
@@ -58,7 +59,7 @@ def measure_pace(stages: Sequence[Stage], wanted: Mapping[str, Any]) -> Pace:
     train = limited(sizes.get("train"), wanted.get("limit_train_batches"))
     check = limited(sizes.get("validation"), wanted.get("limit_val_batches"))
     began = next((stage.time for stage in stages if stage.doing == TRAINING_BATCH), stages[-1].time)
-    return Pace(
+    return TrainingPace(
         set_up=began - stages[0].time,
         first_batch=training[0] if training else None,
         batch=usual,
@@ -132,7 +133,7 @@ def size_text(size: float) -> str:
 def _batch_times(stages: Sequence[Stage], kind: str) -> list[float]:
     """How long each batch took: those of whose kind the note after the last one begins no batch any more."""
     times = []
-    for one, after in zip(stages, stages[1:], strict=False):
+    for one, after in itertools.pairwise(stages):
         if one.doing == kind and after.doing == kind and after.number == one.number + 1:
             times.append(after.time - one.time)
     return times

@@ -7,17 +7,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-_SMALL = (
-    "loss error err mse mae rmse rmsle mape nll bce ce cross entropy perplexity ppl bits bpd wer cer fid kl "
-    "divergence distance dist regret eer hamming brier ece cost energy residual deviation"
-).split()
-_LARGE = (
-    "acc accuracy top1 top5 f1 fbeta auc auroc auprc ap map precision recall sensitivity specificity iou jaccard dice "
-    "bleu rouge meteor psnr ssim r2 score reward return kappa mcc matthews corr correlation pearson spearman "
-    "similarity elbo likelihood win success ndcg mrr hit"
-).split()
+_SMALL = re.compile(
+    r"loss|error|err|mse|mae|rmse|rmsle|mape|nll|bce|ce|cross|entropy|perplexity|ppl|bits|bpd|wer|cer|fid"
+    r"|kl|divergence|distance|dist|regret|eer|hamming|brier|ece|cost|energy|residual|deviation"
+)
+_LARGE = re.compile(
+    r"acc|accuracy|top1|top5|f1|fbeta|auc|auroc|auprc|ap|map|precision|recall|sensitivity|specificity|iou"
+    r"|jaccard|dice|bleu|rouge|meteor|psnr|ssim|r2|score|reward|return|kappa|mcc|matthews|corr|correlation"
+    r"|pearson|spearman|similarity|elbo|likelihood|win|success|ndcg|mrr|hit"
+)
 _OF_STEPS = "_step"
-_OF_VALIDATION = ("val", "valid", "validation", "dev", "eval")
 _ASIDE = ("lr", "epoch", "step", "time", "grad", "norm", "memory")
 
 
@@ -71,9 +70,9 @@ def direction(name: str) -> Literal["min", "max"] | None:
         ('max', 'min', 'min', None)
     """
     found = words_in(name)
-    if any(word in _SMALL for word in found):
+    if any(map(_SMALL.fullmatch, found)):
         return "min"
-    if any(word in _LARGE for word in found):
+    if any(map(_LARGE.fullmatch, found)):
         return "max"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def why_late(stages: Sequence[Stage], began: float, now: float, patience: Patien
 
 
 def _longest_batch(stages: Sequence[Stage]) -> float:
-    pairs = zip(stages, stages[1:], strict=False)
+    pairs = itertools.pairwise(stages)
     return max((after.time - one.time for one, after in pairs if one.doing == TRAINING_BATCH), default=0.0)
 
 
