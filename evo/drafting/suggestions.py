@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import msgspec
+
 from evo.drafting.ranges import (
     Limit,
     Make,
@@ -24,6 +26,7 @@ from evo.drafting.ranges import (
 from evo.objective.facts import ArgumentFact
 
 _ACTIVATIONS = ("ReLU", "GELU", "SiLU", "Tanh")
+_OTHER_ACTIVATIONS = ("leaky_relu", "leakyrelu", "elu", "selu", "sigmoid", "mish", "swish")
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,9 @@ def activation(fact: ArgumentFact) -> Limit | None:
     if not isinstance(fact.default, str):
         return None
     prefix, dot, name = fact.default.rpartition(".")
-    names = [each if name in _ACTIVATIONS else each.lower() for each in _ACTIVATIONS]
-    if name not in names and name.lower() not in ("leaky_relu", "leakyrelu", "elu", "sigmoid", "mish", "swish"):
+    if name.lower() not in (*map(str.lower, _ACTIVATIONS), *_OTHER_ACTIVATIONS):
         return None
+    names = [each.lower() if name.islower() else each for each in _ACTIVATIONS]
     return several(list(dict.fromkeys([fact.default, *(f"{prefix}{dot}{each}" for each in names)])), fact)
 
 
@@ -144,6 +147,8 @@ def suggest(fact: ArgumentFact) -> Suggestion | None:
         True
     """
     name = snake_case(fact.name.rpartition(".")[2])
+    if fact.kind == "int" and isinstance(fact.default, float):
+        fact = msgspec.structs.replace(fact, kind="float")  # A default tells more than a type that it is not of.
     if _NEVER.fullmatch(name):
         return None
     if fact.choices:

@@ -81,14 +81,14 @@ def _argument_lines(kind: str, arguments: Sequence[ArgumentFact], needed: Mappin
         for depth in range(1, len(groups) + 1):
             if (group := ".".join(groups[:depth])) not in written:  # The fields of a dataclass stand below it.
                 written.add(group)
-                yield f"    # {'  ' * (depth - 1)}{groups[depth - 1]}:"
-        indent = f"    # {'  ' * len(groups)}"
+                yield f"    # {'  ' * (depth - 1)}{scalar(groups[depth - 1])}:"
+        place = f"    # {'  ' * len(groups)}{scalar(name)}:"
         if f"{kind}.{fact.name}" in needed:
-            yield _aligned(f"{indent}{name}:", f"{FILL_IN}: {fact.hint or 'no type'}, no default{_example(fact)}")
+            yield _aligned(place, f"{FILL_IN}: {fact.hint or 'no type'}, no default{_example(fact)}")
         elif fact.shown:
-            yield _aligned(f"{indent}{name}:", about(fact))
+            yield _aligned(place, about(fact))
         else:
-            yield _aligned(f"{indent}{name}: {flow(fact.default)}", fact.hint or "no type")
+            yield _aligned(f"{place} {flow(fact.default)}", fact.hint or "no type")
 
 
 def _example(fact: ArgumentFact) -> str:
@@ -119,7 +119,7 @@ def _limit_lines(draft: StudyDraft) -> list[str]:
 
 
 def _limit_line(one: SearchedArgument) -> str:
-    return _aligned(f"  {'' if one.is_active else '# '}{one.name}: {flow(one.limit)}", one.about)
+    return _aligned(f"  {'' if one.is_active else '# '}{scalar(one.name)}: {flow(one.limit)}", one.about)
 
 
 def _trainer_lines(findings: FirstBatches) -> list[str]:

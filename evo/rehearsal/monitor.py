@@ -70,6 +70,7 @@ def direction(name: str) -> Literal["min", "max"] | None:
         ('max', 'min', 'min', None)
     """
     found = words_in(name)
+    found += [word.rstrip("0123456789") for word in found]
     if any(map(_SMALL.fullmatch, found)):
         return "min"
     if any(map(_LARGE.fullmatch, found)):
