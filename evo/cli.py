@@ -13,6 +13,8 @@ from evo.texts import print_anything
 
 COMMANDS = {
     "run": ("evo.run:main", "search; the same as python -m evo.run"),
+    "init": ("evo.drafting.command:main", "write a study file for a LightningModule, with suggestions what to search"),
+    "check": ("evo.rehearsal.command:main", "do everything but the search: make all parts, train a few batches"),
     "status": ("evo.report.status:main", "show where a search stands, while it runs or afterwards"),
     "best": ("evo.report.best:main", "show the best individual of a run directory, or of several"),
     "list": ("evo.report.listing:main", "list all run directories below a folder"),

@@ -153,7 +153,7 @@ def run_command(arguments: Sequence[str], program: str, signals: StopSignals) ->
         say_all_ready(transport)
         command = read_command(lambda: _parse(arguments, program), transport)
         debug = command.config.debug
-        job = together(transport, lambda: _find_job(command))
+        job = together(transport, lambda: find_job(command))
         with no_silent_exit():
             result = run_study(job, transport, signals)
         status = RUN_AGAIN if result.interrupted else COMPLETE
@@ -182,7 +182,15 @@ def _parse(arguments: Sequence[str], program: str) -> Command:
     return parse_arguments(arguments, program)
 
 
-def _find_job(command: Command) -> Job:
+def find_job(command: Command) -> Job:
+    """What a command line asks for, with the objective and its run directory.
+
+    Args:
+        command: The command line, read.
+
+    Raises:
+        UserError: The objective's name is none.
+    """
     what, config, study, notes = command
     sections = asdict(what) if isinstance(what, Training) else {}
     for module in _modules_named([config.propagator, config.islands, config.pruning, config.callbacks, sections]):

@@ -1,0 +1,1 @@
+"""A study file from the classes of a training: `evo init`."""

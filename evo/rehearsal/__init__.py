@@ -1,0 +1,1 @@
+"""Everything but the search: `evo check`."""
