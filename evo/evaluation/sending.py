@@ -71,14 +71,27 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
         content, members = b"", {}
     if content and set(members) <= {_MAIN} and set(members.get(_MAIN, {})) <= (script.names if script else set()):
         return Parcel(content, needs_main=script is not None)
+    to = "the objective cannot be sent to a child process"
+    return Parcel(pack_by_value(objective, to, 'or set evaluate="inline"'), needs_main=False)
+
+
+def pack_by_value(what: Any, problem: str, way_out: str) -> bytes:
+    """Pickle anything for a process that has neither the main module of this one nor what a notebook has defined.
+
+    Args:
+        what: An objective, or something that contains one.
+        problem: The beginning of the message when it cannot be sent.
+        way_out: The end of that message, after the advice to make the culprit later.
+
+    Raises:
+        UserError: It cannot be sent; the message names the part that cannot.
+    """
     try:
-        content = _pickle_by_value(objective)
+        return _pickle_by_value(what)
     except Exception as error:
         raise UserError(
-            f"the objective cannot be sent to a child process: {_name_culprit(objective, error)}; make that where it "
-            'is first needed in the evaluation, or set evaluate="inline"'
+            f"{problem}: {_name_culprit(what, error)}; make that where it is first needed in the evaluation, {way_out}"
         ) from error
-    return Parcel(content, needs_main=False)
 
 
 def unpack(content: bytes) -> Any:
