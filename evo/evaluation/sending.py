@@ -8,6 +8,7 @@ import io
 import pickle
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -212,10 +213,23 @@ def _by_name() -> Callable[[io.BytesIO], Any]:
 def _by_value() -> Callable[[io.BytesIO], Any]:
     import cloudpickle
 
+    table = cloudpickle.Pickler.dispatch_table
+
+    own = ChainMap({types.CodeType: functools.partial(_reduce_code, table[types.CodeType])}, table)
+
     class ByValue(_Notes, cloudpickle.Pickler):  # type: ignore[misc]
-        pass
+        dispatch_table = own
 
     return ByValue
+
+
+def _reduce_code(reduce: Callable[[types.CodeType], Any], code: types.CodeType) -> Any:
+    """Code as cloudpickle reduces it, but with the name of its file, by which errors name the user's line."""
+    return _make_code, (code.co_filename, reduce(code)[1])
+
+
+def _make_code(file: str, arguments: tuple[Any, ...]) -> types.CodeType:
+    return types.CodeType(*arguments).replace(co_filename=file)
 
 
 def _is_only_here(name: Any) -> bool:

@@ -68,7 +68,7 @@ def check_ranks(ranks: int | str) -> None:
         UserError: It is no whole number of at least 1.
     """
     if not isinstance(ranks, int):
-        raise UserError(f"ranks is {ranks!r}: give a whole number of at least 1, or leave it out for this process alone")
+        raise UserError(f"ranks is {ranks!r}: give a whole number of at least 1, such as 4")
     check_count("ranks", ranks)
 
 

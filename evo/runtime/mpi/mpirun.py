@@ -53,7 +53,7 @@ class MPIMake:
     programs: tuple[str, ...]
 
 
-OPEN_MPI = MPIMake("Open MPI", "Open MPI", r"Open MPI|OpenRTE|PRRTE", ("mpirun.openmpi", "mpirun", "mpiexec", "orterun"))
+OPEN_MPI = MPIMake("Open MPI", "Open MPI", "Open MPI|PRRTE", ("mpirun.openmpi", "mpirun", "mpiexec", "orterun"))
 INTEL_MPI = MPIMake("Intel MPI", "Intel(R) MPI", r"Intel\(R\) MPI", ("mpiexec.hydra", "mpirun", "mpiexec"))
 # MVAPICH is made from MPICH, and starts ranks by the same program.
 MPICH = MPIMake("MPICH", "MPICH", "HYDRA", ("mpiexec.mpich", "mpirun.mpich", "mpiexec.hydra", "mpiexec", "mpirun"))
@@ -135,8 +135,8 @@ def find_mpirun(environment: Mapping[str, str]) -> Mpirun:
         tried.append(program)
     others = f"; {', '.join(tried[:2])} belongs to another MPI" if tried else ""
     raise UserError(
-        f"there is no mpirun of {make.name}, the MPI that mpi4py uses{others}: put the bin folder of that {make.name} on "
-        f"the PATH, or pip install {DISTRIBUTION}[mpi]"
+        f"there is no mpirun of {make.name}, the MPI that mpi4py uses{others}: put its bin folder on the PATH, "
+        f"or pip install {DISTRIBUTION}[mpi]"
     )
 
 
