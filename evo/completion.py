@@ -6,6 +6,7 @@ import argparse
 import importlib
 from collections.abc import Mapping, Sequence
 
+from evo.cli import COMMANDS
 from evo.commands import CommandParser, ParserMade, only_making_parsers
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
@@ -31,8 +32,6 @@ def main(arguments: Sequence[str], program: str) -> int:
     Returns:
         The exit status: 0 printed.
     """
-    from evo.cli import COMMANDS  # It names this module.
-
     parser = CommandParser(
         prog=program,
         description="Print a script that lets a shell complete evo's commands, options and names.",

@@ -214,7 +214,6 @@ def _by_value() -> Callable[[io.BytesIO], Any]:
     import cloudpickle
 
     table = cloudpickle.Pickler.dispatch_table
-
     own = ChainMap({types.CodeType: functools.partial(_reduce_code, table[types.CodeType])}, table)
 
     class ByValue(_Notes, cloudpickle.Pickler):  # type: ignore[misc]

@@ -46,7 +46,7 @@ _BECOME = _START + (
 )
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class ToldResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a search, as the first rank tells it; events come beside it where no run directory has them.
 
     Args:
@@ -170,7 +170,7 @@ def _result(status: int, folder: Path, job: Job) -> Result:
     if not (folder / RESULT).exists():
         again = "; the same call goes on" if job.config.run_dir else ""
         raise Stuck(f"the ranks have ended with status {status} before the search did, and have said why above{again}")
-    told = msgspec.json.decode((folder / RESULT).read_bytes(), type=Told)
+    told = msgspec.json.decode((folder / RESULT).read_bytes(), type=ToldResult)
     if told.run_dir is None:
         events = [decode(line) for line in (folder / EVENTS).read_bytes().splitlines()]
         findings = Findings(lambda: events)

@@ -24,7 +24,7 @@ from evo.report.results import Conclusion, Result
 from evo.runtime.signals import StopSignals
 from evo.storage.files import write_whole
 from evo.study.job import Job
-from evo.study.own_ranks import EVENTS, FAILED, RANK, RESULT, SEARCH, Told
+from evo.study.own_ranks import EVENTS, FAILED, RANK, RESULT, SEARCH, ToldResult
 from evo.study.session import search_here
 
 
@@ -92,7 +92,7 @@ def _write_result(place: Path, result: Result) -> None:
     if result.run_dir is None:
         _write(place / EVENTS, b"\n".join(map(encode, result.events())))
     run_dir = None if result.run_dir is None else str(result.run_dir.absolute())
-    _write(place / RESULT, msgspec.json.encode(Told(conclusion=conclusion, run_dir=run_dir)))
+    _write(place / RESULT, msgspec.json.encode(ToldResult(conclusion=conclusion, run_dir=run_dir)))
 
 
 def _write(file: Path, content: bytes) -> None:

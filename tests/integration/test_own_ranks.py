@@ -82,7 +82,7 @@ def test_a_script_gets_the_result_of_ranks_that_it_has_started_and_the_errors_of
     assert lines[4] == "those that failed True"
     assert "True" in lines[5]
     assert "KeyError" in lines[5]
-    assert "search.py:13" in lines[5]
+    assert "search.py, line 13" in lines[5]
     assert lines[6].startswith("Stuck False the ranks have ended with status 7")
     study = json.loads((launcher.folder / "here" / "study.json").read_text())
     assert study["objective"] == "search:loss"

@@ -80,7 +80,7 @@ def test_every_option_in_the_documents_exists(text: str, capsys: pytest.CaptureF
 
 
 def test_every_option_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    of_the_parser = {"--help", "--config", "--objective"}
+    of_the_parser = {"--help", "--version", "--config", "--objective", "--ranks"}
     assert known_options(capsys) - options_in(README) - of_the_parser == set()
 
 
