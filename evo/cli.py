@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from evo import __version__
 from evo.checks import did_you_mean
-from evo.commands import ended_cleanly
-from evo.texts import print_anything
+from evo.commands import STATUSES, ended_cleanly
+from evo.texts import print_anything, printable
 
 COMMANDS = {
     "run": ("evo.run:main", "search; the same as python -m evo.run"),
@@ -27,9 +27,28 @@ COMMANDS = {
     "repair": ("evo.storage.repair:main", "salvage what is sound in damaged journals"),
     "schema": ("evo.study.schema.command:main", "print a JSON Schema of study files, for editors"),
     "doctor": ("evo.doctor.command:main", "say what would hinder a search here"),
+    "completion": ("evo.completion:main", "print what lets a shell complete commands, options and names"),
 }
 """The commands by name: `module:function`, and what they do. The function takes the words after the command's name, and
 the program's name for the help; it returns the exit status. Its module is loaded when the command is used."""
+
+
+_GROUPS = {
+    "before a search": ("doctor", "init", "check", "schema"),
+    "search": ("run",),
+    "while it runs, and afterwards": ("status", "list", "best", "report"),
+    "afterwards": ("compare", "export", "test", "train", "replay", "repair"),
+}
+_FIRST_STEPS = """\
+evo finds the hyperparameters of a network by evolution, on one machine or a cluster.
+
+  evo run sphere --evaluations 200     a first search, of a second
+  evo run digits --ranks 2             networks trained on two ranks of this machine
+  evo run study.yaml                   your own network; evo run --help shows what a study file may say
+  evo status runs/digits               where a search stands, and its best candidate
+  evo doctor                           what would hinder a search here
+
+evo --help lists all commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_anything()
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = (given[0], given[1:]) if given else ("", [])
+    if name == "help":  # As git, pip and cargo have it.
+        name, rest = (rest[0], ["--help"]) if rest else ("--help", [])
     if name == "run":  # The signals that ask it to stop must not end this process afterwards.
         return _run(name, rest, ends=arguments is None)
     if name in COMMANDS:
@@ -52,8 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ended_cleanly(lambda: print(usage()) or 0)
     if name == "--version":
         return ended_cleanly(lambda: print(f"evo {__version__}") or 0)
+    if not name:
+        return ended_cleanly(lambda: print(_FIRST_STEPS) or 0)
     known = f"use {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}"
-    print(f"evo: error: {name!r} is no command; {known}" if name else usage(), file=sys.stderr)
+    print(f"evo: error: {printable(repr(name))} is no command; {known}; evo --help explains them", file=sys.stderr)
     return 2
 
 
@@ -66,6 +89,9 @@ def _run(name: str, words: Sequence[str], **settings: bool) -> int:
 def usage() -> str:
     """What `evo --help` prints."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {about}" for name, (_, about) in COMMANDS.items()]
-    end = ["", "evo COMMAND --help says more about each; evo --version"]
-    return "\n".join(["usage: evo COMMAND [options]", "", "commands:", *lines, *end])
+    others = [name for name in COMMANDS if not any(name in names for names in _GROUPS.values())]
+    lines = ["usage: evo COMMAND [options]"]
+    for heading, names in {**_GROUPS, "besides": others}.items():
+        known = [name for name in names if name in COMMANDS]
+        lines += ["", f"{heading}:", *(f"  {name:<{width}}  {COMMANDS[name][1]}" for name in known)] if known else []
+    return "\n".join([*lines, "", STATUSES, "", "evo COMMAND --help says more about each; evo --version"])

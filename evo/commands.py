@@ -3,22 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NoReturn
 
+from evo import __version__
 from evo.checks import did_you_mean
 from evo.errors import MISTAKEN, UserError
 from evo.texts import printable, show_error
+
+STATUSES = """\
+exit statuses:
+  0   complete: the budget is spent, or the target reached
+  1   complete, but nothing was found: no evaluation completed, or too many failed
+  2   a mistake in what was given, which the message names; nothing was searched
+  85  stopped before the end, by a signal, the walltime or full disks: the same command goes on
+A signal to mpirun itself, Ctrl-C too, ends it with a status of its own."""
+"""How a search ends, for the help of what searches."""
 
 _UNKNOWN = "unrecognized arguments: "
 _BY_KEYBOARD = 130  # The status of a program that Ctrl-C has ended, by custom.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
-class CommandParser(argparse.ArgumentParser):
+class ParserMade(BaseException):
+    """A command was asked for its options only.
+
+    Args:
+        parser: Its parser.
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.parser = parser
+
+
+@contextlib.contextmanager
+def only_making_parsers() -> Iterator[None]:
+    """Let a command that is called inside raise `ParserMade` where it would read its arguments."""
+    before, VersionedParser.only_makes = VersionedParser.only_makes, True
+    try:
+        yield
+    finally:
+        VersionedParser.only_makes = before
+
+
+class VersionedParser(argparse.ArgumentParser):
+    """Has `--version`, and can be had without its command, see `only_making_parsers`."""
+
+    only_makes: ClassVar[bool] = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.add_argument("--version", action="version", version=f"evo {__version__}", help="Show the version of evo.")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Read the words of a command."""
+        if self.only_makes:
+            raise ParserMade(self)
+        return super().parse_args(args, namespace)
+
+
+class CommandParser(VersionedParser):
     """Reports errors as all of evo does, with the whole traceback after --debug."""
 
     def __init__(self, **settings: Any) -> None:

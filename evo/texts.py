@@ -100,3 +100,8 @@ def terminal_width() -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
     except (OSError, ValueError):
         return 0
+
+
+def draws_in_place() -> bool:
+    """Whether people see what this process prints on a terminal that can draw again where it has drawn before."""
+    return terminal_width() > 0 and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from evo.checks import check_count
+from evo.commands import VersionedParser
 from evo.doctor.examination import examine, examine_alone
 from evo.doctor.facts import Facts, find_launch
 from evo.doctor.judgement import judge
@@ -47,7 +48,7 @@ class _Options:
     timeout: float
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(VersionedParser):
     """Raises what is wrong with the options, for the caller to show."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m evo.d
     parser = _parser(program)
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        if not speaking and {"-h", "--help"} & set(given):
+        if not speaking and {"-h", "--help", "--version"} & set(given):
             return SOUND
         options = _read(parser, given)
     except UserError as error:

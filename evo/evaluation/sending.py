@@ -8,6 +8,7 @@ import io
 import pickle
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -71,14 +72,27 @@ def pack(objective: Callable[..., Any] | Named) -> Parcel:
         content, members = b"", {}
     if content and set(members) <= {_MAIN} and set(members.get(_MAIN, {})) <= (script.names if script else set()):
         return Parcel(content, needs_main=script is not None)
+    to = "the objective cannot be sent to a child process"
+    return Parcel(pack_by_value(objective, to, 'or set evaluate="inline"'), needs_main=False)
+
+
+def pack_by_value(what: Any, problem: str, way_out: str) -> bytes:
+    """Pickle anything for a process that has neither the main module of this one nor what a notebook has defined.
+
+    Args:
+        what: An objective, or something that contains one.
+        problem: The beginning of the message when it cannot be sent.
+        way_out: The end of that message, after the advice to make the culprit later.
+
+    Raises:
+        UserError: It cannot be sent; the message names the part that cannot.
+    """
     try:
-        content = _pickle_by_value(objective)
+        return _pickle_by_value(what)
     except Exception as error:
         raise UserError(
-            f"the objective cannot be sent to a child process: {_name_culprit(objective, error)}; make that where it "
-            'is first needed in the evaluation, or set evaluate="inline"'
+            f"{problem}: {_name_culprit(what, error)}; make that where it is first needed in the evaluation, {way_out}"
         ) from error
-    return Parcel(content, needs_main=False)
 
 
 def unpack(content: bytes) -> Any:
@@ -199,10 +213,22 @@ def _by_name() -> Callable[[io.BytesIO], Any]:
 def _by_value() -> Callable[[io.BytesIO], Any]:
     import cloudpickle
 
+    table = cloudpickle.Pickler.dispatch_table
+    own = ChainMap({types.CodeType: functools.partial(_reduce_code, table[types.CodeType])}, table)
+
     class ByValue(_Notes, cloudpickle.Pickler):  # type: ignore[misc]
-        pass
+        dispatch_table = own
 
     return ByValue
+
+
+def _reduce_code(reduce: Callable[[types.CodeType], Any], code: types.CodeType) -> Any:
+    """Code as cloudpickle reduces it, but with the name of its file, by which errors name the user's line."""
+    return _make_code, (code.co_filename, reduce(code)[1])
+
+
+def _make_code(file: str, arguments: tuple[Any, ...]) -> types.CodeType:
+    return types.CodeType(*arguments).replace(co_filename=file)
 
 
 def _is_only_here(name: Any) -> bool:

@@ -25,7 +25,7 @@ from evo.runtime.device import Placement
 from evo.space.description import limits_lines
 from evo.space.growth import Change
 from evo.space.limits import Parameter
-from evo.texts import print_anything, printable, readable, terminal_width
+from evo.texts import draws_in_place, print_anything, printable, readable, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ class Screen:
         if not silent:
             print_anything()
         self._width = terminal_width()
-        self._live = not silent and self._width > 0
+        self._live = not silent and draws_in_place()
 
     @cached_property
     def _console(self) -> Console:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -15,12 +16,13 @@ from evo.report.display import run_heading, run_view, standing_line, standing_vi
 from evo.report.progress import interval_at
 from evo.report.tables import plain_console
 from evo.report.watching import RunStanding, RunWatch
-from evo.texts import printable, terminal_width
+from evo.texts import draws_in_place, printable, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _INTERVAL = 1.0  # Seconds between two looks at a run directory.
+_WIDTH = 100  # The characters of a line where no terminal says how many there are.
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -70,7 +72,7 @@ def _show(runs: Sequence[str], *, follow: bool, as_json: bool) -> None:
             console.print(standing_view(one.standing, one.goes_on))
             if one is not found[-1]:
                 console.print()
-    elif terminal_width():
+    elif draws_in_place():
         with _View(_console()) as view:
             _follow(watches, found, view)
     else:
@@ -156,4 +158,6 @@ def _console() -> Console:
     from rich.console import Console
 
     width = terminal_width()
-    return Console(highlight=False, width=width) if width else plain_console(100)
+    if not width and os.environ.get("FORCE_COLOR"):  # As https://force-color.org has it; NO_COLOR comes before it.
+        return Console(highlight=False, width=_WIDTH, force_terminal=True)
+    return Console(highlight=False, width=width) if width else plain_console(_WIDTH)

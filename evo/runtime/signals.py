@@ -156,16 +156,17 @@ def let_signals_pass() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def end_with_parent(parent: int | None = None) -> None:
-    """Let the kernel kill this process as soon as its parent ends, whatever it is doing then (Linux).
+def end_with_parent(parent: int | None = None, by: int = signal.SIGKILL) -> None:
+    """Let the kernel end this process as soon as its parent ends, whatever it is doing then (Linux).
 
     Args:
         parent: The process that started this one, which may have ended already; None means the current parent.
+        by: The signal that ends it.
     """
     if sys.platform != "linux":
         return
     parent = os.getppid() if parent is None else parent
-    _ask_for_signal(signal.SIGKILL)
+    _ask_for_signal(by)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
-import functools
 import re
-import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any
 
 import msgspec
 
 from evo.algorithms.catalogue import GENETIC_OPTIONS, place_of_options, uses_genetic
-from evo.checks import did_you_mean, nearest
+from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.objective.lightningcli import read_configuration
 from evo.objective.training import SECTIONS, Training
 from evo.study.config import Config
 from evo.study.files import load_yaml
+from evo.study.options import kinds_of, members_of, option_parser, option_types, unrecognized
 from evo.study.reading import Command
 from evo.study.sections import make_training
 from evo.study.traps import check_options, check_study_file
@@ -47,7 +45,7 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
     arguments = [readable(argument) for argument in arguments]
     check_options(arguments)
     plain, dotted = _split_dotted(arguments)
-    given = vars(_parser(program).parse_args(plain))
+    given = vars(option_parser(program).parse_args(plain))
     what, files = given.pop("what", None), given.pop("config", [])
     if what is not None and what.endswith(_YAML):
         what, files = None, [what, *files]
@@ -126,8 +124,10 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
         raise UserError(f"study file {file} holds {given!r}: it must hold a mapping of options to their values")
     try:
         options, aside = read_configuration(given)
-        hints = _hints()
+        hints = option_types()
         for name, value in options.items():
+            if name == "ranks":
+                raise UserError("ranks belongs on the command line, --ranks 4: mpirun may search the same study file")
             if name not in hints:
                 group = "; a group that a LightningCLI of your own adds is a section, of trainer.callbacks for example"
                 raise UserError(_unknown(str(name), [*hints]) + (group if isinstance(value, Mapping) else ""))
@@ -139,49 +139,6 @@ def _read_study(file: str) -> tuple[dict[str, Any], list[str]]:
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     return f"{name!r} is no option{did_you_mean(name, known)}; --help lists the options"
-
-
-def _unrecognized(line: str) -> str:
-    """The message about an unknown option of the command line, with the one that may be meant."""
-    name = next((word[2:].partition("=")[0] for word in line.split() if word.startswith("--")), "")
-    meant = nearest(name.replace("-", "_"), _hints()).replace("_", "-")
-    return f"{line}{f'; did you mean --{meant}?' if meant else ''}; --help lists the options"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        line = re.sub(r"^argument (--)?([\w-]+): ", lambda found: f"{found[2].replace('-', '_')}: ", message)
-        raise UserError(_unrecognized(line) if line.startswith("unrecognized arguments") else line)
-
-
-@functools.cache
-def _parser(program: str) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=program,
-        usage=f"{program} [OBJECTIVE | STUDY.yaml] [options]",
-        description="Search for the parameters with the lowest loss. Start it under mpirun or srun to use many ranks.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "what",
-        nargs="?",
-        metavar="OBJECTIVE",
-        help="What is minimised: a ready problem (digits by default, sphere, rastrigin, …), module:function, "
-        "path/to/file.py:function, or a YAML study file, which may have any of the options below.",
-    )
-    parser.add_argument("--config", action="append", metavar="FILE", help="The same as a study file as first argument.")
-    parser.add_argument("--objective", metavar="NAME", help="The same as the first argument.")
-    for settings, fields in ((Config, dataclasses.fields(Config)), (Training, SECTIONS)):
-        hints, texts = get_type_hints(settings), _field_texts(settings)
-        for field in fields:
-            option, text = "--" + field.name.replace("_", "-"), texts[field.name].replace("%", "%%")
-            if hints[field.name] is bool:
-                parser.add_argument(option, action="store_true", help=text)
-            else:
-                default = "" if field.default is None else f" (default: {field.default})"
-                parser.add_argument(option, metavar=_metavar(hints[field.name]), help=text + default)
-    return parser
 
 
 def _split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -208,8 +165,8 @@ def _split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, 
 def _put(options: dict[str, Any], path: str, text: str) -> None:
     """Set the value at one place in an option that is a mapping."""
     name, _, place = path.partition(".")
-    if name not in _hints() or not _may_be_mapping(_hints()[name]) or place.endswith("+"):
-        raise UserError(_unrecognized(f"unrecognized arguments: --{path}"))
+    if name not in option_types() or not _may_be_mapping(option_types()[name]) or place.endswith("+"):
+        raise UserError(unrecognized(f"unrecognized arguments: --{path}"))
     # Names of limits and parameters may have dots in them; names in a section have none.
     is_section = any(name == section.name for section in SECTIONS) and name != "link_arguments"
     steps = place.split(".") if is_section else [place]
@@ -235,33 +192,27 @@ def _default_name(name: str, option: str) -> str:
     return "genetic" if option in GENETIC_OPTIONS else "portfolio"
 
 
-@functools.cache
-def _hints() -> dict[str, Any]:
-    sections = get_type_hints(Training)
-    return {"objective": str} | get_type_hints(Config) | {each.name: sections[each.name] for each in SECTIONS}
-
-
 def _from_text(name: str, text: Any) -> Any:
     """The value of an option from what stands on the command line."""
     if name == "objective" or not isinstance(text, str):
         return text
     if name == "start_from" and not text.strip():
         return text  # In YAML it is null, as if nothing was asked for: it is refused where points are read.
-    members = _members(_hints()[name])
+    members = members_of(option_types()[name])
     if float in members and str not in members:
         with contextlib.suppress(ValueError):
             return float(text)  # This reads .5 and 5. too, which are no numbers in JSON.
-    return _convert(name, _yaml(text) if _is_structured(_hints()[name]) else text, text)
+    return _convert(name, _yaml(text) if _is_structured(option_types()[name]) else text, text)
 
 
 def _convert(name: str, value: Any, shown: Any) -> Any:
-    hint = _hints()[name]
+    hint = option_types()[name]
     try:
         # A value with structure is taken as it is, because only the place where it is used knows what it means.
         return msgspec.convert(value, hint, strict=_is_structured(hint))
     except (msgspec.ValidationError, ValueError):
-        kinds = ", ".join(_kinds(hint))
-        rule = f"one of the types {kinds}" if len(_kinds(hint)) > 1 else f"of type {kinds}"
+        kinds = ", ".join(kinds_of(hint))
+        rule = f"one of the types {kinds}" if len(kinds_of(hint)) > 1 else f"of type {kinds}"
         if typing.get_origin(hint) is typing.Literal:
             rule = "one of " + ", ".join(map(repr, typing.get_args(hint)))
         raise UserError(f"{name} is {shown!r}: it must be {rule}") from None
@@ -276,38 +227,12 @@ def _yaml(text: str) -> Any:
         return text  # It is a name with characters that mean something in YAML.
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-
-
 def _is_structured(hint: Any) -> bool:
-    return any((typing.get_origin(member) or member) in (dict, list, tuple) for member in _members(hint))
+    return any((typing.get_origin(member) or member) in (dict, list, tuple) for member in members_of(hint))
 
 
 def _may_be_mapping(hint: Any) -> bool:
-    return any((typing.get_origin(member) or member) is dict for member in _members(hint))
-
-
-def _kinds(hint: Any) -> list[str]:
-    names = []
-    for member in _members(hint):
-        if typing.get_origin(member) is typing.Literal:
-            names += [repr(value) for value in typing.get_args(member)]
-        elif member is type(None):
-            names.append("null")
-        else:
-            names.append(str(member).replace("typing.", "") if typing.get_args(member) else member.__name__)
-    return names
-
-
-def _metavar(hint: Any) -> str:
-    return "|".join(kind for kind in _kinds(hint) if kind != "null").replace("'", "")
-
-
-def _field_texts(settings: type) -> dict[str, str]:
-    from docstring_parser import parse
-
-    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(settings.__doc__ or "").params}
+    return any((typing.get_origin(member) or member) is dict for member in members_of(hint))
 
 
 def _one_line(error: Exception) -> str:

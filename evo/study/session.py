@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +21,7 @@ from evo.objective.references import Named, Reference, Training, add_working_dir
 from evo.problems.catalogue import PROBLEMS
 from evo.report.results import Result, SearchFailed, interrupted_by
 from evo.report.tables import all_reasons_text, nothing_found_text
-from evo.runtime.mpi import NoMPIError, connect, speaks
+from evo.runtime.mpi import NoMPIError, connect, is_launched, speaks
 from evo.runtime.signals import StopSignals
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, StudyRecord
@@ -28,6 +30,7 @@ from evo.study.config import Config
 from evo.study.connecting import check_threads, is_on_any_rank, leaving_nobody_waiting, no_silent_exit, say_all_ready
 from evo.study.files import load_limits
 from evo.study.job import Job
+from evo.study.launching import check_place, check_ranks
 from evo.study.reading import Command, read_command
 from evo.study.running import run_study
 from evo.study.settings import check_loss_function, make_config, note_on
@@ -46,6 +49,7 @@ def minimize(
     config: Config | None = None,
     propagator: Breeding | str | Mapping[str, Any] | None = None,
     comm: Any = None,
+    ranks: int | None = None,
     on_interrupt: Literal["raise", "return"] = "raise",
     **settings: Unpack[Settings],
 ) -> Result:
@@ -60,6 +64,9 @@ def minimize(
             {"name": "genetic", "population": 20}. None means that of the `config`, by default a portfolio.
         comm: An mpi4py communicator, exactly whose ranks search; all of them must call this. None means all ranks that
             there are.
+        ranks: How many ranks to start on this machine for this search alone, from a script or a notebook that runs by
+            itself. They get the loss and all else by value; see "On a laptop" in the guides. None or 1 means that this
+            process searches, with the ranks that mpirun or srun have started.
         on_interrupt: What happens after Ctrl-C has stopped the search, and everything is saved: "raise" a
             KeyboardInterrupt that has the `result`, or "return" the result, whose `by_keyboard` is true. After any
             other signal, the result is returned.
@@ -87,27 +94,20 @@ def minimize(
     from evo.evaluation.child import refuse_in_child  # The command line does without multiprocessing.
 
     refuse_in_child("minimize")
+    asking = {"config": config, "propagator": propagator, "comm": comm, "ranks": ranks, "on_interrupt": on_interrupt}
+    make_job = functools.partial(_make_job, loss, limits, asking, settings)
     with StopSignals() as signals:
-        transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
-        with leaving_nobody_waiting(transport):
-            try:
-                check_threads(transport)
-                say_all_ready(transport)
-                asked, note = together(
-                    transport, lambda: _configure(loss, limits, config, propagator, on_interrupt, settings)
-                )
-                if transport.rank == 0 and note:
-                    warnings.warn(note, stacklevel=2)
-                job = Job(config=asked, objective=loss, propagator=propagator)
-                with no_silent_exit():
-                    result = run_study(job, transport, signals)
-            except SharedError:
-                transport.close()  # All ranks raise this together, and may catch it and search again.
-                raise
-            by_keyboard = result.by_keyboard or is_on_any_rank(transport, signals.by_keyboard)
-            transport.close()
+        if ranks in (None, 1) or is_launched(os.environ):
+            result = search_here(make_job, signals, comm)
+        else:
+            from evo.study.own_ranks import search_on_ranks
+
+            job, note = make_job()
+            if note:
+                warnings.warn(note, stacklevel=2)
+            result = search_on_ranks(ranks or 1, job, signals)
     # Ctrl-C may have come at the very end.
-    result = replace(result, by_keyboard=by_keyboard or signals.by_keyboard)
+    result = replace(result, by_keyboard=result.by_keyboard or signals.by_keyboard)
     if result.by_keyboard and on_interrupt == "raise":
         raise interrupted_by(keyboard_text(result), result)
     if result.nothing_completed and not result.interrupted:
@@ -115,15 +115,51 @@ def minimize(
     return result
 
 
-def _configure(
-    loss: Any, limits: Any, config: Config | None, propagator: Any, on_interrupt: str, settings: Mapping[str, Any]
-) -> tuple[Config, str]:
-    """The settings of a search, and what to tell the user about them."""
+def search_here(
+    make_job: Callable[[], tuple[Job, str]],
+    signals: StopSignals,
+    comm: Any = None,
+    watched: Callable[[Transport], AbstractContextManager[object]] = nullcontext,
+) -> Result:
+    """Search in this process, together with the other ranks that a launcher has started.
+
+    Args:
+        make_job: Checks what is asked for; returns it with a remark for the user, which may be empty.
+        signals: The signal handlers in force, which may ask for a clean stop.
+        comm: An mpi4py communicator whose ranks search. None means all ranks that there are.
+        watched: Makes a context of the connection; the search runs in it, and it may see what the search raises.
+    """
+    transport = connect(comm, is_given_up=lambda: signals.by_keyboard) or Serial()
+    with leaving_nobody_waiting(transport), watched(transport):
+        try:
+            check_threads(transport)
+            say_all_ready(transport)
+            job, note = together(transport, make_job)
+            if transport.rank == 0 and note:
+                warnings.warn(note, stacklevel=3)
+            with no_silent_exit():
+                result = run_study(job, transport, signals)
+        except SharedError:
+            transport.close()  # All ranks raise this together, and may catch it and search again.
+            raise
+        by_keyboard = result.by_keyboard or is_on_any_rank(transport, signals.by_keyboard)
+        transport.close()
+    return replace(result, by_keyboard=by_keyboard)
+
+
+def _make_job(loss: Any, limits: Any, asking: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[Job, str]:
+    """What a call of `minimize` asks for, checked, and what to tell the user about its settings."""
     check_loss_function(loss, limits)
-    if on_interrupt not in ("raise", "return"):
-        raise UserError(f"on_interrupt is {on_interrupt!r}: it must be 'raise' or 'return'")
-    made = make_config(config, limits, settings)
-    return made, note_on(made, propagator)
+    if asking["on_interrupt"] not in ("raise", "return"):
+        raise UserError(f"on_interrupt is {asking['on_interrupt']!r}: it must be 'raise' or 'return'")
+    if asking["ranks"] is not None:
+        check_ranks(asking["ranks"])
+        if asking["comm"] is not None:
+            raise UserError("ranks and comm are both given: a communicator has its ranks already, so leave out one")
+        check_place(asking["ranks"], f"python {os.path.basename(sys.argv[0]) or 'search.py'}", os.environ)
+    made = make_config(asking["config"], limits, settings)
+    propagator = asking["propagator"]
+    return Job(config=made, objective=loss, propagator=propagator), note_on(made, propagator)
 
 
 def keyboard_text(result: Result) -> str:
