@@ -23,6 +23,11 @@ from evo.storage.rundir import RunDirectory
 pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.root]
 
 JOBS = Path(__file__).parents[2] / "jobs"
+# Stands for Apptainer: a container is a user, a mount and an IPC namespace, and the image is this machine's files.
+APPTAINER = """#!/bin/sh
+[ "$1 $2 $3 $5 $7" = "exec --nv --bind --pwd evo.sif" ] && [ -e "$7" ] || { echo "apptainer: not so: $*"; exit 255; }
+cd "$6" && shift 7 && exec unshare --user --map-root-user --mount --ipc "$@"
+"""
 LAUNCHERS = {"mpirun": {}, "srun": {"LAUNCH": "srun --mpi=pmix --cpus-per-task=2"}}
 SHORT = ["rastrigin", "--evaluations", "60", "--run-dir", "here"]
 
@@ -54,7 +59,10 @@ PATIENT_SEARCH = ["patient.py:loss", "--limits", "{x: [0.0, 1.0]}", "--run-dir",
 def folder(launcher: Launcher, mpirun_command: str) -> Path:
     """Where a user is: the scripts in jobs/, an environment in .venv."""
     shutil.copytree(JOBS, launcher.folder / "jobs")
-    make_environment(launcher.folder, mpirun_command)
+    apptainer = make_environment(launcher.folder, mpirun_command).parent / "apptainer"
+    apptainer.write_text(APPTAINER)
+    apptainer.chmod(0o755)
+    (launcher.folder / "evo.sif").touch()
     (launcher.folder / "patient.py").write_text(PATIENT)
     (launcher.folder / "network.py").write_text(NETWORK)
     return launcher.folder
@@ -119,12 +127,15 @@ def ending(slurm: Slurm, launcher: Launcher) -> Iterator[None]:
 # That srun starts one_node.sh as well: below, with a rank that is killed.
 @pytest.mark.parametrize(
     ("script", "nodes", "launched_by"),
-    [("one_node.sh", 1, "mpirun"), ("several_nodes.sh", 2, "mpirun"), ("several_nodes.sh", 2, "srun")],
+    [("one_node.sh", 1, "mpirun"), ("several_nodes.sh", 2, "mpirun"), ("container.sh", 2, "srun")],
 )
 def test_a_job_with_gpus_completes_with_a_rank_on_each(
     slurm: Slurm, launcher: Launcher, folder: Path, script: str, nodes: int, launched_by: str
 ) -> None:
-    job = slurm.submit(launcher, f"jobs/{script}", *SHORT, **LAUNCHERS[launched_by])
+    variables = dict(LAUNCHERS[launched_by])
+    if script == "container.sh":  # It activates nothing: what would be in the environment is in the image.
+        variables["PATH"] = os.pathsep.join([str(folder / ".venv" / "bin"), slurm.variables()["PATH"]])
+    job = slurm.submit(launcher, f"jobs/{script}", *SHORT, **variables)
     assert slurm.wait(job) == 0, output(folder)
     assert summary(folder / "here")["evaluations"] >= 60
     assert ranks_on_nodes(folder / "here") == dict.fromkeys(NODES[:nodes], 4)
