@@ -25,7 +25,7 @@ LOWEST_NAMES := arguments reading events space limits population propagator_cata
 LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(or $(shell find tests -name test_$(name).py),no-test_$(name).py))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-integration test-cluster test-lowest lint docs clean
+.PHONY: help environment run test test-unit test-integration test-cluster test-lowest lint docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,8 @@ help: ## list the targets
 	@echo "TESTS=$(TESTS)         tests at a time for make test; 0: in one process, as for --pdb"
 	@echo "MPI=system      use the mpirun on your PATH (a cluster's module) rather than install Open MPI into .venv"
 	@echo "PYTHON=python3  the interpreter that .venv is made from, 3.10 or newer"
+
+environment: $(STAMP) ## install everything into .venv, and no more
 
 run: $(STAMP) ## search, on RANKS ranks of this machine or of every node of a batch job
 	@$(ACTIVATE) && $(require_mpirun)

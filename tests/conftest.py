@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -20,6 +21,10 @@ from slurm import Slurm, running_slurm, why_not
 # Threads of torch that wait for each other must sleep: spinning, they would take the cores from those that they wait
 # for, and with more processes than cores a training would take several times as long. All processes inherit this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# In the background of a script SIGINT is ignored, and would be in all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Every run tries the same examples; `pytest --hypothesis-profile=explore` looks for new ones.
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
@@ -85,7 +90,7 @@ def mpirun_that_goes_on(mpirun_command: str) -> str:
 def mpirun(launcher: Launcher, mpirun_command: str) -> Callable[..., Ended]:
     """Runs Python on some number of ranks: `mpirun(4, "-m", "evo.run", "sphere")`."""
 
-    def run(ranks: int, *arguments: str | Path, timeout: float = 90.0, **variables: str) -> Ended:
+    def run(ranks: int, *arguments: str | Path, timeout: float = 150.0, **variables: str) -> Ended:
         return launcher.finish(start_ranks(launcher, mpirun_command, ranks, *arguments, **variables), timeout)
 
     return run

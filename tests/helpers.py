@@ -30,7 +30,7 @@ _LAUNCH_PREFIXES = ("OMPI_", "OPAL_", "PMIX_", "PMI_", "PRTE_", "HYDRA_", "HYDI_
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 30.0) -> T:
-    """What a condition returns as soon as it is true; fails when it stays false."""
+    """What a condition returns as soon as it is true; fails when it stays false, on a machine with much else to do."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"still not so after {seconds:g} s"
@@ -92,25 +92,25 @@ class Launcher:
         self._started.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:
+    def finish(self, process: subprocess.Popen[str], timeout: float = 120.0) -> Ended:
         """Wait for the end of a process."""
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=60)
             raise AssertionError(f"still running after {timeout:g} s: {process.args}\n{out}\n{err}") from None
         return Ended(process.returncode, out, err)
 
-    def run(self, *command: str | Path, timeout: float = 60.0, **variables: str) -> Ended:
+    def run(self, *command: str | Path, timeout: float = 120.0, **variables: str) -> Ended:
         """Run a process to its end."""
         return self.finish(self.start(*command, **variables), timeout)
 
-    def python(self, *arguments: str | Path, timeout: float = 60.0, **variables: str) -> Ended:
+    def python(self, *arguments: str | Path, timeout: float = 120.0, **variables: str) -> Ended:
         """Run Python to its end."""
         return self.run(sys.executable, *arguments, timeout=timeout, **variables)
 
-    def evo(self, *arguments: str | Path, timeout: float = 60.0, **variables: str) -> Ended:
+    def evo(self, *arguments: str | Path, timeout: float = 120.0, **variables: str) -> Ended:
         """Run a search on one rank to its end."""
         return self.python("-m", "evo.run", *arguments, timeout=timeout, **variables)
 
@@ -136,7 +136,7 @@ class Launcher:
         """End everything and wait for it."""
         self.kill()
         for process in self._started:
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 

@@ -141,7 +141,7 @@ class Slurm:
         """The states of a job: one, unless it is an array."""
         return {facts["JobState"] for facts in self.facts(job)}
 
-    def wait(self, job: str, seconds: float = 60.0) -> int:
+    def wait(self, job: str, seconds: float = 150.0) -> int:
         """Wait for the end of a job; returns its exit status, or 128 and the signal, and the highest for an array.
 
         Args:
@@ -245,11 +245,14 @@ def _write_configuration(folder: Path) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as closing:
-        sockets = [closing.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that are free now and below those that the system hands out, to MPI in other tests for example."""
+    free: list[int] = []
+    while len(free) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            free += [port] if port not in free else []
+    return free
 
 
 def _idle_nodes(slurm: Slurm) -> int:

@@ -222,7 +222,7 @@ def _remove(host: str) -> None:
         return
     try:
         # A network lives as long as a process in it, and a process may start another one before it is killed.
-        wait_until(lambda: _kill(_processes_on(host)) == 0, 10)
+        wait_until(lambda: _kill(_processes_on(host)) == 0)
     finally:
         _ip("netns", "del", host)
 

@@ -50,7 +50,7 @@ def search_and_kill(
         # Or the next one might die over the same individual, which would then be taken for the cause, and fail.
         wait_until_taken_over(here, rank)
     ended = launcher.finish(process)
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     return ended
 
 
@@ -68,7 +68,7 @@ def kill_with_children(launcher: Launcher, process: int) -> int:
     """Kill a process, and see that what it has started ends with it; returns how many processes that were."""
     children = [other for other in launcher.survivors() if parent_of(other) == process]
     os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not any(map(is_alive, [process, *children])), 10)
+    wait_until(lambda: not any(map(is_alive, [process, *children])))
     return len(children)
 
 
@@ -138,7 +138,7 @@ def test_a_search_that_goes_on_where_another_was_killed_survives_a_death_as_well
     start_ranks(launcher, mpirun_that_goes_on, 6, *SEARCH, "--evaluations", str(BUDGET), "--islands", "3")
     wait_until_finished(here, 60)
     launcher.kill()
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     known = journals.finished(here)
     in_flight = set(journals.started(here)) - set(known)
     assert in_flight
@@ -254,9 +254,9 @@ def test_without_fault_tolerance_a_death_ends_all_and_the_same_command_goes_on(
     process = start_ranks(launcher, mpirun_command, 4, *search)
     wait_until_finished(here, 40)
     kill_with_children(launcher, find_ranks(launcher)[2])
-    ended = launcher.finish(process, timeout=20)
+    ended = launcher.finish(process, timeout=40)
     assert ended.status not in (0, 1, 2, 85)
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     assert not (here / "summary.json").exists()
     known = journals.finished(here)
     ended = launcher.finish(start_ranks(launcher, mpirun_command, 4, *search))
@@ -321,12 +321,12 @@ def test_a_death_before_the_search_has_begun_ends_all(mpirun_that_goes_on: str, 
     process = start_ranks(launcher, mpirun_that_goes_on, 4, *search, options=["--with-ft", "ulfm"])
     wait_until(lambda: (folder / "loading").exists())
     kill_with_children(launcher, find_ranks(launcher)[2])
-    ended = launcher.finish(process, timeout=30)
+    ended = launcher.finish(process, timeout=40)
     assert "evo: error: a rank died while the others waited for it, outside of the search" in ended.err
     assert "Traceback" not in ended.err
     assert "The best candidates" not in ended.out
     assert not (folder / "here").exists()
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
 
 
 DEADLY = """

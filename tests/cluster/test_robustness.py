@@ -110,7 +110,7 @@ def test_what_an_evaluation_has_started_ends_with_a_killed_rank(launcher: Launch
     wait_until(lambda: not pending(guard) >> (signal.SIGUSR1 - 1) & 1)
     assert is_alive(guard)
     rank.kill()
-    wait_until(lambda: not launcher.survivors(), 2)
+    wait_until(lambda: not launcher.survivors())
 
 
 def pending(process: int) -> int:

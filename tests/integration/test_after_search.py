@@ -188,7 +188,7 @@ def test_a_training_that_is_stopped_saves_its_state_and_goes_on(launcher: Launch
     assert (again / "saved.txt").exists()
     assert not (again / "trained.json").exists()
     assert evo_command(launcher, "train", "here").status == 0
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
 
 
 def test_a_baseline_is_trained_once_and_shown_beside_the_best(launcher: Launcher, folder: Path) -> None:

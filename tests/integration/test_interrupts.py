@@ -96,7 +96,7 @@ def test_one_ctrl_c_ends_a_script_with_several_searches(launcher: Launcher) -> N
     process = launcher.start(sys.executable, "script.py")
     wait_until((launcher.folder / "begun-0").exists)
     process.send_signal(signal.SIGINT)
-    ended = launcher.finish(process, timeout=20)
+    ended = launcher.finish(process, timeout=40)
     assert (ended.status, ended.out) == (-signal.SIGINT, "")
     assert ended.err.splitlines()[-1].startswith("KeyboardInterrupt: Ctrl-C has stopped the search")
     assert len(ended.err.splitlines()) < 12
@@ -110,7 +110,7 @@ def test_on_several_ranks_one_line_says_so_and_all_end(launcher: Launcher, mpiru
     wait_until(lambda: len(list(launcher.folder.glob("begun-*"))) == 2)
     for rank in find_ranks(launcher).values():
         os.kill(rank, signal.SIGINT)
-    ended = launcher.finish(process, timeout=30)
+    ended = launcher.finish(process, timeout=40)
     assert (ended.status, ended.out, "Traceback" in ended.err) == (130, "", False), ended
     lines = [line for line in ended.err.splitlines() if line.startswith("evo: ")]
     assert lines == ["evo: Ctrl-C has stopped the search: the same call goes on with it"]
@@ -123,6 +123,6 @@ def test_on_the_command_line_the_status_asks_for_another_session(launcher: Launc
     process = launcher.start(sys.executable, "-m", "evo.run", "script.py:loss", *limits)
     wait_until((launcher.folder / "begun-0").exists)
     process.send_signal(signal.SIGINT)
-    ended = launcher.finish(process, timeout=20)
+    ended = launcher.finish(process, timeout=40)
     assert (ended.status, ended.err) == (85, "")
     assert "SIGINT asked to stop\n" in ended.out

@@ -63,7 +63,7 @@ def test_two_studies_at_once_train_on_two_ranks_as_one_does_with_both_of_their_b
     for process in runs:
         ended = launcher.finish(process, timeout=120 + MANY)
         assert (ended.status, ended.err) == (0, "")
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     for name in "ab":
         here = launcher.folder / name
         assert journals.check_complete(here) == MANY
@@ -105,15 +105,15 @@ def test_a_process_of_a_worker_that_is_killed_is_one_failure_and_the_search_goes
     (first,) = trained.glob("0-*")  # Whose end is told, whatever its partner makes of it.
     os.kill(int(first.name.removeprefix("0-")), signal.SIGKILL)
     here = folder / "here"
-    wait_until(lambda: [end for end in journals.events(here) if isinstance(end, Finished)], 15)
+    wait_until(lambda: [end for end in journals.events(here) if isinstance(end, Finished)])
     ends = [end for end in journals.events(here) if isinstance(end, Finished)]
     assert [end.status for end in ends] == ["failed"]
     assert "killed by SIGKILL" in ends[0].error
     # Its worker trains the next one, with new processes.
     wait_until(lambda: len(list(trained.iterdir())) >= 3, 40)
     process.send_signal(signal.SIGUSR1)
-    ended = launcher.finish(process, timeout=30)
+    ended = launcher.finish(process, timeout=40)
     assert ended.status == 85
     statuses = sorted(end.status for end in journals.events(here) if isinstance(end, Finished))
     assert statuses == ["failed", "interrupted"]
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())

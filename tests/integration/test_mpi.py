@@ -301,7 +301,7 @@ def test_a_signal_to_mpirun_stops_all_ranks_and_the_same_command_goes_on(
     process = start_ranks(launcher, mpirun_command, 4, *SLOW_SEARCH, "--evaluations", "100000")
     wait_until(lambda: len(journals.finished(folder / "here")) > 20)
     process.send_signal(signal.SIGUSR1)
-    ended = launcher.finish(process, timeout=20)
+    ended = launcher.finish(process, timeout=40)
     assert ended.status == 85, ended
     assert ": SIGUSR1 asked to stop\n" in ended.out
     assert "not complete: run the same command again to go on\n" in ended.out
@@ -321,8 +321,8 @@ def kill_in_the_middle(launcher: Launcher, process: subprocess.Popen[str], here:
         process.kill()  # Its ranks notice, and end within a second or so.
     else:
         launcher.kill()
-    process.wait(10)
-    wait_until(lambda: not launcher.survivors(), 20)
+    process.wait(60)
+    wait_until(lambda: not launcher.survivors())
 
 
 @pytest.mark.slow
@@ -404,11 +404,11 @@ def test_a_bug_on_one_rank_ends_all_ranks_at_once(
     process = start_ranks(launcher, mpirun_command, 4, "bug.py")
     wait_until(lambda: (folder / "raised").exists() or process.poll() is not None)
     began = time.monotonic()
-    ended = launcher.finish(process, timeout=20)
-    assert time.monotonic() - began < 10
+    ended = launcher.finish(process, timeout=40)
+    assert time.monotonic() - began < 30
     assert ended.status not in (0, 2, 85)
     assert ended.err.count(f"{error}: a bug of ours") == 1
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
 
 
 DYING = """
@@ -506,7 +506,7 @@ loss = Loss()
 def test_a_long_conclusion_lets_all_ranks_leave(mpirun: MpiRun, folder: Path) -> None:
     (folder / "metrics.py").write_text(MANY_METRICS)
     search = ["-m", "evo.run", "metrics.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--quiet"]
-    assert mpirun(4, *search, "--generations", "3", timeout=20) == Ended(0, "", "")
+    assert mpirun(4, *search, "--generations", "3", timeout=40) == Ended(0, "", "")
     assert len(journals.summary(folder / "here")["test"]) == 200
 
 

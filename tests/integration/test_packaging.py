@@ -198,3 +198,63 @@ def test_an_installed_wheel_searches(clean: Path, launcher: Launcher) -> None:
     assert (launcher.folder / "here" / "summary.json").is_file()
     version = "from importlib.metadata import version; print(version('evo-mpi'))"
     assert launcher.run(clean / "python", "-c", version, **nothing).out.strip() == evo.__version__
+
+
+# Images, as far as they can be made without a daemon.
+
+CONTAINER = ROOT / "jobs" / "container"
+
+
+def steps_of_dockerfile() -> list[tuple[str, str]]:
+    """The instructions of the Dockerfile, lines that go on joined."""
+    text = re.sub(r"\\\n\s*", "", (CONTAINER / "Dockerfile").read_text())
+    return [(name, rest) for name, rest in re.findall(r"^([A-Z]+) +(.+)$", text, re.M)]
+
+
+def section_of_definition(name: str) -> list[str]:
+    text = (CONTAINER / "evo.def").read_text()
+    found = re.search(rf"^%{name}\n((?:    .+\n)+)", text, re.M)
+    assert found is not None
+    return [line.strip() for line in found[1].splitlines()]
+
+
+def test_both_images_are_made_from_the_same_by_the_same_commands() -> None:
+    steps = steps_of_dockerfile()
+    values = {name: rest for name, rest in steps if name in ("ARG", "FROM", "COPY", "LABEL", "ENV")}
+    runs = [rest for name, rest in steps if name == "RUN"]
+    definition = (CONTAINER / "evo.def").read_text()
+    python = values["ARG"].removeprefix("PYTHON=")
+    assert f"From: {values['FROM'].replace('${PYTHON}', python)}\n" in definition
+    assert f'"Programming Language :: Python :: {python}"' in PROJECT
+    assert section_of_definition("files") == [values["COPY"]]
+    assert section_of_definition("post") == runs[:2]
+    assert section_of_definition("environment")[0].removeprefix("export ") in values["ENV"]
+    license = re.search(r'^license = "(.+)"$', PROJECT, re.M)
+    assert license is not None
+    assert f'licenses="{license[1]}"' in values["LABEL"]
+    assert f"org.opencontainers.image.licenses {license[1]}" in section_of_definition("labels")
+
+
+@pytest.mark.slow
+def test_the_steps_of_an_image_install_the_wheel_and_the_command_runs(
+    built: dict[str, Path], launcher: Launcher
+) -> None:
+    """With /opt in a folder, this Python for the image's, and no dependencies, which torch makes 5 GB of."""
+    root, context = launcher.folder / "root", launcher.folder / "context"
+    (context / "dist").mkdir(parents=True)
+    shutil.copy(built["wheel"], context / "dist")
+    variables = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PYTHONPATH": "", "PATH": f"{root}/opt/evo/bin:/usr/bin:/bin"}
+    (root / "bin").mkdir(parents=True)
+    (root / "bin" / "python3").symlink_to(sys.executable)
+    for name, rest in steps_of_dockerfile():
+        words = rest.replace("/opt/", f"{root}/opt/")
+        if name == "COPY":
+            (target := Path(words.split()[1])).mkdir(parents=True)
+            for file in context.glob(words.split()[0]):
+                shutil.copy(file, target)
+        elif name == "RUN":
+            path = f"{variables['PATH']}:{root}/bin"
+            ended = launcher.run("sh", "-ec", words, timeout=120, **(variables | {"PATH": path}))
+            assert ended.status == 0, ended.err
+    assert ended.out == f"evo {evo.__version__}\n"
+    assert (root / "opt" / "evo" / "bin" / "evo").exists()

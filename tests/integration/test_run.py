@@ -211,7 +211,7 @@ def test_a_signal_stops_a_search_that_goes_on_with_the_same_command(
     process = launcher.start(sys.executable, *command, "--evaluations", "100000")
     wait_until(lambda: (folder / "here" / "journal" / "0.jsonl").exists() and len(finished(folder / "here")) > 3)
     process.send_signal(getattr(signal, name))
-    ended = launcher.finish(process, timeout=10)
+    ended = launcher.finish(process, timeout=40)
     assert (ended.status, ended.err) == (85, "")
     assert f": {name} asked to stop\n" in ended.out
     assert ended.out.endswith("not complete: run the same command again to go on\n")
@@ -243,10 +243,10 @@ def test_a_signal_interrupts_an_evaluation_in_a_child_which_is_taken_up_again(la
     process = launcher.start(sys.executable, *command)
     wait_until((folder / "here" / "individuals" / "0-0" / "waiting").exists)
     process.send_signal(signal.SIGUSR1)
-    ended = launcher.finish(process, timeout=10)
+    ended = launcher.finish(process, timeout=40)
     assert (ended.status, ended.err) == (85, "")
     assert [(event.individual, event.status) for event in finished(folder / "here")] == [((0, 0), "interrupted")]
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     (folder / "go").touch()
     again = launcher.python(*command)
     assert again.status == 0
@@ -266,7 +266,7 @@ def test_a_second_signal_gives_up_an_evaluation_in_this_process_which_is_taken_u
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1.5)
     process.send_signal(signal.SIGUSR2)
-    ended = launcher.finish(process, timeout=10)
+    ended = launcher.finish(process, timeout=40)
     assert (ended.status, ended.err) == (85, "")
     (folder / "go").touch()
     assert launcher.python(*command, "2").status == 0

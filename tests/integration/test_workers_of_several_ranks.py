@@ -220,7 +220,7 @@ def test_a_rank_that_waits_for_one_that_failed_ends_the_search_and_the_same_comm
     (folder / "waiting.py").write_text(WAITING)
     command = ["stuck.py", *search("waiting.py:loss", "--generations", "20")[2:]]
     ended = launcher.finish(start_ranks(launcher, mpirun_command, 4, *command), timeout=40)
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     (problem,) = re.findall(r"evo: error: .*$", ended.err, re.M)
     assert "the objective failed on rank 1 of the 2 of a worker (ValueError: not on the second one)" in problem
     assert "Traceback" not in ended.err
@@ -244,7 +244,7 @@ def test_an_individual_in_which_workers_wait_for_ever_fails_where_the_others_sur
     command = ["stuck.py", *search("waiting.py:loss", "--evaluations", "40", "--debug")[2:]]
     process = start_ranks(launcher, mpirun_that_goes_on, 6, *command, options=["--with-ft", "ulfm"])
     ended = launcher.finish(process)
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     assert len(re.findall(r"evo: error: the objective failed on rank 1 of the 2 of a worker ", ended.err)) == 2
     assert 40 <= journals.check_complete(folder / "here") <= 42
     end = journals.finished(folder / "here")[1, 3]
@@ -275,9 +275,9 @@ def test_a_worker_that_loses_a_rank_ends_and_the_others_take_over(
     wait_until(lambda: journals.count_finished(here) >= 20)
     os.kill(processes[dies], signal.SIGKILL)
     worker, partner = dies // 2, dies ^ 1
-    wait_until(lambda: not is_alive(processes[partner]), 20)
+    wait_until(lambda: not is_alive(processes[partner]))
     ended = launcher.finish(process)
-    wait_until(lambda: not launcher.survivors(), 10)
+    wait_until(lambda: not launcher.survivors())
     assert 120 <= journals.check_complete(here) <= 122
     record = journals.summary(here)
     lost = sorted([dies, partner])
@@ -312,7 +312,7 @@ def test_the_ranks_of_a_worker_agree_when_they_are_interrupted(
     process = start_ranks(launcher, mpirun_command, 4, *command)
     wait_until(lambda: len(journals.started(folder / "here")) == 2)
     process.send_signal(signal.SIGUSR1)
-    ended = launcher.finish(process, timeout=20)
+    ended = launcher.finish(process, timeout=40)
     assert ended.status == 85, ended
     assert [end.status for end in journals.events(folder / "here") if isinstance(end, Finished)] == ["interrupted"] * 2
 
@@ -328,7 +328,7 @@ def test_a_signal_stops_all_ranks_of_all_workers_and_the_same_command_goes_on(
     here = folder / "here"
     wait_until(lambda: journals.count_finished(here) >= 20)
     process.send_signal(signal.SIGUSR1)
-    ended = launcher.finish(process, timeout=20)
+    ended = launcher.finish(process, timeout=40)
     assert ended.status == 85, ended
     assert ": SIGUSR1 asked to stop\n" in ended.out
     assert not (here / "summary.json").exists()

@@ -326,7 +326,7 @@ def test_nothing_waits_long_for_a_command_when_the_search_was_stopped(
     shelled.improve(1)
     began = time.monotonic()
     shelled.end(StopKind.REQUESTED)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert {warning.partition(":")[0] for warning in shelled.warnings} <= {"on_improvement", "on_end"}
 
 

@@ -179,7 +179,7 @@ class Crew:
 
     def evaluate(self, identity: Identity = (0, 1), **params: Any) -> Outcome:
         self.start(identity, **params)
-        return wait_until(self.first.poll, 10)
+        return wait_until(self.first.poll)
 
     def _report(self, step: int, loss: float) -> bool:
         self.reports.append((step, loss))
@@ -270,7 +270,7 @@ def test_the_first_rank_waits_for_the_others(make: Make) -> None:
     for _ in range(20):
         assert crew.first.poll() is None
     go.set()
-    assert wait_until(crew.first.poll, 10) == GOOD
+    assert wait_until(crew.first.poll) == GOOD
     assert crew.evaluators[0].polls == 1, "an evaluator that has ended was asked again"
 
 
@@ -338,7 +338,7 @@ def test_an_evaluation_that_is_interrupted_ends_on_all_ranks(make: Make) -> None
     assert crew.first.poll() is None
     crew.first.interrupt()
     crew.first.interrupt()
-    outcome = wait_until(crew.first.poll, 10)
+    outcome = wait_until(crew.first.poll)
     assert (outcome.status, outcome.loss, outcome.error) == ("interrupted", None, "")
     assert [evaluator.interrupted for evaluator in crew.evaluators[1:]] == [[(0, 0)], [(0, 0)]]
     assert crew.evaluate((0, 1)) == GOOD
@@ -347,9 +347,9 @@ def test_an_evaluation_that_is_interrupted_ends_on_all_ranks(make: Make) -> None
 def test_an_interruption_that_comes_too_late_does_not_touch_the_next_individual(make: Make) -> None:
     crew = make(Scripted(lambda identity: GOOD if identity[1] else None), always(GOOD))
     crew.start((0, 0))
-    wait_until(lambda: crew.evaluators[1].finished, 10)  # The other one has ended; the first one goes on.
+    wait_until(lambda: crew.evaluators[1].finished)  # The other one has ended; the first one goes on.
     crew.first.interrupt()
-    assert wait_until(crew.first.poll, 10).status == "interrupted"
+    assert wait_until(crew.first.poll).status == "interrupted"
     assert crew.evaluate((0, 1)) == GOOD
     assert crew.evaluators[1].interrupted == []
 
@@ -423,7 +423,7 @@ def test_a_rank_ends_when_another_one_of_its_worker_has_died(make: Make, at_work
     crew = make(always(None), always(None), always(None))
     if at_work:
         crew.start()
-        wait_until(lambda: all(evaluator.started for evaluator in crew.evaluators), 10)
+        wait_until(lambda: all(evaluator.started for evaluator in crew.evaluators))
     crew.network.dead.add(dead)
     with pytest.raises(CutOff, match=f"^rank 1 of a worker ends, because rank {dead} of it has died$"):
         crew.others[0].result(10)
@@ -486,7 +486,7 @@ def test_the_first_rank_that_fails_while_another_waits_for_it_in_the_communicato
     uses_communicator(crew)
     crew.start()
     with pytest.raises(Stuck, match=r"failed on rank 0 of the 2 of a worker \(ValueError: no\)"):
-        wait_until(crew.first.poll, 10)
+        wait_until(crew.first.poll)
     release.set()
 
 
@@ -499,7 +499,7 @@ def test_of_three_ranks_one_that_fails_gives_up_also_when_the_first_one_has_ende
     def is_over() -> bool:
         return crew.first.poll() is not None or crew.others[0].done()
 
-    wait_until(is_over, 5)
+    wait_until(is_over)
     with pytest.raises(Stuck, match=r"failed on rank 1 of the 3 of a worker \(ValueError: no\)"):
         crew.others[0].result(0)
     release.set()
@@ -553,7 +553,7 @@ def test_an_objective_knows_its_place_and_gets_a_communicator_of_its_own(make: M
     with ThreadPoolExecutor(1) as executor:
         other = executor.submit(assist, teams[1], evaluators[1])
         first.start(assigned((0, 7), {"x": 0.5}), lambda step, loss: False)
-        outcome = wait_until(first.poll, 10)
+        outcome = wait_until(first.poll)
         teams[0].dismiss("the end", [])
         assert other.result(10) == ("the end", [])
     assert (outcome.loss, outcome.metrics) == (0.0, {"rank": 0})
