@@ -13,6 +13,8 @@ import numpy as np
 _BREEDING, _TRAINING, _MIGRATING, _STARTING, _LEARNING = 0, 1, 2, 3, 4
 # A key of its own keeps this stream apart from those of individuals.
 _TOPOLOGY = (0,)
+# Seeds below this are one word of numpy's.
+_WORD = 2**32
 
 
 def breeding_generator(seed: int, rank: int, generation: int) -> np.random.Generator:
@@ -90,7 +92,10 @@ def survey_generator(number: int) -> np.random.Generator:
 
 
 def _sequence(seed: int, identity: tuple[int, int], purpose: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence([seed, *identity, purpose])
+    words = (seed, *identity, purpose)
+    if max(words) < _WORD:  # The same stream, but numpy takes several times as long to make this array of a list.
+        return np.random.SeedSequence(np.array(words, dtype=np.uint32))
+    return np.random.SeedSequence(words)
 
 
 def _generator(sequence: np.random.SeedSequence) -> np.random.Generator:

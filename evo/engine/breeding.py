@@ -219,6 +219,9 @@ class Breeder:
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
         for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
             if self.space.feasibility is None:
+                # Often a parent that was passed on unchanged, which need not be decoded to be known.
+                if bred.genome.tobytes() in self.population.tried and not self.allow_duplicates:
+                    continue
                 yield self._offspring(self.space.complete(bred.genome, rng), bred)
             elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
                 yield self._offspring(params, bred)

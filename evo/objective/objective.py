@@ -221,6 +221,8 @@ def check_loss(value: Any) -> float:
 
 
 def _number(value: Any) -> float:
+    if type(value) is float:
+        return value
     shape = tuple(getattr(value, "shape", ()))
     if math.prod(shape) != 1:
         raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")

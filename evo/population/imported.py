@@ -26,11 +26,13 @@ class Imported:
 
     def __init__(self) -> None:
         self._generations: defaultdict[int, set[int]] = defaultdict(set)
+        self._count = 0  # Asked for several times in each evaluation.
         self.expected: dict[Identity, Started] = {}
 
     def apply(self, event: Started) -> None:
         """Note that the result of an individual is known from elsewhere, if the event says so."""
-        if event.origin:
+        if event.origin and event.individual not in self:
+            self._count += 1
             self._generations[event.individual[0]].add(event.individual[1])
 
     def of(self, worker: int) -> int:
@@ -41,4 +43,4 @@ class Imported:
         return identity[1] in self._generations.get(identity[0], ())
 
     def __len__(self) -> int:
-        return sum(map(len, self._generations.values()))
+        return self._count

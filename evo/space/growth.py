@@ -27,13 +27,22 @@ class Fitted:
     Args:
         params: Its parameters, with the defaults of those that did not exist when it was started.
         genome: Its genome; None means that it is set aside.
-        precedence: Decides between several recorded sets of parameters of one individual. The highest counts, which is
-            that of the set within the latest limits.
+        form: The number of the latest limits that it is within.
+        recorded: Its parameters as they were recorded.
     """
 
     params: Params
     genome: Genome | None
-    precedence: tuple[int, bytes]
+    form: int
+    recorded: Params
+
+    @property
+    def precedence(self) -> tuple[int, bytes]:
+        """Decides between several recorded sets of parameters of one individual.
+
+        The highest counts, which is that of the set within the latest limits.
+        """
+        return self.form, msgspec.json.encode(self.recorded, order="deterministic")
 
 
 class Forms:
@@ -65,7 +74,7 @@ class Forms:
             UserError: The parameters are not within the limits, and never were.
         """
         try:
-            return Fitted(params, self._place(params), _precedence(len(self._forms), params))
+            return Fitted(params, self._place(params), len(self._forms), params)
         except UserError:
             number = self._latest(params)
             if number is None:
@@ -76,8 +85,8 @@ class Forms:
         try:
             genome = self._place(grown)
         except UserError:
-            return Fitted(params, None, _precedence(number, params))
-        return Fitted(grown if genome is not None else params, genome, _precedence(number, params))
+            return Fitted(params, None, number, params)
+        return Fitted(grown if genome is not None else params, genome, number, params)
 
     def _place(self, params: Params) -> Genome | None:
         """The genome; None where the constraints, which may have changed, are violated."""
@@ -179,7 +188,3 @@ def _may_have_been(name: str, value: Any, old: Mapping[str, Parameter], new: Map
 
 def _without_default(limit: Mapping[str, Any] | None) -> Any:
     return limit and {field: value for field, value in limit.items() if field != "default"}
-
-
-def _precedence(number: int, params: Params) -> tuple[int, bytes]:
-    return number, msgspec.json.encode(params, order="deterministic")

@@ -191,15 +191,15 @@ class Space:
     def _completed(self, genes: Sequence[float], rng: np.random.Generator | None) -> Params:
         values: Params = {}
         for index in self.order:
-            if self._genes[index].exists(values):
-                gene = genes[index]
-                if rng is not None and math.isnan(gene):
-                    gene = self.sample_allowed(index, values, rng)
-                decode = self._genes[index].decode
+            gene = self._genes[index]
+            if gene.exists(values):
+                place, decode = genes[index], gene.decode
+                if rng is not None and math.isnan(place):
+                    place = self.sample_allowed(index, values, rng)
                 allowed = self._allowed.get(index)
-                if allowed and not allowed.holds(decode(gene), values) and (part := allowed.part(decode, values)):
-                    gene = min(max(gene, part[0]), part[1])
-                values[self.names[index]] = decode(gene)
+                if allowed and not allowed.holds(decode(place), values) and (part := allowed.part(decode, values)):
+                    place = min(max(place, part[0]), part[1])
+                values[gene.name] = decode(place)
         in_order = self._conditional or self._allowed
         return {name: values[name] for name in self.names if name in values} if in_order else values
 
@@ -233,16 +233,18 @@ class Space:
         Raises:
             UserError: A parameter is missing, unknown, inactive or out of its limits.
         """
-        genes = [math.nan] * len(self._genes)
+        genes, active = [math.nan] * len(self._genes), 0
         for index in self.order:
-            name = self.names[index]
-            if self._genes[index].exists(params):
-                if name not in params:
-                    raise UserError(f"parameter {name!r} is missing from {dict(params)!r}")
-                genes[index] = self._genes[index].encode(params[name])
-            elif name in params:
-                raise UserError(f"parameter {name!r} is given in {dict(params)!r}, where its 'when' makes it inactive")
-        if len(params) > len(genes) or any(name not in self.parameters for name in params):
+            gene = self._genes[index]
+            if gene.exists(params):
+                if gene.name not in params:
+                    raise UserError(f"parameter {gene.name!r} is missing from {dict(params)!r}")
+                genes[index] = gene.encode(params[gene.name])
+                active += 1
+            elif gene.name in params:
+                what = f"parameter {gene.name!r} is given in {dict(params)!r}"
+                raise UserError(f"{what}, where its 'when' makes it inactive")
+        if len(params) > active:
             unknown = sorted(set(params) - set(self.names))
             raise UserError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
         genome = self.genome(genes)

@@ -103,13 +103,16 @@ class RunDirectory:
         # The size of each journal when it was last read.
         self._sizes: dict[Path, int] = {}
         self._has_begun = False
+        self._latest: tuple[Identity | None, Path] = (None, self.individuals)
 
     def __str__(self) -> str:
         return self._name
 
     def folder(self, identity: Identity) -> Path:
         """The folder of one individual; it need not exist."""
-        return self.individuals / individual_name(identity)
+        if identity != self._latest[0]:  # Each evaluation asks several times, and paths are slow to make.
+            self._latest = identity, self.individuals / individual_name(identity)
+        return self._latest[1]
 
     def study(self, has_advice: bool = True) -> StudyRecord | None:
         """The study of this directory; None when there is none yet.
