@@ -50,7 +50,15 @@ copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = False
 
 # Pages of the site that stand beside what they are about, where GitHub shows them.
-ELSEWHERE = {"index": ROOT / "README.md", "tutorials": ROOT / "tutorials/README.md", "jobs": ROOT / "jobs/README.md"}
+ELSEWHERE = {
+    "index": ROOT / "README.md",
+    "tutorials": ROOT / "tutorials/README.md",
+    "jobs": ROOT / "jobs/README.md",
+    "changelog": ROOT / "CHANGELOG.md",
+    "contributing": ROOT / ".github/CONTRIBUTING.md",
+    "code_of_conduct": ROOT / ".github/CODE_OF_CONDUCT.md",
+    "security": ROOT / ".github/SECURITY.md",
+}
 
 
 def with_links_of_the_site(text: str, written: Path, page: Path) -> str:

@@ -23,7 +23,7 @@ import msgspec
 from evo.cli import COMMANDS
 from evo.objective.training import Training
 from evo.population.events import AnyEvent
-from evo.study.arguments import _parser
+from evo.study.options import option_parser
 from evo.study.config import Config
 from evo.study.schema.document import build_schema
 from evo.study.schema.types import Schema, argument_texts, first_paragraph
@@ -102,7 +102,7 @@ class _Found(Exception):
 def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser of a command, which is run until it reads its arguments."""
     if command == "run":
-        return _parser("evo run")
+        return option_parser("evo run")
     module, _, function = COMMANDS[command][0].partition(":")
     found: list[argparse.ArgumentParser] = []
 
