@@ -208,6 +208,8 @@ def _types(schema: Schema) -> str:
     kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null" or len(kinds) == 1]
     if kinds == ["array"] and schema.get("items"):
         return f"list of {_types(schema['items'])}"
+    if kinds == ["object"] and isinstance(schema.get("additionalProperties"), dict):
+        return f"mapping to {_types(schema['additionalProperties'])}"
     return " or ".join(kinds)
 
 
