@@ -33,9 +33,15 @@ PLACE = re.compile(r"^<!-- (generated|autodoc): (.+?) -->$", re.MULTILINE | re.D
 
 def setup(app: Any) -> dict[str, bool]:
     """Connect this extension to Sphinx."""
+    app.connect("env-get-outdated", pages_to_make_anew)
     app.connect("source-read", fill_in)
     app.connect("build-finished", write_schema)
     return {"parallel_read_safe": True}
+
+
+def pages_to_make_anew(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """The pages with generated parts: evo may have changed since they were made."""
+    return [name for name in env.found_docs if PLACE.search(Path(env.doc2path(name)).read_text(encoding="utf-8"))]
 
 
 def fill_in(app: Any, docname: str, source: list[str]) -> None:
@@ -202,6 +208,8 @@ def _types(schema: Schema) -> str:
     kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null" or len(kinds) == 1]
     if kinds == ["array"] and schema.get("items"):
         return f"list of {_types(schema['items'])}"
+    if kinds == ["object"] and isinstance(schema.get("additionalProperties"), dict):
+        return f"mapping to {_types(schema['additionalProperties'])}"
     return " or ".join(kinds)
 
 

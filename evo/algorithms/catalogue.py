@@ -37,9 +37,9 @@ def _make_portfolio(
     Args:
         members: Each is given as `propagator` is, by name, or by name or class_path with arguments; those in a mapping
             have names of their own. None means modelled, tpe and genetic.
-        floor: As of `Portfolio`, like the next two.
-        forgetting: As of `Portfolio`.
-        power: As of `Portfolio`.
+        floor: The least probability of each member, from 0 to 1 divided by the number of members.
+        forgetting: The weight of a new reward once a member has had many, above 0 and at most 1.
+        power: How strongly better members are preferred, at least 0: probabilities follow rewards to this power.
     """
     made: dict[str, Breeding] = {}
     if isinstance(members, Mapping):

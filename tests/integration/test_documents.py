@@ -29,14 +29,18 @@ DOCS = ROOT / "docs"
 PAGES = {str(page.relative_to(ROOT)): page.read_text() for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))}
 FILE_KINDS = {"python": ".py", "yaml": ".yaml"}
 PIECES = ("docs/extend/", "docs/inside/", "docs/reference/", "docs/architecture.md", "docs/extending.md")
-READERS = {"python": ast.parse, "yaml": yaml.safe_load, "json": json.loads}
+READERS = {"python": lambda text: ast.parse(text.replace("…", "...")), "yaml": yaml.safe_load, "json": json.loads}
 
 # The main job takes too long for a test: the fixture `main_job` is the same with fewer ranks and generations.
 SHORTER = {"mpirun -N 4 python -m evo.run\n": ""}
 
 # These print the same but for figures when they take fewer ranks or evaluations than a user would give.
 SMALLER = {
+    "mpirun -N 4 python -m evo.run search.yaml": "mpirun -N 1 python -m evo.run search.yaml --evaluations 2",
     "mpirun -N 4 python search.py": "mpirun -N 2 python search.py",
+    "mpirun -N 4 python groups.py": "mpirun -N 2 python groups.py",
+    "mpirun -N 4 python -m evo.run halves.py:loss": "mpirun -N 2 python -m evo.run halves.py:loss",
+    "for seed in 0 1 2 3 4;": "for seed in 0 1;",
     "evo run rastrigin --evaluations 300": "evo run rastrigin --evaluations 40",
     "4 python -m evo.run rastrigin --evaluations 900": "2 python -m evo.run rastrigin --evaluations 80",
     "4 python -m evo.run sphere --evaluations 1000": "2 python -m evo.run sphere --evaluations 200",
