@@ -238,10 +238,12 @@ class Space:
             name = self.names[index]
             if self._genes[index].exists(params):
                 if name not in params:
-                    raise UserError(f"parameter {name!r} is missing from {dict(params)!r}")
+                    raise UserError(f"parameter {name!r} is missing from {dict(params)!r}: add a value for it")
                 genes[index] = self._genes[index].encode(params[name])
             elif name in params:
-                raise UserError(f"parameter {name!r} is given in {dict(params)!r}, where its 'when' makes it inactive")
+                raise UserError(
+                    f"parameter {name!r} is given in {dict(params)!r}, where its 'when' makes it inactive: leave it out"
+                )
         if len(params) > len(genes) or any(name not in self.parameters for name in params):
             unknown = sorted(set(params) - set(self.names))
             raise UserError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")
