@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from evo.cli import COMMANDS
 from evo.commands import CommandParser, ParserMade, only_making_parsers
 
-SHELLS = ("bash", "zsh", "fish", "tcsh")
+SHELLS = ("bash", "zsh", "fish")
 
 _OBJECTIVES = "_evo_complete_file_or_problem"
 

@@ -41,7 +41,9 @@ def as_path(name: str | os.PathLike[str]) -> Path:
         return Path(text)
     encoded = _encoded(text)
     if b"\0" in encoded:
-        raise UserError(f"the name {text!r} holds a NUL character, which the name of a file cannot")
+        raise UserError(
+            f"the name {text!r} holds a NUL character, which the name of a file cannot: choose another name"
+        )
     return Path(os.fsdecode(encoded))
 
 

@@ -82,7 +82,7 @@ def _check_members(members: Any) -> None:
         if not isinstance(name, str) or "/" in name or not name:
             raise UserError(f"members has the name {name!r}: it must be a text without '/'")
         if not isinstance(one, Propagator | Algorithm):
-            raise UserError(f"members has {name}: {one!r}, which is no algorithm and no propagator")
+            raise UserError(f"members has {name}: {one!r}, which is neither an algorithm nor a propagator")
 
 
 def usual_members() -> Mapping[str, Breeding]:

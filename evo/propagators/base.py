@@ -187,7 +187,10 @@ class Compose(Propagator):
             returned, taken = one._count("offspring"), following._count("parents")
             if None not in (returned, taken) and returned != taken:
                 shown, shown_next = representation(one), representation(following)
-                raise UserError(f"{shown} returns {returned} individuals, but {shown_next} takes {taken}")
+                raise UserError(
+                    f"{shown} returns {returned} individuals, but {shown_next} takes {taken}: make the two numbers "
+                    "equal, or put a selection between them"
+                )
 
     @property
     def bred_by(self) -> str:

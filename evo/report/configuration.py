@@ -19,6 +19,7 @@ _SECTIONS = ("model", "data", "optimizer", "lr_scheduler")
 _CLASS_KEYS = {"model": "model_class", "data": "datamodule_class"}
 _PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
 _CALLBACKS = "lightning.pytorch.callbacks"
+_INSTEAD = "; --params shows the parameters alone"
 Accepts = Callable[[str], Accepted | None]
 
 
@@ -147,7 +148,7 @@ class _Filling:
             assert section is not None
             self._put(section, steps, value, part)
         elif section is None:
-            raise UserError(f"{part}.{'.'.join(steps)} was searched, but the study has no section {part}")
+            raise UserError(f"{part}.{'.'.join(steps)} was searched, but the study has no section {part}{_INSTEAD}")
         else:
             self._put(self._inside(section, steps[0]), steps, value, part)
 
@@ -157,7 +158,7 @@ class _Filling:
         where = f"{above}.{step}"
         is_list = isinstance(place, list)
         if is_list and not (step.isdecimal() and int(step) < len(place)):
-            raise UserError(f"{where} was searched, but {above} is a list of {len(place)}, counted from 0")
+            raise UserError(f"{where} was searched, but {above} is a list of {len(place)}, counted from 0{_INSTEAD}")
         key: Any = int(step) if is_list else step
         below = place[key] if is_list else place.get(key)
         if not rest:
@@ -169,7 +170,9 @@ class _Filling:
                 below = {_CLASS_PATH: below}
             below = {} if below is None else list(below) if isinstance(below, tuple) else below
             if not isinstance(below, dict | list):
-                raise UserError(f"{where}.{'.'.join(rest)} was searched, but {where} is {below!r}, and no section")
+                raise UserError(
+                    f"{where}.{'.'.join(rest)} was searched, but {where} is {below!r}, and no section{_INSTEAD}"
+                )
             place[key] = below
             if isinstance(below, dict) and _CLASS_PATH in below:
                 below = self._inside(below, rest[0])

@@ -127,7 +127,9 @@ def list_runs(folders: Sequence[str], now: float | None = None) -> list[Listed]:
     now = time.time() if now is None else now
     found = dict.fromkeys(path for folder in folders for path in find_runs(as_path(folder)))
     if not found:
-        raise UserError(f"there is no run directory in {', '.join(folders)}, which would have a study.json")
+        raise UserError(
+            f"there is no run directory in {', '.join(folders)}, which would have a study.json: name a folder above one"
+        )
     return [describe_run(path, now) for path in found]
 
 

@@ -52,7 +52,8 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         if name in fixed or texts == (None, None):
             return fixed.setdefault(name, limit)
         if name in visiting:
-            raise UserError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
+            circle = " -> ".join([*visiting, name])
+            raise UserError(f"limits depend on each other in a circle: {circle}; let one of them depend on none")
         visiting.append(name)
         wanted = {field: _reach(name, field, getattr(limit, field), limits, fix) for field in ("low", "high")}
         visiting.pop()

@@ -95,7 +95,8 @@ def parents_first(parameters: Mapping[str, Parameter], bounds: Mapping[str, Sequ
         if names.index(name) in order:
             return
         if name in visiting:
-            raise UserError(f"limits depend on each other in a circle: {' -> '.join([*visiting, name])}")
+            circle = " -> ".join([*visiting, name])
+            raise UserError(f"limits depend on each other in a circle: {circle}; let one of them depend on none")
         visiting.append(name)
         for parent in (*(parameters[name].when or {}), *bounds.get(name, ())):
             visit(parent)

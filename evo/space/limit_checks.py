@@ -164,7 +164,9 @@ def check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter])
         elif not allowed_values(wanted):
             raise UserError(f"limit {name!r} depends on {parent} = {wanted!r}: name at least one value")
         elif impossible:
-            raise UserError(f"limit {name!r} depends on {parent} = {impossible[0]!r}, which {parent!r} can never be")
+            raise UserError(
+                f"limit {name!r} depends on {parent} = {impossible[0]!r}, which {parent!r} can never be: name another"
+            )
     if isinstance(parameter, Choice):
         return Choice(list(parameter.values), when=when, default=parameter.default)
     return dataclasses.replace(parameter, when=when)

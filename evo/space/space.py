@@ -238,12 +238,12 @@ class Space:
             gene = self._genes[index]
             if gene.exists(params):
                 if gene.name not in params:
-                    raise UserError(f"parameter {gene.name!r} is missing from {dict(params)!r}")
+                    raise UserError(f"parameter {gene.name!r} is missing from {dict(params)!r}: add a value for it")
                 genes[index] = gene.encode(params[gene.name])
                 active += 1
             elif gene.name in params:
                 what = f"parameter {gene.name!r} is given in {dict(params)!r}"
-                raise UserError(f"{what}, where its 'when' makes it inactive")
+                raise UserError(f"{what}, where its 'when' makes it inactive: leave it out")
         if len(params) > active:
             unknown = sorted(set(params) - set(self.names))
             raise UserError(f"parameters {unknown} are not among the limits: {', '.join(self.names)}")

@@ -26,7 +26,7 @@ def load_limits(limits: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[s
     file = os.fspath(limits)
     loaded = load_yaml("limits file", file, of_values=True)
     if not isinstance(loaded, Mapping):
-        raise UserError(f"limits file {file} holds no mapping of names to limits")
+        raise UserError(f"limits file {file} holds no mapping of names to limits, such as lr: [0.0001, 0.1]")
     return loaded
 
 

@@ -6,17 +6,19 @@ This imports nothing heavy, because mpirun takes the place of this process.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from evo.checks import check_count
 from evo.errors import MISTAKEN, RUN_AGAIN, UserError
 from evo.runtime.batch import find_batch_system, find_step
 from evo.runtime.mpi import find_started, is_launched, speaks
-from evo.runtime.mpi.mpirun import Mpirun, find_mpirun
 from evo.runtime.signals import StopSignals
 from evo.texts import print_anything, show_error
+
+if TYPE_CHECKING:
+    from evo.runtime.mpi.mpirun import Mpirun
 
 _OPTION = "--ranks"
 _HELP = ("-h", "--help", "--version")
@@ -115,6 +117,8 @@ def own_mpirun(ranks: int, environment: Mapping[str, str]) -> tuple[Mpirun, dict
     Raises:
         UserError: There is none; the message says how to get one.
     """
+    from evo.runtime.mpi.mpirun import find_mpirun  # Those that are started do not need it.
+
     found = find_mpirun(environment)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return found, found.variables(ranks, cores) | dict(environment)
@@ -134,6 +138,8 @@ def launch(arguments: Sequence[str], program: str, signals: StopSignals) -> tupl
     Returns:
         The words without `--ranks`; and the exit status of this process, None when it is to go on by itself.
     """
+    import shlex
+
     print_anything()
     try:
         ranks, others = split_ranks(arguments)

@@ -125,7 +125,7 @@ def _read_params(space: Space, row: PointRow) -> Params:
     values: Params = {}
     for name, given in row.params.items():
         if name not in space.parameters:
-            raise UserError(f"{name} is no parameter of this search{did_you_mean(name, space.names)}")
+            raise UserError(f"{name} is no parameter of this search{did_you_mean(name, space.names)}; leave it out")
         try:
             values[name] = read_value(space.parameters[name], given)
         except UserError as error:
