@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import gc
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import Ended, Launcher, RunOnce, run_once
+from helpers import TESTS, Ended, Launcher, RunOnce, run_once
 from ranks import start_ranks, why_no_fault_tolerance
 from slurm import Slurm, running_slurm, why_not
 
@@ -30,6 +31,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 hypothesis.settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
 hypothesis.settings.load_profile("repeat")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile evo once: where PYTHONDONTWRITEBYTECODE is set, each of a thousand processes would do so for itself."""
+    if not hasattr(config, "workerinput"):
+        for folder in (TESTS.parent / "evo", TESTS.parent / "tutorials", TESTS):
+            compileall.compile_dir(folder, quiet=2)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -109,7 +109,7 @@ def kill(launcher: Launcher, process: subprocess.Popen[str], victim: str, rng: r
 
 
 def wait_for_ends(first: Sequence[int], then: Sequence[int]) -> float:
-    """Wait for the end of some processes, and then of others, which have two seconds; returns how many they took."""
+    """Wait for the end of some processes, and then of others; returns how many seconds those took."""
     wait_until(lambda: not any(map(is_alive, first)))
     died = time.monotonic()
     wait_until(lambda: not any(map(is_alive, then)))

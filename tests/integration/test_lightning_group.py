@@ -19,7 +19,7 @@ from evo.testing.trials import FakeTrial
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]
 
-MANY = int(os.environ.get("EVO_TRAININGS", "4"))
+MANY = int(os.environ.get("EVO_TRAININGS", "2"))
 
 NOTED = """
 import os

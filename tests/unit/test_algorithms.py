@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -54,9 +55,18 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 }
 
 
-@pytest.mark.parametrize("check", [check for check in CONTRACT if check is not searches_better_than_at_random])
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("name", ALGORITHMS)
+# Half of all triples, chosen so that each algorithm meets each space and each check, and each check each space.
+# EVO_WHOLE=1 tries all of them, for whoever changes an algorithm.
+TRIPLES = [
+    (name, space, check)
+    for row, name in enumerate(ALGORITHMS)
+    for column, space in enumerate(SPACES)
+    for layer, check in enumerate(each for each in CONTRACT if each is not searches_better_than_at_random)
+    if (row + column + layer) % 2 == 0 or os.environ.get("EVO_WHOLE")
+]
+
+
+@pytest.mark.parametrize(("name", "space", "check"), TRIPLES)
 def test_an_algorithm_keeps_the_contract(name: str, space: str, check: AlgorithmCheck) -> None:
     check(ALGORITHMS[name], SPACES[space])
 
@@ -64,6 +74,8 @@ def test_an_algorithm_keeps_the_contract(name: str, space: str, check: Algorithm
 # CMA-ES searches numbers, and changes a category now and then only.
 SEARCHED = [(name, space) for name in ALGORITHMS for space in ("floats", "mixed", "conditional", "constrained")]
 SEARCHED.remove(("cmaes", "mixed"))
+# A proposal of the portfolio is one of each of its members, which are tried in all spaces: here, how it chooses.
+SEARCHED = [(name, space) for name, space in SEARCHED if name != "portfolio" or space in ("mixed", "constrained")]
 
 
 @pytest.mark.parametrize(("name", "space"), SEARCHED)
