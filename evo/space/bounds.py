@@ -25,6 +25,10 @@ _RULE = "a bound is a number, or made of names of numeric parameters, numbers, +
 _HALVINGS = 60
 
 
+def _circle(names: Sequence[str]) -> UserError:
+    return UserError(f"limits depend on each other in a circle: {' -> '.join(names)}; let one of them depend on none")
+
+
 def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
     """Limits whose bounds are numbers: an expression becomes the furthest number that it can reach.
 
@@ -52,8 +56,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         if name in fixed or texts == (None, None):
             return fixed.setdefault(name, limit)
         if name in visiting:
-            circle = " -> ".join([*visiting, name])
-            raise UserError(f"limits depend on each other in a circle: {circle}; let one of them depend on none")
+            raise _circle([*visiting, name])
         visiting.append(name)
         wanted = {field: _reach(name, field, getattr(limit, field), limits, fix) for field in ("low", "high")}
         visiting.pop()
