@@ -60,7 +60,7 @@ class VersionedParser(argparse.ArgumentParser):
         super().__init__(**settings)
         self.add_argument("--version", action="version", version=f"evo {__version__}", help="Show the version of evo.")
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read the words of a command."""
         if self.only_makes:
             raise ParserMade(self)

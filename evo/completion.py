@@ -40,7 +40,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     )
     parser.add_argument("shell", choices=SHELLS, help="The shell.")
     shell = parser.parse_args(arguments).shell
-    print(completion({name: (about, _parser_of(name, place)) for name, (place, about) in COMMANDS.items()}, shell))
+    print(completion({name: (about, parser_of(name)) for name, (_, about) in COMMANDS.items()}, shell))
     return 0
 
 
@@ -63,18 +63,23 @@ def completion(commands: Mapping[str, tuple[str, argparse.ArgumentParser]], shel
     return str(shtab.complete(parser, shell, preamble=_objectives()))
 
 
-def _parser_of(name: str, place: str) -> argparse.ArgumentParser:
-    if name == "run":  # It installs signal handlers and joins other ranks before it reads its options.
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of a command, which is not run.
+
+    Args:
+        command: One of `COMMANDS`.
+    """
+    if command == "run":  # It installs signal handlers and joins other ranks before it reads its options.
         from evo.study.options import option_parser
 
         return option_parser("evo run")
-    module, _, function = place.partition(":")
+    module, _, function = COMMANDS[command][0].partition(":")
     try:
         with only_making_parsers():
-            getattr(importlib.import_module(module), function)([], f"evo {name}")
+            getattr(importlib.import_module(module), function)([], f"evo {command}")
     except ParserMade as made:
         return made.parser
-    raise AssertionError(f"the command {name} has no VersionedParser")
+    raise AssertionError(f"the command {command} has no VersionedParser")
 
 
 def _name_values(action: argparse.Action) -> None:

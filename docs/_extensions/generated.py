@@ -8,7 +8,6 @@ always that of this version.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import inspect
 import json
@@ -21,9 +20,9 @@ from typing import Any
 import msgspec
 
 from evo.cli import COMMANDS
+from evo.completion import parser_of
 from evo.objective.training import Training
 from evo.population.events import AnyEvent
-from evo.study.options import option_parser
 from evo.study.config import Config
 from evo.study.schema.document import build_schema
 from evo.study.schema.types import Schema, argument_texts, first_paragraph
@@ -99,30 +98,6 @@ def commands() -> str:
             for action in actions:
                 lines += [f":::{{option}} {_words(action)}", _plain(action.help or ""), ":::", ""]
     return "\n".join(lines)
-
-
-class _Found(Exception):
-    """A command has made its parser."""
-
-
-def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser of a command, which is run until it reads its arguments."""
-    if command == "run":
-        return option_parser("evo run")
-    module, _, function = COMMANDS[command][0].partition(":")
-    found: list[argparse.ArgumentParser] = []
-
-    def keep(self: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
-        found.append(self)
-        raise _Found
-
-    usual, argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_args, keep  # type: ignore[assignment]
-    try:
-        with contextlib.suppress(_Found):
-            getattr(importlib.import_module(module), function)([], f"evo {command}")
-    finally:
-        argparse.ArgumentParser.parse_args = usual  # type: ignore[method-assign]
-    return found[0]
 
 
 def events() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,6 +23,10 @@ Named: TypeAlias = tuple[str | None, str | None]
 _RULE = "a bound is a number, or made of names of numeric parameters, numbers, + - * / // min max"
 # So many halvings find the end of the allowed part to the last digit.
 _HALVINGS = 60
+
+
+def _circle(names: Sequence[str]) -> UserError:
+    return UserError(f"limits depend on each other in a circle: {' -> '.join(names)}; let one of them depend on none")
 
 
 def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,8 +56,7 @@ def widest_ranges(limits: Mapping[str, Any]) -> dict[str, Any]:
         if name in fixed or texts == (None, None):
             return fixed.setdefault(name, limit)
         if name in visiting:
-            circle = " -> ".join([*visiting, name])
-            raise UserError(f"limits depend on each other in a circle: {circle}; let one of them depend on none")
+            raise _circle([*visiting, name])
         visiting.append(name)
         wanted = {field: _reach(name, field, getattr(limit, field), limits, fix) for field in ("low", "high")}
         visiting.pop()

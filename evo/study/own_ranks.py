@@ -179,4 +179,5 @@ def _result(status: int, folder: Path, job: Job) -> Result:
         study = directory.study()
         assert study is not None, "a search that has ended well has a record of its study"
         findings = Findings(directory.events, study_forms(study), directory.individuals)
-    return Result(**vars(told.conclusion), rank=0, run_dir=told.run_dir and Path(told.run_dir), findings=findings)
+    run_dir = None if told.run_dir is None else Path(told.run_dir)
+    return Result(**vars(told.conclusion), rank=0, run_dir=run_dir, findings=findings)

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from helpers import call
 
+from evo import texts
 from evo.cli import COMMANDS
 
 SHELL = 'source "$0"; COMP_WORDS=({words}); COMP_CWORD={last}; _shtab_evo; echo "${{COMPREPLY[@]}}"'
@@ -59,3 +60,14 @@ def test_other_shells_are_completed_too(shell: str) -> None:
     said = call("completion", shell)
     assert (said.status, said.err) == (0, "")
     assert "evaluations" in said.out
+
+
+@pytest.mark.parametrize(
+    ("width", "terminal", "draws"), [(80, "xterm", True), (80, "dumb", False), (80, "", True), (0, "xterm", False)]
+)
+def test_a_live_view_needs_a_terminal_whose_cursor_moves(
+    monkeypatch: pytest.MonkeyPatch, width: int, terminal: str, draws: bool
+) -> None:
+    monkeypatch.setattr(texts, "terminal_width", lambda: width)
+    monkeypatch.setenv("TERM", terminal)
+    assert texts.draws_in_place() is draws
