@@ -23,6 +23,18 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 OTHER_OPTIONS = {
     "evo": {"--version"},
     "LightningCLI": {"--print"},
+    "benchmarks": {
+        "--before",
+        "--check",
+        "--digits",
+        "--out",
+        "--peer",
+        "--problems",
+        "--seeds",
+        "--suites",
+        "--tools",
+        "--workers",
+    },
     "Ray": {"--address", "--head"},
     "tutorials": {"--profile", "--smoke-test", "--weights"},
     "evo best": {"--json", "--yaml", "--params"},
