@@ -37,6 +37,8 @@ OTHER_OPTIONS = {
     },
     "Ray": {"--address", "--head"},
     "tutorials": {"--profile", "--smoke-test", "--weights"},
+    "evo check": {"--ranks", "--timeout"},
+    "evo init": {"--data", "--force", "--out", "--timeout"},
     "evo best": {"--json", "--yaml", "--params"},
     "evo list": {"--by"},
     "evo export": {"--csv", "--json", "--parquet", "--optuna", "--follow"},
