@@ -197,6 +197,9 @@ def read(text: str) -> Any:
 
 def test_it_is_a_schema_of_draft_7() -> None:
     Draft7Validator.check_schema(SCHEMA.schema)
+    enums = re.findall(r'"enum": (\[[^]]*\])', json.dumps(SCHEMA.schema))
+    assert len(enums) > 50
+    assert [enum for enum in enums if len({repr(each) for each in json.loads(enum)}) < len(json.loads(enum))] == []
 
 
 def test_a_name_alone_is_offered_only_where_no_argument_is_needed() -> None:

@@ -32,6 +32,7 @@ _DURATION: Schema = {
     "type": ["number", "string"],
     "exclusiveMinimum": 0,
     "pattern": r"^\s*((\d+-)?\d+:\d\d:\d\d|\d+(\.\d+)?|(\d+(\.\d+)?[smhd])+)\s*$",
+    "patternErrorMessage": "give seconds above 0, or for example 30m, 1h30m, 02:00:00",
 }
 
 
@@ -71,7 +72,12 @@ def _option(name: str, hint: Any) -> Schema:
     """What one option may be; null stands for its default."""
     special = _special().get(name)
     if special is not None:
-        return any_of([*special, _NULL])
+        # Editors show the last of several alternatives when none fits.
+        is_one_type = len(special) == 1 and "type" in special[0]
+        null = (
+            _NULL if is_one_type else {**_NULL, "errorMessage": f"{name} cannot be this: its text says what it may be"}
+        )
+        return any_of([*special, null])
     schema = schema_of_type(hint, {}, quoted=True)
     schema |= _range(name)
     return schema if "null" in schema.get("type", []) else any_of([schema, _NULL])

@@ -84,6 +84,8 @@ def any_of(several: Sequence[Schema]) -> Schema:
             bare += [each for each in _types_of(one) if each not in bare]
         elif one not in others:
             others.append(one)
+    if bare == ["null"] and len(others) == 1 and set(others[0]) == {"enum"}:
+        return {"enum": [*(each for each in others[0]["enum"] if each is not None), None]}
     if bare == ["null"] and len(others) == 1 and "enum" not in others[0] and "type" in others[0]:
         return {**others[0], "type": list(dict.fromkeys([*_types_of(others[0]), "null"]))}
     if bare:
