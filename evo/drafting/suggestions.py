@@ -113,8 +113,8 @@ RULES = (
          ("other",), list_of_sizes),
     Rule("a width", rf"(\w+_)?hidden(_\w+)?|(\w+_)?(width|units|neurons|filters|planes|nf|ngf|ndf)|"
          rf"(base_|mid_|n_|num_)?(channels|features)|(\w+_)?(emb\w*|latent\w*|model|feedforward|ff|ffn|mlp|proj\w*|z|"
-         rf"lin\d*|layer_?\d*|fc\d*)_({_SIZES})|d_(model|ff|inner|hid|hidden|state)|dim(_feedforward)?|n_?hid|n_?inp|n_?embd?|"
-         rf"emb\w*|latent",
+         rf"lin\d*|layer_?\d*|fc\d*)_({_SIZES})|d_(model|ff|inner|hid|hidden|state)|dim(_feedforward)?|n_?hid|n_?inp|"
+         rf"n_?embd?|emb\w*|latent",
          _INTS, whole(4, 4, log=True)),
     Rule("an activation", r"(\w+_)?(act|activation|non_?linearity|nonlin)(_(fn|func|function|layer|name|cls|class))?",
          ("str", "module", "class", "other"), activation),
