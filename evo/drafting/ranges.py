@@ -14,17 +14,20 @@ Make: TypeAlias = Callable[[ArgumentFact], Limit | None]
 """Makes a limit for an argument; None where its default does not fit the rule."""
 
 
-def logarithmic(below: float, above: float, usual: float, *, most: float = math.inf) -> Make:
+def logarithmic(below: float, above: float, usual: float, *, most: float = math.inf, zero: bool = False) -> Make:
     """Floats from a part of the default to a multiple of it, on a log scale.
 
     Args:
         below: What the default is divided by for the lower end.
         above: What it is multiplied by for the upper end.
-        usual: The default where there is none, or 0.
+        usual: The default where there is none.
         most: The upper end is at most this.
+        zero: Whether a default of 0 is taken for none; otherwise it means that something is off.
     """
 
     def make(fact: ArgumentFact) -> Limit | None:
+        if fact.default is not None and not _is_positive(fact.default) and not (zero and fact.default == 0):
+            return None
         middle = fact.default if _is_positive(fact.default) else usual
         low, high = _rounded(middle / below), min(most, _rounded(middle * above))
         return None if low >= high else with_default({"type": "float", "low": low, "high": high, "log": True}, fact)

@@ -83,7 +83,8 @@ RULES = (
     Rule("a factor of decay", r"(\w+_)?(gamma|lr_decay|decay_rate|decay_factor|lr_factor)", _FLOATS, decaying),
     Rule("a learning rate", r"(lr|learning_rate|lrate)(_\w+)?|\w+_(lr|learning_rate)", _FLOATS,
          logarithmic(100, 10, 0.01, most=1.0)),
-    Rule("weight decay", r"weight_decay|wd|l2(_\w+)?|weight_reg\w*", _LOOSE, logarithmic(100, 10, 0.01, most=1.0)),
+    Rule("weight decay", r"weight_decay|wd|l2(_\w+)?|weight_reg\w*", _LOOSE,
+         logarithmic(100, 10, 0.01, most=1.0, zero=True)),
     Rule("dropout", r"(\w+_)?(dropout|drop)(_(rate|prob|p|ratio|\w+))?|p_drop\w*|drop_?path\w*", _LOOSE,
          between(0.0, 0.5)),
     Rule("momentum", r"momentum", _FLOATS, between(0.5, 0.99)),
@@ -111,8 +112,9 @@ RULES = (
     Rule("widths of layers", rf"(\w+_)?(hidden|layers?|widths?|channels|filters|sizes|units)(_(\w+_)?({_SIZES})s?)?",
          ("other",), list_of_sizes),
     Rule("a width", rf"(\w+_)?hidden(_\w+)?|(\w+_)?(width|units|neurons|filters|planes|nf|ngf|ndf)|"
-         rf"(base_|mid_|n_|num_)?(channels|features)|(\w+_)?(emb\w*|latent\w*|model|feedforward|ff|ffn|mlp|proj\w*|z|lin\d*|"
-         rf"layer_?\d*|fc\d*)_({_SIZES})|d_(model|ff|inner|hid|hidden|state)|dim(_feedforward)?|n_?hid|n_?inp|n_?embd?|emb\w*|latent",
+         rf"(base_|mid_|n_|num_)?(channels|features)|(\w+_)?(emb\w*|latent\w*|model|feedforward|ff|ffn|mlp|proj\w*|z|"
+         rf"lin\d*|layer_?\d*|fc\d*)_({_SIZES})|d_(model|ff|inner|hid|hidden|state)|dim(_feedforward)?|n_?hid|n_?inp|"
+         rf"n_?embd?|emb\w*|latent",
          _INTS, whole(4, 4, log=True)),
     Rule("an activation", r"(\w+_)?(act|activation|non_?linearity|nonlin)(_(fn|func|function|layer|name|cls|class))?",
          ("str", "module", "class", "other"), activation),

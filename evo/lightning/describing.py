@@ -195,7 +195,11 @@ def _plain(default: Any) -> tuple[Any, str]:
 def _hint_text(hint: Any) -> str:
     if hint is inspect.Parameter.empty:
         return ""
-    text = hint.__name__ if isinstance(hint, type) and typing.get_origin(hint) is None else str(hint)
+    text = (
+        hint.__name__
+        if isinstance(hint, types.ModuleType) or (isinstance(hint, type) and typing.get_origin(hint) is None)
+        else str(hint)
+    )
     return _shortened(re.sub(r"(?:\w+\.)+(\w+)", r"\1", text))
 
 

@@ -85,6 +85,8 @@ def prepare_study(arguments: Sequence[str], program: str, ranks: int | None) -> 
     make_callbacks(config.callbacks)
     notes = [*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())]
     notes += [f"the search goes on in {config.run_dir}"] if goes_on else []
+    if config.ranks_per_worker > 1:
+        notes.append(f"tried by one process, where the search has {config.ranks_per_worker} for each individual")
     notes += [f"limits differ from those in {config.run_dir}: {change}" for change in changes]
     return Prepared(job=job, plan=plan, place=place, ranks=count, notes=notes)
 
