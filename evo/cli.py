@@ -42,11 +42,13 @@ _GROUPS = {
 _FIRST_STEPS = """\
 evo finds the hyperparameters of a network by evolution, on one machine or a cluster.
 
-  evo run sphere --evaluations 200     a first search, of a second
-  evo run digits --ranks 2             networks trained on two ranks of this machine
-  evo run study.yaml                   your own network; evo run --help shows what a study file may say
-  evo status runs/digits               where a search stands, and its best candidate
-  evo doctor                           what would hinder a search here
+  evo run sphere --evaluations 200              a first search, of a second
+  evo run digits --ranks 2                      networks trained on two ranks of this machine
+  evo init network.Network --data network.Data  a study file for your own network
+  evo check study.yaml                          everything but the search, to see mistakes before a job is queued
+  evo run study.yaml                            the search; evo run --help shows what a study file may say
+  evo status runs/digits                        where a search stands, and its best candidate
+  evo doctor                                    what would hinder a search here
 
 evo --help lists all commands."""
 

@@ -45,7 +45,6 @@ OTHER_OPTIONS = {
     "evo doctor": {"--timeout"},
     "evo repair": {"--dry-run"},
     "evo status": {"--follow", "--json"},
-    "evo init": {"--data", "--force"},
     "evo schema": {"--out"},
     "evo report": {"--out", "--png", "--serve"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
