@@ -28,6 +28,7 @@ from evo.space.space import Space
 from evo.storage.files import write_whole
 from evo.study.arguments import parse_arguments
 from evo.study.config import Config, parse_duration
+from evo.study.files import load_limits
 from evo.texts import as_path, print_anything, printable
 
 _NOT_LOGGED = "The module did not log"
@@ -169,7 +170,7 @@ def _check_text(text: str, folder: Path, draft: StudyDraft) -> None:
     try:
         command = parse_arguments([str(copy)], "evo run")
         if draft.active:
-            Space(command.config.limits or {}, command.config.constraints)
+            Space(load_limits(command.config.limits or {}), command.config.constraints)
     except UserError as error:
         raise RuntimeError(f"the study file that was written is refused: {error}") from error
 

@@ -208,7 +208,11 @@ def test_a_name_says_which_way_is_better() -> None:
 
 
 def test_values_stand_in_one_line_as_yaml_that_gives_them_back(tmp_path: Path) -> None:
-    value = {"a": ["on", "no", "1e-5", "x: y", None, True, 1e-07, [0.9, 0.999], {}], "b.c": "it's", "d": []}
+    value: dict[str, Any] = {
+        "a": ["on", "no", "1e-5", "x: y", None, True, 1e-07, [0.9, 0.999], {}],
+        "b.c": "it's",
+        "d": [],
+    }
     (tmp_path / "one.yaml").write_text(f"it: {flow(value)}\n")
     assert load_yaml("file", str(tmp_path / "one.yaml")) == {"it": value}
 
