@@ -134,6 +134,7 @@ def test_every_shortened_command_is_on_a_page() -> None:
 
 @pytest.mark.mpi
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # A page has many commands, some of which load torch, on cores that other tests use, too.
 @pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run_and_print_what_is_shown(
     page: str, shell: Launcher, request: pytest.FixtureRequest
@@ -145,7 +146,7 @@ def test_the_commands_of_a_page_run_and_print_what_is_shown(
     for block, following in zip(blocks, [*blocks[1:], None], strict=True):
         if block.kind != "bash":
             continue
-        ended = shell.run("bash", "-euo", "pipefail", "-c", block.script(), timeout=120, **mpi_variables())
+        ended = shell.run("bash", "-euo", "pipefail", "-c", block.script(), timeout=240, **mpi_variables())
         assert ended.status == 0, f"{block.script()}\n{ended.out}\n{ended.err}"
         if following and following.kind == "text" and not block.is_shortened:
             missing = missing_lines(following.text, ended.out)
