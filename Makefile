@@ -8,9 +8,9 @@ TESTS  ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((cores 
 MPI    ?= pip
 
 ifeq ($(MPI),pip)
-  EXTRAS := mpi,report,test,lint
+  EXTRAS := mpi,report,test,lint,docs
 else ifeq ($(MPI),system)
-  EXTRAS := report,test,lint
+  EXTRAS := report,test,lint,docs
 else
   $(error MPI=$(MPI) is neither pip (Open MPI inside .venv) nor system (the mpirun on your PATH))
 endif
@@ -25,7 +25,7 @@ LOWEST_NAMES := arguments reading events space limits population propagator_cata
 LOWEST_TESTS  = $(foreach name,$(LOWEST_NAMES),$(or $(shell find tests -name test_$(name).py),no-test_$(name).py))
 
 .DEFAULT_GOAL := help
-.PHONY: help environment run test test-unit test-integration test-cluster test-lowest lint clean
+.PHONY: help environment run test test-unit test-integration test-cluster test-lowest lint docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ test-lowest: $(STAMP) ## try the oldest small packages that pyproject.toml allow
 	rm -rf $(LOWEST)
 	$(ACTIVATE) && python -m pip install --quiet --no-deps --only-binary :all: --target $(LOWEST) $$(python tests/lowest.py)
 	$(ACTIVATE) && PYTHONPATH=$(LOWEST) exec python -m pytest -n 0 -m 'not mpi' $(LOWEST_TESTS) $(ARGS)
+
+docs: $(STAMP) ## make the site of docs/ in build/docs; a warning is an error, such as a link that leads nowhere
+	$(ACTIVATE) && python -m sphinx -b html -n -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "The site is build/docs/index.html"
 
 clean: ## remove what make made: .venv, caches, builds; runs/ stays
 	rm -rf .venv .mpis .pythons build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

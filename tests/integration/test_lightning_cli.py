@@ -201,7 +201,8 @@ def test_a_configuration_of_plain_arguments_runs_as_it_is_printed(folder: Path, 
     assert len(trial.reports) == 1
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+PAGES = "".join((GUIDES / name).read_text() for name in ("lightning.md", "lightning_cli.md"))
 CLASSES = "[torch.optim.SGD, torch.optim.Adam]"
 FORMS = {
     "a section": ("optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}", "model.optimizer.lr: [0.1, 0.2]"),
@@ -230,9 +231,9 @@ def test_each_form_of_nesting_goes_through_a_study_file(folder: Path, form: str)
 
 
 @pytest.mark.parametrize(("file", "dropped"), [("sections.yaml", []), ("nested.yaml", ["optimizer.nesterov"])])
-def test_the_study_files_of_the_readme_are_checked_and_built(folder: Path, file: str, dropped: list[str]) -> None:
+def test_the_study_files_of_the_guides_are_checked_and_built(folder: Path, file: str, dropped: list[str]) -> None:
     for name in (file, "network.py"):
-        (folder / name).write_text(README.partition(f"\n# {name}\n")[2].partition("\n```")[0] + "\n")
+        (folder / name).write_text(PAGES.partition(f"\n# {name}\n")[2].partition("\n```")[0] + "\n")
     training, config, *_ = parse_arguments([file], "evo")
     assert isinstance(training, Training)
     space = Space(load_limits(config.limits or {}))

@@ -7,18 +7,26 @@ from pathlib import Path
 
 import pytest
 
+import evo
 from evo.errors import COMPLETE, MISTAKEN, NOT_FOUND, RUN_AGAIN
 from evo.study.arguments import parse_arguments
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "tutorials/README.md", "jobs/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 # Options in the documents that are not those of evo run.
 OTHER_OPTIONS = {
+    "evo": {"--version"},
     "LightningCLI": {"--print"},
+    "Ray": {"--address", "--head"},
+    "tutorials": {"--profile", "--smoke-test", "--weights"},
     "evo best": {"--json", "--yaml", "--params"},
     "evo list": {"--by"},
     "evo export": {"--csv", "--json", "--parquet", "--optuna", "--follow"},
@@ -28,7 +36,8 @@ OTHER_OPTIONS = {
     "evo report": {"--out", "--png", "--serve"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
     "Open MPI": {"--bind-to", "--with-ft"},
-    "Slurm": {"--gpus-per-task", "--mpi"},
+    "sbatch": {"--dependency", "--nodes", "--parsable", "--time"},
+    "Slurm": {"--batch", "--gpus-per-task", "--me", "--mpi", "--signal"},
     "tensorboard": {"--logdir"},
 }
 
@@ -74,19 +83,23 @@ def test_each_of_ten_wishes_touches_few_files() -> None:
     assert len(files["Another journal format"]) == 4
 
 
-@pytest.mark.parametrize("text", [README, ARCHITECTURE, EXTENDING], ids=["README", "architecture", "extending"])
-def test_every_option_in_the_documents_exists(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert options_in(text) - known_options(capsys) - set().union(*OTHER_OPTIONS.values()) == set()
+def test_every_option_in_the_documents_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    known = known_options(capsys).union(*OTHER_OPTIONS.values())
+    found = {str(document.relative_to(ROOT)): options_in(document.read_text()) - known for document in DOCUMENTS}
+    assert {document: options for document, options in found.items() if options} == {}
 
 
-def test_every_option_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    of_the_parser = {"--help", "--config", "--objective"}
-    assert known_options(capsys) - options_in(README) - of_the_parser == set()
+def test_readme_names_no_option_of_evo_run_and_no_name_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    others = re.sub(r"^evo (?!run\b).*$", "", README, flags=re.MULTILINE)  # evo init, for example, has its own options.
+    assert options_in(others) & known_options(capsys) == set()
+    assert set(re.findall(r"\bevo\.(\w+)", README)) & set(evo.__all__) == set()
+    code = " ".join(re.findall(r"^```.*?^```|`[^`\n]+`", README, flags=re.MULTILINE | re.DOTALL))
+    assert {name for name in evo.__all__ if name[0].isupper() and re.search(rf"\b{name}\b", code)} == set()
 
 
-def test_every_exit_status_is_in_the_readme() -> None:
-    section = README.partition("\n## Exit statuses\n")[2].partition("\n## ")[0]
-    assert [int(status) for status in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)] == [
+def test_every_exit_status_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "exit_statuses.md").read_text()
+    assert [int(status) for status in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == [
         COMPLETE,
         NOT_FOUND,
         MISTAKEN,
@@ -94,22 +107,29 @@ def test_every_exit_status_is_in_the_readme() -> None:
     ]
 
 
-def test_every_make_target_in_the_readme_exists() -> None:
+def test_every_make_target_in_the_documents_exists() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", README, re.MULTILINE))
-    assert {first or second for first, second in named} <= targets
+    for document in DOCUMENTS:
+        named = re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", document.read_text(), re.MULTILINE)
+        assert {first or second for first, second in named} <= targets, document
 
 
-@pytest.mark.parametrize("text", [README, ARCHITECTURE, EXTENDING], ids=["README", "architecture", "extending"])
-def test_every_link_inside_the_project_leads_somewhere(text: str) -> None:
-    folder = ROOT if text is README else ROOT / "docs"
+def headings_of(document: Path) -> set[str]:
+    """The names that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    headings = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings
-        elif "://" not in target:
-            assert (folder / target).exists(), target
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def leads_nowhere(document: Path, link: str) -> bool:
+    path, _, heading = link.partition("#")
+    target = document.parent / path if path else document
+    return "://" not in link and not (target.exists() and (not heading or heading in headings_of(target)))
+
+
+def test_every_link_inside_the_project_leads_somewhere() -> None:
+    links = [(each, link) for each in DOCUMENTS for link in re.findall(r"\]\(([^)\s]+)\)", each.read_text())]
+    assert [f"{each.relative_to(ROOT)}: {link}" for each, link in links if leads_nowhere(each, link)] == []
 
 
 def test_the_changelog_says_what_is_unreleased() -> None:

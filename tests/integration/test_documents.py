@@ -1,11 +1,14 @@
-"""The README's examples: every file in it is written, every command in it is run, and its output is what is shown.
+"""The examples of README and of all pages in docs/: files are written, commands run, and they print what is shown.
 
 A code block is ``python`` or ``yaml`` (a file, named in its first line), ``bash`` (commands, run in the order of their
-section, in a folder that holds all files) or ``text`` (not run; after commands, lines that they print).
+page, in a folder that holds the files of all pages) or ``text`` (not run; after commands, lines that they print). In
+chapters about evo's own code, ``python``, ``yaml`` and ``json`` may be pieces without a name, which can be read.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import socket
 from collections.abc import Sequence
@@ -14,21 +17,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from helpers import Launcher, make_environment, mpi_variables
 
 import evo
 from evo.space.limits import describe_limits, parse_limits
 from evo.study.files import load_limits
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = {str(page.relative_to(ROOT)): page.read_text() for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))}
 FILE_KINDS = {"python": ".py", "yaml": ".yaml"}
+PIECES = ("docs/extend/", "docs/inside/", "docs/reference/", "docs/architecture.md", "docs/extending.md")
+READERS = {"python": lambda text: ast.parse(text.replace("…", "...")), "yaml": yaml.safe_load, "json": json.loads}
 
 # The main job takes too long for a test: the fixture `main_job` is the same with fewer ranks and generations.
 SHORTER = {"mpirun -N 4 python -m evo.run\n": ""}
 
 # These print the same but for figures when they take fewer ranks or evaluations than a user would give.
 SMALLER = {
+    "mpirun -N 4 python -m evo.run search.yaml": "mpirun -N 1 python -m evo.run search.yaml --evaluations 2",
     "mpirun -N 4 python search.py": "mpirun -N 2 python search.py",
+    "mpirun -N 4 python groups.py": "mpirun -N 2 python groups.py",
+    "mpirun -N 4 python -m evo.run halves.py:loss": "mpirun -N 2 python -m evo.run halves.py:loss",
+    "for seed in 0 1 2 3 4;": "for seed in 0 1;",
     "evo run rastrigin --evaluations 300": "evo run rastrigin --evaluations 40",
     "4 python -m evo.run rastrigin --evaluations 900": "2 python -m evo.run rastrigin --evaluations 80",
     "4 python -m evo.run sphere --evaluations 1000": "2 python -m evo.run sphere --evaluations 200",
@@ -37,18 +49,27 @@ SMALLER = {
     "rastrigin --islands 2 --evaluations 1000": "rastrigin --islands 2 --evaluations 80",
 }
 
+# A page that goes on with the study of another one is run after it, in its folder.
+GOES_ON = {"docs/guides/after_the_search.md": "docs/guides/lightning.md"}
+
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block of the README."""
+    """A fenced code block of a page."""
 
-    section: str
+    page: str
     kind: str
     text: str
 
     @property
     def is_shortened(self) -> bool:
         return any(command in self.text for command in SHORTER)
+
+    @property
+    def file_name(self) -> str:
+        """The file that it is, or nothing."""
+        named = re.match(r"# (\w+\.\w+)\n", self.text)
+        return named[1] if named and self.kind in FILE_KINDS else ""
 
     def script(self) -> str:
         text = self.text
@@ -57,73 +78,66 @@ class Block:
         return text
 
 
-def read_blocks(markdown: str) -> list[Block]:
+def read_blocks(page: str, markdown: str) -> list[Block]:
+    """All code blocks of a page; directives of the site, such as {toctree}, are none."""
     blocks: list[Block] = []
-    section, fence, lines = "", None, list[str]()
+    fence, kind, lines = "", "", list[str]()
     for line in markdown.splitlines(keepends=True):
-        if fence is None and line.startswith("## "):
-            section = line.removeprefix("## ").strip()
-        elif fence is None and line.startswith("```"):
-            fence, lines = line.strip().removeprefix("```"), []
-        elif fence is not None and line.startswith("```"):
-            blocks.append(Block(section, fence, "".join(lines)))
-            fence = None
-        elif fence is not None:
+        opening = re.match(r"(`{3,})(.*)", line)
+        if opening and not fence:
+            fence, kind, lines = opening[1], opening[2].strip(), []
+        elif fence and line.startswith(fence):
+            if not kind.startswith("{"):
+                blocks.append(Block(page, kind, "".join(lines)))
+            fence = ""
+        elif fence:
             lines.append(line)
-    assert fence is None, f"a code block of section {section!r} does not end"
+    assert not fence, f"a code block of {page} does not end"
     return blocks
 
 
-BLOCKS = read_blocks(README)
-SECTIONS = list(dict.fromkeys(block.section for block in BLOCKS if block.kind == "bash"))
-
-
-def file_name(block: Block) -> str:
-    return block.text.partition("\n")[0].removeprefix("# ")
-
-
-def files() -> dict[str, str]:
-    return {file_name(block): block.text for block in BLOCKS if block.kind in FILE_KINDS}
+BLOCKS = [block for page, text in PAGES.items() for block in read_blocks(page, text)]
+FILES = {block.file_name: block.text for block in BLOCKS if block.file_name}
+RUN = [page for page in dict.fromkeys(block.page for block in BLOCKS if block.kind == "bash") if page not in GOES_ON]
 
 
 @pytest.fixture
 def shell(launcher: Launcher, mpirun_command: str, monkeypatch: pytest.MonkeyPatch) -> Launcher:
-    """A folder with the README's files, and .venv/bin/activate, after which python and evo are those under test."""
-    for name, text in files().items():
+    """A folder with all files, and .venv/bin/activate, after which python and evo are those under test."""
+    for name, text in FILES.items():
         (launcher.folder / name).write_text(text)
     monkeypatch.setenv("BASH_ENV", str(make_environment(launcher.folder, mpirun_command)))
     return launcher
 
 
-def test_every_block_is_of_a_kind_that_is_tested_or_marked_as_text() -> None:
-    assert {block.kind for block in BLOCKS} <= {*FILE_KINDS, "bash", "text"}
+def test_every_block_is_a_file_with_a_name_of_its_own_or_commands_or_text_or_a_piece_that_can_be_read() -> None:
+    names = [block.file_name for block in BLOCKS if block.file_name]
+    assert sorted(names) == sorted(FILES)
+    for block in BLOCKS:
+        if block.file_name:
+            assert block.file_name.endswith(FILE_KINDS[block.kind]), block
+        elif block.kind not in ("bash", "text"):
+            assert block.page.startswith(PIECES), block
+            READERS[block.kind](block.text)  # Raises where it is none.
 
 
-def test_every_file_has_a_name_of_its_own_in_its_first_line() -> None:
-    blocks = [block for block in BLOCKS if block.kind in FILE_KINDS]
-    for block in blocks:
-        assert re.fullmatch(r"# \w+\.\w+", block.text.partition("\n")[0]), block.text
-        assert file_name(block).endswith(FILE_KINDS[block.kind])
-    assert len(files()) == len(blocks)
+def test_every_file_is_used_by_a_command_or_another_file() -> None:
+    for name in FILES:
+        assert any(name in each.text for each in BLOCKS if each.kind != "text" and each.file_name != name), name
 
 
-@pytest.mark.parametrize("name", files())
-def test_every_file_is_used_by_a_command_or_another_file(name: str) -> None:
-    others = "".join(block.text for block in BLOCKS if block.kind != "text" and file_name(block) != name)
-    assert name in others
-
-
-def test_every_shortened_command_is_in_the_readme() -> None:
-    assert all(command in README for command in (*SHORTER, *SMALLER))
+def test_every_shortened_command_is_on_a_page() -> None:
+    assert [each for each in (*SHORTER, *SMALLER) if not any(each in text for text in PAGES.values())] == []
 
 
 @pytest.mark.mpi
 @pytest.mark.slow
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_commands_of_a_section_run_and_print_what_is_shown(
-    section: str, shell: Launcher, request: pytest.FixtureRequest
+@pytest.mark.parametrize("page", RUN)
+def test_the_commands_of_a_page_run_and_print_what_is_shown(
+    page: str, shell: Launcher, request: pytest.FixtureRequest
 ) -> None:
-    blocks = [block for block in BLOCKS if block.section == section]
+    pages = [page, *(later for later, earlier in GOES_ON.items() if earlier == page)]
+    blocks = [block for each in pages for block in BLOCKS if block.page == each]
     if any(block.is_shortened for block in blocks):
         assert request.getfixturevalue("main_job").ended.status == 0
     for block, following in zip(blocks, [*blocks[1:], None], strict=True):
@@ -149,13 +163,12 @@ def without_figures(line: str) -> str:
     return " ".join(re.sub(r"─+", "─", line).replace("threads", "thread").split())
 
 
-def table_rows(section: str) -> list[Sequence[str]]:
-    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `")]
+def table_rows(page: str) -> list[Sequence[str]]:
+    rows = [line.strip("|").split("|") for line in PAGES[page].splitlines() if line.startswith("| `")]
     return [[cell.strip().strip("`") for cell in row] for row in rows]
 
 
-@pytest.mark.parametrize(("python", "yaml", "meaning"), table_rows("Limits"))
+@pytest.mark.parametrize(("python", "yaml", "meaning"), table_rows("docs/guides/search_space.md"))
 def test_a_limit_means_the_same_in_python_and_in_yaml(python: str, yaml: str, meaning: str, tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text(f"optimizer: [sgd, adam, none]\nx: {yaml}\n")
