@@ -35,6 +35,7 @@ OTHER_OPTIONS = {
     "evo status": {"--follow", "--json"},
     "evo report": {"--out", "--png", "--serve"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
+    "containers": {"--bind", "--file", "--gpus", "--ipc", "--nv", "--rm", "--tag", "--volume", "--wheel"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "sbatch": {"--dependency", "--nodes", "--parsable", "--time"},
     "Slurm": {"--batch", "--gpus-per-task", "--me", "--mpi", "--signal"},
