@@ -60,7 +60,7 @@ def completion(commands: Mapping[str, tuple[str, argparse.ArgumentParser]], shel
         for action in found._actions:
             _name_values(action)
         below.add_parser(name, parents=[found], add_help=False, help=about)
-    return str(shtab.complete(parser, shell, preamble=_objectives()))
+    return str(shtab.complete(parser, shell, preamble=_objectives().get(shell, "")))
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
