@@ -31,6 +31,8 @@ _LARGEST = 8
 _GENERATIONS = 2
 # The trust region of a process is shorter by 10^-u, u uniform between these; so many others are tried when it is known.
 _SHORTER, _OTHERS = (0.0, 0.6), 5
+# The weight of the newest rank correlation in its average, since one over a few predictions says little.
+_FORGETTING = 0.05
 
 
 @final
@@ -82,6 +84,8 @@ class ModelledLearner(Learner):
         self._enough = 2 * full_size(d)
         self.run: ModelledRun | None = None
         self.best_genome: Genome | None = None
+        self.foresight = 0.5
+        """The rank correlation of its predictions with what came out, averaged over its latest points."""
         self._told: list[Told] = []
         self._folds = 0
         self._pair = PairSearch().start(setup)
@@ -110,6 +114,8 @@ class ModelledLearner(Learner):
         while number > self.run.number:  # The others have given up this run.
             self._start_run(self.run.number + 1)
         own = number == self.run.number
+        if own:
+            self.foresight += _FORGETTING * (self.run.correlation - self.foresight)
         if own or better:  # Points of other operators are injected when they are the best.
             point = self.coordinates.proposed(individual.strategy, evaluated) if own else evaluated
             self._told.append(Told(point, evaluated, value, own))

@@ -12,7 +12,7 @@ import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.bred import Breeding, as_algorithm
-from evo.algorithms.modelled import ModelledSearch
+from evo.algorithms.modelled import ModelledLearner, ModelledSearch
 from evo.algorithms.own import checked_algorithm
 from evo.algorithms.tpe import TPE
 from evo.checks import check_probability
@@ -24,8 +24,10 @@ from evo.space.space import Space
 
 # A member begins as if it had this many evaluations with a reward of one half.
 _PRIOR = 10.0
-# The least share of the modelled search where all genes are numbers with at least so many values.
-_LEADING, _FINE = 0.7, 8
+# The least share of the modelled search where all genes are numbers with at least so many values, and while it cannot
+# tell which of its points will be good: while their rank correlation with its predictions is below so much.
+_LEADING, _LEADING_BLINDLY, _FINE = 0.7, 0.3, 8
+_BLIND = 0.25
 # Credit and probabilities do not become smaller.
 _TINY = 1e-9
 # The individuals that breed in the genetic algorithm.
@@ -90,13 +92,19 @@ def usual_members() -> Mapping[str, Breeding]:
     return {"modelled": ModelledSearch(), "tpe": TPE(), "genetic": default_propagator(_PAIR)}
 
 
-def least_share(space: Space) -> float:
+def least_share(space: Space, foresight: float = 1.0) -> float:
     """The least share of proposals of the modelled search: the more of a space are numbers, the more it needs.
 
     It improves nothing for a while and then fast, so that its share must not follow what it has just achieved alone.
+    Where its models foresee nothing, as on functions with many local optima, the others are as good or better.
+
+    Args:
+        space: The search space.
+        foresight: See `evo.algorithms.modelled.ModelledLearner.foresight`.
     """
     fine = space.ordered & (space.cells >= _FINE)
-    return _LEADING * float(fine.mean()) if len(space) else 0.0
+    leading = _LEADING_BLINDLY if foresight < _BLIND else _LEADING
+    return leading * float(fine.mean()) if len(space) else 0.0
 
 
 class PortfolioLearner(Learner):
@@ -113,9 +121,7 @@ class PortfolioLearner(Learner):
         self._learners = {name: algorithm.start(setup) for name, algorithm in members.items()}
         self._names = {name: algorithm.bred_by for name, algorithm in members.items()}
         self._least = {name: min(constants.floor, 1 / len(members)) for name in members}
-        if constants.members is None:
-            others = sum(least for name, least in self._least.items() if name != "modelled")
-            self._least["modelled"] = max(self._least["modelled"], min(least_share(setup.space), 1 - others))
+        self._space = setup.space
         self._credit = dict.fromkeys(members, 0.5)
         self._rewarded = dict.fromkeys(members, _PRIOR)
         self._best = math.inf
@@ -144,10 +150,19 @@ class PortfolioLearner(Learner):
         """The probability of each member, in their order."""
         most = max(self._credit.values())  # Credit becomes very small where nothing has improved for long.
         powers = [max(credit / most, _TINY) ** self._constants.power for credit in self._credit.values()]
-        free = max(0.0, 1 - sum(self._least.values()))
-        shares = [least + free * power / sum(powers) for least, power in zip(self._least.values(), powers, strict=True)]
+        leasts = self._leasts()
+        free = max(0.0, 1 - sum(leasts))
+        shares = [least + free * power / sum(powers) for least, power in zip(leasts, powers, strict=True)]
         shares = [max(share, _TINY) for share in shares]  # Each may be asked, after the others.
         return [share / sum(shares) for share in shares]
+
+    def _leasts(self) -> list[float]:
+        """The least probability of each member, in their order."""
+        modelled, least = self._learners.get("modelled"), dict(self._least)
+        if self._constants.members is None and isinstance(modelled, ModelledLearner):
+            others = sum(least.values()) - least["modelled"]
+            least["modelled"] = max(least["modelled"], min(least_share(self._space, modelled.foresight), 1 - others))
+        return list(least.values())
 
     def _reward(self, name: str, reward: float) -> None:
         self._rewarded[name] += 1

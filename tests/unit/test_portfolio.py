@@ -171,6 +171,14 @@ def test_with_a_high_floor_the_better_members_are_still_preferred() -> None:
     assert sum(shares.values()) == pytest.approx(1.0)
 
 
+def test_the_modelled_search_leads_only_while_its_models_foresee_what_comes_out() -> None:
+    learner = Portfolio().start(Setup(space=Space({"x": (0.0, 1.0), "few": (1, 4)})))
+    leading = learner.shares()[0]
+    learner._learners["modelled"].foresight = 0.1  # type: ignore[attr-defined]
+    assert 0.2 < learner.shares()[0] < leading
+    assert sum(learner.shares()) == pytest.approx(1.0)
+
+
 def test_members_may_be_given_by_class_path_and_twice() -> None:
     twice = [{"name": "tpe", "good": 0.1}, {"name": "tpe", "good": 0.3}, {"class_path": "Shade"}]
     portfolio = make_propagator({"name": "portfolio", "members": twice}, {})
