@@ -18,12 +18,16 @@ from evo.texts import printable, show_error
 STATUSES = """\
 exit statuses:
   0   complete: the budget is spent, or the target reached
-  1   complete, but nothing was found: no evaluation completed, or too many failed
+  1   complete, but nothing was found: no evaluation completed, or too many failed; also a bug in evo, with a traceback
   2   a mistake in what was given, which the message names; nothing was searched
   85  stopped before the end, by a signal, the walltime or full disks: the same command goes on
 A signal to mpirun itself, Ctrl-C too, ends it with a status of its own."""
 """How a search ends, for the help of what searches."""
 
+_STATUSES_OF_COMMANDS = (
+    "Exit statuses: 0 done; 1 done, but not with success, or a bug in evo, with a traceback; 2 a mistake in what was "
+    "given, which the message names; 130 ended by Ctrl-C."
+)
 _UNKNOWN = "unrecognized arguments: "
 _BY_KEYBOARD = 130  # The status of a program that Ctrl-C has ended, by custom.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -71,7 +75,7 @@ class CommandParser(VersionedParser):
     """Reports errors as all of evo does, with the whole traceback after --debug."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(**{"epilog": _STATUSES_OF_COMMANDS, **settings})
         self.add_argument("--debug", action="store_true", help="Show the whole traceback of an error.")
 
     def error(self, message: str) -> NoReturn:
@@ -79,7 +83,8 @@ class CommandParser(VersionedParser):
         if first.startswith("-"):
             message += did_you_mean(first, self._option_string_actions)
         elif first:
-            message += ", since it takes one RUN"
+            taken = [str(action.metavar or action.dest) for action in self._get_positional_actions()]
+            message += f", since it takes {f'one {taken[0]}' if taken else 'options only'}"
         self.exit(MISTAKEN, printable(f"evo: error: {message}; see {self.prog} --help") + "\n")
 
 

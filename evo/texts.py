@@ -107,3 +107,14 @@ def terminal_width() -> int:
 def draws_in_place() -> bool:
     """Whether people see what this process prints on a terminal that can draw again where it has drawn before."""
     return terminal_width() > 0 and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def argument_texts(doc: str) -> dict[str, str]:
+    """The text of each argument in a docstring, in one line each.
+
+    Args:
+        doc: The docstring, in Google's style.
+    """
+    from docstring_parser import parse
+
+    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(doc).params}

@@ -25,7 +25,8 @@ from evo.objective.training import Training
 from evo.population.events import AnyEvent
 from evo.study.config import Config
 from evo.study.schema.document import build_schema
-from evo.study.schema.types import Schema, argument_texts, first_paragraph
+from evo.study.schema.types import Schema, first_paragraph
+from evo.texts import argument_texts
 
 PLACE = re.compile(r"^<!-- (generated|autodoc): (.+?) -->$", re.MULTILINE | re.DOTALL)
 

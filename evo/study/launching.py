@@ -148,6 +148,7 @@ def launch(arguments: Sequence[str], program: str, signals: StopSignals) -> tupl
         check_place(ranks, shlex.join([*program.split(), *others]), os.environ)
         if ranks == 1:
             return others, None
+        _check_options(others, program)
         mpirun, environment = own_mpirun(ranks, os.environ)
         command = [*mpirun.words(ranks), sys.executable, *_own_words(arguments), *others]
         if signals.reason:  # From here on a signal reaches mpirun.
@@ -157,6 +158,17 @@ def launch(arguments: Sequence[str], program: str, signals: StopSignals) -> tupl
         if speaks(os.environ):  # Each of several ranks has the same error.
             show_error(error, "--debug" in arguments)
         return [], MISTAKEN
+
+
+def _check_options(words: Sequence[str], program: str) -> None:
+    """Read the command line once before there are ranks, whose mpirun says more of a mistake than what it is."""
+    import warnings
+
+    from evo.study.arguments import parse_arguments
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The ranks say the same.
+        parse_arguments(words, program)
 
 
 def _own_words(arguments: Sequence[str]) -> list[str]:

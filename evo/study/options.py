@@ -15,6 +15,7 @@ from evo.commands import STATUSES, VersionedParser
 from evo.errors import UserError
 from evo.objective.training import SECTIONS, Training
 from evo.study.config import Config
+from evo.texts import argument_texts
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def option_parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--objective", metavar="NAME", help="The same as the first argument.")
     for settings, fields in ((Config, dataclasses.fields(Config)), (Training, SECTIONS)):
-        hints, texts = get_type_hints(settings), _field_texts(settings)
+        hints, texts = get_type_hints(settings), argument_texts(settings.__doc__ or "")
         for field in fields:
             option, text = "--" + field.name.replace("_", "-"), texts[field.name].replace("%", "%%")
             if hints[field.name] is bool:
@@ -99,9 +100,3 @@ def kinds_of(hint: Any) -> list[str]:
 
 def _metavar(hint: Any) -> str:
     return "|".join(kind for kind in kinds_of(hint) if kind != "null").replace("'", "")
-
-
-def _field_texts(settings: type) -> dict[str, str]:
-    from docstring_parser import parse
-
-    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(settings.__doc__ or "").params}

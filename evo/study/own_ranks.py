@@ -155,7 +155,8 @@ def _wait(process: subprocess.Popen[str], ranks: int, folder: Path, signals: Sto
             (folder / SEARCH).unlink(missing_ok=True)  # It may be large, and may outlive this process.
         if any(folder.glob(f"{FAILED}-*")):
             return
-        for is_hurried in [False, True][: bool(signals.reason) + bool(hurries)]:
+        requests = [False, True] if hurries else [False] if signals.reason else []
+        for is_hurried in requests:
             for process_id in {int(file.read_text()) for file in known} - told[is_hurried]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process_id, getattr(signal, signals.reason.partition(" ")[0]))

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {str(page.relative_to(ROOT)): page.read_text() for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))}
 FILE_KINDS = {"python": ".py", "yaml": ".yaml"}
-PIECES = ("docs/extend/", "docs/inside/", "docs/reference/", "docs/architecture.md", "docs/extending.md")
+PIECES = ("docs/extend/", "docs/inside/", "docs/reference/", "docs/architecture.md")
 READERS = {"python": lambda text: ast.parse(text.replace("…", "...")), "yaml": yaml.safe_load, "json": json.loads}
 
 # The main job takes too long for a test: the fixture `main_job` is the same with fewer ranks and generations.

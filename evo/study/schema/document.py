@@ -23,7 +23,8 @@ from evo.study.config import CHECKS, Config, parse_duration
 from evo.study.schema.breeding import breeding_definitions
 from evo.study.schema.space import space_definitions
 from evo.study.schema.training import training_definitions
-from evo.study.schema.types import Schema, any_of, argument_texts, described, schema_of_type
+from evo.study.schema.types import Schema, any_of, described, schema_of_type
+from evo.texts import argument_texts
 
 _NULL: Schema = {"type": "null"}
 _STRING: Schema = {"type": "string"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from evo.space.parameters import Choice, Float, Int
-from evo.study.schema.types import Schema, argument_texts, first_paragraph
+from evo.study.schema.types import Schema, first_paragraph
+from evo.texts import argument_texts
 
 # Text of a number is no expression: evo refuses it as a bound.
 _EXPRESSION: Schema = {"type": "string", "pattern": r"^(?!\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$)\s*\S"}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from evo.objective.imports import find_module
-from evo.study.schema.types import Schema, any_of, argument_texts, described, schema_of_type
+from evo.study.schema.types import Schema, any_of, described, schema_of_type
+from evo.texts import argument_texts
 
 _TRAINER = ("lightning.pytorch.trainer.trainer", "Trainer")
 _EARLY_STOPPING = ("lightning.pytorch.callbacks.early_stopping", "EarlyStopping")

@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from evo.texts import argument_texts
+
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema, or a part of one: draft 7, which all editors know."""
 
@@ -130,13 +132,6 @@ def described(schema: Schema, text: str, default: Any = None) -> Schema:
     if isinstance(default, bool | int | float | str | list | dict):
         described["default"] = default
     return described
-
-
-def argument_texts(doc: str) -> dict[str, str]:
-    """The text of each argument in a docstring, in one line each."""
-    from docstring_parser import parse
-
-    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(doc).params}
 
 
 def first_paragraph(doc: str) -> str:
