@@ -12,6 +12,7 @@ from helpers import call
 import evo
 from evo.errors import UserError
 from evo.runtime.mpi.mpirun import INTEL_MPI, MPICH, OPEN_MPI, Mpirun, find_mpirun
+from evo.study import launching
 from evo.study.launching import check_place, split_ranks
 
 LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "PALS_RANKID", "MPI_LOCALNRANKS")
@@ -87,6 +88,14 @@ def test_a_study_file_says_nothing_of_ranks(tmp_path: Path) -> None:
     ended = call("run", str(tmp_path / "study.yaml"))
     assert ended.status == 2
     assert "--ranks 4" in ended.err
+
+
+def test_a_mistake_is_said_before_there_is_any_mpirun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "own_mpirun", lambda *_: pytest.fail("an mpirun is looked for"))
+    ended = call("run", "sphere", "--ranks", "2", "--evaluation", "3")
+    assert ended.status == 2
+    assert ended.err.startswith("evo: error: unrecognized arguments: --evaluation 3; did you mean --evaluations?")
+    assert ended.err.count("\n") == 1
 
 
 def test_each_make_of_mpirun_gets_its_own_flags(monkeypatch: pytest.MonkeyPatch) -> None:
