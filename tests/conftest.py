@@ -33,6 +33,16 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=3000
 hypothesis.settings.load_profile("repeat")
 
 
+@pytest.fixture(autouse=True)
+def _signals_are_not_ignored() -> Iterator[None]:
+    """A test that leaves a signal ignored is at fault: a process that a later one starts could not be ended by it."""
+    yield
+    ignored = [name for name in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(name) is signal.SIG_IGN]
+    for name in ignored:
+        signal.signal(name, signal.SIG_DFL)
+    assert ignored == [], "give evo.run.main ends=False"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compile evo once: where PYTHONDONTWRITEBYTECODE is set, each of a thousand processes would do so for itself."""
     if not hasattr(config, "workerinput"):

@@ -313,7 +313,7 @@ def test_a_test_that_fails_is_one_line_and_status_1(launcher: Launcher, folder: 
         (["test", "here", "--baseline", "deep.yaml"], "baseline deep.yaml: 'x' is [1, nan]: a number must be"),
         (["test", "here", "--objective", "own.py"], "objective 'own.py' is neither"),
         (["test", "here", "--objective", "own.py:lost"], "own.py has no 'lost'"),
-        (["test", "here", "--wrong"], "unrecognized arguments: --wrong; see evo test --help"),
+        (["test", "here", "--mistaken"], "unrecognized arguments: --mistaken; see evo test --help"),
         (["train"], "the following arguments are required: RUN; see evo train --help"),
     ],
 )

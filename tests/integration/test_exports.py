@@ -34,7 +34,7 @@ from loss import loss
 
 search = ["loss.py:loss", "--limits", "{x: [0.0, 1.0]}", "--islands", "2", "--debug", "--run-dir", "run"]
 for evaluations in ("6", "10"):
-    assert main([*search, "--start-from", "points.csv", "--evaluations", evaluations]) == 0
+    assert main([*search, "--start-from", "points.csv", "--evaluations", evaluations], ends=False) == 0
 result = evo.minimize(loss, {"x": (0.0, 1.0)}, evaluations=4, start_from=[{"x": 0.5, "loss": 0.25}, {"x": 0.25}])
 found = [(one.params["x"], one.loss, one.origin) for one in result.individuals if one.params["x"] in (0.5, 0.25)]
 open(f"found-{result.rank}.json", "w").write(json.dumps([found, len(result.individuals)]))

@@ -37,7 +37,7 @@ import json
 from pathlib import Path
 from evo.run import main
 for arguments in json.loads(Path("searches.json").read_text()):
-    assert main(arguments) == 0, arguments
+    assert main(arguments, ends=False) == 0, arguments
 """
 
 

@@ -231,7 +231,10 @@ def test_each_form_of_nesting_goes_through_a_study_file(folder: Path, form: str)
 
 
 @pytest.mark.parametrize(("file", "dropped"), [("sections.yaml", []), ("nested.yaml", ["optimizer.nesterov"])])
-def test_the_study_files_of_the_guides_are_checked_and_built(folder: Path, file: str, dropped: list[str]) -> None:
+def test_the_study_files_of_the_guides_are_checked_and_built(
+    folder: Path, file: str, dropped: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "network", raising=False)  # that of another test
     for name in (file, "network.py"):
         (folder / name).write_text(PAGES.partition(f"\n# {name}\n")[2].partition("\n```")[0] + "\n")
     training, config, *_ = parse_arguments([file], "evo")

@@ -547,7 +547,7 @@ def test_the_best_of_what_is_no_study_is_an_error(
         (["--version"], 0, f"evo {evo.__version__}\n", ""),
         (["--help"], 0, "usage: evo COMMAND", ""),
         ([], 0, "evo finds the hyperparameters", ""),
-        (["walk"], 2, "", "evo: error: 'walk' is no command; use run, status, best, list, compare, report, export, "),
+        (["walk"], 2, "", "evo: error: 'walk' is no command; use run, init, check, status, best, list, compare, "),
         (["run", "spere"], 2, "", "evo: error: objective 'spere'"),
         (["run", "sphere", "--generations", "1"], 0, "evo: study sphere", ""),
     ],

@@ -581,16 +581,16 @@ def test_the_command_line_and_a_study_file_take_expressions(
     (tmp_path / "study.yaml").write_text(
         f"objective: sphere\nlimits: {limits}\nconstraints:\n- x0 < x1\n- min(x0, x1) > -0.5\nevaluations: 5\n"
     )
-    assert main(["study.yaml", "--run-dir", "file", "--quiet"]) == 0
+    assert main(["study.yaml", "--run-dir", "file", "--quiet"], ends=False) == 0
     one = ["sphere", "--limits", limits, "--evaluations", "5", "--quiet", "--run-dir"]
-    assert main([*one, "one", "--constraints", "x0 < x1"]) == 0
-    assert main([*one, "list", "--constraints", '["x0 < x1", "min(x0, x1) > -0.5"]']) == 0
+    assert main([*one, "one", "--constraints", "x0 < x1"], ends=False) == 0
+    assert main([*one, "list", "--constraints", '["x0 < x1", "min(x0, x1) > -0.5"]'], ends=False) == 0
     found = [RunDirectory(tmp_path / name).study() for name in ("file", "one", "list")]
     two = ["x0 < x1", "min(x0, x1) > -0.5"]
     assert [study and study.constraints for study in found] == [two, ["x0 < x1"], two]
     for wrong in ("x0 <", "[x0 < min(x1, 1)]", "x0 > 2", "z < x0"):
         capsys.readouterr()
-        assert main([*one, "wrong", "--constraints", wrong]) == 2
+        assert main([*one, "wrong", "--constraints", wrong], ends=False) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("evo: error: constraint")
         assert not (tmp_path / "wrong").exists()

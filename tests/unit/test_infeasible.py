@@ -192,7 +192,7 @@ def test_where_nothing_else_came_the_end_says_so(tmp_path: Path, capsys: pytest.
         "import evo\ndef loss(params):\n    raise evo.Infeasible('never: it is too warm')\n"
     )
     arguments = ["--limits", "{x: [0.0, 1.0]}", "--evaluations", "30", "--run-dir", str(tmp_path / "run"), "--quiet"]
-    assert main([f"{tmp_path / 'refusing.py'}:loss", *arguments]) == 1
+    assert main([f"{tmp_path / 'refusing.py'}:loss", *arguments], ends=False) == 1
     text = capsys.readouterr().err
     assert "all are infeasible, the most frequent reason: 30 x never: it is too warm" in text
     assert command(["best", str(tmp_path / "run")]) == 2

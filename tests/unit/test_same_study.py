@@ -232,7 +232,7 @@ def test_a_study_file_names_its_folder_unless_an_older_evo_has_begun_it_elsewher
     monkeypatch.chdir(tmp_path)
 
     def search(*arguments: str) -> list[str]:
-        assert main([*arguments, "--quiet"]) == 0
+        assert main([*arguments, "--quiet"], ends=False) == 0
         return sorted(path.name for path in (tmp_path / "runs").iterdir())
 
     Path("only_here.py").write_text("def loss(params):\n    return params['x'] ** 2\n")
@@ -248,7 +248,7 @@ def test_a_study_file_names_its_folder_unless_an_older_evo_has_begun_it_elsewher
     assert search("few.yaml") == ["only_here-loss"]
     assert search("few.yaml", "--limits.x", "[-1.0, 2.0]") == ["few", "only_here-loss"]
     assert search("few.yaml", "--limits.x", "[-1.0, 2.0]", "--evaluations", "3") == ["few", "only_here-loss"]
-    assert main(["few.yaml"]) == 2
+    assert main(["few.yaml"], ends=False) == 2
     assert "runs/few holds another study" in capfd.readouterr().err
 
 
