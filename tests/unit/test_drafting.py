@@ -72,23 +72,66 @@ def test_a_name_a_type_and_a_default_suggest_what_to_search(argument: ArgumentFa
         Space({argument.name: found.limit})
 
 
-@pytest.mark.parametrize("default", [None, 0, 1, 3, 64, 0.0, 0.1, 0.5, 0.999, 5.0, 1e-9, -1, [1, 2], [], "relu", ""])
-def test_whatever_the_default_a_suggestion_is_a_limit_that_holds_it_or_has_none(default: Any) -> None:
-    names = ["lr", "wd", "dropout", "momentum", "b1", "b2", "betas", "smoothing", "mixup", "warmup", "temperature"]
-    names += ["gamma", "margin", "lambda_x", "max_grad_norm", "batch_size", "kernel", "heads", "depth", "expansion"]
-    names += ["hidden", "activation", "residual", "warmup_epochs"]
-    tried = 0
-    for name in names:
-        for kind in ("float", "int", "str", "bool", "other", "module"):
-            found = suggest(fact(name, kind, default))
-            if found is not None:
-                Space({name: found.limit})
-                tried += 1
-    assert tried
+NAMES = [
+    "lr",
+    "wd",
+    "dropout",
+    "momentum",
+    "b1",
+    "b2",
+    "betas",
+    "smoothing",
+    "mixup",
+    "warmup",
+    "warmup_epochs",
+    "temperature",
+    "gamma",
+    "margin",
+    "lambda_x",
+    "max_grad_norm",
+    "batch_size",
+    "accumulate",
+    "kernel",
+    "heads",
+    "depth",
+    "expansion",
+    "mlp_ratio",
+    "hidden",
+    "activation",
+    "residual",
+    "norm",
+]
+DEFAULTS = [None, 0, 1, 2, 3, 64, 0.0, 1e-9, 0.001, 0.1, 0.5, 0.8, 0.81, 0.999, 0.9995, 1 - 1e-16, 1.0, 5.0, 10.0, -1]
+DEFAULTS += [1e308, 5e-324, float("inf"), float("nan"), 10**400, 2**62, True, [1, 2], [8, 8], [], "relu", "nn.ELU", ""]
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=lambda each: str(each)[:9])
+def test_whatever_the_default_a_suggestion_is_a_limit_that_holds_it(default: Any) -> None:
+    for name in NAMES:
+        for kind in ("float", "int", "str", "bool", "other", "module", "choice"):
+            choices = ["batch", "layer", "relu"] if kind == "choice" else []
+            found = suggest(fact(name, kind, default, choices=choices))
+            if found is None:
+                continue
+            assert isinstance(found.limit, dict)
+            values = found.limit.get("values")
+            assert len(values) > 1 if values else found.limit["low"] < found.limit["high"]
+            is_off = name == "wd" and default == 0  # No log scale has 0.
+            assert default is None or is_off or found.limit["default"] == default, found
+            assert Space({name: found.limit}).names
+
+
+def test_factors_near_1_and_rates_above_1_have_limits_around_them() -> None:
+    around = {("gamma", 0.9995): (0.9975, 0.99995), ("lr", 10.0): (0.1, 10.0), ("weight_decay", 5.0): (0.05, 5.0)}
+    for (name, default), (low, high) in around.items():
+        found = suggest(fact(name, "float", default))
+        assert found is not None
+        assert isinstance(found.limit, dict)
+        assert (found.limit["low"], found.limit["high"]) == (low, high)
 
 
 def test_every_rule_is_for_a_name_in_small_letters() -> None:
-    assert all(rule.names == rule.names.replace("A", "a") for rule in RULES)
+    assert all(rule.names == rule.names.lower() for rule in RULES)
 
 
 def test_a_switch_and_an_unclear_choice_are_shown_but_not_searched() -> None:
