@@ -72,35 +72,11 @@ def test_a_name_a_type_and_a_default_suggest_what_to_search(argument: ArgumentFa
         Space({argument.name: found.limit})
 
 
-NAMES = [
-    "lr",
-    "wd",
-    "dropout",
-    "momentum",
-    "b1",
-    "b2",
-    "betas",
-    "smoothing",
-    "mixup",
-    "warmup",
-    "warmup_epochs",
-    "temperature",
-    "gamma",
-    "margin",
-    "lambda_x",
-    "max_grad_norm",
-    "batch_size",
-    "accumulate",
-    "kernel",
-    "heads",
-    "depth",
-    "expansion",
-    "mlp_ratio",
-    "hidden",
-    "activation",
-    "residual",
-    "norm",
-]
+NAMES = re.findall(
+    r"\w+",
+    "lr wd dropout momentum b1 b2 betas smoothing mixup warmup warmup_epochs temperature gamma margin lambda_x "
+    "max_grad_norm batch_size accumulate kernel heads depth expansion mlp_ratio hidden activation residual norm",
+)
 DEFAULTS = [None, 0, 1, 2, 3, 64, 0.0, 1e-9, 0.001, 0.1, 0.5, 0.8, 0.81, 0.999, 0.9995, 1 - 1e-16, 1.0, 5.0, 10.0, -1]
 DEFAULTS += [1e308, 5e-324, float("inf"), float("nan"), 10**400, 2**62, True, [1, 2], [8, 8], [], "relu", "nn.ELU", ""]
 
@@ -248,6 +224,21 @@ def test_a_name_says_which_way_is_better() -> None:
     assert {name: direction(name) for name in small} == dict.fromkeys(small, "min")
     assert {name: direction(name) for name in large} == dict.fromkeys(large, "max")
     assert direction("val_something") is None
+
+
+def test_a_negation_turns_what_a_name_says_or_leaves_it_a_guess() -> None:
+    small = ["val/neg_log_likelihood", "val_negative_log_likelihood", "NegativeLogLikelihood", "neg_elbo", "neg_reward"]
+    small += ["nll", "log_loss", "val/1-acc", "one_minus_dice", "NELBO", "negloglikelihood", "neg_log_likelihood_loss"]
+    small += ["val/-elbo", "minus_log_likelihood", "inv_psnr", "negELBO", "val/1 - f1", "1-SSIM", "nll_loss"]
+    large = ["neg_mse", "neg_mean_squared_error", "neg_log_loss", "neg_cross_entropy", "val/neg_rmse", "inverse_error"]
+    large += ["top1-acc", "top_1-acc", "log_likelihood", "minus_nll", "val_negMAE", "neg_neg_elbo"]
+    guessed = ["neg_loss", "val/negative_acc", "false_negative_rate", "acc_neg", "negative_samples", "loss_neg"]
+    assert {name: direction(name) for name in small} == dict.fromkeys(small, "min")
+    assert {name: direction(name) for name in large} == dict.fromkeys(large, "max")
+    assert {name: direction(name) for name in guessed} == dict.fromkeys(guessed)
+    found = choose_monitor(["val/neg_loss"], [])
+    assert found is not None
+    assert not found.is_sure
 
 
 def test_values_stand_in_one_line_as_yaml_that_gives_them_back(tmp_path: Path) -> None:
