@@ -85,7 +85,7 @@ def _argument_lines(kind: str, arguments: Sequence[ArgumentFact], needed: Mappin
         place = f"    # {'  ' * len(groups)}{scalar(name)}:"
         if f"{kind}.{fact.name}" in needed:
             yield _aligned(place, f"{FILL_IN}: {fact.hint or 'no type'}, no default{_example(fact)}")
-        elif fact.shown:
+        elif fact.shown or fact.needed:
             yield _aligned(place, about(fact))
         else:
             yield _aligned(f"{place} {flow(fact.default)}", fact.hint or "no type")
