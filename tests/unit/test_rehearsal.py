@@ -11,8 +11,10 @@ from helpers import call
 
 from evo.evaluation.stages import Stage, note_stage, read_stages
 from evo.rehearsal.estimate import measure_pace, search_seconds
-from evo.rehearsal.preparing import least_ranks
+from evo.rehearsal.preparing import check_may_begin, least_ranks
 from evo.rehearsal.trying import Patience, why_late
+from evo.storage.journal import open_locked
+from evo.storage.rundir import RunDirectory
 from evo.study.config import Config
 
 
@@ -40,6 +42,23 @@ def test_a_mistake_that_ends_a_search_ends_a_check_with_the_same_words_and_nothi
         ended = call("check", *shlex.split(arguments), "--ranks", "1")
         assert ended.status == 2, name
         assert all(word in ended.err for word in words), f"{name}: {ended.err}"
+    assert mistakes.contents(folder) == before
+
+
+def test_a_directory_in_which_no_search_could_begin_is_refused_and_left_as_it_is(folder: Path) -> None:
+    assert call("run", "sphere", "--evaluations", "1", "--run-dir", "mine", "--evaluate", "inline").status == 0
+    before = mistakes.contents(folder)
+    study = ["check", "sphere", "--evaluations", "2", "--run-dir"]
+    with open_locked(folder / "mine" / "journal" / "0.jsonl"):
+        ended = call(*study, "mine")
+    assert ended.status == 2
+    assert "0.jsonl is being written by another run in this directory" in ended.err
+    ended = call(*study, "/proc/x")
+    assert ended.status == 2
+    assert "run directory /proc/x" in ended.err
+    assert "cannot be written" in ended.err
+    check_may_begin(RunDirectory(folder / "mine"))
+    check_may_begin(RunDirectory(folder / "new" / "one"))
     assert mistakes.contents(folder) == before
 
 
