@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +89,21 @@ def test_what_ends_or_keeps_its_process_is_named_too_and_nothing_is_written(
     assert not mistakes.contents(launcher.folder)
     assert not launcher.survivors()
     assert not list(Path(launcher.environment()["TMPDIR"]).iterdir())
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_a_check_and_leaves_no_temporary_folder(name: str, status: int, launcher: Launcher) -> None:
+    temporary = Path(launcher.environment()["TMPDIR"])
+    process = launcher.start(sys.executable, "-m", "evo", "check", "nasty:sleeps", "--limits", '{"x": [0, 1]}')
+    deadline = time.monotonic() + 60.0
+    while not list(temporary.glob("evo-check-*/0/stages.jsonl")):  # The loss is being called.
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, name))
+    ended = launcher.finish(process, timeout=60)
+    assert (ended.status, ended.err) == (status, "")
+    assert not list(temporary.iterdir())
+    assert not launcher.survivors()
 
 
 def test_a_loss_that_takes_long_is_stopped_and_that_is_said(launcher: Launcher) -> None:
@@ -398,7 +416,8 @@ def _in_this_process(objective: object, config: object, place: object, folder: P
 @pytest.mark.parametrize(
     ("model", "data", "words"),
     [
-        ("network.Network", None, "there is no module"),
+        ("no/such.py:X", None, "evo: error: model no/such.py:X: there is no file"),
+        ("network.Network", None, "evo: error: model network.Network: there is no module 'network'"),
         ("{file}:Netwrok", None, "has no 'Netwrok'"),
         ("{file}:Data", None, "is a LightningDataModule: --data names it"),
         ("{file}:Network", "{file}:Base", "is a LightningModule: it comes first"),

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from helpers import call
 
+from evo.drafting.command import summary_lines
 from evo.drafting.sections import draft_study, trial_sections
 from evo.drafting.suggestions import RULES, suggest
 from evo.drafting.writing import FILL_IN, FirstBatches, flow, study_text
-from evo.objective.facts import ArgumentFact, ClassFacts
+from evo.objective.facts import ArgumentFact, ClassFacts, MakerFact
 from evo.objective.training import Training
 from evo.rehearsal.monitor import choose_monitor, direction
 from evo.space.space import Space
@@ -130,7 +131,9 @@ MODEL = ClassFacts(
         fact("num_heads", "int", 4),
         fact("loss", "module", needed=True),
         fact("debug_mode", "bool", False),
-        fact("opt", "optimizer", shown="Adam"),
+        fact(
+            "opt", "optimizer", shown="AdamW", maker=MakerFact(path="torch.optim.AdamW", names=["lr", "weight_decay"])
+        ),
         fact("net", "class", shown="Net"),
         fact("dropout", "float", needed=True),
     ],
@@ -241,6 +244,15 @@ def test_a_negation_turns_what_a_name_says_or_leaves_it_a_guess() -> None:
     assert not found.is_sure
 
 
+def test_commands_in_the_file_can_be_typed_as_they_are() -> None:
+    draft = draft_study(ClassFacts(path="n.N", arguments=[]), None)
+    text = study_text(draft, FirstBatches(), "evo init", "my study.yaml")
+    assert "#   evo check 'my study.yaml'  " in text
+    assert "mpirun -N 2 python -m evo.run 'my study.yaml'  " in text
+    assert "with Slurm: srun --mpi=pmix python -m evo.run 'my study.yaml'\n" in text
+    assert summary_lines(draft, FirstBatches(), "my study.yaml")[-1] == "  next: evo check 'my study.yaml'"
+
+
 def test_values_stand_in_one_line_as_yaml_that_gives_them_back(tmp_path: Path) -> None:
     value: dict[str, Any] = {
         "a": ["on", "no", "1e-5", "x: y", None, True, 1e-07, [0.9, 0.999], {}],
@@ -254,15 +266,19 @@ def test_values_stand_in_one_line_as_yaml_that_gives_them_back(tmp_path: Path) -
 def test_a_file_is_never_replaced_unless_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text("mine")
+    (tmp_path / "folder.yaml").mkdir()
     for words, said in (
         ([], "study.yaml exists: name another file with --out, or replace it with --force"),
         (["--out", "study.txt"], "a study file ends in .yaml"),
         (["--out", "no/such/folder.yaml"], "cannot be written"),
+        (["--out", "/proc/new.yaml"], "/proc/new.yaml cannot be written: "),
+        (["--out", "folder.yaml", "--force"], "folder.yaml is a folder: name a file in it with --out"),
+        (["--out", "folder.yaml"], "folder.yaml is a folder"),
         (["--timeout", "soon", "--out", "new.yaml"], "timeout is 'soon'"),
     ):
         ended = call("init", "network.Network", *words)
         assert ended.status == 2
         assert said in ended.err
     assert call("init").status == 2
-    assert [each.name for each in tmp_path.iterdir()] == ["study.yaml"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.yaml", "study.yaml"]
     assert (tmp_path / "study.yaml").read_text() == "mine"
