@@ -96,7 +96,7 @@ def multiples(*factors: float, usual: int | None = None) -> Make:
 
     def make(fact: ArgumentFact) -> Limit | None:
         middle = usual if fact.default is None else fact.default
-        if not _is_positive(middle):
+        if middle is None or not _is_positive(middle):
             return None
         values = [middle * factor for factor in factors]
         if fact.kind == "int":

@@ -85,7 +85,8 @@ def _argument_lines(kind: str, arguments: Sequence[ArgumentFact], needed: Mappin
         for depth in range(1, len(groups) + 1):
             if (group := ".".join(groups[:depth])) not in written:  # The fields of a dataclass stand below it.
                 written.add(group)
-                yield f"    # {'  ' * (depth - 1)}{scalar(groups[depth - 1])}:"
+                line = f"    # {'  ' * (depth - 1)}{scalar(groups[depth - 1])}:"
+                yield _aligned(line, "none, unless a field is set") if fact.is_off else line
         place = f"    # {'  ' * len(groups)}{scalar(name)}:"
         if f"{kind}.{fact.name}" in needed:
             yield _aligned(place, f"{FILL_IN}: {fact.hint or 'no type'}, no default{_example(fact)}")

@@ -109,7 +109,8 @@ def _fields(record: Any, default: Any) -> Iterator[TakenArgument]:
 
 def _maker(default: Any) -> MakerFact | None:
     """The class of an optimizer that is a default."""
-    if not (isinstance(default, type) and issubclass(default, Optimizer)):
+    is_class: bool = isinstance(default, type) and issubclass(default, Optimizer)
+    if not is_class:
         return None
     is_short = getattr(optim, default.__name__, None) is default
     path = f"torch.optim.{default.__name__}" if is_short else f"{default.__module__}.{default.__qualname__}"
