@@ -181,9 +181,6 @@ def record_of(owner: Callable[..., Any] | None, name: Any) -> Callable[..., Any]
     """The dataclass that a parameter's type hint names, whose fields may be given as a mapping."""
     if owner is None:
         return None
-    try:
-        hint = get_type_hints(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
-    except Exception:
-        return None  # Some hints can be read by a type checker only.
+    hint = hints_of(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
     kinds = (hint, *getattr(hint, "__args__", ()))
     return next((each for each in kinds if isinstance(each, type) and hasattr(each, "__dataclass_fields__")), None)
