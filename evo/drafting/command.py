@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,14 @@ from evo.drafting.sections import StudyDraft, draft_study, trial_sections
 from evo.drafting.writing import LOG_RETURNED, FirstBatches, study_text
 from evo.errors import Elsewhere, UserError
 from evo.evaluation import Evaluator
+from evo.evaluation.stages import NOT_LOGGED
 from evo.objective.facts import ClassFacts
 from evo.objective.references import add_working_directory
 from evo.rehearsal.account import logged_metrics
 from evo.rehearsal.alone import on_first_rank
 from evo.rehearsal.command import rehearsal_process
 from evo.rehearsal.monitor import choose_monitor
+from evo.rehearsal.scratch import scratch_folder
 from evo.rehearsal.trying import Patience, Tried, try_point
 from evo.runtime.device import available_cores, bind
 from evo.runtime.gpus import find_gpus
@@ -31,7 +34,6 @@ from evo.study.config import Config, parse_duration
 from evo.study.files import load_limits
 from evo.texts import as_path, print_anything, printable
 
-_NOT_LOGGED = "The module did not log"
 _LONGEST_REASON = 300
 
 
@@ -88,24 +90,35 @@ def write_study(options: Namespace, command: str) -> None:
     file = as_path(options.out)
     if file.suffix not in (".yaml", ".yml"):
         raise UserError(f"out is {options.out!r}: a study file ends in .yaml")
+    if file.is_dir():
+        raise UserError(f"{options.out} is a folder: name a file in it with --out")
     if file.exists() and not options.force:
         raise UserError(f"{options.out} exists: name another file with --out, or replace it with --force")
-    if not os.access(file.parent, os.W_OK):
-        raise UserError(f"{options.out} cannot be written: name a file in a folder that exists with --out")
+    _check_writable(file, options.out)
     for name in filter(None, (options.model, options.data)):
         add_working_directory(name.rpartition(".")[0])
-    patience = Patience(parse_duration("timeout", options.timeout), parse_duration("timeout", options.timeout))
-    with tempfile.TemporaryDirectory(prefix="evo-init-") as name:
-        folder = Path(name)
+    longest = parse_duration("timeout", options.timeout)
+    with scratch_folder("evo-init-") as folder:
         place = bind(0, os.environ, None, find_gpus(os.environ), len(available_cores()))
         objective = Draft(options.model, options.data)
-        with rehearsal_process(objective, Config(), place, folder, patience.training) as evaluator:
-            model, data = _describe(evaluator, folder, patience, options.debug)
-            draft, findings = _draft_and_try(evaluator, (model, data), folder, patience)
+        with rehearsal_process(objective, Config(), place, folder, longest) as evaluator:
+            model, data = _describe(evaluator, folder, Patience(longest, longest), options.debug)
+            draft, findings = draft_and_try(evaluator, (model, data), folder, time.monotonic() + longest)
         text = study_text(draft, findings, command, options.out)
         _check_text(text, folder, draft)
     write_whole(file, lambda stream: stream.write(text.encode()))
     print("\n".join(map(printable, summary_lines(draft, findings, options.out))))
+
+
+def _check_writable(file: Path, name: str) -> None:
+    """Refuse a file that could not be written at the end."""
+    try:
+        with tempfile.TemporaryFile(dir=file.parent):  # Some file systems allow in their answers what they refuse.
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{name} cannot be written: {error.strerror}; name a file in a folder that exists with --out"
+        ) from None
 
 
 def _describe(
@@ -115,16 +128,23 @@ def _describe(
     described = try_point(evaluator, {}, folder / "facts", patience)
     if described.outcome.status == "completed":
         return read_facts(folder / "facts")
-    error = UserError(described.late or described.outcome.error.removeprefix("UserError: "))
+    error = UserError(described.why)
     if debug:
         error.__cause__ = Elsewhere(described.outcome.traceback)
     raise error
 
 
-def _draft_and_try(
-    evaluator: Evaluator, facts: tuple[ClassFacts, ClassFacts | None], folder: Path, patience: Patience
+def draft_and_try(
+    evaluator: Evaluator, facts: tuple[ClassFacts, ClassFacts | None], folder: Path, deadline: float
 ) -> tuple[StudyDraft, FirstBatches]:
-    """The study, and what a few batches of it tell; the module's own optimizer is kept where it has to be."""
+    """The study, and what a few batches of it tell; the module's own optimizer is kept where it has to be.
+
+    Args:
+        evaluator: Evaluates a `Draft`; it has been opened.
+        facts: The module and the data module.
+        folder: The folder for all files.
+        deadline: When all trainings together must have ended, by `time.monotonic`.
+    """
     model, data = facts
     draft = draft_study(model, data)
     if draft.needed:
@@ -132,34 +152,35 @@ def _draft_and_try(
         return draft, FirstBatches(problem=f"{names} without default: fill in")
     if data is None and not model.has_loaders:
         return draft, FirstBatches(problem=f"{model.path} has no train_dataloader: name a data module with --data")
-    findings = _try(evaluator, draft, folder / "first", patience)
-    if draft.replaces and (findings.manual or findings.problem):
+    findings = _try(evaluator, draft, folder / "first", deadline)
+    if draft.replaces and (findings.manual or findings.problem) and not findings.is_late:
         other = draft_study(model, data, may_replace=False)
-        own = _try(evaluator, other, folder / "second", patience)
+        own = _try(evaluator, other, folder / "second", deadline)
         if not own.problem:
             return other, own
     return draft, findings
 
 
 def _try(
-    evaluator: Evaluator, draft: StudyDraft, folder: Path, patience: Patience, *, returned: bool = False
+    evaluator: Evaluator, draft: StudyDraft, folder: Path, deadline: float, *, returned: bool = False
 ) -> FirstBatches:
     """What a few batches tell; of a module that logs nothing, what its steps return is logged."""
     trainer = {"max_epochs": 1, **({"callbacks": [{"class_path": LOG_RETURNED}]} if returned else {})}
     sections = {**trial_sections(draft), "trainer": trainer, "early_stopping": False}
-    tried = try_point(evaluator, {SECTIONS_OF_TRIAL: sections}, folder, patience)
+    left = max(1.0, deadline - time.monotonic())
+    tried = try_point(evaluator, {SECTIONS_OF_TRIAL: sections}, folder, Patience(left, left))
     logged = {kind: list(names) for kind, names in logged_metrics(tried).items()}
     manual = any(stage.facts.get("manual") for stage in tried.stages)
-    if tried.failed and _NOT_LOGGED not in tried.outcome.error:
-        return FirstBatches(logged=logged, problem=_reason(tried), manual=manual)
+    if tried.failed and not tried.fact(NOT_LOGGED):
+        return FirstBatches(logged=logged, problem=_reason(tried), manual=manual, is_late=bool(tried.late))
     monitor = choose_monitor(logged["validation"], logged["training"])
     if monitor is None and not returned:
-        return _try(evaluator, draft, folder.with_name(f"{folder.name}-returned"), patience, returned=True)
+        return _try(evaluator, draft, folder.with_name(f"{folder.name}-returned"), deadline, returned=True)
     return FirstBatches(monitor=monitor, logged=logged, manual=manual, returned=returned and monitor is not None)
 
 
 def _reason(tried: Tried) -> str:
-    why = tried.late or tried.outcome.error.removeprefix("UserError: ")
+    why = tried.why
     return why if len(why) <= _LONGEST_REASON else f"{why[: _LONGEST_REASON - 1]}…"
 
 
@@ -197,4 +218,4 @@ def summary_lines(draft: StudyDraft, findings: FirstBatches, file: str) -> list[
     else:
         lines.append("  to choose: monitor, since the module logs nothing: add self.log('val_loss', …) to it")
     lines += [f"  to fill in: {name} ({hint or 'no type'})" for name, hint in draft.needed.items()]
-    return [*lines, f"  next: evo check {file}"]
+    return [*lines, f"  next: evo check {shlex.quote(file)}"]

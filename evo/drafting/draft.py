@@ -10,7 +10,7 @@ import msgspec
 from evo.objective.facts import FACTS, ClassFacts
 from evo.objective.objective import Trial
 from evo.objective.training import Training
-from evo.rehearsal.rehearsal import rehearse_one
+from evo.rehearsal.rehearsal import noting_mistakes, rehearse_one
 from evo.space.values import Params
 
 SECTIONS_OF_TRIAL = "sections"
@@ -43,8 +43,9 @@ class Draft:
             return float(rehearse_one(Training(**sections).load(), {}, trial))
         from evo.lightning.describing import describe_class
 
-        facts = [describe_class(self._model, "model")]
-        facts += [describe_class(self._data, "data")] if self._data else []
+        with noting_mistakes(trial.folder):
+            facts = [describe_class(self._model, "model")]
+            facts += [describe_class(self._data, "data")] if self._data else []
         (trial.folder / FACTS).write_bytes(msgspec.json.encode(facts))
         return 0.0
 

@@ -1,4 +1,4 @@
-"""Limits around a default, as a study file writes them; a default outside of them is left out."""
+"""Limits around a default, which they always hold, as a study file writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
+from evo.errors import UserError
 from evo.objective.facts import ArgumentFact
+from evo.space.limits import parse_limits
 from evo.space.values import is_number
 
 Limit: TypeAlias = dict[str, Any] | list[Any]
@@ -21,16 +25,18 @@ def logarithmic(below: float, above: float, usual: float, *, most: float = math.
         below: What the default is divided by for the lower end.
         above: What it is multiplied by for the upper end.
         usual: The default where there is none.
-        most: The upper end is at most this.
-        zero: Whether a default of 0 is taken for none; otherwise it means that something is off.
+        most: The upper end is at most this, or the default where that is larger.
+        zero: Whether a default of 0, which no log scale has, is taken for none; otherwise something is off then.
     """
 
     def make(fact: ArgumentFact) -> Limit | None:
-        if fact.default is not None and not _is_positive(fact.default) and not (zero and fact.default == 0):
+        if zero and is_number(fact.default) and fact.default == 0:
+            fact = msgspec.structs.replace(fact, default=None)
+        if fact.default is not None and not _is_positive(fact.default):
             return None
-        middle = fact.default if _is_positive(fact.default) else usual
-        low, high = _rounded(middle / below), min(most, _rounded(middle * above))
-        return None if low >= high else with_default({"type": "float", "low": low, "high": high, "log": True}, fact)
+        middle = float(usual if fact.default is None else fact.default)
+        low, high = _rounded(middle / below), max(middle, min(most, _rounded(middle * above)))
+        return with_default({"type": "float", "low": low, "high": high, "log": True}, fact) if low > 0.0 else None
 
     return make
 
@@ -39,9 +45,10 @@ def between(low: float, high: float) -> Make:
     """Floats of a range, which is made larger for a default that lies outside of it but in [0, 1]."""
 
     def make(fact: ArgumentFact) -> Limit | None:
-        default = float(fact.default) if is_number(fact.default) else low
-        if not 0.0 <= default <= 1.0:
+        default = low if fact.default is None else fact.default
+        if not is_number(default) or not 0.0 <= default <= 1.0:
             return None
+        default = float(default)
         return with_default({"type": "float", "low": min(low, default), "high": max(high, default)}, fact)
 
     return make
@@ -52,17 +59,19 @@ def decaying(fact: ArgumentFact) -> Limit | None:
     default = fact.default
     if not is_number(default) or not 0.0 < default < 1.0:
         return None
-    low, high = (1.0 - 5.0 * (1.0 - default), 1.0 - (1.0 - default) / 10.0) if default > 0.8 else (default / 3, 0.9)
-    return with_default({"type": "float", "low": _rounded(max(0.01, low)), "high": _rounded(high, 4)}, fact)
+    low, high = _rounded(default / 3), 0.9
+    if default > 0.8:
+        low, high = max(0.01, _below_one(5.0 * (1.0 - default))), _below_one((1.0 - default) / 10.0)
+    return with_default({"type": "float", "low": low, "high": high}, fact)
 
 
-def whole(below: float, above: float, *, least: int = 1, log: bool = False) -> Make:
+def whole(below: int, above: int, *, least: int = 1, log: bool = False) -> Make:
     """Whole numbers from a part of the default to a multiple of it; nothing without a default."""
 
     def make(fact: ArgumentFact) -> Limit | None:
         if not _is_positive(fact.default):
             return None
-        low = max(least, int(fact.default / below))
+        low = max(least, int(fact.default // below))
         high = max(low + 2, int(fact.default * above))
         limit = {"type": "int", "low": low, "high": high}
         return with_default({**limit, "log": True} if log else limit, fact)
@@ -74,6 +83,8 @@ def count_from_zero(high: int) -> Make:
     """Whole numbers from 0 to twice the default, or to this number."""
 
     def make(fact: ArgumentFact) -> Limit | None:
+        if fact.default is not None and not is_number(fact.default):
+            return None
         most = 2 * fact.default if _is_positive(fact.default) else high
         return with_default({"type": "int", "low": 0, "high": int(most)}, fact)
 
@@ -84,8 +95,8 @@ def multiples(*factors: float, usual: int | None = None) -> Make:
     """Some numbers: the default times each factor, each at least 1 and of the default's kind."""
 
     def make(fact: ArgumentFact) -> Limit | None:
-        middle = fact.default if _is_positive(fact.default) else usual
-        if middle is None:
+        middle = usual if fact.default is None else fact.default
+        if middle is None or not _is_positive(middle):
             return None
         values = [middle * factor for factor in factors]
         if fact.kind == "int":
@@ -97,7 +108,9 @@ def multiples(*factors: float, usual: int | None = None) -> Make:
 
 def odd_sizes(fact: ArgumentFact) -> Limit | None:
     """The default, and those about it by two; 3, 5 and 7 for a small one or none."""
-    middle = fact.default if _is_positive(fact.default) else 3
+    middle = 3 if fact.default is None else fact.default
+    if not _is_positive(middle):
+        return None
     first = middle if middle < 5 else middle - 2
     return several([first, first + 2, first + 4], fact)
 
@@ -132,9 +145,18 @@ def several(values: Sequence[Any], fact: ArgumentFact) -> Limit | None:
     return with_default({"type": "choice", "values": list(values)}, fact) if len(values) > 1 else None
 
 
-def with_default(limit: dict[str, Any], fact: ArgumentFact) -> Limit:
-    """A limit with the default of an argument, if that is within."""
+def with_default(limit: dict[str, Any], fact: ArgumentFact) -> Limit | None:
+    """A limit with the default of an argument, if it has one; None where no study could have that limit.
+
+    That is one whose values no study can have, whose ends are the same, or which does not hold the default.
+    """
     default = fact.default
+    if "values" not in limit and not limit["low"] < limit["high"]:
+        return None
+    try:
+        parse_limits({fact.name or "it": limit})
+    except UserError:
+        return None
     if default is None:
         return limit
     if "values" in limit:
@@ -142,7 +164,7 @@ def with_default(limit: dict[str, Any], fact: ArgumentFact) -> Limit:
     else:
         is_within = is_number(default) and limit["low"] <= default <= limit["high"]
         default = float(default) if limit["type"] == "float" and is_within else default
-    return {**limit, "default": default} if is_within else limit
+    return {**limit, "default": default} if is_within else None
 
 
 def _is_positive(value: Any) -> bool:
@@ -151,3 +173,8 @@ def _is_positive(value: Any) -> bool:
 
 def _rounded(value: float, figures: int = 2) -> float:
     return float(f"{value:.{figures}g}")
+
+
+def _below_one(distance: float) -> float:
+    """A number of this distance from 1, of which two figures count."""
+    return float(f"{1.0 - _rounded(distance):.15g}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -120,9 +120,13 @@ def _draft_section(kind: str, facts: ClassFacts) -> tuple[DraftedSection, list[S
     given: dict[str, Any] = {}
     for fact in facts.arguments:
         name = f"{kind}.{fact.name}"
-        if fact.kind == "optimizer" and "." not in fact.name:
-            given[fact.name] = {"class_path": ADAM}
-            searched += _of_optimizer(name)
+        if fact.is_off:
+            aside.append(fact)
+            continue
+        # A default that is a function of the user's stays, since nothing tells what it makes.
+        if fact.kind == "optimizer" and "." not in fact.name and (fact.maker is not None or not fact.shown):
+            given[fact.name] = {"class_path": ADAM if fact.maker is None else fact.maker.path}
+            searched += _of_optimizer(name, None if fact.maker is None else fact.maker.names)
             continue
         found = suggest(fact)
         if found is not None and _is_active(kind, fact, found):
@@ -141,8 +145,11 @@ def _is_active(kind: str, fact: ArgumentFact, found: Suggestion) -> bool:
     return found.is_sure and (kind == "model" or found.what in ("a batch size", "mixing of examples", "dropout"))
 
 
-def _of_optimizer(name: str) -> Iterator[SearchedArgument]:
+def _of_optimizer(name: str, names: Collection[str] | None = None) -> Iterator[SearchedArgument]:
+    """What is searched of an optimizer, as far as it takes that; None stands for Adam."""
     for fact in _OPTIMIZER:
+        if names is not None and fact.name not in names:
+            continue
         found = suggest(fact)
         assert found is not None
         yield SearchedArgument(f"{name}.{fact.name}", found.limit, about(fact, found.what), fact.name != "betas")
@@ -156,11 +163,7 @@ def about(fact: ArgumentFact, what: str = "") -> str:
 
 
 def _value_text(value: Any) -> str:
-    return {None: "none", True: "true", False: "false"}.get(value, str(value)) if _is_hashable(value) else str(value)
-
-
-def _is_hashable(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _divide_among_heads(searched: list[SearchedArgument]) -> tuple[list[SearchedArgument], list[str]]:
@@ -196,11 +199,17 @@ def trial_sections(draft: StudyDraft) -> dict[str, Any]:
 
 
 def _trial_section(kind: str, section: DraftedSection, draft: StudyDraft) -> dict[str, Any]:
+    """The section with the values that a search gives, but for defaults that the class has itself."""
     arguments: dict[str, Any] = dict(section.given)
     for one in draft.active:
-        first, _, name = one.name.partition(".")
-        if first == kind and "." not in name and isinstance(one.limit, dict) and "default" not in one.limit:
-            arguments[name] = middle(one.limit)
+        first, *groups, name = one.name.split(".")
+        is_own = first == kind and not (groups and groups[0] in section.given)  # Not of an optimizer that is given.
+        if not is_own or not isinstance(one.limit, dict) or (not groups and "default" in one.limit):
+            continue
+        place = arguments
+        for group in groups:  # Fields of a dataclass that has no default of its own are given together.
+            place = place.setdefault(group, {})
+        place[name] = one.limit.get("default", middle(one.limit))
     return {"class_path": section.path, "init_args": arguments} if arguments else {"class_path": section.path}
 
 

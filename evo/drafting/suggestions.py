@@ -24,6 +24,7 @@ from evo.drafting.ranges import (
     whole,
 )
 from evo.objective.facts import ArgumentFact
+from evo.space.values import why_no_value
 
 _ACTIVATIONS = ("ReLU", "GELU", "SiLU", "Tanh")
 _OTHER_ACTIVATIONS = ("leaky_relu", "leakyrelu", "elu", "selu", "sigmoid", "mish", "swish")
@@ -149,10 +150,13 @@ def suggest(fact: ArgumentFact) -> Suggestion | None:
         True
     """
     name = snake_case(fact.name.rpartition(".")[2])
+    is_beyond = why_no_value(fact.default) or (fact.shown and fact.kind in _LOOSE)  # No limit holds such a default.
     if fact.kind == "int" and isinstance(fact.default, float):
         fact = msgspec.structs.replace(fact, kind="float")  # A default tells more than a type that it is not of.
-    if _NEVER.fullmatch(name):
+    if _NEVER.fullmatch(name) or is_beyond:
         return None
+    if fact.kind == "float" and type(fact.default) is int:
+        fact = msgspec.structs.replace(fact, default=float(fact.default))
     if fact.choices:
         limit = several(fact.choices, fact)
         return None if limit is None else Suggestion(limit, "its type lists them", bool(_TELLING.fullmatch(name)))
@@ -163,9 +167,8 @@ def suggest(fact: ArgumentFact) -> Suggestion | None:
             limit = rule.make(fact)
             if limit is not None:
                 return Suggestion(limit, rule.what)
-    if fact.kind == "bool":
-        return Suggestion({"type": "choice", "values": [False, True]}, "a switch", is_sure=False)
-    return None
+    limit = switch(fact) if fact.kind == "bool" else None
+    return None if limit is None else Suggestion(limit, "a switch", is_sure=False)
 
 
 def snake_case(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class FirstBatches:
         problem: Why there was no training; empty when there was one.
         returned: Whether it is not logged by the module, but returned by its steps.
         manual: Whether the module optimizes by itself, so that the Trainer must not clip gradients.
+        is_late: Whether the problem is that it took too long.
     """
 
     monitor: Monitor | None = None
@@ -35,6 +37,7 @@ class FirstBatches:
     problem: str = ""
     returned: bool = False
     manual: bool = False
+    is_late: bool = False
 
 
 def study_text(draft: StudyDraft, findings: FirstBatches, command: str, file: str) -> str:
@@ -46,10 +49,11 @@ def study_text(draft: StudyDraft, findings: FirstBatches, command: str, file: st
         command: The command that writes it, for its first line.
         file: The name of the file.
     """
+    search = f"python -m evo.run {shlex.quote(file)}"
     lines = [
         f"# Written by: {command}",
-        f"#   evo check {file}    makes everything and trains a few batches, before a job is queued",
-        f"#   mpirun -N 2 python -m evo.run {file}    searches on 2 ranks; with Slurm: srun python -m evo.run {file}",
+        f"#   evo check {shlex.quote(file)}    makes everything and trains a few batches, before a job is queued",
+        f"#   mpirun -N 2 {search}    searches on 2 ranks; with Slurm: srun --mpi=pmix {search}",
         "# What stands behind # is not set. evo run --help explains every setting.",
     ]
     if draft.needed:
@@ -81,11 +85,12 @@ def _argument_lines(kind: str, arguments: Sequence[ArgumentFact], needed: Mappin
         for depth in range(1, len(groups) + 1):
             if (group := ".".join(groups[:depth])) not in written:  # The fields of a dataclass stand below it.
                 written.add(group)
-                yield f"    # {'  ' * (depth - 1)}{scalar(groups[depth - 1])}:"
+                line = f"    # {'  ' * (depth - 1)}{scalar(groups[depth - 1])}:"
+                yield _aligned(line, "none, unless a field is set") if fact.is_off else line
         place = f"    # {'  ' * len(groups)}{scalar(name)}:"
         if f"{kind}.{fact.name}" in needed:
             yield _aligned(place, f"{FILL_IN}: {fact.hint or 'no type'}, no default{_example(fact)}")
-        elif fact.shown:
+        elif fact.shown or fact.needed:
             yield _aligned(place, about(fact))
         else:
             yield _aligned(f"{place} {flow(fact.default)}", fact.hint or "no type")

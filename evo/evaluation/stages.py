@@ -8,9 +8,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -20,8 +19,8 @@ TRAINING_BATCH, VALIDATION_BATCH = "training batch", "validation batch"
 CALLING = "calling the loss"
 ENDING, ENDED = "ending the epoch", "ended"
 
-Note: TypeAlias = Callable[..., None]
-"""Takes what is begun, a number where there are several of a kind, and facts by keyword."""
+MISTAKE, NOT_LOGGED, LAST = "mistake", "not logged", "last"
+"""Facts: what the user can mend, as a sentence; that there is no metric to be the loss; that no batch follows."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +63,17 @@ def note_stage(folder: Path, doing: str, number: int = 1, gpu_memory: int = 0, *
     )
     with (folder / STAGES).open("ab") as file:
         file.write(msgspec.json.encode(stage) + b"\n")
+
+
+def note_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Note what was found out about what is being done.
+
+    Args:
+        folder: The folder for the notes.
+        facts: What was found out, as JSON can hold it.
+    """
+    last = (read_stages(folder) or [Stage(doing=MAKING)])[-1]
+    note_stage(folder, last.doing, last.number, last.gpu_memory, **facts)
 
 
 def read_stages(folder: Path) -> list[Stage]:

@@ -14,15 +14,17 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities.types import LRSchedulerTypeTuple
-from torch import nn
+from torch import nn, optim
 from torch.optim import Optimizer
 
 from evo.errors import UserError
+from evo.frames import representation
 from evo.lightning.blueprint import has_own_loaders
-from evo.lightning.signatures import find_any
+from evo.lightning.signatures import TakenArgument, arguments_of, find_any, hints_of, takes
 from evo.lightning.trees import is_plain_tree
-from evo.objective.facts import ArgumentFact, ArgumentKind, ClassFacts
+from evo.objective.facts import ArgumentFact, ArgumentKind, ClassFacts, MakerFact
 from evo.objective.references import find_class
+from evo.space.values import why_no_value
 
 _PLAIN: dict[Any, ArgumentKind] = {bool: "bool", int: "int", float: "float", str: "str"}
 _LONGEST = 60  # Characters that are shown of a type or a default.
@@ -66,41 +68,18 @@ def _why_no_class(owner: type, wanted: type, path: str, kind: str) -> str:
 
 
 def _arguments(owner: Callable[..., Any]) -> Iterator[ArgumentFact]:
-    for name, hint, default in _signature(owner):
-        yield from _facts(name, hint, default, _DEEPEST)
+    for each in arguments_of(owner):
+        yield from _facts(each, _DEEPEST)
 
 
-def _signature(owner: Callable[..., Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The arguments by name, with type and default; those behind **kwargs too, as jsonargparse finds them."""
-    try:
-        from jsonargparse._parameter_resolvers import get_signature_parameters
-
-        found = [(each.name, each.annotation, each.default) for each in get_signature_parameters(owner, logger=False)]
-    except Exception:  # Its resolver reads source code, which may be absent or odd.
-        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        own = [each for each in inspect.signature(owner).parameters.values() if each.kind in kinds]
-        found = [(each.name, each.annotation, each.default) for each in own]
-    known = _hints(owner)
-    for name, hint, default in found:
-        yield name, known.get(name, hint) if isinstance(hint, str) else hint, default
-
-
-def _hints(owner: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner)
-    except Exception:
-        return {}  # Some hints can be read by a type checker only.
-
-
-def _facts(name: str, hint: Any, default: Any, depth: int) -> Iterator[ArgumentFact]:
+def _facts(argument: TakenArgument, depth: int, is_off: bool = False) -> Iterator[ArgumentFact]:
+    name, hint, default = argument.name, argument.hint, argument.default
     is_needed = _is_nothing(default)
     inner, optional = _without_none(hint)
     if dataclasses.is_dataclass(inner) and isinstance(inner, type) and depth:
-        known = default if dataclasses.is_dataclass(default) and not isinstance(default, type) else None
-        hints = _hints(inner)
-        for field in dataclasses.fields(inner):
-            value = _field_default(field) if known is None else getattr(known, field.name)
-            yield from _facts(f"{name}.{field.name}", hints.get(field.name, field.type), value, depth - 1)
+        for field in _fields(inner, default):
+            inside = dataclasses.replace(field, name=f"{name}.{field.name}")
+            yield from _facts(inside, depth - 1, is_off or default is None)
         return
     kind, choices = _kind(inner, default)
     value, shown = (None, "") if is_needed else _plain(default)
@@ -113,7 +92,29 @@ def _facts(name: str, hint: Any, default: Any, depth: int) -> Iterator[ArgumentF
         shown=shown,
         choices=choices,
         optional=optional or default is None,
+        is_off=is_off,
+        maker=_maker(default) if kind == "optimizer" else None,
     )
+
+
+def _fields(record: Any, default: Any) -> Iterator[TakenArgument]:
+    """The fields of a dataclass that its constructor takes, with the values of a default that is one."""
+    known = default if dataclasses.is_dataclass(default) and not isinstance(default, type) else None
+    hints = hints_of(record)
+    for field in dataclasses.fields(record):
+        if field.init:
+            value = getattr(known, field.name, _field_default(field)) if known is not None else _field_default(field)
+            yield TakenArgument(field.name, hints.get(field.name, field.type), value)
+
+
+def _maker(default: Any) -> MakerFact | None:
+    """The class of an optimizer that is a default."""
+    is_class: bool = isinstance(default, type) and issubclass(default, Optimizer)
+    if not is_class:
+        return None
+    is_short = getattr(optim, default.__name__, None) is default
+    path = f"torch.optim.{default.__name__}" if is_short else f"{default.__module__}.{default.__qualname__}"
+    return MakerFact(path=path, names=list(takes(default).names))
 
 
 def _is_nothing(default: Any) -> bool:
@@ -121,9 +122,12 @@ def _is_nothing(default: Any) -> bool:
 
 
 def _field_default(field: Any) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
+    if field.default_factory is dataclasses.MISSING:
+        return field.default
+    try:
         return field.default_factory()
-    return field.default
+    except Exception:
+        return field.default_factory  # It may need what is there in a training only; its name is shown.
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
@@ -186,8 +190,10 @@ def _plain(default: Any) -> tuple[Any, str]:
         return default.name, ""
     if isinstance(default, tuple):
         default = list(default)
-    if is_plain_tree(default):
+    if is_plain_tree(default) and not why_no_value(default):
         return default, ""
+    if isinstance(default, int | float):
+        return None, _shortened(representation(default))
     name = getattr(default, "__qualname__", None) if isinstance(default, type) or callable(default) else None
     return None, _shortened(str(name or type(default).__name__))
 

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from typing_extensions import override
 
-from evo.evaluation.stages import ENDED, ENDING, SETTING_UP, TRAINING_BATCH, VALIDATION_BATCH, note_stage
+from evo.evaluation.stages import ENDED, ENDING, LAST, SETTING_UP, TRAINING_BATCH, VALIDATION_BATCH, note_stage
 
 
 @final
@@ -42,7 +42,7 @@ class Observer(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._note(TRAINING_BATCH, batch_idx + 2)
+        self._note(TRAINING_BATCH, batch_idx + 2, **_last(batch_idx + 1, trainer.num_training_batches))
 
     @override
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -60,7 +60,7 @@ class Observer(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._batches += 1
-        self._note(VALIDATION_BATCH, self._batches + 1)
+        self._note(VALIDATION_BATCH, self._batches + 1, **_last(self._batches, sum(trainer.num_val_batches)))
 
     @override
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -87,6 +87,11 @@ class Observer(L.Callback):
             torch.cuda.synchronize()  # A GPU works on while Python goes ahead.
             used = torch.cuda.max_memory_reserved()
         note_stage(Path(self._folder), doing, number, used, **facts)
+
+
+def _last(done: int, of: float) -> dict[str, bool]:
+    """The fact that no batch follows, but the end of the epoch, which may take long."""
+    return {LAST: True} if done >= of else {}
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float | None]:

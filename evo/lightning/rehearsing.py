@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from evo.evaluation.stages import MAKING, note_stage
+from evo.evaluation.stages import MAKING, NOT_LOGGED, note_facts, note_stage
 from evo.lightning.loggers import has_loggers
 from evo.lightning.objective import LightningObjective
 from evo.lightning.observing import Observer
+from evo.lightning.reports import NotLoggedError
 from evo.lightning.trainers import SilentLogger
 from evo.lightning.trees import has_section
 from evo.objective.objective import Trial
@@ -53,7 +54,11 @@ def rehearse_training(objective: LightningObjective, params: Mapping[str, Any], 
     if has_loggers(given.get("logger")):
         trainer["logger"] = SilentLogger(trial.folder)
     tried = dataclasses.replace(objective, trainer={**trainer, **epochs}, keep_data=None)
-    return tried({name: value for name, value in params.items() if not _is_set_aside(name, trainer)}, trial)
+    try:
+        return tried({name: value for name, value in params.items() if not _is_set_aside(name, trainer)}, trial)
+    except NotLoggedError:
+        note_facts(trial.folder, {NOT_LOGGED: True})
+        raise
 
 
 def _limits(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,10 @@ class Best:
     metrics: dict[str, float]
 
 
+class NotLoggedError(UserError):
+    """A training has not logged the metric that is the loss."""
+
+
 @final
 class TrialReport(L.Callback):
     """Reports every monitored value to the trial, remembers the best one, and ends the training when the trial says so.
@@ -133,10 +137,10 @@ class TrialReport(L.Callback):
         """The best value of the finished training.
 
         Raises:
-            UserError: The module did not log it.
+            NotLoggedError: The module did not log it.
         """
         if self.best is None:
-            raise UserError(
+            raise NotLoggedError(
                 f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
                 f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
                 + (

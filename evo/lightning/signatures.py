@@ -20,6 +20,21 @@ class SectionError(UserError):
 
 
 @dataclass(frozen=True)
+class TakenArgument:
+    """One argument that a class, or a function that makes something, takes by name.
+
+    Args:
+        name: Its name.
+        hint: Its type; `inspect.Parameter.empty` where it has none.
+        default: Its default, in the same way.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+
+
+@dataclass(frozen=True)
 class Takes:
     """What a class, or a function that makes something, takes by name.
 
@@ -59,14 +74,54 @@ def takes(owner: Callable[..., Any]) -> Takes:
     return Takes([name for name in names if name not in hidden], needs, any_other)
 
 
-def _resolved(owner: type) -> list[str]:
+def _resolved(owner: type) -> dict[str, Any]:
+    """The arguments behind `**kwargs` too, as jsonargparse finds them, with their defaults."""
     from jsonargparse import ArgumentParser
 
+    parser = ArgumentParser(exit_on_error=False)
     try:
-        added = ArgumentParser(exit_on_error=False).add_class_arguments(owner, "made", fail_untyped=False)
+        added = parser.add_class_arguments(owner, "made", fail_untyped=False)
+        defaults = parser.get_defaults()
     except Exception:
-        return []  # Only what the signature itself names is known then.
-    return [name.removeprefix("made.") for name in added]
+        return {}  # Only what the signature itself names is known then.
+    # The fields of a dataclass are added with its name before theirs.
+    return {name.split(".")[1]: defaults.get(".".join(name.split(".")[:2])) for name in added if "." in name}
+
+
+def arguments_of(owner: Callable[..., Any]) -> list[TakenArgument]:
+    """What `takes` finds, with types and defaults."""
+    found: list[TakenArgument] = []
+    declared = [_declared(each) for each in ([*owner.__mro__] if isinstance(owner, type) else [owner])]
+    resolved: dict[str, Any] | None = None
+    for name in takes(owner).names:
+        one = next((each[name] for each in declared if name in each), None)
+        if one is None:  # It is handed on to something else than a parent.
+            resolved = _resolved(owner) if resolved is None and isinstance(owner, type) else resolved or {}
+            one = TakenArgument(name, inspect.Parameter.empty, resolved.get(name))
+        found.append(one)
+    return found
+
+
+def _declared(owner: Callable[..., Any]) -> dict[str, TakenArgument]:
+    """The arguments in a function's own signature, or in that of a class's own `__init__`."""
+    function = vars(owner).get("__init__") if isinstance(owner, type) else owner
+    if function is None:
+        return {}
+    try:
+        signature = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    hints = hints_of(function)
+    own = [each for each in signature if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    return {each.name: TakenArgument(each.name, hints.get(each.name, each.annotation), each.default) for each in own}
+
+
+def hints_of(owner: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a function's arguments, or of the fields of a class; none where they cannot be read."""
+    try:
+        return get_type_hints(owner)
+    except Exception:
+        return {}  # Some hints can be read by a type checker only.
 
 
 def given_by_caller(owner: Callable[..., Any]) -> set[str]:
@@ -126,9 +181,6 @@ def record_of(owner: Callable[..., Any] | None, name: Any) -> Callable[..., Any]
     """The dataclass that a parameter's type hint names, whose fields may be given as a mapping."""
     if owner is None:
         return None
-    try:
-        hint = get_type_hints(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
-    except Exception:
-        return None  # Some hints can be read by a type checker only.
+    hint = hints_of(inspect.getattr_static(owner, "__init__") if isinstance(owner, type) else owner).get(name)
     kinds = (hint, *getattr(hint, "__args__", ()))
     return next((each for each in kinds if isinstance(each, type) and hasattr(each, "__dataclass_fields__")), None)

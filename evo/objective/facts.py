@@ -10,6 +10,18 @@ ArgumentKind = Literal["float", "int", "bool", "str", "choice", "optimizer", "sc
 FACTS = "facts.json"
 
 
+class MakerFact(msgspec.Struct, frozen=True, kw_only=True):
+    """The class of an optimizer.
+
+    Args:
+        path: Its import path.
+        names: What its constructor takes beside the weights.
+    """
+
+    path: str
+    names: list[str]
+
+
 class ArgumentFact(msgspec.Struct, frozen=True, kw_only=True):
     """One argument of a constructor.
 
@@ -23,6 +35,8 @@ class ArgumentFact(msgspec.Struct, frozen=True, kw_only=True):
         shown: Its default as text, where that is not plain.
         choices: Its values, where its type lists them.
         optional: Whether None is a value.
+        is_off: Whether it is a field of something whose default is None, which a value for the field would switch on.
+        maker: Its default, where that is the class of an optimizer.
     """
 
     name: str
@@ -33,6 +47,8 @@ class ArgumentFact(msgspec.Struct, frozen=True, kw_only=True):
     shown: str = ""
     choices: list[Any] = []
     optional: bool = False
+    is_off: bool = False
+    maker: MakerFact | None = None
 
 
 class ClassFacts(msgspec.Struct, frozen=True, kw_only=True):

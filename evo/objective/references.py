@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -32,14 +32,16 @@ class Reference:
         place: A module, or the path of a Python file.
         name: The name of the function, class instance or other callable in it.
         kind: What messages call it.
+        typed: How the user writes it, for messages. Empty means place:name.
     """
 
     place: str
     name: str
     kind: str = "objective"
+    typed: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{self.place}:{self.name}"
+        return self.typed or f"{self.place}:{self.name}"
 
     @property
     def canonical(self) -> str:
@@ -247,4 +249,4 @@ def find_class(path: str, kind: str) -> Any:
     place, _, name = path.rpartition(separator)
     if not place or not name.isidentifier():
         raise UserError(f"{kind} {path!r} is neither module.Class nor path/to/file.py:Class")
-    return Reference(place, name, kind).find()
+    return Reference(place, name, kind, typed=path).find()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evo.evaluation.stages import CALLING
+from evo.evaluation.stages import CALLING, ENDED
 from evo.objective.training import Training
 from evo.rehearsal.estimate import TrainingPace, measure_pace, search_seconds, seconds_text, size_text
 from evo.rehearsal.preparing import Prepared
@@ -198,9 +198,8 @@ def _wanted(prepared: Prepared, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def failure_text(one: Tried) -> str:
     """Why a point failed, in one line."""
-    during = f" in {one.stages[-1].text}" if one.stages and one.stages[-1].doing != CALLING else ""
-    why = one.late or one.outcome.error.removeprefix("UserError: ")
-    return f"at {point_text(one.params)} it fails{during}: {why}"
+    during = f" in {one.stages[-1].text}" if one.stages and one.doing not in (CALLING, ENDED) else ""
+    return f"at {point_text(one.params)} it fails{during}: {one.why}"
 
 
 def point_text(params: Mapping[str, Any]) -> str:

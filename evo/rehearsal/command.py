@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from evo.checks import check_count
 from evo.commands import CommandParser, status_of
 from evo.errors import Elsewhere, UserError
 from evo.evaluation import EvaluationSettings, Evaluator
+from evo.evaluation.stages import NOT_LOGGED
 from evo.rehearsal.account import failure_text, logged_metrics, search_lines, tried_lines
 from evo.rehearsal.alone import on_first_rank
 from evo.rehearsal.monitor import other_monitor
 from evo.rehearsal.preparing import Prepared, prepare_study
 from evo.rehearsal.rehearsal import Rehearsal
+from evo.rehearsal.scratch import scratch_folder
 from evo.rehearsal.trying import Patience, Tried, try_point
 from evo.runtime.device import Binding, Placement, training_environment
 from evo.space.examples import example_points
 from evo.space.values import Params
 from evo.study.config import Config, parse_duration
+from evo.study.launching import split_ranks
 from evo.texts import print_anything
 
 _MORE = 8.0  # Seconds in which further points are tried, after the first.
 _CALL = 5.0  # Seconds that a plain loss may take.
-_NOT_LOGGED = "The module did not log"
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -62,7 +62,6 @@ def _read(arguments: Sequence[str], program: str) -> tuple[Namespace, list[str]]
     )
     parser.add_argument(
         "--ranks",
-        type=int,
         metavar="N",
         help="How many ranks will search. Default: as many as this command was started on, or else the fewest that "
         "the settings allow.",
@@ -88,14 +87,12 @@ def check_study(options: Namespace, others: Sequence[str], program: str) -> int:
     Raises:
         UserError: There is a mistake.
     """
-    if options.ranks is not None:
-        check_count("ranks", options.ranks)
+    ranks = None if options.ranks is None else split_ranks([f"--ranks={options.ranks}"])[0]
     patience = Patience(parse_duration("timeout", options.timeout), _CALL)
-    prepared = prepare_study(others, program, options.ranks)
+    prepared = prepare_study(others, program, ranks)
     print("\n".join(search_lines(prepared)), flush=True)
     examples = example_points(prepared.plan.space)
-    with tempfile.TemporaryDirectory(prefix="evo-check-") as name:
-        folder = Path(name)
+    with scratch_folder("evo-check-") as folder:
         began = time.monotonic()
         with open_rehearsal(prepared, folder, patience.training) as evaluator:
             notes = evaluator.open(prepared.plan.space.names, examples).notes
@@ -157,7 +154,7 @@ def rehearsal_process(
 def try_points(
     evaluator: Evaluator, points: Sequence[Params], folder: Path, patience: Patience, debug: bool = False
 ) -> list[Tried]:
-    """Try points: the first one, and as many others as there is time for.
+    """Try points: the first one, and as many others as there is time for, up to one that takes too long.
 
     Args:
         evaluator: Tries them; it has been opened.
@@ -175,6 +172,8 @@ def try_points(
         if deadline is not None and time.monotonic() > deadline:
             break
         tried.append(try_point(evaluator, params, folder / str(number), patience))
+        if tried[-1].failed and tried[-1].late:
+            break  # Another one that hangs would take as long again.
         deadline = deadline or time.monotonic() + _MORE
     if all(one.failed for one in tried):
         error = UserError(_why_all_fail(tried))
@@ -187,7 +186,7 @@ def try_points(
 def _why_all_fail(tried: Sequence[Tried]) -> str:
     first = tried[0]
     text = failure_text(first)
-    if _NOT_LOGGED in first.outcome.error and (instead := other_monitor(logged_metrics(first))):
+    if first.fact(NOT_LOGGED) and (instead := other_monitor(logged_metrics(first))):
         text += f" Here: {instead}."
     elif len(tried) > 1:
         text += f"; so do the {len(tried) - 1} others that were tried" if len(tried) > 2 else "; so does another one"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from evo.engine.transport import Serial
+from evo.errors import UserError
 from evo.objective.objective import describe
 from evo.objective.training import Training
 from evo.report.callbacks import make_callbacks
 from evo.runtime.device import Placement, bind_ranks
+from evo.storage.journal import open_locked
 from evo.storage.rundir import RunDirectory
 from evo.study.arguments import parse_arguments
 from evo.study.beginning import agree_on_study, ask_for_study
@@ -81,6 +85,7 @@ def prepare_study(arguments: Sequence[str], program: str, ranks: int | None) -> 
         study, changes = agree_on_study(asked, config, directory, alone)
         start = agree_on_start(config, plan.space, study, alone)
         make_worker(config, plan, study, directory, place, None)  # It reads the journals of earlier sessions.
+        check_may_begin(directory)
         goes_on = directory.study() is not None
     make_callbacks(config.callbacks)
     notes = [*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())]
@@ -89,6 +94,29 @@ def prepare_study(arguments: Sequence[str], program: str, ranks: int | None) -> 
         notes.append(f"tried by one process, where the search has {config.ranks_per_worker} for each individual")
     notes += [f"limits differ from those in {config.run_dir}: {change}" for change in changes]
     return Prepared(job=job, plan=plan, place=place, ranks=count, notes=notes)
+
+
+def check_may_begin(directory: RunDirectory) -> None:
+    """Make sure that a search could write its directory now; nothing stays there.
+
+    A folder is made and removed, because some file systems, such as /proc, allow in their answers what they refuse.
+
+    Args:
+        directory: The run directory, which need not exist.
+
+    Raises:
+        UserError: It cannot be written, or another search is writing there.
+    """
+    existing = next(path for path in (directory.path, *directory.path.parents) if path.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=".evo-check-", dir=existing)).rmdir()
+    except OSError as error:
+        raise UserError(
+            f"run directory {directory} cannot be written: {error.strerror}; choose another with --run-dir"
+        ) from None
+    for file in directory.journals():
+        with open_locked(file):
+            pass
 
 
 def least_ranks(config: Config) -> int:

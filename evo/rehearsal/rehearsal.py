@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, final
 
+from evo.errors import UserError
 from evo.evaluation.execution import check_objective
-from evo.evaluation.stages import CALLING, ENDED, note_stage
+from evo.evaluation.stages import CALLING, ENDED, MISTAKE, note_facts, note_stage
 from evo.objective.objective import Trial, prepare
 from evo.objective.references import Named
 from evo.space.values import Params
@@ -64,14 +67,29 @@ def rehearse_one(objective: Callable[..., Any], params: Mapping[str, Any], trial
     Raises:
         Exception: Whatever the objective raises.
     """
-    if is_training(objective):
-        from evo.lightning.rehearsing import rehearse_training
+    with noting_mistakes(trial.folder):
+        if is_training(objective):
+            from evo.lightning.rehearsing import rehearse_training
 
-        return rehearse_training(objective, params, trial)  # type: ignore[arg-type]
-    note_stage(trial.folder, CALLING)
-    loss = prepare(objective)(dict(params), trial)
-    note_stage(trial.folder, ENDED)
-    return loss
+            return rehearse_training(objective, params, trial)  # type: ignore[arg-type]
+        note_stage(trial.folder, CALLING)
+        loss = prepare(objective)(dict(params), trial)
+        note_stage(trial.folder, ENDED)
+        return loss
+
+
+@contextmanager
+def noting_mistakes(folder: Path) -> Iterator[None]:
+    """Note what the user can mend, apart from the name of its class, which says nothing to them.
+
+    Args:
+        folder: The folder for the notes.
+    """
+    try:
+        yield
+    except UserError as error:
+        note_facts(folder, {MISTAKE: " ".join(str(error).split())})
+        raise
 
 
 def is_training(objective: Any) -> bool:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evo.evaluation import Evaluator
-from evo.evaluation.stages import CALLING, ENDED, TRAINING_BATCH, Stage, read_stages
+from evo.evaluation.stages import CALLING, ENDED, LAST, MISTAKE, TRAINING_BATCH, VALIDATION_BATCH, Stage, read_stages
 from evo.population.assignment import Assignment
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
@@ -18,6 +19,7 @@ from evo.texts import readable
 
 # A batch hangs when it takes longer than this many seconds, and this many times as long as the longest before it.
 _SURELY, _TIMES = 10.0, 20.0
+_BATCHES = (TRAINING_BATCH, VALIDATION_BATCH)
 _LOOK = 0.25  # Seconds between two looks at the notes.
 
 
@@ -46,6 +48,15 @@ class Tried:
     def is_unfinished(self) -> bool:
         """Whether a loss, which may take as long as it likes, was stopped."""
         return bool(self.late) and self.doing == CALLING
+
+    @property
+    def why(self) -> str:
+        """Why it failed, in one line; empty where it did not."""
+        return self.late or self.fact(MISTAKE) or self.outcome.error
+
+    def fact(self, name: str) -> Any:
+        """What was found out; None where nothing was noted."""
+        return next((stage.facts[name] for stage in reversed(self.stages) if name in stage.facts), None)
 
     @property
     def doing(self) -> str:
@@ -85,14 +96,19 @@ def why_late(stages: Sequence[Stage], began: float, now: float, patience: Patien
     if now - began > patience.training:
         return f"{current.text} was not over after {now - began:.0f} s in all; --timeout gives it longer"
     lasted, before = now - current.time, _longest_batch(stages)
-    if current.doing == TRAINING_BATCH and current.number > 1 and lasted > max(_SURELY, _TIMES * before):
+    if (
+        current.doing in _BATCHES
+        and current.number > 1
+        and LAST not in current.facts
+        and lasted > max(_SURELY, _TIMES * before)
+    ):
         return f"{current.text} has taken {lasted:.0f} s, and the longest before it {before:.2g} s: it hangs"
     return ""
 
 
 def _longest_batch(stages: Sequence[Stage]) -> float:
     pairs = itertools.pairwise(stages)
-    return max((after.time - one.time for one, after in pairs if one.doing == TRAINING_BATCH), default=0.0)
+    return max((after.time - one.time for one, after in pairs if one.doing in _BATCHES), default=0.0)
 
 
 def try_point(evaluator: Evaluator, params: Params, folder: Path, patience: Patience) -> Tried:

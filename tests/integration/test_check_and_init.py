@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import hostile
 import mistakes
+import msgspec
 import nasty
 import pytest
 from helpers import Ended, Launcher, call
 
+from evo.drafting.sections import draft_study, trial_sections
+from evo.drafting.writing import FirstBatches, study_text
 from evo.evaluation import InlineEvaluator
+from evo.objective.facts import ClassFacts
 from evo.rehearsal.account import failure_text
 from evo.rehearsal.command import try_points
 from evo.rehearsal.rehearsal import Rehearsal
@@ -82,6 +89,21 @@ def test_what_ends_or_keeps_its_process_is_named_too_and_nothing_is_written(
     assert not mistakes.contents(launcher.folder)
     assert not launcher.survivors()
     assert not list(Path(launcher.environment()["TMPDIR"]).iterdir())
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_a_check_and_leaves_no_temporary_folder(name: str, status: int, launcher: Launcher) -> None:
+    temporary = Path(launcher.environment()["TMPDIR"])
+    process = launcher.start(sys.executable, "-m", "evo", "check", "nasty:sleeps", "--limits", '{"x": [0, 1]}')
+    deadline = time.monotonic() + 60.0
+    while not list(temporary.glob("evo-check-*/0/stages.jsonl")):  # The loss is being called.
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, name))
+    ended = launcher.finish(process, timeout=60)
+    assert (ended.status, ended.err) == (status, "")
+    assert not list(temporary.iterdir())
+    assert not launcher.survivors()
 
 
 def test_a_loss_that_takes_long_is_stopped_and_that_is_said(launcher: Launcher) -> None:
@@ -227,6 +249,124 @@ class TwoSets(Data):
         return [DataLoader(self.examples, 4), DataLoader(self.examples, 4)]
 """
 
+MANNERS = """
+import dataclasses
+from typing import Callable, Optional
+
+import torch
+import lightning as L
+from lightning.pytorch.cli import OptimizerCallable
+
+
+def fails():
+    raise RuntimeError("no data here")
+
+
+@dataclasses.dataclass
+class Inner:
+    width: int = 8
+    dropout: float = 0.1
+    seen: int = dataclasses.field(init=False, default=3)
+    later: list = dataclasses.field(default_factory=fails)
+
+
+@dataclasses.dataclass
+class Outer:
+    needed: int
+    inner: Optional[Inner] = None
+
+
+class Off(L.LightningModule):
+    def __init__(self, lr: float = 0.1, extra: Optional[Inner] = None, outer: Optional[Outer] = None) -> None:
+        super().__init__()
+
+
+class On(L.LightningModule):
+    def __init__(self, extra: Inner = Inner(later=[])) -> None:
+        super().__init__()
+
+
+class Required(L.LightningModule):
+    def __init__(self, extra: Inner) -> None:
+        super().__init__()
+
+
+class Positional(L.LightningModule):
+    def __init__(self, width: int = 8, /, lr: float = 0.1) -> None:
+        super().__init__()
+
+
+class Child(Positional):
+    def __init__(self, depth: int = 2, **kwargs) -> None:
+        super().__init__(**kwargs)
+
+
+class Handing(L.LightningModule):
+    def __init__(self, **kwargs) -> None:
+        super().__init__()
+        self.net = Net(**kwargs)
+
+
+class Net(torch.nn.Module):
+    def __init__(self, hidden: int = 4) -> None:
+        super().__init__()
+
+
+class Huge(L.LightningModule):
+    def __init__(self, width: int = 10**400, batch_size: int = 10**5000, lr: float = float("inf")) -> None:
+        super().__init__()
+
+
+class Sgd(L.LightningModule):
+    def __init__(self, opt: OptimizerCallable = torch.optim.SGD) -> None:
+        super().__init__()
+
+
+class Own(L.LightningModule):
+    def __init__(self, opt: OptimizerCallable = lambda p: torch.optim.Adam(p), other: Callable = torch.optim.Adam):
+        super().__init__()
+
+
+class Free(L.LightningModule):
+    def __init__(self, opt: OptimizerCallable) -> None:
+        super().__init__()
+"""
+FOUND: dict[str, tuple[str, dict[str, object]]] = {
+    "Off": ("model.lr", {}),
+    "On": ("model.extra.width model.extra.dropout", {"extra": {"width": 8, "dropout": 0.1}}),
+    "Required": ("model.extra.width model.extra.dropout", {"extra": {"width": 8, "dropout": 0.1}}),
+    "Positional": ("model.lr", {}),
+    "Child": ("model.depth model.lr", {}),
+    "Handing": ("model.hidden", {}),
+    "Huge": ("", {}),
+    "Sgd": ("model.opt.lr model.opt.weight_decay", {"opt": {"class_path": "torch.optim.SGD"}}),
+    "Own": ("", {}),
+    "Free": ("model.opt.lr model.opt.weight_decay", {"opt": {"class_path": "torch.optim.AdamW"}}),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_a_file_searches_is_what_a_check_takes_and_what_is_tried_first(name: str, tmp_path: Path) -> None:
+    from evo.lightning.describing import describe_class
+    from evo.lightning.signatures import find_any, takes
+
+    file = tmp_path / f"manners_{name.lower()}.py"
+    file.write_text(MANNERS)
+    facts = describe_class(f"{file}:{name}", "model")
+    facts = msgspec.json.decode(msgspec.json.encode(facts), type=ClassFacts)
+    draft = draft_study(ClassFacts(path="n.N", arguments=facts.arguments), None, may_replace=False)
+    searched, arguments = FOUND[name]
+    assert [one.name for one in draft.active] == searched.split()
+    assert trial_sections(draft)["model"].get("init_args", {}) == arguments
+    assert not draft.needed
+    known = takes(find_any(f"{file}:{name}", "model")).names
+    assert all(each.name.partition(".")[0] in known for each in facts.arguments)
+    text = study_text(draft, FirstBatches(), "evo init", "s.yaml")
+    assert "seen" not in text
+    assert ("    #   width: 8" in text) == (name == "Off")
+    assert ("betas" in text) == (name == "Free")
+
+
 DRAFTS = {
     "Network": ("Data", "model.hidden_size model.activation model.use_bn model.config.depth model.lr model.dropout "
                 "model.norm data.batch_size", "val/loss min", ""),
@@ -276,7 +416,8 @@ def _in_this_process(objective: object, config: object, place: object, folder: P
 @pytest.mark.parametrize(
     ("model", "data", "words"),
     [
-        ("network.Network", None, "there is no module"),
+        ("no/such.py:X", None, "evo: error: model no/such.py:X: there is no file"),
+        ("network.Network", None, "evo: error: model network.Network: there is no module 'network'"),
         ("{file}:Netwrok", None, "has no 'Netwrok'"),
         ("{file}:Data", None, "is a LightningDataModule: --data names it"),
         ("{file}:Network", "{file}:Base", "is a LightningModule: it comes first"),

@@ -110,7 +110,7 @@ def test_a_section_within_a_section_is_made_first_and_may_be_searched() -> None:
         ({"class": NET}, "model is {'class': .*}: give an import path, or a mapping of class_path and init_args"),
         ({"class_path": NET, "init_args": [1]}, "give an import path, or a mapping"),
         ("Net", "model 'Net' is neither module.Class nor path/to/file.py:Class"),
-        (f"{HERE}.Absent", "model test_lightning_parts:Absent: test_lightning_parts has no 'Absent'"),
+        (f"{HERE}.Absent", "model test_lightning_parts.Absent: test_lightning_parts has no 'Absent'"),
         ("no_such_module.Net", "there is no module 'no_such_module'"),
         (f"{HERE}.NET", "is a str and no class"),
         ({"class_path": NET, "init_args": {"depth": 2}}, "model has the argument 'depth', which Net does not take"),

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from helpers import call
 
+from evo.drafting.command import summary_lines
 from evo.drafting.sections import draft_study, trial_sections
 from evo.drafting.suggestions import RULES, suggest
 from evo.drafting.writing import FILL_IN, FirstBatches, flow, study_text
-from evo.objective.facts import ArgumentFact, ClassFacts
+from evo.objective.facts import ArgumentFact, ClassFacts, MakerFact
 from evo.objective.training import Training
 from evo.rehearsal.monitor import choose_monitor, direction
 from evo.space.space import Space
@@ -72,23 +73,42 @@ def test_a_name_a_type_and_a_default_suggest_what_to_search(argument: ArgumentFa
         Space({argument.name: found.limit})
 
 
-@pytest.mark.parametrize("default", [None, 0, 1, 3, 64, 0.0, 0.1, 0.5, 0.999, 5.0, 1e-9, -1, [1, 2], [], "relu", ""])
-def test_whatever_the_default_a_suggestion_is_a_limit_that_holds_it_or_has_none(default: Any) -> None:
-    names = ["lr", "wd", "dropout", "momentum", "b1", "b2", "betas", "smoothing", "mixup", "warmup", "temperature"]
-    names += ["gamma", "margin", "lambda_x", "max_grad_norm", "batch_size", "kernel", "heads", "depth", "expansion"]
-    names += ["hidden", "activation", "residual", "warmup_epochs"]
-    tried = 0
-    for name in names:
-        for kind in ("float", "int", "str", "bool", "other", "module"):
-            found = suggest(fact(name, kind, default))
-            if found is not None:
-                Space({name: found.limit})
-                tried += 1
-    assert tried
+NAMES = re.findall(
+    r"\w+",
+    "lr wd dropout momentum b1 b2 betas smoothing mixup warmup warmup_epochs temperature gamma margin lambda_x "
+    "max_grad_norm batch_size accumulate kernel heads depth expansion mlp_ratio hidden activation residual norm",
+)
+DEFAULTS = [None, 0, 1, 2, 3, 64, 0.0, 1e-9, 0.001, 0.1, 0.5, 0.8, 0.81, 0.999, 0.9995, 1 - 1e-16, 1.0, 5.0, 10.0, -1]
+DEFAULTS += [1e308, 5e-324, float("inf"), float("nan"), 10**400, 2**62, True, [1, 2], [8, 8], [], "relu", "nn.ELU", ""]
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=lambda each: str(each)[:9])
+def test_whatever_the_default_a_suggestion_is_a_limit_that_holds_it(default: Any) -> None:
+    for name in NAMES:
+        for kind in ("float", "int", "str", "bool", "other", "module", "choice"):
+            choices = ["batch", "layer", "relu"] if kind == "choice" else []
+            found = suggest(fact(name, kind, default, choices=choices))
+            if found is None:
+                continue
+            assert isinstance(found.limit, dict)
+            values = found.limit.get("values")
+            assert len(values) > 1 if values else found.limit["low"] < found.limit["high"]
+            is_off = name == "wd" and default == 0  # No log scale has 0.
+            assert default is None or is_off or found.limit["default"] == default, found
+            assert Space({name: found.limit}).names
+
+
+def test_factors_near_1_and_rates_above_1_have_limits_around_them() -> None:
+    around = {("gamma", 0.9995): (0.9975, 0.99995), ("lr", 10.0): (0.1, 10.0), ("weight_decay", 5.0): (0.05, 5.0)}
+    for (name, default), (low, high) in around.items():
+        found = suggest(fact(name, "float", default))
+        assert found is not None
+        assert isinstance(found.limit, dict)
+        assert (found.limit["low"], found.limit["high"]) == (low, high)
 
 
 def test_every_rule_is_for_a_name_in_small_letters() -> None:
-    assert all(rule.names == rule.names.replace("A", "a") for rule in RULES)
+    assert all(rule.names == rule.names.lower() for rule in RULES)
 
 
 def test_a_switch_and_an_unclear_choice_are_shown_but_not_searched() -> None:
@@ -111,7 +131,9 @@ MODEL = ClassFacts(
         fact("num_heads", "int", 4),
         fact("loss", "module", needed=True),
         fact("debug_mode", "bool", False),
-        fact("opt", "optimizer", shown="Adam"),
+        fact(
+            "opt", "optimizer", shown="AdamW", maker=MakerFact(path="torch.optim.AdamW", names=["lr", "weight_decay"])
+        ),
         fact("net", "class", shown="Net"),
         fact("dropout", "float", needed=True),
     ],
@@ -207,6 +229,30 @@ def test_a_name_says_which_way_is_better() -> None:
     assert direction("val_something") is None
 
 
+def test_a_negation_turns_what_a_name_says_or_leaves_it_a_guess() -> None:
+    small = ["val/neg_log_likelihood", "val_negative_log_likelihood", "NegativeLogLikelihood", "neg_elbo", "neg_reward"]
+    small += ["nll", "log_loss", "val/1-acc", "one_minus_dice", "NELBO", "negloglikelihood", "neg_log_likelihood_loss"]
+    small += ["val/-elbo", "minus_log_likelihood", "inv_psnr", "negELBO", "val/1 - f1", "1-SSIM", "nll_loss"]
+    large = ["neg_mse", "neg_mean_squared_error", "neg_log_loss", "neg_cross_entropy", "val/neg_rmse", "inverse_error"]
+    large += ["top1-acc", "top_1-acc", "log_likelihood", "minus_nll", "val_negMAE", "neg_neg_elbo"]
+    guessed = ["neg_loss", "val/negative_acc", "false_negative_rate", "acc_neg", "negative_samples", "loss_neg"]
+    assert {name: direction(name) for name in small} == dict.fromkeys(small, "min")
+    assert {name: direction(name) for name in large} == dict.fromkeys(large, "max")
+    assert {name: direction(name) for name in guessed} == dict.fromkeys(guessed)
+    found = choose_monitor(["val/neg_loss"], [])
+    assert found is not None
+    assert not found.is_sure
+
+
+def test_commands_in_the_file_can_be_typed_as_they_are() -> None:
+    draft = draft_study(ClassFacts(path="n.N", arguments=[]), None)
+    text = study_text(draft, FirstBatches(), "evo init", "my study.yaml")
+    assert "#   evo check 'my study.yaml'  " in text
+    assert "mpirun -N 2 python -m evo.run 'my study.yaml'  " in text
+    assert "with Slurm: srun --mpi=pmix python -m evo.run 'my study.yaml'\n" in text
+    assert summary_lines(draft, FirstBatches(), "my study.yaml")[-1] == "  next: evo check 'my study.yaml'"
+
+
 def test_values_stand_in_one_line_as_yaml_that_gives_them_back(tmp_path: Path) -> None:
     value: dict[str, Any] = {
         "a": ["on", "no", "1e-5", "x: y", None, True, 1e-07, [0.9, 0.999], {}],
@@ -220,15 +266,19 @@ def test_values_stand_in_one_line_as_yaml_that_gives_them_back(tmp_path: Path) -
 def test_a_file_is_never_replaced_unless_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text("mine")
+    (tmp_path / "folder.yaml").mkdir()
     for words, said in (
         ([], "study.yaml exists: name another file with --out, or replace it with --force"),
         (["--out", "study.txt"], "a study file ends in .yaml"),
         (["--out", "no/such/folder.yaml"], "cannot be written"),
+        (["--out", "/proc/new.yaml"], "/proc/new.yaml cannot be written: "),
+        (["--out", "folder.yaml", "--force"], "folder.yaml is a folder: name a file in it with --out"),
+        (["--out", "folder.yaml"], "folder.yaml is a folder"),
         (["--timeout", "soon", "--out", "new.yaml"], "timeout is 'soon'"),
     ):
         ended = call("init", "network.Network", *words)
         assert ended.status == 2
         assert said in ended.err
     assert call("init").status == 2
-    assert [each.name for each in tmp_path.iterdir()] == ["study.yaml"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.yaml", "study.yaml"]
     assert (tmp_path / "study.yaml").read_text() == "mine"

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
+from typing import Any
 
 import mistakes
 import pytest
 from helpers import call
 
+from evo.drafting.command import draft_and_try
+from evo.errors import UserError
 from evo.evaluation.stages import Stage, note_stage, read_stages
+from evo.objective.facts import ClassFacts
+from evo.population.outcome import Outcome
+from evo.rehearsal.command import try_points
 from evo.rehearsal.estimate import measure_pace, search_seconds
-from evo.rehearsal.preparing import least_ranks
-from evo.rehearsal.trying import Patience, why_late
+from evo.rehearsal.preparing import check_may_begin, least_ranks
+from evo.rehearsal.trying import Patience, Tried, why_late
+from evo.space.values import Params
+from evo.storage.journal import open_locked
+from evo.storage.rundir import RunDirectory
 from evo.study.config import Config
 
 
@@ -43,11 +53,33 @@ def test_a_mistake_that_ends_a_search_ends_a_check_with_the_same_words_and_nothi
     assert mistakes.contents(folder) == before
 
 
+def test_a_directory_in_which_no_search_could_begin_is_refused_and_left_as_it_is(folder: Path) -> None:
+    assert call("run", "sphere", "--evaluations", "1", "--run-dir", "mine", "--evaluate", "inline").status == 0
+    before = mistakes.contents(folder)
+    study = ["check", "sphere", "--evaluations", "2", "--run-dir"]
+    with open_locked(folder / "mine" / "journal" / "0.jsonl"):
+        ended = call(*study, "mine")
+    assert ended.status == 2
+    assert "0.jsonl is being written by another run in this directory" in ended.err
+    ended = call(*study, "/proc/x")
+    assert ended.status == 2
+    assert "run directory /proc/x" in ended.err
+    assert "cannot be written" in ended.err
+    check_may_begin(RunDirectory(folder / "mine"))
+    check_may_begin(RunDirectory(folder / "new" / "one"))
+    assert mistakes.contents(folder) == before
+
+
 def test_options_of_its_own_are_checked_too(folder: Path) -> None:
-    for words in (["--ranks", "0"], ["--ranks", "many"], ["--timeout", "-1"]):
+    for words, said in (
+        (["--ranks", "0"], "ranks is 0"),
+        (["--ranks", "many"], "ranks is 'many': give a whole number of at least 1, such as 4"),
+        (["--ranks", "2.5"], "ranks is '2.5': give a whole number"),
+        (["--timeout", "-1"], "timeout"),
+    ):
         ended = call("check", "sphere", *words)
         assert ended.status == 2
-        assert words[0].strip("-") in ended.err
+        assert said in ended.err
 
 
 def test_without_a_number_of_ranks_the_fewest_are_taken_that_the_settings_allow() -> None:
@@ -70,12 +102,40 @@ def test_a_batch_hangs_only_if_it_takes_much_longer_than_those_before() -> None:
     slow = batches("training batch", 0.0, 2.0, 2.0)
     assert why_late(slow, 0.0, 30.0, patience) == ""
     assert "training batch 3 has taken 46 s, and the longest before it 2 s" in why_late(slow, 0.0, 50.0, patience)
+    validating = [*slow, *batches("validation batch", 5.0, 1.0)]
+    assert why_late(validating, 0.0, 40.0, patience) == ""
+    assert "validation batch 2 has taken 44 s" in why_late(validating, 0.0, 50.0, patience)
+    ending = [*validating, Stage(doing="validation batch", number=3, time=7.0, facts={"last": True})]
+    assert why_late(ending, 0.0, 90.0, patience) == ""
     first = batches("training batch", 0.0)
     assert why_late(first, 0.0, 90.0, patience) == ""
     assert "training batch 1 was not over after 101 s" in why_late(first, 0.0, 101.0, patience)
     assert "the beginning" in why_late([], 0.0, 101.0, patience)
     assert why_late([Stage(doing="calling the loss", time=1.0)], 0.0, 6.5, patience)
     assert why_late([Stage(doing="ended", time=1.0)], 0.0, 500.0, patience) == ""
+
+
+def test_after_a_training_that_takes_too_long_no_other_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+
+    def late(evaluator: object, params: Params, folder: Path, patience: Patience) -> Tried:
+        begun.append(folder)
+        stages = [Stage(doing="training batch", number=2)]
+        return Tried(params=params, outcome=Outcome(status="interrupted"), stages=stages, late="it hangs")
+
+    monkeypatch.setattr("evo.rehearsal.command.try_point", late)
+    monkeypatch.setattr("evo.drafting.command.try_point", late)
+    nobody: Any = None
+    with pytest.raises(UserError, match="at x=1 it fails in training batch 2: it hangs"):
+        try_points(nobody, [{"x": 1}, {"x": 2}, {"x": 3}], tmp_path, Patience(10.0, 5.0))
+    assert len(begun) == 1
+    facts = ClassFacts(path="n.N", arguments=[])  # Its own optimizer would be kept if another one made it fail.
+    draft, findings = draft_and_try(nobody, (facts, None), tmp_path, time.monotonic() + 10.0)
+    assert draft.replaces
+    assert findings.problem == "it hangs"
+    assert len(begun) == 2
 
 
 def test_the_pace_of_a_training_leaves_out_the_batch_that_warms_up_and_counts_whole_epochs() -> None:
