@@ -443,8 +443,8 @@ def test_a_class_that_is_none_is_refused_by_name_and_no_file_is_written(
 def test_a_drafted_file_passes_its_check_in_a_process_of_its_own(
     launcher: Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (launcher.folder / "network.py").write_text(NETWORK)
-    ended = launcher.python("-m", "evo", "init", "network.Network", "--data", "network.Data", timeout=150)
+    (launcher.folder / "own_network.py").write_text(NETWORK)
+    ended = launcher.python("-m", "evo", "init", "own_network.Network", "--data", "own_network.Data", timeout=150)
     assert ended.status == 0, ended.err
     assert "monitor val/loss (min), which the module logs in validation" in ended.out
     before = mistakes.contents(launcher.folder)
