@@ -107,7 +107,7 @@ def _length(loaders: Any) -> int | None:
         return None if None in lengths else sum(each for each in lengths if each)
     try:
         return len(loaders)
-    except (TypeError, NotImplementedError, AttributeError):  # Of iterable data, of a length that is refused, of a wrapper.
+    except (TypeError, NotImplementedError, AttributeError):  # Of iterable data, or a wrapper.
         return None
 
 
