@@ -98,7 +98,7 @@ def _name_values(action: argparse.Action) -> None:
         action.choices = names[action.dest]
     elif isinstance(action.metavar, str) and "|" in action.metavar and action.choices is None:
         words = [each for each in action.metavar.split("|") if each.islower() and each.isalpha()]
-        action.choices = [each for each in words if each not in ("str", "int", "float", "dict", "list", "bool")]
+        action.choices = [each for each in words if each not in ("str", "int", "float", "dict", "list", "bool")] or None
 
 
 def _ready_names() -> Mapping[str, list[str]]:

@@ -38,7 +38,6 @@ class _Parser(VersionedParser):
         raise UserError(unrecognized(line) if line.startswith("unrecognized arguments") else line)
 
 
-@functools.cache
 def option_parser(program: str) -> argparse.ArgumentParser:
     """The parser of the command line, which raises a `UserError` rather than end the process.
 

@@ -10,6 +10,7 @@ from helpers import call
 
 from evo import texts
 from evo.cli import COMMANDS
+from evo.study.options import option_parser
 
 SHELL = 'source "$0"; COMP_WORDS=({words}); COMP_CWORD={last}; _shtab_evo; echo "${{COMPREPLY[@]}}"'
 
@@ -60,6 +61,12 @@ def test_other_shells_are_completed_too(shell: str) -> None:
     said = call("completion", shell)
     assert (said.status, said.err) == (0, "")
     assert "evaluations" in said.out
+
+
+def test_a_completion_script_leaves_the_options_of_a_search_as_they_are() -> None:
+    assert call("completion", "bash").status == 0
+    given = option_parser("evo run").parse_args(["sphere", "--limits", "{x: [0.0, 1.0]}", "--propagator", "{name: tpe}"])
+    assert (given.limits, given.propagator) == ("{x: [0.0, 1.0]}", "{name: tpe}")
 
 
 @pytest.mark.parametrize(
