@@ -65,7 +65,9 @@ def test_other_shells_are_completed_too(shell: str) -> None:
 
 def test_a_completion_script_leaves_the_options_of_a_search_as_they_are() -> None:
     assert call("completion", "bash").status == 0
-    given = option_parser("evo run").parse_args(["sphere", "--limits", "{x: [0.0, 1.0]}", "--propagator", "{name: tpe}"])
+    given = option_parser("evo run").parse_args(
+        ["sphere", "--limits", "{x: [0.0, 1.0]}", "--propagator", "{name: tpe}"]
+    )
     assert (given.limits, given.propagator) == ("{x: [0.0, 1.0]}", "{name: tpe}")
 
 
