@@ -21,19 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from evo.engine.hearing import pack_counts
-from evo.population.events import (
-    AnyEvent,
-    Done,
-    Finished,
-    Heard,
-    Identity,
-    Joined,
-    Judged,
-    Pollinated,
-    Reported,
-    Started,
-    encode,
-)
+from evo.population.events import AnyEvent, Done, Finished, Heard, Joined, Judged, Pollinated, Reported, Started, encode
+from evo.population.identity import Identity
 from evo.population.reason import StopKind
 from evo.space.space import Space
 from evo.storage.rundir import RunDirectory, StudyRecord

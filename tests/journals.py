@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evo.population.events import AnyEvent, Finished, Identity, Started
+from evo.population.events import AnyEvent, Finished, Started
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.space.space import Space
 from evo.storage.journal import read_journal

@@ -14,7 +14,8 @@ from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
 from evo.population.assignment import Assignment
-from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, Status
+from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Retired, Started, Status
+from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population

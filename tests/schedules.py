@@ -18,7 +18,8 @@ from simulation import RANDOM, SPACE, Death, Phase, Result, Session, how_it_ends
 from evo.engine.budget import Budget
 from evo.islands.migration import Migration
 from evo.islands.topology import TOPOLOGIES, make_topology
-from evo.population.events import Died, Finished, Identity, Started
+from evo.population.events import Died, Finished, Started
+from evo.population.identity import Identity
 from evo.propagators import SelectMax, SelectMin, SelectUniform, default_propagator
 from evo.randomness import training_seed
 from evo.space.space import Space

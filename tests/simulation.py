@@ -22,7 +22,8 @@ from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Finished, Identity, Joined, Started, decode, encode
+from evo.population.events import AnyEvent, Done, Finished, Joined, Started, decode, encode
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.propagators import InitUniform
 from evo.pruning import Pruner, Rungs

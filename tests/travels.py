@@ -8,7 +8,8 @@ from itertools import chain
 
 from simulation import Result, Session
 
-from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Retired, Started, decode
+from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Retired, Started, decode
+from evo.population.identity import Identity
 
 
 class Knowledge:

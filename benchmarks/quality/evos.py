@@ -17,7 +17,8 @@ import numpy as np
 from benchmarks.quality.shared import Shared
 from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
-from evo.population.events import AnyEvent, Identity, Judged, decode, encode
+from evo.population.events import AnyEvent, Judged, decode, encode
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.pruning.rungs import Rungs

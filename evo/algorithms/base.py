@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
+from evo.population.segments import Segment
 from evo.space.space import Space
 
 
@@ -48,6 +49,7 @@ class View:
         left: The number of evaluations that they may still start; infinite when the budget does not say.
         rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the
             rungs are numbers of complete steps.
+        lost: The individuals whose states this worker has found missing or damaged: no donors.
     """
 
     active: Sequence[Known] = ()
@@ -55,6 +57,7 @@ class View:
     used: int = 0
     left: float = np.inf
     rungs: Mapping[int, Mapping[Identity, float]] = field(default_factory=dict)
+    lost: Collection[Identity] = ()
 
 
 class Learner(ABC):
@@ -85,6 +88,9 @@ class Learner(ABC):
 
         Genomes may have any values: genes out of bounds are clipped, those of missing (NaN) active ones are drawn. What
         is only proposed must not change what was learnt. When there are no more candidates, a point is drawn at random.
+
+        A candidate whose segment names a donor gets the donor's genes where these may not change in a training, see
+        `evo.space.space.Space.mutable`. Its donor must be known to this worker, and have left a state.
 
         Args:
             view: What is known now.
@@ -118,6 +124,14 @@ class Algorithm(ABC):
     def bred_by(self) -> str:
         """A short name for records of what it proposes, where an individual does not say."""
         return type(self).__name__
+
+    @property
+    def first_segment(self) -> Segment | None:
+        """The part of a training with which an individual begins that has no donor; None means the whole training.
+
+        It counts for start points too, and for points that are drawn at random.
+        """
+        return None
 
     @abstractmethod
     def start(self, setup: Setup) -> Learner:

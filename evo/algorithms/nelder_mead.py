@@ -28,7 +28,7 @@ from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.simplex import Simplex, Steps, Vertex
 from evo.checks import check_count
 from evo.errors import UserError
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
 

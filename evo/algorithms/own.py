@@ -11,8 +11,9 @@ import numpy as np
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.frames import blamed, cut_off, definition_of, is_made_by_evo, representation
 from evo.population.individual import Individual, Known
+from evo.population.segments import Segment
 from evo.propagators.base import PropagatorError
-from evo.propagators.offspring import usable, why_no_name
+from evo.propagators.offspring import usable, usable_segment, why_no_name
 from evo.space.space import Space
 
 _LONGEST_RESULT = 100  # The number of characters of a wrong result that a message shows.
@@ -42,6 +43,12 @@ class CheckedAlgorithm(Algorithm):
         if why := why_no_name(name):
             raise PropagatorError(f"algorithm {kind.__qualname__} ({definition_of(kind)}) has {why}")
         return name
+
+    @property
+    def first_segment(self) -> Segment | None:
+        kind = type(self.own)
+        with blamed(f"algorithm {kind.__qualname__}.first_segment fails", PropagatorError, kind):
+            return usable_segment(self.own.first_segment)
 
     def __repr__(self) -> str:
         return representation(self.own)

@@ -21,7 +21,7 @@ import numpy as np
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome
 

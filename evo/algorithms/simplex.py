@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.space.space import Genome
 
 

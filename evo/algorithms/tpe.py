@@ -19,7 +19,7 @@ from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.parzen import Floats, GeneGroup, KernelDensity, gene_groups
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
 from evo.space.space import Genome, Space
 from evo.space.values import Params

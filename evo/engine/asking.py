@@ -8,7 +8,7 @@ from typing import final
 
 from evo.engine.loop import Effects, Publisher, Stopwatch
 from evo.population.assignment import Assignment
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.population.reason import StopReason
 

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known, ancestors
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
+from evo.population.segments import Donor, Segment
 from evo.randomness import breeding_generator
 from evo.space.space import Genome
 from evo.space.values import Params, fresh
@@ -47,7 +49,8 @@ class Proposal:
         bred_by: A short name of what proposes the point.
         strategy: Its strategy parameters by name; see `evo.population.individual.Individual`.
         parents: The identities of the individuals that it was bred from.
-        key: What tells whether it was tried; see `Population.tried`.
+        key: What tells whether it was tried; see `evo.population.tried.TriedPoints`.
+        segment: The part of a training that it is to be; None means a whole one.
     """
 
     params: Params
@@ -55,6 +58,12 @@ class Proposal:
     key: bytes
     strategy: dict[str, Any] = field(default_factory=dict)
     parents: tuple[Identity, ...] = ()
+    segment: Segment | None = None
+
+    @property
+    def donor(self) -> Donor | None:
+        """The individual from whose state it goes on."""
+        return self.segment.donor if self.segment else None
 
 
 class Breeder:
@@ -79,6 +88,8 @@ class Breeder:
         self.worker = settings.worker
         self.allow_duplicates = settings.allow_duplicates
         self._seed = settings.seed
+        # The part of a training that an individual without a donor is; None where each is a whole training.
+        self._first_segment = learning.algorithm.first_segment
         workers = self._workers = settings.workers
         self._shares = workers if math.isfinite(self.space.size) else 1
         # A small space will be gone through, so all its points are shared out. In a larger one that would keep each
@@ -118,7 +129,7 @@ class Breeder:
             found = self.propose(generation)
             if found is not None:
                 return found
-            self._share_is_exhausted = not self.allow_duplicates
+            self._share_is_exhausted = not self.allow_duplicates and self._first_segment is None
         self.went_beyond = not self.allow_duplicates and self._may_take_from_others()
         found = self.propose(generation, beyond=True) if self.went_beyond else None
         if self.went_beyond or self.allow_duplicates:
@@ -157,7 +168,7 @@ class Breeder:
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether a point may be tried."""
-        return self.allow_duplicates or proposal.key not in self.population.tried
+        return self.allow_duplicates or not self.population.tried.has(proposal.key, proposal.donor)
 
     @property
     def why_exhausted(self) -> StopReason | None:
@@ -168,12 +179,14 @@ class Breeder:
 
     def _look_for_the_end(self) -> None:
         """Check whether all points have been tried, where they can be counted."""
-        if len(self.population.tried) >= self.space.size:
+        if self._first_segment is not None:
+            return  # A point that was tried may be tried again from another state.
+        if len(self.population.tried.begun) >= self.space.size:
             self._why_exhausted = f"all {self.space.size} points of the space have been tried"
             return
         if self.space.feasibility is not None and self.space.is_enumerable:
             self._feasible = self._feasible or self.space.feasible_points()
-            while self._witness is None or self._witness in self.population.tried:
+            while self._witness is None or self.population.tried.has(self._witness):
                 params = next(self._feasible, None)
                 if params is None:
                     self._why_exhausted = "all points of the space that fulfil the constraints have been tried"
@@ -182,6 +195,10 @@ class Breeder:
 
     def _note_whether_exhausted(self, found: Proposal | None) -> None:
         """Note that the space is exhausted when no point was found and the points cannot be counted."""
+        if found is None and self._first_segment is not None:
+            if not self.population.running:  # What runs may leave a state from which others go on.
+                self._why_exhausted = "no training can go on, and all points have been tried"
+            return
         is_counted = self.space.is_enumerable and not self.allow_duplicates
         if found is None and self.space.feasibility is not None and not is_counted:
             self._why_exhausted = "no further point that fulfils the constraints was found"
@@ -194,7 +211,7 @@ class Breeder:
 
         A worker that still tries points is left to finish its share, because otherwise both might take the same point.
         """
-        tried = len(self.population.tried)
+        tried = len(self.population.tried.begun)
         self._quiet = self._quiet + 1 if tried == self._tried_before else 0
         self._tried_before = tried
         # The workers wait for different times, so that they do not all choose from the same few points at once.
@@ -209,33 +226,58 @@ class Breeder:
 
     def _suits(self, proposal: Proposal, share_only: bool, is_shared: bool) -> bool:
         key = proposal.key
-        if key in self.population.tried or not self._fulfils(proposal):
+        if self.population.tried.has(key, proposal.donor) or not self._fulfils(proposal):
             return False
-        if not share_only:
+        if not share_only or proposal.donor is not None:  # States are not shared out among the workers.
             return True
         is_mine = not is_shared or self._shares == 1 or (zlib.crc32(key) - self.worker) % self._shares == 0
         return is_mine and key not in self._reserved
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
-        for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
+        for candidate in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
+            if (bred := self._with_genes_of_donor(candidate)) is None:
+                continue
+            donor = bred.segment.donor if bred.segment else None
             if self.space.feasibility is None:
                 # Often a parent that was passed on unchanged, which need not be decoded to be known.
-                if bred.genome.tobytes() in self.population.tried and not self.allow_duplicates:
+                if self.population.tried.has(bred.genome.tobytes(), donor) and not self.allow_duplicates:
                     continue
                 yield self._offspring(self.space.complete(bred.genome, rng), bred)
             elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
-                yield self._offspring(params, bred)
+                repaired = self._offspring(params, bred)
+                if donor is None or self._fits_donor(repaired, donor):
+                    yield repaired
+
+    def _with_genes_of_donor(self, candidate: Individual) -> Individual | None:
+        """A candidate with the donor's genes where a training cannot change them; None if it cannot have this donor."""
+        if isinstance(candidate, Known):  # Passed on unchanged: its training begins anew.
+            return Individual(genome=candidate.genome, strategy=candidate.strategy, parents=ancestors([candidate]))
+        if candidate.segment is None or candidate.segment.donor is None:
+            return candidate
+        donor = self.population.find(candidate.segment.donor.individual)
+        if donor is None or donor.donor != candidate.segment.donor or donor.identity in self._learning.lost:
+            return None
+        return msgspec.structs.replace(candidate, genome=np.where(self.space.mutable, candidate.genome, donor.genome))
+
+    def _fits_donor(self, proposal: Proposal, donor: Donor) -> bool:
+        """Whether a repaired point still has the donor's genes where a training cannot change them."""
+        known = self.population.find(donor.individual)
+        fixed = ~self.space.mutable
+        genome = self.space.encode(proposal.params)
+        return known is not None and np.array_equal(genome[fixed], known.genome[fixed], equal_nan=True)
 
     def _offspring(self, params: Params, bred: Individual) -> Proposal:
-        # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.
-        said = "" if isinstance(bred, Known) else bred.bred_by
-        by = said or self._learning.algorithm.bred_by
-        return self._proposal(params, by, bred.strategy, ancestors([bred]) or ())
+        return Proposal(
+            params,
+            bred_by=bred.bred_by or self._learning.algorithm.bred_by,
+            key=self.space.encode(params).tobytes(),
+            strategy=bred.strategy,
+            parents=ancestors([bred]) or (),
+            segment=bred.segment or self._first_segment,
+        )
 
-    def _proposal(
-        self, params: Params, bred_by: str, strategy: dict[str, Any] | None = None, parents: tuple[Identity, ...] = ()
-    ) -> Proposal:
-        return Proposal(params, bred_by, self.space.encode(params).tobytes(), strategy or {}, parents)
+    def _proposal(self, params: Params, bred_by: str) -> Proposal:
+        return Proposal(params, bred_by, self.space.encode(params).tobytes(), segment=self._first_segment)
 
     def _near(self, genome: Genome) -> list[Genome]:
         """The genomes of some active individuals, the nearest first."""

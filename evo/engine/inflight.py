@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Collection
 
 from evo.islands.archipelago import Archipelago
-from evo.population.events import AnyEvent, Finished, Identity, Started
+from evo.population.events import AnyEvent, Finished, Started
+from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.population.population import Population
 

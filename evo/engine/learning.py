@@ -14,7 +14,8 @@ from evo.algorithms.base import Setup, View
 from evo.algorithms.bred import Breeding, as_algorithm
 from evo.algorithms.own import checked_algorithm
 from evo.engine.settings import WorkerSettings
-from evo.population.events import AnyEvent, Finished, Identity, Migrated, Pollinated, Started
+from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Started
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
 from evo.population.population import Population
 from evo.randomness import learning_entropy
@@ -57,6 +58,9 @@ class Learning:
         self._figures = figures
         self._standards = Standards(figures)
         self._learnt: set[Identity] = set()
+        # The individuals whose states this worker could not use, and those of them that are not yet recorded.
+        self.lost: set[Identity] = set()
+        self._lost_since: list[Identity] = []
         # Those that have finished or arrived since the last time that this worker learnt.
         self._waiting: dict[Identity, None] = {}
         for individual in population.finished_here:
@@ -69,6 +73,16 @@ class Learning:
         individual = self._population.find(event.individual)
         if individual is not None and self._population.has_finished_here(individual):
             self._waiting[event.individual] = None
+
+    def lose(self, *donors: Identity) -> None:
+        """Propose to go on from these individuals no more, because their states are missing or damaged."""
+        self._lost_since += [donor for donor in donors if donor not in self.lost]
+        self.lost.update(donors)
+
+    def lost_since(self) -> tuple[Identity, ...]:
+        """Those that were lost since the last call, for the record of the individual that was bred without them."""
+        lost, self._lost_since = tuple(self._lost_since), []
+        return lost
 
     @property
     def is_behind(self) -> bool:
@@ -97,6 +111,7 @@ class Learning:
             used=round(self._share * population.started),
             left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
             rungs=self._figures,
+            lost=self.lost,
         )
         return self._learner.propose(view, rng)
 

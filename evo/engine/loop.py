@@ -11,9 +11,11 @@ from typing import Protocol, TypeAlias
 
 from evo.engine.exchange import Exchange
 from evo.engine.hearing import Hearing
+from evo.engine.settings import TakeState
 from evo.engine.worker import Worker
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Heard, Identity, Joined, Judged, Started, encode
+from evo.population.events import AnyEvent, Done, Heard, Joined, Judged, Started, encode
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
 
@@ -73,6 +75,7 @@ class Effects:
         watch: Called with every event of all workers; some events come again after a death.
         clock: Returns the time in seconds since the epoch.
         turn: What a worker does in its turn. None means that it starts an individual and evaluates it, see `take_turn`.
+        take_state: Makes the state of a donor ready for an individual; see `evo.engine.worker.TakeState`.
     """
 
     evaluator: LoopEvaluator
@@ -81,6 +84,7 @@ class Effects:
     watch: Callable[[AnyEvent], None]
     clock: Callable[[], float]
     turn: Turn | None = None
+    take_state: TakeState = lambda identity, donor: True
 
 
 def search(worker: Worker, exchange: Exchange, effects: Effects) -> Generator[None, None, str]:
@@ -208,7 +212,8 @@ class Publisher:
 
     def ask(self, times: Mapping[str, float], may_end: Callable[[], bool]) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate, if there is one, and the events to publish; see `Worker.ask`."""
-        return self.worker.ask(self.effects.clock(), self.catch_up, may_end, times, self.hearing)
+        effects = self.effects
+        return self.worker.ask(effects.clock(), self.catch_up, may_end, times, self.hearing, effects.take_state)
 
     def assign(self, started: Started) -> Assignment:
         """The assignment for the evaluation of an individual that has just been started."""
@@ -219,6 +224,7 @@ class Publisher:
             seed=seed,
             attempt=next(self._attempts),
             parents=started.parents,
+            segment=started.segment,
         )
 
     def publish(self, events: Iterable[AnyEvent]) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from evo.engine.budget import Budget
 from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
+from evo.population.identity import Identity
+from evo.population.segments import Donor
 from evo.space.values import Params
+
+TakeState: TypeAlias = Callable[[Identity, Donor], bool]
+"""Makes the state of a donor ready for an individual, so that it stays there; returns whether there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)

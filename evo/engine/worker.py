@@ -14,27 +14,18 @@ from evo.engine.breeding import Breeder, Proposal
 from evo.engine.hearing import DEAF, Hearing
 from evo.engine.inflight import InFlight
 from evo.engine.learning import Learning
-from evo.engine.settings import WorkerSettings
+from evo.engine.settings import TakeState, WorkerSettings
 from evo.engine.stopping import StopRules
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
-from evo.population.events import (
-    AnyEvent,
-    Died,
-    Done,
-    Finished,
-    Identity,
-    Joined,
-    Judged,
-    Pollinated,
-    Reported,
-    Started,
-)
+from evo.population.events import AnyEvent, Died, Done, Finished, Joined, Judged, Pollinated, Reported, Started
+from evo.population.identity import Identity, individual_name
 from evo.population.individual import Known
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
 from evo.pruning import Rungs
+from evo.space.values import Params
 
 # After so many workers have died while they evaluated an individual, it counts as the cause and has failed.
 _MOST_DEATHS = 2
@@ -122,15 +113,17 @@ class Worker:
         may_end: Callable[[], bool] = lambda: True,
         times: Mapping[str, float] = {},
         hearing: Hearing = DEAF,
+        take_state: TakeState = lambda identity, donor: True,
     ) -> tuple[Started | None, list[AnyEvent]]:
         """The next individual to evaluate.
 
         Args:
             now: Seconds since the epoch.
             refresh: Receives what has arrived meanwhile; called just before the decision, because breeding takes time.
-            may_end: Whether this worker knows everything that dead workers have left, so that it may finish.
+            may_end: Whether it knows everything that dead workers have left, so that it may finish.
             times: The seconds that this worker has spent on each activity other than evaluating, for its `Done`.
             hearing: Records what this worker knows when it breeds.
+            take_state: Makes the state of a donor ready for an individual; returns whether there is one.
 
         Returns:
             The individual to evaluate, and the events to publish. There is no individual when this worker is done
@@ -138,7 +131,7 @@ class Worker:
         """
         assert not self.is_done, "a worker that is done was asked for an individual"
         if self._in_flight.is_waiting and not self.stopping.why_now(now):
-            return self._take_up(self._in_flight.take(), now)
+            return self._take_up(self._in_flight.take(), now, take_state)
         identity = (self.settings.worker, self.population.next_generation(self.settings.worker))
         while not (reason := self.stopping.why_launch_no_more(now)):
             has_learnt = self._learning.catch_up()
@@ -148,8 +141,10 @@ class Worker:
                 return None, []
             refresh()
             if self._breeder.is_new(proposal) and not self.stopping.why_launch_no_more(now):
-                self.stopping.has_launched = True
-                return self._launch(identity, proposal, now)
+                if proposal.donor is None or take_state(identity, proposal.donor):
+                    self.stopping.has_launched = True
+                    return self._launch(now, identity, proposal, self.population.island, proposal.params)
+                self._learning.lose(proposal.donor.individual)
         if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
             return None, []  # A worker has just died; this one has work of it to take up, or may still learn so.
         self.stop_reason = reason
@@ -186,6 +181,7 @@ class Worker:
                 error=outcome.error,
                 traceback=outcome.traceback,
                 rung=self._rungs.highest(identity) if self._rungs and outcome.status == "pruned" else 0,
+                state=outcome.state,
                 rank=settings.worker,
                 host=settings.host,
                 device=settings.device,
@@ -285,36 +281,33 @@ class Worker:
             self._take(event)
         return list(events)
 
-    def _launch(self, identity: Identity, proposal: Proposal, now: float) -> tuple[Started, list[AnyEvent]]:
+    def _launch(
+        self, now: float, identity: Identity, bred: Proposal | Known, island: int, params: Params
+    ) -> tuple[Started, list[AnyEvent]]:
         started = Started(
             time=now,
             individual=identity,
-            island=self.population.island,
-            params=proposal.params,
-            strategy=proposal.strategy,
-            parents=proposal.parents,
-            bred_by=proposal.bred_by,
+            island=island,
+            params=params,
+            rank=None if identity[0] == self.settings.worker else self.settings.worker,
+            strategy=bred.strategy,
+            parents=bred.parents or (),
+            bred_by=bred.bred_by,
+            segment=bred.segment,
+            lost=self._learning.lost_since(),
         )
         return started, self._emit(started)
 
-    def _take_up(self, individual: Known, now: float) -> tuple[Started | None, list[AnyEvent]]:
+    def _take_up(self, individual: Known, now: float, take_state: TakeState) -> tuple[Started | None, list[AnyEvent]]:
         """Evaluate an individual that was in flight, unless several workers have died while they evaluated it."""
         died = self._in_flight.died_at(individual)
         if len(died) < _MOST_DEATHS:
-            return self._launch_again(individual, now)
+            donor = individual.segment.donor if individual.segment else None
+            if donor is None or take_state(individual.identity, donor):
+                params = self.population.params(individual)
+                return self._launch(now, individual.identity, individual, individual.island, params)
+            error = f"the state of its donor {individual_name(donor.individual)} is gone, and it has none of its own"
+            return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
         who = "ranks" if self.settings.ranks_per_worker == 1 else "workers"
         error = f"RankDied: {who} {', '.join(map(str, died))} died while they evaluated it, perhaps because of it"
         return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
-
-    def _launch_again(self, individual: Known, now: float) -> tuple[Started, list[AnyEvent]]:
-        started = Started(
-            time=now,
-            individual=individual.identity,
-            island=individual.island,
-            params=self.population.params(individual),
-            rank=None if individual.identity[0] == self.settings.worker else self.settings.worker,
-            strategy=individual.strategy,
-            parents=individual.parents or (),
-            bred_by=individual.bred_by,
-        )
-        return started, self._emit(started)

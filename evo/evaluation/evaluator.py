@@ -12,7 +12,7 @@ import msgspec
 
 from evo.engine.loop import LoopEvaluator
 from evo.population.assignment import Assignment
-from evo.population.events import Identity, individual_name
+from evo.population.identity import Identity, individual_name
 from evo.space.values import Params
 from evo.texts import readable
 

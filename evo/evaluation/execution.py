@@ -48,6 +48,7 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
     try:
         loss = check_loss(run(fresh(params), trial))
         metrics = json_scalars(trial.metrics)
+        state = trial.saved_state()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -67,7 +68,7 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
             error=f"{unwritable} ({one_line(error)})" if unwritable else one_line(error),
             traceback=json_text(traceback.format_exc()),
         )
-    return end("pruned" if trial.should_stop else "completed", loss=loss, metrics=metrics)
+    return end("pruned" if trial.should_stop else "completed", loss=loss, metrics=metrics, state=state)
 
 
 def _why_infeasible(error: BaseException | None) -> str:

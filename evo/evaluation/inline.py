@@ -19,7 +19,7 @@ from evo.evaluation.team import Team
 from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import Interrupted, Trial, prepare
 from evo.population.assignment import Assignment, Report
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.space.values import Params
 

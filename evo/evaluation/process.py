@@ -31,7 +31,8 @@ from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.supervised import GRACE, Child
 from evo.objective.references import Named
 from evo.population.assignment import Assignment, Report
-from evo.population.events import Identity, Status
+from evo.population.events import Status
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.space.values import Params
 from evo.texts import as_path

@@ -13,9 +13,12 @@ from typing import Any
 from evo.evaluation.settings import EvaluationSettings
 from evo.objective.objective import ReportedSteps, reported_loss
 from evo.population.assignment import Assignment, Report
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.scalars import json_text
+from evo.population.segments import SavedState
+from evo.storage.checkpoints import INHERITED, STATE
 from evo.storage.retry import why_not_writable
+from evo.storage.states import state_digest
 from evo.texts import as_path
 
 
@@ -65,6 +68,14 @@ class RunningTrial:
         self._report = report
         self._steps = ReportedSteps()
         self._should_stop = False
+        segment = assignment.segment
+        self.begin = segment.begin if segment else 0
+        self.until = segment.until if segment else None
+        self.inherit: Path | None = None
+        if segment and segment.donor:
+            self.inherit = self._folder / INHERITED
+        # What the objective says of its state: after how many steps it was saved, and whether the training is over.
+        self._noted: tuple[int | None, bool] = (self.until, False)
 
     @functools.cached_property
     def parents(self) -> Mapping[Identity, Path]:
@@ -108,6 +119,21 @@ class RunningTrial:
     def should_stop(self) -> bool:
         """Whether the evaluation should end early, with the loss so far."""
         return self._should_stop
+
+    def note_state(self, step: int, *, is_over: bool = False) -> None:
+        """Say after how many steps the state in its folder was saved, and whether the training is at its end."""
+        self._noted = step, is_over
+
+    def saved_state(self) -> SavedState | None:
+        """The state that it has left for others to go on from; None if it has left none, or is a whole training.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        step, is_over = self._noted
+        if self.until is None or step is None or self.rank != 0 or not (state := self._folder / STATE).exists():
+            return None
+        return SavedState(step=step, digest=state_digest(state), is_over=is_over)
 
     def why_not_writable(self, error: BaseException) -> str:
         """Why its folder cannot be written, if the evaluation may have failed because of that; empty otherwise."""

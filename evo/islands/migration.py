@@ -13,7 +13,8 @@ from evo.errors import UserError
 from evo.frames import representation
 from evo.islands.archipelago import Archipelago
 from evo.islands.topology import Topology
-from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
+from evo.population.events import AnyEvent, Migrated, Pollinated, Retired
+from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.population.population import Population
 from evo.population.views import Ranked

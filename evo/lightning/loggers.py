@@ -15,7 +15,7 @@ from evo.evaluation.open_runs import OpenRun
 from evo.lightning.signatures import SectionError, find_any, takes
 from evo.lightning.trees import CLASS_PATH, DICT_KWARGS, INIT_ARGS, is_section
 from evo.objective.objective import Trial
-from evo.population.events import individual_name
+from evo.population.identity import individual_name
 
 _STUDY_FILE = "study.json"
 # Read once, as Lightning does: MLflow itself puts the store of each run there.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from evo.errors import UserError
 from evo.objective.references import Named
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.scalars import plain_number
 from evo.space.values import Params
 
@@ -59,6 +59,10 @@ class Trial(Protocol):
         results: The folder in which a test after the search saves what it finds beside its metrics. None means that
             nothing is wanted.
         trust: Whether checkpoints in its folder may be loaded with any code in them, even if they are another user's.
+        begin: The step from which it goes on; 0 unless it has a donor.
+        until: The number of complete steps after which this part of the training ends, and leaves its state in its
+            folder as last.ckpt, a file or a directory. None means a whole training, of which no state is needed.
+        inherit: A folder with the last.ckpt of its donor; None where the training begins.
     """
 
     individual: Identity
@@ -76,6 +80,9 @@ class Trial(Protocol):
     collective_timeout: float
     results: Path | None
     trust: bool
+    begin: int
+    until: int | None
+    inherit: Path | None
 
     @property
     def interrupted(self) -> bool:
@@ -102,6 +109,9 @@ class Trial(Protocol):
     @property
     def should_stop(self) -> bool:
         """Whether the evaluation should end early, with the loss so far."""
+
+    def note_state(self, step: int, *, is_over: bool = False) -> None:
+        """Say after how many steps last.ckpt was saved, if not `until`, and whether nothing can go on from there."""
 
     def report(self, loss: float, *, step: int | None = None) -> None:
         """Report an intermediate loss; one that is not finite is ignored.

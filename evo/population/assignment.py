@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from evo.population.events import Identity
+from evo.population.identity import Identity
+from evo.population.segments import Segment
 from evo.space.values import Params
 
 Report: TypeAlias = Callable[[int, float], bool]
@@ -29,6 +30,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             because without a run directory each rank has folders of its own.
         parents: The individuals that it was bred from, from which its training may inherit.
         inherits: The folders of these, in their order, as text, which each rank fills in as it does with `folder`.
+        segment: The part of a training that it is; None means a whole training.
         results: Of a test, the folder for what it finds beside its metrics. Empty means that nothing is wanted.
     """
 
@@ -39,4 +41,5 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     folder: str = ""
     parents: tuple[Identity, ...] = ()
     inherits: tuple[str, ...] = ()
+    segment: Segment | None = None
     results: str = ""

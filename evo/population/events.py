@@ -15,30 +15,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from evo.errors import UserError
+from evo.population.identity import Identity
 from evo.population.reason import StopKind
+from evo.population.segments import SavedState, Segment
 from evo.space.values import Params
 
 _Counts: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(?:(?:\d|\(\d{1,15}\))(?:\*\d{1,3};)?)*$")]
 Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2**37)]
 """Seconds since the epoch, to the year 6325: calendars know no time that is much later."""
-
-_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Identity: TypeAlias = tuple[_Number, _Number]
-"""Worker and generation of birth: unique for the life of a study."""
-
-
-def individual_name(identity: Identity) -> str:
-    """The name of an individual, by which its folder is called and people speak of it.
-
-    Args:
-        identity: The rank and the generation of its birth.
-
-    Example:
-        >>> individual_name((3, 12))
-        '3-12'
-    """
-    return "{}-{}".format(*identity)
-
 
 Status: TypeAlias = Literal["completed", "pruned", "infeasible", "failed", "interrupted"]
 """How an evaluation ended; "infeasible" means that the objective has refused the point."""
@@ -101,6 +85,9 @@ class Started(Event, frozen=True, kw_only=True):
             version.
         origin: Where its result is known from, for example "runs/wide 3-1"; empty for an individual that this study
             evaluates. A known one was not evaluated here, so it takes nothing from the budget, and no time.
+        segment: The part of a training that the evaluation is; None means a whole training.
+        lost: Individuals whose states the worker has found missing or damaged since its last new individual, so that
+            it passed them over as donors.
     """
 
     individual: Identity
@@ -111,6 +98,8 @@ class Started(Event, frozen=True, kw_only=True):
     parents: tuple[Identity, ...] = ()
     bred_by: str = ""
     origin: str = ""
+    segment: Segment | None = None
+    lost: tuple[Identity, ...] = ()
 
 
 class Heard(Event, frozen=True, kw_only=True):
@@ -183,6 +172,7 @@ class Finished(Event, frozen=True, kw_only=True):
         traceback: The traceback of the failure, as Python prints it.
         rung: The highest rung that a pruned individual has reached, as a number of complete steps; 0 for others, and in
             journals of an earlier version.
+        state: The state that it has left, from which others may go on; None if it has left none.
     """
 
     individual: Identity
@@ -197,6 +187,7 @@ class Finished(Event, frozen=True, kw_only=True):
     error: str = ""
     traceback: str = ""
     rung: int = 0
+    state: SavedState | None = None
 
     def __post_init__(self) -> None:
         if self.loss is not None:

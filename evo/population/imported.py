@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from evo.population.events import Identity, Started
+from evo.population.events import Started
+from evo.population.identity import Identity
 
 
 class Imported:

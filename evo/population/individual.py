@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from evo.population.events import Finished, Identity, Status
+from evo.population.events import Finished, Status
+from evo.population.identity import Identity
+from evo.population.segments import Donor, SavedState, Segment
 from evo.space.space import Genome
 
 _FINAL: dict[str, int] = {"completed": 0, "pruned": 1, "infeasible": 2, "failed": 3, "interrupted": 4}
@@ -24,6 +26,8 @@ class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         parents: The identities of the individuals that it was bred from. None means that its propagator does not say;
             then the individuals that were selected for that propagator count as the parents.
         bred_by: A short name of what proposed it; empty means the name of the search's propagator.
+        segment: The part of a training that its evaluation is; None means as its algorithm begins a training, which
+            usually is a whole one.
     """
 
     genome: Genome
@@ -31,6 +35,7 @@ class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     strategy: dict[str, Any] = {}
     parents: tuple[Identity, ...] | None = None
     bred_by: str = ""
+    segment: Segment | None = None
 
 
 class Known(Individual, frozen=True, eq=False, kw_only=True):
@@ -42,6 +47,7 @@ class Known(Individual, frozen=True, eq=False, kw_only=True):
         island: The island on which it was born.
         rung: The highest rung that it has reached, as a number of complete steps, if it was pruned.
         ended: The time at which its evaluation ended, in seconds since the epoch.
+        state: The state that it has left, from which others may go on; None if it has left none.
     """
 
     identity: Identity
@@ -49,6 +55,14 @@ class Known(Individual, frozen=True, eq=False, kw_only=True):
     island: int = 0
     rung: int = 0
     ended: float = 0.0
+    state: SavedState | None = None
+
+    @property
+    def donor(self) -> Donor | None:
+        """What another individual names as its donor to go on from here; None if that is not possible."""
+        if self.state is None or self.state.is_over:
+            return None
+        return Donor(individual=self.identity, step=self.state.step, digest=self.state.digest)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Known) and self.identity == other.identity

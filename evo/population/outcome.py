@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evo.population.events import Status
+from evo.population.segments import SavedState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Outcome:
         times: The seconds spent on each activity, parts of `seconds`.
         error: The reason why it failed, is infeasible, or was interrupted without a request, in one line.
         traceback: The traceback of the failure, as Python prints it.
+        state: The state that it has left, from which others may go on; None if it has left none.
     """
 
     status: Status
@@ -29,3 +31,4 @@ class Outcome:
     times: dict[str, float] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
+    state: SavedState | None = None

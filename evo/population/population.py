@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
 from sortedcontainers import SortedKeyList
 
-from evo.population.events import (
-    AnyEvent,
-    Finished,
-    Identity,
-    Migrated,
-    Pollinated,
-    Reported,
-    Retired,
-    Skipped,
-    Started,
-)
+from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Reported, Retired, Skipped, Started
+from evo.population.identity import Identity
 from evo.population.imported import Imported
 from evo.population.individual import Known, by_loss, precedence
 from evo.population.travels import Travels
+from evo.population.tried import TriedPoints
 from evo.population.views import Ranked, Views
 from evo.space.growth import Fitted, Forms
 from evo.space.space import Space
@@ -68,8 +60,7 @@ class Population:
         self._ranking: SortedKeyList = SortedKeyList(key=by_loss)
         self._views = Views(self._individuals, self._is_here)
         self._active = self._views.make(lambda individual: True, ("completed", "pruned"))
-        # The genomes of all points that were ever started, as bytes.
-        self.tried: set[bytes] = set()
+        self.tried = TriedPoints()
         self._generations: dict[int, int] = {}
         # Outcomes that arrived before the start of their individual.
         self._early: dict[Identity, Finished] = {}
@@ -119,6 +110,11 @@ class Population:
             return False
         return individual.island % self.islands == self.island or self.is_on(individual, self.island)
 
+    @property
+    def individuals(self) -> Iterable[Known]:
+        """All individuals that were ever started, in no particular order."""
+        return self._individuals.values()
+
     def find(self, identity: Identity) -> Known | None:
         """The individual with this identity; None if it is not known."""
         return self._individuals.get(identity)
@@ -157,8 +153,8 @@ class Population:
         return self._generations.get(worker, -1) + 1
 
     def has_tried(self, params: Params) -> bool:
-        """Whether some individual was started with these parameters."""
-        return self.space.encode(params).tobytes() in self.tried
+        """Whether the training of some individual was begun with these parameters."""
+        return self.tried.has(self.space.encode(params).tobytes())
 
     def is_on(self, individual: Known, island: int) -> bool:
         """Whether an individual belongs to an island, which means that it breeds there once it has completed."""
@@ -231,7 +227,7 @@ class Population:
             return
         fitted = self._forms.fit(event.params)
         if fitted.genome is not None:
-            self.tried.add(fitted.genome.tobytes())
+            self.tried.add(fitted.genome.tobytes(), event.segment)
         if known is not None:
             self._start_again(known, fitted)
             return
@@ -242,6 +238,7 @@ class Population:
             strategy=event.strategy,
             parents=tuple(map(self._shared, event.parents)),
             bred_by=self._names.setdefault(event.bred_by, event.bred_by),
+            segment=event.segment,
         )
         self.counts["running"] += 1
         self.imported.apply(event)
@@ -288,7 +285,9 @@ class Population:
         if before.status != "running" and precedence(event) >= precedence(before):
             return
         loss = None if event.loss is None else event.loss + 0.0  # Adding zero turns -0.0 into 0.0.
-        after = msgspec.structs.replace(before, status=event.status, loss=loss, rung=event.rung, ended=event.time)
+        after = msgspec.structs.replace(
+            before, status=event.status, loss=loss, rung=event.rung, ended=event.time, state=event.state
+        )
         self._individuals[event.individual] = after
         self.counts[before.status] -= 1
         self.counts[after.status] += 1

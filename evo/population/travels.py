@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from evo.population.events import Identity, Migrated, Pollinated, Retired
+from evo.population.events import Migrated, Pollinated, Retired
+from evo.population.identity import Identity
 from evo.population.individual import Known
 
 

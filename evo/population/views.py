@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from sortedcontainers import SortedKeyList
 
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Known, by_standing
 
 Ranked: TypeAlias = Sequence[Known]

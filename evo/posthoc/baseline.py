@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evo.errors import UserError
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.posthoc.past import make_folder
 from evo.posthoc.single import SingleEvaluator

@@ -17,7 +17,7 @@ from evo.evaluation.messages import Examined
 from evo.objective.objective import Interrupted, describe
 from evo.objective.references import Named
 from evo.population.assignment import Assignment
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.randomness import training_seed
 from evo.report.reading import Run

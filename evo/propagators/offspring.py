@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 
 from evo.frames import cut_off, representation
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
+from evo.population.segments import Segment
 from evo.space.space import Space
 from evo.space.values import plain
 
@@ -43,9 +44,21 @@ def usable(individual: Individual, space: Space) -> Individual:
         return individual
     if why := why_no_name(individual.bred_by):
         raise ValueError(why)
+    usable_segment(individual.segment)
     if individual.parents is None:
         return individual
     return msgspec.structs.replace(individual, parents=_identities(individual.parents))
+
+
+def usable_segment(segment: Any) -> Segment | None:
+    """The segment that an algorithm gives, if a journal can give it back.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if segment is not None and not (isinstance(segment, Segment) and _is_kept(segment, Segment)):
+        raise ValueError(f"segment {_shown(segment)}: it must be an evo.algorithms.Segment, or None")
+    return segment
 
 
 def why_no_name(name: Any) -> str:

@@ -7,7 +7,8 @@ import itertools
 from collections import defaultdict
 from collections.abc import Mapping
 
-from evo.population.events import AnyEvent, Finished, Identity, Judged, Reported
+from evo.population.events import AnyEvent, Finished, Judged, Reported
+from evo.population.identity import Identity
 from evo.pruning.base import Pruner, Verdict
 from evo.pruning.own import checked
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
-from evo.population.events import individual_name
+from evo.population.identity import individual_name
 from evo.replay.decisions import Decision
 from evo.replay.replaying import Replay, replay
 from evo.report.reading import Run, load

@@ -17,7 +17,8 @@ from evo.engine.learning import Learning
 from evo.engine.settings import WorkerSettings
 from evo.errors import UserError
 from evo.islands.archipelago import make_archipelago
-from evo.population.events import AnyEvent, Died, Heard, Identity, Started, encode
+from evo.population.events import AnyEvent, Died, Heard, Started, encode
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.space.values import Params
@@ -26,7 +27,7 @@ Finding = Literal["confirmed", "start", "known", "again", "deviates", "undecided
 """What a replay says of a start: an individual was bred so; it is a start point; its result is known from elsewhere; it
 was evaluated again, unchanged; it would have been another one; or that cannot be decided."""
 
-_COMPARED = ("params", "bred_by", "parents", "strategy")
+_COMPARED = ("params", "bred_by", "parents", "strategy", "segment")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Replayed:
         if known is not None or event.individual[0] != self.worker:
             return self._decide_again(event, None if known is None else self.population.params(known))
         self._learning.catch_up()
+        self._learning.lose(*event.lost)
         identity = (self.worker, self.population.next_generation(self.worker))
         bred = self._breeder.propose(identity[1], self._beyond)
         self._beyond = False

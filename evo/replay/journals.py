@@ -6,19 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from evo.population.events import (
-    AnyEvent,
-    Done,
-    Finished,
-    Heard,
-    Identity,
-    Joined,
-    Judged,
-    Reported,
-    Skipped,
-    Started,
-    encode,
-)
+from evo.population.events import AnyEvent, Done, Finished, Heard, Joined, Judged, Reported, Skipped, Started, encode
+from evo.population.identity import Identity
 from evo.population.imported import Imported
 from evo.storage.journal import read_journal
 from evo.storage.rundir import RunDirectory

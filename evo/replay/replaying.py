@@ -16,7 +16,8 @@ from evo.errors import UserError
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.objective.references import add_working_directory
 from evo.ownership import why_foreign
-from evo.population.events import AnyEvent, Finished, Heard, Identity, Started
+from evo.population.events import AnyEvent, Finished, Heard, Started
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.pruning import Rungs, make_pruner
 from evo.replay.decisions import Decision, Finding, Replayed

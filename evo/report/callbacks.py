@@ -13,7 +13,8 @@ import msgspec
 from evo.errors import UserError
 from evo.frames import FAILURES, told
 from evo.naming import Kind
-from evo.population.events import AnyEvent, Finished, Identity, Joined, Reported, Started
+from evo.population.events import AnyEvent, Finished, Joined, Reported, Started
+from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.population.population import Population
 from evo.report.records import Evaluation, gather_evaluations

@@ -6,19 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from evo.population.events import (
-    AnyEvent,
-    Died,
-    Done,
-    Finished,
-    Identity,
-    Joined,
-    Migrated,
-    Pollinated,
-    Reported,
-    Started,
-    individual_name,
-)
+from evo.population.events import AnyEvent, Died, Done, Finished, Joined, Migrated, Pollinated, Reported, Started
+from evo.population.identity import Identity, individual_name
 from evo.report.fates import NEVER, Fates, Sums
 from evo.report.standing import (
     BestSoFar,

@@ -8,7 +8,8 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
-from evo.population.events import Finished, Identity, Joined, Reported, Started
+from evo.population.events import Finished, Joined, Reported, Started
+from evo.population.identity import Identity
 from evo.population.individual import precedence
 
 NEVER = -math.inf

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Identity, Reported, Started, individual_name
+from evo.population.events import AnyEvent, Reported, Started
+from evo.population.identity import Identity, individual_name
 from evo.report.optuna_distributions import Exported, export_parameters
 from evo.report.reading import Run
 from evo.report.records import Evaluation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
-from evo.population.events import AnyEvent, Identity, Started
+from evo.population.events import AnyEvent, Started
+from evo.population.identity import Identity
 from evo.report.course import Course
 from evo.space.growth import Fitted, Forms
 from evo.storage.lines import JournalReplaced, Tail, find_events, read_blocks, without_collection

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from evo.population.events import AnyEvent, Finished, Identity, Joined, Started, individual_name
+from evo.population.events import AnyEvent, Finished, Joined, Started
+from evo.population.identity import Identity, individual_name
 from evo.population.individual import precedence
 from evo.report.times import Times
 from evo.space.growth import Fitted, Forms

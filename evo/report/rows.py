@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Identity, Started, individual_name
+from evo.population.events import AnyEvent, Started
+from evo.population.identity import Identity, individual_name
 from evo.report.records import Evaluation
 from evo.space.written import text_of_value
 

@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from evo.population.events import AnyEvent, Done, Finished, Identity, Joined
+from evo.population.events import AnyEvent, Done, Finished, Joined
+from evo.population.identity import Identity
 
 MEASURED = ("loading", "forward", "backward", "optimizer", "validation", "checkpoints")
 """What a training measures; see `evo.lightning.activities`."""

@@ -42,6 +42,8 @@ class Float:
         when: The parameter exists only when each parameter named here has (one of) the given values.
         step: Only low, low + step, low + 2 step, … up to high.
         default: A value within; where all parameters have one, the first individual has them all.
+        mutable: Whether it may change while a network trains, where individuals inherit their weights; None means as
+            `evo.space.mutability.is_mutable` says.
 
     Example:
         >>> Float(1e-4, 1e-1, log=True)
@@ -54,6 +56,7 @@ class Float:
     when: When | None = None
     step: float | None = None
     default: float | None = None
+    mutable: bool | None = field(default=None, repr=False)
     # The ends that were expressions; parsing the limits sets this.
     bounds: Named | None = field(default=None, repr=False)
 
@@ -69,6 +72,7 @@ class Int:
         step: Only low, low + step, low + 2 step, … up to high.
         when: As for `Float`.
         default: As for `Float`.
+        mutable: As for `Float`.
 
     Example:
         >>> Int(4, 256, log=True)
@@ -81,6 +85,7 @@ class Int:
     step: int = 1
     when: When | None = None
     default: int | None = None
+    mutable: bool | None = field(default=None, repr=False)
     bounds: Named | None = field(default=None, repr=False)
 
 
@@ -96,6 +101,7 @@ class Choice:
         values: The values, as arguments or as one list.
         when: As for `Float`.
         default: As for `Float`; may be None, if that is one of the values.
+        mutable: As for `Float`.
 
     Example:
         >>> Choice("sgd", "adam").values
@@ -109,8 +115,11 @@ class Choice:
     values: tuple[Any, ...]
     when: When | None = None
     default: Any = ABSENT
+    mutable: bool | None = field(default=None, repr=False)
 
-    def __init__(self, *values: Any, when: When | None = None, default: Any = ABSENT) -> None:
+    def __init__(
+        self, *values: Any, when: When | None = None, default: Any = ABSENT, mutable: bool | None = None
+    ) -> None:
         given = [plain(value) for value in values]
         if len(given) == 1 and isinstance(given[0], list):
             given = given[0]
@@ -118,6 +127,7 @@ class Choice:
         object.__setattr__(self, "values", tuple(sorted(given) if ordered else given))
         object.__setattr__(self, "when", when)
         object.__setattr__(self, "default", default)
+        object.__setattr__(self, "mutable", mutable)
 
     @property
     def ordered(self) -> bool:

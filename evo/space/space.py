@@ -22,6 +22,7 @@ from evo.space.enumeration import Enumeration, parents_first
 from evo.space.feasibility import Feasibility
 from evo.space.genes import Gene, make_gene
 from evo.space.limits import describe_limits, parse_limits
+from evo.space.mutability import is_mutable
 from evo.space.parameters import Parameter
 from evo.space.values import Params
 
@@ -65,6 +66,9 @@ class Space:
         # For each gene: the number of values it can take (inf for floats), and whether these are ordered.
         self.cells: NDArray[np.float64] = np.array([self._genes[index].cells for index in self._searched])
         self.ordered: NDArray[np.bool_] = np.array([self._genes[index].ordered for index in self._searched], dtype=bool)
+        # For each gene, whether a training may go on with another value of it.
+        searched = [(self.names[index], self.parameters[self.names[index]]) for index in self._searched]
+        self.mutable: NDArray[np.bool_] = np.array([is_mutable(*each) for each in searched], dtype=bool)
         self._enumeration = Enumeration(self._genes, self.order)
         # The number of points, regardless of the constraints.
         self.size: float = self._enumeration.count()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Finished, Identity
+from evo.population.events import AnyEvent, Died, Finished
+from evo.population.identity import Identity
 from evo.population.population import Population
+from evo.population.states import StatesInUse
 
 SUFFIX = ".ckpt"
 """The suffix of all checkpoints, including those of the user's callbacks."""
 BEST = f"best{SUFFIX}"
 """The weights of a training at its best value, in the individual's folder."""
 STATE = f"last{SUFFIX}"
-"""The state from which a training continues, useless once it has ended. In subfolders such a file is the user's own."""
+"""The state from which a training continues, or others go on. In subfolders such a file is the user's own."""
+INHERITED = "inherited"
+"""The folder of an individual in which the state of its donor is, while it needs that."""
 
 
 def partial_checkpoint(file: Path) -> Path:
@@ -30,7 +34,7 @@ def partial_checkpoint(file: Path) -> Path:
     return file.with_name(f"{file.stem}.part{file.suffix}")
 
 
-_STATES = (STATE, partial_checkpoint(Path(STATE)).name)
+_STATES = (STATE, partial_checkpoint(Path(STATE)).name, INHERITED)
 
 
 def find_weights(folder: Path) -> list[Path]:
@@ -58,7 +62,8 @@ class Weights:
     those of a module's own callbacks. Links are deleted rather than followed, and nothing else is touched.
 
     A state is deleted only when the end of the training is recorded, because a kill before that would cost the whole
-    training. Each rank deletes the files of individuals that it has evaluated in this session; `sweep` those of all.
+    training; and one from which others may go on when nobody needs it, see `evo.population.states.StatesInUse`. Each
+    rank deletes the files of individuals that it has evaluated in this session; `sweep` those of all.
 
     Args:
         population: The population; each event must have been applied to it before it is passed to this object.
@@ -76,20 +81,32 @@ class Weights:
         self._rank = rank
         self._keep = keep
         self._kept: set[Identity] = self._best() if is_first else set()
+        self._states = StatesInUse(population.individuals)
+        # The individuals of this rank whose states are kept.
+        self._with_state: set[Identity] = set(self._states.needed) if is_first else set()
 
     def __call__(self, event: AnyEvent) -> None:
         """Take an event into account."""
+        self._states.apply(event)
+        if isinstance(event, Died) and event.heir == self._rank:
+            self._with_state |= self._states.needed
+        if self._with_state:
+            self._delete_states()
         if not isinstance(event, Finished) or event.status == "interrupted":
             return
         # A plain loss has no folder, and must not pay for looking into it.
         if event.rank == self._rank and os.path.isdir(folder := self._folder(event.individual)):
             self._kept.add(event.individual)
-            delete_state(folder)
+            _remove(folder / INHERITED)
+            self._with_state.add(event.individual)
+            self._delete_states()
         if self._kept:
             if beaten := self._kept - self._best():
                 beaten -= self._running()
             self._kept -= beaten
-            _delete(self._folder(identity) for identity in beaten)
+            needed = self._states.needed
+            for identity in beaten:
+                _remove_checkpoints(self._folder(identity), but_state=identity in needed)
 
     def sweep(self, individuals: Path) -> int:
         """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.
@@ -104,16 +121,26 @@ class Weights:
             The size in bytes of all individuals' files afterwards.
         """
         best = {self._folder(identity).name for identity in self._best()}
+        needed = {self._folder(identity).name for identity in self._states.needed}
         running = {self._folder(identity).name for identity in self._running()}
         try:
             folders = list(individuals.iterdir())
         except OSError:
             return 0
-        _delete(folder for folder in folders if folder.name not in best | running)
         for folder in folders:
+            if folder.name not in best | running:
+                _remove_checkpoints(folder, but_state=folder.name in needed)
             if folder.name not in running:
+                _remove(folder / INHERITED)
+            if folder.name not in running | needed:
                 delete_state(folder)
         return sum(map(_size, folders))
+
+    def _delete_states(self) -> None:
+        """Delete the states of this rank's individuals from which nobody will go on."""
+        for identity in self._with_state - self._states.needed:
+            self._with_state.discard(identity)
+            delete_state(self._folder(identity))
 
     def _running(self) -> set[Identity]:
         """The individuals that are being evaluated, or will be again."""
@@ -136,15 +163,12 @@ def delete_state(folder: Path) -> None:
         _remove(folder / name)
 
 
-def _delete(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        _remove_checkpoints(folder)
-
-
-def _remove_checkpoints(folder: Path) -> bool:
+def _remove_checkpoints(folder: Path, *, but_state: bool = False) -> bool:
     """Remove all checkpoints below a folder, and the folders that this leaves empty; returns whether any was found."""
     found = False
     for path in _contents(folder):
+        if but_state and path.name == STATE:
+            continue
         if path.name.endswith(SUFFIX):
             found = _remove(path) or found
         elif path.is_dir() and not path.is_symlink() and _remove_checkpoints(path):

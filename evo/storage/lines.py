@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Heard, Identity, decode
+from evo.population.events import AnyEvent, Heard, decode
+from evo.population.identity import Identity
 
 # Journals are decoded in blocks of so many bytes: large ones are faster, and the events of a block take ten times that.
 _BLOCK = 1 << 20

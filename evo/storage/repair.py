@@ -12,7 +12,8 @@ from pathlib import Path
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Identity, Skipped, Started, decode, encode, individual_name
+from evo.population.events import AnyEvent, Skipped, Started, decode, encode
+from evo.population.identity import Identity, individual_name
 from evo.space.growth import Forms
 from evo.storage.files import write_whole
 from evo.storage.journal import open_locked

@@ -18,7 +18,8 @@ import msgspec
 
 from evo.errors import UserError
 from evo.objective.definition import Definition
-from evo.population.events import AnyEvent, Identity, Moment, individual_name
+from evo.population.events import AnyEvent, Moment
+from evo.population.identity import Identity, individual_name
 from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space

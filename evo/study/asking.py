@@ -12,7 +12,7 @@ from evo.algorithms.bred import Breeding
 from evo.errors import CutOff, Shared, UserError
 from evo.objective.objective import reported_loss
 from evo.population.assignment import Assignment
-from evo.population.events import Identity, individual_name
+from evo.population.identity import Identity, individual_name
 from evo.report.records import Evaluation
 from evo.report.results import Result, interrupted_by
 from evo.space.values import fresh

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, final
 from evo.errors import UserError
 from evo.frames import one_line
 from evo.objective.objective import ReportedSteps, check_loss
-from evo.population.events import Identity, individual_name
+from evo.population.identity import Identity, individual_name
 from evo.population.outcome import Outcome
 from evo.population.scalars import json_scalars, json_text
 from evo.space.values import Params

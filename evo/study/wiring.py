@@ -43,6 +43,7 @@ from evo.space.growth import Change
 from evo.storage.checkpoints import Weights
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_forms
+from evo.storage.states import StateTaker
 from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
@@ -228,7 +229,13 @@ class Session:
         )
         watch = listeners.watch(weights, progress, lambda: exchange.is_first)
         effects = Effects(
-            evaluator=evaluator, journal=journal, ending=ending, watch=watch, clock=time.time, turn=self.turn
+            evaluator=evaluator,
+            journal=journal,
+            ending=ending,
+            watch=watch,
+            clock=time.time,
+            turn=self.turn,
+            take_state=StateTaker(folder),
         )
         with closing(journal), closing(progress), listeners.unless_it_fails():
             try:

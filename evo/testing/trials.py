@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from evo.objective.objective import ReportedSteps, Trial, reported_loss
-from evo.population.events import Identity
+from evo.population.identity import Identity
 
 
 @final
@@ -25,6 +25,7 @@ class FakeTrial:
         interrupted_after: The number of times that `interrupted` is false before it is true. None means that it is
             always false.
         reports: The intermediate losses so far, each with its step.
+        state: What the objective has said of its state, see `note_state`; None while it has said nothing.
 
     Example:
         >>> import tempfile
@@ -62,6 +63,10 @@ class FakeTrial:
     collective_timeout: float = 600.0
     results: Path | None = None
     trust: bool = False
+    begin: int = 0
+    until: int | None = None
+    inherit: Path | None = None
+    state: tuple[int, bool] | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +84,10 @@ class FakeTrial:
     def should_stop(self) -> bool:
         """Whether the evaluation should end early, with the loss so far."""
         return len(self.reports) >= self.stop_after
+
+    def note_state(self, step: int, *, is_over: bool = False) -> None:
+        """Keep what the objective says of its state."""
+        self.state = step, is_over
 
     def report(self, loss: float, *others: Any, step: int | None = None) -> None:
         """Keep an intermediate loss; one that is not finite is ignored.

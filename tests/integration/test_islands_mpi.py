@@ -21,7 +21,8 @@ from ranks import start_ranks
 
 from evo.islands.archipelago import make_archipelago
 from evo.islands.topology import make_topology
-from evo.population.events import Done, Finished, Identity, Migrated, Pollinated, Retired, Started
+from evo.population.events import Done, Finished, Migrated, Pollinated, Retired, Started
+from evo.population.identity import Identity
 from evo.problems.catalogue import PROBLEMS
 
 pytestmark = pytest.mark.mpi

@@ -13,7 +13,8 @@ import pytest
 from helpers import Launcher, call
 from ranks import start_ranks
 
-from evo.population.events import Finished, Started, individual_name
+from evo.population.events import Finished, Started
+from evo.population.identity import individual_name
 
 pytestmark = pytest.mark.mpi
 

@@ -17,7 +17,8 @@ from helpers import Ended, Launcher, wait_until
 from logged_digits import BATCHES, GAMMA, Step, read_steps
 from ranks import find_ranks, start_ranks
 
-from evo.population.events import Finished, Identity
+from evo.population.events import Finished
+from evo.population.identity import Identity
 
 TRAININGS = ["-m", "evo.run", "logged_digits:long", "--limits", logged_digits.LIMITS, "--run-dir", "here"]
 TRAININGS += ["--evaluations", "2"]

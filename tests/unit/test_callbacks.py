@@ -14,7 +14,8 @@ from helpers import wait_until
 from records import finished, started
 
 import evo
-from evo.population.events import AnyEvent, Identity, Joined, Reported
+from evo.population.events import AnyEvent, Joined, Reported
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.population.reason import StopKind
 from evo.report.callbacks import Announcer, Callback, make_callbacks

@@ -19,7 +19,8 @@ from evo.engine.budget import Budget
 from evo.engine.learning import Standards
 from evo.engine.worker import Worker
 from evo.islands.archipelago import make_archipelago
-from evo.population.events import AnyEvent, Identity, Started
+from evo.population.events import AnyEvent, Started
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
 from evo.population.outcome import Outcome
 from evo.propagators.base import PropagatorError

@@ -14,7 +14,8 @@ import pytest
 import evo
 from evo.objective.objective import Trial
 from evo.population import Active, Individual
-from evo.population.events import Identity, Started
+from evo.population.events import Started
+from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.propagators import Propagator
 from evo.space.space import Space

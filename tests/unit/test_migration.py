@@ -14,7 +14,8 @@ from records import NOW, finished, migrated, pollinated, replayed, retired, star
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration, Migrator
 from evo.islands.topology import Topology, make_topology
-from evo.population.events import AnyEvent, Identity, Migrated, Pollinated, Retired
+from evo.population.events import AnyEvent, Migrated, Pollinated, Retired
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.propagators import Propagator, SelectMax, SelectMin, SelectUniform
 from evo.space.space import Space

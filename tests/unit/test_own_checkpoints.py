@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evo.population.events import Finished, Identity, Started, Status
+from evo.population.events import Finished, Started, Status
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.space.space import Space
 from evo.storage.checkpoints import Weights, delete_state

@@ -16,7 +16,6 @@ from evo.population.events import (
     Died,
     Done,
     Finished,
-    Identity,
     Joined,
     Migrated,
     Pollinated,
@@ -24,6 +23,7 @@ from evo.population.events import (
     Retired,
     Started,
 )
+from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
 from evo.population.population import Population
 from evo.space.limits import Float
@@ -171,7 +171,7 @@ def test_every_individual_is_counted_once(history: list[AnyEvent]) -> None:
     born = {event.individual for event in history if isinstance(event, Started)}
     assert population.counts.total() == population.started == len(born)
     assert population.counts["running"] + population.counts["interrupted"] == len(population.running)
-    assert len(population.tried) == len({SPACE.encode(params_of(identity)).tobytes() for identity in born})
+    assert len(population.tried.begun) == len({SPACE.encode(params_of(identity)).tobytes() for identity in born})
 
 
 def test_what_was_interrupted_runs_until_it_completes() -> None:

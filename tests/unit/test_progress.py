@@ -16,7 +16,6 @@ from evo.population.events import (
     Died,
     Done,
     Finished,
-    Identity,
     Joined,
     Migrated,
     Pollinated,
@@ -24,6 +23,7 @@ from evo.population.events import (
     Started,
     Status,
 )
+from evo.population.identity import Identity
 from evo.population.reason import StopKind
 from evo.report.course import Course
 from evo.report.display import duration_text, run_view, standing_line, standing_view

@@ -16,7 +16,8 @@ from records import NOW, ask, make_worker
 
 import evo
 from evo.engine.worker import Worker
-from evo.population.events import AnyEvent, Identity, Judged, Reported
+from evo.population.events import AnyEvent, Judged, Reported
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.propagators import default_propagator
 from evo.pruning import CurveExtrapolation, MedianStopping, Pruner, Rungs, SuccessiveHalving, Verdict, make_pruner

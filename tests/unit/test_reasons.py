@@ -14,7 +14,7 @@ from evo.evaluation.execution import evaluate
 from evo.evaluation.settings import USUAL
 from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import prepare
-from evo.population.events import Identity
+from evo.population.identity import Identity
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation
 from evo.report.tables import failure_lines

@@ -21,7 +21,8 @@ from evo.engine.starting import KnownPoint, known_events
 from evo.errors import UserError
 from evo.islands.migration import Migration
 from evo.population import Active, Individual
-from evo.population.events import Finished, Heard, Identity, Retired, Started, decode, encode
+from evo.population.events import Finished, Heard, Retired, Started, decode, encode
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.propagators import Propagator, default_propagator
 from evo.pruning import SuccessiveHalving

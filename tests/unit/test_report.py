@@ -31,7 +31,6 @@ from evo.population.events import (
     Died,
     Done,
     Finished,
-    Identity,
     Joined,
     Migrated,
     Pollinated,
@@ -39,6 +38,7 @@ from evo.population.events import (
     Retired,
     Started,
 )
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.population.reason import StopKind
 from evo.report.course import Course

@@ -12,7 +12,6 @@ from evo.population.events import (
     Died,
     Done,
     Finished,
-    Identity,
     Joined,
     Migrated,
     Pollinated,
@@ -20,6 +19,7 @@ from evo.population.events import (
     Started,
     Status,
 )
+from evo.population.identity import Identity
 from evo.population.reason import StopKind
 from evo.report.course import Course
 from evo.report.display import standing_line

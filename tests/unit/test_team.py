@@ -24,7 +24,8 @@ from evo.errors import CutOff, Stuck
 from evo.evaluation import EvaluationSettings, InlineEvaluator, Team, TeamEvaluator, assist
 from evo.objective.objective import Trial
 from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Identity
+from evo.population.events import AnyEvent, Done
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 
 Group = tuple[str, tuple[int, ...]]

@@ -19,7 +19,8 @@ from helpers import call
 import evo
 from evo.engine.hearing import pack_counts, unpack_counts
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Done, Finished, Heard, Identity, Joined, Started, encode
+from evo.population.events import AnyEvent, Done, Finished, Heard, Joined, Started, encode
+from evo.population.identity import Identity
 from evo.population.reason import StopKind
 from evo.report import status
 from evo.report.course import Course

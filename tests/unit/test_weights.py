@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evo.population.events import Finished, Identity, Started, Status
+from evo.population.events import Finished, Started, Status
+from evo.population.identity import Identity
 from evo.population.population import Population
 from evo.space.space import Space
 from evo.storage.checkpoints import Weights

@@ -20,7 +20,6 @@ from evo.population.events import (
     Died,
     Done,
     Finished,
-    Identity,
     Joined,
     Migrated,
     Pollinated,
@@ -28,6 +27,7 @@ from evo.population.events import (
     Retired,
     Started,
 )
+from evo.population.identity import Identity
 from evo.population.individual import Active, Individual
 from evo.population.outcome import Outcome
 from evo.population.reason import StopKind, StopReason

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from evo.population.events import Identity, Judged
+from evo.population.events import Judged
+from evo.population.identity import Identity
 from evo.report.pages.picture import BEST_COLOUR, STATUS_COLOURS, Axis, Picture, Series
 from evo.report.pages.scales import Scale, scale_of
 from evo.report.records import Evaluation

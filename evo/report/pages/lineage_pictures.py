@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from evo.population.events import Identity, Migrated, Pollinated
+from evo.population.events import Migrated, Pollinated
+from evo.population.identity import Identity
 from evo.report.contributions import Contribution
 from evo.report.improvements import ends_in_order, numbered
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series

@@ -13,7 +13,6 @@ from evo.population.events import (
     Died,
     Done,
     Finished,
-    Identity,
     Joined,
     Judged,
     Migrated,
@@ -21,6 +20,7 @@ from evo.population.events import (
     Reported,
     Started,
 )
+from evo.population.identity import Identity
 from evo.population.imported import Imported
 from evo.report.pages.scales import RunningTime
 from evo.report.times import session_begins

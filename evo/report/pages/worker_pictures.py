@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evo.population.events import individual_name
+from evo.population.identity import individual_name
 from evo.report.display import duration_text
 from evo.report.pages.picture import COLOURS, STATUS_COLOURS, Axis, Picture, Series
 from evo.report.pages.scales import RunningTime, time_unit
