@@ -20,7 +20,7 @@ import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.explore import Explorer
-from evo.algorithms.pbt_members import Members, Milestone, Member
+from evo.algorithms.pbt_members import Member, Members, Milestone
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
 from evo.frames import representation
