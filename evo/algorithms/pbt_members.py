@@ -5,9 +5,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
+from evo.algorithms.base import Setup
 from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.population.segments import Donor
@@ -26,6 +27,7 @@ class Milestone:
         donor: What others name to go on from here; None if nobody can.
         is_over: Whether the training is at its end.
         interval: The number of steps between two comparisons in this training.
+        group: Which others it is compared with: those of the same group.
         origin: The segment from whose state it went on, as far as it is known.
     """
 
@@ -36,6 +38,7 @@ class Milestone:
     donor: Donor | None
     is_over: bool
     interval: int
+    group: bytes
     origin: Milestone | None
 
     @property
@@ -68,12 +71,14 @@ class Member:
         holder: The individual that the next one here replaces.
         latest: The latest segment of its training; None if it has failed and left nothing.
         step: The step that the training has reached, or at which it has failed.
+        group: Which others it is compared with.
         has_failed: Whether an attempt to go on from here has failed.
     """
 
     holder: Identity
     latest: Milestone | None
     step: int
+    group: bytes
     has_failed: bool = False
 
 
@@ -91,6 +96,10 @@ class StepRecords:
     def add(self, step: int, loss: float) -> None:
         """Add a loss at a step."""
         bisect.insort(self._losses[step], loss)
+
+    def remove(self, step: int, loss: float) -> None:
+        """Remove a loss that was added at a step."""
+        del self._losses[step][bisect.bisect_left(self._losses[step], loss)]
 
     def is_worst(self, step: int, loss: float) -> bool:
         """Whether a loss is among the worst of those at this step."""
@@ -124,14 +133,18 @@ class Members:
         quantile: The share of the best, and of the worst.
         interval: The number of steps of a segment whose training does not say.
         size: The number of places, and that of the latest individuals of other islands that may be donors.
-        island: The number of this island, and that of all.
+        setup: What the algorithm knows from the start.
+        group_of: Returns from a genome which others it is compared with.
     """
 
-    def __init__(self, quantile: float, interval: int, size: int, island: tuple[int, int]) -> None:
-        self.records = StepRecords(quantile)
+    def __init__(
+        self, quantile: float, interval: int, size: int, setup: Setup, group_of: Callable[[Genome], bytes]
+    ) -> None:
+        self._records: defaultdict[bytes, StepRecords] = defaultdict(lambda: StepRecords(quantile))
+        self._group_of = group_of
         self.places: dict[Identity, Member] = {}
         self._interval, self._size = interval, size
-        self._island, self._islands = island
+        self._island, self._islands = setup.island, setup.islands
         self._guests: dict[Identity, Milestone] = {}
         self._milestones: dict[Identity, Milestone] = {}
         # Those whose places others have taken, or that were dropped.
@@ -148,7 +161,7 @@ class Members:
             return None  # A whole training, from which nobody can go on.
         reached = self._milestone(individual, loss) if individual.status == "completed" and loss is not None else None
         if reached:
-            self.records.add(reached.step, reached.loss)
+            self._records[reached.group].add(reached.step, reached.loss)
             self._length = max(self._length, reached.step if reached.is_over else 0)
         if individual.island % self._islands != self._island:
             self._welcome(reached)
@@ -162,8 +175,17 @@ class Members:
             return reached
         if before is not None:
             self._leave(before)
-        self._take_place(individual.identity, reached, segment.begin)
+        if individual.identity not in self._replaced:
+            kept = reached if reached and (reached.donor or reached.is_over) else None
+            step = reached.step if reached else segment.begin
+            group = self._group_of(individual.genome)
+            has_failed = individual.identity in self._troubled
+            self.places[individual.identity] = Member(individual.identity, kept, step, group, has_failed)
         return reached
+
+    def is_worst(self, one: Milestone) -> bool:
+        """Whether a segment was among the worst of its group at its step."""
+        return self._records[one.group].is_worst(one.step, one.loss)
 
     def donors(self, lost: Collection[Identity]) -> Iterator[Milestone]:
         """The segments from whose states others may go on."""
@@ -171,29 +193,27 @@ class Members:
             if latest is not None and latest.donor is not None and latest.identity not in lost:
                 yield latest
 
-    def better(self, step: int, loss: float, lost: Collection[Identity]) -> tuple[list[Milestone], list[Milestone]]:
-        """The donors whose trainings were better at a step.
+    def better(self, place: Member, loss: float, lost: Collection[Identity]) -> tuple[list[Milestone], list[Milestone]]:
+        """The donors of its group whose trainings were better than a member at its step.
 
         Args:
-            step: The step.
-            loss: A loss at this step; infinite means that every one is better.
+            place: The member.
+            loss: Its loss there; infinite means that every one is better.
             lost: The individuals whose states are missing.
 
         Returns:
             Those that were among the best of all at this step, and the others, each in the order of their losses there.
         """
-        found = [(at, one) for one in self.donors(lost) if (at := one.loss_at(step)) is not None and at < loss]
+        step, records = place.step or self._interval, self._records[place.group]
+        alike = [one for one in self.donors(lost) if one.group == place.group and one is not place.latest]
+        found = [(at, one) for one in alike if (at := one.loss_at(step)) is not None and at < loss]
         found.sort(key=lambda pair: (pair[0], pair[1].identity))
-        best = [one for at, one in found if self.records.is_best(step, at)]
-        return best, [one for at, one in found if not self.records.is_best(step, at)]
+        best = [one for at, one in found if records.is_best(step, at)]
+        return best, [one for at, one in found if not records.is_best(step, at)]
 
     def by_share(self, lost: Collection[Identity]) -> list[Milestone]:
         """All donors, those first that are better than the largest share of all that were at their step."""
-        shares = [
-            (self.records.share_of_better(one.step, one.loss), -one.step, one.identity, one)
-            for one in self.donors(lost)
-        ]
-        return [one for *_, one in sorted(shares, key=lambda each: each[:3])]
+        return sorted(self.donors(lost), key=lambda one: (self._share(one), -one.step, one.identity))
 
     def is_behind(self, step: int) -> bool:
         """Whether trainings are over, so that one that is among the worst, and has no donor, comes too late."""
@@ -215,9 +235,12 @@ class Members:
             latest = place.latest
             if latest is None or latest.is_over:
                 return 2.0, place.holder
-            return self.records.share_of_better(latest.step, latest.loss), place.holder
+            return self._share(latest), place.holder
 
         return [place.holder for place in sorted(idle, key=worth, reverse=True)[:count]]
+
+    def _share(self, one: Milestone) -> float:
+        return self._records[one.group].share_of_better(one.step, one.loss)
 
     def _milestone(self, individual: Known, loss: float) -> Milestone:
         segment, state = individual.segment, individual.state
@@ -230,6 +253,7 @@ class Members:
             loss=loss,
             donor=individual.donor,
             is_over=state is not None and state.is_over,
+            group=self._group_of(individual.genome),
             interval=said if type(said) is int and said > 0 else self._interval,
             origin=self._milestones.get(segment.donor.individual) if segment.donor else None,
         )
@@ -249,10 +273,4 @@ class Members:
     def _note_failure(self, holder: Identity) -> None:
         self._troubled.add(holder)
         if (place := self.places.get(holder)) is not None:
-            self.places[holder] = Member(holder, place.latest, place.step, has_failed=True)
-
-    def _take_place(self, identity: Identity, latest: Milestone | None, begin: int) -> None:
-        if identity not in self._replaced:
-            step = latest.step if latest else begin
-            kept = latest if latest and (latest.donor or latest.is_over) else None
-            self.places[identity] = Member(identity, kept, step, identity in self._troubled)
+            self.places[holder] = replace(place, has_failed=True)
