@@ -111,6 +111,7 @@ class Learning:
             used=round(self._share * population.started),
             left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
             rungs=self._figures,
+            kept=population.states.needed,
             lost=self.lost,
         )
         return self._learner.propose(view, rng)
