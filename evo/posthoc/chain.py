@@ -17,9 +17,10 @@ from evo.posthoc.schedules import PlannedSegment, TrainingPlan
 from evo.posthoc.single import PosthocError, SingleEvaluator
 from evo.randomness import segment_seed
 from evo.report.lineages import steps_text
-from evo.storage.checkpoints import delete_state
+from evo.storage.checkpoints import INHERITED, delete_state
 from evo.storage.files import write_whole
 from evo.storage.states import StateTaker
+from evo.texts import readable
 
 _RECORD = "segments.json"
 _EARLIER = "segments"
@@ -151,6 +152,7 @@ class SegmentChain:
             evaluator.assign(planned.individual, planned.params, place),
             seed=segment_seed(self._seed, self._begin),
             segment=Segment(until=planned.until, donor=donor),
+            inherited=readable(str((place / INHERITED).absolute())) if donor else "",
         )
 
     def _checked_state(self, number: int, outcome: Outcome) -> SavedState | None:
