@@ -22,11 +22,15 @@ class Setup:
         space: The search space.
         workers: The number of workers whose results it learns: those of its island.
         entropy: Seeds for the algorithm's own randomness; see `generator`.
+        island: The number of the island, from 0.
+        islands: The number of islands. An individual is of this one if its own, modulo this number, is `island`.
     """
 
     space: Space
     workers: int = 1
     entropy: tuple[int, ...] = (0,)
+    island: int = 0
+    islands: int = 1
 
     def generator(self, *key: int) -> np.random.Generator:
         """A source of randomness for what is learnt: the same on all workers, and after a restart.
@@ -52,6 +56,7 @@ class View:
         kept: The individuals of all islands whose states are kept, so that others may go on from them; see
             `evo.population.states.StatesInUse`. Other donors are passed over.
         lost: The individuals whose states this worker has found missing or damaged: no donors.
+        worker: The number of the worker that asks: the first number of the identities of those that it breeds.
     """
 
     active: Sequence[Known] = ()
@@ -61,6 +66,7 @@ class View:
     rungs: Mapping[int, Mapping[Identity, float]] = field(default_factory=dict)
     kept: Collection[Identity] = ()
     lost: Collection[Identity] = ()
+    worker: int = 0
 
 
 class Learner(ABC):
