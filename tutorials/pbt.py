@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import mnist
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -39,7 +40,14 @@ class Network(L.LightningModule):
 
     def __init__(self, lr: float = 0.001, weight_decay: float = 0.01, dropout: float = 0.25) -> None:
         super().__init__()
-        convolutions = [nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        convolutions = [
+            nn.Conv2d(1, 16, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
         linear = [nn.Linear(32 * 5 * 5, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, 10)]
         self.network = nn.Sequential(*convolutions, nn.Flatten(), *linear)
         self.lr, self.weight_decay = lr, weight_decay
