@@ -23,6 +23,7 @@ from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
 from evo.lightning.group import Group, process_group
 from evo.lightning.hparams import RowLogger, row_logger
+from evo.lightning.inheriting import Inheriting
 from evo.lightning.leftovers import remove_leftovers
 from evo.lightning.loggers import as_sections, has_loggers
 from evo.lightning.memory import limited_memory
@@ -30,6 +31,7 @@ from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.runs import Make, logged_runs
+from evo.lightning.segments import SegmentEnd, check_segment, epochs_trained, fit
 from evo.lightning.stacked import MemoryKind, keep_stacked
 from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
@@ -186,18 +188,22 @@ class LightningObjective:
         module, data = self._build(shares, trial)
         group.wait()
         weights = BestWeights(trial.folder, report)
+        end = SegmentEnd(trial)
         # SaveState comes first, so that the best weights are saved before another callback changes them.
-        own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
+        state = SaveState(trial, report, weights, end, group)
+        inheriting = Inheriting(trial, [state, report, weights])
+        own = [KeepSigterm(), state, inheriting, report, *self._stopping(shares, trial, report)]
         self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
         seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
-        trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
+        trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights, end], logger)
         check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
+        check_segment(trial, trainer)
         trial.times = profiler.seconds
-        state = trial.folder / STATE
+        inheriting.prepare(trainer, module)
         with profiler.ended():
-            # The user's own file may hold more than weights.
-            weights_only = not is_trusted(state, trial.trust)
-            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=weights_only)
+            fit(trainer, module, data, trial)
+        if trial.until is not None:
+            trial.note_state(epochs_trained(trainer), is_over=end.is_over)
         return trainer
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
@@ -302,9 +308,11 @@ class LightningObjective:
             return lambda place, runs: None
         return lambda place, runs: blueprint.loggers(shares, place, runs, trial.session)
 
-    def _stopping(self, shares: Shares, report: TrialReport) -> list[L.Callback]:
+    def _stopping(self, shares: Shares, trial: Trial, report: TrialReport) -> list[L.Callback]:
         if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
             return []
+        if trial.until is not None and self.early_stopping is True:
+            return []  # Whatever makes segments of trainings decides which of them go on.
         given = self._blueprint.settings(shares, "early_stopping")
         if given.setdefault("monitor", self.monitor) == self.monitor:
             given.setdefault("mode", self.mode)
