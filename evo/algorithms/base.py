@@ -22,11 +22,15 @@ class Setup:
         space: The search space.
         workers: The number of workers whose results it learns: those of its island.
         entropy: Seeds for the algorithm's own randomness; see `generator`.
+        island: The number of the island, from 0.
+        islands: The number of islands. An individual is of this one if its own, modulo this number, is `island`.
     """
 
     space: Space
     workers: int = 1
     entropy: tuple[int, ...] = (0,)
+    island: int = 0
+    islands: int = 1
 
     def generator(self, *key: int) -> np.random.Generator:
         """A source of randomness for what is learnt: the same on all workers, and after a restart.
@@ -50,6 +54,7 @@ class View:
         rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the
             rungs are numbers of complete steps.
         lost: The individuals whose states this worker has found missing or damaged: no donors.
+        worker: The number of the worker that asks: the first number of the identities of those that it breeds.
     """
 
     active: Sequence[Known] = ()
@@ -58,6 +63,7 @@ class View:
     left: float = np.inf
     rungs: Mapping[int, Mapping[Identity, float]] = field(default_factory=dict)
     lost: Collection[Identity] = ()
+    worker: int = 0
 
 
 class Learner(ABC):

@@ -25,10 +25,12 @@ class Opened:
         notes: Remarks for the user.
         settings: What it depends on, if only this has found it out, see `evo.objective.definition`. Empty means that
             nobody knows yet.
+        may_save: Whether it may save its state, which needs the trial.
     """
 
     notes: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    may_save: bool = False
 
 
 class Evaluator(LoopEvaluator, Protocol):

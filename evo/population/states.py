@@ -14,8 +14,8 @@ class StatesInUse:
     """Which individuals' states may still be needed.
 
     A state is needed until the individual that takes the place of its own has begun from another state, or has left a
-    state of its own. Those that begin from it have taken it over by then, see
-    `evo.storage.states.StateTaker`.
+    state of its own; or until one has begun that drops its place. Those that begin from it have taken it over by then,
+    see `evo.storage.states.StateTaker`.
 
     Args:
         individuals: The individuals that are known already.
@@ -46,10 +46,17 @@ class StatesInUse:
         if state is not None:
             self._states[identity] = state
         segment = self._segments.get(identity)
-        if segment is None or segment.replaces is None:
+        if segment is None:
+            return
+        for dropped in segment.drops:
+            self._release(dropped)
+        if segment.replaces is None:
             return
         begins_elsewhere = segment.donor is None or segment.donor.individual != segment.replaces
         if begins_elsewhere or identity in self._states:
-            self._released.add(segment.replaces)
-            # What is over with is forgotten, so that this does not grow with the search.
-            self._states.pop(segment.replaces, None)
+            self._release(segment.replaces)
+
+    def _release(self, identity: Identity) -> None:
+        self._released.add(identity)
+        # What is over with is forgotten, so that this does not grow with the search.
+        self._states.pop(identity, None)

@@ -21,6 +21,7 @@ from evo.evaluation import (
     EvaluationSettings,
     Evaluator,
     InlineEvaluator,
+    Opened,
     Team,
     TeamEvaluator,
     assist,
@@ -47,6 +48,7 @@ from evo.storage.states import StateTaker
 from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
+from evo.study.inheritance import check_may_save
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
 from evo.study.plan import Plan
@@ -188,7 +190,13 @@ class Session:
         """Load the objective on all ranks; only then is anything written."""
         transport, space = self.transport, self.plan.space
         self.signals.listen_to_hurry(evaluator.hurry)
-        opened = together(transport, lambda: evaluator.open(space.names, example_points(space)))
+
+        def open_all() -> Opened:
+            found = evaluator.open(space.names, example_points(space))
+            check_may_save(self.plan.propagators, self.plan.objective, found)
+            return found
+
+        opened = together(transport, open_all)
         if self._is_first:
             self.screen.notes(opened.notes)
 
