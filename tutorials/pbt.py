@@ -24,6 +24,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 import evo
+from evo.report.lineages import LineageSegment
 
 EPOCHS = 20
 POPULATION = 8
@@ -88,16 +89,16 @@ class Images(mnist.Images):
 objective = evo.LightningObjective(Network, Images, max_epochs=EPOCHS, monitor="val_loss")
 
 
-def draw_schedule(lineage: Sequence[evo.Evaluation], file: Path) -> None:
-    """Draw how each hyperparameter of the best network has changed from epoch to epoch, and its validation loss."""
-    figure = Figure(figsize=(7, 8), layout="constrained")
-    rows = figure.subplots(len(LIMITS) + 1, sharex=True)
-    ends = [0, *(one.segment.until for one in lineage)]
-    for axes, name in zip(rows, LIMITS, strict=False):
-        axes.stairs([one.params[name] for one in lineage], ends, baseline=None, linewidth=2)
+def draw_schedule(lineage: Sequence[LineageSegment], file: Path) -> None:
+    """Draw the hyperparameters of a network epoch by epoch, and its validation loss."""
+    figure = Figure(figsize=(7, 9), layout="constrained")
+    *rows, last = figure.subplots(len(LIMITS) + 1, sharex=True)
+    epochs = [lineage[0].begin, *(segment.until for segment in lineage)]
+    for axes, name in zip(rows, LIMITS, strict=True):
+        axes.stairs([segment.params[name] for segment in lineage], epochs, baseline=None, linewidth=2)
         axes.set(ylabel=name, yscale="linear" if name == "dropout" else "log")
-    rows[-1].plot(ends[1:], [one.loss for one in lineage], "o-")
-    rows[-1].set(ylabel="validation loss", xlabel="epoch")
+    last.plot(epochs[1:], [segment.loss for segment in lineage], marker="o")
+    last.set(ylabel="validation loss", xlabel="epochs", yscale="log")
     figure.savefig(file)
 
 
