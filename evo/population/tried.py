@@ -32,6 +32,10 @@ class TriedPoints:
         else:
             self.continued.add((segment.donor.individual, key))
 
+    def __len__(self) -> int:
+        """How often a training began or went on with a point that was new there."""
+        return len(self.begun) + len(self.continued)
+
     def has(self, key: bytes, donor: Donor | None = None) -> bool:
         """Whether a training began with this point, or went on with it from the state of this donor."""
         return key in self.begun if donor is None else (donor.individual, key) in self.continued
