@@ -90,15 +90,21 @@ objective = evo.LightningObjective(Network, Images, max_epochs=EPOCHS, monitor="
 
 
 def draw_schedule(lineage: Sequence[LineageSegment], file: Path) -> None:
-    """Draw the hyperparameters of a network epoch by epoch, and its validation loss."""
+    """Draw the hyperparameters of a network epoch by epoch, each within its limits, and the validation loss."""
     figure = Figure(figsize=(7, 9), layout="constrained")
     *rows, last = figure.subplots(len(LIMITS) + 1, sharex=True)
     epochs = [lineage[0].begin, *(segment.until for segment in lineage)]
-    for axes, name in zip(rows, LIMITS, strict=True):
+    for axes, (name, limit) in zip(rows, LIMITS.items(), strict=True):
         axes.stairs([segment.params[name] for segment in lineage], epochs, baseline=None, linewidth=2)
         axes.set(ylabel=name, yscale="linear" if name == "dropout" else "log")
+        if isinstance(limit, evo.Choice):
+            axes.minorticks_off()
+            axes.set_yticks(limit.values, limit.values)
+        else:
+            axes.set_ylim(limit.low, limit.high)
     last.plot(epochs[1:], [segment.loss for segment in lineage], marker="o")
     last.set(ylabel="validation loss", xlabel="epochs", yscale="log")
+    last.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(file)
 
 
