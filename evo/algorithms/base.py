@@ -53,6 +53,8 @@ class View:
         left: The number of evaluations that they may still start; infinite when the budget does not say.
         rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the
             rungs are numbers of complete steps.
+        kept: The individuals of all islands whose states are kept, so that others may go on from them; see
+            `evo.population.states.StatesInUse`. Other donors are passed over.
         lost: The individuals whose states this worker has found missing or damaged: no donors.
         worker: The number of the worker that asks: the first number of the identities of those that it breeds.
     """
@@ -62,6 +64,7 @@ class View:
     used: int = 0
     left: float = np.inf
     rungs: Mapping[int, Mapping[Identity, float]] = field(default_factory=dict)
+    kept: Collection[Identity] = ()
     lost: Collection[Identity] = ()
     worker: int = 0
 
@@ -96,7 +99,7 @@ class Learner(ABC):
         is only proposed must not change what was learnt. When there are no more candidates, a point is drawn at random.
 
         A candidate whose segment names a donor gets the donor's genes where these may not change in a training, see
-        `evo.space.space.Space.mutable`. Its donor must be known to this worker, and have left a state.
+        `evo.space.space.Space.mutable`. One whose donor is not among `View.kept`, or is lost, is passed over.
 
         Args:
             view: What is known now.

@@ -118,6 +118,7 @@ class Learning:
             used=round(self._share * population.started),
             left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
             rungs=self._figures,
+            kept=population.states.needed,
             lost=self.lost,
             worker=settings.worker,
         )

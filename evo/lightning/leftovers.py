@@ -8,8 +8,9 @@ import shutil
 from evo.evaluation.open_runs import OPEN_RUNS
 from evo.lightning.group import meeting_file
 from evo.objective.objective import Trial
+from evo.storage.checkpoints import INHERITED
 
-_RECORDS = rf"(trained|baseline)\.json|{re.escape(OPEN_RUNS)}"  # Files that evo replaces itself.
+_RECORDS = rf"(trained|baseline)\.json|{re.escape(OPEN_RUNS)}|{INHERITED}"  # Files that evo replaces itself.
 
 
 def remove_leftovers(trial: Trial) -> None:

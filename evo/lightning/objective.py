@@ -18,7 +18,7 @@ from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
 from evo.lightning.checking import check_training
-from evo.lightning.checkpoints import BestWeights, is_trusted, short_refusals
+from evo.lightning.checkpoints import is_trusted, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
 from evo.lightning.group import Group, process_group
@@ -31,8 +31,8 @@ from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.runs import Make, logged_runs
 from evo.lightning.stacked import MemoryKind, keep_stacked
-from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
+from evo.lightning.training import Training
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import BEST, STATE
@@ -182,23 +182,10 @@ class LightningObjective:
     def _fit(
         self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger | list[Logger]
     ) -> L.Trainer:
-        """Train, from the beginning or from the state that an earlier attempt has saved."""
         module, data = self._build(shares, trial)
         group.wait()
-        weights = BestWeights(trial.folder, report)
-        # SaveState comes first, so that the best weights are saved before another callback changes them.
-        own = [KeepSigterm(), SaveState(trial, report, weights, group), report, *self._stopping(shares, report)]
-        self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
-        seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
-        trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights], logger)
-        check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
-        trial.times = profiler.seconds
-        state = trial.folder / STATE
-        with profiler.ended():
-            # The user's own file may hold more than weights.
-            weights_only = not is_trusted(state, trial.trust)
-            trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=weights_only)
-        return trainer
+        training = Training(self._blueprint, shares, trial, report, group)
+        return training.run(module, data, logger, self._stopping(shares, trial, report))
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Evaluate the best weights of a finished training on the test set.
@@ -302,9 +289,11 @@ class LightningObjective:
             return lambda place, runs: None
         return lambda place, runs: blueprint.loggers(shares, place, runs, trial.session)
 
-    def _stopping(self, shares: Shares, report: TrialReport) -> list[L.Callback]:
+    def _stopping(self, shares: Shares, trial: Trial, report: TrialReport) -> list[L.Callback]:
         if not (self.early_stopping or isinstance(self.early_stopping, Mapping)):
             return []
+        if trial.until is not None and self.early_stopping is True:
+            return []  # Whatever makes segments of trainings decides which of them go on.
         given = self._blueprint.settings(shares, "early_stopping")
         if given.setdefault("monitor", self.monitor) == self.monitor:
             given.setdefault("mode", self.mode)

@@ -61,7 +61,7 @@ class TrialReport(L.Callback):
 
     def __init__(self, trial: Trial, monitor: str, mode: Mode, group: Group = ALONE) -> None:
         super().__init__()
-        self.epochs = 0
+        self.epochs = trial.begin
         self.best: Best | None = None
         self.is_unsaved = self.is_kept = False
         self.monitor, self.mode = monitor, mode
@@ -69,7 +69,7 @@ class TrialReport(L.Callback):
         self._trial = trial
         self._sign = 1.0 if mode == "min" else -1.0
         self._step = 0
-        self._looked_at = 0  # the last epoch whose end was looked at
+        self._looked_at = trial.begin  # the last epoch whose end was looked at
         # A metric that was logged again is another tensor; callback_metrics keeps the old tensors of all others.
         self._before_validation: dict[str, Tensor] = {}
         self._before_epoch: dict[str, Tensor] = {}
@@ -114,7 +114,8 @@ class TrialReport(L.Callback):
             self.best = None  # A value of the same name that training had logged is another thing.
         self._in_validation.update(metrics)
         if self.monitor in metrics:
-            self._take(trainer, metrics, self._step)
+            # Segments are compared at equal steps, so there a step is an epoch, however often there are validations.
+            self._take(trainer, metrics, self._step if self._trial.until is None else trainer.current_epoch)
         elif self.monitor in trainer.logged_metrics.keys() - trainer.callback_metrics.keys():
             self._in_validation_steps = True
         self._step += 1

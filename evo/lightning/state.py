@@ -6,8 +6,6 @@ import io
 import pickle
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, final
 
@@ -23,6 +21,7 @@ from evo.lightning.checkpoints import BestWeights, is_trusted, refusal_of_strang
 from evo.lightning.group import ALONE, Group
 from evo.lightning.hparams import forget_from
 from evo.lightning.reports import TrialReport
+from evo.lightning.segments import SegmentEnd, load_again, starting_state
 from evo.objective.objective import Interrupted, Trial
 from evo.storage.checkpoints import BEST, STATE
 
@@ -40,27 +39,34 @@ class SaveState(L.Callback):
     on disk may belong to a validation after the state, which does not happen again.
 
     This callback comes before all others, so that it hears first that a validation is over, and has the weights saved
-    before another callback changes them.
+    before another callback changes them. For the same reason the state at the end of a segment, from which others go
+    on, is saved here: when all that belongs to its last epoch has happened, and before a callback does what it does
+    when it takes the training for ended.
 
     Args:
         trial: The trial, whose folder gets the state.
         report: The report of the training, whose knowledge is part of the state.
         weights: Saves the best weights.
+        end: Ends the training where its segment ends.
         group: The processes that train together.
 
     Raises:
         Interrupted: The trial was interrupted, and the state is saved.
     """
 
-    def __init__(self, trial: Trial, report: TrialReport, weights: BestWeights, group: Group = ALONE) -> None:
+    def __init__(
+        self, trial: Trial, report: TrialReport, weights: BestWeights, end: SegmentEnd, group: Group = ALONE
+    ) -> None:
         super().__init__()
         self._trial = trial
         self._report = report
         self._weights = weights
+        self._end = end
         self._group = group
         self._saved = time.monotonic()
         self._loaded: dict[str, Any] = {}
         self._logged: int | None = None  # the step of the loggers at which a training goes on
+        self._is_at_end = False  # Whether the state that it goes on from is already the one that is wanted.
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -69,7 +75,8 @@ class SaveState(L.Callback):
             return {}
         best = self._trial.folder / BEST
         content = bytearray(best.read_bytes() if best.exists() else b"")
-        return {"generators": _generator_states(), "best": _tensor(content)}
+        end = {"end": self._end.is_over} if self._end.is_reached else {}
+        return {"generators": _generator_states(), "best": _tensor(content), **end}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -77,7 +84,7 @@ class SaveState(L.Callback):
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if (self._trial.folder / STATE).exists():
+        if starting_state(self._trial):
             # The state has the learning rate that was found; a new search would train before the state is loaded.
             found = trainer.callbacks  # type: ignore[attr-defined]
             kept = [callback for callback in found if not _searches_first(callback)]
@@ -86,13 +93,12 @@ class SaveState(L.Callback):
     @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._loaded:
+            self._is_at_end = "end" in self._loaded  # It was killed before its loss was recorded.
+            self._end.is_over = self._loaded.get("end", False)
             _set_generators(self._loaded["generators"])
             self._weights.note()
-            connector = trainer._checkpoint_connector
-            if not connector._loaded_checkpoint:
-                # A search for a batch size, which runs before this, has put its own file in the place of evo's.
-                state = self._trial.folder / STATE
-                connector.resume_start(state, weights_only=not is_trusted(state, self._trial.trust))
+            if not trainer._checkpoint_connector._loaded_checkpoint:
+                load_again(trainer, self._trial)
         if self._loaded and self._group.is_first:
             best = self._trial.folder / BEST
             best.unlink(missing_ok=True)
@@ -118,6 +124,8 @@ class SaveState(L.Callback):
         if self._loaded:
             self._logged = trainer.fit_loop.epoch_loop._batches_that_stepped
             forget_from(trainer.loggers, self._logged)
+            if self._is_at_end:
+                self._end.stop(trainer)
             self._loaded = {}
 
     @override
@@ -132,9 +140,7 @@ class SaveState(L.Callback):
         due = time.monotonic() - self._saved >= self._trial.checkpoint_interval
         request = self._group.highest(_INTERRUPTED if self._trial.interrupted else _DUE if due else 0)
         if request:
-            with self._kept():
-                trainer.save_checkpoint(self._trial.folder / STATE)
-            self._saved = time.monotonic()
+            self._save(trainer)
         if request == _INTERRUPTED:
             raise Interrupted
 
@@ -146,13 +152,20 @@ class SaveState(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._weights.save(trainer)
 
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
+    @override
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._trial.until is None or self._is_at_end:
+            return
+        self._end.close(trainer)
+        self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
         self._report.is_kept = True
         try:
-            yield
+            trainer.save_checkpoint(self._trial.folder / STATE)
         finally:
             self._report.is_kept = False
+        self._saved = time.monotonic()
 
 
 def _searches_first(callback: L.Callback) -> bool:
