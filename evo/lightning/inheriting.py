@@ -7,6 +7,7 @@ from typing import Any, final
 
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder
+from lightning.pytorch.loops.loop import _Loop
 from typing_extensions import override
 
 from evo.lightning.fitting import fit_optimizers, fit_weights
@@ -116,8 +117,9 @@ class Inheriting(L.Callback):
         self._known["batches"] = batches_per_epoch(trainer)
         if not self._inherits:
             return
-        # The donor's last epoch is complete: this one begins as any other, rather than in the midst of one.
-        trainer.fit_loop.restarting = False
+        # The donor's last epoch is complete, so an epoch begins as any other. Where the length of a training is given in
+        # steps, the property of Lightning's loop always says that it goes on in the midst of one.
+        _Loop.restarting.__set__(trainer.fit_loop, False)
         if not self._is_alike(trainer):
             self._own.write(self._donors, self._kept)
             self._to_check = True
