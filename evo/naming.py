@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -31,6 +31,7 @@ class Kind(Generic[Thing]):
         noun: The word for one of them.
         packages: The packages of evo whose classes are named without a module.
         ready: The ready ones by name.
+        without_defaults: Those of them that get no defaults from outside, because theirs mean something else.
     """
 
     bases: tuple[type[Any], ...]
@@ -38,6 +39,8 @@ class Kind(Generic[Thing]):
     noun: str
     packages: tuple[str, ...]
     ready: Mapping[str, Callable[..., Thing]]
+    # The ready ones that get no defaults, because theirs mean something else.
+    without_defaults: Collection[str] = ()
 
     def make(self, what: Any, defaults: Mapping[str, Any]) -> Thing:
         """Make one of them from a setting of a study file or a command line.
@@ -132,6 +135,8 @@ class Kind(Generic[Thing]):
             raise UserError(f"{self.setting} {name!r} is no ready one: {self._forms}{did_you_mean(name, self.ready)}")
         takes = inspect.signature(self.ready[name]).parameters
         arguments = {key: value for key, value in defaults.items() if key in takes}
+        if name in self.without_defaults:
+            arguments = {}
         arguments |= {key: value for key, value in given.items() if key != "name"}
         return self._call(f"{self.setting} {name}", self.ready[name], arguments, defaults)
 

@@ -53,6 +53,20 @@ def training_seed(seed: int, identity: tuple[int, int]) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "little")
 
 
+def segment_seed(seed: int, begin: int) -> int:
+    """The seed of a segment of a training that is done with one seed: its data come in another order than before.
+
+    Args:
+        seed: The seed of the training, which its first segment has.
+        begin: The step from which the segment goes on.
+
+    Example:
+        >>> segment_seed(7, 0), segment_seed(7, 2) == segment_seed(7, 4)
+        (7, False)
+    """
+    return training_seed(seed, (begin, 0)) if begin else seed
+
+
 def start_generator(seed: int, number: int) -> np.random.Generator:
     """The randomness for the parameters that a start point leaves open.
 

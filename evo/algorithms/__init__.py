@@ -5,6 +5,7 @@ from evo.algorithms.cmaes import CMAES
 from evo.algorithms.modelled import ModelledSearch
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
+from evo.algorithms.pbt import PopulationBasedTraining
 from evo.algorithms.portfolio import Portfolio
 from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.regularized import RegularizedEvolution
@@ -20,6 +21,7 @@ __all__ = [
     "NelderMead",
     "OptunaSampler",
     "ParticleSwarm",
+    "PopulationBasedTraining",
     "Portfolio",
     "RegularizedEvolution",
     "Setup",

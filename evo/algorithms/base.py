@@ -22,11 +22,15 @@ class Setup:
         space: The search space.
         workers: The number of workers whose results it learns: those of its island.
         entropy: Seeds for the algorithm's own randomness; see `generator`.
+        island: The number of the island, from 0.
+        islands: The number of islands. An individual is of this one if its own, modulo this number, is `island`.
     """
 
     space: Space
     workers: int = 1
     entropy: tuple[int, ...] = (0,)
+    island: int = 0
+    islands: int = 1
 
     def generator(self, *key: int) -> np.random.Generator:
         """A source of randomness for what is learnt: the same on all workers, and after a restart.
@@ -49,7 +53,10 @@ class View:
         left: The number of evaluations that they may still start; infinite when the budget does not say.
         rungs: With pruning, the figures of individuals at each rung, also of those that run, lower is better; the
             rungs are numbers of complete steps.
+        kept: The individuals of all islands whose states are kept, so that others may go on from them; see
+            `evo.population.states.StatesInUse`. Other donors are passed over.
         lost: The individuals whose states this worker has found missing or damaged: no donors.
+        worker: The number of the worker that asks: the first number of the identities of those that it breeds.
     """
 
     active: Sequence[Known] = ()
@@ -57,7 +64,9 @@ class View:
     used: int = 0
     left: float = np.inf
     rungs: Mapping[int, Mapping[Identity, float]] = field(default_factory=dict)
+    kept: Collection[Identity] = ()
     lost: Collection[Identity] = ()
+    worker: int = 0
 
 
 class Learner(ABC):
@@ -90,7 +99,7 @@ class Learner(ABC):
         is only proposed must not change what was learnt. When there are no more candidates, a point is drawn at random.
 
         A candidate whose segment names a donor gets the donor's genes where these may not change in a training, see
-        `evo.space.space.Space.mutable`. Its donor must be known to this worker, and have left a state.
+        `evo.space.space.Space.mutable`. One whose donor is not among `View.kept`, or is lost, is passed over.
 
         Args:
             view: What is known now.

@@ -13,6 +13,7 @@ from evo.algorithms.cmaes import CMAES
 from evo.algorithms.modelled import ModelledSearch
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
+from evo.algorithms.pbt import PopulationBasedTraining
 from evo.algorithms.portfolio import Portfolio
 from evo.algorithms.pso import ParticleSwarm
 from evo.algorithms.regularized import RegularizedEvolution
@@ -66,6 +67,7 @@ READY: Mapping[str, Callable[..., Breeding]] = {
     "pso": ParticleSwarm,
     "nelder_mead": NelderMead,
     "regularized": RegularizedEvolution,
+    "pbt": PopulationBasedTraining,
     "genetic": default_propagator,
     "random": InitUniform,
 }
@@ -83,6 +85,7 @@ _BREEDING: Kind[Breeding] = Kind(
     noun="propagator",
     packages=("evo.propagators", "evo.algorithms"),
     ready=READY,
+    without_defaults=("pbt",),
 )
 _SELECTIONS: Kind[Propagator] = Kind(
     bases=(Propagator,), setting="selection", noun="propagator", packages=("evo.propagators",), ready={}

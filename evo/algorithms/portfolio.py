@@ -85,6 +85,11 @@ def _check_members(members: Any) -> None:
             raise UserError(f"members has the name {name!r}: it must be a text without '/'")
         if not isinstance(one, Propagator | Algorithm):
             raise UserError(f"members has {name}: {one!r}, which is neither an algorithm nor a propagator")
+        if isinstance(one, Algorithm) and one.first_segment is not None:
+            raise UserError(
+                f"members has {name}, which trains in parts, whose losses cannot be compared with those of whole "
+                "trainings: give it as propagator itself"
+            )
 
 
 def usual_members() -> Mapping[str, Breeding]:

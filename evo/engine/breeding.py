@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from evo.engine.learning import Learning
@@ -168,7 +167,7 @@ class Breeder:
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether a point may be tried."""
-        return self.allow_duplicates or not self.population.tried.has(proposal.key, proposal.donor)
+        return self.allow_duplicates or not self.population.tried.has(proposal.key, proposal.segment)
 
     @property
     def why_exhausted(self) -> StopReason | None:
@@ -211,7 +210,7 @@ class Breeder:
 
         A worker that still tries points is left to finish its share, because otherwise both might take the same point.
         """
-        tried = len(self.population.tried.begun)
+        tried = len(self.population.tried)
         self._quiet = self._quiet + 1 if tried == self._tried_before else 0
         self._tried_before = tried
         # The workers wait for different times, so that they do not all choose from the same few points at once.
@@ -226,7 +225,7 @@ class Breeder:
 
     def _suits(self, proposal: Proposal, share_only: bool, is_shared: bool) -> bool:
         key = proposal.key
-        if self.population.tried.has(key, proposal.donor) or not self._fulfils(proposal):
+        if self.population.tried.has(key, proposal.segment) or not self._fulfils(proposal):
             return False
         if not share_only or proposal.donor is not None:  # States are not shared out among the workers.
             return True
@@ -234,46 +233,57 @@ class Breeder:
         return is_mine and key not in self._reserved
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
-        for candidate in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
-            if (bred := self._with_genes_of_donor(candidate)) is None:
-                continue
-            donor = bred.segment.donor if bred.segment else None
+        for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
+            genome, segment = bred.genome, self._segment(bred)
+            donor = None
+            if segment is not None and segment.donor is not None:
+                if (donor := self._find_donor(segment.donor)) is None:
+                    continue
+                genome = np.where(self.space.mutable, genome, donor.genome)
             if self.space.feasibility is None:
                 # Often a parent that was passed on unchanged, which need not be decoded to be known.
-                if self.population.tried.has(bred.genome.tobytes(), donor) and not self.allow_duplicates:
+                if not self.allow_duplicates and self.population.tried.has(genome.tobytes(), segment):
                     continue
-                yield self._offspring(self.space.complete(bred.genome, rng), bred)
-            elif (params := self.space.repair(bred.genome, self._near(bred.genome), rng)) is not None:
-                repaired = self._offspring(params, bred)
-                if donor is None or self._fits_donor(repaired, donor):
-                    yield repaired
+                params = self.space.complete(genome, rng)
+            elif (repaired := self.space.repair(genome, self._near(genome), rng)) is not None:
+                params = repaired
+            else:
+                continue
+            proposal = self._offspring(params, bred, segment)
+            if donor is None or self._fits(proposal, donor):
+                yield proposal
 
-    def _with_genes_of_donor(self, candidate: Individual) -> Individual | None:
-        """A candidate with the donor's genes where a training cannot change them; None if it cannot have this donor."""
-        if isinstance(candidate, Known):  # Passed on unchanged: its training begins anew.
-            return Individual(genome=candidate.genome, strategy=candidate.strategy, parents=ancestors([candidate]))
-        if candidate.segment is None or candidate.segment.donor is None:
-            return candidate
-        donor = self.population.find(candidate.segment.donor.individual)
-        if donor is None or donor.donor != candidate.segment.donor or donor.identity in self._learning.lost:
+    def _segment(self, bred: Individual) -> Segment | None:
+        """The part of a training that a candidate is; that of one that was passed on unchanged begins anew."""
+        return (None if isinstance(bred, Known) else bred.segment) or self._first_segment
+
+    def _find_donor(self, donor: Donor) -> Known | None:
+        """The individual whose state this is; None if nobody can go on from there."""
+        population, identity = self.population, donor.individual
+        if identity not in population.states.needed or identity in self._learning.lost | population.set_aside:
             return None
-        return msgspec.structs.replace(candidate, genome=np.where(self.space.mutable, candidate.genome, donor.genome))
+        known = population.find(identity)
+        return known if known is not None and known.donor == donor else None
 
-    def _fits_donor(self, proposal: Proposal, donor: Donor) -> bool:
-        """Whether a repaired point still has the donor's genes where a training cannot change them."""
-        known = self.population.find(donor.individual)
+    def _fits(self, proposal: Proposal, donor: Known) -> bool:
+        """Whether a point has the donor's genes where a training cannot change them.
+
+        It may not, where constraints have moved it, or where what may change decides on what may not.
+        """
         fixed = ~self.space.mutable
         genome = self.space.encode(proposal.params)
-        return known is not None and np.array_equal(genome[fixed], known.genome[fixed], equal_nan=True)
+        return np.array_equal(genome[fixed], donor.genome[fixed], equal_nan=True)
 
-    def _offspring(self, params: Params, bred: Individual) -> Proposal:
+    def _offspring(self, params: Params, bred: Individual, segment: Segment | None) -> Proposal:
+        # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.
+        said = "" if isinstance(bred, Known) else bred.bred_by
         return Proposal(
             params,
-            bred_by=bred.bred_by or self._learning.algorithm.bred_by,
+            bred_by=said or self._learning.algorithm.bred_by,
             key=self.space.encode(params).tobytes(),
             strategy=bred.strategy,
             parents=ancestors([bred]) or (),
-            segment=bred.segment or self._first_segment,
+            segment=segment,
         )
 
     def _proposal(self, params: Params, bred_by: str) -> Proposal:

@@ -51,7 +51,14 @@ class Learning:
     ) -> None:
         self.algorithm = checked_algorithm(as_algorithm(breeding))
         entropy = learning_entropy(settings.seed, population.island)
-        self._learner = self.algorithm.start(Setup(space=population.space, workers=members, entropy=entropy))
+        setup = Setup(
+            space=population.space,
+            workers=members,
+            entropy=entropy,
+            island=population.island,
+            islands=population.islands,
+        )
+        self._learner = self.algorithm.start(setup)
         self._population = population
         self._settings = settings
         self._share = members / settings.workers
@@ -111,7 +118,9 @@ class Learning:
             used=round(self._share * population.started),
             left=self._share * settings.budget.evaluations_to_come(population, settings.workers),
             rungs=self._figures,
+            kept=population.states.needed,
             lost=self.lost,
+            worker=settings.worker,
         )
         return self._learner.propose(view, rng)
 

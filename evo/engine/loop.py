@@ -75,7 +75,7 @@ class Effects:
         watch: Called with every event of all workers; some events come again after a death.
         clock: Returns the time in seconds since the epoch.
         turn: What a worker does in its turn. None means that it starts an individual and evaluates it, see `take_turn`.
-        take_state: Makes the state of a donor ready for an individual; see `evo.engine.worker.TakeState`.
+        take_state: Makes the state of a donor ready for an individual; see `evo.engine.settings.TakeState`.
     """
 
     evaluator: LoopEvaluator

@@ -120,7 +120,7 @@ class Worker:
         Args:
             now: Seconds since the epoch.
             refresh: Receives what has arrived meanwhile; called just before the decision, because breeding takes time.
-            may_end: Whether it knows everything that dead workers have left, so that it may finish.
+            may_end: Whether this worker knows everything that dead workers have left, so that it may finish.
             times: The seconds that this worker has spent on each activity other than evaluating, for its `Done`.
             hearing: Records what this worker knows when it breeds.
             take_state: Makes the state of a donor ready for an individual; returns whether there is one.
@@ -306,6 +306,7 @@ class Worker:
             if donor is None or take_state(individual.identity, donor):
                 params = self.population.params(individual)
                 return self._launch(now, individual.identity, individual, individual.island, params)
+            self._learning.lose(donor.individual)
             error = f"the state of its donor {individual_name(donor.individual)} is gone, and it has none of its own"
             return None, self.tell(individual.identity, Outcome(status="failed", error=error), now)
         who = "ranks" if self.settings.ranks_per_worker == 1 else "workers"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from evo.evaluation.evaluator import Evaluator
+from evo.evaluation.evaluator import Evaluator, Opened
 from evo.evaluation.inline import InlineEvaluator
 from evo.evaluation.settings import EvaluationSettings
 from evo.evaluation.team import Team, TeamEvaluator, assist
@@ -14,6 +14,7 @@ __all__ = [
     "EvaluationSettings",
     "Evaluator",
     "InlineEvaluator",
+    "Opened",
     "ProcessEvaluator",
     "Team",
     "TeamEvaluator",

@@ -14,6 +14,7 @@ from evo.engine.loop import LoopEvaluator
 from evo.population.assignment import Assignment
 from evo.population.identity import Identity, individual_name
 from evo.space.values import Params
+from evo.storage.checkpoints import INHERITED
 from evo.texts import readable
 
 
@@ -25,10 +26,12 @@ class Opened:
         notes: Remarks for the user.
         settings: What it depends on, if only this has found it out, see `evo.objective.definition`. Empty means that
             nobody knows yet.
+        may_save: Whether it may save its state, which needs the trial.
     """
 
     notes: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    may_save: bool = False
 
 
 class Evaluator(LoopEvaluator, Protocol):
@@ -81,4 +84,20 @@ def with_folder(assignment: Assignment, folder: Callable[[Identity], Path]) -> A
     # Text is enough for the folders of parents, which lie beside it: a plain loss takes less time than many paths.
     beside = usual.rpartition("/")[0]
     inherits = tuple([f"{beside}/{individual_name(parent)}" for parent in assignment.parents])
+    if assignment.segment is not None:
+        assignment = with_inherited(assignment, folder)
     return msgspec.structs.replace(assignment, folder=assignment.folder or usual, inherits=inherits)
+
+
+def with_inherited(assignment: Assignment, folder: Callable[[Identity], Path]) -> Assignment:
+    """An assignment with the folder of the state that it goes on from, if there is one and it is not named yet.
+
+    Args:
+        assignment: What is to be evaluated.
+        folder: Returns the usual folder of an individual on this rank.
+    """
+    segment = assignment.segment
+    if segment is None or segment.donor is None or assignment.inherited:
+        return assignment
+    inherited = readable(os.path.abspath(folder(assignment.individual) / INHERITED))
+    return msgspec.structs.replace(assignment, inherited=inherited)

@@ -17,7 +17,7 @@ from evo.evaluation.execution import check_objective, evaluate, run_test
 from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.team import Team
 from evo.evaluation.trial import RunningTrial
-from evo.objective.objective import Interrupted, Trial, prepare
+from evo.objective.objective import Interrupted, Trial, prepare, wants_trial
 from evo.population.assignment import Assignment, Report
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
@@ -73,7 +73,8 @@ class InlineEvaluator:
         """
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
-        return Opened(notes=check_objective(self._objective, names, examples))
+        notes = check_objective(self._objective, names, examples)
+        return Opened(notes=notes, may_save=wants_trial(self._objective))
 
     def start(self, assignment: Assignment, report: Report) -> None:
         """Evaluate, to the end."""

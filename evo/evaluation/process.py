@@ -234,7 +234,7 @@ class ProcessEvaluator:
                 self._refused = news
                 return self._outcome_of_death()
             self._ready, self._may_save, self._began = True, news.may_save, time.monotonic()
-            self._opened = Opened(notes=news.notes, settings=news.settings)
+            self._opened = Opened(notes=news.notes, settings=news.settings, may_save=news.may_save)
             self._running.output.unlink(missing_ok=True)  # From now on it prints into the folders of individuals.
         return news
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 
 from evo.engine.transport import Serial, Transport
 from evo.errors import CutOff, Stuck
-from evo.evaluation.evaluator import Evaluator
+from evo.evaluation.evaluator import Evaluator, with_inherited
 from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent
+from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 
 # A rank whose objective has failed waits for the others, which may wait for it inside MPI, for this many seconds, or
@@ -189,11 +191,13 @@ class TeamEvaluator:
     Args:
         evaluator: The evaluator of this rank alone.
         team: The connection to the others.
+        folder: Returns the folder of an individual on this rank.
     """
 
-    def __init__(self, evaluator: Evaluator, team: Team) -> None:
+    def __init__(self, evaluator: Evaluator, team: Team, folder: Callable[[Identity], Path]) -> None:
         self._evaluator = evaluator
         self._team = team
+        self._folder = folder
         self._outcomes: dict[int, Outcome] = {}
         self._interrupted = False
         self._ended = 0.0
@@ -206,6 +210,7 @@ class TeamEvaluator:
         """Begin to evaluate, on all ranks."""
         self._outcomes.clear()
         self._interrupted = False
+        assignment = with_inherited(assignment, self._folder)  # Only this rank has taken it over.
         self._team.send(_Assigned(assignment))
         self._evaluator.start(assignment, report)
 

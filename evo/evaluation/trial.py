@@ -10,13 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from evo.errors import UserError
 from evo.evaluation.settings import EvaluationSettings
-from evo.objective.objective import ReportedSteps, reported_loss
+from evo.frames import cut_off, representation
+from evo.objective.objective import reported_loss
+from evo.objective.steps import ReportedSteps, step_number
 from evo.population.assignment import Assignment, Report
 from evo.population.identity import Identity
 from evo.population.scalars import json_text
 from evo.population.segments import SavedState
-from evo.storage.checkpoints import INHERITED, STATE
+from evo.storage.checkpoints import STATE
 from evo.storage.retry import why_not_writable
 from evo.storage.states import state_digest
 from evo.texts import as_path
@@ -66,16 +69,14 @@ class RunningTrial:
         self._agree = agree
         self._was_told = False
         self._report = report
-        self._steps = ReportedSteps()
         self._should_stop = False
         segment = assignment.segment
         self.begin = segment.begin if segment else 0
+        self._steps = ReportedSteps(self.begin)
         self.until = segment.until if segment else None
-        self.inherit: Path | None = None
-        if segment and segment.donor:
-            self.inherit = self._folder / INHERITED
+        self.inherit = as_path(assignment.inherited) if assignment.inherited else None
         # What the objective says of its state: after how many steps it was saved, and whether the training is over.
-        self._noted: tuple[int | None, bool] = (self.until, False)
+        self._noted: tuple[int, bool] | None = None
 
     @functools.cached_property
     def parents(self) -> Mapping[Identity, Path]:
@@ -121,8 +122,18 @@ class RunningTrial:
         return self._should_stop
 
     def note_state(self, step: int, *, is_over: bool = False) -> None:
-        """Say after how many steps the state in its folder was saved, and whether the training is at its end."""
-        self._noted = step, is_over
+        """Say after how many steps the state in its folder was saved, and whether the training is at its end.
+
+        Raises:
+            UserError: The step is no whole number from 0.
+        """
+        number = step_number(step)
+        if number is None:
+            raise UserError(
+                f"trial.note_state is given {cut_off(representation(step), 100)}: a step is a whole number from 0, the "
+                "number of complete steps after which last.ckpt was saved"
+            )
+        self._noted = number, bool(is_over)
 
     def saved_state(self) -> SavedState | None:
         """The state that it has left for others to go on from; None if it has left none, or is a whole training.
@@ -130,9 +141,11 @@ class RunningTrial:
         Raises:
             OSError: It cannot be read.
         """
-        step, is_over = self._noted
-        if self.until is None or step is None or self.rank != 0 or not (state := self._folder / STATE).exists():
+        if self.until is None or self.rank != 0 or not (state := self._folder / STATE).exists():
             return None
+        if self._noted is None and self.should_stop:
+            return None  # It has ended before the step that it does not say.
+        step, is_over = self._noted or (self.until, False)
         return SavedState(step=step, digest=state_digest(state), is_over=is_over)
 
     def why_not_writable(self, error: BaseException) -> str:

@@ -15,7 +15,6 @@ from evo.population.scalars import plain_number
 from evo.space.values import Params
 
 _LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
-_HIGHEST_STEP = 2**53  # JSON holds whole numbers up to here.
 
 
 class Interrupted(BaseException):
@@ -62,7 +61,8 @@ class Trial(Protocol):
         begin: The step from which it goes on; 0 unless it has a donor.
         until: The number of complete steps after which this part of the training ends, and leaves its state in its
             folder as last.ckpt, a file or a directory. None means a whole training, of which no state is needed.
-        inherit: A folder with the last.ckpt of its donor; None where the training begins.
+        inherit: A folder with the last.ckpt of its donor; None where the training begins. What an interrupted attempt
+            has left in the own folder is later than that.
     """
 
     individual: Identity
@@ -118,54 +118,13 @@ class Trial(Protocol):
 
         Args:
             loss: The loss so far.
-            step: The training step, usually the epoch, from 0. Left out, it is one more than the step before it, and 0
-                for the first report.
+            step: The training step, usually the epoch, from 0. Left out, it is one more than the step before it, and
+                `begin` for the first report.
 
         Raises:
             TypeError: The loss is not one number.
             UserError: The step is no whole number from 0, or is given by position.
         """
-
-
-class ReportedSteps:
-    """The steps that one evaluation reports: counts those that are left out, and refuses what cannot be one.
-
-    Example:
-        >>> steps = ReportedSteps()
-        >>> [steps.take(0.5), steps.take(0.4, step=3), steps.take(0.3)]
-        [0, 3, 4]
-    """
-
-    def __init__(self) -> None:
-        self._next = 0
-
-    def take(self, loss: Any, *others: Any, step: Any = None) -> int:
-        """The step of a report.
-
-        Args:
-            loss: The loss, which is looked at for the message only.
-            others: Further arguments given by position, which are refused.
-            step: The step that was given, if any.
-
-        Raises:
-            UserError: It cannot be a step, or was given by position.
-        """
-        if others:
-            given = ", ".join(_shortened(repr(value)) for value in (loss, *others))
-            raise UserError(
-                f"trial.report({given}) gives more than the loss by position: the loss comes first, and the step is a "
-                "keyword: trial.report(loss, step=3)"
-            )
-        if step is not None:
-            number = plain_number(step)
-            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _HIGHEST_STEP:
-                raise UserError(
-                    f"trial.report is given step={_shortened(repr(step))}: a step is a whole number from 0, such as "
-                    "the epoch: trial.report(loss, step=3)"
-                )
-            self._next = number
-        self._next += 1
-        return self._next - 1
 
 
 def prepare(objective: Callable[..., Any]) -> Callable[[Params, Trial], Any]:
@@ -276,7 +235,7 @@ def _shortened(text: str) -> str:
 def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
     """Report each loss of a generator; the last one is the loss, unless the generator returns one."""
     latest: Any = None
-    step = 0
+    step = trial.begin
     while True:
         try:
             latest = next(losses)

@@ -31,6 +31,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         parents: The individuals that it was bred from, from which its training may inherit.
         inherits: The folders of these, in their order, as text, which each rank fills in as it does with `folder`.
         segment: The part of a training that it is; None means a whole training.
+        inherited: The folder with the state of the donor, as text, which the first rank of a worker fills in, because
+            only that rank has taken it over. Empty means that there is no donor.
         results: Of a test, the folder for what it finds beside its metrics. Empty means that nothing is wanted.
     """
 
@@ -42,4 +44,5 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     parents: tuple[Identity, ...] = ()
     inherits: tuple[str, ...] = ()
     segment: Segment | None = None
+    inherited: str = ""
     results: str = ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Repo
 from evo.population.identity import Identity
 from evo.population.imported import Imported
 from evo.population.individual import Known, by_loss, precedence
+from evo.population.states import StatesInUse
 from evo.population.travels import Travels
 from evo.population.tried import TriedPoints
 from evo.population.views import Ranked, Views
@@ -61,6 +62,7 @@ class Population:
         self._views = Views(self._individuals, self._is_here)
         self._active = self._views.make(lambda individual: True, ("completed", "pruned"))
         self.tried = TriedPoints()
+        self.states = StatesInUse()
         self._generations: dict[int, int] = {}
         # Outcomes that arrived before the start of their individual.
         self._early: dict[Identity, Finished] = {}
@@ -109,11 +111,6 @@ class Population:
         if individual.status in ("running", "interrupted") or individual.identity in self.set_aside:
             return False
         return individual.island % self.islands == self.island or self.is_on(individual, self.island)
-
-    @property
-    def individuals(self) -> Iterable[Known]:
-        """All individuals that were ever started, in no particular order."""
-        return self._individuals.values()
 
     def find(self, identity: Identity) -> Known | None:
         """The individual with this identity; None if it is not known."""
@@ -193,7 +190,11 @@ class Population:
         """
         if isinstance(event, Started):
             self._start(event)
+            if event.segment is not None:
+                self.states.apply(event)
         elif isinstance(event, Finished):
+            if event.state is not None:
+                self.states.apply(event)
             if event.individual in self._individuals:
                 self._finish(event)
             else:

@@ -48,11 +48,14 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
         donor: The individual from whose state it goes on. None means that the training begins here.
         replaces: The individual whose place in the population it takes: the state of that one is not needed any more
             once this one has begun from another state, or has left a state of its own. None means a new place.
+        drops: Others whose places are given up, because there are more than the population has: several workers have
+            taken one place at the same moment. Their states are not needed any more once this one has begun.
     """
 
     until: Step
     donor: Donor | None = None
     replaces: Identity | None = None
+    drops: tuple[Identity, ...] = ()
 
     @property
     def begin(self) -> int:

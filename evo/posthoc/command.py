@@ -10,7 +10,7 @@ from evo.errors import RUN_AGAIN, UserError
 from evo.objective.objective import Interrupted
 from evo.posthoc.single import PosthocError
 from evo.posthoc.testing import test as test_individual
-from evo.posthoc.training import train_individual
+from evo.posthoc.training import TrainingRequest, train_again
 from evo.storage.retry import StorageError
 from evo.texts import show_error
 
@@ -54,13 +54,31 @@ def train(arguments: Sequence[str], program: str) -> int:
     Returns:
         The exit status: 0 trained, 1 the training failed, 2 mistaken input, 85 stopped: run it again.
     """
-    parser = CommandParser(prog=program, description="Train an individual again, with its own seed.")
-    _add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return _run(
-        lambda: train_individual(options.run, options.individual, options.objective, options.trust, options.results),
-        options.debug,
+    parser = CommandParser(
+        prog=program,
+        description="Train an individual again, with its own seed. One that goes on from others is trained from the "
+        "start, with the hyperparameters that each of them had.",
     )
+    _add_arguments(parser)
+    parser.add_argument(
+        "--schedule", metavar="FILE.yaml", help="Train a schedule instead, as evo best --yaml writes one."
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="Another seed; then the files are in trained/R-G-seed-N.")
+    options = parser.parse_args(arguments)
+    if options.schedule is not None and options.individual is not None:
+        parser.error("--individual and --schedule name two trainings: leave out one of them")
+    if options.seed is not None and not 0 <= options.seed < 2**32:
+        parser.error(f"--seed is {options.seed}: it must be a whole number from 0 to {2**32 - 1}")
+    asked = TrainingRequest(
+        run=options.run,
+        individual=options.individual,
+        schedule=options.schedule,
+        seed=options.seed,
+        objective=options.objective,
+        trust=options.trust,
+        results=options.results,
+    )
+    return _run(lambda: train_again(asked), options.debug)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

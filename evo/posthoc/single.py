@@ -27,7 +27,7 @@ from evo.runtime.signals import StopSignals
 from evo.space.values import Params
 from evo.storage.checkpoints import delete_state
 from evo.study.config import Config, parse_duration
-from evo.texts import readable
+from evo.texts import as_path, readable
 
 _TRACEBACK = "traceback.txt"
 
@@ -84,23 +84,43 @@ class SingleEvaluator:
     ) -> None:
         self._evaluator.close()
 
-    def train(self, name: str, identity: Identity, params: Params, folder: Path) -> Outcome:
-        """Train to the end, with the seed that an individual has in the search; a training that was stopped goes on.
+    def train(self, name: str, identity: Identity, params: Params, folder: Path, seed: int | None = None) -> Outcome:
+        """Train to the end; a training that was stopped goes on.
 
         Args:
             name: What messages call the training.
             identity: The identity of the individual.
             params: Its parameters.
             folder: The folder for all files of the training.
+            seed: Its seed. None means the one that the individual has in the search.
 
         Raises:
             PosthocError: The training failed.
             Interrupted: A signal stopped it, and it has saved its state.
         """
+        assignment = self.assign(identity, params, folder)
+        if seed is not None:
+            assignment = msgspec.structs.replace(assignment, seed=seed)
+        outcome = self.train_part(name, assignment)
+        delete_state(folder)
+        return outcome
+
+    def train_part(self, name: str, assignment: Assignment) -> Outcome:
+        """Train as an assignment says, which may be a segment of a training; its state stays.
+
+        Args:
+            name: What messages call the training.
+            assignment: What is trained; its folder must be there.
+
+        Raises:
+            PosthocError: The training failed.
+            Interrupted: A signal stopped it, and it has saved its state.
+        """
+        folder = as_path(assignment.folder)
         (folder / _TRACEBACK).unlink(missing_ok=True)
         with StopSignals() as signals:
             signals.listen_to_hurry(self._evaluator.hurry)
-            self._evaluator.start(self._assign(identity, params, folder), lambda step, loss: False)
+            self._evaluator.start(assignment, lambda step, loss: False)
             while (outcome := self._evaluator.poll()) is None:
                 if signals.reason:
                     self._evaluator.interrupt()
@@ -112,7 +132,6 @@ class SingleEvaluator:
         if outcome.status == "failed":
             (folder / _TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
             raise PosthocError(f"the training of {name} failed: {outcome.error}; see {folder / _TRACEBACK}")
-        delete_state(folder)
         return outcome
 
     def test(self, name: str, identity: Identity, params: Params, folder: Path, results: Path) -> Examined:
@@ -128,7 +147,7 @@ class SingleEvaluator:
         Raises:
             PosthocError: The test failed, or the objective has none.
         """
-        assignment = msgspec.structs.replace(self._assign(identity, params, folder), results=_as_text(results))
+        assignment = msgspec.structs.replace(self.assign(identity, params, folder), results=_as_text(results))
         try:
             examined = self._evaluator.examine(assignment)
         except RuntimeError as error:
@@ -141,7 +160,14 @@ class SingleEvaluator:
             )
         return examined
 
-    def _assign(self, identity: Identity, params: Params, folder: Path) -> Assignment:
+    def assign(self, identity: Identity, params: Params, folder: Path) -> Assignment:
+        """What trains or tests an individual, with the seed that it has in the search.
+
+        Args:
+            identity: The identity of the individual.
+            params: Its parameters.
+            folder: The folder for all files of it.
+        """
         seed = training_seed(self._run.study.seed, identity)
         return Assignment(individual=identity, params=params, seed=seed, folder=_as_text(folder))
 

@@ -54,10 +54,12 @@ def usable_segment(segment: Any) -> Segment | None:
     """The segment that an algorithm gives, if a journal can give it back.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: It cannot, or the segment has no step.
     """
     if segment is not None and not (isinstance(segment, Segment) and _is_kept(segment, Segment)):
         raise ValueError(f"segment {_shown(segment)}: it must be an evo.algorithms.Segment, or None")
+    if segment is not None and segment.until <= segment.begin:
+        raise ValueError(f"segment {_shown(segment)}: it must end after step {segment.begin}, from which it goes on")
     return segment
 
 

@@ -135,11 +135,11 @@ class Replayed:
         self._learning.apply(event)
 
     def _decide(self, event: Started) -> Decision:
+        self._learning.lose(*event.lost)
         known = self.population.find(event.individual)
         if known is not None or event.individual[0] != self.worker:
             return self._decide_again(event, None if known is None else self.population.params(known))
         self._learning.catch_up()
-        self._learning.lose(*event.lost)
         identity = (self.worker, self.population.next_generation(self.worker))
         bred = self._breeder.propose(identity[1], self._beyond)
         self._beyond = False

@@ -6,13 +6,16 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from evo.commands import CommandParser, status_of
 from evo.errors import MISTAKEN, UserError
+from evo.randomness import training_seed
 from evo.report.configuration import lightning_configuration, training_of
+from evo.report.lineages import LineageSegment
 from evo.report.reading import load, rank_runs
 from evo.report.records import Evaluation
 from evo.report.tables import best_text, runs_text, statuses_text
@@ -50,7 +53,8 @@ def _make_parser(program: str) -> CommandParser:
     shown.add_argument(
         "--yaml",
         action="store_true",
-        help="Print YAML: the parameters, or of a study by sections a configuration for LightningCLI.",
+        help="Print YAML: the parameters, or of a study by sections a configuration for LightningCLI. If they have "
+        "changed while the network trained, comments hold the schedule, which evo train --schedule reads.",
     )
     shown.add_argument("--params", action="store_true", help="Print the parameters as YAML, whatever the study is.")
     return parser
@@ -76,12 +80,12 @@ def _show_all(options: Namespace) -> int:
         return MISTAKEN
     if options.json:
         for run in runs:
-            best = {} if run.best is None else _as_json(run.best)
+            best = {} if run.best is None else _as_json(run.best, run.lineage())
             print(printable_json(msgspec.json.encode({"run": run.name, **best}).decode()))
     else:
         if len(runs) > 1:
             print(f"{runs_text(runs)}\n\nThe best of them, of {printable(runs[0].name)}:")
-        print(best_text(runs[0].best))
+        print(best_text(runs[0].best, runs[0].lineage()))
         if len(runs) == 1 and (runs[0].counts["infeasible"] or runs[0].known):
             print(statuses_text(runs[0].counts, known=runs[0].known))
     return 0 if len(found) == len(options.runs) else MISTAKEN
@@ -92,25 +96,43 @@ def _show_one(options: Namespace) -> None:
     run = rank_runs(map(load, options.runs))[0]
     one = run.find(options.individual)
     if options.json:
-        print(printable_json(msgspec.json.encode({"run": run.name, **_as_json(one)}).decode()))
+        as_json = _as_json(one, run.lineage(one.name))
+        print(printable_json(msgspec.json.encode({"run": run.name, **as_json}).decode()))
         return
     if not (options.yaml or options.params):
-        print(best_text(one))
+        print(best_text(one, run.lineage(one.name)))
         return
     training = None if options.params else training_of(run.study)
     loss = f"loss {one.loss}" if one.loss is not None else one.status
     comments = [f"individual {one.name} of {run.name}: {loss}"]
     found: dict[str, Any] = dict(one.params)
     if training is not None:
+        if one.segment is not None and training.early_stopping is True:
+            training = replace(training, early_stopping=False)  # Its default is off in segments.
         found, notes = lightning_configuration(training, one, run.study.seed)
         comments += ["python main.py fit --config FILE, with LightningCLI in main.py", *notes]
+    if lineage := run.lineage(one.name):
+        comments += _schedule_comments(lineage, training_seed(run.study.seed, one.individual), run.name)
     print(yaml_text(found, tuple(comments)))
 
 
-def _as_json(best: Evaluation) -> dict[str, Any]:
+def _schedule_comments(lineage: Sequence[LineageSegment], seed: int, run: str) -> list[str]:
+    """A schedule as comments, because other readers of the file know none; `evo.posthoc.schedules` reads it there."""
+    segments = [{"until": segment.until, "params": dict(segment.params)} for segment in lineage]
+    return [
+        f"the values below are those of the last part, from step {lineage[-1].begin} on",
+        f"evo train {run} --schedule FILE trains the schedule of these comments from the start",
+        *yaml_text({"schedule": segments, "seed": seed}).splitlines(),
+    ]
+
+
+def _as_json(best: Evaluation, lineage: Sequence[LineageSegment]) -> dict[str, Any]:
     known = msgspec.structs.asdict(best)
-    shown = {name: value for name, value in known.items() if name != "home"}
-    return {"name": best.name, **shown, "folder": readable(str(best.folder))}
+    shown = {name: value for name, value in known.items() if name not in ("home", "segment", "state")}
+    found = {"name": best.name, **shown, "folder": readable(str(best.folder))}
+    if best.segment is None:
+        return found
+    return {**found, "begin": best.begin, "until": best.until, "donor": best.donor, "lineage": lineage}
 
 
 def printable_json(text: str) -> str:

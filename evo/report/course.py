@@ -182,6 +182,8 @@ class Course:
         if current:
             identity, *others = current
             fate = self._fates[identity]
+            segment = fate.segment
+            donor = segment.donor if segment else None
             return WorkerStanding(
                 **place,
                 state="evaluating",
@@ -192,6 +194,9 @@ class Course:
                 steps=fate.steps,
                 most_steps=self._fates.most_steps,
                 value=fate.value if fate.steps else None,
+                begin=None if segment is None else segment.begin,
+                until=None if segment is None else segment.until,
+                donor=None if donor is None else individual_name(donor.individual),
             )
         done = self._done.get(joined.rank)
         if self._is_lost(joined):

@@ -219,7 +219,9 @@ def _workers_table(workers: Sequence[WorkerStanding]) -> Table:
 
     has_islands = any(one.island for one in workers)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    columns = ["worker", *(["island"] if has_islands else []), "individual", "for", "step", "loss", "on"]
+    has_donors = any(one.donor for one in workers)
+    columns = ["worker", *(["island"] if has_islands else []), "individual", *(["from"] if has_donors else [])]
+    columns += ["for", "step", "loss", "on"]
     for name in columns:
         # Only the place, which tells least, gets shorter where there is no room: a column that may not wrap stays.
         table.add_column(name, justify="left" if name == "on" else "right", no_wrap=name != "on")
@@ -227,16 +229,20 @@ def _workers_table(workers: Sequence[WorkerStanding]) -> Table:
         host = one.host.partition(".")[0] or one.host
         place = Text(printable(f"{one.device} {host}"), style="dim", no_wrap=True, overflow="ellipsis")
         island = [str(one.island) if one.individual else ""] if has_islands else []
+        donor = [one.donor or ""] if has_donors else []
         if not one.individual:
-            table.add_row(str(one.worker), *island, Text(one.state, style="dim"), "", "", "", place)
+            table.add_row(str(one.worker), *island, Text(one.state, style="dim"), *donor, "", "", "", place)
             continue
-        steps = f"{one.steps} of {one.most_steps}" if one.steps <= one.most_steps else str(one.steps)
+        most = one.most_steps if one.until is None else one.until
+        done = max(one.steps, one.begin or 0)  # A segment has the steps of its donors behind it.
+        steps = f"{done} of {most}" if done <= most else str(done)
         table.add_row(
             str(one.worker),
             *island,
             one.individual + (f" +{one.others}" if one.others else ""),
+            *donor,
             duration_text(one.seconds),
-            steps if one.steps else "",
+            steps if one.steps or one.until is not None else "",
             Text(number_text(one.value)),
             place,
         )

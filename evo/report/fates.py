@@ -11,6 +11,7 @@ import msgspec
 from evo.population.events import Finished, Joined, Reported, Started
 from evo.population.identity import Identity
 from evo.population.individual import precedence
+from evo.population.segments import Segment
 
 NEVER = -math.inf
 
@@ -32,6 +33,7 @@ class Fate(msgspec.Struct, gc=False):
         value: The latest loss that it has reported.
         has_ended: Whether it has ended, and was not only interrupted.
         is_known: Whether its result is known from elsewhere, so that nobody here has evaluated it.
+        segment: The part of a training that its evaluation is; None means a whole training.
     """
 
     begun: float = NEVER
@@ -47,6 +49,7 @@ class Fate(msgspec.Struct, gc=False):
     value: float = math.nan
     has_ended: bool = False
     is_known: bool = False
+    segment: Segment | None = None
 
 
 class Sums(msgspec.Struct):
@@ -149,6 +152,7 @@ class Fates:
             return
         fate.begun, fate.worker, fate.island = event.time, worker, event.island
         self.islands.add(event.island)
+        fate.segment = event.segment
         if event.origin:
             fate.is_known = True
             self.known[identity[0]] += 1

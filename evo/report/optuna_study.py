@@ -37,7 +37,8 @@ def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.S
     Trial n is the n-th of `run.individuals`. Completed individuals are COMPLETE trials, pruned ones PRUNED, failed and
     infeasible ones FAIL; those that are running or interrupted are RUNNING. Reported losses are intermediate values. A
     parameter that is inactive is absent. User attributes tell the rest: name, status, island, bred_by, origin, parents,
-    rank, host, device, seconds, error, and "metrics.NAME" for each metric. An individual outside of limits that have
+    rank, host, device, seconds, error, "metrics.NAME" for each metric, and of a segment of a training donor, begin and
+    until. An individual outside of limits that have
     changed counts as one that violates a constraint, so that the best trial is the one that `evo best` shows.
 
     Args:
@@ -143,6 +144,9 @@ def _attributes(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
         "bred_by": one.bred_by,
         "origin": one.origin,
         "parents": [individual_name(parent) for parent in parents],
+        "donor": one.donor,
+        "begin": one.begin,
+        "until": one.until,
         "rank": one.rank,
         "host": one.host,
         "device": one.device,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Joined
+from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
 from evo.report.watching import RunStanding, RunWatch
@@ -120,6 +121,21 @@ class Run:
         if found is None:
             raise UserError(f"{self.name} has no individual {name}; evo best {self.name} shows the best one")
         return found
+
+    def lineage(self, name: str | None = None) -> list[LineageSegment]:
+        """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.
+
+        Args:
+            name: Rank and generation of the individual, for example "3-1". None means the best.
+
+        Returns:
+            The segments in their order, the individual's own as the last; none when it is a whole training.
+
+        Raises:
+            UserError: There is no such individual.
+        """
+        one = self.find(name)
+        return find_lineage(one, self.individuals) if one.segment else []
 
     def to_pandas(self) -> pandas.DataFrame:
         """All individuals as a table of pandas, a row for each; see `evo.report.rows.table_rows` for its columns.

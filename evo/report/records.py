@@ -14,6 +14,7 @@ import msgspec
 from evo.population.events import AnyEvent, Finished, Joined, Started
 from evo.population.identity import Identity, individual_name
 from evo.population.individual import precedence
+from evo.population.segments import SavedState, Segment
 from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
 from evo.space.values import Params
@@ -44,6 +45,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         home: The folder of all individuals' folders; None when no files are kept.
         bred_by: What proposed it; see `evo.population.events.Started`.
         origin: Where its result is known from; empty if this study evaluates it.
+        segment: The part of a training that its evaluation is; None means a whole training.
+        state: The state that it has left, from which others may have gone on; None if it has left none.
     """
 
     individual: Identity
@@ -65,11 +68,28 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     home: Path | None = None
     bred_by: str = ""
     origin: str = ""
+    segment: Segment | None = None
+    state: SavedState | None = None
 
     @property
     def name(self) -> str:
         """Its identity as its folder is named: rank-generation."""
         return individual_name(self.individual)
+
+    @property
+    def begin(self) -> int | None:
+        """The step of the training from which it goes on, 0 where that begins; None for a whole training."""
+        return None if self.segment is None else self.segment.begin
+
+    @property
+    def until(self) -> int | None:
+        """The step of the training until which it is to go; None for a whole training."""
+        return None if self.segment is None else self.segment.until
+
+    @property
+    def donor(self) -> str | None:
+        """The name of the individual from whose state it goes on; None if it begins a training."""
+        return individual_name(self.segment.donor.individual) if self.segment and self.segment.donor else None
 
     @property
     def evaluator(self) -> str:
@@ -218,6 +238,7 @@ class _Unfinished(msgspec.Struct, frozen=True):
     error: str = ""
     traceback: str = ""
     time: float = 0.0
+    state: SavedState | None = None
 
 
 _UNFINISHED = _Unfinished()
@@ -263,4 +284,6 @@ def _evaluation(
         home=home,
         bred_by=start.bred_by,
         origin=start.origin,
+        segment=start.segment,
+        state=end.state,
     )

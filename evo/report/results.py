@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evo.errors import Shared
 from evo.population.events import AnyEvent
 from evo.population.reason import StopKind
+from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, count_statuses
 from evo.report.rows import data_frame
 
@@ -113,6 +114,19 @@ class Result(Conclusion):
     def best(self) -> Evaluation | None:
         """The completed individual with the lowest loss; None when none completed."""
         return self.findings.best
+
+    def lineage(self, individual: Evaluation | None = None) -> list[LineageSegment]:
+        """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.
+
+        Args:
+            individual: One of `individuals`. None means the best.
+
+        Returns:
+            The segments in their order, the individual's own as the last; none when it is a whole training, or when
+            none completed.
+        """
+        one = self.best if individual is None else individual
+        return [] if one is None else find_lineage(one, self.individuals)
 
 
 class SearchFailed(RuntimeError, Shared):

@@ -46,16 +46,20 @@ def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
     Returns:
         The rows, with the columns name, status, loss, started (the first time), ended, seconds (without breaks), rank,
         host, device, island, bred_by, origin (where a result is known from) and parents (names, separated by spaces);
-        params.NAME for each parameter, empty where it is inactive; metrics.NAME for each metric; set_aside, if some
-        individuals are; and error.
+        if some individuals are segments of trainings, donor (the name of the one from whose state it goes on), begin
+        and until (steps); params.NAME for each parameter, empty where it is inactive; metrics.NAME for each metric;
+        set_aside, if some individuals are; and error.
     """
     parents = {event.individual: event.parents for event in events if isinstance(event, Started) and event.parents}
     params = dict.fromkeys(name for one in individuals for name in one.params)
     metrics = dict.fromkeys(name for one in individuals for name in one.metrics)
+    some_are_segments = any(one.segment for one in individuals)
     some_are_aside = any(one.is_set_aside for one in individuals)
     rows = []
     for one in individuals:
         row = {**_known(one, parents.get(one.individual, ()))}
+        if some_are_segments:
+            row |= {"donor": one.donor, "begin": one.begin, "until": one.until}
         row |= {f"{PARAMS}{name}": one.params.get(name) for name in params}
         row |= {f"{METRICS}{name}": one.metrics.get(name) for name in metrics}
         if some_are_aside:

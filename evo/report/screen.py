@@ -13,7 +13,8 @@ from evo.engine.budget import Budget
 from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
-from evo.population.events import AnyEvent, Finished
+from evo.population.events import AnyEvent, Finished, Started
+from evo.population.identity import individual_name
 from evo.population.population import Population
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
@@ -118,7 +119,12 @@ class Screen:
         return LiveView(course, self._console) if self._live else Lines(course, write)
 
     def warn(self, event: AnyEvent) -> None:
-        """Say at once, even when silent, what hindered an evaluation; the search will stop for it."""
+        """Say at once, even when silent, what hindered an evaluation, so that the search will stop; or whose state was
+        gone, so that another one was a donor.
+        """
+        if isinstance(event, Started) and event.lost:
+            with suppress(OSError):
+                print(f"evo: warning: {lost_text(event)}", file=sys.stderr, flush=True)
         if isinstance(event, Finished) and event.status == "interrupted" and event.error:
             with suppress(OSError):
                 error = printable(event.error)
@@ -161,6 +167,24 @@ class Screen:
             self._silent = True
             with suppress(OSError):  # Python flushes the output once more at its end, and would complain.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def lost_text(event: Started) -> str:
+    """That the states of donors were missing or damaged, and who is the donor instead, in one line.
+
+    Args:
+        event: The beginning of the individual for which this was found out.
+
+    Example:
+        >>> from evo.population.segments import Donor, Segment
+        >>> segment = Segment(until=4, donor=Donor(individual=(2, 3), step=2, digest=""))
+        >>> lost_text(Started(time=0.0, individual=(1, 7), island=0, params={}, segment=segment, lost=((0, 4),)))
+        'the state of 0-4 is gone: 1-7 goes on from 2-3 instead'
+    """
+    names, name = ", ".join(map(individual_name, event.lost)), individual_name(event.individual)
+    donor = event.segment.donor if event.segment else None
+    instead = f"goes on from {individual_name(donor.individual)}" if donor else "begins a training"
+    return f"the state of {names} is gone: {name} {instead} instead"
 
 
 def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:

@@ -44,6 +44,9 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
         steps: How many steps of a training that individual has reported, usually epochs; 0 when none.
         most_steps: The most steps that a completed individual has reported; 0 when that is not known.
         value: The latest loss that it has reported; None when there is none.
+        begin: The step of the training from which that individual goes on; None for a whole training.
+        until: The step until which it goes; None for a whole training.
+        donor: The name of the individual from whose state it goes on; None if it begins a training.
         reason: Why it has stopped; empty when it has not.
     """
 
@@ -58,6 +61,9 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     most_steps: int = 0
     value: float | None = None
+    begin: int | None = None
+    until: int | None = None
+    donor: str | None = None
     reason: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, count_statuses, rank_evaluations
@@ -82,14 +83,29 @@ def statuses_text(counts: Mapping[str, int], aside: int = 0, known: int = 0) -> 
     return f"{sum(counts.values())} evaluations ({', '.join(kept) or 'none finished'}){outside}{besides}"
 
 
-def best_text(best: Evaluation) -> str:
-    """One individual, a line for each thing that is known of it."""
-    figures = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
-    width = max(map(len, [*figures, *(f"  {name}" for name in best.params), "individual"])) + 2
+def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = ()) -> str:
+    """One individual, a line for each thing that is known of it.
+
+    Args:
+        best: The individual.
+        lineage: The segments of its training, if that was divided: then the parameters are shown as a schedule.
+    """
+    figures: dict[str, Any] = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
+    params, schedule = best.params, ""
+    if best.begin is not None:
+        figures["steps"] = steps_text(best.begin, best.until or 0) + (f", from {best.donor}" if best.donor else "")
+    if lineage:
+        figures["lineage"] = names_text(lineage)
+        found = schedule_of(lineage)
+        schedule = schedule_text(found)
+        params = found.constant if schedule else params
+    width = max(map(len, [*figures, *(f"  {name}" for name in params), "individual"])) + 2
     who = f"known from {best.origin}" if best.origin else f"evaluated by {best.evaluator} on {best.host}, {best.device}"
     lines = [f"{'individual':{width}}{best.name}, {who}"]
     lines += [f"{name:{width}}{value}" for name, value in figures.items()]
-    lines += ["parameters"] + [f"  {name:{width - 2}}{value}" for name, value in best.params.items()]
+    lines += ["parameters"] if params or not schedule else []
+    lines += [f"  {name:{width - 2}}{value}" for name, value in params.items()]
+    lines += ["schedule", *(f"  {line}" for line in schedule.splitlines())] if schedule else []
     return "\n".join(map(printable, lines))
 
 
@@ -203,6 +219,8 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
     add("loss", (evaluation.loss for evaluation in ranking))
     for metric in telling_metrics(ranking):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
+    if any(one.segment for one in ranking):
+        add("steps", (steps_text(one.begin, one.until) if one.segment else "" for one in ranking))
     add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
     add("evaluated by", (evaluation.evaluator for evaluation in ranking))
     add("on", (f"{evaluation.host} {evaluation.device}" for evaluation in ranking), last=True)

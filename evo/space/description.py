@@ -53,6 +53,8 @@ def parameter_text(parameter: Parameter) -> str:
         'floats 0.0001 to 0.1, log scale, where optimizer is sgd or adam'
         >>> parameter_text(Choice(8, 16, 64))
         'one of 8, 16, 64, in this order'
+    >>> parameter_text(Float(0.0, 0.5, mutable=True))
+    'floats 0.0 to 0.5, may change in training'
     """
     if isinstance(parameter, Choice):
         text = f"one of {_list_text(parameter.values, _MOST_VALUES)}{', in this order' * parameter.ordered}"
@@ -62,6 +64,8 @@ def parameter_text(parameter: Parameter) -> str:
         default = ABSENT if parameter.default is None else parameter.default
     if default is not ABSENT:
         text += f", default {_value_text(default)}"
+    if parameter.mutable is not None:
+        text += f", {'may' if parameter.mutable else 'may not'} change in training"
     return text + _condition_text(parameter)
 
 

@@ -40,6 +40,8 @@ def check_parameter(name: str, given: Parameter) -> Parameter:
     Raises:
         UserError: The parameter is malformed.
     """
+    if not (given.mutable is None or isinstance(given.mutable, bool)):
+        raise UserError(f"limit {name!r} has mutable = {given.mutable!r}: give true or false, or leave it out")
     return _checked_default(name, _checked(name, given))
 
 
@@ -64,7 +66,7 @@ def _checked(name: str, given: Parameter) -> Parameter:
 def _checked_float(name: str, parameter: Float) -> Parameter:
     low, high = parameter.low, parameter.high
     if low == high:
-        return Choice([low + 0.0], when=parameter.when, default=default_of(parameter))
+        return Choice([low + 0.0], when=parameter.when, default=default_of(parameter), mutable=parameter.mutable)
     if not math.isfinite(high - low):
         raise UserError(f"limit {name!r} spans {low!r} to {high!r}: too wide for a float")
     if high - low < max(_NARROWEST, _NARROWEST_SHARE * max(abs(low), abs(high))):
@@ -92,7 +94,7 @@ def _checked_int(name: str, parameter: Int) -> Parameter:
         if abs(value) >= BEYOND_JSON:
             raise UserError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
     if parameter.low == parameter.high:
-        return Choice([parameter.low], when=parameter.when, default=default_of(parameter))
+        return Choice([parameter.low], when=parameter.when, default=default_of(parameter), mutable=parameter.mutable)
     if not 1 <= parameter.step <= parameter.high - parameter.low:
         raise UserError(
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "
@@ -132,7 +134,7 @@ def _checked_default(name: str, parameter: Parameter) -> Parameter:
     if not fits:
         raise UserError(f"limit {name!r} has default = {parameter.default!r}: it must be {within_text(parameter)}")
     if isinstance(parameter, Choice):
-        return Choice(list(parameter.values), when=parameter.when, default=default)
+        return Choice(list(parameter.values), when=parameter.when, default=default, mutable=parameter.mutable)
     return dataclasses.replace(parameter, default=default)
 
 
@@ -168,5 +170,5 @@ def check_when(name: str, parameter: Parameter, parsed: Mapping[str, Parameter])
                 f"limit {name!r} depends on {parent} = {impossible[0]!r}, which {parent!r} can never be: name another"
             )
     if isinstance(parameter, Choice):
-        return Choice(list(parameter.values), when=when, default=parameter.default)
+        return Choice(list(parameter.values), when=when, default=parameter.default, mutable=parameter.mutable)
     return dataclasses.replace(parameter, when=when)

@@ -118,6 +118,10 @@ class Space:
         """The genes of all parameters."""
         return self._genes
 
+    def gene_at(self, index: int) -> Gene:
+        """The gene at one place of genomes, in which constants have none."""
+        return self._genes[self._searched[index]]
+
     def draw(self, rng: np.random.Generator) -> list[float]:
         """The genes of a random point, one for each parameter, regardless of the constraints.
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Died, Finished
+from evo.population.events import AnyEvent, Died, Finished, Started
 from evo.population.identity import Identity
 from evo.population.population import Population
-from evo.population.states import StatesInUse
 
 SUFFIX = ".ckpt"
 """The suffix of all checkpoints, including those of the user's callbacks."""
@@ -34,7 +33,9 @@ def partial_checkpoint(file: Path) -> Path:
     return file.with_name(f"{file.stem}.part{file.suffix}")
 
 
-_STATES = (STATE, partial_checkpoint(Path(STATE)).name, INHERITED)
+# What is left beside the state of a training that has ended: what it has begun from, and what a kill has cut off.
+_LEFT_OVER = (partial_checkpoint(Path(STATE)).name, INHERITED)
+_STATES = (STATE, *_LEFT_OVER)
 
 
 def find_weights(folder: Path) -> list[Path]:
@@ -63,7 +64,8 @@ class Weights:
 
     A state is deleted only when the end of the training is recorded, because a kill before that would cost the whole
     training; and one from which others may go on when nobody needs it, see `evo.population.states.StatesInUse`. Each
-    rank deletes the files of individuals that it has evaluated in this session; `sweep` those of all.
+    rank deletes the files of individuals that it has evaluated in this session, and the states of those whose places it
+    has taken, because their ranks may have died; `sweep` those of all.
 
     Args:
         population: The population; each event must have been applied to it before it is passed to this object.
@@ -81,32 +83,50 @@ class Weights:
         self._rank = rank
         self._keep = keep
         self._kept: set[Identity] = self._best() if is_first else set()
-        self._states = StatesInUse(population.individuals)
-        # The individuals of this rank whose states are kept.
-        self._with_state: set[Identity] = set(self._states.needed) if is_first else set()
+        # The individuals of this rank that have left states which were needed.
+        self._with_state: set[Identity] = set(self._needed) if is_first else set()
 
     def __call__(self, event: AnyEvent) -> None:
         """Take an event into account."""
-        self._states.apply(event)
-        if isinstance(event, Died) and event.heir == self._rank:
-            self._with_state |= self._states.needed
+        if isinstance(event, Finished):
+            if event.status != "interrupted":
+                self._finish(event)
+        elif isinstance(event, Started):
+            if event.segment is not None and self._rank == (event.individual[0] if event.rank is None else event.rank):
+                self._take_place(event.individual)
+        elif isinstance(event, Died) and event.heir == self._rank:
+            self._with_state |= self._needed
         if self._with_state:
             self._delete_states()
-        if not isinstance(event, Finished) or event.status == "interrupted":
-            return
+
+    def _finish(self, event: Finished) -> None:
         # A plain loss has no folder, and must not pay for looking into it.
         if event.rank == self._rank and os.path.isdir(folder := self._folder(event.individual)):
             self._kept.add(event.individual)
-            _remove(folder / INHERITED)
-            self._with_state.add(event.individual)
-            self._delete_states()
+            if event.individual in self._needed:
+                self._with_state.add(event.individual)
+                for name in _LEFT_OVER:
+                    remove_path(folder / name)
+            else:
+                delete_state(folder)
+            self._take_place(event.individual)
         if self._kept:
             if beaten := self._kept - self._best():
                 beaten -= self._running()
             self._kept -= beaten
-            needed = self._states.needed
             for identity in beaten:
-                _remove_checkpoints(self._folder(identity), but_state=identity in needed)
+                _remove_checkpoints(self._folder(identity), but_state=identity in self._needed)
+
+    def _take_place(self, identity: Identity) -> None:
+        """Delete the states of those whose places one of this rank's individuals has taken or dropped, if possible."""
+        known = self._population.find(identity)
+        if known is None or known.segment is None:
+            return
+        for other in filter(None, (known.segment.replaces, *known.segment.drops)):
+            former = self._population.find(other)
+            if former is not None and other not in self._needed and not self._population.is_running(former):
+                self._with_state.discard(other)
+                delete_state(self._folder(other))
 
     def sweep(self, individuals: Path) -> int:
         """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.
@@ -121,24 +141,21 @@ class Weights:
             The size in bytes of all individuals' files afterwards.
         """
         best = {self._folder(identity).name for identity in self._best()}
-        needed = {self._folder(identity).name for identity in self._states.needed}
+        needed = {self._folder(identity).name for identity in self._needed}
         running = {self._folder(identity).name for identity in self._running()}
-        try:
-            folders = list(individuals.iterdir())
-        except OSError:
-            return 0
+        folders = sweep_states(self._population, self._folder, individuals)
         for folder in folders:
             if folder.name not in best | running:
                 _remove_checkpoints(folder, but_state=folder.name in needed)
-            if folder.name not in running:
-                _remove(folder / INHERITED)
-            if folder.name not in running | needed:
-                delete_state(folder)
         return sum(map(_size, folders))
 
+    @property
+    def _needed(self) -> Set[Identity]:
+        return self._population.states.needed
+
     def _delete_states(self) -> None:
-        """Delete the states of this rank's individuals from which nobody will go on."""
-        for identity in self._with_state - self._states.needed:
+        """Delete the states of this rank's individuals from which nobody will go on any more."""
+        for identity in self._with_state - self._needed:
             self._with_state.discard(identity)
             delete_state(self._folder(identity))
 
@@ -153,24 +170,48 @@ class Weights:
         return set(itertools.islice(trained, self._keep))
 
 
+def sweep_states(population: Population, folder: Callable[[Identity], Path], individuals: Path) -> list[Path]:
+    """Delete all states that nobody needs. No rank may be about to evaluate.
+
+    Args:
+        population: The population.
+        folder: Returns the folder of an individual.
+        individuals: The folder that holds the folders of all individuals; it need not exist.
+
+    Returns:
+        The folders in there.
+    """
+    running = {folder(one.identity).name for one in population.running}
+    needed = {folder(identity).name for identity in population.states.needed}
+    folders = _contents(individuals)
+    for each in folders:
+        if each.name in running:
+            continue
+        for name in _LEFT_OVER if each.name in needed else _STATES:
+            remove_path(each / name)
+    return folders
+
+
 def delete_state(folder: Path) -> None:
-    """Delete the state of a training that has ended.
+    """Delete the state of a training from which nobody goes on.
 
     Args:
         folder: The folder of the individual.
     """
     for name in _STATES:
-        _remove(folder / name)
+        remove_path(folder / name)
 
 
 def _remove_checkpoints(folder: Path, *, but_state: bool = False) -> bool:
     """Remove all checkpoints below a folder, and the folders that this leaves empty; returns whether any was found."""
     found = False
+    # The state may be a link to another checkpoint beside it.
+    kept = {STATE, Path(os.path.realpath(folder / STATE)).name} if but_state else set()
     for path in _contents(folder):
-        if but_state and path.name == STATE:
+        if path.name in kept:
             continue
         if path.name.endswith(SUFFIX):
-            found = _remove(path) or found
+            found = remove_path(path) or found
         elif path.is_dir() and not path.is_symlink() and _remove_checkpoints(path):
             found = True
             with suppress(OSError):  # The folder holds other files.
@@ -185,13 +226,19 @@ def _contents(folder: Path) -> list[Path]:
         return []
 
 
-def _remove(path: Path) -> bool:
-    """Remove a file, a link or a whole directory; returns whether that was possible."""
+def remove_path(path: Path) -> bool:
+    """Remove a file, a link or a whole directory; returns whether that was possible.
+
+    Args:
+        path: What is removed; it need not exist.
+    """
     try:
         if path.is_dir() and not path.is_symlink():
             import shutil
 
-            shutil.rmtree(path)
+            # Another rank may remove the same at this moment, so what is gone already is no reason to leave the rest.
+            shutil.rmtree(path, ignore_errors=True)
+            return not path.exists()
         else:
             path.unlink()
     except OSError:

@@ -17,7 +17,8 @@ from evo.population.assignment import Assignment
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import training_seed
 from evo.report.contributions import contributions
-from evo.report.records import Findings, count_statuses
+from evo.report.lineages import find_lineage
+from evo.report.records import Evaluation, Findings, count_statuses
 from evo.report.results import Conclusion
 from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
@@ -162,10 +163,15 @@ class StudyEnding:
             "messages": conclusion.messages,
             "bytes": conclusion.bytes,
             "individuals_bytes": conclusion.individuals_bytes,
-            "best": best and {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")},
+            "best": best and self._best_record(best),
             "contributions": contributions(self.findings.individuals),
             "test": conclusion.test,
         }
+
+    def _best_record(self, best: Evaluation) -> dict[str, Any]:
+        known = {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")}
+        lineage = find_lineage(best, self.findings.individuals)
+        return {**known, **({"lineage": lineage} if lineage else {})}
 
 
 def same_digest(digests: Iterable[str]) -> str:

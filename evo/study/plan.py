@@ -31,6 +31,7 @@ from evo.space.space import Space
 from evo.space.values import Params
 from evo.study.config import Config
 from evo.study.files import load_limits, read_parameters
+from evo.study.inheritance import check_inheritance
 
 _Policy = TypeVar("_Policy", Propagator, Pruner)
 
@@ -121,13 +122,15 @@ def make_plan(
     migration = _make_migration(config, archipelago)
     breeding = _how_to_breed(config, islands, propagator, archipelago)
     propagators = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
+    pruner = _make_pruner(config)
+    check_inheritance(propagators, space, pruner, config.run_dir, ranks)
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
         migration=migration,
         propagators=propagators,
-        pruner=_make_pruner(config),
+        pruner=pruner,
         budget=config.budget(time.time(), allocation_end),
         separate=separate,
         objective=objective if separate or not isinstance(objective, Named) else objective.load(),

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias, final
 
 from evo.errors import UserError
 from evo.frames import one_line
-from evo.objective.objective import ReportedSteps, check_loss
+from evo.objective.objective import check_loss
+from evo.objective.steps import ReportedSteps
 from evo.population.identity import Identity, individual_name
 from evo.population.outcome import Outcome
 from evo.population.scalars import json_scalars, json_text

@@ -21,6 +21,7 @@ from evo.evaluation import (
     EvaluationSettings,
     Evaluator,
     InlineEvaluator,
+    Opened,
     Team,
     TeamEvaluator,
     assist,
@@ -29,6 +30,7 @@ from evo.islands.migration import SelectionError
 from evo.objective.definition import memory
 from evo.objective.references import Named
 from evo.population.events import AnyEvent, encode
+from evo.population.population import Population
 from evo.propagators.base import PropagatorError
 from evo.pruning import PrunerError
 from evo.report.course import Course
@@ -40,13 +42,14 @@ from evo.runtime.signals import StopSignals
 from evo.space.constraints import ConstraintError
 from evo.space.examples import example_points
 from evo.space.growth import Change
-from evo.storage.checkpoints import Weights
+from evo.storage.checkpoints import Weights, sweep_states
 from evo.storage.journal import Journal, Memory
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_forms
 from evo.storage.states import StateTaker
 from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
+from evo.study.inheritance import check_may_save
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
 from evo.study.plan import Plan
@@ -163,7 +166,7 @@ class Session:
         session = transport.gather(secrets.token_hex(16))[0]
         made = together(transport, lambda: self._make_evaluator(team, session, is_interrupted))
         with closing(made) as evaluator:
-            self._begin(evaluator, listeners)
+            self._begin(evaluator, listeners, worker.population)
             number = worker.settings.worker
             journal = together(transport, lambda: directory.open_journal(number) if team.leaders else None)
             if team.leaders is None or journal is None:
@@ -184,11 +187,17 @@ class Session:
         transport.dead = transport.dead.union(conclusion.lost_ranks)
         return conclusion
 
-    def _begin(self, evaluator: Evaluator, listeners: Listeners) -> None:
+    def _begin(self, evaluator: Evaluator, listeners: Listeners, population: Population) -> None:
         """Load the objective on all ranks; only then is anything written."""
         transport, space = self.transport, self.plan.space
         self.signals.listen_to_hurry(evaluator.hurry)
-        opened = together(transport, lambda: evaluator.open(space.names, example_points(space)))
+
+        def open_all() -> Opened:
+            found = evaluator.open(space.names, example_points(space))
+            check_may_save(self.plan.propagators, self.plan.objective, found)
+            return found
+
+        opened = together(transport, open_all)
         if self._is_first:
             self.screen.notes(opened.notes)
 
@@ -196,6 +205,8 @@ class Session:
             if self._is_first:
                 listeners.open()
                 begin_study(self.study, opened.settings, self.directory, self.screen, self.config.strict)
+                if population.states.any_left and isinstance(self.directory, RunDirectory):
+                    sweep_states(population, self.directory.folder, self.directory.individuals)  # What a kill has left.
 
         together(transport, begin)
 
@@ -235,7 +246,7 @@ class Session:
             watch=watch,
             clock=time.time,
             turn=self.turn,
-            take_state=StateTaker(folder),
+            take_state=StateTaker(folder, self.config.trust),
         )
         with closing(journal), closing(progress), listeners.unless_it_fails():
             try:
@@ -267,4 +278,4 @@ class Session:
             assert not isinstance(plan.objective, Named)
             environment = dict(self.place.environment)
             evaluator = InlineEvaluator(plan.objective, folder, environment, settings, team, is_interrupted)
-        return TeamEvaluator(evaluator, team) if team.size > 1 and team.leaders else evaluator
+        return TeamEvaluator(evaluator, team, folder) if team.size > 1 and team.leaders else evaluator

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from evo.objective.objective import ReportedSteps, Trial, reported_loss
+from evo.objective.objective import Trial, reported_loss
+from evo.objective.steps import ReportedSteps
 from evo.population.identity import Identity
 
 
@@ -70,7 +71,7 @@ class FakeTrial:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._steps = ReportedSteps()
+        self._steps = ReportedSteps(self.begin)
 
     @property
     def interrupted(self) -> bool:

@@ -25,7 +25,7 @@ from evo.evaluation import EvaluationSettings, InlineEvaluator, Team, TeamEvalua
 from evo.objective.objective import Trial
 from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done
-from evo.population.identity import Identity
+from evo.population.identity import Identity, individual_name
 from evo.population.outcome import Outcome
 
 Group = tuple[str, tuple[int, ...]]
@@ -33,6 +33,11 @@ Group = tuple[str, tuple[int, ...]]
 GOOD = Outcome(status="completed", loss=1.0)
 FAILED = Outcome(status="failed", error="ValueError: no", traceback="line 3")
 INTERRUPTED = Outcome(status="interrupted")
+
+
+def folder_of(identity: Identity) -> Path:
+    """The folder of an individual."""
+    return Path("/individuals", individual_name(identity))
 
 
 class Communicator:
@@ -167,7 +172,7 @@ class Crew:
         self.network = Network(len(evaluators))
         self.teams = [Team(endpoint, len(evaluators)) for endpoint in self.network.endpoints]
         self.evaluators = evaluators
-        self.first = TeamEvaluator(evaluators[0], self.teams[0])
+        self.first = TeamEvaluator(evaluators[0], self.teams[0], folder_of)
         self.reports: list[tuple[int, float]] = []
         self._executor = ThreadPoolExecutor(len(evaluators))
         self.others: list[Future[tuple[str, list[AnyEvent]]]] = [
@@ -550,7 +555,7 @@ def test_an_objective_knows_its_place_and_gets_a_communicator_of_its_own(make: M
         InlineEvaluator(loss, lambda identity: tmp_path, {}, EvaluationSettings(rank=rank, size=2), team)
         for rank, team in enumerate(teams)
     ]
-    first = TeamEvaluator(evaluators[0], teams[0])
+    first = TeamEvaluator(evaluators[0], teams[0], folder_of)
     with ThreadPoolExecutor(1) as executor:
         other = executor.submit(assist, teams[1], evaluators[1])
         first.start(assigned((0, 7), {"x": 0.5}), lambda step, loss: False)
@@ -575,5 +580,5 @@ def test_a_test_is_made_by_one_rank_alone(tmp_path: Path) -> None:
     network = Network(2)
     teams = [Team(endpoint, 2) for endpoint in network.endpoints]
     evaluator = InlineEvaluator(Loss(), lambda identity: tmp_path, {}, EvaluationSettings(size=2), teams[0])
-    assert TeamEvaluator(evaluator, teams[0]).test(assigned()) == {"rank": 0, "size": 1}
+    assert TeamEvaluator(evaluator, teams[0], folder_of).test(assigned()) == {"rank": 0, "size": 1}
     assert not any(network.queues.values())

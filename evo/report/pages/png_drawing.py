@@ -95,7 +95,7 @@ def _points(axes: Any, series: Series, categories: dict[str, int]) -> None:
 
 
 def _lines(axes: Any, series: Series, categories: dict[str, int]) -> None:
-    x, y = _numbers(series.x), _numbers(series.y)
+    x, y = _numbers(series.x), _numbers(categories.get(value, value) for value in series.y)
     axes.plot(x, y, color=series.colour, linewidth=series.width * 0.8, label=_label(series))
 
 

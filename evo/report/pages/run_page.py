@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from evo.frames import one_line
 from evo.report.contributions import contributions
 from evo.report.improvements import ends_in_order
+from evo.report.lineages import lineage_of
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
@@ -18,9 +20,11 @@ from evo.report.pages.plotly_drawing import plotly_figure
 from evo.report.pages.png_drawing import save_png
 from evo.report.pages.progress_pictures import loss_scale, over_evaluations, over_time
 from evo.report.pages.sampling import sample_evaluations
+from evo.report.pages.schedule_pictures import losses_along_lineages, schedules
 from evo.report.pages.story import Story, running_time, use_of_workers
 from evo.report.pages.worker_pictures import timeline, where_time_went
 from evo.report.reading import Run
+from evo.storage.rundir import study_space
 
 MOST_POINTS = 1500
 """How many individuals the pictures of one run show at most, apart from those that improved the best."""
@@ -31,6 +35,7 @@ _TITLES = {
     "parameters": "Parameters",
     "workers": "Workers and time",
     "curves": "Learning curves",
+    "schedules": "Hyperparameters over the training",
     "origin": "Where the best comes from",
     "failures": "Failures",
     "configuration": "Configuration and versions",
@@ -71,6 +76,7 @@ class RunReport:
             "parameters": self._parameters(),
             "workers": self._workers(),
             "curves": self._curves(),
+            "schedules": self._schedules(),
             "origin": self._origin(),
             "failures": sections.failures(run),
             "configuration": sections.configuration(run),
@@ -142,6 +148,18 @@ class RunReport:
             return ""
         note = sampled_paragraph(len(self._curves_of), len(self.run.individuals))
         return note + self._add(picture) + sections.table_of_rungs(rung_rows(story.judged))
+
+    def _schedules(self) -> str:
+        if not any(one.segment for one in self._shown):
+            return ""
+        known = {one.individual: one for one in self.run.individuals}
+        best = lineage_of(self.run.best, known) if self.run.best else []
+        space = study_space(self.run.study)
+        drawings = [replace(drawing_of(each), is_small=True) for each in schedules(self._shown, known, best, space)]
+        boxes = grid([self._add(drawing) for drawing in drawings])
+        note = sampled_paragraph(len(self._shown), len(known))
+        pictures = boxes + self._add(losses_along_lineages(self._shown, known, best))
+        return sections.table_of_schedule(best) + note + pictures
 
     def _origin(self) -> str:
         run, story = self.run, self._story

@@ -11,6 +11,7 @@ import msgspec
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
+from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows
 from evo.report.pages.curve_pictures import RungRow
 from evo.report.pages.markup import details, escaped, facts, paragraph, table
 from evo.report.pages.scales import RunningTime
@@ -151,6 +152,19 @@ def table_of_best(run: Run) -> str:
     head = ["individual", "loss", *names, *metrics, "took", "proposed by", "island", "evaluated by"]
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
     return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
+
+
+def table_of_schedule(lineage: Sequence[LineageSegment]) -> str:
+    """What changed in the course of the training that has led to the best; empty if it was not divided."""
+    if not lineage:
+        return ""
+    schedule = schedule_of(lineage)
+    names = changing_names(schedule)
+    many = f"{len(lineage)} segment{'' if len(lineage) == 1 else 's'}"
+    text = f"The training of the best, {lineage[-1].name}, in {many}: {names_text(lineage)}."
+    if not names:
+        return paragraph(f"{text} No parameter has changed on the way.")
+    return paragraph(text) + table(["steps", *names], schedule_rows(schedule))
 
 
 def failures(run: Run) -> str:

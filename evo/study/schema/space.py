@@ -63,8 +63,10 @@ def _mapping(kind: type, fields: dict[str, Schema], required: list[str]) -> Sche
     texts |= {
         "when": "The parameter exists only when each parameter named here has (one of) the given values.",
         "default": "A value within; where all parameters have one, the first individual has them all.",
+        "mutable": "Whether it may change while a network trains, where individuals inherit states of trainings. "
+        "Left out, what is in the sections optimizer, lr_scheduler, data and trainer may, but no class and no length.",
     }
-    properties = {"type": {"enum": [name]}, **fields}
+    properties = {"type": {"enum": [name]}, **fields, "mutable": {"type": ["boolean", "null"]}}
     return {
         "type": "object",
         "title": name,

@@ -1,0 +1,229 @@
+"""The members of a population whose trainings go on: their places, and how good they are at equal steps."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from evo.population.identity import Identity
+from evo.population.individual import Known
+from evo.population.segments import Donor
+from evo.space.space import Genome
+
+
+@dataclass(frozen=True, eq=False)
+class Milestone:
+    """One segment of a training that has ended, and those before it.
+
+    Args:
+        identity: The individual that was this segment.
+        genome: Its genome.
+        step: The step at which it ended.
+        loss: Its loss there.
+        donor: What others name to go on from here; None if nobody can.
+        is_over: Whether the training is at its end.
+        origin: The segment from whose state it went on, as far as it is known.
+    """
+
+    identity: Identity
+    genome: Genome
+    step: int
+    loss: float
+    donor: Donor | None
+    is_over: bool
+    origin: Milestone | None
+
+    @property
+    def line(self) -> Iterator[Milestone]:
+        """This segment and all those before it, the latest first."""
+        here: Milestone | None = self
+        while here is not None:
+            yield here
+            here = here.origin
+
+    def loss_at(self, step: int) -> float | None:
+        """The loss that this training had at a step at which one of its segments ended."""
+        for here in self.line:
+            if here.step <= step:
+                return here.loss if here.step == step else None
+        return None
+
+    @property
+    def first(self) -> Milestone:
+        """The first known segment of its training."""
+        *_, first = self.line
+        return first
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One place of the population.
+
+    Args:
+        holder: The individual that the next one here replaces.
+        latest: The latest segment of its training; None if it has failed and left nothing.
+        step: The step that the training has reached, or at which it has failed.
+        has_failed: Whether an attempt to go on from here has failed.
+    """
+
+    holder: Identity
+    latest: Milestone | None
+    step: int
+    has_failed: bool = False
+
+
+class StepRecords:
+    """The losses of all that have ended at the same step, of whatever training.
+
+    Args:
+        quantile: The share of the best, and of the worst.
+    """
+
+    def __init__(self, quantile: float) -> None:
+        self._quantile = quantile
+        self._losses: defaultdict[int, list[float]] = defaultdict(list)
+
+    def add(self, step: int, loss: float) -> None:
+        """Add a loss at a step."""
+        bisect.insort(self._losses[step], loss)
+
+    def is_worst(self, step: int, loss: float) -> bool:
+        """Whether a loss is among the worst of those at this step."""
+        losses = self._losses[step]
+        return bisect.bisect_left(losses, loss) >= len(losses) - self._count(step) if losses else False
+
+    def is_best(self, step: int, loss: float) -> bool:
+        """Whether a loss is among the best of those at this step."""
+        count = self._count(step)
+        return count > 0 and loss <= self._losses[step][count - 1]
+
+    def share_of_better(self, step: int, loss: float) -> float:
+        """The share of the losses at this step that are better, from 0 to 1."""
+        losses = self._losses[step]
+        return bisect.bisect_left(losses, loss) / len(losses) if losses else 0.0
+
+    def _count(self, step: int) -> int:
+        """The number of the best, and of the worst, at a step: never so many that one is both."""
+        known = len(self._losses[step])
+        return min(math.ceil(known * self._quantile), known // 2)
+
+
+class Members:
+    """The places of one island's population, as a fold over the individuals that have finished.
+
+    An individual takes the place of the one that it replaces, also when it is learnt before that one. One that has
+    failed on the way from the state of its own place leaves the place as it was; one that came from elsewhere leaves it
+    vacant. Individuals of other islands have no places here, but others may go on from them.
+
+    Args:
+        quantile: The share of the best, and of the worst.
+        island: The number of this island.
+        islands: The number of islands.
+        guests: The number of the latest individuals of other islands that may be donors.
+    """
+
+    def __init__(self, quantile: float, island: int, islands: int, guests: int) -> None:
+        self.records = StepRecords(quantile)
+        self.places: dict[Identity, Member] = {}
+        self._island, self._islands, self._most_guests = island, islands, guests
+        self._guests: dict[Identity, Milestone] = {}
+        self._milestones: dict[Identity, Milestone] = {}
+        # Those whose places others have taken, or that were dropped.
+        self._replaced: set[Identity] = set()
+        # Those from whose state an attempt to go on has failed.
+        self._troubled: set[Identity] = set()
+
+    def learn(self, individual: Known, loss: float | None) -> Milestone | None:
+        """Take an individual into account that has ended; returns its segment, if it has completed one."""
+        segment = individual.segment
+        if segment is None:
+            return None  # A whole training, from which nobody can go on.
+        reached = self._milestone(individual, loss) if individual.status == "completed" and loss is not None else None
+        if reached:
+            self.records.add(reached.step, reached.loss)
+        if individual.island % self._islands != self._island:
+            self._welcome(reached)
+            return reached
+        for dropped in segment.drops:
+            self._leave(dropped)
+        before = segment.replaces
+        is_own = before is not None and segment.donor is not None and segment.donor.individual == before
+        if before is not None and is_own and (reached is None or (reached.donor is None and not reached.is_over)):
+            self._note_failure(before)
+            return reached
+        if before is not None:
+            self._leave(before)
+        self._take_place(individual.identity, reached, segment.begin)
+        return reached
+
+    def donors(self, lost: Collection[Identity]) -> Iterator[Milestone]:
+        """The segments from whose states others may go on."""
+        for latest in (*(place.latest for place in self.places.values()), *self._guests.values()):
+            if latest is not None and latest.donor is not None and latest.identity not in lost:
+                yield latest
+
+    def better(self, step: int, loss: float, lost: Collection[Identity]) -> tuple[list[Milestone], list[Milestone]]:
+        """The donors whose trainings were better at a step.
+
+        Args:
+            step: The step.
+            loss: A loss at this step; infinite means that every one is better.
+            lost: The individuals whose states are missing.
+
+        Returns:
+            Those that were among the best of all at this step, and the others, each in the order of their losses there.
+        """
+        found = [(at, one) for one in self.donors(lost) if (at := one.loss_at(step)) is not None and at < loss]
+        found.sort(key=lambda pair: (pair[0], pair[1].identity))
+        best = [one for at, one in found if self.records.is_best(step, at)]
+        return best, [one for at, one in found if not self.records.is_best(step, at)]
+
+    def superfluous(self, idle: Iterable[Member], count: int) -> list[Identity]:
+        """The holders of so many idle places that are the least worth keeping."""
+
+        def worth(place: Member) -> tuple[float, Identity]:
+            latest = place.latest
+            if latest is None or latest.is_over:
+                return 2.0, place.holder
+            return self.records.share_of_better(latest.step, latest.loss), place.holder
+
+        return [place.holder for place in sorted(idle, key=worth, reverse=True)[:count]]
+
+    def _milestone(self, individual: Known, loss: float) -> Milestone:
+        segment, state = individual.segment, individual.state
+        assert segment is not None
+        reached = Milestone(
+            identity=individual.identity,
+            genome=individual.genome,
+            step=state.step if state else segment.until,
+            loss=loss,
+            donor=individual.donor,
+            is_over=state is not None and state.is_over,
+            origin=self._milestones.get(segment.donor.individual) if segment.donor else None,
+        )
+        self._milestones[individual.identity] = reached
+        return reached
+
+    def _welcome(self, guest: Milestone | None) -> None:
+        if guest is not None and guest.donor is not None:
+            self._guests[guest.identity] = guest
+            while len(self._guests) > self._most_guests:
+                del self._guests[next(iter(self._guests))]
+
+    def _leave(self, identity: Identity) -> None:
+        self._replaced.add(identity)
+        self.places.pop(identity, None)
+
+    def _note_failure(self, holder: Identity) -> None:
+        self._troubled.add(holder)
+        if (place := self.places.get(holder)) is not None:
+            self.places[holder] = Member(holder, place.latest, place.step, has_failed=True)
+
+    def _take_place(self, identity: Identity, latest: Milestone | None, begin: int) -> None:
+        if identity not in self._replaced:
+            step = latest.step if latest else begin
+            kept = latest if latest and (latest.donor or latest.is_over) else None
+            self.places[identity] = Member(identity, kept, step, identity in self._troubled)

@@ -1,0 +1,90 @@
+"""What a study needs whose individuals go on from one another's states; checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evo.algorithms.base import Algorithm
+from evo.algorithms.bred import Breeding
+from evo.errors import UserError
+from evo.evaluation.evaluator import Opened
+from evo.objective.objective import describe
+from evo.objective.references import Named
+from evo.pruning import Pruner
+from evo.space.space import Space
+from evo.study.told import evaluated_by_the_caller
+
+
+def goes_on(propagators: Sequence[Breeding]) -> bool:
+    """Whether individuals go on from one another's states: whether evaluations are parts of trainings."""
+    return any(isinstance(one, Algorithm) and one.first_segment is not None for one in propagators)
+
+
+def check_inheritance(
+    propagators: Sequence[Breeding], space: Space, pruner: Pruner | None, run_dir: str | None, ranks: int
+) -> None:
+    """Refuse settings with which individuals cannot go on from one another's states; others pass.
+
+    Args:
+        propagators: What breeds, by island.
+        space: What is searched.
+        pruner: Ends evaluations early. None means that nothing does.
+        run_dir: The directory of the study. None means that each rank has temporary folders of its own.
+        ranks: The number of ranks.
+
+    Raises:
+        UserError: The message says what does not fit, and what to write instead.
+    """
+    if not goes_on(propagators):
+        return
+    name = next(one.bred_by for one in propagators if goes_on([one]))
+    if not all(goes_on([one]) for one in propagators):
+        raise UserError(
+            f"propagator {name} trains in parts, but another island has a propagator that does not, so that their "
+            "losses cannot be compared: give all islands one of the same kind"
+        )
+    if not space.mutable.any():
+        example = next((each for each in space.names if each not in space.constants), space.names[0])
+        raise UserError(
+            f"propagator {name} changes parameters while a network trains, but none of {', '.join(space.names)} may "
+            f"change: say which ones may, for example evo.Float(..., mutable=True), or in YAML {example}: "
+            "{type: ..., mutable: true}"
+        )
+    if pruner is not None:
+        raise UserError(
+            f"propagator {name} ends bad trainings itself, at the end of each interval, so that there is nothing left "
+            "for pruning: leave it out, or give pruning none"
+        )
+    if run_dir is None and ranks > 1:
+        raise UserError(
+            f"propagator {name} passes states of trainings from rank to rank, and without run_dir each of the {ranks} "
+            "ranks keeps its files to itself: give run_dir, a folder that all ranks reach"
+        )
+
+
+def check_may_save(propagators: Sequence[Breeding], objective: Callable[..., Any] | Named, opened: Opened) -> None:
+    """Refuse an objective that cannot leave a state from which others go on, if they are to.
+
+    Args:
+        propagators: What breeds, by island.
+        objective: What is minimised.
+        opened: What was learnt of it when it was loaded.
+
+    Raises:
+        UserError: It takes no trial.
+    """
+    if not goes_on(propagators) or opened.may_save:
+        return
+    name = next(one.bred_by for one in propagators if goes_on([one]))
+    if objective is evaluated_by_the_caller:
+        raise UserError(
+            f"propagator {name} needs to pass states of trainings on, which a loop of your own does not leave: "
+            "give a loss to evo.minimize, or another propagator"
+        )
+    raise UserError(
+        f"propagator {name} goes on from states of trainings, but objective {describe(objective)} takes no trial, "
+        "with which it would save and find them: write it as loss(params, trial), which begins at trial.begin, from "
+        "trial.inherit if that is not None, and leaves trial.folder / 'last.ckpt' at trial.until; or give another "
+        "propagator"
+    )
