@@ -139,7 +139,8 @@ def _train_lineage(past: Run, directory: RunDirectory, asked: TrainingRequest, a
         "recorded": {"status": recorded.status, "loss": recorded.loss, "metrics": recorded.metrics},
     }
     _write(directory, again.folder, found)
-    print(f"{_comparison(recorded, trained[-1].loss, asked.seed is not None)}; its files are in {_shown(chain, directory)}")
+    compared = _comparison(recorded, trained[-1].loss, asked.seed is not None)
+    print(f"{compared}; its files are in {_shown(chain, directory)}")
 
 
 def _train_schedule(past: Run, directory: RunDirectory, asked: TrainingRequest, file: str) -> None:
