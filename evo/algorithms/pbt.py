@@ -137,7 +137,13 @@ class _Population(Learner):
 
     def _who_is_idle(self, view: View) -> tuple[list[Member], int]:
         """The places that nobody works on, and the number of all places, with those that are being made."""
-        places, busy, made, dropped = self._members.places, set[Identity](), 0, set[Identity]()
+        # In a session with other islands, an individual of another one may have taken a place.
+        places = {
+            holder: place
+            for holder, place in self._members.places.items()
+            if place.latest is None or place.latest.donor is None or place.latest.identity in view.kept
+        }
+        busy, made, dropped = set[Identity](), 0, set[Identity]()
         for one in view.running:
             if one.segment is not None:
                 dropped.update(one.segment.drops)
@@ -183,7 +189,7 @@ class _Population(Learner):
         best, others = self._members.better(place.step or self._interval, loss, view.lost)
         best = [best[chosen] for chosen in rng.permutation(len(best))]
         for donor in [*best, *others]:
-            if donor is place.latest:
+            if donor is place.latest or donor.identity not in view.kept:
                 continue
             for _ in range(_VARIANTS):
                 yield self._explored(donor, best, place, rng)
