@@ -18,12 +18,11 @@ from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
 from evo.lightning.checking import check_training
-from evo.lightning.checkpoints import BestWeights, is_trusted, short_refusals
+from evo.lightning.checkpoints import is_trusted, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
 from evo.lightning.group import Group, process_group
 from evo.lightning.hparams import RowLogger, row_logger
-from evo.lightning.inheriting import Inheriting
 from evo.lightning.leftovers import remove_leftovers
 from evo.lightning.loggers import as_sections, has_loggers
 from evo.lightning.memory import limited_memory
@@ -31,10 +30,9 @@ from evo.lightning.parts import Section
 from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.runs import Make, logged_runs
-from evo.lightning.segments import SegmentEnd, check_segment, epochs_trained, fit
 from evo.lightning.stacked import MemoryKind, keep_stacked
-from evo.lightning.state import SaveState
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
+from evo.lightning.training import Training
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import BEST, STATE
@@ -184,27 +182,10 @@ class LightningObjective:
     def _fit(
         self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger | list[Logger]
     ) -> L.Trainer:
-        """Train, from the beginning or from the state that an earlier attempt has saved."""
         module, data = self._build(shares, trial)
         group.wait()
-        weights = BestWeights(trial.folder, report)
-        end = SegmentEnd(trial)
-        # SaveState comes first, so that the best weights are saved before another callback changes them.
-        state = SaveState(trial, report, weights, end, group)
-        inheriting = Inheriting(trial, [state, report, weights])
-        own = [KeepSigterm(), state, inheriting, report, *self._stopping(shares, trial, report)]
-        self._blueprint.check_length([f"trainer.{name}" for name in shares["trainer"][1]])
-        seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
-        trainer, profiler = make_trainer(self._blueprint, shares, seat, [*own, weights, end], logger)
-        check_validations(trainer.max_epochs, trainer.check_val_every_n_epoch, trainer.limit_val_batches)
-        check_segment(trial, trainer)
-        trial.times = profiler.seconds
-        inheriting.prepare(trainer, module)
-        with profiler.ended():
-            fit(trainer, module, data, trial)
-        if trial.until is not None:
-            trial.note_state(epochs_trained(trainer), is_over=end.is_over)
-        return trainer
+        training = Training(self._blueprint, shares, trial, report, group)
+        return training.run(module, data, logger, self._stopping(shares, trial, report))
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Evaluate the best weights of a finished training on the test set.

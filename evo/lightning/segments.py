@@ -102,6 +102,15 @@ def check_segment(trial: Trial, trainer: L.Trainer) -> None:
         )
 
 
+def load_again(trainer: L.Trainer, trial: Trial) -> None:
+    """Load the state again from which a training goes on.
+
+    A search for a batch size before the training puts its own file in the place of that state.
+    """
+    if state := starting_state(trial):
+        trainer._checkpoint_connector.resume_start(state, weights_only=not is_trusted(state, trial.trust))
+
+
 def fit(trainer: L.Trainer, module: L.LightningModule, data: Any, trial: Trial) -> None:
     """Train, from the beginning or from a state.
 

@@ -21,7 +21,7 @@ from evo.lightning.checkpoints import BestWeights, is_trusted, refusal_of_strang
 from evo.lightning.group import ALONE, Group
 from evo.lightning.hparams import forget_from
 from evo.lightning.reports import TrialReport
-from evo.lightning.segments import SegmentEnd, starting_state
+from evo.lightning.segments import SegmentEnd, load_again, starting_state
 from evo.objective.objective import Interrupted, Trial
 from evo.storage.checkpoints import BEST, STATE
 
@@ -97,11 +97,8 @@ class SaveState(L.Callback):
             self._end.is_over = self._loaded.get("end", False)
             _set_generators(self._loaded["generators"])
             self._weights.note()
-            connector = trainer._checkpoint_connector
-            if not connector._loaded_checkpoint:
-                # A search for a batch size, which runs before this, has put its own file in the place of evo's.
-                state = self._trial.folder / STATE
-                connector.resume_start(state, weights_only=not is_trusted(state, self._trial.trust))
+            if not trainer._checkpoint_connector._loaded_checkpoint:
+                load_again(trainer, self._trial)
         if self._loaded and self._group.is_first:
             best = self._trial.folder / BEST
             best.unlink(missing_ok=True)
