@@ -50,6 +50,10 @@ class StatesInUse:
         """Whether any individual has left a state."""
         return bool(self._left)
 
+    def is_taken(self, identity: Identity) -> bool:
+        """Whether another individual has taken the place of this one for good, or has dropped it."""
+        return identity in self._released
+
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account; most are about no states and cost nothing."""
         if isinstance(event, Started) and event.segment is not None:
