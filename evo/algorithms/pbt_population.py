@@ -113,8 +113,13 @@ class TrainedPopulation(Learner):
             yield candidate
 
     def _now(self, view: View) -> _Now:
-        places, busy, made, dropped = self._members.places, set[Identity](), 0, set[Identity]()
-        left = set[Identity]()
+        # In a session with other islands, an individual of another one may have taken a place.
+        places = {
+            holder: place
+            for holder, place in self._members.places.items()
+            if place.latest is None or place.latest.donor is None or place.latest.identity in view.kept
+        }
+        busy, made, dropped, left = set[Identity](), 0, set[Identity](), set[Identity]()
         for one in view.running:
             if (segment := one.segment) is not None:
                 dropped.update(segment.drops)
@@ -127,7 +132,8 @@ class TrainedPopulation(Learner):
                     made += 1
         kept = [place for holder, place in places.items() if holder not in dropped or holder in busy]
         idle = [place for place in kept if place.holder not in busy]
-        return _Now(view, idle, len(kept) + made, {*view.lost, *dropped, *left})
+        gone = (donor.identity for donor in self._members.donors(()) if donor.identity not in view.kept)
+        return _Now(view, idle, len(kept) + made, {*view.lost, *dropped, *left, *gone})
 
     def _candidates(self, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         if now.count < self._size:
