@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from evo.population.events import AnyEvent, Done, Finished, Joined, Judged, Migrated, Reported, Started, encode
+from evo.population.segments import Donor, SavedState, Segment
 from evo.space.space import Space
 from evo.storage.rundir import StudyRecord
 
@@ -78,3 +79,37 @@ def eventful(count: int, limits: Mapping[str, Any], steps: int, name: str = "tpe
     for worker, each in found.items():
         each.append(Done(time=now[worker] + 0.5, rank=worker, reason=f"{count} evaluations are complete"))
     return found
+
+
+LINEAGE_LIMITS: Mapping[str, Any] = {
+    "lr": {"type": "float", "low": 1e-3, "high": 1.0, "log": True, "mutable": True},
+    HOSTILE: {"type": "choice", "values": ["sgd", "<b>bold</b>"], "mutable": True},
+    "width": (4, 64),
+}
+
+
+def divided(members: int = 4, segments: int = 3) -> dict[int, list[AnyEvent]]:
+    """Events of one worker whose members train in segments of two steps; the last one gives its training up each time.
+
+    Member m is individual 0-(s * members + m) in segment s. The loss is better the lower m and the later the segment.
+    """
+    found: list[AnyEvent] = [Joined(time=BEGIN, rank=0, ranks=1, host="node0", device="cpu")]
+    for number in range(members * segments):
+        segment, member = divmod(number, members)
+        place, step = number - members, 2 * segment
+        donor = 0 if member == members - 1 else member  # The best one's state.
+        identity = (0, number - member - members + donor)
+        goes_on = Donor(individual=identity, step=step, digest=str(identity[1])) if segment else None
+        part = Segment(until=step + 2, donor=goes_on, replaces=(0, place) if segment else None)
+        params = {"lr": 2.0 ** -(1 + segment + (member > 1)), HOSTILE: ["sgd", "<b>bold</b>"][segment % 2], "width": 8}
+        loss, time = (member + 1.0) / (segment + 1), BEGIN + number
+        start = {"parents": (identity,)} if segment else {}
+        found += [
+            Started(time=time, individual=(0, number), island=0, params=params, bred_by="pbt", segment=part, **start),
+            Reported(time=time + 0.1, individual=(0, number), step=step, loss=loss + 1),
+            Finished(
+                time=time + 0.5, individual=(0, number), status="completed", loss=loss, seconds=0.5, rank=0,
+                host="node0", device="cpu", state=SavedState(step=step + 2, digest=str(number)),
+            ),
+        ]  # fmt: skip
+    return {0: found}

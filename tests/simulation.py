@@ -17,14 +17,16 @@ from evo.algorithms.bred import Breeding
 from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
+from evo.engine.settings import TakeState
 from evo.engine.starting import KnownPoint, known_events
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
 from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done, Finished, Joined, Started, decode, encode
-from evo.population.identity import Identity
+from evo.population.identity import Identity, individual_name
 from evo.population.outcome import Outcome
+from evo.population.segments import SavedState
 from evo.propagators import InitUniform
 from evo.pruning import Pruner, Rungs
 from evo.replay.settings import HowToBreed, RecordedSettings, in_words
@@ -138,6 +140,9 @@ class Evaluator:
         self._left = int(self._rng.integers(self._polls[0], self._polls[1] + 1))
         self._report = report
         self._outcome = how_it_ends(assignment.params)
+        if (segment := assignment.segment) is not None and self._outcome.status == "completed":
+            state = SavedState(step=segment.until, digest=individual_name(assignment.individual))
+            self._outcome = replace(self._outcome, state=state)
 
     def poll(self) -> Outcome | None:
         if self._left > 0:
@@ -318,6 +323,7 @@ def simulate(
     session: Session,
     before: Mapping[int, Sequence[bytes]] | None = None,
     inspect: Callable[[Result, int], None] = lambda result, rank: None,
+    take_state: Callable[[int], TakeState] = lambda rank: lambda identity, donor: True,
 ) -> Result:
     """Run a session to its end, or to the death of all its ranks.
 
@@ -325,6 +331,7 @@ def simulate(
         session: How it goes.
         before: The journal lines of the sessions before, by rank: all that is known of them.
         inspect: Is called with the session so far and the rank after each step of a rank.
+        take_state: Returns how a rank takes over the states of donors.
     """
     before = before or {}
     rng = np.random.default_rng(session.seed)
@@ -376,6 +383,7 @@ def simulate(
             ending=Ending(worker, fates[rank], result.conclusions),
             watch=result.watched[rank].append,
             clock=lambda: float(network.now),
+            take_state=take_state(rank),
         )
         steps = search(worker, exchange, effects)
         try:

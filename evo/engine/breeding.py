@@ -167,7 +167,7 @@ class Breeder:
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether a point may be tried."""
-        return self.allow_duplicates or not self.population.tried.has(proposal.key, proposal.donor)
+        return self.allow_duplicates or not self.population.tried.has(proposal.key, proposal.segment)
 
     @property
     def why_exhausted(self) -> StopReason | None:
@@ -225,7 +225,7 @@ class Breeder:
 
     def _suits(self, proposal: Proposal, share_only: bool, is_shared: bool) -> bool:
         key = proposal.key
-        if self.population.tried.has(key, proposal.donor) or not self._fulfils(proposal):
+        if self.population.tried.has(key, proposal.segment) or not self._fulfils(proposal):
             return False
         if not share_only or proposal.donor is not None:  # States are not shared out among the workers.
             return True
@@ -242,8 +242,7 @@ class Breeder:
                 genome = np.where(self.space.mutable, genome, donor.genome)
             if self.space.feasibility is None:
                 # Often a parent that was passed on unchanged, which need not be decoded to be known.
-                came_from = None if segment is None else segment.donor
-                if not self.allow_duplicates and self.population.tried.has(genome.tobytes(), came_from):
+                if not self.allow_duplicates and self.population.tried.has(genome.tobytes(), segment):
                     continue
                 params = self.space.complete(genome, rng)
             elif (repaired := self.space.repair(genome, self._near(genome), rng)) is not None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from evo.population.events import AnyEvent, Finished, Started
 from evo.population.identity import Identity
+from evo.population.segments import Segment
 
 
 class StatesInUse:
     """Which individuals' states are needed, as it follows from a set of events, whatever their order.
 
-    A state is needed until an individual that takes the place of its own has begun from another state, or has left a
+    A state is needed until the individual that takes the place of its own has begun from another state, or has left a
     state of its own; or until one has begun that drops its place. Those that begin from it have taken it over by then,
     see `evo.storage.states.StateTaker`.
 
-    Two workers that choose at the same moment may both take one place, and both leave states, until one of these is
-    dropped: an algorithm drops what its population has no room for.
+    Each place that was begun holds one state at most, but two if two workers have gone on with it at the same moment.
+    So no more states are needed than there are places and individuals in flight, where what is superfluous is dropped.
 
     Attributes:
         needed: The individuals whose states are needed; it follows the events.
@@ -35,11 +36,12 @@ class StatesInUse:
 
     def __init__(self) -> None:
         self.needed: set[Identity] = set()
+        # Those that have left a state; and those whose trainings are at their ends, so that nobody can go on.
         self._left: set[Identity] = set()
-        # Whose places others have taken or dropped, so that nobody will go on from their states.
+        self._over: set[Identity] = set()
         self._released: set[Identity] = set()
-        # Those that go on from the states whose places they take, until they have left states of their own.
-        self._replaces: dict[Identity, Identity] = {}
+        # Those that go on from the state of the individual whose place they take, with that individual.
+        self._goes_on_from: dict[Identity, Identity] = {}
 
     @property
     def any_left(self) -> bool:
@@ -48,22 +50,30 @@ class StatesInUse:
 
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account; most are about no states and cost nothing."""
-        if isinstance(event, Started):
-            if (segment := event.segment) is not None:
-                self._release(*segment.drops)
-                if segment.replaces is not None:
-                    is_own = segment.donor is not None and segment.donor.individual == segment.replaces
-                    if is_own and event.individual not in self._left:
-                        self._replaces[event.individual] = segment.replaces
-                    else:
-                        self._release(segment.replaces)
+        if isinstance(event, Started) and event.segment is not None:
+            self._begin(event.individual, event.segment)
         elif isinstance(event, Finished) and event.state is not None:
             self._left.add(event.individual)
-            if (replaced := self._replaces.pop(event.individual, None)) is not None:
-                self._release(replaced)
-            if not event.state.is_over and event.individual not in self._released:
+            if event.state.is_over:
+                self._over.add(event.individual)
+            if event.individual in self._released or event.individual in self._over:
+                self.needed.discard(event.individual)
+            else:
                 self.needed.add(event.individual)
+            if (replaced := self._goes_on_from.get(event.individual)) is not None:
+                self._release(replaced)
 
-    def _release(self, *identities: Identity) -> None:
-        self._released.update(identities)
-        self.needed.difference_update(identities)
+    def _begin(self, identity: Identity, segment: Segment) -> None:
+        for dropped in segment.drops:
+            self._release(dropped)
+        if segment.replaces is None:
+            return
+        is_from_there = segment.donor is not None and segment.donor.individual == segment.replaces
+        if is_from_there:
+            self._goes_on_from[identity] = segment.replaces
+        if not is_from_there or identity in self._left:
+            self._release(segment.replaces)
+
+    def _release(self, identity: Identity) -> None:
+        self._released.add(identity)
+        self.needed.discard(identity)

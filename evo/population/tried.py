@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from evo.population.identity import Identity
-from evo.population.segments import Donor, Segment
+from evo.population.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,12 @@ class TriedPoints:
 
     Args:
         begun: Those with which a training began.
-        continued: Those with which a training went on, each with the individual from whose state it did.
+        continued: Those with which a training went on, each with the individuals from whose state and in whose place.
+            So a place may always go on from its own state, whoever else has done that.
     """
 
     begun: set[bytes] = field(default_factory=set)
-    continued: set[tuple[Identity, bytes]] = field(default_factory=set)
+    continued: set[tuple[Identity, Identity | None, bytes]] = field(default_factory=set)
 
     def add(self, key: bytes, segment: Segment | None) -> None:
         """Note that a point is tried.
@@ -30,12 +31,19 @@ class TriedPoints:
         if segment is None or segment.donor is None:
             self.begun.add(key)
         else:
-            self.continued.add((segment.donor.individual, key))
+            self.continued.add((segment.donor.individual, segment.replaces, key))
 
     def __len__(self) -> int:
         """How often a training began or went on with a point that was new there."""
         return len(self.begun) + len(self.continued)
 
-    def has(self, key: bytes, donor: Donor | None = None) -> bool:
-        """Whether a training began with this point, or went on with it from the state of this donor."""
-        return key in self.begun if donor is None else (donor.individual, key) in self.continued
+    def has(self, key: bytes, segment: Segment | None = None) -> bool:
+        """Whether a training began with this point, or went on with it as this segment would.
+
+        Args:
+            key: The bytes of its genome.
+            segment: The part of a training that it would be.
+        """
+        if segment is None or segment.donor is None:
+            return key in self.begun
+        return (segment.donor.individual, segment.replaces, key) in self.continued

@@ -15,14 +15,14 @@ from evo.population.segments import Donor, SavedState, Segment
 from evo.posthoc.past import make_folder
 from evo.posthoc.schedules import PlannedSegment, TrainingPlan
 from evo.posthoc.single import PosthocError, SingleEvaluator
-from evo.randomness import segment_seed
 from evo.report.lineages import steps_text
-from evo.storage.checkpoints import delete_state
+from evo.storage.checkpoints import INHERITED, delete_state, find_weights, remove_path
 from evo.storage.files import write_whole
 from evo.storage.states import StateTaker
+from evo.texts import readable
 
 _RECORD = "segments.json"
-_EARLIER = "segments"
+_EARLIER = "-segments"
 
 
 class TrainedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,26 +49,27 @@ class _Record(msgspec.Struct, frozen=True):
     """How far a training has come; it goes on from there when it was stopped."""
 
     plan: Any
-    seed: int
+    seeds: list[int]
     trained: list[TrainedSegment]
 
 
 class SegmentChain:
-    """Trains a plan in a folder, in which the last segment has its files; the others have folders below.
+    """Trains a plan: the last segment in a folder of its own, the others in folders beside that one.
 
     Args:
         name: What messages call the training.
         plan: What is trained.
-        seed: The seed of the whole training.
-        folder: The folder, which must be there.
+        seeds: The seed of each segment.
+        folder: The folder of the last one.
 
     Raises:
         UserError: The folder holds a training that was stopped, and is another one.
     """
 
-    def __init__(self, name: str, plan: TrainingPlan, seed: int, folder: Path) -> None:
-        self._name, self._segments, self._seed, self._folder = name, plan.segments, seed, folder
-        self._plan = msgspec.to_builtins([tuple(segment) for segment in plan.segments])
+    def __init__(self, name: str, plan: TrainingPlan, seeds: Sequence[int], folder: Path) -> None:
+        self._name, self._segments, self._seeds = name, plan.segments, list(seeds)
+        self._folder, self._before = make_folder(folder), folder.with_name(f"{folder.name}{_EARLIER}")
+        self._plan = msgspec.json.decode(msgspec.json.encode(plan.segments))
         self._trained: list[TrainedSegment] = self._read()
 
     def train(self, evaluator: SingleEvaluator) -> Sequence[TrainedSegment]:
@@ -84,6 +85,7 @@ class SegmentChain:
             PosthocError: A segment failed, or has left no state.
             Interrupted: A signal stopped it: the same call goes on.
         """
+        make_folder(self._before)
         self._write()  # What is in the folder from now on belongs to this plan.
         for number in range(len(self._trained), len(self._segments)):
             if self._is_over:
@@ -103,10 +105,17 @@ class SegmentChain:
             )
             self._write()
             if number:
-                delete_state(self._place(number - 1))  # It is recorded that nobody goes on from there any more.
+                self._clear(number - 1)  # It is recorded that nobody goes on from there any more.
         delete_state(self._place(len(self._trained) - 1))
-        (self._folder / _RECORD).unlink(missing_ok=True)
+        (self._before / _RECORD).unlink(missing_ok=True)
         return self._trained
+
+    def _clear(self, number: int) -> None:
+        """Remove what takes room in the folder of a segment that is not the last."""
+        place = self._place(number)
+        delete_state(place)
+        for file in find_weights(place):
+            remove_path(file)
 
     @property
     def place(self) -> Path:
@@ -128,7 +137,7 @@ class SegmentChain:
         if number == len(self._segments) - 1:
             return self._folder
         begin = self._segments[number - 1].until if number else 0
-        return self._folder / _EARLIER / steps_text(begin, self._segments[number].until)
+        return self._before / steps_text(begin, self._segments[number].until)
 
     def _called(self, number: int) -> str:
         return f"{self._name} from step {self._begin} to {self._segments[number].until}"
@@ -145,12 +154,13 @@ class SegmentChain:
             if not StateTaker(before.__getitem__)(planned.individual, donor):
                 raise PosthocError(
                     f"{self._called(number)} cannot begin: the state in {before[donor.individual]} is gone or damaged; "
-                    f"remove {self._folder} to train from the start"
+                    f"remove {self._before} and {self._folder} to train from the start"
                 )
         return msgspec.structs.replace(
             evaluator.assign(planned.individual, planned.params, place),
-            seed=segment_seed(self._seed, self._begin),
+            seed=self._seeds[number],
             segment=Segment(until=planned.until, donor=donor),
+            inherited=readable(str((place / INHERITED).absolute())) if donor else "",
         )
 
     def _checked_state(self, number: int, outcome: Outcome) -> SavedState | None:
@@ -161,20 +171,20 @@ class SegmentChain:
         return outcome.state
 
     def _read(self) -> list[TrainedSegment]:
-        file = self._folder / _RECORD
+        file = self._before / _RECORD
         try:
             record = msgspec.json.decode(file.read_bytes(), type=_Record)
         except FileNotFoundError:
             return []
         except (OSError, msgspec.DecodeError) as error:
-            raise UserError(f"{file} cannot be read: {error}; remove {self._folder} to train from the start") from None
-        if (record.plan, record.seed) != (self._plan, self._seed):
+            raise UserError(f"{file} cannot be read: {error}; remove {self._before} to train from the start") from None
+        if (record.plan, record.seeds) != (self._plan, self._seeds):
             raise UserError(
-                f"{self._folder} holds a training that was stopped, with another schedule or seed: remove that folder, "
-                "or run the command that has begun it"
+                f"{self._folder} holds a training that was stopped, with another schedule or seed: run the command "
+                f"that has begun it, or remove that folder and {self._before}"
             )
         return record.trained
 
     def _write(self) -> None:
-        content = msgspec.json.encode(_Record(self._plan, self._seed, self._trained))
-        write_whole(self._folder / _RECORD, lambda stream: stream.write(content))
+        content = msgspec.json.encode(_Record(self._plan, self._seeds, self._trained))
+        write_whole(self._before / _RECORD, lambda stream: stream.write(content))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from evo.errors import UserError
 from evo.population.identity import Identity
+from evo.randomness import segment_seed
 from evo.report.lineages import LineageSegment
 from evo.space.values import Params, plain, why_no_value
 from evo.study.traps import check_values
@@ -47,6 +48,17 @@ class TrainingPlan(NamedTuple):
 def planned(lineage: Sequence[LineageSegment]) -> list[PlannedSegment]:
     """A lineage as it is to be trained again."""
     return [PlannedSegment(segment.until, segment.params, segment.individual) for segment in lineage]
+
+
+def segment_seeds(seed: int, plan: TrainingPlan) -> list[int]:
+    """The seeds of all segments of a training that is done with one seed.
+
+    Args:
+        seed: The seed of the training.
+        plan: The training.
+    """
+    begins = [0, *(segment.until for segment in plan.segments)]
+    return [segment_seed(seed, begin) for begin in begins[:-1]]
 
 
 def read_plan(text: str, what: str) -> TrainingPlan:

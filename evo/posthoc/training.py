@@ -12,7 +12,7 @@ from evo.errors import UserError
 from evo.posthoc.chain import SegmentChain, TrainedSegment
 from evo.posthoc.figures import figures_text
 from evo.posthoc.past import check_parameters, find_objective, find_results, make_folder, recorded_in, trained_folder
-from evo.posthoc.schedules import TrainingPlan, planned, read_plan
+from evo.posthoc.schedules import TrainingPlan, planned, read_plan, segment_seeds
 from evo.posthoc.single import SingleEvaluator
 from evo.randomness import training_seed
 from evo.report.columns import columns_text
@@ -32,7 +32,8 @@ class TrainingRequest:
         run: The run directory.
         individual: Rank and generation of the individual. None means the best.
         schedule: A YAML file with a schedule, which is trained instead.
-        seed: The seed of the training. None means that of the individual, or of the schedule.
+        seed: The seed of the training, from which those of its segments follow. None means that of the individual, and
+            of each of its segments, or of the schedule.
         objective: The name of the search's objective. None means the one that study.json names.
         trust: Whether other users' checkpoints are loaded in full, and the code that their run directory names.
         results: The folder for everything that is written, in place of the run directory. None means that itself.
@@ -51,7 +52,7 @@ def train_again(asked: TrainingRequest) -> None:
     """Train an individual again in RUN/trained/R-G, print its loss beside the recorded one, and write trained.json.
 
     An individual that goes on from others is trained from the start: segment after segment, with the hyperparameters
-    that each of them had, and one seed.
+    and the seed that each of them had.
 
     Args:
         asked: What is trained.
@@ -76,23 +77,19 @@ def train_again(asked: TrainingRequest) -> None:
             f"individual {recorded.name} of {past.name} cannot be trained from the start: its lineage is known from "
             f"step {lineage[0].begin} only, because a damaged journal has lost what was before"
         )
-    seed = training_seed(past.study.seed, recorded.individual) if asked.seed is None else asked.seed
     folder = trained_folder(directory, recorded)
     if asked.seed is not None:
-        folder = folder.with_name(f"{folder.name}-seed-{seed}")
-    if lineage:
-        _train_lineage(past, directory, asked, _Again(recorded, lineage, seed, folder))
-    else:
-        _train_whole(past, directory, asked, _Again(recorded, lineage, seed, folder))
+        folder = folder.with_name(f"{folder.name}-seed-{asked.seed}")
+    train = _train_lineage if lineage else _train_whole
+    train(past, directory, asked, _Again(recorded, lineage, folder))
 
 
 @dataclass(frozen=True)
 class _Again:
-    """An individual that is trained again, with which seed and where."""
+    """An individual that is trained again, and where."""
 
     recorded: Evaluation
     lineage: Sequence[LineageSegment]
-    seed: int
     folder: Path
 
 
@@ -124,21 +121,25 @@ def _train_whole(past: Run, directory: RunDirectory, asked: TrainingRequest, aga
 def _train_lineage(past: Run, directory: RunDirectory, asked: TrainingRequest, again: _Again) -> None:
     recorded = again.recorded
     minimised = find_objective(past, asked.objective, asked.trust)
-    plan = TrainingPlan(planned(again.lineage), again.seed)
-    chain = SegmentChain(f"individual {recorded.name}", plan, again.seed, make_folder(again.folder))
+    plan = TrainingPlan(planned(again.lineage), asked.seed)
+    seeds = [training_seed(past.study.seed, segment.individual) for segment in again.lineage]
+    if asked.seed is not None:
+        seeds = segment_seeds(asked.seed, plan)
+    chain = SegmentChain(f"individual {recorded.name}", plan, seeds, again.folder)
     with SingleEvaluator(past, minimised, asked.trust) as evaluator:
         many = f"{len(again.lineage)} segments" if len(again.lineage) > 1 else "one segment"
-        print(f"training individual {recorded.name} of {past.directory} from the start, {many}, seed {again.seed}")
+        what = f"training individual {recorded.name} of {past.directory} again, {many} from the start"
+        print(f"{what}{_with_seed(asked)}", flush=True)
         trained = chain.train(evaluator)
     losses = {segment.until: segment.loss for segment in again.lineage}
     print(_segments_text(trained, losses))
     found = {
         "individual": recorded.individual,
-        **_found(trained, plan, again.seed),
+        **_found(trained, plan, seeds),
         "recorded": {"status": recorded.status, "loss": recorded.loss, "metrics": recorded.metrics},
     }
     _write(directory, again.folder, found)
-    print(f"{_comparison(recorded, trained[-1].loss, has_other_seed=True)}; its files are in {chain.place}")
+    print(f"{_comparison(recorded, trained[-1].loss, asked.seed is not None)}; its files are in {chain.place}")
 
 
 def _train_schedule(past: Run, directory: RunDirectory, asked: TrainingRequest, file: str) -> None:
@@ -160,26 +161,25 @@ def _train_schedule(past: Run, directory: RunDirectory, asked: TrainingRequest, 
     minimised = find_objective(past, asked.objective, asked.trust)
     name = re.sub(r"[^\w.+-]+", "_", as_path(file).stem)
     name = f"schedule-{name}" + ("" if asked.seed is None else f"-seed-{seed}")
-    folder = make_folder(directory.path / "trained" / name)
-    chain = SegmentChain(f"schedule {file}", plan, seed, folder)
+    folder, seeds = directory.path / "trained" / name, segment_seeds(seed, plan)
+    chain = SegmentChain(f"schedule {file}", plan, seeds, folder)
     with SingleEvaluator(past, minimised, asked.trust) as evaluator:
         print(printable(f"training schedule {file} with the objective of {past.directory}, seed {seed}"), flush=True)
         trained = chain.train(evaluator)
     print(_segments_text(trained, {}))
-    _write(directory, folder, _found(trained, plan, seed))
+    _write(directory, folder, _found(trained, plan, seeds))
     print(f"loss {number_text(trained[-1].loss)}; its files are in {chain.place}")
 
 
-def _found(trained: Sequence[TrainedSegment], plan: TrainingPlan, seed: int) -> dict[str, Any]:
+def _found(trained: Sequence[TrainedSegment], plan: TrainingPlan, seeds: Sequence[int]) -> dict[str, Any]:
     return {
         "params": plan.segments[len(trained) - 1].params,
-        "seed": seed,
         "loss": trained[-1].loss,
         "metrics": trained[-1].metrics,
         "seconds": sum(segment.seconds for segment in trained),
         "segments": [
-            {"begin": segment.begin, "until": segment.until, "loss": segment.loss, "params": part.params}
-            for segment, part in zip(trained, plan.segments, strict=False)
+            {"begin": one.begin, "until": one.until, "loss": one.loss, "params": part.params, "seed": seed}
+            for one, part, seed in zip(trained, plan.segments, seeds, strict=False)
         ],
     }
 
@@ -210,8 +210,6 @@ def _comparison(recorded: Evaluation, loss: float | None, has_other_seed: bool) 
         return f"the one recorded is {recorded.status}{f' ({printable(recorded.error)})' if recorded.error else ''}"
     if recorded.loss == loss:
         return "the same loss as recorded"
-    if has_other_seed and recorded.segment is not None:
-        return "another loss than recorded, as one seed for all segments may give"
     if has_other_seed:
         return "another loss than recorded, as another seed may give"
     return "another loss than recorded, as another device, number of threads or version may give"

@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -106,6 +107,8 @@ def _show_one(options: Namespace) -> None:
     comments = [f"individual {one.name} of {run.name}: {loss}"]
     found: dict[str, Any] = dict(one.params)
     if training is not None:
+        if one.segment is not None and training.early_stopping is True:
+            training = replace(training, early_stopping=False)  # Its default is off in segments.
         found, notes = lightning_configuration(training, one, run.study.seed)
         comments += ["python main.py fit --config FILE, with LightningCLI in main.py", *notes]
     if lineage := run.lineage(one.name):

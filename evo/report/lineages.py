@@ -12,7 +12,7 @@ from evo.report.columns import columns_text
 from evo.report.records import Evaluation
 from evo.space.values import Params
 
-_MOST_NAMES = 8
+_MOST_NAMES = 5
 
 
 class LineageSegment(msgspec.Struct, frozen=True, kw_only=True):

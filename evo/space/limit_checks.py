@@ -94,9 +94,7 @@ def _checked_int(name: str, parameter: Int) -> Parameter:
         if abs(value) >= BEYOND_JSON:
             raise UserError(f"limit {name!r} has {field} = {value!r}: whole numbers go up to 2**63; use Float")
     if parameter.low == parameter.high:
-        return Choice(
-            [parameter.low], when=parameter.when, default=default_of(parameter), mutable=parameter.mutable
-        )
+        return Choice([parameter.low], when=parameter.when, default=default_of(parameter), mutable=parameter.mutable)
     if not 1 <= parameter.step <= parameter.high - parameter.low:
         raise UserError(
             f"limit {name!r} has step = {parameter.step}: it must be between 1 and high - low = "

@@ -118,14 +118,15 @@ class Weights:
                 _remove_checkpoints(self._folder(identity), but_state=identity in self._needed)
 
     def _take_place(self, identity: Identity) -> None:
-        """Delete the state of the individual whose place one of this rank has taken, if nobody needs it now."""
+        """Delete the states of those whose places one of this rank's individuals has taken or dropped, if possible."""
         known = self._population.find(identity)
-        if known is None or known.segment is None or (replaced := known.segment.replaces) is None:
+        if known is None or known.segment is None:
             return
-        former = self._population.find(replaced)
-        if former is not None and replaced not in self._needed and not self._population.is_running(former):
-            self._with_state.discard(replaced)
-            delete_state(self._folder(replaced))
+        for other in filter(None, (known.segment.replaces, *known.segment.drops)):
+            former = self._population.find(other)
+            if former is not None and other not in self._needed and not self._population.is_running(former):
+                self._with_state.discard(other)
+                delete_state(self._folder(other))
 
     def sweep(self, individuals: Path) -> int:
         """Delete the checkpoints of all individuals but the best, and the states of all trainings that have ended.

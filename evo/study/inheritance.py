@@ -63,9 +63,7 @@ def check_inheritance(
         )
 
 
-def check_may_save(
-    propagators: Sequence[Breeding], objective: Callable[..., Any] | Named, opened: Opened
-) -> None:
+def check_may_save(propagators: Sequence[Breeding], objective: Callable[..., Any] | Named, opened: Opened) -> None:
     """Refuse an objective that cannot leave a state from which others go on, if they are to.
 
     Args:

@@ -266,7 +266,7 @@ def test_nothing_of_a_journal_is_markup_on_the_page(hostile_report: Report) -> N
 
 def test_a_page_has_a_section_for_each_thing_that_is_known(hostile_report: Report, tmp_path: Path) -> None:
     full = hostile_report.runs[0].sections
-    assert all(full.values())
+    assert [name for name, text in full.items() if not text] == ["schedules"]  # Which is for segments of trainings.
     names = set(hostile_report.pictures())
     assert {"best-over-evaluations", "best-over-time", "timeline", "curves", "lineage", "migrants"} <= names
     assert {"proposers", "importance", "parallel", "slice-1", "contour-1", "times"} <= names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from evo.algorithms.catalogue import READY, make_propagator
 from evo.algorithms.portfolio import Portfolio
 from evo.engine.budget import Budget
 from evo.engine.hearing import MOST_WORKERS, Hearing
+from evo.engine.settings import TakeState
 from evo.engine.starting import KnownPoint, known_events
 from evo.errors import UserError
 from evo.islands.migration import Migration
@@ -73,6 +75,22 @@ def check_confirmed(result: Result) -> Counter[str]:
 def test_every_decision_is_confirmed_whatever_the_schedule_flat_and_in_trees(mode: str) -> None:
     for session in island_sessions(7, 8, duplicates=0.0, mode=mode, propagator=make_propagator("portfolio", {})):
         check_confirmed(simulate(replace(session, budget=Budget(evaluations=40))))
+
+
+def test_where_the_states_of_some_donors_are_missing_too() -> None:
+    space = Space({"x": Float(-1.0, 1.0, mutable=True), "layers": (1, 9)})
+    propagator = make_propagator("pbt", {"interval": 2, "population": 4})
+    lost = 0
+    for session in island_sessions(21, 6, duplicates=0.0, propagator=propagator, space=space):
+
+        def take_state(rank: int) -> TakeState:
+            return lambda identity, donor: zlib.crc32(repr((rank, donor.individual)).encode()) % 3 > 0
+
+        session = replace(session, budget=Budget(evaluations=40), deaths=random_deaths(session))
+        result = simulate(session, take_state=take_state)
+        check_confirmed(result)
+        lost += sum(len(event.lost) for event in result.of(Started))
+    assert lost > 20
 
 
 def test_after_deaths_too() -> None:

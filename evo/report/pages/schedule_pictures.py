@@ -17,8 +17,12 @@ from evo.space.space import Space
 from evo.space.written import text_of_value
 
 _COLOUR = "#9aa4b0"
-_STEPS = "steps of training, for example epochs"
 _MOST_PICTURES = 24
+_HINT = (
+    "Each line goes from the end of a segment to the end of one that has gone on from it, so that a fork is a state "
+    "from which several have gone on. A cross is a training that was given up for another one's state. Steep lines "
+    "after a fork are changes of hyperparameters that brought much; the pictures above say which."
+)
 _ROOM = 0.05
 
 
@@ -74,11 +78,9 @@ class _Lines:
         of_best = _Broken()
         value = None
         for segment in best:
-            text = (
-                f"{segment.name}, steps {steps_text(segment.begin, segment.until)}: {_text(segment.params.get(name))}"
-            )
-            self._add(of_best, (segment.begin, segment.until), (value, segment.params.get(name)), text)
-            value = segment.params.get(name)
+            before, value = value, segment.params.get(name)
+            text = f"{segment.name}, steps {steps_text(segment.begin, segment.until)}: {_text(value)}"
+            self._add(of_best, (segment.begin, segment.until), (before, value), text)
         self.series = [lines.series("", _COLOUR, 1.0)]
         if of_best.x:
             self.series.append(of_best.series(f"the best, {best[-1].name}", BEST_COLOUR, 3.0))
@@ -127,7 +129,7 @@ def _schedule(number: int, name: str, parameter: Parameter, lines: _Lines) -> Pi
         name=f"schedule-{number}",
         title=f"{name} over the training",
         hint="",
-        x=Axis(title=_STEPS),
+        x=Axis(title="step"),
         y=axis,
         series=lines.series,
         height=320,
@@ -157,16 +159,9 @@ def losses_along_lineages(
     if not drawn:
         return None
     scale = scale_of(one.loss for one in drawn if one.loss is not None)
-    lines = _Broken()
-    for one in drawn:
-        assert one.segment is not None
-        donor = known.get(one.segment.donor.individual) if one.segment.donor else None
-        text = f"{one.name}{f' from {donor.name}' if donor else ''}: {number_text(one.loss)}"
-        points = [] if donor is None or donor.loss is None else [(one.segment.begin, scale.place(donor.loss))]
-        lines.add([*points, (_end(one), _height(one, scale))], text)
     of_best = [(segment.until, segment.loss) for segment in best if segment.loss is not None]
     series = [
-        lines.series("", _COLOUR, 1.0),
+        _from_donors(drawn, known, scale),
         Series(
             kind="points",
             x=[_end(one) for one in drawn],
@@ -188,15 +183,25 @@ def losses_along_lineages(
     return Picture(
         name="lineages",
         title="Losses along lineages",
-        hint="Each line goes from the end of a segment to the end of one that has gone on from it, so that a fork is a "
-        "state from which several have gone on. A cross is a training that was given up for another one's state. If "
-        "the best has always been in front, inheritance has brought little but the schedule; if lines fork only at the "
-        "end, or all of them come from one early fork, another interval may be better.",
-        x=Axis(title=_STEPS),
+        hint=_HINT,
+        x=Axis(title="step, for example the epoch"),
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
         series=[each for each in series if each.x],
         height=460,
     )
+
+
+def _from_donors(drawn: Iterable[Evaluation], known: Mapping[Identity, Evaluation], scale: Scale) -> Series:
+    """Lines from the ends of donors to the ends of those that have gone on from them."""
+    lines = _Broken()
+    for one in drawn:
+        donor = known.get(one.segment.donor.individual) if one.segment and one.segment.donor else None
+        if donor is not None and donor.loss is not None:
+            begin = one.begin, scale.place(donor.loss)
+            lines.add(
+                [begin, (_end(one), _height(one, scale))], f"{one.name} from {donor.name}: {number_text(one.loss)}"
+            )
+    return lines.series("", _COLOUR, 1.0)
 
 
 def _end(one: Evaluation) -> int:
