@@ -51,6 +51,10 @@ class PopulationBasedTraining(Algorithm):
         population: The number of trainings; at least that of the workers of an island.
         explore: How hyperparameters change: perturb, or crossover of two good members of the same architecture, which
             is followed by a small perturbation.
+        growth: The factor by which intervals are longer in a new training than in the one before it in its place, a
+            whole number. The best interval is not known beforehand: short ones find changes fast, long ones look
+            farther ahead; see A. Chebykin, T. Alderliesten and P. A. N. Bosman, "Iterated Population Based Training
+            with Task-Agnostic Restarts", 2025, arXiv:2511.09190. 1 means that all are equal.
     """
 
     interval: int | str = 1
@@ -59,6 +63,7 @@ class PopulationBasedTraining(Algorithm):
     resample: float = 0.25
     population: int = 16
     explore: Literal["perturb", "crossover"] = "perturb"
+    growth: int = 1
 
     def __post_init__(self) -> None:
         steps_of(self.interval)
@@ -74,6 +79,7 @@ class PopulationBasedTraining(Algorithm):
         check_count("population", self.population, least=2, most=_LONGEST)
         if self.explore not in ("perturb", "crossover"):
             raise UserError(f"explore is {self.explore!r}: give perturb or crossover")
+        check_count("growth", self.growth, most=_LONGEST)
 
     @property
     def bred_by(self) -> str:
@@ -120,7 +126,7 @@ class _Population(Learner):
         self._constants, self._space = constants, setup.space
         self._interval = steps_of(constants.interval)
         self._size = max(constants.population, setup.workers)
-        self._members = Members(constants.quantile, setup.island, setup.islands, guests=self._size)
+        self._members = Members(constants.quantile, self._interval, self._size, (setup.island, setup.islands))
         self._explorer = Explorer(setup.space, tuple(constants.perturb), constants.resample)
 
     def learn(self, individual: Known, loss: float | None) -> None:
@@ -142,7 +148,7 @@ class _Population(Learner):
             if one.segment is not None:
                 dropped.update(one.segment.drops)
                 if one.segment.replaces in places:
-                    busy.add(one.segment.replaces)  # type: ignore[arg-type]
+                    busy.add(one.segment.replaces)
                 else:
                     made += 1
         kept = [place for holder, place in places.items() if holder not in dropped or holder in busy]
@@ -163,13 +169,16 @@ class _Population(Learner):
         """Candidates for one place, in the order of Algorithm 1: exploit and explore if need be, or go on."""
         own = place.latest
         if own is not None and own.is_over:
-            yield self._founder(place.holder, rng)
+            yield from self._anew(place, view, rng)
             return
         is_lost = own is None or own.identity in view.lost
+        is_worst = own is not None and self._members.records.is_worst(own.step, own.loss)
         if is_lost or place.has_failed:
             yield from self._exploit(place, math.inf, view, rng)
-        elif self._members.records.is_worst(own.step, own.loss):  # type: ignore[union-attr]
-            yield from self._exploit(place, own.loss, view, rng)  # type: ignore[union-attr]
+        elif own is not None and is_worst:
+            yield from self._exploit(place, own.loss, view, rng)
+            if self._members.is_behind(own.step):
+                yield from self._anew(place, view, rng)
         if own is None or is_lost:
             yield self._founder(place.holder, rng)
         elif place.has_failed:
@@ -185,6 +194,22 @@ class _Population(Learner):
         for donor in [*best, *others]:
             if donor is place.latest:
                 continue
+            for _ in range(_VARIANTS):
+                yield self._explored(donor, best, place, rng)
+
+    def _anew(self, place: Member, view: View, rng: np.random.Generator) -> Iterator[Individual]:
+        """Begin a new training, or help others to their end if the budget is not enough for new ones."""
+        if not self._members.is_enough(view.left):
+            yield from self._join(place, view, rng)
+        own = place.latest
+        grown = own is not None and own.is_over
+        yield self._founder(place.holder, rng, min(_LONGEST, own.interval * self._constants.growth) if grown else 0)
+
+    def _join(self, place: Member, view: View, rng: np.random.Generator) -> Iterator[Individual]:
+        """Go on from one of the best that are not over, whatever their step."""
+        donors = self._members.by_share(view.lost)
+        best = donors[: max(1, math.ceil(len(donors) * self._constants.quantile))]
+        for donor in [*(best[chosen] for chosen in rng.permutation(len(best))), *donors[len(best) :]]:
             for _ in range(_VARIANTS):
                 yield self._explored(donor, best, place, rng)
 
@@ -207,17 +232,27 @@ class _Population(Learner):
     def _child(
         self, donor: Milestone, genome: np.typing.NDArray[np.float64], place: Member, how: str, *mates: Identity
     ) -> Individual:
-        until = (donor.step // self._interval + 1) * self._interval
+        until = (donor.step // donor.interval + 1) * donor.interval
         return Individual(
             genome=genome,
+            strategy=self._said(donor.interval),
             parents=(donor.identity, *mates),
             bred_by=f"{_NAME}/{how}",
             segment=Segment(until=until, donor=donor.donor, replaces=place.holder),
         )
 
-    def _founder(self, replaces: Identity | None, rng: np.random.Generator) -> Individual:
-        segment = Segment(until=self._interval, replaces=replaces)
-        return Individual(genome=self._space.sample(rng), parents=(), bred_by=f"{_NAME}/new", segment=segment)
+    def _founder(self, replaces: Identity | None, rng: np.random.Generator, interval: int = 0) -> Individual:
+        interval = interval or self._interval
+        return Individual(
+            genome=self._space.sample(rng),
+            strategy=self._said(interval),
+            parents=(),
+            bred_by=f"{_NAME}/new",
+            segment=Segment(until=interval, replaces=replaces),
+        )
+
+    def _said(self, interval: int) -> dict[str, int]:
+        return {} if interval == self._interval else {"interval": interval}
 
 
 def _in_turn(idle: Sequence[Member], view: View, rng: np.random.Generator) -> list[Member]:

@@ -25,6 +25,7 @@ class Milestone:
         loss: Its loss there.
         donor: What others name to go on from here; None if nobody can.
         is_over: Whether the training is at its end.
+        interval: The number of steps between two comparisons in this training.
         origin: The segment from whose state it went on, as far as it is known.
     """
 
@@ -34,6 +35,7 @@ class Milestone:
     loss: float
     donor: Donor | None
     is_over: bool
+    interval: int
     origin: Milestone | None
 
     @property
@@ -120,21 +122,24 @@ class Members:
 
     Args:
         quantile: The share of the best, and of the worst.
-        island: The number of this island.
-        islands: The number of islands.
-        guests: The number of the latest individuals of other islands that may be donors.
+        interval: The number of steps of a segment whose training does not say.
+        size: The number of places, and that of the latest individuals of other islands that may be donors.
+        island: The number of this island, and that of all.
     """
 
-    def __init__(self, quantile: float, island: int, islands: int, guests: int) -> None:
+    def __init__(self, quantile: float, interval: int, size: int, island: tuple[int, int]) -> None:
         self.records = StepRecords(quantile)
         self.places: dict[Identity, Member] = {}
-        self._island, self._islands, self._most_guests = island, islands, guests
+        self._interval, self._size = interval, size
+        self._island, self._islands = island
         self._guests: dict[Identity, Milestone] = {}
         self._milestones: dict[Identity, Milestone] = {}
         # Those whose places others have taken, or that were dropped.
         self._replaced: set[Identity] = set()
         # Those from whose state an attempt to go on has failed.
         self._troubled: set[Identity] = set()
+        # The most steps of a training that is over; 0 while none is.
+        self._length = 0
 
     def learn(self, individual: Known, loss: float | None) -> Milestone | None:
         """Take an individual into account that has ended; returns its segment, if it has completed one."""
@@ -144,6 +149,7 @@ class Members:
         reached = self._milestone(individual, loss) if individual.status == "completed" and loss is not None else None
         if reached:
             self.records.add(reached.step, reached.loss)
+            self._length = max(self._length, reached.step if reached.is_over else 0)
         if individual.island % self._islands != self._island:
             self._welcome(reached)
             return reached
@@ -181,6 +187,27 @@ class Members:
         best = [one for at, one in found if self.records.is_best(step, at)]
         return best, [one for at, one in found if not self.records.is_best(step, at)]
 
+    def by_share(self, lost: Collection[Identity]) -> list[Milestone]:
+        """All donors, those first that are better than the largest share of all that were at their step."""
+        shares = [
+            (self.records.share_of_better(one.step, one.loss), -one.step, one.identity, one)
+            for one in self.donors(lost)
+        ]
+        return [one for *_, one in sorted(shares, key=lambda each: each[:3])]
+
+    def is_behind(self, step: int) -> bool:
+        """Whether trainings are over, so that one that is among the worst, and has no donor, comes too late."""
+        return step < self._length
+
+    def is_enough(self, left: float) -> bool:
+        """Whether a budget brings all that are under way to their end, and half a new population.
+
+        Args:
+            left: The number of segments that may still start.
+        """
+        under_way = sum(max(0, self._length - place.step) for place in self.places.values())
+        return left * self._interval >= under_way + self._length * self._size / 2
+
     def superfluous(self, idle: Iterable[Member], count: int) -> list[Identity]:
         """The holders of so many idle places that are the least worth keeping."""
 
@@ -195,6 +222,7 @@ class Members:
     def _milestone(self, individual: Known, loss: float) -> Milestone:
         segment, state = individual.segment, individual.state
         assert segment is not None
+        said = individual.strategy.get("interval")
         reached = Milestone(
             identity=individual.identity,
             genome=individual.genome,
@@ -202,6 +230,7 @@ class Members:
             loss=loss,
             donor=individual.donor,
             is_over=state is not None and state.is_over,
+            interval=said if type(said) is int and said > 0 else self._interval,
             origin=self._milestones.get(segment.donor.individual) if segment.donor else None,
         )
         self._milestones[individual.identity] = reached
@@ -210,7 +239,7 @@ class Members:
     def _welcome(self, guest: Milestone | None) -> None:
         if guest is not None and guest.donor is not None:
             self._guests[guest.identity] = guest
-            while len(self._guests) > self._most_guests:
+            while len(self._guests) > self._size:
                 del self._guests[next(iter(self._guests))]
 
     def _leave(self, identity: Identity) -> None:
