@@ -7,7 +7,7 @@ been at its step, and it is compared with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -67,13 +67,15 @@ class _Now:
         view: What is known now.
         idle: The places that nobody works on.
         count: The number of all places, with those that are being made.
-        lost: The individuals whose states are missing, or are about to go.
     """
 
     view: View
     idle: Sequence[Member]
     count: int
-    lost: Collection[Identity]
+
+    def is_donor(self, one: Milestone) -> bool:
+        """Whether others may go on from the state of a segment."""
+        return one.donor is not None and one.identity in self.view.kept and one.identity not in self.view.lost
 
 
 class TrainedPopulation(Learner):
@@ -94,7 +96,7 @@ class TrainedPopulation(Learner):
         self._explorer = Explorer(setup.space, rules.factors, rules.resample)
         self._architectures: Architectures | None = None
         if rules.lineages:
-            self._architectures = Architectures(checked_algorithm(rules.inner), setup, rules.quantile)
+            self._architectures = Architectures(checked_algorithm(rules.inner), setup, rules.quantile, rules.lineages)
 
     def learn(self, individual: Known, loss: float | None) -> None:
         reached = self._members.learn(individual, loss)
@@ -114,20 +116,16 @@ class TrainedPopulation(Learner):
 
     def _now(self, view: View) -> _Now:
         places, busy, made, dropped = self._members.places, set[Identity](), 0, set[Identity]()
-        left = set[Identity]()
         for one in view.running:
             if (segment := one.segment) is not None:
                 dropped.update(segment.drops)
                 if segment.replaces in places:
                     busy.add(segment.replaces)
-                    # Its state goes as soon as another has begun in its place from elsewhere.
-                    if segment.donor is None or segment.donor.individual != segment.replaces:
-                        left.add(segment.replaces)
                 else:
                     made += 1
         kept = [place for holder, place in places.items() if holder not in dropped or holder in busy]
         idle = [place for place in kept if place.holder not in busy]
-        return _Now(view, idle, len(kept) + made, {*view.lost, *dropped, *left})
+        return _Now(view, idle, len(kept) + made)
 
     def _candidates(self, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         if now.count < self._size:
@@ -143,7 +141,7 @@ class TrainedPopulation(Learner):
             yield from self._anew(place, now, rng)
         if own is not None and own.is_over:
             return
-        if own is None or own.identity in now.lost:
+        if own is None or not now.is_donor(own):
             yield from self._exploit(place, math.inf, now, rng)
             yield from islice(self._founders(place, now, rng), _FOUNDERS)
         elif place.has_failed:
@@ -166,13 +164,13 @@ class TrainedPopulation(Learner):
 
     def _exploit(self, place: Member, loss: float, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         """Go on from the state of a better one, with changed hyperparameters."""
-        best, others = self._members.better(place, loss, now.lost)
+        best, others = self._members.better(place, loss, now.is_donor)
         yield from self._from(best, others, place, rng)
 
     def _anew(self, place: Member, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         """Begin a new training, or help others to their end if the budget is not enough for new ones."""
         if not self._members.is_enough(now.view.left):
-            donors = self._members.by_share(now.lost)
+            donors = self._members.by_share(now.is_donor)
             count = max(1, math.ceil(len(donors) * self._rules.quantile))
             yield from self._from(donors[:count], donors[count:], place, rng)
         yield from islice(self._founders(place, now, rng), _FOUNDERS)
@@ -222,11 +220,18 @@ class TrainedPopulation(Learner):
                 for _ in range(_FOUNDERS):
                     drawn = self._space.sample(rng)
                     yield np.where(self._space.mutable, drawn, genome), (), f"{NAME}/member"
-            for one in self._architectures.propose(now.view, rng):
+            begun = {self._group_of(one.genome) for one in now.view.running}
+            for one in islice(self._architectures.propose(now.view, rng), _FOUNDERS):
+                if (group := self._group_of(self._whole(one.genome, rng))) in begun or group in self._architectures:
+                    continue  # Another choice of what may change is no other architecture.
                 name = f"{NAME}/{one.bred_by or 'architecture'}"
                 yield one.genome, () if one.parents is None else one.parents, name
         while True:
             yield self._space.sample(rng), (), f"{NAME}/new"
+
+    def _whole(self, genome: Genome, rng: np.random.Generator) -> Genome:
+        """A genome as it will be recorded."""
+        return self._space.encode(self._space.complete(genome, rng))
 
     def _incomplete(self, now: _Now) -> Genome | None:
         """The genome of a member of an architecture that has fewer members than it is to have; None if none has."""
