@@ -41,14 +41,17 @@ class Architectures:
         self._inner, self._setup = inner, setup
         self._records, self._lineages = StepRecords(quantile), lineages
         self._segments: Counter[bytes] = Counter()
+        # The number of trainings that have begun, by architecture.
+        self.begun: Counter[bytes] = Counter()
         # The best loss of each architecture at each step, and its best member at its latest step.
         self._losses: defaultdict[bytes, dict[int, float]] = defaultdict(dict)
         self._best: dict[bytes, Milestone] = {}
         self._learner: Learner | None = None
         self._standing: dict[bytes, float] = {}
 
-    def learn(self, group: bytes, reached: Milestone) -> None:
-        """Take a segment of a member of an architecture into account."""
+    def learn(self, group: bytes, reached: Milestone, is_first: bool) -> None:
+        """Take a segment of a member of an architecture into account; the first one of a training, or a later one."""
+        self.begun[group] += is_first
         self._segments[group] += 1
         step, before = reached.step, self._losses[group].get(reached.step)
         if before is not None and before <= reached.loss:

@@ -101,7 +101,8 @@ class TrainedPopulation(Learner):
     def learn(self, individual: Known, loss: float | None) -> None:
         reached = self._members.learn(individual, loss)
         if reached and self._architectures:
-            self._architectures.learn(reached.group, reached)
+            is_first = individual.segment is not None and individual.segment.donor is None
+            self._architectures.learn(reached.group, reached, is_first)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         now = self._now(view)
@@ -236,16 +237,17 @@ class TrainedPopulation(Learner):
     def _incomplete(self, now: _Now) -> Genome | None:
         """The genome of a member of an architecture that has fewer members than it is to have; None if none has."""
         assert self._architectures is not None
-        counts: dict[bytes, int] = {}
-        genomes: dict[bytes, Genome] = {}
-        there = [one.latest.genome for one in now.idle if one.latest is not None and not one.latest.is_over]
-        for genome in [*there, *(one.genome for one in now.view.running if one.segment is not None)]:
-            group = self._group_of(genome)
-            counts[group] = counts.get(group, 0) + 1
-            genomes.setdefault(group, genome)
-        for group, count in counts.items():
-            if count < self._rules.lineages and not self._architectures.is_given_up(group):
-                return genomes[group]
+        begun, genomes = self._architectures.begun.copy(), dict[bytes, Genome]()
+        for one in now.idle:
+            if one.latest is not None:
+                genomes.setdefault(one.group, one.latest.genome)
+        for running in now.view.running:
+            if running.segment is not None:
+                genomes.setdefault(group := self._group_of(running.genome), running.genome)
+                begun[group] += running.segment.donor is None
+        for group, genome in genomes.items():
+            if begun[group] < self._rules.lineages and not self._architectures.is_given_up(group):
+                return genome
         return None
 
     def _said(self, interval: int) -> dict[str, int]:

@@ -19,12 +19,13 @@ from evo.algorithms.pbt import steps_of
 from evo.algorithms.pbt_architectures import standings
 from evo.errors import UserError
 from evo.population.individual import Known
-from evo.population.segments import SavedState, Segment
+from evo.population.segments import Donor, SavedState, Segment
 from evo.space.parameters import Choice, Float, Int
 from evo.space.space import Space
 from evo.testing.algorithms import CONTRACT, SPACES, searches_better_than_at_random
 from evo.testing.searches import VirtualSearch, changed, completed, failed, mixed_outcomes
 
+RNG = np.random.default_rng(0)
 SPACE = Space({"lr": Float(1e-4, 1.0, log=True, mutable=True), "width": Int(1, 900)})
 ARCHITECTURES = Space({"lr": Float(1e-4, 1.0, log=True, mutable=True), "width": Int(1, 40), "kind": ("a", "b", "c")})
 
@@ -37,7 +38,8 @@ def mutable(space: Space) -> Space:
             limits[name] = Choice(list(one.values), when=one.when, mutable=place > 0)
         else:
             ends = {end: text for end, text in zip(("low", "high"), one.bounds or (None, None), strict=True) if text}
-            limits[name] = dataclasses.replace(one, mutable=place > 0, bounds=None, **ends)
+            changes: dict[str, Any] = {"mutable": place > 0, "bounds": None, **ends}
+            limits[name] = dataclasses.replace(one, **changes)
     return Space(limits, space.constraints)
 
 
@@ -84,15 +86,16 @@ def test_the_worst_go_on_from_the_best_of_their_step_and_all_others_from_themsel
         assert one.segment is not None
         assert one.segment.donor is not None
         donor, replaced = one.segment.donor.individual, one.segment.replaces
-        assert (one.segment.begin, one.segment.until) == (1, 2)
         if replaced in worst:
-            assert donor in best
+            before = by_identity[donor].segment
+            assert best & {donor, before.donor.individual if before and before.donor else None}
             assert one.bred_by == "pbt/exploit"
             assert one.genome[0] != by_identity[donor].genome[0]
         else:
             assert donor == replaced
+            assert (one.segment.begin, one.segment.until) == (1, 2)
             assert np.array_equal(one.genome, by_identity[donor].genome)
-    assert {one.segment.replaces for one in second if one.segment} == set(by_identity) - {s.identity for s in second}
+    assert {one.segment.replaces for one in second if one.segment} == {one.identity for one in first}
 
 
 def segments(search: VirtualSearch) -> Iterable[Segment]:
@@ -113,7 +116,7 @@ def test_individuals_are_judged_by_those_that_have_ended_at_the_same_step() -> N
     """However bad a late loss is compared to early ones: only those at its step count."""
     harder = lambda known: completed(known, float(known.segment.until) * 100 + known.genome[0])  # noqa: E731
     search = searched(PopulationBasedTraining(population=8), 40, outcome=harder, workers=3)
-    ended = {(one.identity, one.segment.until): one.loss for one in knowns(search) if one.segment}
+    ended = {(one.identity, one.segment.until): one.loss or 0.0 for one in knowns(search) if one.segment}
     for one in knowns(search):
         if one.bred_by == "pbt/exploit" and one.segment and one.segment.replaces:
             (step,) = [step for identity, step in ended if identity == one.segment.replaces]
@@ -125,14 +128,10 @@ def test_a_donor_whose_state_is_lost_is_replaced_by_the_next_best_and_a_lost_pla
     search = searched(PopulationBasedTraining(population=8), 8)
     ranked = sorted(knowns(search), key=lambda one: one.loss or 0.0)
     lost = {one.identity for one in ranked[:3]} | {ranked[4].identity}
-    proposals = {
-        one.segment.replaces: one.segment.donor
-        for seed in range(60)
-        for one in itertools.islice(
-            search.learner.propose(dataclasses.replace(search.view, lost=lost), np.random.default_rng(seed)), 1
-        )
-        if one.segment
-    }
+    proposals: dict[Any, Donor | None] = {}
+    for one in itertools.islice(search.learner.propose(dataclasses.replace(search.view, lost=lost), RNG), 200):
+        if one.segment is not None and one.segment.replaces:
+            proposals.setdefault(one.segment.replaces, one.segment.donor)
     donors = {donor.individual for donor in proposals.values() if donor}
     assert not donors & lost
     worst, place = proposals[ranked[7].identity], proposals[ranked[4].identity]
@@ -223,7 +222,8 @@ def test_a_training_that_is_over_gives_its_place_to_a_new_one_while_the_budget_i
 
 
 def test_architectures_share_out_their_trainings_and_bad_ones_give_their_places_up() -> None:
-    algorithm = PopulationBasedTraining(population=9, lineages=3, quantile=0.3)
+    inner = make_propagator("random", {})
+    algorithm = PopulationBasedTraining(population=9, lineages=3, quantile=0.3, architecture=inner)
     distance = {"a": 0.0, "b": 5.0, "c": 9.0}
     outcome = loss_of(ARCHITECTURES, lambda p: distance[p["kind"]] + abs(p["width"] - 20) / 10 + abs(p["lr"] - 0.1))
     search = searched(algorithm, 150, space=ARCHITECTURES, outcome=outcome, workers=2)
@@ -234,7 +234,8 @@ def test_architectures_share_out_their_trainings_and_bad_ones_give_their_places_
     first = Counter(ARCHITECTURES.decode(one.genome)["kind"] for one in knowns(search)[:30])
     last = Counter(ARCHITECTURES.decode(one.genome)["kind"] for one in knowns(search)[-30:])
     assert last["a"] > first["a"]
-    assert any(one.bred_by.startswith("pbt/") and "modelled" in one.bred_by for one in knowns(search))
+    shared = Counter(one.genome[1:].tobytes() for one in knowns(search) if one.segment and not one.segment.donor)
+    assert max(shared.values()) == 3
 
 
 def test_an_architecture_that_ended_early_counts_as_much_worse_as_it_was_then() -> None:
@@ -268,7 +269,7 @@ def test_learning_in_another_order_gives_the_same_places() -> None:
     assert places[0] == places[1]
 
 
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "interval": [0, -1, True, 2.5, None, "2 weeks", "", "epochs", "1.5 epochs", 2**40],
     "quantile": [0, 0.6, -1, math.nan, "a", True],
     "perturb": [[], [1], [0.0], [0.8, "a"], [math.inf], 0.8, "0.8"],
@@ -277,7 +278,7 @@ WRONG = {
     "explore": ["x", None],
     "growth": [0, 1.5],
     "lineages": [1, 17, -2],
-    "architecture": ["tpe", 3],
+    "architecture": ["tpe"],
 }
 
 
