@@ -187,7 +187,9 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
             return OptunaSampler(name.removeprefix(_OPTUNA), options)
         except UserError as error:
             raise UserError(f"propagator {name}: {error}") from error
-    return _BREEDING.make(what, defaults)
+    if name == "pbt" and given.get("architecture") is not None:
+        given = {**given, "architecture": _member(given["architecture"])}
+    return _BREEDING.make(given, defaults)
 
 
 def _has_genetic(what: Any) -> bool:

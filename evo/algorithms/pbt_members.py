@@ -5,9 +5,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
+from evo.algorithms.base import Setup
 from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.population.segments import Donor
@@ -25,6 +26,8 @@ class Milestone:
         loss: Its loss there.
         donor: What others name to go on from here; None if nobody can.
         is_over: Whether the training is at its end.
+        interval: The number of steps between two comparisons in this training.
+        group: Which others it is compared with: those of the same group.
         origin: The segment from whose state it went on, as far as it is known.
     """
 
@@ -34,6 +37,8 @@ class Milestone:
     loss: float
     donor: Donor | None
     is_over: bool
+    interval: int
+    group: bytes
     origin: Milestone | None
 
     @property
@@ -66,12 +71,14 @@ class Member:
         holder: The individual that the next one here replaces.
         latest: The latest segment of its training; None if it has failed and left nothing.
         step: The step that the training has reached, or at which it has failed.
+        group: Which others it is compared with.
         has_failed: Whether an attempt to go on from here has failed.
     """
 
     holder: Identity
     latest: Milestone | None
     step: int
+    group: bytes
     has_failed: bool = False
 
 
@@ -89,6 +96,10 @@ class StepRecords:
     def add(self, step: int, loss: float) -> None:
         """Add a loss at a step."""
         bisect.insort(self._losses[step], loss)
+
+    def remove(self, step: int, loss: float) -> None:
+        """Remove a loss that was added at a step."""
+        del self._losses[step][bisect.bisect_left(self._losses[step], loss)]
 
     def is_worst(self, step: int, loss: float) -> bool:
         """Whether a loss is among the worst of those at this step."""
@@ -120,21 +131,28 @@ class Members:
 
     Args:
         quantile: The share of the best, and of the worst.
-        island: The number of this island.
-        islands: The number of islands.
-        guests: The number of the latest individuals of other islands that may be donors.
+        interval: The number of steps of a segment whose training does not say.
+        size: The number of places, and that of the latest individuals of other islands that may be donors.
+        setup: What the algorithm knows from the start.
+        group_of: Returns from a genome which others it is compared with.
     """
 
-    def __init__(self, quantile: float, island: int, islands: int, guests: int) -> None:
-        self.records = StepRecords(quantile)
+    def __init__(
+        self, quantile: float, interval: int, size: int, setup: Setup, group_of: Callable[[Genome], bytes]
+    ) -> None:
+        self._records: defaultdict[bytes, StepRecords] = defaultdict(lambda: StepRecords(quantile))
+        self._group_of = group_of
         self.places: dict[Identity, Member] = {}
-        self._island, self._islands, self._most_guests = island, islands, guests
+        self._interval, self._size = interval, size
+        self._island, self._islands = setup.island, setup.islands
         self._guests: dict[Identity, Milestone] = {}
         self._milestones: dict[Identity, Milestone] = {}
         # Those whose places others have taken, or that were dropped.
         self._replaced: set[Identity] = set()
         # Those from whose state an attempt to go on has failed.
         self._troubled: set[Identity] = set()
+        # The most steps of a training that is over; 0 while none is.
+        self._length = 0
 
     def learn(self, individual: Known, loss: float | None) -> Milestone | None:
         """Take an individual into account that has ended; returns its segment, if it has completed one."""
@@ -143,7 +161,8 @@ class Members:
             return None  # A whole training, from which nobody can go on.
         reached = self._milestone(individual, loss) if individual.status == "completed" and loss is not None else None
         if reached:
-            self.records.add(reached.step, reached.loss)
+            self._records[reached.group].add(reached.step, reached.loss)
+            self._length = max(self._length, reached.step if reached.is_over else 0)
         if individual.island % self._islands != self._island:
             self._welcome(reached)
             return reached
@@ -156,8 +175,17 @@ class Members:
             return reached
         if before is not None:
             self._leave(before)
-        self._take_place(individual.identity, reached, segment.begin)
+        if individual.identity not in self._replaced:
+            kept = reached if reached and (reached.donor or reached.is_over) else None
+            step = reached.step if reached else segment.begin
+            group = self._group_of(individual.genome)
+            has_failed = individual.identity in self._troubled
+            self.places[individual.identity] = Member(individual.identity, kept, step, group, has_failed)
         return reached
+
+    def is_worst(self, one: Milestone) -> bool:
+        """Whether a segment was among the worst of its group at its step."""
+        return self._records[one.group].is_worst(one.step, one.loss)
 
     def donors(self, lost: Collection[Identity]) -> Iterator[Milestone]:
         """The segments from whose states others may go on."""
@@ -165,21 +193,40 @@ class Members:
             if latest is not None and latest.donor is not None and latest.identity not in lost:
                 yield latest
 
-    def better(self, step: int, loss: float, lost: Collection[Identity]) -> tuple[list[Milestone], list[Milestone]]:
-        """The donors whose trainings were better at a step.
+    def better(self, place: Member, loss: float, lost: Collection[Identity]) -> tuple[list[Milestone], list[Milestone]]:
+        """The donors of its group whose trainings were better than a member at its step.
 
         Args:
-            step: The step.
-            loss: A loss at this step; infinite means that every one is better.
+            place: The member.
+            loss: Its loss there; infinite means that every one is better.
             lost: The individuals whose states are missing.
 
         Returns:
             Those that were among the best of all at this step, and the others, each in the order of their losses there.
         """
-        found = [(at, one) for one in self.donors(lost) if (at := one.loss_at(step)) is not None and at < loss]
+        step, records = place.step or self._interval, self._records[place.group]
+        alike = [one for one in self.donors(lost) if one.group == place.group and one is not place.latest]
+        found = [(at, one) for one in alike if (at := one.loss_at(step)) is not None and at < loss]
         found.sort(key=lambda pair: (pair[0], pair[1].identity))
-        best = [one for at, one in found if self.records.is_best(step, at)]
-        return best, [one for at, one in found if not self.records.is_best(step, at)]
+        best = [one for at, one in found if records.is_best(step, at)]
+        return best, [one for at, one in found if not records.is_best(step, at)]
+
+    def by_share(self, lost: Collection[Identity]) -> list[Milestone]:
+        """All donors, those first that are better than the largest share of all that were at their step."""
+        return sorted(self.donors(lost), key=lambda one: (self._share(one), -one.step, one.identity))
+
+    def is_behind(self, step: int) -> bool:
+        """Whether trainings are over, so that one that is among the worst, and has no donor, comes too late."""
+        return step < self._length
+
+    def is_enough(self, left: float) -> bool:
+        """Whether a budget brings all that are under way to their end, and half a new population.
+
+        Args:
+            left: The number of segments that may still start.
+        """
+        under_way = sum(max(0, self._length - place.step) for place in self.places.values())
+        return left * self._interval >= under_way + self._length * self._size / 2
 
     def superfluous(self, idle: Iterable[Member], count: int) -> list[Identity]:
         """The holders of so many idle places that are the least worth keeping."""
@@ -188,13 +235,17 @@ class Members:
             latest = place.latest
             if latest is None or latest.is_over:
                 return 2.0, place.holder
-            return self.records.share_of_better(latest.step, latest.loss), place.holder
+            return self._share(latest), place.holder
 
         return [place.holder for place in sorted(idle, key=worth, reverse=True)[:count]]
+
+    def _share(self, one: Milestone) -> float:
+        return self._records[one.group].share_of_better(one.step, one.loss)
 
     def _milestone(self, individual: Known, loss: float) -> Milestone:
         segment, state = individual.segment, individual.state
         assert segment is not None
+        said = individual.strategy.get("interval")
         reached = Milestone(
             identity=individual.identity,
             genome=individual.genome,
@@ -202,6 +253,8 @@ class Members:
             loss=loss,
             donor=individual.donor,
             is_over=state is not None and state.is_over,
+            group=self._group_of(individual.genome),
+            interval=said if type(said) is int and said > 0 else self._interval,
             origin=self._milestones.get(segment.donor.individual) if segment.donor else None,
         )
         self._milestones[individual.identity] = reached
@@ -210,7 +263,7 @@ class Members:
     def _welcome(self, guest: Milestone | None) -> None:
         if guest is not None and guest.donor is not None:
             self._guests[guest.identity] = guest
-            while len(self._guests) > self._most_guests:
+            while len(self._guests) > self._size:
                 del self._guests[next(iter(self._guests))]
 
     def _leave(self, identity: Identity) -> None:
@@ -220,10 +273,4 @@ class Members:
     def _note_failure(self, holder: Identity) -> None:
         self._troubled.add(holder)
         if (place := self.places.get(holder)) is not None:
-            self.places[holder] = Member(holder, place.latest, place.step, has_failed=True)
-
-    def _take_place(self, identity: Identity, latest: Milestone | None, begin: int) -> None:
-        if identity not in self._replaced:
-            step = latest.step if latest else begin
-            kept = latest if latest and (latest.donor or latest.is_over) else None
-            self.places[identity] = Member(identity, kept, step, identity in self._troubled)
+            self.places[holder] = replace(place, has_failed=True)

@@ -51,6 +51,11 @@ def check_inheritance(
             f"change: say which ones may, for example evo.Float(..., mutable=True), or in YAML {example}: "
             "{type: ..., mutable: true}"
         )
+    if space.mutable.all() and any(getattr(one, "lineages", 0) for one in propagators):
+        raise UserError(
+            f"propagator {name} has lineages, but every one of {', '.join(space.names)} may change in training, so "
+            "that there is no architecture to search: leave out lineages"
+        )
     if pruner is not None:
         raise UserError(
             f"propagator {name} ends bad trainings itself, at the end of each interval, so that there is nothing left "

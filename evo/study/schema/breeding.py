@@ -23,6 +23,7 @@ _PROPAGATOR: Schema = {"$ref": "#/definitions/propagator"}
 # Arguments of which the type says less than evo does.
 _KNOWN_BETTER: Mapping[str, Schema] = {
     "variant": {"enum": list(VARIANTS)},
+    "architecture": {"anyOf": [_PROPAGATOR, {"type": "null"}]},
     "members": {
         "anyOf": [
             {"type": "array", "items": _PROPAGATOR},
