@@ -206,7 +206,7 @@ def _in_proportion(own: Any, donors: Any, restored: Any) -> Any:
     """A learning rate that was lowered, by a plateau for example, as the donor's was."""
     if is_same(as_plain(restored), donors) or float(donors) == 0.0:
         return own
-    return own * float(restored) / float(donors)
+    return own * (float(restored) / float(donors))
 
 
 def _is_number(value: Any) -> bool:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from evo.errors import UserError
-from evo.frames import one_line
 from evo.lightning.checkpoints import what_was_refused
 from evo.lightning.fitting import fit_weights
 
@@ -23,7 +22,7 @@ _PREFIXES = ("module.", "_orig_mod.")
 
 
 def load_weights(file: Path, trust: bool) -> dict[str, Any]:
-    """The weights in a file: a checkpoint of Lightning, a plain state_dict, or a mapping that has one.
+    """The weights in a file: a checkpoint of Lightning, a plain state_dict, or a mapping that has one; or a module.
 
     Args:
         file: The file.
@@ -45,7 +44,9 @@ def load_weights(file: Path, trust: bool) -> dict[str, Any]:
             "loaded. The setting trust (--trust) loads it in full, which runs any code in it"
         ) from error
     except Exception as error:  # Torch raises what its reader of archives does.
-        raise UserError(f"{what} is no file of weights: {one_line(error)}") from error
+        raise UserError(f"{what} is no file of weights: give what torch.save has written") from error
+    if isinstance(content, torch.nn.Module):
+        content = content.state_dict()
     for place in _PLACES:
         if isinstance(content, Mapping) and isinstance(content.get(place), Mapping):
             content = content[place]
