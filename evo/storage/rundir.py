@@ -30,8 +30,7 @@ from evo.storage.retry import persist
 from evo.storage.start_weights import StartWeights
 from evo.texts import readable
 
-# The errors that damaged JSON raises.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # What damaged JSON raises.
 
 
 class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,9 +168,8 @@ class RunDirectory:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._replace("study.json", study)
         except OSError as error:
-            raise UserError(
-                f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
-            ) from None
+            why = f"cannot be written: {error.strerror}; choose another with --run-dir"
+            raise UserError(f"run directory {self} {why}") from None
 
     def check_writable(self) -> None:
         """Make sure that the directory can be made, without making it.
