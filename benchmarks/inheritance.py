@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
-EPOCHS, POPULATION, INTERVAL = 16, 12, 2
+EPOCHS, POPULATION, INTERVAL = 12, 12, 2
 TOTAL = EPOCHS * POPULATION
 
 DIGITS: Mapping[str, Any] = {
@@ -114,7 +114,7 @@ def search(study: Mapping[str, Any], evaluations: int, ranks: int, folder: Path)
 
 def epochs_of(one: Any) -> int:
     """The epochs that an individual has trained itself."""
-    return int(one.metrics.get("epochs", 0))
+    return one.until - one.begin if one.segment else int(one.metrics.get("epochs", 0))
 
 
 def within_total(individuals: Sequence[Any]) -> list[Any]:

@@ -32,8 +32,9 @@ def loss(params: Mapping[str, Any], trial: Any) -> float:
     own = trial.folder / "last.ckpt"
     source = own if own.exists() else trial.inherit and trial.inherit / "last.ckpt"
     value, steps = json.loads(source.read_text()) if source else (1.0, 0)
-    assert trial.begin <= steps <= trial.until, (trial.begin, steps, trial.until)
-    while steps < trial.until:
+    until = INTERVAL if trial.until is None else trial.until
+    assert trial.begin <= steps <= until, (trial.begin, steps, until)
+    while steps < until:
         if trial.interrupted:
             raise evo.Interrupted
         time.sleep(_SECONDS)
@@ -88,19 +89,24 @@ def check_kept(directory: Path) -> None:
 
 def check_ended(directory: Path, ranks: int, islands: int, keep: int = 3) -> None:
     """Check of a complete study that its files are those that are needed, and that populations and epochs add up."""
+    check_files(directory)
+    check_kept(directory)
+    assert 0 < len(population_of(directory).states.needed) <= islands * POPULATION + ranks
+    ends = journals.finished(directory)
+    most = max(end.metrics["states"] for end in ends.values() if end.status == "completed")
+    assert most <= islands * POPULATION + ranks + keep
+    print(f"at most {most} states at once")
+    check_epochs(directory, ends)
+
+
+def check_files(directory: Path) -> None:
+    """Check of a complete study that all states are there that are needed, and no others."""
     population = population_of(directory)
     assert not population.running
     individuals = directory / "individuals"
     left = {str(file.relative_to(individuals)) for file in individuals.rglob("*.ckpt")}
     assert left == {f"{individual_name(identity)}/last.ckpt" for identity in population.states.needed}
     assert not list(individuals.glob("*/inherited"))
-    check_kept(directory)
-    assert 0 < len(left) <= islands * POPULATION + ranks
-    ends = journals.finished(directory)
-    most = max(end.metrics["states"] for end in ends.values() if end.status == "completed")
-    assert most <= islands * POPULATION + ranks + keep
-    print(f"at most {most} states at once")
-    check_epochs(directory, ends)
 
 
 def check_epochs(directory: Path, ends: Mapping[Identity, Finished]) -> None:

@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--run-dir", help="directory of the study; default: runs/pbt, none for a smoke test")
     parser.add_argument("--smoke-test", action="store_true", help="on small generated files, for seconds")
     asked = parser.parse_args()
-    epochs, population = (4, 2) if asked.smoke_test else (EPOCHS, POPULATION)
+    epochs, population = (3, 4) if asked.smoke_test else (EPOCHS, POPULATION)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if asked.smoke_test else asked.data
         if asked.smoke_test:

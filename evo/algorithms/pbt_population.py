@@ -116,7 +116,13 @@ class TrainedPopulation(Learner):
             yield candidate
 
     def _now(self, view: View) -> _Now:
-        places, busy, made, dropped = self._members.places, set[Identity](), 0, set[Identity]()
+        # In a session with other islands, an individual of another one may have taken a place.
+        places = {
+            holder: place
+            for holder, place in self._members.places.items()
+            if place.latest is None or place.latest.donor is None or place.latest.identity in view.kept
+        }
+        busy, made, dropped = set[Identity](), 0, set[Identity]()
         for one in view.running:
             if (segment := one.segment) is not None:
                 dropped.update(segment.drops)

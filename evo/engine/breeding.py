@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from evo.engine.learning import Learning
+from evo.engine.places import Places
 from evo.engine.settings import WorkerSettings
 from evo.population.identity import Identity
 from evo.population.individual import Individual, Known, ancestors
@@ -89,6 +90,7 @@ class Breeder:
         self._seed = settings.seed
         # The part of a training that an individual without a donor is; None where each is a whole training.
         self._first_segment = learning.algorithm.first_segment
+        self._places = Places(population, learning)
         workers = self._workers = settings.workers
         self._shares = workers if math.isfinite(self.space.size) else 1
         # A small space will be gone through, so all its points are shared out. In a larger one that would keep each
@@ -166,8 +168,12 @@ class Breeder:
         self._start.extend(self._all_start[worker :: self._workers])
 
     def is_new(self, proposal: Proposal) -> bool:
-        """Whether a point may be tried."""
-        return self.allow_duplicates or not self.population.tried.has(proposal.key, proposal.segment)
+        """Whether a point may be tried, in its place and from its donor's state if it has these."""
+        if (segment := proposal.segment) is not None:
+            is_there = segment.donor is None or self._places.find(segment.donor) is not None
+            if not is_there or not self._places.is_free(segment, self._places.busy):
+                return False
+        return self.allow_duplicates or not self.population.tried.has(proposal.key, segment)
 
     @property
     def why_exhausted(self) -> StopReason | None:
@@ -233,11 +239,14 @@ class Breeder:
         return is_mine and key not in self._reserved
 
     def _bred(self, rng: np.random.Generator) -> Iterator[Proposal]:
+        busy = self._places.busy if self._first_segment is not None else ()
         for bred in itertools.islice(self._learning.propose(rng), _CANDIDATES * self._shares):
             genome, segment = bred.genome, self._segment(bred)
+            if segment is not None and not self._places.is_free(segment, busy):
+                continue
             donor = None
             if segment is not None and segment.donor is not None:
-                if (donor := self._find_donor(segment.donor)) is None:
+                if (donor := self._places.find(segment.donor)) is None:
                     continue
                 genome = np.where(self.space.mutable, genome, donor.genome)
             if self.space.feasibility is None:
@@ -250,29 +259,12 @@ class Breeder:
             else:
                 continue
             proposal = self._offspring(params, bred, segment)
-            if donor is None or self._fits(proposal, donor):
+            if donor is None or self._places.fits(self.space.encode(params), donor):
                 yield proposal
 
     def _segment(self, bred: Individual) -> Segment | None:
         """The part of a training that a candidate is; that of one that was passed on unchanged begins anew."""
         return (None if isinstance(bred, Known) else bred.segment) or self._first_segment
-
-    def _find_donor(self, donor: Donor) -> Known | None:
-        """The individual whose state this is; None if nobody can go on from there."""
-        population, identity = self.population, donor.individual
-        if identity not in population.states.needed or identity in self._learning.lost | population.set_aside:
-            return None
-        known = population.find(identity)
-        return known if known is not None and known.donor == donor else None
-
-    def _fits(self, proposal: Proposal, donor: Known) -> bool:
-        """Whether a point has the donor's genes where a training cannot change them.
-
-        It may not, where constraints have moved it, or where what may change decides on what may not.
-        """
-        fixed = ~self.space.mutable
-        genome = self.space.encode(proposal.params)
-        return np.array_equal(genome[fixed], donor.genome[fixed], equal_nan=True)
 
     def _offspring(self, params: Params, bred: Individual, segment: Segment | None) -> Proposal:
         # The name in a known individual that was passed on unchanged is that of an earlier proposer, so it is ignored.

@@ -37,9 +37,9 @@ from evo.evaluation.messages import (
 from evo.evaluation.sending import unpack
 from evo.evaluation.settings import EvaluationSettings
 from evo.evaluation.trial import RunningTrial
-from evo.frames import blamed, whole_traceback
+from evo.frames import blamed, is_made_by_evo, whole_traceback
 from evo.objective.definition import settings_of
-from evo.objective.objective import prepare, wants_trial
+from evo.objective.objective import optional_method, prepare, wants_trial
 from evo.objective.places import is_local
 from evo.objective.references import Named, Reference, what_is_loading
 from evo.population.outcome import Outcome
@@ -114,7 +114,19 @@ def _make_ready(content: bytes, given: ChildSetup) -> tuple[Callable[..., Any], 
         gc.enable()
     prepare(loaded)
     notes = check_objective(loaded, given.names, given.examples)
+    check_start(loaded, given)
     return loaded, Ready(may_save=wants_trial(loaded), settings=settings, notes=notes)
+
+
+def check_start(objective: Callable[..., Any], given: ChildSetup) -> None:
+    """Let one of evo's own objectives see whether trainings can begin from the weights that they are to begin from.
+
+    Raises:
+        UserError: They cannot.
+    """
+    check = optional_method(objective, "check_weights")
+    if given.settings.weights and given.examples and check is not None and is_made_by_evo(check):
+        check(as_path(given.settings.weights), given.examples, given.settings.trust)
 
 
 class _Server:

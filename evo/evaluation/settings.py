@@ -23,6 +23,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             None means no limit.
         grace: Seconds that an interrupted evaluation in a child process may take to save its state.
         trust: Whether checkpoints of other users are loaded with any code in them.
+        weights: The file of weights with which all trainings begin. Empty means that each begins with its own.
     """
 
     threads: int = 1
@@ -35,6 +36,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     time_limit: float | None = None
     grace: float = 45.0
     trust: bool = False
+    weights: str = ""
 
 
 USUAL = EvaluationSettings()

@@ -61,6 +61,7 @@ class RunningTrial:
         self.gpu_memory = settings.gpu_memory
         self.collective_timeout = settings.collective_timeout
         self.trust = settings.trust
+        self.weights = as_path(settings.weights) if settings.weights else None
         self.metrics: dict[str, Any] = {}
         self.times: dict[str, float] = {}
         self.found: Mapping[str, int] | None = _times_of_change(assignment.folder)

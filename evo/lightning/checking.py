@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evo.lightning.parts import AbsentPart, Constructor
 from evo.lightning.reports import check_validations
 from evo.lightning.signatures import SectionError
 from evo.lightning.trainers import Seat, make_trainer
+from evo.lightning.weights import begin_from_weights, load_weights
 
 _MOST_TRIES = 5  # Points at which something may be impossible to make before it counts as a mistake.
 
@@ -55,6 +57,35 @@ def check_training(blueprint: Blueprint, names: Collection[str], examples: Seque
         raise UserError(f"there is no data: give one, or define train_dataloader in {blueprint.model.__name__}")
     _make_once(blueprint, examples)
     return [f"left out: {note}" for note in notes]
+
+
+def check_start_of(blueprint: Blueprint, weights: Path, examples: Sequence[Mapping[str, Any]], trust: bool) -> None:
+    """Make sure that trainings can begin from weights: that they load, and that some network can take one of them.
+
+    Args:
+        blueprint: The training.
+        weights: The file.
+        examples: Points that together show every choice.
+        trust: Whether the file is loaded with any code in it.
+
+    Raises:
+        UserError: They cannot.
+    """
+    load_weights(weights, trust)
+    refusals: list[UserError] = []
+    for example in examples[:_MOST_TRIES]:
+        with same_random_numbers(), quiet(0), suppress(Exception):
+            module, _ = blueprint.build(blueprint.share_out(example), lambda key, make: None, sets_up=False)
+            if isinstance(module, L.LightningModule):
+                vars(module).pop("configure_optimizers", None)
+                module.configure_model()
+                try:
+                    begin_from_weights(module, weights, trust)
+                except UserError as error:
+                    refusals.append(error)
+                    continue
+        return  # What cannot be made here, by itself, will say so in the search.
+    raise refusals[-1]
 
 
 def _make_once(blueprint: Blueprint, examples: Sequence[Mapping[str, Any]]) -> None:

@@ -196,13 +196,14 @@ def refusal_of_strange_file(file: Path, error: pickle.UnpicklingError) -> pickle
         error: The error that torch has raised.
     """
     return pickle.UnpicklingError(
-        f"checkpoint {file} was not loaded, because it holds {_what_was_refused(error)} and it, or its folder, "
+        f"checkpoint {file} was not loaded, because it holds {what_was_refused(error)} and it, or its folder, "
         f"{why_foreign(file)}: of such files only tensors and plain values are loaded. The setting trust (--trust) "
         "loads it in full, which runs any code in it."
     )
 
 
-def _what_was_refused(error: pickle.UnpicklingError) -> str:
+def what_was_refused(error: pickle.UnpicklingError) -> str:
+    """What torch has found in a file that is neither a tensor nor a plain value."""
     # Only the text of torch's message has the name.
     refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
     return refused[1] if refused else "an object"
@@ -221,7 +222,7 @@ def short_refusals() -> Iterator[None]:
         if "weights_only" not in str(error):
             raise
         raise pickle.UnpicklingError(
-            f"a checkpoint was not loaded, because it holds {_what_was_refused(error)}, and torch.load takes only "
+            f"a checkpoint was not loaded, because it holds {what_was_refused(error)}, and torch.load takes only "
             "tensors and plain values unless it is told weights_only=False: tell it so where the code loads that file, "
             "if you trust it."
         ) from error

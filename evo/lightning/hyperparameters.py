@@ -18,9 +18,10 @@ from torch.optim import Optimizer
 
 from evo.errors import UserError
 
-# What schedulers of torch change in a parameter group.
-_SCHEDULED = ("lr", "momentum", "betas")
-_LEARNING_RATES = ("lr", "initial_lr")
+SCHEDULED = ("lr", "initial_lr", "momentum", "betas")
+"""What schedulers of torch set in a parameter group."""
+LEARNING_RATES = ("lr", "initial_lr")
+"""The entries of a parameter group that say how fast it learns."""
 
 
 def optimizer_records(trainer: L.Trainer, module: L.LightningModule) -> list[dict[str, Any]]:
@@ -102,9 +103,9 @@ def own_values(
     values: dict[str, Any] = {}
     for key, value in own.items():
         differs = key not in donors or not is_same(as_plain(value), donors[key])
-        if is_rate_found and key in _LEARNING_RATES:
+        if is_rate_found and key in LEARNING_RATES:
             values[key] = restored.get(key, value)
-        elif scheduled is not None and (differs or key in _SCHEDULED):
+        elif scheduled is not None and (differs or key in SCHEDULED):
             values[key] = scheduled[key]
         elif not differs:
             values[key] = restored.get(key, value)
@@ -205,7 +206,7 @@ def _in_proportion(own: Any, donors: Any, restored: Any) -> Any:
     """A learning rate that was lowered, by a plateau for example, as the donor's was."""
     if is_same(as_plain(restored), donors) or float(donors) == 0.0:
         return own
-    return own * float(restored) / float(donors)
+    return own * (float(restored) / float(donors))
 
 
 def _is_number(value: Any) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, final
 
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder
+from lightning.pytorch.loops.loop import _Loop
 from typing_extensions import override
 
 from evo.lightning.fitting import fit_optimizers, fit_weights
@@ -15,6 +17,7 @@ from evo.lightning.reports import TrialReport
 from evo.lightning.rewriting import OwnHyperparameters
 from evo.lightning.schedules import batches_per_epoch
 from evo.lightning.segments import load_again
+from evo.lightning.weights import begin_from_weights
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import STATE
 
@@ -79,6 +82,8 @@ class Inheriting(L.Callback):
             data: The data module, if any.
         """
         if not self._inherits:
+            if self._trial.weights and not (self._trial.folder / STATE).exists():
+                self._begin_from(module, self._trial.weights)
             return
 
         def fit(checkpoint: dict[str, Any]) -> None:
@@ -87,6 +92,18 @@ class Inheriting(L.Callback):
         _keep_parameters(module, "on_load_checkpoint", self._params["model"], fit)
         if data is not None:
             _keep_parameters(data, "load_state_dict", self._params["data"])
+
+    def _begin_from(self, module: L.LightningModule, weights: Path) -> None:
+        """Load weights when all layers of a module are there, and before optimizers and callbacks see them."""
+        theirs = module.configure_model
+
+        def configure_model() -> None:
+            del module.configure_model  # Once is enough.
+            theirs()
+            if anew := begin_from_weights(module, weights, self._trial.trust):
+                self.counts["reinitialised"] = anew
+
+        module.configure_model = configure_model  # type: ignore[method-assign]
 
     @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -116,8 +133,9 @@ class Inheriting(L.Callback):
         self._known["batches"] = batches_per_epoch(trainer)
         if not self._inherits:
             return
-        # The donor's last epoch is complete: this one begins as any other, rather than in the midst of one.
-        trainer.fit_loop.restarting = False
+        # The donor's last epoch is complete, so an epoch begins as any other. Where the length of a training is given
+        # in steps, the property of Lightning's loop always says that it goes on in the midst of one.
+        _Loop.restarting.__set__(trainer.fit_loop, False)
         if not self._is_alike(trainer):
             self._own.write(self._donors, self._kept)
             self._to_check = True

@@ -7,6 +7,7 @@ import math
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, final, get_args
 
 import lightning as L
@@ -17,7 +18,7 @@ from evo.errors import UserError
 from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
 from evo.lightning.callbacks import KeepSigterm, Stopping
-from evo.lightning.checking import check_training
+from evo.lightning.checking import check_start_of, check_training
 from evo.lightning.checkpoints import is_trusted, short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
@@ -243,6 +244,19 @@ class LightningObjective:
                 not fit, or something cannot be made; the message has the place.
         """
         return check_training(self._blueprint, names, examples)
+
+    def check_weights(self, weights: Path, examples: Sequence[Mapping[str, Any]], trust: bool = False) -> None:
+        """Make sure that trainings can begin from weights, before anything is trained.
+
+        Args:
+            weights: The file.
+            examples: Points that together show every choice.
+            trust: Whether the file is loaded with any code in it.
+
+        Raises:
+            UserError: It cannot be loaded, or none of the weights fits.
+        """
+        check_start_of(self._blueprint, weights, examples, trust)
 
     @property
     def _blueprint(self) -> Blueprint:

@@ -141,16 +141,25 @@ class TrialReport(L.Callback):
             NotLoggedError: The module did not log it.
         """
         if self.best is None:
-            raise NotLoggedError(
-                f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
-                f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
-                + (
-                    "It was logged for steps of validations, which callbacks do not see: log it with on_epoch=True."
-                    if self._in_validation_steps
-                    else "Set monitor to one of them, or log it."
-                )
-            )
+            raise NotLoggedError(self._why_no_loss())
         return self.best
+
+    def _why_no_loss(self) -> str:
+        if self._trial.until is not None and not self._in_validation:
+            return (
+                f"there was no validation in this part of the training, epoch {self._trial.begin + 1} to {self.epochs},"
+                " so there is no loss: let the propagator's interval have one, and give the length of the whole "
+                "training in epochs, by max_epochs"
+            )
+        return (
+            f"The module did not log {self.monitor!r}, so there is no loss. It logged in training: "
+            f"{_listed(self._in_training)}; in validation: {_listed(self._in_validation)}. "
+            + (
+                "It was logged for steps of validations, which callbacks do not see: log it with on_epoch=True."
+                if self._in_validation_steps
+                else "Set monitor to one of them, or log it."
+            )
+        )
 
     def _gather(self, trainer: L.Trainer, before: Mapping[str, Tensor]) -> dict[str, float]:
         """What was logged since then, as means over the processes, since each has seen a share of the data."""

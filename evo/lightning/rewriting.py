@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Collection, Mapping
 from typing import Any, final
 
 import lightning as L
 
 from evo.lightning.hyperparameters import (
+    LEARNING_RATES,
+    SCHEDULED,
     check_values,
     group_values,
     is_same,
@@ -38,11 +41,19 @@ class OwnHyperparameters:
         self._module = module
         self.records = {"optimizers": optimizer_records(trainer, module), "schedulers": scheduler_records(trainer)}
         self._values = [group_values(optimizer) for optimizer in trainer.optimizers]
-        self._states = [copy.deepcopy(config.scheduler.state_dict()) for config in trainer.lr_scheduler_configs]
+        # A callback may put others in their place later.
+        self._schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        self._states = [copy.deepcopy(scheduler.state_dict()) for scheduler in self._schedulers]
         self._scheduled: list[Scheduled | None] = [None] * len(self._states)
         # What was written, and what had been loaded: of which optimizer's groups, and of which scheduler.
         self._groups: dict[int, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
         self._schedules: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    @property
+    def _is_replaced(self) -> bool:
+        """Whether a callback that trains on at rates of its own has put its scheduler in the place of these."""
+        present = [config.scheduler for config in self._trainer.lr_scheduler_configs]
+        return len(present) != len(self._schedulers) or any(map(operator.is_not, present, self._schedulers))
 
     def are_those_of(self, donors: Mapping[str, Any]) -> bool:
         """Whether the donor was made with the same values."""
@@ -65,7 +76,6 @@ class OwnHyperparameters:
         """
         for number, optimizer in enumerate(self._trainer.optimizers):
             theirs = donors["optimizers"][number]["groups"] if number in kept else None
-            scheduled = self._scheduled_of(optimizer)
             restored = group_values(optimizer)
             own = self._values[number]
             wanted = [
@@ -73,15 +83,18 @@ class OwnHyperparameters:
                     own[group],
                     theirs[group]["values"] if theirs else None,
                     restored[group],
-                    scheduled.values[group] if scheduled else None,
+                    self._by_schedule(number, group, donors),
                     is_rate_found=donors.get("finds_rate", False),
                 )
                 for group in range(min(len(own), len(restored)))
             ]
+            if self._is_replaced:
+                kept_rates = ({key: one[key] for key in LEARNING_RATES if key in one} for one in restored)
+                wanted = [{**values, **rates} for values, rates in zip(wanted, kept_rates, strict=False)]
             set_group_values(optimizer, wanted)
             self._groups[number] = wanted, restored
-        for number, config in enumerate(self._trainer.lr_scheduler_configs):
-            self._schedules[number] = self._write_schedule(number, config.scheduler, donors, kept)
+        for number, scheduler in enumerate(() if self._is_replaced else self._schedulers):
+            self._schedules[number] = self._write_schedule(number, scheduler, donors, kept)
         self._check(strictly=True)
 
     def check(self) -> None:
@@ -114,23 +127,31 @@ class OwnHyperparameters:
     def goes_on(self, number: int, donors: Mapping[str, Any], kept: Collection[int]) -> bool:
         """Whether a scheduler can go on from the donor's: it is of the same class, and so is its optimizer."""
         theirs = donors.get("schedulers", [])
-        optimizer = getattr(self._trainer.lr_scheduler_configs[number].scheduler, "optimizer", None)
+        optimizer = getattr(self._schedulers[number], "optimizer", None)
         is_kept = all(n in kept for n, each in enumerate(self._trainer.optimizers) if each is optimizer)
         own = self.records["schedulers"][number]["name"]
         return is_kept and number < len(theirs) and theirs[number]["name"] == own
 
-    def _scheduled_of(self, optimizer: Any) -> Scheduled | None:
-        for config, scheduled in zip(self._trainer.lr_scheduler_configs, self._scheduled, strict=True):
-            if scheduled and getattr(config.scheduler, "optimizer", None) is optimizer:
-                return scheduled
-        return None
+    def _by_schedule(self, number: int, group: int, donors: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What a group has at this place of the training whatever the donor has, as far as it does not depend on that.
+
+        Without a schedule that is what it was made with, if a schedule has changed the donor's.
+        """
+        optimizer = self._trainer.optimizers[number]
+        for scheduler, scheduled in zip(self._schedulers, self._scheduled, strict=True):
+            if scheduled and getattr(scheduler, "optimizer", None) is optimizer:
+                return scheduled.values[group]
+        own, theirs = ([each["name"] for each in one.get("schedulers", [])] for one in (self.records, donors))
+        return None if own == theirs else self._values[number][group]
 
     def _check(self, *, strictly: bool) -> None:
         for number, (wanted, restored) in self._groups.items():
             optimizer = self._trainer.optimizers[number]
             for group, values in enumerate(wanted):
+                if not strictly and self._is_replaced:
+                    values = {key: value for key, value in values.items() if key not in SCHEDULED}
                 what = f"group {group + 1} of {type(optimizer).__name__}"
                 check_values(what, optimizer.param_groups[group], values, None if strictly else restored[group])
         for number, (state, loaded) in self._schedules.items():
-            scheduler = self._trainer.lr_scheduler_configs[number].scheduler
+            scheduler = self._schedulers[number]
             check_values(type(scheduler).__name__, scheduler.state_dict(), state, None if strictly else loaded)

@@ -135,6 +135,8 @@ class SaveState(L.Callback):
         if self._logged is not None:
             # Lightning expects a state that was saved after a batch, and would leave out a step of its loggers.
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._logged
+            # It would also leave out the schedulers that follow a metric at the end of this epoch.
+            trainer.fit_loop._restarting = False
             self._logged = None
         self._weights.save(trainer)
         due = time.monotonic() - self._saved >= self._trial.checkpoint_interval

@@ -63,6 +63,8 @@ class Trial(Protocol):
             folder as last.ckpt, a file or a directory. None means a whole training, of which no state is needed.
         inherit: A folder with the last.ckpt of its donor; None where the training begins. What an interrupted attempt
             has left in the own folder is later than that.
+        weights: The file of weights from which all trainings of the study begin that do not go on from a donor, see
+            the setting start_from; None where each begins with its own.
     """
 
     individual: Identity
@@ -83,6 +85,7 @@ class Trial(Protocol):
     begin: int
     until: int | None
     inherit: Path | None
+    weights: Path | None
 
     @property
     def interrupted(self) -> bool:

@@ -36,6 +36,8 @@ class StatesInUse:
 
     def __init__(self) -> None:
         self.needed: set[Identity] = set()
+        # Those whose starts are known: without one, as after a repair, nobody can go on from an individual.
+        self._begun: set[Identity] = set()
         # Those that have left a state; and those whose trainings are at their ends, so that nobody can go on.
         self._left: set[Identity] = set()
         self._over: set[Identity] = set()
@@ -48,20 +50,28 @@ class StatesInUse:
         """Whether any individual has left a state."""
         return bool(self._left)
 
+    def is_taken(self, identity: Identity) -> bool:
+        """Whether another individual has taken the place of this one for good, or has dropped it."""
+        return identity in self._released
+
     def apply(self, event: AnyEvent) -> None:
         """Take an event into account; most are about no states and cost nothing."""
         if isinstance(event, Started) and event.segment is not None:
+            self._begun.add(event.individual)
             self._begin(event.individual, event.segment)
         elif isinstance(event, Finished) and event.state is not None:
             self._left.add(event.individual)
             if event.state.is_over:
                 self._over.add(event.individual)
-            if event.individual in self._released or event.individual in self._over:
-                self.needed.discard(event.individual)
-            else:
-                self.needed.add(event.individual)
             if (replaced := self._goes_on_from.get(event.individual)) is not None:
                 self._release(replaced)
+        else:
+            return
+        one = event.individual
+        if one in self._left and one in self._begun and one not in self._released and one not in self._over:
+            self.needed.add(one)
+        else:
+            self.needed.discard(one)
 
     def _begin(self, identity: Identity, segment: Segment) -> None:
         for dropped in segment.drops:

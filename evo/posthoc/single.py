@@ -26,6 +26,7 @@ from evo.runtime.gpus import find_gpus
 from evo.runtime.signals import StopSignals
 from evo.space.values import Params
 from evo.storage.checkpoints import delete_state
+from evo.storage.start_weights import same_start_weights
 from evo.study.config import Config, parse_duration
 from evo.texts import as_path, readable
 
@@ -58,6 +59,7 @@ class SingleEvaluator:
                 checkpoint_interval=parse_duration("checkpoint_interval", usual.checkpoint_interval),
                 grace=parse_duration("grace", usual.grace),
                 trust=trust,
+                weights=same_start_weights(run.study.weights),
             ),
         )
 

@@ -139,7 +139,8 @@ def _train_lineage(past: Run, directory: RunDirectory, asked: TrainingRequest, a
         "recorded": {"status": recorded.status, "loss": recorded.loss, "metrics": recorded.metrics},
     }
     _write(directory, again.folder, found)
-    print(f"{_comparison(recorded, trained[-1].loss, asked.seed is not None)}; its files are in {chain.place}")
+    compared = _comparison(recorded, trained[-1].loss, asked.seed is not None)
+    print(f"{compared}; its files are in {_shown(chain, directory)}")
 
 
 def _train_schedule(past: Run, directory: RunDirectory, asked: TrainingRequest, file: str) -> None:
@@ -168,7 +169,7 @@ def _train_schedule(past: Run, directory: RunDirectory, asked: TrainingRequest, 
         trained = chain.train(evaluator)
     print(_segments_text(trained, {}))
     _write(directory, folder, _found(trained, plan, seeds))
-    print(f"loss {number_text(trained[-1].loss)}; its files are in {chain.place}")
+    print(f"loss {number_text(trained[-1].loss)}; its files are in {_shown(chain, directory)}")
 
 
 def _found(trained: Sequence[TrainedSegment], plan: TrainingPlan, seeds: Sequence[int]) -> dict[str, Any]:
@@ -199,6 +200,11 @@ def _write(directory: RunDirectory, folder: Path, found: Mapping[str, Any]) -> s
     place = f"trained/{folder.name}"
     directory.write(f"{place}/trained.json", found)
     return f"{directory}/{place}"
+
+
+def _shown(chain: SegmentChain, directory: RunDirectory) -> str:
+    """The folder with the weights as messages call it."""
+    return f"{directory}/{chain.place.relative_to(directory.path)}"
 
 
 def _with_seed(asked: TrainingRequest) -> str:

@@ -25,6 +25,7 @@ from evo.space.examples import example_points
 from evo.space.values import Params
 from evo.study.config import Config, parse_duration
 from evo.study.launching import split_ranks
+from evo.study.starting_weights import find_start_weights
 from evo.texts import print_anything
 
 _MORE = 8.0  # Seconds in which further points are tried, after the first.
@@ -138,11 +139,13 @@ def rehearsal_process(
 
     deadline = time.monotonic() + longest
     environment = training_environment(os.environ, place.environment)
+    weights = find_start_weights(config.start_from)
     settings = EvaluationSettings(
         threads=place.threads,
         gpu_memory=config.gpu_memory,
         grace=1.0,
         trust=config.trust,
+        weights=weights.path if weights else "",
     )
     evaluator = ProcessEvaluator(
         objective, lambda identity: folder, environment, settings, lambda: time.monotonic() > deadline

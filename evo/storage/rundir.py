@@ -27,6 +27,7 @@ from evo.space.values import Params
 from evo.storage.files import write_whole
 from evo.storage.journal import Journal, Memory, list_journals, open_locked, read_journal
 from evo.storage.retry import persist
+from evo.storage.start_weights import StartWeights
 from evo.texts import readable
 
 # The errors that damaged JSON raises.
@@ -48,6 +49,7 @@ class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
         islands: The number of workers of each island in the first session.
         topology: The topology of the first session.
         baseline: Parameters with which the best individual is compared; None when there are none.
+        weights: The weights with which all trainings begin; None when each begins with its own.
         former: The limits before each change, the oldest first.
         versions: The versions of the packages that matter to reproduce the study.
         created: The time when the study was made, in seconds since the epoch.
@@ -64,6 +66,7 @@ class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
     islands: list[int] = []
     topology: tuple[tuple[int, ...], ...] = ()
     baseline: Params | None = None
+    weights: StartWeights | None = None
     former: list[dict[str, dict[str, Any]]] = []
     versions: dict[str, str] = {}
     created: Moment = 0.0
@@ -101,8 +104,7 @@ class RunDirectory:
         self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
         self.individuals = self.path / "individuals"
-        # The size of each journal when it was last read.
-        self._sizes: dict[Path, int] = {}
+        self._sizes: dict[Path, int] = {}  # The size of each journal when it was last read.
         self._has_begun = False
         self._latest: tuple[Identity | None, Path] = (None, self.individuals)
 

@@ -28,6 +28,7 @@ from evo.space.growth import Change, check_growth, find_changes
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
 from evo.study.config import Config
 from evo.study.plan import Plan
+from evo.study.starting_weights import check_start_weights, find_start_weights
 from evo.texts import readable
 from evo.versions import versions_of
 
@@ -64,6 +65,7 @@ def ask_for_study(
         pruning=_recorded(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
+        weights=find_start_weights(config.start_from) if transport.rank == 0 else None,
         versions=versions_of(("numpy", "torch", "lightning", "mpi4py")) if transport.rank == 0 else {},
         created=time.time(),
     )
@@ -238,11 +240,13 @@ def find_study(
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise UserError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
+    check_start_weights(where, found.weights, asked.weights)
     if seed is not None and found.seed != seed:
         raise UserError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
     if changes:
         check_growth(found.limits, asked.limits)
         found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
+    found = msgspec.structs.replace(found, weights=asked.weights)  # The file may have been moved.
     return msgspec.structs.replace(found, constraints=asked.constraints) if difference else found
 
 

@@ -53,7 +53,8 @@ class Config:
             YAML or JSON file with such points; another run directory; or a store of Optuna (study.db, journal.log,
             sqlite:///study.db, or STORE#NAME for one of several studies). Points with a loss are known from the start
             and not evaluated again; the others are evaluated first. A parameter that such a point lacks gets its
-            default, or is drawn. Results of a run or a store that do not fit the limits are left out.
+            default, or is drawn. Results of a run or a store that do not fit the limits are left out. Or a mapping of
+            weights, a file from which all trainings begin, and points, any of these.
         islands: How many islands there are; or a list with a mapping for each, with its number of workers and, if it
             has its own, its propagator, as in [{workers: 2}, {workers: 2, propagator: random}].
         island_sizes: Number of workers of each island, for example [8, 4, 4], if these differ.
@@ -126,7 +127,7 @@ class Config:
     change_limits: bool = False
     trust: bool = False
     strict: bool = False
-    start_from: str | list[dict] | None = None  # type: ignore[type-arg]
+    start_from: str | list[dict] | dict | None = None  # type: ignore[type-arg]
     islands: int | list[dict] = 1  # type: ignore[type-arg]
     island_sizes: list[int] | None = None
     migration: Literal["copy", "move"] = "copy"

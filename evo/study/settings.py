@@ -32,7 +32,7 @@ class Settings(TypedDict, total=False):
     change_limits: bool
     trust: bool
     strict: bool
-    start_from: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None
+    start_from: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | Mapping[str, Any] | None
     islands: int | Sequence[Mapping[str, Any]]
     island_sizes: Sequence[int] | None
     migration: Literal["copy", "move"]

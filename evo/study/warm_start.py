@@ -22,6 +22,7 @@ from evo.space.written import read_value
 from evo.storage.rundir import StudyRecord
 from evo.study.config import Config
 from evo.study.point_rows import PointRow, PointSource, listed, read_points, row_loss
+from evo.study.starting_weights import start_points
 
 
 class WarmStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +53,9 @@ def agree_on_start(config: Config, space: Space, study: StudyRecord, transport: 
     Raises:
         SharedError: What `start_from` names cannot be read, or rows of the user's own are bad; the message names each.
     """
-    if config.start_from is None:
+    given = start_points(config.start_from)
+    if given is None:
         return WarmStart()
-    given = config.start_from
 
     def find() -> str:
         found = fit_points(read_points(given, space.names), space, study.seed, study.objective)

@@ -267,6 +267,7 @@ class Session:
             time_limit=None if config.time_limit is None else parse_duration("time_limit", config.time_limit),
             grace=parse_duration("grace", config.grace),
             trust=config.trust,
+            weights=self.study.weights.path if self.study.weights else "",
         )
         evaluator: Evaluator
         if plan.separate:

@@ -67,6 +67,7 @@ class FakeTrial:
     begin: int = 0
     until: int | None = None
     inherit: Path | None = None
+    weights: Path | None = None
     state: tuple[int, bool] | None = None
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from helpers import Launcher, call, is_alive, wait_until
 from ranks import find_ranks, start_ranks
 
-KILLS = int(os.environ.get("EVO_KILLS", "3"))
+KILLS = int(os.environ.get("EVO_KILLS", "2"))
 SEARCH = ["-m", "evo.run", "evolving:loss", "--limits", evolving.ON_COMMAND_LINE, "--run-dir", "here", "--debug"]
 SEARCH += ["--propagator", evolving.PBT, "--migration-probability", "0.3"]
 pytestmark = pytest.mark.mpi
@@ -63,7 +63,7 @@ def test_a_study_that_is_killed_again_and_again_loses_no_segment_but_those_in_fl
         assert all(now[name].startswith(content[: content.rfind(b"\n") + 1]) for name, content in recorded.items())
         recorded = now
     ended = launcher.finish(start_ranks(launcher, mpirun_command, 4, *search(budget), EVOLVING_SECONDS="0.005"))
-    assert (ended.status, ended.err) == (0, "")
+    assert (ended.status, "Traceback" in ended.err) == (0, False), ended
     assert "all 4 ranks hold the same population" in ended.out
     check_complete(here, budget, 4)
 
@@ -84,15 +84,16 @@ def test_the_others_go_on_with_all_places_when_a_rank_dies(
 def test_a_study_that_is_asked_to_stop_goes_on_with_other_ranks(
     launcher: Launcher, mpirun_command: str, here: Path
 ) -> None:
-    process = start_ranks(launcher, mpirun_command, 4, *search(90), EVOLVING_SECONDS="0.1")
+    process = start_ranks(launcher, mpirun_command, 4, *search(9999), EVOLVING_SECONDS="0.1")
     wait_until(lambda: journals.count_finished(here) >= 8, 60)
     process.send_signal(signal.SIGUSR1)
     ended = launcher.finish(process)
     assert (ended.status, "Traceback" in ended.err) == (85, False), ended
     evolving.check_kept(here)
-    ended = launcher.finish(start_ranks(launcher, mpirun_command, 3, *search(90, islands=1), "--walltime", "2s"))
+    ended = launcher.finish(start_ranks(launcher, mpirun_command, 3, *search(9999, islands=1), "--walltime", "1s"))
     assert ended.status == 85, ended
     evolving.check_kept(here)
-    ended = launcher.finish(start_ranks(launcher, mpirun_command, 2, *search(150)))
-    assert (ended.status, ended.err) == (0, "")
-    check_complete(here, 150, 4)
+    budget = len(journals.finished(here)) + 40
+    ended = launcher.finish(start_ranks(launcher, mpirun_command, 2, *search(budget)))
+    assert (ended.status, "Traceback" in ended.err) == (0, False), ended
+    check_complete(here, budget, 4)

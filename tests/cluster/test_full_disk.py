@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import evolving
+import journals
 import pytest
 from helpers import Ended, Launcher, wait_until
 from ranks import start_ranks
@@ -101,6 +103,22 @@ def test_on_a_full_disk_nothing_is_lost_and_with_room_again_the_same_command_com
         assert {evaluation.status for evaluation in evaluations} == {"completed"}
         assert 600 <= len(evaluations) <= 601
         assert (small / name / "summary.json").exists()
+
+
+@pytest.mark.root
+def test_on_a_full_disk_no_state_is_lost_from_which_others_would_go_on(launcher: Launcher, small: Path) -> None:
+    (launcher.folder / "hasty.py").write_text(HASTY.replace("4.0", "0.5"))
+    study = ["evolving:loss", "--limits", evolving.ON_COMMAND_LINE, "--propagator", evolving.PBT, "--evaluations", "60"]
+    study += ["--run-dir", str(small / "run")]
+    search = launcher.start(sys.executable, "hasty.py", *study)
+    wait_until(lambda: journals.count_finished(small / "run") > 20)
+    ballast = fill(small)
+    ended = launcher.finish(search)
+    assert (ended.status, "Traceback" in ended.err) == (85, False), ended
+    evolving.check_kept(small / "run")
+    ballast.unlink()
+    assert launcher.evo(*study).status == 0
+    evolving.check_ended(small / "run", ranks=1, islands=1)
 
 
 @pytest.mark.root

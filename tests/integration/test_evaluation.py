@@ -26,9 +26,11 @@ from evo.evaluation import EvaluationSettings, InlineEvaluator, ProcessEvaluator
 from evo.objective.objective import Interrupted
 from evo.objective.references import Reference
 from evo.population.outcome import Outcome
+from evo.population.segments import Donor, SavedState, Segment
 from evo.runtime.device import bind, training_environment
 from evo.runtime.gpus import Gpus
 from evo.runtime.makes import NVIDIA
+from evo.storage.states import state_digest
 
 Evaluator = InlineEvaluator | ProcessEvaluator
 
@@ -112,6 +114,22 @@ def test_a_nasty_loss_is_a_failed_outcome_and_the_next_one_is_evaluated(evaluato
     assert "Traceback (most recent call last)" in outcome.traceback
     json.dumps([outcome.error, outcome.traceback, outcome.metrics], allow_nan=False).encode()
     assert evaluate(evaluator, kind="good", x=3.0).loss == 9.0
+
+
+def test_a_segment_goes_on_from_the_state_of_its_donor_and_leaves_one(evaluator: Evaluator) -> None:
+    donor = Donor(individual=(7, 7), step=2, digest="d")
+    for generation, (x, state) in enumerate([(0, {"step": 4}), (3, {"step": 3, "is_over": True})]):
+        inherited = evaluator._folder((9, generation)) / "inherited"
+        inherited.mkdir(parents=True)
+        (inherited / "last.ckpt").write_text("the donor's")
+        told = Told()
+        segment = Segment(until=4, donor=donor)
+        evaluator.start(assigned((9, generation), {"kind": "goes_on", "x": x}, segment=segment), told)
+        outcome = wait_until(evaluator.poll, 60)
+        assert outcome.metrics == {"begin": 2, "until": 4, "found": "the donor's"}, outcome
+        digest = state_digest(inherited.parent / "last.ckpt")
+        assert outcome.state == SavedState(digest=digest, **state)
+        assert told == [(2, 0.25)]
 
 
 def test_the_traceback_names_the_line_that_failed(evaluator: Evaluator) -> None:

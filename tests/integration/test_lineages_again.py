@@ -68,7 +68,8 @@ def test_a_lineage_is_trained_again_to_the_same_loss_and_goes_on_where_it_was_st
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = evo.load(run).best
-    assert best is not None and best.until is not None
+    assert best is not None
+    assert best.until is not None
     (run.parent / "stop").touch()
     assert main(["train", str(run)]) == 1
     assert f"individual {best.name} from step 4 to 6 failed: ArithmeticError: stopped" in capsys.readouterr().err

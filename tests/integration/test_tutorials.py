@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import cifar10
 import mnist
 import numpy as np
+import pbt
 import pytest
 import torch
 from datafiles.cifar import ARCHIVE, FOLDER, read_batches, write_archive
@@ -33,6 +34,7 @@ from helpers import Ended, Launcher, call, wait_until
 from slurm import Slurm
 from torch import nn
 
+import evo
 from evo.space.limits import describe_limits, parse_limits
 from evo.study.arguments import parse_arguments
 from evo.study.files import load_limits
@@ -78,6 +80,9 @@ def test_the_study_files_have_the_settings_of_their_scripts(monkeypatch: pytest.
     halving = parse_arguments(["tutorials/cifar10.yaml"], "evo run").config
     assert halving.pruning == {"name": "halving", "grace": 1, "reduction": 2, "maximum": cifar10.EPOCHS}
     assert (halving.evaluations, halving.checkpoint_interval) == (40, "1m")
+    trained = parse_arguments(["tutorials/pbt.yaml"], "evo run").config
+    assert trained.propagator == {"name": "pbt", "population": pbt.POPULATION, "interval": 1}
+    assert trained.evaluations == pbt.POPULATION * pbt.EPOCHS
 
 
 # MNIST's files.
@@ -440,6 +445,23 @@ def test_cifar10_prints_all_candidates_and_the_test_of_the_best(mpirun: Callable
 
 
 @pytest.mark.mpi
+@pytest.mark.slow
+def test_population_based_training_draws_the_schedule_of_the_best(mpirun: Callable[..., Ended], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    out = check_ended(mpirun(2, TUTORIALS / "pbt.py", "--smoke-test", "--run-dir", run, **NO_NETWORK))
+    check_end("pbt.py", 2, out)
+    study = evo.load(run)
+    assert len(study.individuals) == 12
+    assert {one.status for one in study.individuals} == {"completed"}
+    lineage = study.lineage()
+    assert [(segment.begin, segment.until) for segment in lineage] == [(n, n + 1) for n in range(len(lineage))]
+    assert len({one.params["lr"] for one in study.individuals}) >= 4
+    assert (run / "schedule.png").read_bytes().startswith(b"\x89PNG")
+    assert set(study.test) == {"test_loss", "test_acc"}
+    assert {file.name for file in tmp_path.iterdir()} == {"run"}
+
+
+@pytest.mark.mpi
 @pytest.mark.parametrize("islands", [[], ["--islands"]], ids=["one", "two"])
 def test_the_script_from_propulate_prints_its_table_and_the_best(
     mpirun: Callable[..., Ended], launcher: Launcher, islands: list[str]
@@ -455,15 +477,14 @@ def test_the_script_from_propulate_prints_its_table_and_the_best(
     assert not list(launcher.folder.iterdir())
 
 
-@pytest.mark.parametrize("tutorial", [mnist, cifar10])
+@pytest.mark.parametrize(("name", "data"), [("mnist", mnist), ("cifar10", cifar10), ("pbt", mnist)])
 def test_a_study_file_works_as_it_is_with_the_data_in_its_place(
-    tutorial: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name = tutorial.__name__
     (tmp_path / "tutorials").symlink_to(TUTORIALS)
-    (tmp_path / "data" / name).mkdir(parents=True)
-    tutorial.write_small_files(tmp_path / "data" / name)
+    (tmp_path / data.FOLDER).mkdir(parents=True)
+    data.write_small_files(tmp_path / data.FOLDER)
     # In this process, which has loaded torch already. That children train them: above.
     out = check_ended(call("run", f"tutorials/{name}.yaml", "--evaluations", "1", "--evaluate", "inline"))
     assert "on the test set, from its saved weights: " in out

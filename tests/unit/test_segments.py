@@ -197,6 +197,32 @@ def test_donors_whose_states_are_gone_are_recorded_once_with_the_next_individual
     assert not {one.segment.donor.individual for one in begun if one.segment and one.segment.donor} & gone
 
 
+def test_a_place_that_another_worker_takes_while_this_one_breeds_is_left_to_it_and_its_state_is_not_lost() -> None:
+    space = Space({"x": Float(0.0, 1.0, mutable=True)})
+    for news in ([on_a((7, 0))], [on_a((7, 0)), finished((7, 0), 0.1, state=state(2))], [on_a((7, 0), donor(B))]):
+        population = population_of(space, {"x": 0.1}, {"x": 0.2})
+        worker = make_worker(space, GoOn(places=2, leaps=0.0), population=population)
+        arrived: list[Any] = []
+
+        def refresh(worker: Worker = worker, news: Any = news, arrived: Any = arrived) -> None:
+            if not arrived:
+                arrived.extend(news)
+                for event in news:
+                    worker.receive(event, NOW)
+
+        started, _events = worker.ask(NOW, refresh)
+        assert started is not None
+        assert started.segment is not None
+        assert started.segment.replaces != A
+        assert started.lost == ()
+
+
+def on_a(identity: Identity, come_from: Donor | None = None) -> Started:
+    """Another worker's start in the first one's place."""
+    segment = Segment(until=2, donor=come_from or donor(), replaces=A)
+    return Started(time=NOW, individual=identity, island=0, params={"x": 0.5}, segment=segment)
+
+
 def test_a_segment_in_flight_is_taken_up_under_its_own_identity_or_fails_where_the_state_is_gone() -> None:
     segment = Segment(until=2, donor=donor(), replaces=A)
     for is_there in (True, False):

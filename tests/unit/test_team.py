@@ -27,6 +27,8 @@ from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Done
 from evo.population.identity import Identity, individual_name
 from evo.population.outcome import Outcome
+from evo.population.segments import Donor, SavedState, Segment
+from evo.storage.states import state_digest
 
 Group = tuple[str, tuple[int, ...]]
 
@@ -567,6 +569,34 @@ def test_an_objective_knows_its_place_and_gets_a_communicator_of_its_own(make: M
     for rank, (*_, communicator) in seen.items():
         assert communicator.group == ("all/[0, 1]", (0, 1)), rank
         assert communicator.copy_of is not None, "the objective would read the team's own messages"
+
+
+def test_all_ranks_go_on_from_the_state_that_the_first_one_has_taken_over(tmp_path: Path) -> None:
+    def loss(params: dict[str, Any], trial: Trial) -> float:
+        assert trial.inherit is not None
+        found[trial.rank] = (trial.inherit, trial.begin)
+        (trial.folder / "last.ckpt").write_text(f"of rank {trial.rank}")
+        return 0.0
+
+    found: dict[int, Any] = {}
+    network = Network(2)
+    teams = [Team(endpoint, 2) for endpoint in network.endpoints]
+    folders = [lambda identity, rank=rank: tmp_path / str(rank) / individual_name(identity) for rank in range(2)]
+    evaluators = [
+        InlineEvaluator(loss, folder, {}, EvaluationSettings(rank=rank, size=2), team)
+        for rank, (team, folder) in enumerate(zip(teams, folders, strict=True))
+    ]
+    first = TeamEvaluator(evaluators[0], teams[0], folders[0])
+    segment = Segment(until=4, donor=Donor(individual=(0, 1), step=2, digest="d"))
+    with ThreadPoolExecutor(1) as executor:
+        other = executor.submit(assist, teams[1], evaluators[1])
+        first.start(assigned((0, 7), segment=segment), lambda step, loss: False)
+        outcome = wait_until(first.poll)
+        teams[0].dismiss("the end", [])
+        other.result(10)
+    assert found == dict.fromkeys(range(2), (tmp_path / "0" / "0-7" / "inherited", 2))
+    digest = state_digest(tmp_path / "0" / "0-7" / "last.ckpt")
+    assert outcome.state == SavedState(step=4, digest=digest)  # That of the first rank counts.
 
 
 def test_a_test_is_made_by_one_rank_alone(tmp_path: Path) -> None:

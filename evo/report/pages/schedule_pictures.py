@@ -223,6 +223,8 @@ def _given_up(drawn: Iterable[Evaluation], known: Mapping[Identity, Evaluation],
         if segment.donor is not None and segment.donor.individual == segment.replaces:
             continue
         replaced = known.get(segment.replaces)
+        if replaced is not None and replaced.state is not None and replaced.state.is_over:
+            continue  # It was at its end.
         if replaced is not None and replaced.segment is not None and replaced.loss is not None:
             instead = f"goes on from {one.donor}" if segment.donor else "begins a training"
             text = f"{individual_name(segment.replaces)} was given up: {one.name} {instead} in its place"

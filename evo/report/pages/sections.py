@@ -11,7 +11,7 @@ import msgspec
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
-from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows
+from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows, steps_text
 from evo.report.pages.curve_pictures import RungRow
 from evo.report.pages.markup import details, escaped, facts, paragraph, table
 from evo.report.pages.scales import RunningTime
@@ -135,6 +135,7 @@ def table_of_best(run: Run) -> str:
     if not ranking:
         return paragraph("Nothing has completed yet.")
     metrics = telling_metrics(ranking)[:_MOST_METRICS]
+    is_divided = any(one.segment for one in ranking)
     names = [name for name in run.study.limits if any(name in one.params for one in ranking)]
     rows = [
         [
@@ -142,6 +143,7 @@ def table_of_best(run: Run) -> str:
             one.loss,
             *(one.params.get(name) for name in names),
             *(one.metrics.get(name) for name in metrics),
+            *([steps_text(one.begin or 0, one.until or 0), one.donor] if is_divided else []),
             duration_text(one.seconds),
             one.bred_by,
             one.island,
@@ -149,7 +151,8 @@ def table_of_best(run: Run) -> str:
         ]
         for one in ranking
     ]
-    head = ["individual", "loss", *names, *metrics, "took", "proposed by", "island", "evaluated by"]
+    steps = ["steps", "goes on from"] if is_divided else []
+    head = ["individual", "loss", *names, *metrics, *steps, "took", "proposed by", "island", "evaluated by"]
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
     return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
 

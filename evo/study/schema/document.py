@@ -103,13 +103,15 @@ def _special() -> Mapping[str, list[Schema]]:
     callback, section = _ref("callback"), [_ref("part")]
     matrix = {"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "integer", "minimum": 0}}}
     link = {"anyOf": [_STRING, {"type": "array", "items": _STRING}]}
+    points: list[Schema] = [_STRING, {"type": "array", "items": _ref("point")}]
+    start = {"weights": {"type": "string", "title": "a file of weights"}, "points": any_of([*points, _NULL])}
     return {
         **{name: [_DURATION] for name, check in CHECKS.items() if check is parse_duration},
         **{name: [{"type": "string", "pattern": r"\S"}] for name in ("on_improvement", "on_end")},
         "limits": [{"type": "string", "title": "a YAML file"}, _ref("limits")],
         "constraints": [_STRING, {"type": "array", "items": _STRING}],
         "baseline": [{"type": "string", "title": "a YAML file"}, _ref("point")],
-        "start_from": [_STRING, {"type": "array", "items": _ref("point")}],
+        "start_from": [*points, {"type": "object", "additionalProperties": False, "properties": start}],
         "islands": [_COUNT, {"type": "array", "minItems": 1, "items": _ref("island")}],
         "island_sizes": [{"type": "array", "minItems": 1, "items": _COUNT}],
         "topology": [{"enum": list(TOPOLOGIES)}, matrix],
