@@ -33,7 +33,7 @@ from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.runs import Make, logged_runs
 from evo.lightning.stacked import MemoryKind, keep_stacked
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
-from evo.lightning.training import Training
+from evo.lightning.training import AttendedTraining
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import BEST, STATE
@@ -185,7 +185,7 @@ class LightningObjective:
     ) -> L.Trainer:
         module, data = self._build(shares, trial)
         group.wait()
-        training = Training(self._blueprint, shares, trial, report, group)
+        training = AttendedTraining(self._blueprint, shares, trial, report, group)
         return training.run(module, data, logger, self._stopping(shares, trial, report))
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:
