@@ -68,7 +68,8 @@ class LightningObjective:
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
         early_stopping: Arguments of Lightning's EarlyStopping. By default it watches the monitored metric with a
             patience of 3 of its values, and an absent value is no error unless `strict` is set. True means these
-            defaults, unless the module or trainer has an EarlyStopping. False or None means no early stopping.
+            defaults, unless the module or trainer has an EarlyStopping, or it is a part of a training. False or None
+            means no early stopping.
         trainer: Further arguments of Lightning's Trainer. They win over evo's (no progress bar, the best kind of
             device, no sanity check, TensorBoard's logger); None means evo's. They are copied for every training, so
             that no callback remembers the last one. Values may be sections, a logger's for example, whose save_dir is
@@ -143,8 +144,9 @@ class LightningObjective:
         is recorded.
 
         trial.metrics gets what the module logged in the best validation, `epochs` (how many were trained) and
-        `best_epoch` (counted from 1). Metrics that are not finite are left out. trial.times gets the seconds of the
-        activities, see `evo.lightning.activities`.
+        `best_epoch` (counted from 1); of a part of a training both count from the beginning of the whole, and
+        `reinitialised` and `new_optimizers` say what did not fit. Metrics that are not finite are left out.
+        trial.times gets the seconds of the activities, see `evo.lightning.activities`.
 
         Raises:
             UserError: No constructor takes a parameter, the module does not log the monitored metric, or there is no
