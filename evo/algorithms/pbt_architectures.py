@@ -8,7 +8,7 @@ architectures are not compared with late ones of old ones.
 from __future__ import annotations
 
 import bisect
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -34,19 +34,25 @@ class Architectures:
         inner: Proposes architectures.
         setup: What it knows from the start.
         quantile: The share of the worst, which are given up.
+        lineages: The number of members that an architecture has had before it is judged.
     """
 
-    def __init__(self, inner: Algorithm, setup: Setup, quantile: float) -> None:
+    def __init__(self, inner: Algorithm, setup: Setup, quantile: float, lineages: int) -> None:
         self._inner, self._setup = inner, setup
-        self._records = StepRecords(quantile)
+        self._records, self._lineages = StepRecords(quantile), lineages
+        self._segments: Counter[bytes] = Counter()
+        # The number of trainings that have begun, by architecture.
+        self.begun: Counter[bytes] = Counter()
         # The best loss of each architecture at each step, and its best member at its latest step.
         self._losses: defaultdict[bytes, dict[int, float]] = defaultdict(dict)
         self._best: dict[bytes, Milestone] = {}
         self._learner: Learner | None = None
         self._standing: dict[bytes, float] = {}
 
-    def learn(self, group: bytes, reached: Milestone) -> None:
-        """Take a segment of a member of an architecture into account."""
+    def learn(self, group: bytes, reached: Milestone, is_first: bool) -> None:
+        """Take a segment of a member of an architecture into account; the first one of a training, or a later one."""
+        self.begun[group] += is_first
+        self._segments[group] += 1
         step, before = reached.step, self._losses[group].get(reached.step)
         if before is not None and before <= reached.loss:
             return
@@ -61,7 +67,11 @@ class Architectures:
     def is_worst(self, group: bytes, step: int) -> bool:
         """Whether an architecture is among the worst of those that have been at a step."""
         loss = self._losses[group].get(step)
-        return loss is not None and self._records.is_worst(step, loss)
+        return loss is not None and self._segments[group] >= self._lineages and self._records.is_worst(step, loss)
+
+    def __contains__(self, group: bytes) -> bool:
+        """Whether a segment of this architecture has ended."""
+        return group in self._best
 
     def is_given_up(self, group: bytes) -> bool:
         """Whether an architecture is among the worst at its latest step."""

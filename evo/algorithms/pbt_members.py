@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from evo.algorithms.base import Setup
@@ -187,33 +187,35 @@ class Members:
         """Whether a segment was among the worst of its group at its step."""
         return self._records[one.group].is_worst(one.step, one.loss)
 
-    def donors(self, lost: Collection[Identity]) -> Iterator[Milestone]:
-        """The segments from whose states others may go on."""
+    def donors(self, is_donor: Callable[[Milestone], bool]) -> Iterator[Milestone]:
+        """The latest segments, also of individuals of other islands, from whose states others may go on."""
         for latest in (*(place.latest for place in self.places.values()), *self._guests.values()):
-            if latest is not None and latest.donor is not None and latest.identity not in lost:
+            if latest is not None and is_donor(latest):
                 yield latest
 
-    def better(self, place: Member, loss: float, lost: Collection[Identity]) -> tuple[list[Milestone], list[Milestone]]:
+    def better(
+        self, place: Member, loss: float, is_donor: Callable[[Milestone], bool]
+    ) -> tuple[list[Milestone], list[Milestone]]:
         """The donors of its group whose trainings were better than a member at its step.
 
         Args:
             place: The member.
             loss: Its loss there; infinite means that every one is better.
-            lost: The individuals whose states are missing.
+            is_donor: Whether others may go on from a segment.
 
         Returns:
             Those that were among the best of all at this step, and the others, each in the order of their losses there.
         """
         step, records = place.step or self._interval, self._records[place.group]
-        alike = [one for one in self.donors(lost) if one.group == place.group and one is not place.latest]
+        alike = [one for one in self.donors(is_donor) if one.group == place.group and one is not place.latest]
         found = [(at, one) for one in alike if (at := one.loss_at(step)) is not None and at < loss]
         found.sort(key=lambda pair: (pair[0], pair[1].identity))
         best = [one for at, one in found if records.is_best(step, at)]
         return best, [one for at, one in found if not records.is_best(step, at)]
 
-    def by_share(self, lost: Collection[Identity]) -> list[Milestone]:
+    def by_share(self, is_donor: Callable[[Milestone], bool]) -> list[Milestone]:
         """All donors, those first that are better than the largest share of all that were at their step."""
-        return sorted(self.donors(lost), key=lambda one: (self._share(one), -one.step, one.identity))
+        return sorted(self.donors(is_donor), key=lambda one: (self._share(one), -one.step, one.identity))
 
     def is_behind(self, step: int) -> bool:
         """Whether trainings are over, so that one that is among the worst, and has no donor, comes too late."""

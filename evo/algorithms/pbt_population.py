@@ -7,7 +7,7 @@ been at its step, and it is compared with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -67,13 +67,15 @@ class _Now:
         view: What is known now.
         idle: The places that nobody works on.
         count: The number of all places, with those that are being made.
-        lost: The individuals whose states are missing, or are about to go.
     """
 
     view: View
     idle: Sequence[Member]
     count: int
-    lost: Collection[Identity]
+
+    def is_donor(self, one: Milestone) -> bool:
+        """Whether others may go on from the state of a segment."""
+        return one.donor is not None and one.identity in self.view.kept and one.identity not in self.view.lost
 
 
 class TrainedPopulation(Learner):
@@ -94,12 +96,13 @@ class TrainedPopulation(Learner):
         self._explorer = Explorer(setup.space, rules.factors, rules.resample)
         self._architectures: Architectures | None = None
         if rules.lineages:
-            self._architectures = Architectures(checked_algorithm(rules.inner), setup, rules.quantile)
+            self._architectures = Architectures(checked_algorithm(rules.inner), setup, rules.quantile, rules.lineages)
 
     def learn(self, individual: Known, loss: float | None) -> None:
         reached = self._members.learn(individual, loss)
         if reached and self._architectures:
-            self._architectures.learn(reached.group, reached)
+            is_first = individual.segment is not None and individual.segment.donor is None
+            self._architectures.learn(reached.group, reached, is_first)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         now = self._now(view)
@@ -119,21 +122,17 @@ class TrainedPopulation(Learner):
             for holder, place in self._members.places.items()
             if place.latest is None or place.latest.donor is None or place.latest.identity in view.kept
         }
-        busy, made, dropped, left = set[Identity](), 0, set[Identity](), set[Identity]()
+        busy, made, dropped = set[Identity](), 0, set[Identity]()
         for one in view.running:
             if (segment := one.segment) is not None:
                 dropped.update(segment.drops)
                 if segment.replaces in places:
                     busy.add(segment.replaces)
-                    # Its state goes as soon as another has begun in its place from elsewhere.
-                    if segment.donor is None or segment.donor.individual != segment.replaces:
-                        left.add(segment.replaces)
                 else:
                     made += 1
         kept = [place for holder, place in places.items() if holder not in dropped or holder in busy]
         idle = [place for place in kept if place.holder not in busy]
-        gone = (donor.identity for donor in self._members.donors(()) if donor.identity not in view.kept)
-        return _Now(view, idle, len(kept) + made, {*view.lost, *dropped, *left, *gone})
+        return _Now(view, idle, len(kept) + made)
 
     def _candidates(self, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         if now.count < self._size:
@@ -149,7 +148,7 @@ class TrainedPopulation(Learner):
             yield from self._anew(place, now, rng)
         if own is not None and own.is_over:
             return
-        if own is None or own.identity in now.lost:
+        if own is None or not now.is_donor(own):
             yield from self._exploit(place, math.inf, now, rng)
             yield from islice(self._founders(place, now, rng), _FOUNDERS)
         elif place.has_failed:
@@ -172,13 +171,13 @@ class TrainedPopulation(Learner):
 
     def _exploit(self, place: Member, loss: float, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         """Go on from the state of a better one, with changed hyperparameters."""
-        best, others = self._members.better(place, loss, now.lost)
+        best, others = self._members.better(place, loss, now.is_donor)
         yield from self._from(best, others, place, rng)
 
     def _anew(self, place: Member, now: _Now, rng: np.random.Generator) -> Iterator[Individual]:
         """Begin a new training, or help others to their end if the budget is not enough for new ones."""
         if not self._members.is_enough(now.view.left):
-            donors = self._members.by_share(now.lost)
+            donors = self._members.by_share(now.is_donor)
             count = max(1, math.ceil(len(donors) * self._rules.quantile))
             yield from self._from(donors[:count], donors[count:], place, rng)
         yield from islice(self._founders(place, now, rng), _FOUNDERS)
@@ -228,25 +227,33 @@ class TrainedPopulation(Learner):
                 for _ in range(_FOUNDERS):
                     drawn = self._space.sample(rng)
                     yield np.where(self._space.mutable, drawn, genome), (), f"{NAME}/member"
-            for one in self._architectures.propose(now.view, rng):
+            begun = {self._group_of(one.genome) for one in now.view.running}
+            for one in islice(self._architectures.propose(now.view, rng), _FOUNDERS):
+                if (group := self._group_of(self._whole(one.genome, rng))) in begun or group in self._architectures:
+                    continue  # Another choice of what may change is no other architecture.
                 name = f"{NAME}/{one.bred_by or 'architecture'}"
                 yield one.genome, () if one.parents is None else one.parents, name
         while True:
             yield self._space.sample(rng), (), f"{NAME}/new"
 
+    def _whole(self, genome: Genome, rng: np.random.Generator) -> Genome:
+        """A genome as it will be recorded."""
+        return self._space.encode(self._space.complete(genome, rng))
+
     def _incomplete(self, now: _Now) -> Genome | None:
         """The genome of a member of an architecture that has fewer members than it is to have; None if none has."""
         assert self._architectures is not None
-        counts: dict[bytes, int] = {}
-        genomes: dict[bytes, Genome] = {}
-        there = [one.latest.genome for one in now.idle if one.latest is not None and not one.latest.is_over]
-        for genome in [*there, *(one.genome for one in now.view.running if one.segment is not None)]:
-            group = self._group_of(genome)
-            counts[group] = counts.get(group, 0) + 1
-            genomes.setdefault(group, genome)
-        for group, count in counts.items():
-            if count < self._rules.lineages and not self._architectures.is_given_up(group):
-                return genomes[group]
+        begun, genomes = self._architectures.begun.copy(), dict[bytes, Genome]()
+        for one in now.idle:
+            if one.latest is not None:
+                genomes.setdefault(one.group, one.latest.genome)
+        for running in now.view.running:
+            if running.segment is not None:
+                genomes.setdefault(group := self._group_of(running.genome), running.genome)
+                begun[group] += running.segment.donor is None
+        for group, genome in genomes.items():
+            if begun[group] < self._rules.lineages and not self._architectures.is_given_up(group):
+                return genome
         return None
 
     def _said(self, interval: int) -> dict[str, int]:

@@ -220,7 +220,9 @@ def _proposals(learner: Learner, view: View, count: int = 5) -> list[Individual]
 
 
 def _as_text(individuals: Iterable[Individual]) -> list[str]:
-    return [f"{one.genome.tobytes().hex()} {json.dumps(one.strategy)} {one.bred_by}" for one in individuals]
+    return [
+        f"{one.genome.tobytes().hex()} {json.dumps(one.strategy)} {one.bred_by} {one.segment}" for one in individuals
+    ]
 
 
 def _check_candidates(candidates: Iterable[Individual], algorithm: Algorithm, space: Space) -> None:

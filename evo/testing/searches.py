@@ -13,12 +13,18 @@ import msgspec
 import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, Setup, View
+from evo.population.events import Finished, Started
 from evo.population.individual import Individual, Known, by_loss
+from evo.population.segments import SavedState
+from evo.population.states import StatesInUse
+from evo.population.tried import TriedPoints
 from evo.space.space import Genome, Space
 
 Told: TypeAlias = tuple[Known, float | None]
 """What a learner is told of one individual: the arguments of its `learn`."""
 
+_LENGTH = 6  # The number of steps after which a training is over, where evaluations are parts of trainings.
+_RANKS = 2  # As so many ranks would number individuals.
 _TRIES = 30  # The number of candidates, and then of random points, among which a search looks for a new one.
 
 
@@ -26,6 +32,9 @@ _TRIES = 30  # The number of candidates, and then of random points, among which 
 @dataclass
 class VirtualSearch:
     """A search by one algorithm, with one state for all workers, as if every message arrived at once.
+
+    Where evaluations are parts of trainings, each that completes leaves a state, and trainings are over after some
+    steps.
 
     Args:
         algorithm: The algorithm.
@@ -50,7 +59,8 @@ class VirtualSearch:
     learner: Learner = field(init=False)
     _active: list[Known] = field(default_factory=list, init=False)
     _running: list[Known] = field(default_factory=list, init=False)
-    _tried: set[bytes] = field(default_factory=set, init=False)
+    _tried: TriedPoints = field(default_factory=TriedPoints, init=False)
+    _states: StatesInUse = field(default_factory=StatesInUse, init=False)
     _started: int = field(default=0, init=False)
     _is_exhausted: bool = field(default=False, init=False)
 
@@ -66,6 +76,8 @@ class VirtualSearch:
             running=sorted(self._running, key=lambda one: one.identity),
             used=self._started,
             left=max(0.0, self.budget - self._started),
+            kept=set(self._states.needed),
+            worker=self._started % _RANKS,
         )
 
     def started_anew(self) -> Learner:
@@ -84,6 +96,7 @@ class VirtualSearch:
             if not self._running:
                 return
             ended, loss = self.outcome(self._running.pop(int(self._rng.integers(len(self._running)))))
+            ended = self._with_state(ended)
             if ended.status == "completed":
                 bisect.insort(self._active, ended, key=by_loss)
             self.told.append((ended, loss))
@@ -95,12 +108,28 @@ class VirtualSearch:
         for bred in chain(islice(self.candidates(), _TRIES), drawn):
             params = self.space.repair(bred.genome, self._near(), rng)
             genome: Genome | None = None if params is None else self.space.encode(params)
-            if genome is not None and genome.tobytes() not in self._tried:
-                self._tried.add(genome.tobytes())
-                self._running.append(self._known(bred, genome))
+            if genome is None:
+                continue
+            known = self._known(bred, genome)
+            if not self._tried.has(genome.tobytes(), known.segment):
+                self._tried.add(genome.tobytes(), known.segment)
+                self._running.append(known)
                 self._started += 1
+                begun = Started(time=0.0, individual=known.identity, island=0, params={}, segment=known.segment)
+                self._states.apply(begun)
                 return True
         return False
+
+    def _with_state(self, ended: Known) -> Known:
+        """An individual with the state that it leaves, if it is a completed part of a training."""
+        if ended.segment is None or ended.status != "completed":
+            return ended
+        until = ended.segment.until
+        state = SavedState(step=until, digest="", is_over=until >= _LENGTH)
+        self._states.apply(
+            Finished(time=0.0, individual=ended.identity, status="completed", loss=ended.loss, rank=0, state=state)
+        )
+        return changed(ended, state=state)
 
     def _near(self) -> list[Genome]:
         return [one.genome for one in self._active[:3]]
@@ -108,8 +137,9 @@ class VirtualSearch:
     def _known(self, bred: Individual, genome: Genome) -> Known:
         name = bred.bred_by or self.algorithm.bred_by
         # As two ranks would number them, so that the order of identities is not that of birth.
-        identity = (self._started % 2, self._started // 2)
-        return Known(genome=genome, identity=identity, strategy=copied(bred.strategy), bred_by=name)
+        identity = (self._started % _RANKS, self._started // _RANKS)
+        segment = bred.segment or self.algorithm.first_segment
+        return Known(genome=genome, identity=identity, strategy=copied(bred.strategy), bred_by=name, segment=segment)
 
 
 def completed(known: Known, loss: float) -> Told:

@@ -48,6 +48,7 @@ OTHER_OPTIONS = {
     "evo schema": {"--out"},
     "evo report": {"--out", "--png", "--serve"},
     "evo test": {"--individual", "--baseline", "--objective", "--results"},
+    "evo train": {"--individual", "--schedule", "--seed"},
     "containers": {"--bind", "--file", "--gpus", "--ipc", "--nv", "--rm", "--tag", "--volume", "--wheel"},
     "Open MPI": {"--bind-to", "--with-ft"},
     "sbatch": {"--dependency", "--nodes", "--parsable", "--time"},

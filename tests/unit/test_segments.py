@@ -213,7 +213,7 @@ def test_a_place_that_another_worker_takes_while_this_one_breeds_is_left_to_it_a
         started, _events = worker.ask(NOW, refresh)
         assert started is not None
         assert started.segment is not None
-        assert started.segment.replaces in (B, (7, 0))
+        assert started.segment.replaces != A
         assert started.lost == ()
 
 
