@@ -94,15 +94,12 @@ class RunDirectory:
 
     Args:
         path: The path of the directory; it need not exist.
-
-    Attributes:
-        individuals: The folder of the folders of all individuals.
     """
 
     def __init__(self, path: Path) -> None:
         self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
-        self.individuals = self.path / "individuals"
+        self.individuals = self.path / "individuals"  # The folder of the folders of all individuals.
         self._sizes: dict[Path, int] = {}  # The size of each journal when it was last read.
         self._has_begun = False
         self._latest: tuple[Identity | None, Path] = (None, self.individuals)
