@@ -17,6 +17,12 @@ ADAM = "torch.optim.AdamW"
 # Widths that attention divides among its heads.
 _DIVIDED = re.compile(r"d_model|(embed|emb|hidden|model|attention)_?(dim|size)|n?_?embd?|n_?inp|dim|hidden_channels")
 _HEADS = "a number of heads"
+# What a training may go on with another value of, as its weights fit all the same.
+_CHANGEABLE = (
+    "a learning rate", "weight decay", "dropout", "momentum", "a decay rate of Adam's", "the decay rates of Adam's",
+    "label smoothing", "mixing of examples", "a weight in the loss", "a bound of gradients", "a batch size",
+)  # fmt: skip
+_CHANGES_ANYWAY = ("optimizer.", "data.")
 _OPTIMIZER = (
     ArgumentFact(name="lr", kind="float", hint="float", default=0.001),
     ArgumentFact(name="weight_decay", kind="float", hint="float", default=0.01),
@@ -82,6 +88,12 @@ class StudyDraft:
     def active(self) -> list[SearchedArgument]:
         """What is searched."""
         return [each for each in self.searched if each.is_active]
+
+    @property
+    def changeable(self) -> list[SearchedArgument]:
+        """What is searched and may change while a network trains, as the limits do not say yet."""
+        found = (each for each in self.active if each.about.startswith(_CHANGEABLE))
+        return [each for each in found if not each.name.startswith(_CHANGES_ANYWAY)]
 
 
 def draft_study(model: ClassFacts, data: ClassFacts | None, *, may_replace: bool = True) -> StudyDraft:

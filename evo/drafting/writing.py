@@ -180,7 +180,18 @@ def _budget_lines(draft: StudyDraft) -> list[str]:
         _aligned("walltime: 1h", "the search stops after this time, and goes on when it is run again"),
         _aligned("# time_limit: 10m", "a training that takes longer fails"),
         _aligned("# propagator: portfolio", "how individuals are bred: tpe, cmaes, genetic, random, …"),
+        _aligned(
+            "# propagator: {name: pbt, interval: 1}", "an evaluation is an epoch, weights are inherited; no pruning"
+        ),
+        *_changeable_lines(draft),
     ]
+
+
+def _changeable_lines(draft: StudyDraft) -> list[str]:
+    names = ", ".join(each.name for each in draft.changeable)
+    return (
+        [f"#   With mutable: true in its limit, each of these may change in a training then: {names}"] if names else []
+    )
 
 
 def _aligned(line: str, comment: str) -> str:

@@ -448,14 +448,16 @@ class ThreeBatches(Zeros):
 
 
 class Long(Scripted):
-    """Counts its steps in its weight, and its epochs in the scheduler."""
+    """Counts its steps in its weight, and its epochs in the schedulers, of which one waits for a validation."""
 
     def __init__(self) -> None:
         super().__init__(LONG)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(self.parameters(), lr=1.0, momentum=0.5)
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)}
+        steps = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.9)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.6, patience=0)
+        return [optimizer], [steps, {"scheduler": plateau, "monitor": "val_loss"}]
 
     def validation_step(self, batch: Any, index: int) -> None:
         super().validation_step(batch, index)
