@@ -198,20 +198,22 @@ class Members:
     ) -> tuple[list[Milestone], list[Milestone]]:
         """The donors of its group whose trainings were better than a member at its step.
 
+        What is taken over is a training's latest state, so that it counts how good this is among those of its own step.
+
         Args:
             place: The member.
             loss: Its loss there; infinite means that every one is better.
             is_donor: Whether others may go on from a segment.
 
         Returns:
-            Those that were among the best of all at this step, and the others, each in the order of their losses there.
+            Those whose latest states are among the best of their steps, and the others, each the best first.
         """
         step, records = place.step or self._interval, self._records[place.group]
         alike = [one for one in self.donors(is_donor) if one.group == place.group and one is not place.latest]
-        found = [(at, one) for one in alike if (at := one.loss_at(step)) is not None and at < loss]
-        found.sort(key=lambda pair: (pair[0], pair[1].identity))
-        best = [one for at, one in found if records.is_best(step, at)]
-        return best, [one for at, one in found if not records.is_best(step, at)]
+        found = [one for one in alike if (at := one.loss_at(step)) is not None and at < loss]
+        found.sort(key=lambda one: (self._share(one), one.loss, one.identity))
+        best = [one for one in found if records.is_best(one.step, one.loss)]
+        return best, [one for one in found if not records.is_best(one.step, one.loss)]
 
     def by_share(self, is_donor: Callable[[Milestone], bool]) -> list[Milestone]:
         """All donors, those first that are better than the largest share of all that were at their step."""

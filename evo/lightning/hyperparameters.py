@@ -143,7 +143,7 @@ def own_state(
     return {**restored, **changed}
 
 
-def check_values(
+def check_written(
     what: str, present: Mapping[str, Any], wanted: Mapping[str, Any], restored: Mapping[str, Any] | None
 ) -> None:
     """Make sure that the training has the values that it should have.

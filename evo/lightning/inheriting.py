@@ -115,8 +115,9 @@ class Inheriting(L.Callback):
         connector = trainer._checkpoint_connector
         if not self._inherits or trainer.strategy.restore_checkpoint_after_setup:
             return
-        if trainer.datamodule is not None:
-            vars(trainer.datamodule).pop("load_state_dict", None)  # The donor's had no state.
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if data is not None and "load_state_dict" in vars(data):
+            del data.load_state_dict  # The donor's had no state.
         if not connector._loaded_checkpoint:
             load_again(trainer, self._trial)
             _forget_place(connector._loaded_checkpoint)
@@ -135,7 +136,7 @@ class Inheriting(L.Callback):
             return
         # The donor's last epoch is complete, so an epoch begins as any other. Where the length of a training is given
         # in steps, the property of Lightning's loop always says that it goes on in the midst of one.
-        _Loop.restarting.__set__(trainer.fit_loop, False)
+        _Loop.restarting.__set__(trainer.fit_loop, False)  # type: ignore[attr-defined]
         if not self._is_alike(trainer):
             self._own.write(self._donors, self._kept)
             self._to_check = True

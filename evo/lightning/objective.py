@@ -33,7 +33,7 @@ from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.runs import Make, logged_runs
 from evo.lightning.stacked import MemoryKind, keep_stacked
 from evo.lightning.trainers import Seat, SilentLogger, make_trainer
-from evo.lightning.training import Training
+from evo.lightning.training import AttendedTraining
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
 from evo.storage.checkpoints import BEST, STATE
@@ -68,7 +68,8 @@ class LightningObjective:
         mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
         early_stopping: Arguments of Lightning's EarlyStopping. By default it watches the monitored metric with a
             patience of 3 of its values, and an absent value is no error unless `strict` is set. True means these
-            defaults, unless the module or trainer has an EarlyStopping. False or None means no early stopping.
+            defaults, unless the module or trainer has an EarlyStopping, or it is a part of a training. False or None
+            means no early stopping.
         trainer: Further arguments of Lightning's Trainer. They win over evo's (no progress bar, the best kind of
             device, no sanity check, TensorBoard's logger); None means evo's. They are copied for every training, so
             that no callback remembers the last one. Values may be sections, a logger's for example, whose save_dir is
@@ -143,8 +144,9 @@ class LightningObjective:
         is recorded.
 
         trial.metrics gets what the module logged in the best validation, `epochs` (how many were trained) and
-        `best_epoch` (counted from 1). Metrics that are not finite are left out. trial.times gets the seconds of the
-        activities, see `evo.lightning.activities`.
+        `best_epoch` (counted from 1); of a part of a training both count from the beginning of the whole, and
+        `reinitialised` and `new_optimizers` say what did not fit. Metrics that are not finite are left out.
+        trial.times gets the seconds of the activities, see `evo.lightning.activities`.
 
         Raises:
             UserError: No constructor takes a parameter, the module does not log the monitored metric, or there is no
@@ -185,7 +187,7 @@ class LightningObjective:
     ) -> L.Trainer:
         module, data = self._build(shares, trial)
         group.wait()
-        training = Training(self._blueprint, shares, trial, report, group)
+        training = AttendedTraining(self._blueprint, shares, trial, report, group)
         return training.run(module, data, logger, self._stopping(shares, trial, report))
 
     def test(self, params: Mapping[str, Any], trial: Trial) -> dict[str, float]:

@@ -12,7 +12,7 @@ import lightning as L
 from evo.lightning.hyperparameters import (
     LEARNING_RATES,
     SCHEDULED,
-    check_values,
+    check_written,
     group_values,
     is_same,
     optimizer_records,
@@ -151,7 +151,7 @@ class OwnHyperparameters:
                 if not strictly and self._is_replaced:
                     values = {key: value for key, value in values.items() if key not in SCHEDULED}
                 what = f"group {group + 1} of {type(optimizer).__name__}"
-                check_values(what, optimizer.param_groups[group], values, None if strictly else restored[group])
+                check_written(what, optimizer.param_groups[group], values, None if strictly else restored[group])
         for number, (state, loaded) in self._schedules.items():
             scheduler = self._schedulers[number]
-            check_values(type(scheduler).__name__, scheduler.state_dict(), state, None if strictly else loaded)
+            check_written(type(scheduler).__name__, scheduler.state_dict(), state, None if strictly else loaded)

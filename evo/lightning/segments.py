@@ -62,7 +62,7 @@ class SegmentEnd(Checkpoint):
 
 def epochs_trained(trainer: L.Trainer) -> int:
     """How many epochs were trained in all, those of the donors included."""
-    return trainer.fit_loop.epoch_progress.current.processed
+    return int(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
 
 
 def starting_state(trial: Trial) -> Path | None:

@@ -23,7 +23,7 @@ from evo.objective.objective import Trial
 
 @final
 @dataclass(frozen=True)
-class Training:
+class AttendedTraining:
     """The training of an individual.
 
     Args:

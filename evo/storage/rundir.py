@@ -30,8 +30,7 @@ from evo.storage.retry import persist
 from evo.storage.start_weights import StartWeights
 from evo.texts import readable
 
-# The errors that damaged JSON raises.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # What damaged JSON raises.
 
 
 class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,15 +94,12 @@ class RunDirectory:
 
     Args:
         path: The path of the directory; it need not exist.
-
-    Attributes:
-        individuals: The folder of the folders of all individuals.
     """
 
     def __init__(self, path: Path) -> None:
         self._name = readable(str(path))
         self.path = path.absolute()  # An objective may change the working directory.
-        self.individuals = self.path / "individuals"
+        self.individuals = self.path / "individuals"  # The folder of the folders of all individuals.
         self._sizes: dict[Path, int] = {}  # The size of each journal when it was last read.
         self._has_begun = False
         self._latest: tuple[Identity | None, Path] = (None, self.individuals)
@@ -169,9 +165,8 @@ class RunDirectory:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._replace("study.json", study)
         except OSError as error:
-            raise UserError(
-                f"run directory {self} cannot be written: {error.strerror}; choose another with --run-dir"
-            ) from None
+            why = f"cannot be written: {error.strerror}; choose another with --run-dir"
+            raise UserError(f"run directory {self} {why}") from None
 
     def check_writable(self) -> None:
         """Make sure that the directory can be made, without making it.

@@ -15,6 +15,7 @@ from evo.checks import check_count, check_probability
 from evo.engine.budget import Budget
 from evo.errors import UserError
 from evo.space.values import is_number, plain
+from evo.study.starting_weights import start_points
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
@@ -295,6 +296,7 @@ CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(_DURATIONS, parse_duration),
     **dict.fromkeys(("on_improvement", "on_end"), _check_command),
     **dict.fromkeys(("change_limits", "strict", "allow_duplicates", "quiet", "debug"), _check_switch),
+    "start_from": lambda name, value: start_points(value),
     "gpu_memory": _check_share,
     "sigma": _check_positive,
     "target": _check_number,

@@ -122,8 +122,7 @@ def make_plan(
     migration = _make_migration(config, archipelago)
     breeding = _how_to_breed(config, islands, propagator, archipelago)
     propagators = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
-    pruner = _make_pruner(config)
-    check_inheritance(propagators, space, pruner, config.run_dir, ranks)
+    check_inheritance(propagators, space, pruner := _make_pruner(config), config.run_dir, ranks)
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),

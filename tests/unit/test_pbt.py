@@ -231,9 +231,11 @@ def test_architectures_share_out_their_trainings_and_bad_ones_give_their_places_
     for one in knowns(search):
         if one.segment and one.segment.donor:
             assert np.array_equal(one.genome[1:], genomes[one.segment.donor.individual][1:])
-    first = Counter(ARCHITECTURES.decode(one.genome)["kind"] for one in knowns(search)[:30])
-    last = Counter(ARCHITECTURES.decode(one.genome)["kind"] for one in knowns(search)[-30:])
-    assert last["a"] > first["a"]
+    early, late = Counter[str](), Counter[str]()
+    for one in knowns(search):
+        at = early if one.segment and one.segment.until == 1 else late
+        at[ARCHITECTURES.decode(one.genome)["kind"]] += 1
+    assert late["a"] / late.total() > early["a"] / early.total()
     shared = Counter(one.genome[1:].tobytes() for one in knowns(search) if one.segment and not one.segment.donor)
     assert max(shared.values()) == 3
 
@@ -243,19 +245,20 @@ def test_an_architecture_that_ended_early_counts_as_much_worse_as_it_was_then() 
     assert standings(losses) == {b"long": 2.0, b"middle": 4.0, b"short": 5.5, b"best": 2.0}
 
 
-def test_what_may_change_wins_by_a_schedule() -> None:
-    """A loss that wants a high rate first, and a low one at the end."""
+def test_it_finds_a_schedule_that_is_better_than_the_best_constant() -> None:
+    """Each step adds how far the rate is from what is best there, which falls; the best constant comes to 8."""
+    costs: dict[Any, float] = {}
 
     def outcome(known: Known) -> Any:
-        step = known.segment.until if known.segment else 1
-        wanted = -2.0 * step
-        return completed(known, abs(math.log(SPACE.decode(known.genome)["lr"]) - wanted))
+        assert known.segment is not None
+        before = costs[known.segment.donor.individual] if known.segment.donor else 0.0
+        wanted = -2.0 * known.segment.until
+        costs[known.identity] = before + abs(math.log(SPACE.decode(known.genome)["lr"]) - wanted)
+        return completed(known, costs[known.identity])
 
-    search = searched(PopulationBasedTraining(population=12, resample=0.5), 72, outcome=outcome, workers=4)
-    late = [one for one in knowns(search) if one.segment and one.segment.until >= 4]
-    early = [one for one in knowns(search) if one.segment and one.segment.until == 1]
-    assert min(one.loss for one in late if one.loss is not None) < 1.5
-    assert np.median([one.genome[0] for one in late]) < np.median([one.genome[0] for one in early]) + 0.1
+    search = searched(PopulationBasedTraining(population=24, quantile=0.4), 96, outcome=outcome, workers=4)
+    late = [one.loss or 0.0 for one in knowns(search) if one.segment and one.segment.until == 4]
+    assert min(late) < 8.0
 
 
 def test_learning_in_another_order_gives_the_same_places() -> None:
