@@ -8,7 +8,8 @@ The default is a search that names no propagator: whole trainings, which early s
 individuals count that have finished before all epochs of finished ones together exceed what pbt trained; what was in
 training then is not counted against it. `halving` is the default with asynchronous successive halving.
 
-The best individual of each search, by its validation loss, is tested once, from its saved weights. Figures are medians
+The best individual of each search, by its validation loss, is tested from its saved weights; the test set chooses
+nothing. Figures are medians
 over the seeds, with the lowest and the highest.
 
 digits: the ready problem, whose architecture is searched as well; pbt cannot change that in training.
