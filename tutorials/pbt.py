@@ -28,7 +28,7 @@ from evo.report.lineages import LineageSegment
 
 EPOCHS = 20
 POPULATION = 8
-LIMITS = {
+LIMITS: dict[str, evo.Float | evo.Choice] = {
     "lr": evo.Float(1e-4, 1e-1, log=True, mutable=True),
     "weight_decay": evo.Float(1e-5, 1e-1, log=True, mutable=True),
     "dropout": evo.Float(0.0, 0.8, mutable=True),
