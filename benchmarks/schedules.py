@@ -1,6 +1,6 @@
 """Hyperparameters that change while networks train: population-based training against the best constants, and Ray Tune.
 
-    python benchmarks/schedules.py [--seeds 11] [--population 16] [--interval 2] [--seconds 0] [--ranks 1]
+    python -m benchmarks.schedules [--seeds 11] [--population 16] [--interval 2] [--seconds 0] [--ranks 1]
         [--peer PYTHON]
 
 The training is that of `schedules_problem.py`: its learning rate must fall, so that the best constant is worse than a
