@@ -63,7 +63,7 @@ class NoisyLoss:
 def best_constant(population: int, seed: int) -> float:
     """The best loss of random constants."""
     rng = np.random.default_rng([seed, 5])
-    rates = np.exp(rng.uniform(*np.log(LEARNING_RATES), size=population))
+    rates = np.exp(rng.uniform(np.log(LEARNING_RATES[0]), np.log(LEARNING_RATES[1]), size=population))
     momenta = rng.uniform(*MOMENTA, size=population)
     pairs = zip(rates.tolist(), momenta.tolist(), strict=True)
     return min(train_whole(*pair, seed=int(rng.integers(2**32))) for pair in pairs)
@@ -93,6 +93,7 @@ def search_with_evo(options: argparse.Namespace, seed: int) -> dict[str, float]:
         )
         seconds = time.perf_counter() - began
         assert result.best is not None
+        assert result.best.loss is not None
         return {"loss": result.best.loss, "seconds": seconds, "epochs": float(segments * options.interval)}
 
 
