@@ -1,6 +1,6 @@
 """Hyperparameters that change while networks train: population-based training against the best constants, and Ray Tune.
 
-    python benchmarks/schedules.py [--seeds 11] [--population 16] [--interval 2] [--seconds 0] [--ranks 1]
+    python -m benchmarks.schedules [--seeds 11] [--population 16] [--interval 2] [--seconds 0] [--ranks 1]
         [--peer PYTHON]
 
 The training is that of `schedules_problem.py`: its learning rate must fall, so that the best constant is worse than a
@@ -63,7 +63,7 @@ class NoisyLoss:
 def best_constant(population: int, seed: int) -> float:
     """The best loss of random constants."""
     rng = np.random.default_rng([seed, 5])
-    rates = np.exp(rng.uniform(*np.log(LEARNING_RATES), size=population))
+    rates = np.exp(rng.uniform(np.log(LEARNING_RATES[0]), np.log(LEARNING_RATES[1]), size=population))
     momenta = rng.uniform(*MOMENTA, size=population)
     pairs = zip(rates.tolist(), momenta.tolist(), strict=True)
     return min(train_whole(*pair, seed=int(rng.integers(2**32))) for pair in pairs)
@@ -93,6 +93,7 @@ def search_with_evo(options: argparse.Namespace, seed: int) -> dict[str, float]:
         )
         seconds = time.perf_counter() - began
         assert result.best is not None
+        assert result.best.loss is not None
         return {"loss": result.best.loss, "seconds": seconds, "epochs": float(segments * options.interval)}
 
 

@@ -140,8 +140,7 @@ class LightningObjective:
 
         A training that was interrupted goes on where it saved its state, with its epochs, optimizers, schedulers, best
         value and random number generators. One that was killed goes on where it last saved its state, see
-        trial.checkpoint_interval. The state, `last.ckpt`, is not removed, since it may be needed again until the loss
-        is recorded.
+        trial.checkpoint_interval. The state, `last.ckpt`, stays: it may be needed until the loss is recorded.
 
         trial.metrics gets what the module logged in the best validation, `epochs` (how many were trained) and
         `best_epoch` (counted from 1); of a part of a training both count from the beginning of the whole, and

@@ -220,7 +220,7 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
     for metric in telling_metrics(ranking):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     if any(one.segment for one in ranking):
-        add("steps", (steps_text(one.begin, one.until) if one.segment else "" for one in ranking))
+        add("steps", (steps_text(one.segment.begin, one.segment.until) if one.segment else "" for one in ranking))
     add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
     add("evaluated by", (evaluation.evaluator for evaluation in ranking))
     add("on", (f"{evaluation.host} {evaluation.device}" for evaluation in ranking), last=True)
