@@ -9,8 +9,7 @@ individuals count that have finished before all epochs of finished ones together
 training then is not counted against it. `halving` is the default with asynchronous successive halving.
 
 The best individual of each search, by its validation loss, is tested from its saved weights; the test set chooses
-nothing. Figures are medians
-over the seeds, with the lowest and the highest.
+nothing. Figures are medians over the seeds, with the lowest and the highest.
 
 digits: the ready problem, whose architecture is searched as well; pbt cannot change that in training.
 mnist: the network of tutorials/pbt.py, on files in MNIST's format. `--mnist` names a folder with MNIST itself; without
