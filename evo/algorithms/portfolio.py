@@ -29,7 +29,8 @@ _PRIOR = 10.0
 # tell which of its points will be good: while their rank correlation with its predictions is below so much.
 _LEADING, _LEADING_BLINDLY, _FINE = 0.7, 0.3, 8
 _BLIND = 0.25
-# The additive search is asked only where losses are nearly such sums: from this rank correlation with its predictions.
+# The additive search is asked only where losses are nearly such sums, from this rank correlation with its predictions,
+# and while the modelled search is blind: where both foresee, the modelled one gets nearer to the optimum.
 _ADDITIVE = 0.6
 # Credit and probabilities do not become smaller.
 _TINY = 1e-9
@@ -47,7 +48,8 @@ class Portfolio(Algorithm):
     Every member learns from all individuals, whoever proposed them. One that is better than all before is a reward,
     so that neither the scale of the loss nor its shift matters. Rewards are averaged over the evaluations of a member,
     not over time, so that a member is not preferred because its trainings are short. Of the usual members, the additive
-    search is asked only while its model foresees what comes out, whoever has proposed it.
+    search is asked only while its model foresees what comes out, whoever has proposed it, and the modelled search's do
+    not.
 
     Args:
         members: The algorithms and propagators by name. None means those of `usual_members`.
@@ -172,10 +174,11 @@ class PortfolioLearner(Learner):
 
     def _blind(self) -> list[str]:
         """The usual members that cannot tell which points will be good, and are not asked: the additive search."""
-        additive = self._learners.get("additive")
+        additive, modelled = self._learners.get("additive"), self._learners.get("modelled")
         if self._constants.members is not None or not isinstance(additive, AdditiveLearner):
             return []
-        return ["additive"] if additive.foresight < _ADDITIVE else []
+        is_led = isinstance(modelled, ModelledLearner) and modelled.foresight >= _BLIND
+        return ["additive"] if is_led or additive.foresight < _ADDITIVE else []
 
     def _leasts(self) -> dict[str, float]:
         """The least probability of each member."""

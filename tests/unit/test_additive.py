@@ -110,21 +110,28 @@ def test_many_local_minima_that_are_independent_need_few_evaluations(failing: in
     assert min(losses) < (50 if failing else 5)
 
 
-def in_the_portfolio(loss: Callable[[Genome], float]) -> float:
-    """The share of the additive search in a portfolio that knows 150 random points."""
+def in_the_portfolio(loss: Callable[[Genome], float], foresight: float = 0.0) -> float:
+    """The share of the additive search in a portfolio that knows 150 random points.
+
+    Args:
+        loss: What is minimised.
+        foresight: How good the predictions of the modelled search are.
+    """
     learner, rng = Portfolio().start(Setup(space=NUMBERS)), np.random.default_rng(1)
     for number in range(150):
         genome = rng.random(len(NUMBERS))
         known = Known(genome=genome, identity=(0, number), loss=loss(genome), bred_by="genetic")
         learner.learn(known, known.loss)
+    learner._learners["modelled"].foresight = foresight  # type: ignore[attr-defined]
     names = {one.bred_by.partition("/")[0] for one in learner.propose(View(), rng)}
     share = dict(zip(usual_members(), learner.shares(), strict=True))["additive"]
     assert ("additive" in names) == (share > 0)
     return share
 
 
-def test_the_portfolio_asks_it_only_where_losses_are_sums() -> None:
+def test_the_portfolio_asks_it_only_where_losses_are_sums_and_other_models_are_blind() -> None:
     assert in_the_portfolio(schwefel) > 0.04
+    assert in_the_portfolio(schwefel, foresight=0.5) == 0.0
     assert in_the_portfolio(lambda genome: float(np.cos(20 * genome).prod())) == 0.0
 
 
