@@ -1,5 +1,6 @@
 """Algorithms that learn from every individual that finishes; see `evo.algorithms.base`."""
 
+from evo.algorithms.additive import AdditiveSearch
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.cmaes import CMAES
 from evo.algorithms.modelled import ModelledSearch
@@ -15,6 +16,7 @@ from evo.algorithms.tpe import TPE
 __all__ = [
     "CMAES",
     "TPE",
+    "AdditiveSearch",
     "Algorithm",
     "Learner",
     "ModelledSearch",

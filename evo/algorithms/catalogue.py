@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import evo.propagators
+from evo.algorithms.additive import AdditiveSearch
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding
 from evo.algorithms.cmaes import CMAES
@@ -37,7 +38,7 @@ def _make_portfolio(
 
     Args:
         members: Each is given as `propagator` is, by name, or by name or class_path with arguments; those in a mapping
-            have names of their own. None means modelled, tpe and genetic.
+            have names of their own. None means modelled, tpe, genetic and additive.
         floor: The least probability of each member, from 0 to 1 divided by the number of members.
         forgetting: The weight of a new reward once a member has had many, above 0 and at most 1.
         power: How strongly better members are preferred, at least 0: probabilities follow rewards to this power.
@@ -62,6 +63,7 @@ READY: Mapping[str, Callable[..., Breeding]] = {
     "portfolio": _make_portfolio,
     "tpe": TPE,
     "modelled": ModelledSearch,
+    "additive": AdditiveSearch,
     "cmaes": CMAES,
     "shade": Shade,
     "pso": ParticleSwarm,

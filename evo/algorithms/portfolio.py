@@ -10,6 +10,7 @@ from typing import Any, final
 import msgspec
 import numpy as np
 
+from evo.algorithms.additive import AdditiveLearner, AdditiveSearch
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.bred import Breeding, as_algorithm
 from evo.algorithms.modelled import ModelledLearner, ModelledSearch
@@ -28,6 +29,9 @@ _PRIOR = 10.0
 # tell which of its points will be good: while their rank correlation with its predictions is below so much.
 _LEADING, _LEADING_BLINDLY, _FINE = 0.7, 0.3, 8
 _BLIND = 0.25
+# The additive search is asked only where losses are nearly such sums, from this rank correlation with its predictions,
+# and while the modelled search is blind: where both foresee, the modelled one gets nearer to the optimum.
+_ADDITIVE = 0.6
 # Credit and probabilities do not become smaller.
 _TINY = 1e-9
 # The individuals that breed in the genetic algorithm.
@@ -43,7 +47,9 @@ class Portfolio(Algorithm):
 
     Every member learns from all individuals, whoever proposed them. One that is better than all before is a reward,
     so that neither the scale of the loss nor its shift matters. Rewards are averaged over the evaluations of a member,
-    not over time, so that a member is not preferred because its trainings are short.
+    not over time, so that a member is not preferred because its trainings are short. Of the usual members, the additive
+    search is asked only while its model foresees what comes out, whoever has proposed it, and the modelled search's do
+    not.
 
     Args:
         members: The algorithms and propagators by name. None means those of `usual_members`.
@@ -94,7 +100,12 @@ def _check_members(members: Any) -> None:
 
 def usual_members() -> Mapping[str, Breeding]:
     """The members of a portfolio that names none."""
-    return {"modelled": ModelledSearch(), "tpe": TPE(), "genetic": default_propagator(_PAIR)}
+    return {
+        "modelled": ModelledSearch(),
+        "tpe": TPE(),
+        "genetic": default_propagator(_PAIR),
+        "additive": AdditiveSearch(),
+    }
 
 
 def least_share(space: Space, foresight: float = 1.0) -> float:
@@ -143,8 +154,9 @@ class PortfolioLearner(Learner):
             learner.learn(own if name == proposer else foreign, loss)
 
     def propose(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
-        names = list(self._learners)
-        for chosen in rng.choice(len(names), size=len(names), replace=False, p=self.shares()):
+        shares = {name: share for name, share in zip(self._learners, self.shares(), strict=True) if share > 0}
+        names = list(shares)
+        for chosen in rng.choice(len(names), size=len(names), replace=False, p=list(shares.values())):
             name = names[chosen]
             for candidate, _ in zip(self._learners[name].propose(view, rng), range(_CANDIDATES), strict=False):
                 operator = candidate.bred_by if candidate.bred_by != self._names[name] else ""
@@ -152,22 +164,34 @@ class PortfolioLearner(Learner):
                 yield msgspec.structs.replace(candidate, bred_by=by)
 
     def shares(self) -> list[float]:
-        """The probability of each member, in their order."""
+        """The probability of each member, in their order; 0 if it is not asked at all."""
         most = max(self._credit.values())  # Credit becomes very small where nothing has improved for long.
-        powers = [max(credit / most, _TINY) ** self._constants.power for credit in self._credit.values()]
+        powers = {name: max(credit / most, _TINY) ** self._constants.power for name, credit in self._credit.items()}
         leasts = self._leasts()
-        free = max(0.0, 1 - sum(leasts))
-        shares = [least + free * power / sum(powers) for least, power in zip(leasts, powers, strict=True)]
-        shares = [max(share, _TINY) for share in shares]  # Each may be asked, after the others.
-        return [share / sum(shares) for share in shares]
+        blind = self._blind()
+        for name in blind:
+            powers[name] = leasts[name] = 0.0
+        free, total = max(0.0, 1 - sum(leasts.values())), sum(powers.values())
+        shares = {name: leasts[name] + free * power / total for name, power in powers.items()}
+        # Each of the others may be asked, after those that come first.
+        shares = {name: 0.0 if name in blind else max(share, _TINY) for name, share in shares.items()}
+        return [share / sum(shares.values()) for share in shares.values()]
 
-    def _leasts(self) -> list[float]:
-        """The least probability of each member, in their order."""
+    def _blind(self) -> list[str]:
+        """The usual members that cannot tell which points will be good, and are not asked: the additive search."""
+        additive, modelled = self._learners.get("additive"), self._learners.get("modelled")
+        if self._constants.members is not None or not isinstance(additive, AdditiveLearner):
+            return []
+        is_led = isinstance(modelled, ModelledLearner) and modelled.foresight >= _BLIND
+        return ["additive"] if is_led or additive.foresight < _ADDITIVE else []
+
+    def _leasts(self) -> dict[str, float]:
+        """The least probability of each member."""
         modelled, least = self._learners.get("modelled"), dict(self._least)
         if self._constants.members is None and isinstance(modelled, ModelledLearner):
             others = sum(least.values()) - least["modelled"]
             least["modelled"] = max(least["modelled"], min(least_share(self._space, modelled.foresight), 1 - others))
-        return list(least.values())
+        return least
 
     def _reward(self, name: str, reward: float) -> None:
         self._rewarded[name] += 1

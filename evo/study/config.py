@@ -89,10 +89,10 @@ class Config:
         gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
         gpu_memory: Share of its GPU's memory that each Lightning training may use, above 0 and at most 1; for example
             0.3 with three ranks on each GPU. A training that needs more fails, and its neighbours go on.
-        propagator: How individuals are bred: portfolio, tpe, modelled, shade, cmaes, pso, nelder_mead, regularized,
-            genetic, random, or a mapping with the name and options of one of these, as in {name: genetic, population:
-            20, sigma: 0.1}, or with class_path and init_args of another class. Default: portfolio, which chooses among
-            others by what they have achieved; genetic where one of its options is given.
+        propagator: How individuals are bred: portfolio, tpe, modelled, additive, shade, cmaes, pso, nelder_mead,
+            regularized, genetic, random, or a mapping with the name and options of one of these, as in {name: genetic,
+            population: 20, sigma: 0.1}, or with class_path and init_args of another class. Default: portfolio, which
+            chooses among others by what they have achieved; genetic where one of its options is given.
         population: Short for an option of the genetic propagator: how many of the best individuals breed, at least 2.
             Default: twice the number of workers on the island.
         crossover: Short for an option of the genetic propagator: probability that two parents are mixed. Default: 0.7.

@@ -15,6 +15,7 @@ import evo.testing.algorithms
 from evo.algorithms import (
     CMAES,
     TPE,
+    AdditiveSearch,
     Algorithm,
     Learner,
     ModelledSearch,
@@ -44,6 +45,7 @@ from evo.testing.algorithms import (
 )
 
 ALGORITHMS: Mapping[str, Algorithm] = {
+    "additive": AdditiveSearch(),
     "cmaes": CMAES(),
     "modelled": ModelledSearch(),
     "nelder_mead": NelderMead(),
