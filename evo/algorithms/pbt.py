@@ -74,6 +74,7 @@ class PopulationBasedTraining(Algorithm):
                 f"perturb is {representation(factors)}: give a list of factors, each above 0 and not 1, such as "
                 "[0.8, 1.2]"
             )
+        object.__setattr__(self, "perturb", tuple(factors))
         check_probability("resample", self.resample)
         check_count("population", self.population, least=2, most=LONGEST_INTERVAL)
         if self.explore not in ("perturb", "crossover"):

@@ -6,7 +6,7 @@ import itertools
 import math
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from evo.engine.learning import Learning
 from evo.engine.places import Places
-from evo.engine.settings import WorkerSettings
+from evo.engine.settings import TakeState, WorkerSettings
 from evo.population.identity import Identity
 from evo.population.individual import Individual, Known, ancestors
 from evo.population.population import Population
@@ -174,6 +174,24 @@ class Breeder:
             if not is_there or not self._places.is_free(segment, self._places.busy):
                 return False
         return self.allow_duplicates or not self.population.tried.has(proposal.key, segment)
+
+    def has_state(
+        self, identity: Identity, proposal: Proposal, refresh: Callable[[], None], take_state: TakeState
+    ) -> bool:
+        """Whether an individual has the state that it goes on from, if any; a donor without one is passed over.
+
+        Args:
+            identity: The identity of the individual.
+            proposal: What it is to be.
+            refresh: Receives what has arrived meanwhile.
+            take_state: Makes the state ready.
+        """
+        if proposal.donor is None or take_state(identity, proposal.donor):
+            return True
+        refresh()  # A state also goes when another worker has taken its place, and then it is not lost.
+        if self.is_new(proposal):
+            self._learning.lose(proposal.donor.individual)
+        return False
 
     @property
     def why_exhausted(self) -> StopReason | None:

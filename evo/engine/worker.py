@@ -140,11 +140,10 @@ class Worker:
             if proposal is None:
                 return None, []
             refresh()
-            if self._breeder.is_new(proposal) and not self.stopping.why_launch_no_more(now):
-                if proposal.donor is None or take_state(identity, proposal.donor):
-                    self.stopping.has_launched = True
-                    return self._launch(now, identity, proposal, self.population.island, proposal.params)
-                self._learning.lose(proposal.donor.individual)
+            may_begin = self._breeder.is_new(proposal) and not self.stopping.why_launch_no_more(now)
+            if may_begin and self._breeder.has_state(identity, proposal, refresh, take_state):
+                self.stopping.has_launched = True
+                return self._launch(now, identity, proposal, self.population.island, proposal.params)
         if (self._in_flight.is_waiting and not self.stopping.why_now(now)) or not may_end():
             return None, []  # A worker has just died; this one has work of it to take up, or may still learn so.
         self.stop_reason = reason

@@ -10,11 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from evo.errors import UserError
 from evo.evaluation.settings import EvaluationSettings
-from evo.frames import cut_off, representation
 from evo.objective.objective import reported_loss
-from evo.objective.steps import ReportedSteps, step_number
+from evo.objective.steps import ReportedSteps, state_step
 from evo.population.assignment import Assignment, Report
 from evo.population.identity import Identity
 from evo.population.scalars import json_text
@@ -126,27 +124,28 @@ class RunningTrial:
         """Say after how many steps the state in its folder was saved, and whether the training is at its end.
 
         Raises:
-            UserError: The step is no whole number from 0.
+            UserError: The step is no whole number from that at which it began, and up to `until`.
         """
-        number = step_number(step)
-        if number is None:
-            raise UserError(
-                f"trial.note_state is given {cut_off(representation(step), 100)}: a step is a whole number from 0, the "
-                "number of complete steps after which last.ckpt was saved"
-            )
-        self._noted = number, bool(is_over)
+        self._noted = state_step(step, self.begin, self.until), bool(is_over)
 
     def saved_state(self) -> SavedState | None:
-        """The state that it has left for others to go on from; None if it has left none, or is a whole training.
+        """The state that it has left for others to go on from; None if it is a whole training, or is over.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: It has left none, or it cannot be read.
         """
-        if self.until is None or self.rank != 0 or not (state := self._folder / STATE).exists():
+        if self.until is None or self.rank != 0:
             return None
         if self._noted is None and self.should_stop:
             return None  # It has ended before the step that it does not say.
         step, is_over = self._noted or (self.until, False)
+        if not (state := self._folder / STATE).exists():
+            if is_over:
+                return None
+            raise FileNotFoundError(
+                f"it has left no state, from which others would go on: save it as trial.folder / {STATE!r} at step "
+                f"{self.until}, which is trial.until"
+            )
         return SavedState(step=step, digest=state_digest(state), is_over=is_over)
 
     def why_not_writable(self, error: BaseException) -> str:

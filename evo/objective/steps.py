@@ -24,6 +24,31 @@ def step_number(step: Any) -> int | None:
     return number if is_step else None
 
 
+def state_step(step: Any, begin: int, until: int | None) -> int:
+    """The step that `trial.note_state` is given.
+
+    Args:
+        step: It.
+        begin: The step from which the evaluation goes on.
+        until: The step at which it ends. None means that it does not say.
+
+    Raises:
+        UserError: It is no whole number within these.
+
+    Example:
+        >>> state_step(3, 2, 4)
+        3
+    """
+    number = step_number(step)
+    if number is None or number < begin or (until is not None and number > until):
+        within = f"from {begin}" + ("" if until is None else f" to {until}")
+        raise UserError(
+            f"trial.note_state is given {cut_off(representation(step), _LONGEST_VALUE)}: a step is a whole number "
+            f"{within}, the number of complete steps after which last.ckpt was saved"
+        )
+    return number
+
+
 class ReportedSteps:
     """The steps that one evaluation reports: counts those that are left out, and refuses what cannot be one.
 

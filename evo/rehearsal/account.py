@@ -13,6 +13,7 @@ from evo.rehearsal.preparing import Prepared
 from evo.rehearsal.trying import Tried
 from evo.report.tables import number_text
 from evo.space.description import limits_lines
+from evo.study.inheritance import segment_steps
 from evo.texts import printable
 
 _MOST_SHOWN = 6  # Parameters of a point in one line.
@@ -153,10 +154,11 @@ def _estimate_lines(prepared: Prepared, paces: Sequence[TrainingPace]) -> list[s
         return [f"  {'estimate':<10} none: the data do not say how many batches an epoch has"]
     epoch = max(known)
     text = f"{seconds_text(epoch)} for an epoch"
-    epochs = most_epochs(prepared)
+    epochs, part = most_epochs(prepared), segment_steps(prepared.plan.propagators)
+    epochs = min((each for each in (epochs, part) if each is not None), default=None)
     training = None if epochs is None else epoch * epochs + max(pace.set_up for pace in paces)
     if training is not None:
-        text += f", {seconds_text(training)} for a training of {epochs} epochs"
+        text += f", {seconds_text(training)} for {'a training' if part is None else 'one interval'} of {epochs} epochs"
     budget, workers = prepared.plan.budget, prepared.plan.archipelago.workers
     counts = [budget.evaluations] if budget.evaluations is not None else []
     counts += [budget.generations * workers] if budget.generations is not None else []
@@ -166,7 +168,8 @@ def _estimate_lines(prepared: Prepared, paces: Sequence[TrainingPace]) -> list[s
         text += f", at most {seconds_text(whole)} for the search"
         if training and left is not None and not counts:
             text += f", which is time for {max(1, int(left / training) * workers)} trainings of that length"
-    slower = f" (by the slowest of {len(paces)} points; early stopping and pruning save time)"
+    saving = "; early stopping and pruning save time" if part is None else ""
+    slower = f" (by the slowest of {len(paces)} points{saving})"
     return [f"  {'estimate':<10} {text}{slower}"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AnySet
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished, Started
-from evo.population.identity import individual_name
+from evo.population.identity import Identity, individual_name
 from evo.population.population import Population
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
@@ -118,11 +119,15 @@ class Screen:
             return TakingOver(course, recall, write, is_first)
         return LiveView(course, self._console) if self._live else Lines(course, write)
 
-    def warn(self, event: AnyEvent) -> None:
+    def warn(self, event: AnyEvent, needed: AnySet[Identity]) -> None:
         """Say at once, even when silent, what hindered an evaluation, so that the search will stop; or whose state was
         gone, so that another one was a donor.
+
+        Args:
+            event: Any event.
+            needed: The individuals whose states should be there.
         """
-        if isinstance(event, Started) and event.lost:
+        if isinstance(event, Started) and not needed.isdisjoint(event.lost):
             with suppress(OSError):
                 print(f"evo: warning: {lost_text(event)}", file=sys.stderr, flush=True)
         if isinstance(event, Finished) and event.status == "interrupted" and event.error:

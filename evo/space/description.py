@@ -53,8 +53,8 @@ def parameter_text(parameter: Parameter) -> str:
         'floats 0.0001 to 0.1, log scale, where optimizer is sgd or adam'
         >>> parameter_text(Choice(8, 16, 64))
         'one of 8, 16, 64, in this order'
-    >>> parameter_text(Float(0.0, 0.5, mutable=True))
-    'floats 0.0 to 0.5, may change in training'
+        >>> parameter_text(Float(0.0, 0.5, mutable=True))
+        'floats 0.0 to 0.5, may change in training'
     """
     if isinstance(parameter, Choice):
         text = f"one of {_list_text(parameter.values, _MOST_VALUES)}{', in this order' * parameter.ordered}"

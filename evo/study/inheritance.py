@@ -68,6 +68,49 @@ def check_inheritance(
         )
 
 
+def segment_steps(propagators: Sequence[Breeding]) -> int | None:
+    """How many training steps one evaluation takes, at first; None where each is a whole training."""
+    first = [one.first_segment for one in propagators if isinstance(one, Algorithm)]
+    return min((segment.until for segment in first if segment is not None), default=None)
+
+
+def remarks_on(propagators: Sequence[Breeding], evaluations: int | None, islands: int) -> list[str]:
+    """What a user should know before individuals go on from one another's states.
+
+    Args:
+        propagators: What breeds, by island.
+        evaluations: The budget of the search. None means that there is none.
+        islands: The number of islands.
+    """
+    size = max((getattr(one, "population", 0) for one in propagators if goes_on([one])), default=0) * islands
+    if evaluations is None or evaluations >= 2 * size:
+        return []
+    return [
+        f"evaluations is {evaluations}, and each trains one interval only, so that a population of {size} can hardly "
+        "go on: give more evaluations, or a smaller population"
+    ]
+
+
+def check_weights(has_weights: bool, objective: Callable[..., Any] | Named, opened: Opened) -> None:
+    """Refuse weights to begin with where the objective could not learn of them.
+
+    Args:
+        has_weights: Whether the study has any.
+        objective: What is minimised.
+        opened: What was learnt of it when it was loaded.
+
+    Raises:
+        UserError: It takes no trial.
+    """
+    if not has_weights or opened.may_save:
+        return
+    what = "a loop of your own" if objective is evaluated_by_the_caller else f"objective {describe(objective)}"
+    raise UserError(
+        f"start_from.weights names weights to begin with, but {what} takes no trial, whose trial.weights is that file: "
+        "write the loss as loss(params, trial), or leave the weights out"
+    )
+
+
 def check_may_save(propagators: Sequence[Breeding], objective: Callable[..., Any] | Named, opened: Opened) -> None:
     """Refuse an objective that cannot leave a state from which others go on, if they are to.
 

@@ -70,7 +70,7 @@ class Listeners:
             weights(event)
             progress(event)
             if is_first():
-                self._screen.warn(event)
+                self._screen.warn(event, self._population.states.needed)
             if self._announcer is not None:
                 self._announcer(event, is_first())
 

@@ -49,7 +49,7 @@ from evo.storage.states import StateTaker
 from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
-from evo.study.inheritance import check_may_save
+from evo.study.inheritance import check_may_save, check_weights, remarks_on
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
 from evo.study.plan import Plan
@@ -195,11 +195,14 @@ class Session:
         def open_all() -> Opened:
             found = evaluator.open(space.names, example_points(space))
             check_may_save(self.plan.propagators, self.plan.objective, found)
+            check_weights(self.study.weights is not None, self.plan.objective, found)
             return found
 
         opened = together(transport, open_all)
         if self._is_first:
-            self.screen.notes(opened.notes)
+            plan = self.plan
+            remarks = remarks_on(plan.propagators, plan.budget.evaluations, plan.archipelago.islands)
+            self.screen.notes([*opened.notes, *remarks])
 
         def begin() -> None:
             if self._is_first:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from evo.objective.objective import Trial, reported_loss
-from evo.objective.steps import ReportedSteps
+from evo.objective.steps import ReportedSteps, state_step
 from evo.population.identity import Identity
 
 
@@ -88,8 +88,12 @@ class FakeTrial:
         return len(self.reports) >= self.stop_after
 
     def note_state(self, step: int, *, is_over: bool = False) -> None:
-        """Keep what the objective says of its state."""
-        self.state = step, is_over
+        """Keep what the objective says of its state.
+
+        Raises:
+            UserError: The step is no whole number from that at which it began, and up to `until`.
+        """
+        self.state = state_step(step, self.begin, self.until), is_over
 
     def report(self, loss: float, *others: Any, step: int | None = None) -> None:
         """Keep an intermediate loss; one that is not finite is ignored.
