@@ -183,8 +183,7 @@ class Breeder:
         Args:
             identity: The identity of the individual.
             proposal: What it is to be.
-            refresh: Receives what has arrived meanwhile.
-            take_state: Makes the state ready.
+            refresh, take_state: As for `Worker.ask`.
         """
         if proposal.donor is None or take_state(identity, proposal.donor):
             return True
