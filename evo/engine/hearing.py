@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,6 +28,7 @@ class Hearing:
         self._known = known
         self._record = record
         self._told: dict[int, int] = {}
+        self._time = 0.0  # Of the last record.
 
     def note(self, now: float, has_learnt: bool, beyond: bool = False, is_bred: bool = False) -> None:
         """Record what is known, unless the journal tells it already.
@@ -44,6 +46,11 @@ class Hearing:
         # A worker that is alone has learnt all of its own before each start, so only other cases are recorded.
         if counts or beyond or (has_learnt and (known or not is_bred)):
             self._told = dict(known)
+            # Each has a time of its own, because what stands in a journal twice counts once. One decision may need
+            # several: another worker may take the place, or the state, that was chosen.
+            if now <= self._time < now + 1.0:
+                now = math.nextafter(self._time, math.inf)
+            self._time = now
             self._record(Heard(time=now, counts=pack_counts(counts), beyond=beyond))
 
 
