@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +12,9 @@ from evo.errors import UserError
 from evo.population.identity import Identity
 from evo.randomness import segment_seed
 from evo.report.lineages import LineageSegment
+from evo.space.filling import supplement
+from evo.space.mutability import is_mutable
+from evo.space.space import Space
 from evo.space.values import Params, plain, why_no_value
 from evo.study.traps import check_values
 
@@ -100,6 +105,51 @@ def read_plan(text: str, what: str) -> TrainingPlan:
         segment = _segment(given, f"{what}: part {number} of the schedule", before)
         segments.append(segment._replace(individual=(0, number - 1)))
     return TrainingPlan(segments, seed)
+
+
+def checked_plan(plan: TrainingPlan, limits: Mapping[str, Any], what: str) -> TrainingPlan:
+    """A plan with values as a study has them, once it is sure that it can be a training of that study.
+
+    Args:
+        plan: The plan, with values as a user writes them: whole numbers for real ones, none where there is a default.
+        limits: The limits of the study.
+        what: The name of the plan, for messages.
+
+    Raises:
+        UserError: A parameter is missing, unknown, or out of its limits, or changes although it is not mutable.
+
+    Example:
+        >>> plan = TrainingPlan([PlannedSegment(2, {"optimizer.lr": 1}), PlannedSegment(4, {"optimizer.lr": 0.5})])
+        >>> [part.params for part in checked_plan(plan, {"optimizer.lr": (0.0, 1.0)}, "schedule a.yaml").segments]
+        [{'optimizer.lr': 1.0}, {'optimizer.lr': 0.5}]
+    """
+    space, segments = Space(limits), list[PlannedSegment]()
+    for number, given in enumerate(plan.segments, 1):
+        part = f"{what}: part {number} of the schedule"
+        segment = given._replace(params=supplement(space, given.params))
+        try:
+            space.encode(segment.params)
+        except UserError as error:
+            raise UserError(f"{part}: {error}") from None
+        segments.append(segment)
+        for name, parameter in space.parameters.items():
+            value, first = segment.params.get(name), segments[0].params.get(name)
+            if value != first and not is_mutable(name, parameter):
+                raise UserError(
+                    f"{part} has {name!r} {_short(value)}, which is {_short(first)} in part 1, but may not change in a "
+                    "training: give all parts the same value"
+                )
+    return plan._replace(segments=segments)
+
+
+def plan_digest(plan: TrainingPlan) -> str:
+    """A few letters that tell plans apart: 8 hexadecimal digits.
+
+    Args:
+        plan: The plan.
+    """
+    content = json.dumps([[[one.until, one.params] for one in plan.segments], plan.seed])
+    return hashlib.blake2b(content.encode(), digest_size=4).hexdigest()
 
 
 def _segment(given: Any, what: str, before: int) -> PlannedSegment:

@@ -12,7 +12,7 @@ from evo.errors import UserError
 from evo.posthoc.chain import SegmentChain, TrainedSegment
 from evo.posthoc.figures import figures_text
 from evo.posthoc.past import check_parameters, find_objective, find_results, make_folder, recorded_in, trained_folder
-from evo.posthoc.schedules import TrainingPlan, planned, read_plan, segment_seeds
+from evo.posthoc.schedules import TrainingPlan, checked_plan, plan_digest, planned, read_plan, segment_seeds
 from evo.posthoc.single import SingleEvaluator
 from evo.randomness import training_seed
 from evo.report.columns import columns_text
@@ -157,11 +157,13 @@ def _train_schedule(past: Run, directory: RunDirectory, asked: TrainingRequest, 
         )
     for segment in plan.segments:
         check_parameters(segment.params, f"schedule {file}", [as_path(file)], asked.trust)
+    plan = checked_plan(plan, past.study.limits, f"schedule {file}")
     own = training_seed(past.study.seed, (0, 0)) if plan.seed is None else plan.seed
     seed = own if asked.seed is None else asked.seed
     minimised = find_objective(past, asked.objective, asked.trust)
     name = re.sub(r"[^\w.+-]+", "_", as_path(file).stem)
-    name = f"schedule-{name}" + ("" if asked.seed is None else f"-seed-{seed}")
+    # Another schedule has another folder, so that files of one name, or a corrected one, do not meet.
+    name = f"schedule-{name}-{plan_digest(plan)}" + ("" if asked.seed is None else f"-seed-{seed}")
     folder, seeds = directory.path / "trained" / name, segment_seeds(seed, plan)
     chain = SegmentChain(f"schedule {file}", plan, seeds, folder)
     with SingleEvaluator(past, minimised, asked.trust) as evaluator:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +18,7 @@ from evo.cli import main
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Died, Finished, Started
 from evo.population.segments import Donor, Segment
-from evo.posthoc.schedules import planned, read_plan
+from evo.posthoc.schedules import PlannedSegment, TrainingPlan, checked_plan, planned, read_plan
 from evo.report.course import Course
 from evo.report.display import standing_view
 from evo.report.lineages import lineage_of, schedule_of
@@ -100,6 +102,27 @@ def test_the_schedule_of_the_best_is_shown_and_written_so_that_it_is_read_again(
 def test_what_is_no_schedule_is_refused_with_the_place(text: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         read_plan(text, "plan.yaml")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"model.width": 16}, "parameter 'optimizer.lr' is missing from "),
+        ({"optimizer.lr": "abc", "model.width": 16}, "parameter 'optimizer.lr' = 'abc' is not within its limits"),
+        ({"optimizer.lr": 55, "model.width": 16}, "parameter 'optimizer.lr' = 55.0 is not within its limits"),
+        (
+            {"optimizer.lr": 1, "model.width": 24},
+            "has 'model.width' 24, which is 16 in part 1, but may not change in a",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_a_training_of_the_study_is_refused(params: dict[str, Any], said: str) -> None:
+    first = PlannedSegment(2, {"optimizer.lr": 1, "model.width": 16})
+    limits = {"optimizer.lr": (0.0, 1.0), "model.width": (8, 64)}
+    assert checked_plan(TrainingPlan([first]), limits, "a.yaml").segments[0].params["optimizer.lr"] == 1.0
+    with pytest.raises(UserError, match=re.escape(said)) as raised:
+        checked_plan(TrainingPlan([first, PlannedSegment(4, params)]), limits, "a.yaml")
+    assert str(raised.value).startswith("a.yaml: part 2 of the schedule")
 
 
 def test_parameters_that_stay_are_named_once_and_equal_parts_are_one(run: Run) -> None:
