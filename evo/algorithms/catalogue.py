@@ -190,7 +190,12 @@ def _make(what: Any, defaults: Mapping[str, Any]) -> Breeding:
         except UserError as error:
             raise UserError(f"propagator {name}: {error}") from error
     if name == "pbt" and given.get("architecture") is not None:
-        given = {**given, "architecture": _member(given["architecture"])}
+        inner = given["architecture"]
+        if not isinstance(inner, str | Mapping | Propagator | Algorithm):
+            raise UserError(
+                f"propagator pbt: architecture is {representation(inner)}: give a propagator or an algorithm"
+            )
+        given = {**given, "architecture": _member(inner)}
     return _BREEDING.make(given, defaults)
 
 

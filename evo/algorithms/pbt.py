@@ -24,7 +24,9 @@ from evo.frames import representation
 from evo.population.segments import Segment
 from evo.propagators.base import Propagator
 
-_INTERVAL = re.compile(r"\s*(\d+)(?:\s*(?:epochs?|steps?))?\s*")
+# Python refuses to read numbers of thousands of digits, with a message of its own.
+_INTERVAL = re.compile(r"\s*0*(\d{1,20})(?:\s*(?:epochs?|steps?))?\s*")
+_LONGEST_SHOWN = 100
 
 
 @final
@@ -135,8 +137,10 @@ def steps_of(interval: int | str) -> int:
     found = _INTERVAL.fullmatch(interval) if isinstance(interval, str) else None
     steps = int(found[1]) if found else interval
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= LONGEST_INTERVAL:
+        shown = representation(interval)
+        shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
         raise UserError(
-            f"interval is {interval!r}: give a whole number of training steps from 1, such as 2, or with a unit, "
+            f"interval is {shown}: give a whole number of training steps from 1, such as 2, or with a unit, "
             "such as '2 epochs' or '100 steps'"
         )
     return steps

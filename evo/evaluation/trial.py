@@ -19,7 +19,7 @@ from evo.population.scalars import json_text
 from evo.population.segments import SavedState
 from evo.storage.checkpoints import STATE
 from evo.storage.retry import why_not_writable
-from evo.storage.states import state_digest
+from evo.storage.states import has_state, state_digest
 from evo.texts import as_path
 
 
@@ -139,7 +139,7 @@ class RunningTrial:
         if self._noted is None and self.should_stop:
             return None  # It has ended before the step that it does not say.
         step, is_over = self._noted or (self.until, False)
-        if not (state := self._folder / STATE).exists():
+        if not has_state(state := self._folder / STATE):
             if is_over:
                 return None
             raise FileNotFoundError(

@@ -196,4 +196,4 @@ def names_text(lineage: Sequence[LineageSegment]) -> str:
     """
     shown = [f"{segment.name} to step {segment.until}" for segment in lineage[-_MOST_NAMES:]]
     left_out = len(lineage) - len(shown)
-    return ", ".join([f"{left_out} segments before", *shown] if left_out else shown)
+    return ", ".join([f"{left_out} segment{'s' * (left_out > 1)} before", *shown] if left_out else shown)

@@ -40,6 +40,18 @@ def state_digest(state: Path) -> str:
     return digest.hexdigest()
 
 
+def has_state(state: Path) -> bool:
+    """Whether there is a state: a file, or a directory with any file in it, since nobody can go on from an empty one.
+
+    Args:
+        state: The file or directory.
+
+    Raises:
+        OSError: It cannot be read, or holds what is neither.
+    """
+    return state.exists() and next(_files(state), None) is not None
+
+
 class StateTaker:
     """Takes the state of a donor over into the folder of an individual that goes on from it.
 

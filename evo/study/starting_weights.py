@@ -75,7 +75,7 @@ def check_start_weights(where: str, found: StartWeights | None, asked: StartWeig
         raise UserError(f"{where}: its trainings do not begin from weights; choose another directory with --run-dir")
     if found is not None and asked is None:
         raise UserError(
-            f"{where}: its trainings begin from {found.path}: name that with --start_from.weights, or choose another "
+            f"{where}: its trainings begin from {found.path}: name that with --start-from.weights, or choose another "
             "directory with --run-dir"
         )
     if found is not None and asked is not None and found.digest != asked.digest:

@@ -21,7 +21,7 @@ from evo.population.segments import Donor, Segment
 from evo.posthoc.schedules import PlannedSegment, TrainingPlan, checked_plan, planned, read_plan
 from evo.report.course import Course
 from evo.report.display import standing_view
-from evo.report.lineages import lineage_of, schedule_of
+from evo.report.lineages import LineageSegment, lineage_of, names_text, schedule_of
 from evo.report.pages.plotly_drawing import plotly_figure
 from evo.report.pages.schedule_pictures import losses_along_lineages, schedules
 from evo.report.pages.sections import table_of_schedule
@@ -48,6 +48,8 @@ def test_the_lineage_of_an_individual_goes_through_the_donors_and_not_through_th
     ]  # fmt: skip
     assert [one.name for one in run.lineage("0-11")] == ["0-0", "0-4", "0-11"]  # It has taken the place of 0-7.
     assert [one.name for one in run.lineage("0-3")] == ["0-3"]
+    six = [LineageSegment(individual=(0, n), begin=n, until=n + 1, params={}) for n in range(6)]
+    assert names_text(six).startswith("1 segment before, 0-1 to step 2, ")
 
 
 def test_an_ancestor_that_is_not_recorded_ends_a_lineage_and_a_circle_does_too(run: Run) -> None:

@@ -390,6 +390,10 @@ def test_the_trial_says_what_state_was_left(files: Files) -> None:
             stopped.note_state(step)  # type: ignore[arg-type]
     (files.folder(A) / "last.ckpt").unlink()
     assert stopped.saved_state() is None
+    (files.folder(A) / "last.ckpt" / "empty").mkdir(parents=True)
+    assert stopped.saved_state() is None
+    with pytest.raises(FileNotFoundError, match="it has left no state, from which others would go on"):
+        trial_of(files, Segment(until=4)).saved_state()
 
 
 def test_steps_that_are_left_out_count_on_from_the_donors(files: Files) -> None:
