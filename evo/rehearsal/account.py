@@ -13,7 +13,7 @@ from evo.rehearsal.preparing import Prepared
 from evo.rehearsal.trying import Tried
 from evo.report.tables import number_text
 from evo.space.description import limits_lines
-from evo.study.inheritance import segment_steps
+from evo.study.inheritance import goes_on, segment_steps
 from evo.texts import printable
 
 _MOST_SHOWN = 6  # Parameters of a point in one line.
@@ -33,7 +33,7 @@ def search_lines(prepared: Prepared) -> list[str]:
         f"  {'searches':<10} {count} parameter{'s' if count > 1 else ''} by {how}{pruned}; {budget_text(prepared)}, "
         f"on {ranks}; results in {config.run_dir}"
     )
-    lines += [f"    {line}" for line in limits_lines(plan.space.parameters)]
+    lines += [f"    {line}" for line in limits_lines(plan.space.parameters, goes_on(plan.propagators))]
     lines += [f"    constraint: {text}" for text in plan.constraints]
     return [printable(line) for line in lines] + [printable(f"  note: {note}") for note in prepared.notes]
 

@@ -71,9 +71,14 @@ class Screen:
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
 
-    def parameters(self, parameters: Mapping[str, Parameter]) -> None:
-        """Say what each parameter may be, since limits may be read in more ways than one."""
-        for line in limits_lines(parameters):
+    def parameters(self, parameters: Mapping[str, Parameter], goes_on: bool = False) -> None:
+        """Say what each parameter may be, since limits may be read in more ways than one.
+
+        Args:
+            parameters: The checked limit of each name.
+            goes_on: Whether trainings go on from one another.
+        """
+        for line in limits_lines(parameters, goes_on):
             self._print(f"  {line}")
 
     def limits_changed(self, changes: Sequence[Change], population: Population) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evo.space.mutability import is_mutable
 from evo.space.parameters import ABSENT, Choice, Float, Int, Parameter, allowed_values, is_constant
 
 _MOST_LINES = 20
@@ -18,11 +19,12 @@ _PLAIN = re.compile(r"[^\W\d][\w.+/-]*")
 _WORDS = ("true", "false", "null", "to")
 
 
-def limits_lines(parameters: Mapping[str, Parameter]) -> list[str]:
+def limits_lines(parameters: Mapping[str, Parameter], goes_on: bool = False) -> list[str]:
     """All parameters in words; parameters with the same description share a line, and long lists are cut.
 
     Args:
         parameters: The checked limit of each name, as `evo.space.limits.parse_limits` returns them.
+        goes_on: Whether trainings go on from one another, so that it matters what may change in them.
 
     Example:
         >>> limits_lines({"batch": Int(32, 64), "act": Choice("relu", "tanh"), "seed": Choice(1)})
@@ -34,7 +36,7 @@ def limits_lines(parameters: Mapping[str, Parameter]) -> list[str]:
         if isinstance(parameter, Choice) and is_constant(parameter):
             constants.append(f"{_value_text(name)} {_value_text(parameter.values[0])}{_condition_text(parameter)}")
         else:
-            groups.setdefault(parameter_text(parameter), []).append(name)
+            groups.setdefault(parameter_text(parameter, name if goes_on else None), []).append(name)
     lines = [f"{_list_text(names, _MOST_NAMES)}: {text}" for text, names in groups.items()]
     if len(lines) > _MOST_LINES:
         hidden = sum(len(names) for names in list(groups.values())[_MOST_LINES - 1 :])
@@ -42,11 +44,12 @@ def limits_lines(parameters: Mapping[str, Parameter]) -> list[str]:
     return [*lines, f"constant: {', '.join(constants)}"] if constants else lines
 
 
-def parameter_text(parameter: Parameter) -> str:
+def parameter_text(parameter: Parameter, name: str | None = None) -> str:
     """The values that one parameter may have, in words.
 
     Args:
         parameter: A checked parameter.
+        name: Its name, where it is to be said whether it may change by default; else that is said where it is given.
 
     Example:
         >>> parameter_text(Float(0.0001, 0.1, log=True, when={"optimizer": ["sgd", "adam"]}))
@@ -55,6 +58,8 @@ def parameter_text(parameter: Parameter) -> str:
         'one of 8, 16, 64, in this order'
         >>> parameter_text(Float(0.0, 0.5, mutable=True))
         'floats 0.0 to 0.5, may change in training'
+        >>> parameter_text(Float(0.0, 0.5), "optimizer.momentum"), parameter_text(Int(8, 64), "model.width")
+        ('floats 0.0 to 0.5, may change in training', 'integers 8 to 64')
     """
     if isinstance(parameter, Choice):
         text = f"one of {_list_text(parameter.values, _MOST_VALUES)}{', in this order' * parameter.ordered}"
@@ -66,6 +71,8 @@ def parameter_text(parameter: Parameter) -> str:
         text += f", default {_value_text(default)}"
     if parameter.mutable is not None:
         text += f", {'may' if parameter.mutable else 'may not'} change in training"
+    elif name is not None and not is_constant(parameter) and is_mutable(name, parameter):
+        text += ", may change in training"
     return text + _condition_text(parameter)
 
 

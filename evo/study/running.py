@@ -20,6 +20,7 @@ from evo.runtime.signals import StopSignals
 from evo.storage.rundir import RunDirectory, Scratch
 from evo.study.beginning import agree_on_study, ask_for_study
 from evo.study.config import Config
+from evo.study.inheritance import goes_on
 from evo.study.job import Job
 from evo.study.plan import make_plan
 from evo.study.warm_start import agree_on_start
@@ -65,7 +66,7 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
     plan = replace(plan, start=start.points, known=start.known, known_at=start.time)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
-        screen.parameters(plan.space.parameters)
+        screen.parameters(plan.space.parameters, goes_on(plan.propagators))
         screen.notes([*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
     session = Session(
         config=config,

@@ -254,6 +254,8 @@ def configuration(run: Run) -> str:
             "Versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
         }
     )
-    limits = table(["parameter", "values"], [[n, parameter_text(p)] for n, p in parameters.items()])
+    goes_on = any(one.segment is not None for one in run.individuals)
+    texts = [[name, parameter_text(limit, name if goes_on else None)] for name, limit in parameters.items()]
+    limits = table(["parameter", "values"], texts)
     whole = msgspec.json.format(msgspec.json.encode(study), indent=2).decode()
     return known + limits + details("study.json, the record of the study", whole)
