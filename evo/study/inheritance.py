@@ -63,6 +63,22 @@ def check_inheritance(
             f"propagator {name} trains in parts, but another island has a propagator that does not, so that their "
             "losses cannot be compared: give all islands one of the same kind"
         )
+    _check_mutable(propagators, name, space)
+    if pruner is not None:
+        raise UserError(
+            f"propagator {name} ends bad trainings itself, at the end of each interval, so that there is nothing left "
+            "for pruning: leave it out, or give pruning none"
+        )
+    if run_dir is None and ranks > 1:
+        raise UserError(
+            f"propagator {name} passes states of trainings from rank to rank, and without run_dir each of the {ranks} "
+            "ranks keeps its files to itself: give run_dir, a folder that all ranks reach"
+        )
+    _check_interval(propagators, objective)
+
+
+def _check_mutable(propagators: Sequence[Breeding], name: str, space: Space) -> None:
+    """Refuse a space in which nothing may change in training, or in which there is no architecture to search."""
     if not space.mutable.any():
         example = next((each for each in space.names if each not in space.constants), space.names[0])
         raise UserError(
@@ -75,17 +91,6 @@ def check_inheritance(
             f"propagator {name} has lineages, but every one of {', '.join(space.names)} may change in training, so "
             "that there is no architecture to search: leave out lineages"
         )
-    if pruner is not None:
-        raise UserError(
-            f"propagator {name} ends bad trainings itself, at the end of each interval, so that there is nothing left "
-            "for pruning: leave it out, or give pruning none"
-        )
-    if run_dir is None and ranks > 1:
-        raise UserError(
-            f"propagator {name} passes states of trainings from rank to rank, and without run_dir each of the {ranks} "
-            "ranks keeps its files to itself: give run_dir, a folder that all ranks reach"
-        )
-    _check_interval(propagators, objective)
 
 
 def _check_interval(propagators: Sequence[Breeding], objective: Any) -> None:
@@ -133,8 +138,8 @@ def check_known(propagators: Sequence[Breeding], population: Population) -> None
         UserError: Their losses could not be compared.
     """
     goes = goes_on(propagators)
-    for one in population.individuals:
-        if one.status == "completed" and (one.segment is not None) != goes and one.identity not in population.imported:
+    for one in population.ranking:
+        if (one.segment is not None) != goes and one.identity not in population.imported:
             parts, whole = "parts of trainings", "whole trainings"
             raise UserError(
                 f"the individuals of this study are {whole if goes else parts}, and its propagator is now one for "
