@@ -16,6 +16,7 @@ from typing import Any, Literal, final
 
 from evo.algorithms.base import Algorithm, Learner, Setup
 from evo.algorithms.bred import as_algorithm
+from evo.algorithms.own import checked_algorithm
 from evo.algorithms.pbt_population import LONGEST_INTERVAL, NAME, TrainedPopulation, TrainingRules
 from evo.algorithms.portfolio import Portfolio
 from evo.checks import check_count, check_probability
@@ -98,7 +99,7 @@ class PopulationBasedTraining(Algorithm):
             raise UserError("architecture is given without lineages: say how many members each architecture has")
         if not isinstance(inner, Propagator | Algorithm):
             raise UserError(f"architecture is {representation(inner)}: give a propagator or an algorithm")
-        if isinstance(inner, Algorithm) and inner.first_segment is not None:
+        if isinstance(inner, Algorithm) and checked_algorithm(inner).first_segment is not None:
             raise UserError(f"architecture is {inner.bred_by}, which trains in parts itself: give another one")
 
     @property

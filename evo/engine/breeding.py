@@ -175,17 +175,16 @@ class Breeder:
                 return False
         return self.allow_duplicates or not self.population.tried.has(proposal.key, segment)
 
-    def has_state(
-        self, identity: Identity, proposal: Proposal, refresh: Callable[[], None], take_state: TakeState
-    ) -> bool:
+    def has_state(self, identity: Identity, proposal: Proposal, refresh: Callable[[], None], take: TakeState) -> bool:
         """Whether an individual has the state that it goes on from, if any; a donor without one is passed over.
 
         Args:
             identity: The identity of the individual.
             proposal: What it is to be.
-            refresh, take_state: As for `Worker.ask`.
+            refresh: As for `Worker.ask`.
+            take: Makes the state ready, as `take_state` does there.
         """
-        if proposal.donor is None or take_state(identity, proposal.donor):
+        if proposal.donor is None or take(identity, proposal.donor):
             return True
         refresh()  # A state also goes when another worker has taken its place, and then it is not lost.
         if self.is_new(proposal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -84,6 +84,17 @@ class Training:
     def _given(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in SECTIONS}
         return {field.name: values[field.name] for field in SECTIONS if values[field.name] != field.default}
+
+
+def trainer_settings(objective: Any) -> dict[str, Any]:
+    """The Trainer's arguments of a training, as far as they can be told without making anything.
+
+    Args:
+        objective: A `Training`, or a LightningObjective; of anything else nothing is known.
+    """
+    length = getattr(objective, "max_epochs", None)
+    given = getattr(objective, "trainer", None)
+    return {**(given if isinstance(given, Mapping) else {}), **({"max_epochs": length} if length is not None else {})}
 
 
 SECTIONS = tuple(each for each in fields(Training) if each.name != "notes")

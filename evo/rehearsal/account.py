@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evo.evaluation.stages import CALLING, ENDED
-from evo.objective.training import Training
+from evo.objective.training import Training, trainer_settings
 from evo.rehearsal.estimate import TrainingPace, measure_pace, search_seconds, seconds_text, size_text
 from evo.rehearsal.preparing import Prepared
 from evo.rehearsal.trying import Tried
@@ -187,11 +187,7 @@ def most_epochs(prepared: Prepared) -> int | None:
 
 def _trainer(prepared: Prepared) -> dict[str, Any]:
     objective = prepared.job.objective
-    if isinstance(objective, Training):
-        return dict(objective.trainer or {})
-    loaded: Any = prepared.plan.objective
-    length = getattr(loaded, "max_epochs", None)
-    return {**(getattr(loaded, "trainer", None) or {}), **({"max_epochs": length} if length is not None else {})}
+    return trainer_settings(objective if isinstance(objective, Training) else prepared.plan.objective)
 
 
 def _wanted(prepared: Prepared, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from typing import Any
 
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding
+from evo.algorithms.own import checked_algorithm
 from evo.errors import UserError
 from evo.evaluation.evaluator import Opened
 from evo.objective.objective import describe
 from evo.objective.references import Named
+from evo.objective.training import trainer_settings
+from evo.population.population import Population
 from evo.pruning import Pruner
 from evo.space.space import Space
 from evo.study.told import evaluated_by_the_caller
@@ -18,11 +21,26 @@ from evo.study.told import evaluated_by_the_caller
 
 def goes_on(propagators: Sequence[Breeding]) -> bool:
     """Whether individuals go on from one another's states: whether evaluations are parts of trainings."""
-    return any(isinstance(one, Algorithm) and one.first_segment is not None for one in propagators)
+    return segment_steps(propagators) is not None
+
+
+def segment_steps(propagators: Sequence[Breeding]) -> int | None:
+    """How many training steps one evaluation takes, at first; None where each is a whole training.
+
+    Raises:
+        UserError: A user's own algorithm cannot say.
+    """
+    first = [checked_algorithm(one).first_segment for one in propagators if isinstance(one, Algorithm)]
+    return min((segment.until for segment in first if segment is not None), default=None)
 
 
 def check_inheritance(
-    propagators: Sequence[Breeding], space: Space, pruner: Pruner | None, run_dir: str | None, ranks: int
+    propagators: Sequence[Breeding],
+    space: Space,
+    pruner: Pruner | None,
+    run_dir: str | None,
+    ranks: int,
+    objective: Any,
 ) -> None:
     """Refuse settings with which individuals cannot go on from one another's states; others pass.
 
@@ -32,6 +50,7 @@ def check_inheritance(
         pruner: Ends evaluations early. None means that nothing does.
         run_dir: The directory of the study. None means that each rank has temporary folders of its own.
         ranks: The number of ranks.
+        objective: What is minimised.
 
     Raises:
         UserError: The message says what does not fit, and what to write instead.
@@ -44,6 +63,22 @@ def check_inheritance(
             f"propagator {name} trains in parts, but another island has a propagator that does not, so that their "
             "losses cannot be compared: give all islands one of the same kind"
         )
+    _check_mutable(propagators, name, space)
+    if pruner is not None:
+        raise UserError(
+            f"propagator {name} ends bad trainings itself, at the end of each interval, so that there is nothing left "
+            "for pruning: leave it out, or give pruning none"
+        )
+    if run_dir is None and ranks > 1:
+        raise UserError(
+            f"propagator {name} passes states of trainings from rank to rank, and without run_dir each of the {ranks} "
+            "ranks keeps its files to itself: give run_dir, a folder that all ranks reach"
+        )
+    _check_interval(propagators, objective)
+
+
+def _check_mutable(propagators: Sequence[Breeding], name: str, space: Space) -> None:
+    """Refuse a space in which nothing may change in training, or in which there is no architecture to search."""
     if not space.mutable.any():
         example = next((each for each in space.names if each not in space.constants), space.names[0])
         raise UserError(
@@ -56,22 +91,23 @@ def check_inheritance(
             f"propagator {name} has lineages, but every one of {', '.join(space.names)} may change in training, so "
             "that there is no architecture to search: leave out lineages"
         )
-    if pruner is not None:
-        raise UserError(
-            f"propagator {name} ends bad trainings itself, at the end of each interval, so that there is nothing left "
-            "for pruning: leave it out, or give pruning none"
-        )
-    if run_dir is None and ranks > 1:
-        raise UserError(
-            f"propagator {name} passes states of trainings from rank to rank, and without run_dir each of the {ranks} "
-            "ranks keeps its files to itself: give run_dir, a folder that all ranks reach"
-        )
 
 
-def segment_steps(propagators: Sequence[Breeding]) -> int | None:
-    """How many training steps one evaluation takes, at first; None where each is a whole training."""
-    first = [one.first_segment for one in propagators if isinstance(one, Algorithm)]
-    return min((segment.until for segment in first if segment is not None), default=None)
+def _check_interval(propagators: Sequence[Breeding], objective: Any) -> None:
+    """Refuse an interval that does not fit a Lightning training, as far as its settings tell."""
+    steps = segment_steps(propagators) or 1
+    given = trainer_settings(objective)
+    every, longest = given.get("check_val_every_n_epoch"), given.get("max_epochs")
+    if isinstance(every, int) and every > steps and given.get("limit_val_batches") != 0:
+        raise UserError(
+            f"interval is {steps}, but trainer sets check_val_every_n_epoch to {every}, so that an interval may have "
+            "no validation: give a multiple of that as the interval, or make check_val_every_n_epoch smaller"
+        )
+    if isinstance(longest, int) and 0 < longest <= steps:
+        raise UserError(
+            f"interval is {steps}, but max_epochs is {longest}: every training would end before the first comparison; "
+            "give a shorter interval"
+        )
 
 
 def remarks_on(propagators: Sequence[Breeding], evaluations: int | None, islands: int) -> list[str]:
@@ -89,6 +125,27 @@ def remarks_on(propagators: Sequence[Breeding], evaluations: int | None, islands
         f"evaluations is {evaluations}, and each trains one interval only, so that a population of {size} can hardly "
         "go on: give more evaluations, or a smaller population"
     ]
+
+
+def check_known(propagators: Sequence[Breeding], population: Population) -> None:
+    """Refuse to go on with whole trainings where parts of trainings are known, and the other way round.
+
+    Args:
+        propagators: What breeds, by island.
+        population: What is known of the study.
+
+    Raises:
+        UserError: Their losses could not be compared.
+    """
+    goes = goes_on(propagators)
+    for one in population.ranking:
+        if (one.segment is not None) != goes and one.identity not in population.imported:
+            parts, whole = "parts of trainings", "whole trainings"
+            raise UserError(
+                f"the individuals of this study are {whole if goes else parts}, and its propagator is now one for "
+                f"{parts if goes else whole}, so that their losses cannot be compared: give the propagator that it "
+                "had, or choose another directory with --run-dir"
+            )
 
 
 def check_weights(has_weights: bool, objective: Callable[..., Any] | Named, opened: Opened) -> None:

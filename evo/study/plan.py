@@ -122,7 +122,7 @@ def make_plan(
     migration = _make_migration(config, archipelago)
     breeding = _how_to_breed(config, islands, propagator, archipelago)
     propagators = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
-    check_inheritance(propagators, space, pruner := _make_pruner(config), config.run_dir, ranks)
+    check_inheritance(propagators, space, pruner := _make_pruner(config), config.run_dir, ranks, objective)
     return Plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),

@@ -49,7 +49,7 @@ from evo.storage.states import StateTaker
 from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
 from evo.study.config import Config, parse_duration
-from evo.study.inheritance import check_may_save, check_weights, remarks_on
+from evo.study.inheritance import check_known, check_may_save, check_weights, remarks_on
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
 from evo.study.plan import Plan
@@ -193,6 +193,7 @@ class Session:
         self.signals.listen_to_hurry(evaluator.hurry)
 
         def open_all() -> Opened:
+            check_known(self.plan.propagators, population)
             found = evaluator.open(space.names, example_points(space))
             check_may_save(self.plan.propagators, self.plan.objective, found)
             check_weights(self.study.weights is not None, self.plan.objective, found)

@@ -12,6 +12,7 @@ import pytest
 import evo
 from evo.algorithms import PopulationBasedTraining
 from evo.cli import main
+from evo.errors import UserError
 from evo.population.events import AnyEvent, Finished, Started
 
 PBT = PopulationBasedTraining(interval=evolving.INTERVAL, population=evolving.POPULATION)
@@ -41,11 +42,22 @@ def test_a_study_without_files_goes_on_from_its_own_states_as_well(tmp_path: Pat
     assert without.best.loss < 0.5
 
 
-def test_with_another_algorithm_a_study_begins_whole_trainings_and_deletes_no_state(tmp_path: Path) -> None:
-    search(tmp_path, 12)
-    search(tmp_path, 24, propagator="portfolio")
-    evolving.check_files(tmp_path)
-    assert sum(one.segment is None for one in journals.events(tmp_path) if isinstance(one, Started)) == 12
+def test_whole_trainings_and_parts_of_trainings_are_not_ranked_in_one_study(tmp_path: Path) -> None:
+    search(tmp_path / "parts", 12)
+    with pytest.raises(UserError, match="parts of trainings, and its propagator is now one for whole trainings"):
+        search(tmp_path / "parts", 24, propagator="portfolio")
+    evolving.check_files(tmp_path / "parts")
+    search(tmp_path / "whole", 3, propagator="random")
+    with pytest.raises(UserError, match="whole trainings, and its propagator is now one for parts"):
+        search(tmp_path / "whole", 24)
+
+
+def test_a_part_of_a_training_that_leaves_no_state_fails_with_what_to_do(tmp_path: Path) -> None:
+    def loss(params: dict[str, Any], trial: evo.Trial) -> float:
+        return float(params["rate"])
+
+    with pytest.raises(evo.SearchFailed, match="it has left no state, from which others would go on: save it as"):
+        evo.minimize(loss, evolving.LIMITS, propagator=PBT, evaluations=3, run_dir=tmp_path, quiet=True)
 
 
 def is_idle(event: AnyEvent, needed: Any) -> bool:

@@ -201,6 +201,18 @@ def test_with_too_many_workers_nothing_is_recorded_of_them_even_when_few_were_he
     assert noted == [Heard(time=1.0, counts="03")]
 
 
+def test_records_of_one_decision_that_are_alike_differ_in_time() -> None:
+    noted: list[Heard] = []
+    known = {1: 0}
+    hearing = Hearing(known, noted.append, 2)
+    for _ in range(4):  # Another worker took the place that was chosen, again and again.
+        known[1] += 5
+        hearing.note(1.0, has_learnt=True)
+    assert [heard.counts for heard in noted] == ["05"] * 4
+    assert len(set(noted)) == 4
+    assert noted[-1].time == pytest.approx(1.0)
+
+
 def search() -> Result:
     migration = Migration(mode="copy", probability=0.9, topology=((0, 1), (1, 0)))
     breeding = make_propagator("portfolio", {})

@@ -217,6 +217,27 @@ def test_a_place_that_another_worker_takes_while_this_one_breeds_is_left_to_it_a
         assert started.lost == ()
 
 
+def test_a_state_that_went_because_its_place_was_taken_is_not_lost() -> None:
+    space = Space({"x": Float(0.0, 1.0, mutable=True)})
+    for is_taken in (True, False):
+        population = population_of(space, {"x": 0.1})
+        worker = make_worker(space, GoOn(places=1, leaps=0.0), population=population)
+        tried: list[Identity] = []
+
+        def take(identity: Identity, come_from: Donor, tried: Any = tried) -> bool:
+            tried.append(come_from.individual)
+            return False
+
+        def refresh(worker: Worker = worker, tried: Any = tried, is_taken: bool = is_taken) -> None:
+            if tried and is_taken:  # The news comes later than the file has gone.
+                worker.receive(on_a((7, 0)), NOW)
+
+        started, _events = worker.ask(NOW, refresh, take_state=take)
+        assert tried == [A]
+        assert started is not None
+        assert started.lost == (() if is_taken else (A,))
+
+
 def on_a(identity: Identity, come_from: Donor | None = None) -> Started:
     """Another worker's start in the first one's place."""
     segment = Segment(until=2, donor=come_from or donor(), replaces=A)
