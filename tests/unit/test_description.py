@@ -49,6 +49,17 @@ def test_a_parameter_is_described_in_a_few_words(limit: Any, text: str) -> None:
     assert lines({"x": limit, **others})[0] == f"x: {text}"
 
 
+def test_what_may_change_by_default_is_said_where_trainings_go_on() -> None:
+    limits = parse_limits({"optimizer.lr": (0.0, 1.0), "model.width": (8, 64), "data.seed": Choice(1)})
+    text = "optimizer.lr: floats 0.0 to 1.0"
+    assert limits_lines(limits)[0] == text
+    assert limits_lines(limits, goes_on=True) == [
+        f"{text}, may change in training",
+        "model.width: integers 8 to 64",
+        "constant: data.seed 1",
+    ]
+
+
 def test_parameters_of_which_the_same_is_said_share_a_line() -> None:
     limits = {f"x{index}": (-5.12, 5.12) for index in range(20)} | {"a": (0, 1), "b": (0, 1), "odd name": (0, 2)}
     assert lines(limits) == [
