@@ -18,6 +18,7 @@ import evo
 from evo.cli import main
 from evo.engine.budget import Budget
 from evo.engine.starting import KnownPoint, known_events
+from evo.errors import UserError
 from evo.population.events import Finished, Started, decode, encode
 from evo.population.population import Population
 from evo.report.comparing import gather_facts
@@ -26,6 +27,8 @@ from evo.report.improvements import count_evaluated, ends_in_order, numbered
 from evo.report.reading import Run
 from evo.space.space import Space
 from evo.storage.checkpoints import Weights
+from evo.storage.start_weights import StartWeights
+from evo.study.starting_weights import check_start_weights
 
 LIMITS = {
     "lr": evo.Float(1e-4, 1e-1, log=True),
@@ -353,3 +356,8 @@ def test_the_best_that_was_never_trained_here_cannot_be_tested_and_the_message_s
         f"individual 0-0 has no weights in {run}: its loss is known from start_from point 1, and it was not trained "
         f"here; evo train {run} --individual 0-0 trains it"
     ) in capsys.readouterr().err
+
+
+def test_a_study_that_began_from_weights_names_the_option_that_gives_them() -> None:
+    with pytest.raises(UserError, match=r"begin from w\.ckpt: name that with --start-from\.weights, or"):
+        check_start_weights("run", StartWeights(path="w.ckpt", digest="0"), None)
