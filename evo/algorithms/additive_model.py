@@ -159,6 +159,8 @@ class AdditiveModel:
 def solve_triangular(lower: Array, sides: Array, *, is_transposed: bool) -> Array:
     """The solutions of triangular systems of equations.
 
+    scipy has this too, but takes longer to load than thousands of ranks should wait at their start.
+
     Args:
         lower: A lower triangular matrix, of shape (unknowns, unknowns).
         sides: The right sides, of shape (unknowns, systems).

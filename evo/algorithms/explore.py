@@ -79,7 +79,7 @@ class Explorer:
 
     def _moved(self, place: int, gene: float, rng: np.random.Generator, strength: float) -> float:
         """An ordered gene, multiplied by one of the factors; where that changes nothing, by another one."""
-        of_place = self._gene(place)
+        of_place = self.space.gene_at(place)
         factors = [float(factor) ** strength for factor in rng.permutation(self.factors)]
         is_list = isinstance(self.space.parameters[of_place.name], Choice)
         for factor in factors:
@@ -87,9 +87,6 @@ class Explorer:
             if moved != gene:
                 return moved
         return gene
-
-    def _gene(self, place: int) -> Gene:
-        return self.space.gene_at(place)
 
 
 def _neighbour(gene_of: Gene, gene: float, factor: float) -> float:

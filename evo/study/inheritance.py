@@ -8,11 +8,13 @@ from typing import Any
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding
 from evo.algorithms.own import checked_algorithm
+from evo.algorithms.pbt import PopulationBasedTraining
 from evo.errors import UserError
 from evo.evaluation.evaluator import Opened
+from evo.frames import is_made_by_evo
 from evo.objective.objective import describe
 from evo.objective.references import Named
-from evo.objective.training import trainer_settings
+from evo.objective.training import Training, trainer_settings
 from evo.population.population import Population
 from evo.pruning import Pruner
 from evo.space.space import Space
@@ -86,7 +88,7 @@ def _check_mutable(propagators: Sequence[Breeding], name: str, space: Space) -> 
             f"change: say which ones may, for example evo.Float(..., mutable=True), or in YAML {example}: "
             "{type: ..., mutable: true}"
         )
-    if space.mutable.all() and any(getattr(one, "lineages", 0) for one in propagators):
+    if space.mutable.all() and any(isinstance(one, PopulationBasedTraining) and one.lineages for one in propagators):
         raise UserError(
             f"propagator {name} has lineages, but every one of {', '.join(space.names)} may change in training, so "
             "that there is no architecture to search: leave out lineages"
@@ -95,6 +97,8 @@ def _check_mutable(propagators: Sequence[Breeding], name: str, space: Space) -> 
 
 def _check_interval(propagators: Sequence[Breeding], objective: Any) -> None:
     """Refuse an interval that does not fit a Lightning training, as far as its settings tell."""
+    if not (isinstance(objective, Training) or is_made_by_evo(type(objective))):
+        return  # What steps are is for the user's own objective to say, whatever it is called there.
     steps = segment_steps(propagators) or 1
     given = trainer_settings(objective)
     every, longest = given.get("check_val_every_n_epoch"), given.get("max_epochs")
@@ -118,7 +122,8 @@ def remarks_on(propagators: Sequence[Breeding], evaluations: int | None, islands
         evaluations: The budget of the search. None means that there is none.
         islands: The number of islands.
     """
-    size = max((getattr(one, "population", 0) for one in propagators if goes_on([one])), default=0) * islands
+    sizes = [one.population for one in propagators if isinstance(one, PopulationBasedTraining)]
+    size = max(sizes, default=0) * islands
     if evaluations is None or evaluations >= 2 * size:
         return []
     return [
@@ -137,13 +142,13 @@ def check_known(propagators: Sequence[Breeding], population: Population) -> None
     Raises:
         UserError: Their losses could not be compared.
     """
-    goes = goes_on(propagators)
+    in_parts = goes_on(propagators)
     for one in population.ranking:
-        if (one.segment is not None) != goes and one.identity not in population.imported:
+        if (one.segment is not None) != in_parts and one.identity not in population.imported:
             parts, whole = "parts of trainings", "whole trainings"
             raise UserError(
-                f"the individuals of this study are {whole if goes else parts}, and its propagator is now one for "
-                f"{parts if goes else whole}, so that their losses cannot be compared: give the propagator that it "
+                f"the individuals of this study are {whole if in_parts else parts}, and its propagator is now one for "
+                f"{parts if in_parts else whole}, so that their losses cannot be compared: give the propagator that it "
                 "had, or choose another directory with --run-dir"
             )
 

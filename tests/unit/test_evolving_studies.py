@@ -8,12 +8,14 @@ from typing import Any
 import evolving
 import journals
 import pytest
+from segmented import GoOn
 
 import evo
 from evo.algorithms import PopulationBasedTraining
 from evo.cli import main
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Finished, Started
+from evo.study.inheritance import remarks_on
 
 PBT = PopulationBasedTraining(interval=evolving.INTERVAL, population=evolving.POPULATION)
 
@@ -50,6 +52,24 @@ def test_whole_trainings_and_parts_of_trainings_are_not_ranked_in_one_study(tmp_
     search(tmp_path / "whole", 3, propagator="random")
     with pytest.raises(UserError, match="whole trainings, and its propagator is now one for parts"):
         search(tmp_path / "whole", 24)
+
+
+class Own:
+    """An objective whose attributes mean what they mean to its user."""
+
+    max_epochs = 1
+    trainer = "somebody"
+
+    def __call__(self, params: dict[str, Any], trial: evo.Trial) -> float:
+        return evolving.loss(params, trial)
+
+
+def test_what_attributes_of_an_own_objective_or_algorithm_are_called_says_nothing(tmp_path: Path) -> None:
+    found = evo.minimize(Own(), evolving.LIMITS, propagator=PBT, evaluations=6, run_dir=tmp_path, seed=1, quiet=True)
+    assert len(found.individuals) == 6
+    algorithm = GoOn(places=3)
+    object.__setattr__(algorithm, "population", ["a", "b"])
+    assert remarks_on([algorithm], 1, 1) == []
 
 
 def test_a_part_of_a_training_that_leaves_no_state_fails_with_what_to_do(tmp_path: Path) -> None:
