@@ -10,6 +10,7 @@ import numpy as np
 
 from evo.population.identity import Identity
 from evo.population.individual import Individual, Known
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.segments import Segment
 from evo.space.space import Space
 
@@ -24,6 +25,7 @@ class Setup:
         entropy: Seeds for the algorithm's own randomness; see `generator`.
         island: The number of the island, from 0.
         islands: The number of islands. An individual is of this one if its own, modulo this number, is `island`.
+        objectives: What is minimised or maximised, and the bounds that metrics must keep.
     """
 
     space: Space
@@ -31,6 +33,7 @@ class Setup:
     entropy: tuple[int, ...] = (0,)
     island: int = 0
     islands: int = 1
+    objectives: Objectives = ONE_LOSS
 
     def generator(self, *key: int) -> np.random.Generator:
         """A source of randomness for what is learnt: the same on all workers, and after a restart.
@@ -47,7 +50,8 @@ class View:
 
     Args:
         active: The individuals of the island that breed, the best first: the completed ones by their losses, then the
-            pruned ones by the rungs that they have reached, and their losses there.
+            pruned ones by the rungs that they have reached, and their losses there. With several objectives in the
+            order of `evo.population.dominance.order_by_dominance`.
         running: The individuals of the island in flight, in the order of their identities.
         used: The number of evaluations that the workers of the island have started; of several islands, their share.
         left: The number of evaluations that they may still start; infinite when the budget does not say.
@@ -88,7 +92,7 @@ class Learner(ABC):
                 read, never written; genes of inactive parameters are NaN.
             loss: The loss that it counts with: its own if it has completed. A pruned one counts as much worse than a
                 completed one as it was at the same rung; see `evo.engine.learning.Standards`. None if it has failed or
-                was infeasible.
+                was infeasible. Of several objectives this is the first; the individual has all as its `losses`.
         """
 
     @abstractmethod
@@ -141,6 +145,11 @@ class Algorithm(ABC):
         It counts for start points too, and for points that are drawn at random.
         """
         return None
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether it searches the front where there are several objectives; otherwise it is refused there."""
+        return False
 
     @abstractmethod
     def start(self, setup: Setup) -> Learner:

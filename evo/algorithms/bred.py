@@ -58,6 +58,10 @@ class Bred(Algorithm):
     def bred_by(self) -> str:
         return self.propagator.bred_by
 
+    @property
+    def takes_several(self) -> bool:
+        return True  # The best of the active individuals are those of the front.
+
     def start(self, setup: Setup) -> Learner:
         return _Breeding(self.propagator, setup.space)
 

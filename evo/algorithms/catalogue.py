@@ -75,6 +75,9 @@ READY: Mapping[str, Callable[..., Breeding]] = {
 }
 """The ready algorithms and propagators by name."""
 
+TAKE_SEVERAL = ("genetic", "random")
+"""The names of those that search a front where there are several objectives."""
+
 _OPTUNA = "optuna:"
 _PAIR = 2  # The individuals that breed where the genetic algorithm is a member of a portfolio.
 

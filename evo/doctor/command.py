@@ -24,7 +24,7 @@ from evo.engine.transport import Serial
 from evo.errors import SharedError, UserError
 from evo.runtime.mpi import AloneError, NoMPIError, connect, is_launched, library, speaks
 from evo.runtime.signals import end_with_parent
-from evo.study.config import parse_duration
+from evo.study.durations import parse_duration
 from evo.texts import terminal_width
 
 SOUND, PROBLEM, MISTAKEN = 0, 1, 2

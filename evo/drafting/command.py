@@ -30,7 +30,8 @@ from evo.runtime.gpus import find_gpus
 from evo.space.space import Space
 from evo.storage.files import write_whole
 from evo.study.arguments import parse_arguments
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 from evo.study.files import load_limits
 from evo.texts import as_path, print_anything, printable
 

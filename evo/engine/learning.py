@@ -57,6 +57,7 @@ class Learning:
             entropy=entropy,
             island=population.island,
             islands=population.islands,
+            objectives=settings.objectives,
         )
         self._learner = self.algorithm.start(setup)
         self._population = population

@@ -10,6 +10,7 @@ from evo.engine.budget import Budget
 from evo.islands.archipelago import Archipelago
 from evo.islands.migration import Migration
 from evo.population.identity import Identity
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.segments import Donor
 from evo.space.values import Params
 
@@ -34,6 +35,7 @@ class WorkerSettings:
         ranks_per_worker: The number of ranks of which each worker consists.
         start: The points to try first, the same for all workers, which divide them among themselves.
         session: The number of this session of the study, from 1; 0 if it is not counted.
+        objectives: What is minimised or maximised, and the bounds that metrics must keep.
         recorded: What of all settings is recorded for the session; see `evo.population.events.Joined`.
     """
 
@@ -49,4 +51,5 @@ class WorkerSettings:
     ranks_per_worker: int = 1
     start: Sequence[Params] = ()
     session: int = 0
+    objectives: Objectives = ONE_LOSS
     recorded: Mapping[str, Any] = field(default_factory=dict)

@@ -174,6 +174,8 @@ class Worker:
                 individual=identity,
                 status=outcome.status,
                 loss=outcome.loss,
+                losses=outcome.losses,
+                violation=outcome.violation,
                 seconds=outcome.seconds,
                 metrics=outcome.metrics,
                 times=outcome.times,

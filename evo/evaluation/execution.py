@@ -22,7 +22,8 @@ from evo.frames import (
     one_line,
     representation,
 )
-from evo.objective.objective import Infeasible, Trial, check_loss, describe, optional_method
+from evo.objective.losses import read_losses
+from evo.objective.objective import Infeasible, Trial, describe, optional_method
 from evo.population.events import Status
 from evo.population.outcome import Outcome
 from evo.population.scalars import json_scalars, json_text
@@ -46,8 +47,10 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
         return Outcome(status=status, seconds=time.perf_counter() - began, times=_finite_times(trial), **known)
 
     try:
-        loss = check_loss(run(fresh(params), trial))
-        metrics = json_scalars(trial.metrics)
+        returned = run(fresh(params), trial)
+        recorded = {"seconds": time.perf_counter() - began, **trial.metrics}
+        found = read_losses(returned, trial.objectives, recorded, is_cut_short=trial.should_stop)
+        metrics = json_scalars({**trial.metrics, **(found.values or {})})
         state = trial.saved_state()
     except KeyboardInterrupt:
         raise
@@ -68,7 +71,8 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
             error=f"{unwritable} ({one_line(error)})" if unwritable else one_line(error),
             traceback=json_text(traceback.format_exc()),
         )
-    return end("pruned" if trial.should_stop else "completed", loss=loss, metrics=metrics, state=state)
+    losses = {"loss": found.loss, "losses": found.losses, "violation": found.violation}
+    return end("pruned" if trial.should_stop else "completed", metrics=metrics, state=state, **losses)
 
 
 def _why_infeasible(error: BaseException | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from evo.population.objectives import ONE_LOSS, Objectives
+
 
 class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of all evaluations of one rank: the one channel by which a setting reaches a trial.
@@ -24,6 +26,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         grace: Seconds that an interrupted evaluation in a child process may take to save its state.
         trust: Whether checkpoints of other users are loaded with any code in them.
         weights: The file of weights with which all trainings begin. Empty means that each begins with its own.
+        objectives: What is minimised or maximised, and the bounds that metrics must keep.
     """
 
     threads: int = 1
@@ -37,6 +40,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     grace: float = 45.0
     trust: bool = False
     weights: str = ""
+    objectives: Objectives = ONE_LOSS
 
 
 USUAL = EvaluationSettings()

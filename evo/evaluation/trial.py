@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evo.evaluation.settings import EvaluationSettings
-from evo.objective.objective import reported_loss
+from evo.objective.losses import reported_loss
 from evo.objective.steps import ReportedSteps, state_step
 from evo.population.assignment import Assignment, Report
 from evo.population.identity import Identity
@@ -59,6 +59,7 @@ class RunningTrial:
         self.gpu_memory = settings.gpu_memory
         self.collective_timeout = settings.collective_timeout
         self.trust = settings.trust
+        self.objectives = settings.objectives
         self.weights = as_path(settings.weights) if settings.weights else None
         self.metrics: dict[str, Any] = {}
         self.times: dict[str, float] = {}
@@ -152,7 +153,7 @@ class RunningTrial:
         """Why its folder cannot be written, if the evaluation may have failed because of that; empty otherwise."""
         return json_text(why_not_writable(self._folder, error))
 
-    def report(self, loss: float, *others: Any, step: int | None = None) -> None:
+    def report(self, loss: Any, *others: Any, step: int | None = None) -> None:
         """Report an intermediate loss; one that is not finite is ignored.
 
         Raises:
@@ -160,7 +161,7 @@ class RunningTrial:
             UserError: The step is no whole number from 0, or is given by position.
         """
         number = self._steps.take(loss, *others, step=step)
-        value = reported_loss(loss)
+        value = reported_loss(loss, self.objectives)
         if math.isfinite(value):
             self._should_stop = self._report(number, value) or self._should_stop
 

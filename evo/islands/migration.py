@@ -125,7 +125,7 @@ class Migrator:
 
     def _selected(self, selection: Propagator, among: Ranked, rng: np.random.Generator) -> Iterator[Known]:
         """The individuals that a propagator, which may be the user's own, selects."""
-        for one in selection(among, self._population.space, rng):
+        for one in selection(self._population.standings.in_order(among), self._population.space, rng):
             if not isinstance(one, Known):
                 raise SelectionError(
                     f"selection {representation(selection)} returns {representation(one)}, which is none of those that "

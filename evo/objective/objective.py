@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from evo.errors import UserError
+from evo.objective.losses import yielded
 from evo.objective.references import Named
 from evo.population.identity import Identity
-from evo.population.scalars import plain_number
+from evo.population.objectives import Objectives
 from evo.space.values import Params
-
-_LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
 
 
 class Interrupted(BaseException):
@@ -65,6 +63,7 @@ class Trial(Protocol):
             has left in the own folder is later than that.
         weights: The file of weights from which all trainings of the study begin that do not go on from a donor, see
             the setting start_from; None where each begins with its own.
+        objectives: What is minimised or maximised, and the bounds of metrics, as the settings say.
     """
 
     individual: Identity
@@ -86,6 +85,7 @@ class Trial(Protocol):
     until: int | None
     inherit: Path | None
     weights: Path | None
+    objectives: Objectives
 
     @property
     def interrupted(self) -> bool:
@@ -116,11 +116,12 @@ class Trial(Protocol):
     def note_state(self, step: int, *, is_over: bool = False) -> None:
         """Say after how many steps last.ckpt was saved, if not `until`, and whether nothing can go on from there."""
 
-    def report(self, loss: float, *, step: int | None = None) -> None:
+    def report(self, loss: Any, *, step: int | None = None) -> None:
         """Report an intermediate loss; one that is not finite is ignored.
 
         Args:
-            loss: The loss so far.
+            loss: The loss so far; or, with several objectives, the values of all in one of the forms in which they are
+                returned.
             step: The training step, usually the epoch, from 0. Left out, it is one more than the step before it, and
                 `begin` for the first report.
 
@@ -176,65 +177,6 @@ def wants_trial(objective: Callable[..., Any]) -> bool:
     return len(required) == 2 or (len(positional) >= 2 and positional[1].name == "trial")
 
 
-def check_loss(value: Any) -> float:
-    """The loss as a float.
-
-    Args:
-        value: What an objective returned: a number, or an array or tensor of one.
-
-    Raises:
-        TypeError: It is not a number; the message has a hint for what people return by mistake.
-        ValueError: It is not finite.
-    """
-    loss = _number(value)
-    if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss}: it must be finite")
-    return loss
-
-
-def _number(value: Any) -> float:
-    if type(value) is float:
-        return value
-    shape = tuple(getattr(value, "shape", ()))
-    if math.prod(shape) != 1:
-        raise TypeError(f"the loss is a {type(value).__name__} of shape {shape}: it must be one number")
-    number = plain_number(value)
-    rule = f"the loss is {_shortened(repr(number))} ({type(number).__name__}): it must be a number"
-    # Each error has a line of its own, because failures raised on one line are reported as one reason.
-    if number is None:
-        raise TypeError(f"{rule}; does the objective forget to return it?")
-    if isinstance(number, Mapping):
-        which = "its 'loss'" if "loss" in number else "one of its values"
-        raise TypeError(f"{rule}; return {which}, and put what else is to be recorded into trial.metrics")
-    if isinstance(number, tuple | list):
-        raise TypeError(f"{rule}; return one, for example a weighted sum, and put the others into trial.metrics")
-    if isinstance(number, str | bytes | bool) or not hasattr(number, "__float__"):
-        raise TypeError(rule)
-    return float(number)
-
-
-def reported_loss(value: Any) -> float:
-    """The number that an objective reports, of everything that counts as a loss when it is returned.
-
-    Args:
-        value: What `trial.report` is given.
-
-    Raises:
-        TypeError: It is not one number.
-    """
-    try:
-        return _number(value)
-    except TypeError:
-        raise TypeError(
-            f"trial.report is given {_shortened(repr(value))} ({type(value).__name__}): an intermediate loss is one "
-            "number: trial.report(0.5)"
-        ) from None
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-
-
 def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
     """Report each loss of a generator; the last one is the loss, unless the generator returns one."""
     latest: Any = None
@@ -244,18 +186,11 @@ def _exhaust(losses: Generator[Any, None, Any], trial: Trial) -> Any:
             latest = next(losses)
         except StopIteration as end:
             return latest if end.value is None else end.value
-        trial.report(_intermediate(latest), step=step)
+        trial.report(yielded(latest, trial.objectives), step=step)
         step += 1
         if trial.should_stop:
             losses.close()
             return latest
-
-
-def _intermediate(value: Any) -> float:
-    try:
-        return float(value)
-    except TypeError:
-        return _number(value)  # This raises an error that says what is wrong.
 
 
 def describe(objective: Callable[..., Any] | Named) -> str:

@@ -161,7 +161,9 @@ class Finished(Event, frozen=True, kw_only=True):
     Args:
         individual: Its identity.
         status: How the evaluation ended; "interrupted" means that it is to be resumed.
-        loss: The loss, a finite number; absent unless completed or pruned.
+        loss: The loss, a finite number; absent unless completed or pruned. Of several objectives, that of the first.
+        losses: The losses of all objectives in their order, if there are several; empty otherwise.
+        violation: By how much it violates the bounds of its metrics; see `evo.population.objectives.Objectives`.
         seconds: The time that the evaluation took.
         rank: The worker that evaluated it.
         host: The name of the machine on which it was evaluated.
@@ -178,6 +180,8 @@ class Finished(Event, frozen=True, kw_only=True):
     individual: Identity
     status: Status
     loss: float | None = None
+    losses: tuple[float, ...] = ()
+    violation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     seconds: float = 0.0
     rank: int
     host: str = ""
@@ -191,8 +195,11 @@ class Finished(Event, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.loss is not None:
-            if not math.isfinite(self.loss):
-                raise _not_finite(self.loss)
+            for loss in (self.loss, *self.losses, self.violation):
+                if not math.isfinite(loss):
+                    raise _not_finite(loss)
+            if self.losses and self.losses[0] != self.loss:
+                raise UserError(f"the loss is {self.loss}, but the first of several is {self.losses[0]}")
         elif self.status == "completed":
             raise UserError("a completed evaluation has no loss")
 

@@ -21,7 +21,7 @@ class Individual(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     Args:
         genome: Its place in the normalised space, of shape (genes,); see `evo.space.space`.
-        loss: The loss; None until it has completed.
+        loss: The loss; None until it has completed. Of several objectives, that of the first.
         strategy: Its strategy parameters by name, for algorithms that evolve these together with the genomes.
         parents: The identities of the individuals that it was bred from. None means that its propagator does not say;
             then the individuals that were selected for that propagator count as the parents.
@@ -48,6 +48,8 @@ class Known(Individual, frozen=True, eq=False, kw_only=True):
         rung: The highest rung that it has reached, as a number of complete steps, if it was pruned.
         ended: The time at which its evaluation ended, in seconds since the epoch.
         state: The state that it has left, from which others may go on; None if it has left none.
+        losses: The losses of all objectives in their order, if there are several; empty otherwise.
+        violation: By how much it violates the bounds of its metrics; see `evo.population.objectives.Objectives`.
     """
 
     identity: Identity
@@ -56,6 +58,13 @@ class Known(Individual, frozen=True, eq=False, kw_only=True):
     rung: int = 0
     ended: float = 0.0
     state: SavedState | None = None
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
+
+    @property
+    def vector(self) -> tuple[float, ...]:
+        """The losses of all objectives in their order; empty while there are none."""
+        return self.losses or (() if self.loss is None else (self.loss,))
 
     @property
     def donor(self) -> Donor | None:
@@ -104,28 +113,45 @@ def ancestors(individuals: Sequence[Individual]) -> tuple[Identity, ...] | None:
     return tuple(found)
 
 
-def by_loss(individual: Known) -> tuple[float, Identity]:
-    """The key that sorts completed individuals, the best first."""
+def by_loss(individual: Known) -> tuple[float, float, Identity]:
+    """The key that sorts completed individuals, the best first: those that violate bounds less, then by the loss."""
     assert individual.loss is not None
-    return individual.loss, individual.identity
+    return individual.violation, individual.loss, individual.identity
 
 
-def standing(individual: Individual) -> tuple[bool, int, float]:
+def standing(individual: Individual) -> tuple[bool, float, int, float]:
     """A key that sorts individuals by how good they are, the best first.
 
-    The completed ones come first, by their losses. The pruned ones follow, those of higher rungs before others, and by
-    their losses at equal rungs, because losses after different numbers of steps cannot be compared.
+    The completed ones come first, by how much they violate bounds and then by their losses. The pruned ones follow,
+    those of higher rungs before others, and by their losses at equal rungs, because losses after different numbers of
+    steps cannot be compared. Of several objectives the first counts; see `evo.population.dominance` for all.
     """
     loss = math.inf if individual.loss is None else individual.loss
-    is_pruned = isinstance(individual, Known) and individual.status == "pruned"
-    return is_pruned, -individual.rung if isinstance(individual, Known) else 0, loss
+    if not isinstance(individual, Known):
+        return False, 0.0, 0, loss
+    return individual.status == "pruned", individual.violation, -individual.rung, loss
 
 
-def by_standing(individual: Known) -> tuple[bool, int, float, Identity]:
+def by_standing(individual: Known) -> tuple[bool, float, int, float, Identity]:
     """The key that sorts completed and pruned individuals, the best first; see `standing`."""
     return *standing(individual), individual.identity
 
 
-def precedence(outcome: Finished | Known) -> tuple[int, float, int]:
+def ended(individual: Known, event: Finished) -> Known:
+    """An individual that was running, once its evaluation has ended."""
+    return msgspec.structs.replace(
+        individual,
+        status=event.status,
+        loss=None if event.loss is None else event.loss + 0.0,  # Adding zero turns -0.0 into 0.0.
+        losses=tuple(loss + 0.0 for loss in event.losses),
+        violation=event.violation,
+        rung=event.rung,
+        ended=event.time,
+        state=event.state,
+    )
+
+
+def precedence(outcome: Finished | Known) -> tuple[int, float, float, tuple[float, ...], int]:
     """A key for several outcomes of one individual: the outcome with the lowest key counts."""
-    return _FINAL[outcome.status], math.inf if outcome.loss is None else outcome.loss, -outcome.rung
+    loss = math.inf if outcome.loss is None else outcome.loss
+    return _FINAL[outcome.status], outcome.violation, loss, outcome.losses, -outcome.rung

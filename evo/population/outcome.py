@@ -15,7 +15,9 @@ class Outcome:
 
     Args:
         status: The status, as in `evo.population.events.Finished`.
-        loss: A finite number when completed or pruned, otherwise None.
+        loss: A finite number when completed or pruned, otherwise None. Of several objectives, that of the first.
+        losses: The losses of all objectives in their order, if there are several; empty otherwise.
+        violation: By how much it violates the bounds of its metrics, at least 0.
         seconds: The time that it took.
         metrics: Values that the objective recorded beside the loss, as JSON scalars.
         times: The seconds spent on each activity, parts of `seconds`.
@@ -26,6 +28,8 @@ class Outcome:
 
     status: Status
     loss: float | None = None
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
     seconds: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)

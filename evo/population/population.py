@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
-from sortedcontainers import SortedKeyList
 
 from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Reported, Retired, Skipped, Started
 from evo.population.identity import Identity
 from evo.population.imported import Imported
-from evo.population.individual import Known, by_loss, precedence
+from evo.population.individual import Known, ended, precedence
+from evo.population.standings import Standings
 from evo.population.states import StatesInUse
 from evo.population.travels import Travels
 from evo.population.tried import TriedPoints
@@ -58,7 +58,7 @@ class Population:
         self._running: dict[Identity, Known] = {}
         # The exact parameters of running individuals, because a genome may hold a few digits less.
         self._params: dict[Identity, Params] = {}
-        self._ranking: SortedKeyList = SortedKeyList(key=by_loss)
+        self.standings = Standings()
         self._views = Views(self._individuals, self._is_here)
         self._active = self._views.make(lambda individual: True, ("completed", "pruned"))
         self.tried = TriedPoints()
@@ -74,19 +74,25 @@ class Population:
     def active(self) -> Ranked:
         """The individuals of this island that breed, the best first; a view that follows the population.
 
-        The pruned ones follow the completed ones, higher rungs first; see `evo.population.individual.standing`.
+        The pruned ones follow the completed ones, higher rungs first; see `evo.population.individual.standing`, and for
+        several objectives `evo.population.dominance.order_by_dominance`.
         """
-        return self._active
+        return self.standings.in_order(self._active)
 
     @property
     def ranking(self) -> Ranked:
-        """All completed individuals, the best first, wherever they breed; a view that follows the population."""
-        return self._ranking  # type: ignore[no-any-return]
+        """All completed individuals, wherever they breed, by their (first) losses; a view that follows the population."""
+        return self.standings.ranking  # type: ignore[no-any-return]
 
     @property
     def best(self) -> Known | None:
-        """The completed individual with the lowest loss, wherever it breeds."""
-        return self._ranking[0] if self._ranking else None
+        """The completed individual with the lowest (first) loss, wherever it breeds; those that keep bounds first."""
+        return self.standings.best
+
+    @property
+    def front(self) -> Sequence[Known]:
+        """The completed individuals that no other one dominates, wherever they breed; with one loss, the best one."""
+        return self.standings.front
 
     def view(self, belongs: Callable[[Known], bool]) -> Ranked:
         """Some of the completed individuals of this island, the best first; a view that follows the population.
@@ -216,7 +222,9 @@ class Population:
             individual = self._individuals[identity]
             params = self.space.decode(individual.genome)
             islands = [island for island in range(self.islands) if self.is_on(individual, island)]
-            digest.update(repr((identity, individual.status, individual.loss, params, islands)).encode())
+            digest.update(
+                repr((identity, individual.status, individual.vector, individual.violation, params, islands)).encode()
+            )
         return digest.hexdigest()
 
     def _start(self, event: Started) -> None:
@@ -261,7 +269,7 @@ class Population:
         self._individuals[before.identity] = after
         self._place(before.identity, after, fitted)
         self._views.update(before, after)
-        self._update_ranking(before, after)
+        self.standings.update(before, after, after.identity in self.set_aside)
 
     def _place(self, identity: Identity, individual: Known, fitted: Fitted) -> None:
         """Note whether an individual is set aside, and whether it is still to be evaluated."""
@@ -285,10 +293,7 @@ class Population:
         # After a restart, two workers may have evaluated one individual; all replicas must keep the same outcome.
         if before.status != "running" and precedence(event) >= precedence(before):
             return
-        loss = None if event.loss is None else event.loss + 0.0  # Adding zero turns -0.0 into 0.0.
-        after = msgspec.structs.replace(
-            before, status=event.status, loss=loss, rung=event.rung, ended=event.time, state=event.state
-        )
+        after = ended(before, event)
         self._individuals[event.individual] = after
         self.counts[before.status] -= 1
         self.counts[after.status] += 1
@@ -303,18 +308,12 @@ class Population:
         if event.status == "completed":
             if before.status == "running" and event.seconds:  # A continued evaluation counts its last part only.
                 self.fastest = min(self.fastest or event.seconds, event.seconds)
-            self._update_ranking(before, after)
+            self.standings.update(before, after, after.identity in self.set_aside)
 
     def _travel(self, event: Retired | Migrated | Pollinated) -> None:
         self._travels.apply(event)
         if (individual := self._individuals.get(event.individual)) is not None:
             self._views.update(individual, individual)
-
-    def _update_ranking(self, before: Known, after: Known) -> None:
-        if before.status == "completed":
-            self._ranking.discard(before)
-        if after.status == "completed" and after.identity not in self.set_aside:
-            self._ranking.add(after)
 
     def _is_here(self, individual: Known) -> bool:
         return individual.identity not in self.set_aside and self.is_on(individual, self.island)

@@ -27,7 +27,8 @@ from evo.runtime.signals import StopSignals
 from evo.space.values import Params
 from evo.storage.checkpoints import delete_state
 from evo.storage.start_weights import same_start_weights
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 from evo.texts import as_path, readable
 
 _TRACEBACK = "traceback.txt"

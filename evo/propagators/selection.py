@@ -11,6 +11,7 @@ import numpy as np
 from sortedcontainers import SortedKeyList
 
 from evo.checks import check_count
+from evo.population.dominance import Ordered
 from evo.population.individual import Active, Individual, standing
 from evo.propagators.base import Propagator
 from evo.space.space import Space
@@ -81,7 +82,7 @@ class SelectUniform(_Selection):
 
 def _best_first(parents: Active) -> Active:
     # The active population may be large and is already sorted, so sorting it again is avoided.
-    return parents if isinstance(parents, SortedKeyList) else sorted(parents, key=standing)
+    return parents if isinstance(parents, SortedKeyList | Ordered) else sorted(parents, key=standing)
 
 
 def choose(size: int, count: int, rng: np.random.Generator) -> list[int]:

@@ -23,7 +23,8 @@ from evo.rehearsal.trying import Patience, Tried, try_point
 from evo.runtime.device import Binding, Placement, training_environment
 from evo.space.examples import example_points
 from evo.space.values import Params
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 from evo.study.launching import split_ranks
 from evo.study.starting_weights import find_start_weights
 from evo.texts import print_anything

@@ -209,6 +209,7 @@ def _make_replayed(study: StudyRecord, beginning: _Beginning, worker: int) -> Re
         allow_duplicates=settings.allow_duplicates,
         archipelago=archipelago,
         start=settings.start,
+        objectives=study.objectives,
     )
     how = settings.breeding[island]
     breeding: Breeding = make_propagator(how.setting, how.defaults)

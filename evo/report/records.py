@@ -29,7 +29,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         individual: Rank and generation of birth.
         params: The parameters that the objective got.
         status: "running", "completed", "pruned", "infeasible", "failed" or "interrupted".
-        loss: The loss; None unless it completed or was pruned.
+        loss: The loss; None unless it completed or was pruned. Of several objectives, that of the first.
+        losses: The losses of all objectives in their order, which are minimised, if there are several; empty otherwise.
+        violation: By how much it violates the bounds of its metrics; see `evo.population.objectives.Objectives`.
         metrics: What the objective recorded beside the loss.
         seconds: The time that the evaluation took.
         rank: The worker that evaluated it; None while it runs.
@@ -53,6 +55,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     params: Params
     status: str = "running"
     loss: float | None = None
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
     metrics: dict[str, Any] = {}
     seconds: float = 0.0
     rank: int | None = None
@@ -215,9 +219,9 @@ def gather_evaluations(
 
 
 def rank_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """The completed ones, the lowest loss first, without those that are set aside."""
+    """The completed ones, by violations of bounds and then by (first) losses, without those that are set aside."""
     completed = [each for each in evaluations if each.status == "completed" and not each.is_set_aside]
-    return sorted(completed, key=lambda evaluation: (evaluation.loss, evaluation.individual))
+    return sorted(completed, key=lambda evaluation: (evaluation.violation, evaluation.loss, evaluation.individual))
 
 
 def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:
@@ -230,6 +234,8 @@ class _Unfinished(msgspec.Struct, frozen=True):
 
     status: str = "running"
     loss: float | None = None
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
     metrics: dict[str, Any] = {}
     seconds: float = 0.0
     rank: int | None = None
@@ -244,7 +250,7 @@ class _Unfinished(msgspec.Struct, frozen=True):
 _UNFINISHED = _Unfinished()
 
 
-def _end_key(event: Finished) -> tuple[tuple[int, float, int], float]:
+def _end_key(event: Finished) -> tuple[Any, float]:
     """A key for several ends of one individual: the lowest counts. Of equal ones the first does, of breaks the last."""
     return precedence(event), -event.time if event.status == "interrupted" else event.time
 
@@ -268,6 +274,8 @@ def _evaluation(
         params=start.params if fitted is None else fitted.params,
         status=end.status,
         loss=end.loss,
+        losses=end.losses,
+        violation=end.violation,
         metrics=end.metrics,
         # The seconds of an interrupted end are among the interrupted ones already.
         seconds=interrupted if end.status == "interrupted" else interrupted + end.seconds,

@@ -20,6 +20,7 @@ from evo.errors import UserError
 from evo.objective.definition import Definition
 from evo.population.events import AnyEvent, Moment
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
@@ -49,6 +50,7 @@ class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
         topology: The topology of the first session.
         baseline: Parameters with which the best individual is compared; None when there are none.
         weights: The weights with which all trainings begin; None when each begins with its own.
+        objectives: What is minimised or maximised, and the bounds that metrics must keep.
         former: The limits before each change, the oldest first.
         versions: The versions of the packages that matter to reproduce the study.
         created: The time when the study was made, in seconds since the epoch.
@@ -66,6 +68,7 @@ class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
     topology: tuple[tuple[int, ...], ...] = ()
     baseline: Params | None = None
     weights: StartWeights | None = None
+    objectives: Objectives = ONE_LOSS
     former: list[dict[str, dict[str, Any]]] = []
     versions: dict[str, str] = {}
     created: Moment = 0.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final, get_args
 
 from evo.algorithms.bred import Breeding
 from evo.errors import CutOff, Shared, UserError
-from evo.objective.objective import reported_loss
+from evo.objective.losses import reported_loss
 from evo.population.assignment import Assignment
 from evo.population.identity import Identity, individual_name
 from evo.report.records import Evaluation

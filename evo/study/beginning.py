@@ -65,6 +65,7 @@ def ask_for_study(
         pruning=_recorded(plan.pruner) if plan.pruner else "",
         topology=plan.migration.topology if plan.migration else (),
         baseline=plan.baseline,
+        objectives=plan.objectives,
         weights=find_start_weights(config.start_from) if transport.rank == 0 else None,
         versions=versions_of(("numpy", "torch", "lightning", "mpi4py")) if transport.rank == 0 else {},
         created=time.time(),
@@ -240,6 +241,8 @@ def find_study(
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise UserError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
+    if not asked.objectives.are_same(found.objectives):
+        raise UserError(f"{where}: it has {found.objectives}, not {asked.objectives}; {ADVICE}")
     check_start_weights(where, found.weights, asked.weights)
     if seed is not None and found.seed != seed:
         raise UserError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")

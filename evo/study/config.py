@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -14,10 +13,11 @@ from evo.algorithms.catalogue import GENETIC_OPTIONS
 from evo.checks import check_count, check_probability
 from evo.engine.budget import Budget
 from evo.errors import UserError
+from evo.population.objectives import Objectives, make_objectives
 from evo.space.values import is_number, plain
+from evo.study.durations import parse_duration
 from evo.study.starting_weights import start_points
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_GENERATIONS = 10
 _LEAVING = 15.0  # Seconds that all ranks have to end before their batch job does, once the trainings are saved.
 _DURATIONS = ("walltime", "grace", "time_limit", "checkpoint_interval", "collective_timeout", "command_timeout")
@@ -33,6 +33,13 @@ class Config:
         constraints: Conditions that every candidate fulfils: an expression of parameters, such as "x < y" or
             "batch * accumulate <= 512", or a list of these; in Python also functions of the parameters that return
             True or False. A point that violates one is never evaluated.
+        objectives: What is minimised or maximised, unless it is one loss: a mapping of names to min or max, as in
+            {val_acc: max, parameters: min}, or a list of names, which are minimised. Names are those of values that the
+            objective returns by name, or puts into trial.metrics; of a Lightning training those that the module logs,
+            and parameters, flops, latency, peak_memory, seconds and energy, which evo measures. With several, the best
+            trade-offs are searched: the front, of which none is better than another one in everything.
+        constraint_metrics: Bounds that such values must keep, as in {peak_memory: "<= 2e9"}. Individuals that violate
+            one count as worse than all others, the more so the more they violate.
         generations: How many individuals each rank breeds. Default: 10, if there is no other budget.
         evaluations: How many individuals are evaluated over all ranks, earlier sessions in the same directory included.
         walltime: Stop cleanly after this time: seconds, or for example 30m, 1h30m, 02:00:00. In a batch job, a search
@@ -117,6 +124,8 @@ class Config:
 
     limits: str | dict[str, Any] | None = None
     constraints: str | list | None = None  # type: ignore[type-arg]
+    objectives: dict | list[str] | None = None  # type: ignore[type-arg]
+    constraint_metrics: dict | None = None  # type: ignore[type-arg]
     generations: int | None = None
     evaluations: int | None = None
     walltime: str | float | None = None
@@ -190,7 +199,12 @@ class Config:
         """How individuals are bred, unless an island or an argument says otherwise."""
         if self.propagator is not None:
             return self.propagator
-        return "genetic" if self.genetic_options else "portfolio"
+        return "genetic" if self.genetic_options or not self.goals.is_plain else "portfolio"
+
+    @property
+    def goals(self) -> Objectives:
+        """The objectives and the bounds of metrics."""
+        return make_objectives(self.objectives, self.constraint_metrics)
 
     def budget(self, now: float, allocation_end: float | None = None) -> Budget:
         """When the search ends.
@@ -219,35 +233,6 @@ class Config:
             why_deadline=why_deadline,
             max_failed_share=self.max_failed_share,
         )
-
-
-def parse_duration(name: str, text: str | float) -> float:
-    """Seconds in a duration.
-
-    Args:
-        name: The name of the setting, for the error.
-        text: Seconds, or for example "30m", "1h30m", "02:00:00", "1-12:00:00".
-
-    Raises:
-        UserError: The text is none of these, or not above 0.
-
-    Example:
-        >>> parse_duration("walltime", "1h30m")
-        5400.0
-    """
-    seconds = 0.0
-    written = str(text).strip()
-    clock = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", written)
-    if clock:
-        days, hours, minutes, rest = (float(part or 0) for part in clock.groups())
-        seconds = ((days * 24 + hours) * 60 + minutes) * 60.0 + rest
-    elif re.fullmatch(r"\d+(\.\d+)?", written):
-        seconds = float(written)
-    elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", written):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", written))
-    if not 0 < seconds < float("inf"):
-        raise UserError(f"{name} is {text!r}: give seconds above 0, or for example 30m, 1h30m, 02:00:00")
-    return seconds
 
 
 def _check_number(name: str, value: Any) -> None:
@@ -297,6 +282,8 @@ CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("on_improvement", "on_end"), _check_command),
     **dict.fromkeys(("change_limits", "strict", "allow_duplicates", "quiet", "debug"), _check_switch),
     "start_from": lambda name, value: start_points(value),
+    "objectives": lambda name, value: make_objectives(value),
+    "constraint_metrics": lambda name, value: make_objectives(None, value),
     "gpu_memory": _check_share,
     "sigma": _check_positive,
     "target": _check_number,

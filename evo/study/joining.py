@@ -63,6 +63,7 @@ def make_worker(
         ranks_per_worker=config.ranks_per_worker,
         start=start,
         session=session,
+        objectives=plan.objectives,
         recorded={} if number else _recorded_settings(config, plan, study, start),
     )
     return Worker(settings, plan.propagators[island], population, rungs)

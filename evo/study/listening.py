@@ -16,7 +16,8 @@ from evo.report.screen import Screen
 from evo.runtime.device import training_environment
 from evo.storage.checkpoints import Weights
 from evo.storage.rundir import RunDirectory, Scratch
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 
 if TYPE_CHECKING:
     from evo.report.shell import ShellCommands

@@ -13,7 +13,7 @@ import numpy as np
 
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding, breed_one
-from evo.algorithms.catalogue import make_propagator, make_selection, options_text, uses_genetic
+from evo.algorithms.catalogue import TAKE_SEVERAL, make_propagator, make_selection, options_text, uses_genetic
 from evo.engine.budget import Budget
 from evo.engine.starting import KnownPoint
 from evo.errors import UserError
@@ -24,6 +24,7 @@ from evo.objective.definition import carried_by, describe_constraints
 from evo.objective.objective import describe
 from evo.objective.references import Named
 from evo.population.individual import Known
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.propagators import Propagator
 from evo.pruning import Pruner, make_pruner, try_out
 from evo.replay.settings import HowToBreed, in_words
@@ -66,6 +67,7 @@ class Plan:
         known: The points whose results are known from elsewhere.
         known_at: The time at which these enter the study, seconds since the epoch.
         breeding: How the individuals of each island are bred, as it is recorded.
+        objectives: What is minimised or maximised, and the bounds that metrics must keep.
     """
 
     space: Space
@@ -83,6 +85,7 @@ class Plan:
     known: Sequence[KnownPoint] = ()
     known_at: float = 0.0
     breeding: Sequence[HowToBreed] = ()
+    objectives: Objectives = ONE_LOSS
 
 
 class _Island(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,7 +124,7 @@ def make_plan(
     archipelago = _make_archipelago(config, islands, ranks)
     migration = _make_migration(config, archipelago)
     breeding = _how_to_breed(config, islands, propagator, archipelago)
-    propagators = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
+    propagators = _make_propagators(breeding, space, config.goals)
     check_inheritance(propagators, space, pruner := _make_pruner(config), config.run_dir, ranks, objective)
     return Plan(
         space=space,
@@ -136,6 +139,7 @@ def make_plan(
         fan_out=_choose_fan_out(config.exchange, separate, archipelago.workers),
         baseline=None if config.baseline is None else read_parameters(config.baseline),
         breeding=[HowToBreed(in_words(what), defaults) for what, defaults in breeding],
+        objectives=config.goals,
     )
 
 
@@ -251,6 +255,21 @@ def _check_genetic_options(options: Mapping[str, Any], common: Any, breeding: Se
         raise UserError(
             f"{name} is {options[name]!r}, but propagator has {name}: {common[name]!r}: give it once, there"
         )
+
+
+def _make_propagators(
+    breeding: Sequence[tuple[Any, dict[str, Any]]], space: Space, objectives: Objectives
+) -> list[Breeding]:
+    """What breeds on each island; none may be an algorithm that would look at the first of several objectives only."""
+    made = [_try_out(_make_breeding(what, defaults), space) for what, defaults in breeding]
+    for each in made:
+        if objectives.are_several and isinstance(each, Algorithm) and not each.takes_several:
+            raise UserError(
+                f"propagator {each.bred_by} minimises one loss, but objectives has {objectives.count}: "
+                f"{', '.join(objectives.names)}; leave propagator out, or give one that searches a front: "
+                f"{', '.join(TAKE_SEVERAL)}"
+            )
+    return made
 
 
 def _try_out(propagator: Breeding, space: Space) -> Breeding:

@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeAlias, final
 
 from evo.errors import UserError
 from evo.frames import one_line
-from evo.objective.objective import check_loss
+from evo.objective.losses import read_losses
 from evo.objective.steps import ReportedSteps
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.outcome import Outcome
 from evo.population.scalars import json_scalars, json_text
 from evo.space.values import Params
@@ -106,27 +107,45 @@ def settings_without_evaluation(config: Config | None, limits: Any, settings: Ma
 
 
 def outcome_told(
-    trial: TrialInFlight, loss: Any, status: Told | None, error: BaseException | str, metrics: Mapping[str, Any]
+    trial: TrialInFlight,
+    loss: Any,
+    status: Told | None,
+    error: BaseException | str,
+    metrics: Mapping[str, Any],
+    objectives: Objectives = ONE_LOSS,
 ) -> Outcome:
     """How an evaluation ended, by what the caller tells; what cannot be recorded makes it a failed one.
 
     Args:
         trial: The individual in flight.
-        loss: Its loss.
+        loss: Its loss, or the values of all objectives.
         status: What became of it. None means that the others say.
         error: The reason.
         metrics: What is recorded beside the loss.
+        objectives: The objectives of the study.
     """
     seconds = time.perf_counter() - trial.began
     reason = one_line(error) if isinstance(error, BaseException) else json_text(str(error))
     became = status or ("failed" if reason else "pruned" if trial.stops else "completed")
     try:
         recorded = json_scalars(metrics)
-        value = check_loss(loss) if became in ("completed", "pruned") else None
+        has_loss = became in ("completed", "pruned")
+        found = read_losses(loss, objectives, recorded, is_cut_short=became == "pruned") if has_loss else None
     except Exception as wrong:
         return Outcome(status="failed", seconds=seconds, error=one_line(wrong))
     if became == "interrupted":
         return Outcome(status="interrupted", seconds=seconds)  # With a reason, it would stop the worker.
     if became in ("failed", "infeasible") and not reason:
         reason = "no reason was given"
-    return Outcome(status=became, loss=value, seconds=seconds, metrics=recorded, error=reason)
+    if found is None:
+        return Outcome(status=became, seconds=seconds, metrics=recorded, error=reason)
+    recorded.update(found.values or {})
+    return Outcome(
+        status=became,
+        loss=found.loss,
+        losses=found.losses,
+        violation=found.violation,
+        seconds=seconds,
+        metrics=recorded,
+        error=reason,
+    )

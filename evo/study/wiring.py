@@ -48,7 +48,8 @@ from evo.storage.rundir import RunDirectory, Scratch, StudyRecord, study_forms
 from evo.storage.states import StateTaker
 from evo.study.beginning import begin_study, tell_changes
 from evo.study.conclusion import StudyEnding, decode_conclusion, same_digest
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 from evo.study.inheritance import check_known, check_may_save, check_weights, remarks_on
 from evo.study.joining import make_worker
 from evo.study.listening import Listeners
@@ -272,6 +273,7 @@ class Session:
             grace=parse_duration("grace", config.grace),
             trust=config.trust,
             weights=self.study.weights.path if self.study.weights else "",
+            objectives=plan.objectives,
         )
         evaluator: Evaluator
         if plan.separate:

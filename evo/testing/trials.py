@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from evo.objective.objective import Trial, reported_loss
+from evo.objective.losses import reported_loss
+from evo.objective.objective import Trial
 from evo.objective.steps import ReportedSteps, state_step
 from evo.population.identity import Identity
+from evo.population.objectives import ONE_LOSS, Objectives
 
 
 @final
@@ -68,6 +70,7 @@ class FakeTrial:
     until: int | None = None
     inherit: Path | None = None
     weights: Path | None = None
+    objectives: Objectives = ONE_LOSS
     state: tuple[int, bool] | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +98,7 @@ class FakeTrial:
         """
         self.state = state_step(step, self.begin, self.until), is_over
 
-    def report(self, loss: float, *others: Any, step: int | None = None) -> None:
+    def report(self, loss: Any, *others: Any, step: int | None = None) -> None:
         """Keep an intermediate loss; one that is not finite is ignored.
 
         Raises:
@@ -103,7 +106,7 @@ class FakeTrial:
             UserError: The step is no whole number from 0, or is given by position.
         """
         number = self._steps.take(loss, *others, step=step)
-        value = reported_loss(loss)
+        value = reported_loss(loss, self.objectives)
         if math.isfinite(value):
             self.reports.append((number, value))
 

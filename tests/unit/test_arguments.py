@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from evo.study.arguments import parse_arguments
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 from evo.study.files import load_limits
 
 

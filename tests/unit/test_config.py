@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import evo.study.config
-from evo.study.config import Config, parse_duration
+from evo.study.config import Config
+from evo.study.durations import parse_duration
 from evo.study.files import load_limits
 
 

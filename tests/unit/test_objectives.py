@@ -22,7 +22,8 @@ import evo.testing.trials
 from evo.errors import UserError
 from evo.evaluation.settings import EvaluationSettings
 from evo.evaluation.trial import RunningTrial
-from evo.objective.objective import check_loss, describe, optional_method, prepare
+from evo.objective.losses import check_loss
+from evo.objective.objective import describe, optional_method, prepare
 from evo.objective.references import Reference, parse_reference
 from evo.testing.trials import FakeTrial
 
@@ -404,7 +405,7 @@ def test_a_file_that_is_not_python_is_an_error_that_names_it_unless_python_reads
 
 def test_an_objective_is_described_by_what_a_user_calls_it() -> None:
     assert describe(Reference("a.b", "c")) == "a.b:c"
-    assert describe(check_loss) == "evo.objective.objective:check_loss"
+    assert describe(check_loss) == "evo.objective.losses:check_loss"
     assert describe(Callable_()) == f"{__name__}:Callable_"
     script = types.FunctionType(check_loss.__code__, {}, "loss")
     script.__module__, script.__qualname__ = "__main__", "loss"

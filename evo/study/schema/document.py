@@ -19,7 +19,8 @@ from evo.checks import check_count, check_probability
 from evo.islands.topology import TOPOLOGIES
 from evo.objective.training import SECTIONS, Training
 from evo.problems.catalogue import PROBLEMS
-from evo.study.config import CHECKS, Config, parse_duration
+from evo.study.config import CHECKS, Config
+from evo.study.durations import parse_duration
 from evo.study.schema.breeding import breeding_definitions
 from evo.study.schema.space import space_definitions
 from evo.study.schema.training import training_definitions

@@ -1,0 +1,223 @@
+"""Which individuals are better than others where there are several objectives, or bounds that metrics must keep.
+
+An individual dominates another one if its violation of the bounds is smaller; or if both violate none, no loss of it is
+higher, and one is lower (K. Deb, doi:10.1016/S0045-7825(99)00389-8; doi:10.1109/4235.996017).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from evo.population.identity import Identity
+from evo.population.individual import Known, by_standing
+
+Losses: TypeAlias = npt.NDArray[np.float64]
+"""Losses of shape (individuals, objectives), which are minimised."""
+
+
+def ranks(losses: Losses) -> npt.NDArray[np.int_]:
+    """The rank of each point by non-dominated sorting, from 0: those that no other one dominates.
+
+    Args:
+        losses: Finite losses, of shape (points, objectives).
+
+    Example:
+        >>> ranks(np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])).tolist()
+        [0, 0, 1]
+    """
+    import moocore  # It is slow to import, and a search for one loss needs none of it.
+
+    return np.asarray(moocore.pareto_rank(losses), dtype=int)
+
+
+def reference_point(losses: Losses) -> npt.NDArray[np.float64]:
+    """A point that is worse than all these by a tenth of their extent in each objective (by 1 if they have none)."""
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    return np.asarray(high + np.where(high > low, 0.1 * (high - low), 1.0))
+
+
+def hypervolume_contributions(
+    losses: Losses, reference: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """By how much the hypervolume of a front would shrink without each point.
+
+    The losses are scaled to the extent of the front, so that no objective counts more because of its unit. The extremes
+    contribute infinitely, so that they stay, unless a reference point is given.
+
+    Args:
+        losses: The losses of a front, of shape (points, objectives): no point dominates another one.
+        reference: The point up to which volume counts, as worse as or worse than all. None means `reference_point`.
+    """
+    import moocore
+
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    extent = np.where(high > low, high - low, 1.0)
+    worst = reference_point(losses) if reference is None else reference
+    found = np.asarray(moocore.hv_contributions((losses - low) / extent, ref=(worst - low) / extent), dtype=float)
+    if reference is None:
+        found[np.unique(losses.argmin(axis=0))] = math.inf
+    return found
+
+
+def hypervolume(losses: Losses, reference: Sequence[float] | npt.NDArray[np.float64]) -> float:
+    """The volume that points dominate, up to a reference point; those that do not dominate that count nothing.
+
+    Args:
+        losses: Losses of shape (points, objectives).
+        reference: The reference point, in losses.
+
+    Example:
+        >>> hypervolume(np.array([[1.0, 2.0], [2.0, 1.0]]), [3.0, 3.0])
+        3.0
+    """
+    import moocore
+
+    return float(moocore.hypervolume(losses, ref=np.asarray(reference, dtype=float))) if len(losses) else 0.0
+
+
+def loss_matrix(individuals: Iterable[Known]) -> Losses:
+    """The losses of individuals that have some, of shape (individuals, objectives)."""
+    return np.array([individual.vector for individual in individuals], dtype=float)
+
+
+def order_by_dominance(individuals: Iterable[Known]) -> list[Known]:
+    """Individuals with several objectives, the best first.
+
+    Completed ones come before pruned ones, by their violations, their ranks and then their contributions; the pruned
+    ones follow by `evo.population.individual.standing`.
+    """
+    members = sorted(individuals, key=by_standing)
+    sound = [one for one in members if one.status == "completed" and one.violation == 0.0]
+    rest = [one for one in members if one.status != "completed" or one.violation > 0.0]
+    if not sound:
+        return rest
+    losses = loss_matrix(sound)
+    rank = ranks(losses)
+    contributed = np.zeros(len(sound))
+    for level in range(int(rank.max()) + 1):
+        on_level = np.flatnonzero(rank == level)
+        contributed[on_level] = hypervolume_contributions(losses[on_level])
+    order = np.lexsort((-contributed, rank))
+    return [sound[place] for place in order] + rest
+
+
+class Ordered(Sequence[Known]):
+    """Individuals in the order of `order_by_dominance`, which is found when it is first asked for.
+
+    Args:
+        individuals: The individuals, in any order.
+    """
+
+    def __init__(self, individuals: Sequence[Known]) -> None:
+        self._given = individuals
+        self._found: list[Known] | None = None
+
+    @property
+    def _members(self) -> list[Known]:
+        if self._found is None:
+            self._found = order_by_dominance(self._given)
+        return self._found
+
+    @overload
+    def __getitem__(self, place: int) -> Known: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Known]: ...
+    def __getitem__(self, place: int | slice) -> Known | list[Known]:
+        return self._members[place]
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __iter__(self) -> Iterator[Known]:
+        return iter(self._members)
+
+
+class Front:
+    """The completed individuals that no other one dominates, whatever the order in which they become known.
+
+    Of individuals with the same losses, and of those that violate bounds equally, only the one with the lowest identity
+    is among them. While every individual violates a bound, it is the one that does so least.
+    """
+
+    def __init__(self) -> None:
+        self._members: dict[Identity, Known] = {}
+        self._losses: Losses = np.empty((0, 0))
+        self.version = 0
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Known]:
+        """The individuals of the front, by their losses in the order of the objectives."""
+        return iter(sorted(self._members.values(), key=by_standing))
+
+    def __contains__(self, identity: object) -> bool:
+        return identity in self._members
+
+    def add(self, individual: Known) -> bool:
+        """Take a completed individual into account; returns whether it is on the front now.
+
+        Adding costs O(n) for n individuals on the front.
+        """
+        if self._members and (first := next(iter(self._members.values()))).violation != individual.violation:
+            if first.violation < individual.violation:
+                return False
+            self._clear()
+        if individual.violation > 0.0:
+            return self._add_violating(individual)
+        losses = np.array(individual.vector, dtype=float)
+        if not self._members:
+            self._keep([individual], losses[None])
+            return True
+        equal = (self._losses == losses).all(axis=1)
+        if equal.any():
+            place = int(equal.argmax())
+            members = list(self._members.values())
+            if members[place].identity <= individual.identity:
+                return members[place].identity == individual.identity
+            members[place] = individual
+            self._keep(members, self._losses)
+            return True
+        if (self._losses <= losses).all(axis=1).any():
+            return False
+        stays = np.atleast_1d(~(losses <= self._losses).all(axis=1))
+        members = [one for one, kept in zip(self._members.values(), stays, strict=True) if kept]
+        self._keep([*members, individual], np.vstack([self._losses[stays], losses]))
+        return True
+
+    def rebuild(self, completed: Iterable[Known]) -> None:
+        """Begin again with these individuals, after one has changed or was set aside."""
+        self._clear()
+        self.version += 1
+        for individual in completed:
+            self.add(individual)
+
+    @property
+    def losses(self) -> Losses:
+        """The losses of the individuals of the front, of shape (individuals, objectives), in the order of `members`."""
+        return self._losses
+
+    @property
+    def members(self) -> list[Known]:
+        """The individuals of the front, in the order of `losses`."""
+        return list(self._members.values())
+
+    def _add_violating(self, individual: Known) -> bool:
+        """The least violation counts alone, because losses of what may not be used say little."""
+        (first,) = self._members.values() or (individual,)
+        if individual.identity <= first.identity:
+            self._keep([individual], np.array([individual.vector], dtype=float))
+        return individual.identity <= first.identity
+
+    def _keep(self, members: list[Known], losses: Losses) -> None:
+        self._members = {one.identity: one for one in members}
+        self._losses = losses
+        self.version += 1
+
+    def _clear(self) -> None:
+        self._members, self._losses = {}, np.empty((0, 0))
