@@ -24,7 +24,9 @@ class Fate(msgspec.Struct, gc=False):
         worker: The worker that has started it then.
         island: The island on which it was born.
         status: How it ended; empty while it has not.
-        loss: Its loss.
+        loss: Its loss, or that of the first objective.
+        losses: The losses of all objectives, if there are several.
+        violation: By how much it violates the bounds of metrics.
         rung: The highest rung that it has reached, if it was pruned.
         ended: The time of its end, or of its latest interruption.
         seconds: The time that its evaluation took.
@@ -41,6 +43,8 @@ class Fate(msgspec.Struct, gc=False):
     island: int = 0
     status: str = ""
     loss: float = math.inf
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
     rung: int = 0
     ended: float = NEVER
     seconds: float = 0.0
@@ -178,6 +182,7 @@ class Fates:
                 self._since_best = None
         fate.status, fate.rung, fate.ended, fate.seconds = status, event.rung, event.time, event.seconds
         fate.loss = math.inf if event.loss is None else event.loss
+        fate.losses, fate.violation = event.losses, event.violation
         fate.has_ended = status != "interrupted"
         if fate.has_ended and fate.begun != NEVER:
             self._count(identity, fate)
