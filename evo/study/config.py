@@ -47,10 +47,10 @@ class Config:
             also stops in time before the job ends.
         grace: Time that trainings have to save their state when the search stops, written like walltime. In a batch
             job, the search stops this time and 15 seconds before the job ends.
-        target: Stop once a loss is at most this number, or the value of an objective with a name is as good. With
-            several objectives a mapping of names to values, as in {val_acc: 0.9, parameters: 1e5}, that one individual
-            is to reach together; or {hypervolume: 3.5}, which the front is to have within the reference_point. An
-            individual that violates a bound never reaches a target.
+        target: Stop once a loss is at most this number. If the objective has a name, the value that is good enough.
+            With several objectives a mapping of names to values, as in {val_acc: 0.9, parameters: 1e5}, that one
+            individual is to reach together; or {hypervolume: 3.5}, which the front is to have within the
+            reference_point. An individual that violates a bound never reaches a target.
         reference_point: With several objectives, the point up to which a hypervolume counts: a mapping of all their
             names to values that are worse than all of interest, as in {val_acc: 0, parameters: 1e6}. Also used for the
             hypervolume that is shown.
