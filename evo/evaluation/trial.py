@@ -164,7 +164,7 @@ class RunningTrial:
         """
         number = self._steps.take(loss, *others, step=step)
         # The time so far is known as well as that of the whole evaluation will be.
-        recorded = {"seconds": time.perf_counter() - self._began, **self.metrics} if self.objectives.modes else {}
+        recorded = {} if self.objectives.is_plain else {"seconds": time.perf_counter() - self._began, **self.metrics}
         found = reported_losses(loss, self.objectives, recorded)
         if math.isfinite(found.loss):
             further = Further(losses=found.losses, violation=found.violation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -28,10 +28,14 @@ NOTHING_FURTHER = Further()
 """What a report tells where there is one loss."""
 
 
-class Report(Protocol):
+class TakesReports(Protocol):
     """Takes an intermediate loss with its step, and what else is known then; returns whether to stop early."""
 
     def __call__(self, step: int, loss: float, further: Further = NOTHING_FURTHER, /) -> bool: ...
+
+
+Report: TypeAlias = TakesReports
+"""The way back from an evaluation while it runs."""
 
 
 """The way back from an evaluation: takes a step and a finite intermediate loss, and returns whether to stop early."""

@@ -123,7 +123,7 @@ class SingleEvaluator:
         (folder / _TRACEBACK).unlink(missing_ok=True)
         with StopSignals() as signals:
             signals.listen_to_hurry(self._evaluator.hurry)
-            self._evaluator.start(assignment, lambda step, loss: False)
+            self._evaluator.start(assignment, lambda *report: False)
             while (outcome := self._evaluator.poll()) is None:
                 if signals.reason:
                     self._evaluator.interrupt()
