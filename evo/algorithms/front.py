@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.distribution import Array
 from evo.algorithms.front_operators import by_differences, by_pairs
-from evo.algorithms.improvement import improvements
+from evo.algorithms.improvement import volumes_added
 from evo.algorithms.objective_models import Encoding, ObjectiveModels, random_radii, random_weights
 from evo.algorithms.selected import SelectedPopulation
 from evo.algorithms.tpe import TPE
@@ -174,7 +173,7 @@ class FrontLearner(Learner):
         if front[0].violation > 0.0:
             gains = -violations
         else:
-            gains = improvements(known, losses, reference, rng) * np.exp(-4 * violations)
+            gains = volumes_added(known, losses, reference, rng) * np.exp(-4 * violations)
         for place in np.argsort(-gains, kind="stable"):
             yield Individual(genome=genomes[place], parents=())
 

@@ -17,7 +17,7 @@ _ANEW = 0.1  # The probability that a category is drawn at random.
 
 
 def by_differences(population: Array, leading: Array, space: Space, rng: np.random.Generator) -> Genome:
-    """current-to-pbest/1 of differential evolution, in which the best are those of the front (doi:10.1109/TEVC.2009.2014613).
+    """current-to-pbest/1 of differential evolution (doi:10.1109/TEVC.2009.2014613), in which the front is the best.
 
     Args:
         population: Genomes of shape (individuals, genes), at least 3.

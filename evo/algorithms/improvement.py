@@ -9,7 +9,7 @@ from evo.algorithms.distribution import Array
 _SAMPLES = 1500
 
 
-def improvements(front: Array, candidates: Array, reference: Array, rng: np.random.Generator) -> Array:
+def volumes_added(front: Array, candidates: Array, reference: Array, rng: np.random.Generator) -> Array:
     """The hypervolume that each candidate alone adds to that of a front.
 
     Exact with two objectives; otherwise the share of random points, between the lowest losses and the reference, that
@@ -26,7 +26,7 @@ def improvements(front: Array, candidates: Array, reference: Array, rng: np.rand
 
     Example:
         >>> front, reference = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([2.0, 2.0])
-        >>> improvements(front, np.array([[0.5, 0.5], [1.0, 1.0]]), reference, np.random.default_rng(0)).tolist()
+        >>> volumes_added(front, np.array([[0.5, 0.5], [1.0, 1.0]]), reference, np.random.default_rng(0)).tolist()
         [0.25, 0.0]
     """
     if front.shape[1] == 2:

@@ -1,8 +1,8 @@
 """A bounded population for several objectives, from which the worst is left out, one at a time.
 
-M. Emmerich, N. Beume and B. Naujoks, "An EMO algorithm using the hypervolume measure as selection criterion" (SMS-EMOA),
-doi:10.1007/978-3-540-31880-4_5: of those on the last front of a non-dominated sorting, the one that contributes the
-least hypervolume goes. Those that violate bounds go first, the most violated before others.
+M. Emmerich, N. Beume and B. Naujoks, "An EMO algorithm using the hypervolume measure as selection criterion", 2005,
+doi:10.1007/978-3-540-31880-4_5 (SMS-EMOA): of those on the last front of a non-dominated sorting, the one that
+contributes the least hypervolume goes. Those that violate bounds go first, the most violated before others.
 """
 
 from __future__ import annotations

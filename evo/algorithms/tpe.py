@@ -1,8 +1,8 @@
 """Tree-structured Parzen estimator: points that are likely among the good individuals and unlikely among the others.
 
 Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; with joint kernels over several genes as in
-Falkner et al., BOHB, ICML 2018, https://arxiv.org/abs/1807.01774. With several objectives, good and bad are told apart by
-ranks and hypervolume contributions: Ozaki et al., Multiobjective Tree-Structured Parzen Estimator, 2022,
+Falkner et al., BOHB, ICML 2018, https://arxiv.org/abs/1807.01774. With several objectives, good and bad are told apart
+by ranks and hypervolume contributions: Ozaki et al., Multiobjective Tree-Structured Parzen Estimator, 2022,
 doi:10.1613/jair.1.13188.
 """
 

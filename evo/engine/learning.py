@@ -144,9 +144,10 @@ class Standards:
     bounds and is known by then, a stronger violation is worse, and neither the unit of the loss nor where its zero is
     matters. With several objectives its own first loss is told, since algorithms for these look at the violation.
 
-    What a pruned one would probably have come to follows from those that were completed. A pruned individual counts as much worse than a completed one as it was at the same rung: than the one that was next
-    better there. If none was better, it counts as the one that was best there, so that it is never the best itself.
-    While none has completed that was at that rung, it counts as one that has failed.
+    What a pruned one would probably have come to follows from those that were completed. It counts as much worse than a
+    completed one as it was at the same rung: than the one that was next better there. If none was better, it counts as
+    the one that was best there, so that it is never the best itself. While none has completed that was at that rung, it
+    counts as one that has failed.
 
     Args:
         figures: The figures of individuals at each rung, which follow the events.
