@@ -81,7 +81,7 @@ class Population:
 
     @property
     def ranking(self) -> Ranked:
-        """All completed individuals, wherever they breed, by their (first) losses; a view that follows the population."""
+        """All completed individuals, wherever they breed, by their (first) losses; a view that follows events."""
         return self.standings.ranking  # type: ignore[no-any-return]
 
     @property
