@@ -106,7 +106,7 @@ class Config:
         gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
         gpu_memory: Share of its GPU's memory that each Lightning training may use, above 0 and at most 1; for example
             0.3 with three ranks on each GPU. A training that needs more fails, and its neighbours go on.
-        propagator: How individuals are bred: portfolio, tpe, modelled, additive, shade, cmaes, pso, nelder_mead,
+        propagator: How individuals are bred: portfolio, front, tpe, modelled, additive, shade, cmaes, pso, nelder_mead,
             regularized, genetic, random, or a mapping with the name and options of one of these, as in {name: genetic,
             population: 20, sigma: 0.1}, or with class_path and init_args of another class. Default: portfolio, which
             chooses among others by what they have achieved; genetic where one of its options is given.
@@ -212,7 +212,9 @@ class Config:
         """How individuals are bred, unless an island or an argument says otherwise."""
         if self.propagator is not None:
             return self.propagator
-        return "genetic" if self.genetic_options or not self.goals.is_plain else "portfolio"
+        if self.genetic_options:
+            return "genetic"
+        return "front" if self.goals.are_several else "portfolio"
 
     @property
     def goals(self) -> Objectives:
