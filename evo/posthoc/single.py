@@ -61,6 +61,7 @@ class SingleEvaluator:
                 grace=parse_duration("grace", usual.grace),
                 trust=trust,
                 weights=same_start_weights(run.study.weights),
+                objectives=run.study.objectives,
             ),
         )
 
