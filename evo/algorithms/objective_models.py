@@ -9,7 +9,7 @@ import numpy as np
 
 from evo.algorithms.coordinates import Coordinates
 from evo.algorithms.distribution import Array
-from evo.algorithms.process import Process
+from evo.algorithms.process import Processes
 from evo.algorithms.quadratic import full_size
 from evo.space.space import Space
 
@@ -108,7 +108,7 @@ class ObjectiveModels:
             typical_violation = np.median(violations[violations > 0])
             values = np.column_stack([values, np.minimum(violations[chosen] / typical_violation, _LINEAR_UP_TO)])
         self.is_bounded = bool(violations.any())
-        self.processes = [Process(metric[chosen], column, weights[chosen], axes) for column in values.T]
+        self.processes = Processes(metric[chosen], values, weights[chosen], axes)
 
     def scaled(self, losses: Array) -> Array:
         """Losses in the units of predictions, of shape (individuals, objectives)."""
@@ -119,7 +119,7 @@ class ObjectiveModels:
     def predict(self, points: Array) -> tuple[Array, Array]:
         """The predicted losses at points, of shape (points, objectives), and violations, of shape (points,)."""
         metric = (points - self.centre) / self.scale
-        found = np.column_stack([process(metric) for process in self.processes])
+        found = self.processes(metric)
         if self.is_bounded:
             return found[:, :-1], np.maximum(found[:, -1], 0.0)
         return found, np.zeros(len(points))
@@ -151,9 +151,7 @@ class ObjectiveModels:
 
     def _scalarised(self, metric: Array, weights: Array) -> tuple[Array, Array]:
         """The scalarised predictions at points of the metric, and their slopes along the ordered genes."""
-        found = [process.values_and_slopes(metric) for process in self.processes]
-        values = np.stack([value for value, _ in found], axis=1)
-        slopes = np.stack([slope for _, slope in found], axis=1)
+        values, slopes = self.processes.values_and_slopes(metric)
         objectives = weights.shape[1]
         terms = weights * values[:, :objectives]
         # The maximum is smoothed, so that a descent does not zigzag along its edge.
