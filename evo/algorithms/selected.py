@@ -138,7 +138,7 @@ class SelectedPopulation:
 
     def _contributions(self, places: np.ndarray) -> Array:  # type: ignore[type-arg]
         losses = np.array([self._members[place].losses for place in places])
-        if self._members[places[0]].violation > 0.0:
+        if self._members[places[0]].violation > 0.0 or losses.shape[1] == 1:
             return np.zeros(len(places))
         if losses.shape[1] < _SAMPLED_FROM:
             return hypervolume_contributions(losses)
