@@ -240,9 +240,10 @@ class TrialReport(L.Callback):
                 continue
             modes = self._trial.objectives.modes
             role = "is an objective" if name in modes else "is monitored" if name == self.monitor else "has a bound"
+            ready = ", ".join((*READY_METRICS, *COUNTED))
             raise UserError(
-                f"{name!r} {role}, but the module did not log it {where}. It logged there: {_listed(logged)}. "
-                f"Log it, or name one of them, or what evo measures itself: {', '.join(READY_METRICS)}; or {', '.join(COUNTED)}."
+                f"{name!r} {role}, but the module did not log it {where}. It logged there: {_listed(logged)}. Log it, "
+                f"or name one of them, or what evo measures itself: {ready}."
             )
 
 
