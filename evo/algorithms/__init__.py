@@ -3,6 +3,7 @@
 from evo.algorithms.additive import AdditiveSearch
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.cmaes import CMAES
+from evo.algorithms.front import FrontSearch
 from evo.algorithms.modelled import ModelledSearch
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
@@ -18,6 +19,7 @@ __all__ = [
     "TPE",
     "AdditiveSearch",
     "Algorithm",
+    "FrontSearch",
     "Learner",
     "ModelledSearch",
     "NelderMead",

@@ -11,6 +11,7 @@ from evo.algorithms.additive import AdditiveSearch
 from evo.algorithms.base import Algorithm
 from evo.algorithms.bred import Breeding
 from evo.algorithms.cmaes import CMAES
+from evo.algorithms.front import FrontSearch
 from evo.algorithms.modelled import ModelledSearch
 from evo.algorithms.nelder_mead import NelderMead
 from evo.algorithms.optuna_sampler import OptunaSampler
@@ -61,6 +62,7 @@ def _member(what: Any) -> Breeding:
 
 READY: Mapping[str, Callable[..., Breeding]] = {
     "portfolio": _make_portfolio,
+    "front": FrontSearch,
     "tpe": TPE,
     "modelled": ModelledSearch,
     "additive": AdditiveSearch,
@@ -75,7 +77,7 @@ READY: Mapping[str, Callable[..., Breeding]] = {
 }
 """The ready algorithms and propagators by name."""
 
-TAKE_SEVERAL = ("genetic", "random")
+TAKE_SEVERAL = ("front", "tpe", "genetic", "random", "optuna:TPESampler", "optuna:NSGAIISampler")
 """The names of those that search a front where there are several objectives."""
 
 _OPTUNA = "optuna:"

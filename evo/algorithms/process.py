@@ -61,6 +61,18 @@ class Process:
         kernel = self._remainders(points @ self.points.T, (points**2).sum(axis=1)) / _REMAINDER**2
         return self.quadratic(points) + kernel @ self._coefficients
 
+    def values_and_slopes(self, points: Array) -> tuple[Array, Array]:
+        """The means at points, and their gradients; see `__call__`.
+
+        Args:
+            points: Shape (points, coordinates).
+        """
+        lengths = (points**2).sum(axis=1)
+        parts = self._remainders(points @ self.points.T, lengths) / _REMAINDER**2 * self._coefficients
+        slopes = self.quadratic.gradient + points @ self.quadratic.hessian
+        slopes -= (parts.sum(axis=1)[:, None] * points - parts @ self.points) / self._squared_scale
+        return self.quadratic(points) + parts.sum(axis=1), slopes
+
     def _value_and_slope(self, point: Array) -> tuple[float, Array]:
         away = point - self.points
         parts = np.exp((away**2).sum(axis=1) / (-2 * self._squared_scale)) * self._coefficients

@@ -1,7 +1,9 @@
 """Tree-structured Parzen estimator: points that are likely among the good individuals and unlikely among the others.
 
 Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; with joint kernels over several genes as in
-Falkner et al., BOHB, ICML 2018, https://arxiv.org/abs/1807.01774.
+Falkner et al., BOHB, ICML 2018, https://arxiv.org/abs/1807.01774. With several objectives, good and bad are told apart
+by ranks and hypervolume contributions: Ozaki et al., Multiobjective Tree-Structured Parzen Estimator, 2022,
+doi:10.1613/jair.1.13188.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.parzen import Floats, GeneGroup, KernelDensity, gene_groups
+from evo.algorithms.selected import SelectedPopulation
 from evo.checks import check_count, check_probability
 from evo.errors import UserError
 from evo.population.identity import Identity
@@ -71,8 +74,13 @@ class TPE(Algorithm):
     def bred_by(self) -> str:
         return "tpe"
 
+    @property
+    def takes_several(self) -> bool:
+        return True
+
     def start(self, setup: Setup) -> Learner:
-        return _ParzenLearner(self, setup.space)
+        several = setup.objectives.are_several
+        return _ParzenLearnerOfFronts(self, setup.space) if several else _ParzenLearner(self, setup.space)
 
 
 class _ParzenLearner(Learner):
@@ -163,6 +171,36 @@ class _ParzenLearner(Learner):
                 genome[self._groups[group].places] = ratios.draw(group, rng)[0]
             values[gene.name] = gene.decode(0.0 if gene.is_constant else genome[self._place_of[gene.name]])
         return genome
+
+
+class _ParzenLearnerOfFronts(_ParzenLearner):
+    """With several objectives: the best by ranks and contributions are good, and all others are bad.
+
+    The good ones are chosen among a bounded population, so that a long front costs no more than a short one. With
+    pruning, those that were pruned are bad, because their losses cannot be compared.
+    """
+
+    def __init__(self, constants: TPE, space: Space) -> None:
+        super().__init__(constants, space)
+        self._selected = SelectedPopulation(constants.most_good)
+        self._newest: list[Identity] = []
+
+    def learn(self, individual: Known, loss: float | None) -> None:
+        super().learn(individual, loss)
+        self._newest.append(individual.identity)
+        if individual.status == "completed" and individual.losses:
+            self._selected.add(individual)
+
+    def _split(self, view: View) -> tuple[list[Genome], list[Genome]]:
+        running = {one.identity: one.genome for one in view.running}
+        count = min(math.ceil(self._constants.good * len(self._newest)), self._constants.most_good)  # gamma n
+        good = [self._selected[place].identity for place in self._selected.order()[:count]]
+        chosen = set(good)
+        others = [identity for identity in reversed(self._newest) if identity not in chosen]
+        most = self._constants.kernels
+        bad = _some(others, most // 2, most) + _some(sorted(running), 0, most)
+        genomes = ChainMap(self._genomes, running)
+        return [genomes[identity] for identity in good], [genomes[identity] for identity in bad]
 
 
 class _Ratios:

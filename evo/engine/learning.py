@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -136,11 +137,17 @@ class Learning:
 
 
 class Standards:
-    """What a pruned individual would probably have come to, by those that were completed.
+    """What individuals count with that were pruned, or that violate bounds of their metrics.
 
-    A pruned individual counts as much worse than a completed one as it was at the same rung: than the one that was next
-    better there. If none was better, it counts as the one that was best there, so that it is never the best itself.
-    While none has completed that was at that rung, it counts as one that has failed.
+    One that violates bounds counts as worse than all that have completed before: the highest loss of these, plus their
+    range, plus as much again times v / (1 + v) for a violation v. So none counts as better than one that keeps the
+    bounds and is known by then, a stronger violation is worse, and neither the unit of the loss nor where its zero is
+    matters. With several objectives its own first loss is told, since algorithms for these look at the violation.
+
+    What a pruned one would probably have come to follows from those that were completed. It counts as much worse than a
+    completed one as it was at the same rung: than the one that was next better there. If none was better, it counts as
+    the one that was best there, so that it is never the best itself. While none has completed that was at that rung, it
+    counts as one that has failed.
 
     Args:
         figures: The figures of individuals at each rung, which follow the events.
@@ -156,6 +163,8 @@ class Standards:
 
     def __init__(self, figures: Mapping[int, Mapping[Identity, float]]) -> None:
         self._figures = figures
+        # The lowest and the highest loss of completed individuals.
+        self._lowest, self._highest = math.inf, -math.inf
         # By rung: the figures of completed individuals in ascending order, each with the loss that it came to.
         self._completed: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
 
@@ -163,11 +172,25 @@ class Standards:
         """The loss that an individual counts with; None if it has failed or was infeasible."""
         if individual.status == "completed":
             assert individual.loss is not None
+            if individual.violation > 0.0 and not individual.losses:
+                return self._of_violating(individual)
+            self._widen(individual.loss)
             for rung, figures in self._figures.items():
                 if (figure := figures.get(individual.identity)) is not None:
                     insort(self._completed[rung], (figure, individual.loss))
             return individual.loss
         return self._expected(individual) if individual.status == "pruned" else None
+
+    def _widen(self, loss: float) -> None:
+        self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
+
+    def _of_violating(self, individual: Known) -> float:
+        """What it counts with; its own loss only says what losses of this study are like."""
+        assert individual.loss is not None
+        self._widen(individual.loss)
+        extent = self._highest - self._lowest or abs(self._highest) or 1.0
+        worse = self._highest + extent * (1.0 + individual.violation / (1.0 + individual.violation))
+        return worse if math.isfinite(worse) else sys.float_info.max
 
     def _expected(self, individual: Known) -> float | None:
         figures = self._figures.get(individual.rung)

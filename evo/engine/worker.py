@@ -101,7 +101,8 @@ class Worker:
                 settings=dict(settings.recorded),
                 generations=budget.generations,
                 evaluations=budget.evaluations,
-                target=budget.target,
+                target=budget.goal.recorded if budget.goal else None,
+                reference_point=dict(settings.reference_point),
                 deadline=budget.deadline,
             )
         )

@@ -52,7 +52,9 @@ class Joined(Event, frozen=True, kw_only=True):
             Only worker 0 records it.
         generations: The number of individuals that each worker is to breed. None means no limit.
         evaluations: The number of individuals that all workers are to evaluate in all sessions. None means no limit.
-        target: The loss at which the search ends. None means none.
+        target: The loss at which the search ends, or the values of objectives by their names, or the hypervolume by its
+            name. None means none.
+        reference_point: A value of each of several objectives, up to which a hypervolume counts. Empty means none.
         deadline: The time at which this session ends at the latest, seconds since the epoch. None means none.
     """
 
@@ -65,7 +67,8 @@ class Joined(Event, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     generations: int | None = None
     evaluations: int | None = None
-    target: float | None = None
+    target: float | dict[str, float] | None = None
+    reference_point: dict[str, float] = {}
     deadline: float | None = None
 
 

@@ -247,8 +247,8 @@ def _budget_text(budget: Budget, workers: int, ranks: int) -> str:
         parts.append(f"{budget.generations} generations{who}")
     if budget.evaluations:
         parts.append(f"{budget.evaluations} evaluations")
-    if budget.target is not None:
-        parts.append(f"until the loss is {budget.target:g}")
+    if budget.goal is not None:
+        parts.append(f"until {budget.goal.condition}")
     if budget.deadline is not None:
         parts.append(f"until {budget.why_deadline}")
     return " or ".join(parts)

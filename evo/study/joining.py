@@ -64,6 +64,7 @@ def make_worker(
         start=start,
         session=session,
         objectives=plan.objectives,
+        reference_point=config.reference_point or {},
         recorded={} if number else _recorded_settings(config, plan, study, start),
     )
     return Worker(settings, plan.propagators[island], population, rungs)

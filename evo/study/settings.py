@@ -27,7 +27,8 @@ class Settings(TypedDict, total=False):
     evaluations: int | None
     walltime: str | float | None
     grace: str | float
-    target: float | None
+    target: float | Mapping[str, float] | None
+    reference_point: Mapping[str, float] | None
     baseline: str | os.PathLike[str] | Mapping[str, Any] | None
     seed: int | None
     run_dir: str | os.PathLike[str] | None

@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, Setup, View
+from evo.population.dominance import Ordered
 from evo.population.events import Finished, Started
 from evo.population.individual import Individual, Known, by_loss
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.segments import SavedState
 from evo.population.states import StatesInUse
 from evo.population.tried import TriedPoints
@@ -43,6 +45,7 @@ class VirtualSearch:
         workers: The number of evaluations in flight at any time.
         seed: Decides everything that is random.
         budget: The number of evaluations that the algorithm believes to be its budget.
+        objectives: What is minimised, and the bounds.
 
     Attributes:
         learner: The state of the algorithm.
@@ -55,6 +58,7 @@ class VirtualSearch:
     workers: int = 1
     seed: int = 0
     budget: float = math.inf
+    objectives: Objectives = ONE_LOSS
     told: list[Told] = field(default_factory=list, init=False)
     learner: Learner = field(init=False)
     _active: list[Known] = field(default_factory=list, init=False)
@@ -72,7 +76,7 @@ class VirtualSearch:
     def view(self) -> View:
         """What the algorithm sees now."""
         return View(
-            active=list(self._active),
+            active=Ordered(list(self._active)) if self.objectives.are_several else list(self._active),
             running=sorted(self._running, key=lambda one: one.identity),
             used=self._started,
             left=max(0.0, self.budget - self._started),
@@ -82,7 +86,10 @@ class VirtualSearch:
 
     def started_anew(self) -> Learner:
         """A state of the same algorithm that was told nothing yet."""
-        return self.algorithm.start(Setup(space=self.space, workers=self.workers, entropy=(self.seed,)))
+        entropy, objectives = (self.seed,), self.objectives
+        return self.algorithm.start(
+            Setup(space=self.space, workers=self.workers, entropy=entropy, objectives=objectives)
+        )
 
     def candidates(self) -> Iterator[Individual]:
         """The candidates for the next evaluation, the same however often it is called."""

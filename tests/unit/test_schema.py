@@ -237,7 +237,17 @@ def test_every_study_file_of_the_repository_is_allowed() -> None:
 
 PROBES: list[Any] = [-1, 0, 1, 2, 0.5, "7", "x", "", "1h", "true", True, None, [], [1], {}, {"x": 1}]
 # What evo refuses of these depends on more than the file: on another file, the number of ranks, or Lightning.
-ONLY_EVO_KNOWS = {"limits", "constraints", "start_from", "islands", "ranks_per_worker", "fit", "compile"}
+ONLY_EVO_KNOWS = {
+    "limits",
+    "constraints",
+    "start_from",
+    "islands",
+    "ranks_per_worker",
+    "fit",
+    "compile",
+    "target",
+    "reference_point",
+}
 ELSEWHERE = {"objective", "model", "data", "optimizer", "lr_scheduler", "trainer", "early_stopping", "link_arguments"}
 
 

@@ -1,0 +1,181 @@
+"""Models of all objectives near a population, and points at which they promise a better front."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from evo.algorithms.coordinates import Coordinates
+from evo.algorithms.distribution import Array
+from evo.algorithms.process import Process
+from evo.algorithms.quadratic import full_size
+from evo.space.space import Space
+
+# Points of a model: so many, and so many per coefficient of a full quadratic one, and how many at most.
+_LEAST, _PER_COEFFICIENT, _MOST = 30, 1.5, 180
+# The precision of the best point, when that of the worst is 1.
+_WEIGHT_OF_BEST = 20.0
+# A coordinate counts as if the population had at least this standard deviation along it.
+_NARROWEST = 1e-3
+# Losses beyond so many extents of the front are compressed, so that what is far worse does not decide about the fit.
+_LINEAR_UP_TO = 2.0
+# Categories are coordinates of this distance from one another.
+_CATEGORY = 0.5
+# The steps of a descent, and the weight of the sum of all losses in a Chebyshev scalarisation.
+_STEPS, _AUGMENTED = 16, 0.05
+
+
+class Encoding:
+    """Genomes as points: the ordered genes, and for each category a coordinate that is 0 or not.
+
+    Args:
+        space: The search space.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.coordinates = Coordinates(space)
+        self._others = [(int(place), int(space.cells[place])) for place in np.nonzero(~space.ordered)[0]]
+        self.numbers = len(self.coordinates)
+        """The first so many coordinates are ordered genes, from 0 to 1; along the others nothing may descend."""
+
+    def points(self, genomes: Array) -> Array:
+        """Points of shape (genomes, coordinates).
+
+        Args:
+            genomes: Shape (genomes, genes); NaN where a gene is inactive.
+        """
+        numbers = genomes[:, self.coordinates.genes]
+        parts = [np.where(np.isnan(numbers), 0.5, numbers)]
+        for place, cells in self._others:
+            parts.append(_CATEGORY * (genomes[:, place, None] == np.arange(cells)))
+        return np.concatenate(parts, axis=1)
+
+
+class ObjectiveModels:
+    """A Gaussian process for each objective, and for the violation of bounds, in the metric of a population.
+
+    Predictions are in extents of the front above its lowest losses.
+
+    Args:
+        encoding: What the coordinates are.
+        genomes: The genomes of known individuals, of shape (individuals, genes).
+        losses: Their losses, of shape (individuals, objectives).
+        violations: Their violations, of shape (individuals,).
+        order: The individuals of the population, the best first.
+        front: How many of these are on its front.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        genomes: Array,
+        losses: Array,
+        violations: Array,
+        order: list[int],
+        front: int,
+        is_wide: bool = False,
+    ) -> None:
+        self.encoding = encoding
+        points = encoding.points(genomes)
+        among = points[order]
+        if is_wide:
+            among = points
+        self.centre, deviations = among.mean(axis=0), among.std(axis=0)
+        self.scale = np.maximum(deviations, _NARROWEST)
+        best = losses[order[:front]]
+        self.low = best.min(axis=0)
+        extent = best.max(axis=0) - self.low
+        typical = np.median(losses, axis=0) - self.low
+        usual = np.maximum(extent, typical) if is_wide else extent
+        self.extent = np.where(usual > 0, usual, np.where(typical > 0, typical, 1.0))
+        metric = (points - self.centre) / self.scale
+        count = min(int(_LEAST + _PER_COEFFICIENT * full_size(points.shape[1])), _MOST)
+        chosen = _nearest(metric, order, count)
+        weights = np.ones(len(losses))
+        weights[order] = np.linspace(_WEIGHT_OF_BEST, 1.0, len(order))
+        axes = np.eye(points.shape[1])
+        values = self.scaled(losses[chosen])
+        if violations.any():
+            typical_violation = np.median(violations[violations > 0])
+            values = np.column_stack([values, np.minimum(violations[chosen] / typical_violation, _LINEAR_UP_TO)])
+        self.is_bounded = bool(violations.any())
+        self.processes = [Process(metric[chosen], column, weights[chosen], axes) for column in values.T]
+
+    def scaled(self, losses: Array) -> Array:
+        """Losses in the units of predictions, of shape (individuals, objectives)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.nan_to_num((losses - self.low) / self.extent, posinf=1e12, neginf=-1e12)
+        return np.where(values > _LINEAR_UP_TO, _LINEAR_UP_TO + np.log1p(np.maximum(values - _LINEAR_UP_TO, 0)), values)
+
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """The predicted losses at points, of shape (points, objectives), and violations, of shape (points,)."""
+        metric = (points - self.centre) / self.scale
+        found = np.column_stack([process(metric) for process in self.processes])
+        if self.is_bounded:
+            return found[:, :-1], np.maximum(found[:, -1], 0.0)
+        return found, np.zeros(len(points))
+
+    def descend(self, starts: Array, weights: Array, radii: Array) -> Array:
+        """Points with low augmented Chebyshev scalarisations of the predictions, each near its start.
+
+        J. Knowles, "ParEGO", doi:10.1109/TEVC.2005.851274, equation 2.
+
+        Args:
+            starts: Shape (points, coordinates).
+            weights: The weights of the objectives in each scalarisation, of shape (points, objectives).
+            radii: How far each point may be from its start, in the metric, of shape (points,).
+        """
+        metric = (starts - self.centre) / self.scale
+        low, high = -self.centre / self.scale, (1 - self.centre) / self.scale
+        begun, rates = metric.copy(), radii / 4
+        values, slopes = self._scalarised(metric, weights)
+        for _ in range(_STEPS):
+            lengths = np.maximum(np.linalg.norm(slopes, axis=1), 1e-12)
+            moved = np.clip(metric - (rates / lengths)[:, None] * slopes, low, high)
+            away = moved - begun
+            moved = begun + away * np.minimum(1.0, radii / np.maximum(np.linalg.norm(away, axis=1), 1e-12))[:, None]
+            lower, others = self._scalarised(moved, weights)
+            better = lower < values
+            metric, slopes = np.where(better[:, None], moved, metric), np.where(better[:, None], others, slopes)
+            values, rates = np.where(better, lower, values), rates * np.where(better, 1.5, 0.4)
+        return metric * self.scale + self.centre
+
+    def _scalarised(self, metric: Array, weights: Array) -> tuple[Array, Array]:
+        """The scalarised predictions at points of the metric, and their slopes along the ordered genes."""
+        found = [process.values_and_slopes(metric) for process in self.processes]
+        values = np.stack([value for value, _ in found], axis=1)
+        slopes = np.stack([slope for _, slope in found], axis=1)
+        objectives = weights.shape[1]
+        terms = weights * values[:, :objectives]
+        # The maximum is smoothed, so that a descent does not zigzag along its edge.
+        shares = np.exp((terms - terms.max(axis=1, keepdims=True)) / 0.05)
+        shares = weights * (shares / shares.sum(axis=1, keepdims=True) + _AUGMENTED)
+        total = terms.max(axis=1) + _AUGMENTED * terms.sum(axis=1)
+        slope = (shares[:, :, None] * slopes[:, :objectives]).sum(axis=1)
+        if self.is_bounded:
+            violated = values[:, -1] > 0.0
+            total = total + np.where(violated, values[:, -1], 0.0)
+            slope = slope + np.where(violated[:, None], slopes[:, -1], 0.0)
+        slope[:, self.encoding.numbers :] = 0.0
+        return total, slope
+
+
+def _nearest(metric: Array, order: list[int], count: int) -> list[int]:
+    """The population, and of the others those that are nearest to it in its metric, up to a number."""
+    if len(metric) <= count:
+        return list(range(len(metric)))
+    distances = (metric**2).sum(axis=1)
+    distances[order] = -1.0
+    return np.sort(np.argsort(distances, kind="stable")[:count]).tolist()
+
+
+def random_weights(count: int, objectives: int, rng: np.random.Generator) -> Array:
+    """Weights of scalarisations, of shape (count, objectives), each of which has the sum 1."""
+    drawn = rng.dirichlet(np.full(objectives, 1.0), count) + 1e-3
+    return np.asarray(drawn / drawn.sum(axis=1, keepdims=True))
+
+
+def random_radii(count: int, coordinates: int, rng: np.random.Generator) -> Array:
+    """The radii of trust regions, of shape (count,), some of which are much smaller than others."""
+    return np.asarray(math.sqrt(max(coordinates, 1)) * 10 ** -rng.uniform(-0.3, 1.0, count))
