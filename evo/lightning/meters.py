@@ -20,6 +20,9 @@ from evo.lightning.accelerators import gpu_module
 
 POWERCAP = Path("/sys/class/powercap")  # Linux's interface to the counters of processors (RAPL).
 _PROCESS = Path("/proc/self")
+_INSTEAD = (
+    "Leave energy out of objectives and constraint_metrics, or let the module log a metric of its own with another name"
+)
 
 
 def forget_peak(process: Path = _PROCESS) -> None:
@@ -77,20 +80,19 @@ class EnergyMeter:
         return now - before if now >= before else now - before + self.turns_over
 
 
-def energy_meters(powercap: Path = POWERCAP) -> list[EnergyMeter]:
+def energy_meters() -> list[EnergyMeter]:
     """The meters of what a training uses: its GPU; without one, the processors of this machine.
-
-    Args:
-        powercap: The folder of Linux's interface to the counters of processors.
 
     Raises:
         UserError: There is none that can be read; the message says why.
     """
-    if torch.cuda.is_available():
-        return [_nvidia_meter()]
-    meters, reason = [], f"{powercap} has no counter of a processor"
+    if gpus := gpu_module():
+        if gpus is torch.cuda and not torch.version.hip:
+            return [_nvidia_meter()]
+        raise UserError(f"energy cannot be measured here: only NVIDIA's GPUs tell it to evo. {_INSTEAD}")
+    meters, reason = [], f"{POWERCAP} has no counter of a processor"
     # A package has zones for its parts, whose names have a second number.
-    for zone in sorted(powercap.glob("*-rapl:*")):
+    for zone in sorted(POWERCAP.glob("*-rapl:*")):
         if zone.name.count(":") != 1:
             continue
         try:
@@ -98,10 +100,7 @@ def energy_meters(powercap: Path = POWERCAP) -> list[EnergyMeter]:
         except (OSError, ValueError) as error:
             reason = f"{zone / 'energy_uj'} cannot be read: {error}"
     if not meters:
-        raise UserError(
-            f"energy cannot be measured here: torch sees no GPU of NVIDIA, and {reason}. Leave energy out of "
-            "objectives and constraint_metrics, or let the module log a metric of its own with another name"
-        )
+        raise UserError(f"energy cannot be measured here: torch sees no GPU, and {reason}. {_INSTEAD}")
     return meters
 
 
@@ -129,8 +128,7 @@ def _nvidia_meter() -> EnergyMeter:
         read()
     except nvml.NVMLError as error:
         raise UserError(
-            f"energy cannot be measured here: NVML says {str(error)!r} of {uuid}; GPUs count it since Volta. Leave "
-            "energy out of objectives and constraint_metrics, or use another GPU"
+            f"energy cannot be measured here: NVML says {str(error)!r} of {uuid}; GPUs count it since Volta. {_INSTEAD}"
         ) from error
     return EnergyMeter(uuid, read)
 
