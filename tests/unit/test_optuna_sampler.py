@@ -16,6 +16,7 @@ from evo.errors import UserError
 from evo.population.objectives import Bound, Objectives
 from evo.space.limits import Choice, Float, Int
 from evo.space.space import Space
+from evo.testing.algorithms import CONTRACT as WHOLE_CONTRACT
 from evo.testing.algorithms import (
     SPACES,
     AlgorithmCheck,
@@ -25,7 +26,6 @@ from evo.testing.algorithms import (
     proposes_the_same_when_told_the_same,
     proposes_what_can_be_tried_and_journalled,
 )
-from evo.testing.algorithms import CONTRACT as WHOLE_CONTRACT
 from evo.testing.searches import TWO_LOSSES, VirtualSearch, completed, distance_to_a_point, failed, mixed_fronts
 
 optuna = pytest.importorskip("optuna", reason='needs optuna: pip install "evo-mpi[optuna]"')
