@@ -149,11 +149,12 @@ def _is_installed(tool: Tool) -> bool:
     return tool.version is not None
 
 
-def _numbers(text: str) -> list[int]:
+def read_numbers(text: str) -> list[int]:
+    """Whole numbers between commas."""
     return [int(part) for part in text.split(",")]
 
 
-def _names(text: str) -> list[str]:
+def read_names(text: str) -> list[str]:
     """Names between commas, none of which stands in braces."""
     parts = [""]
     for letter in text:
@@ -166,7 +167,7 @@ def _names(text: str) -> list[str]:
 
 
 def _functions(text: str) -> list[int]:
-    return list(_FUNCTIONS[text]) if text in _FUNCTIONS else _numbers(text)
+    return list(_FUNCTIONS[text]) if text in _FUNCTIONS else read_numbers(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,19 +176,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--out", type=Path, help="folder of the results")
-    add("--suites", type=_names, default=list(NAMES[:2]), help="suites (default: nine,mixed)")
-    add("--problems", type=_names, help="patterns of problems' names, for example 'sphere,car*'")
-    add("--tools", type=_names, help=f"tools, or patterns of what to show (default: {','.join(TOOLS)})")
+    add("--suites", type=read_names, default=list(NAMES[:2]), help="suites (default: nine,mixed)")
+    add("--problems", type=read_names, help="patterns of problems' names, for example 'sphere,car*'")
+    add("--tools", type=read_names, help=f"tools, or patterns of what to show (default: {','.join(TOOLS)})")
     add("--label", help="is added to the names of evo's own tools, to compare states of the code")
-    add("--workers", type=_numbers, default=[1, 4, 32], help="numbers of workers (default: 1,4,32)")
+    add("--workers", type=read_numbers, default=[1, 4, 32], help="numbers of workers (default: 1,4,32)")
     add("--seeds", type=int, default=3, help="how many seeds (default: 3)")
     add("--first-seed", type=int, default=0, help="the first of them (default: 0)")
     add("--evaluations", type=int, default=1000, help="the budget of each run (default: 1000)")
-    add("--dimensions", type=_numbers, default=[5, 10, 20], help="of COCO's suites (default: 5,10,20)")
+    add("--dimensions", type=read_numbers, default=[5, 10, 20], help="of COCO's suites (default: 5,10,20)")
     add("--functions", type=_functions, default=list(range(1, 25)), help="of COCO's suites: numbers, odd, even, all")
     add("--instance", type=int, default=1, help="of COCO's suites (default: 1)")
     add("--jobs", type=int, default=1, help="processes that run at a time (default: 1)")
-    add("--marks", type=_numbers, default=[50, 100, 200, 500, 1000], help="evaluations at which tables compare")
+    add("--marks", type=read_numbers, default=[50, 100, 200, 500, 1000], help="evaluations at which tables compare")
     add("--against", default="random", help="the tool to which regret is compared (default: random)")
     add("--table", action="store_true", help="only show what is there")
     add("--plot", action="store_true", help="only draw what is there")

@@ -61,7 +61,12 @@ def make_workers(space: Space, how: Mapping[str, Any], workers: int, evaluations
     made = []
     for number in range(workers):
         settings = WorkerSettings(
-            worker=number, workers=workers, seed=seed, budget=plan.budget, archipelago=plan.archipelago
+            worker=number,
+            workers=workers,
+            seed=seed,
+            budget=plan.budget,
+            archipelago=plan.archipelago,
+            objectives=plan.objectives,
         )
         rungs = Rungs(plan.pruner) if plan.pruner else None
         made.append(Worker(settings, plan.propagators[0], Population(plan.space), rungs))

@@ -96,9 +96,11 @@ class Results:
 
     Args:
         folder: The folder, which is made if it does not exist.
+        record: The class of its runs: `Run`, or another one with a `key`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: type[Any] = Run) -> None:
+        self._record = record
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "runs.jsonl"
         self._read = 0
@@ -120,7 +122,7 @@ class Results:
 
     def _take(self, line: bytes) -> None:
         try:
-            run = Run(**json.loads(line))
+            run = self._record(**json.loads(line))
         except (ValueError, TypeError):  # A process died while it wrote this line.
             return
         self._runs[run.key] = run

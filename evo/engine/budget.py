@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from evo.population.goal import Goal
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
 
@@ -20,7 +21,7 @@ class Budget:
     Args:
         generations: The number of individuals that each worker breeds.
         evaluations: The number of individuals that all workers evaluate in all sessions.
-        target: The loss at or below which the search stops.
+        goal: The target at which the search stops.
         deadline: The time at which the search stops, in seconds since the epoch.
         why_deadline: The text of the reason to stop at the deadline.
         max_failed_share: The share of failures, of at least 20 evaluations, above which the search stops.
@@ -28,7 +29,7 @@ class Budget:
 
     generations: int | None = None
     evaluations: int | None = None
-    target: float | None = None
+    goal: Goal | None = None
     deadline: float | None = None
     why_deadline: str = "the walltime is over"
     max_failed_share: float = 0.9
@@ -41,9 +42,8 @@ class Budget:
         """The reason why nothing may start, not even an interrupted individual; None when it may."""
         if self.is_late(now):
             return StopReason(StopKind.DEADLINE, self.why_deadline)
-        best = population.best
-        if self.target is not None and best is not None and best.loss is not None and best.loss <= self.target:
-            return StopReason(StopKind.TARGET, f"the target loss {self.target:g} is reached")
+        if self.goal is not None and population.standings.has_reached(self.goal):
+            return StopReason(StopKind.TARGET, f"the target {self.goal} is reached")
         if self.too_many_failed(population):
             infeasible = population.counts["infeasible"]
             besides = f", and {infeasible} were infeasible" if infeasible else ""

@@ -36,6 +36,7 @@ class WorkerSettings:
         start: The points to try first, the same for all workers, which divide them among themselves.
         session: The number of this session of the study, from 1; 0 if it is not counted.
         objectives: What is minimised or maximised, and the bounds that metrics must keep.
+        reference_point: A value of each of several objectives, up to which a hypervolume counts; for the record.
         recorded: What of all settings is recorded for the session; see `evo.population.events.Joined`.
     """
 
@@ -52,4 +53,5 @@ class WorkerSettings:
     start: Sequence[Params] = ()
     session: int = 0
     objectives: Objectives = ONE_LOSS
+    reference_point: Mapping[str, float] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)

@@ -113,10 +113,13 @@ def ancestors(individuals: Sequence[Individual]) -> tuple[Identity, ...] | None:
     return tuple(found)
 
 
-def by_loss(individual: Known) -> tuple[float, float, Identity]:
-    """The key that sorts completed individuals, the best first: those that violate bounds less, then by the loss."""
+def by_loss(individual: Known) -> tuple[float, tuple[float, ...], Identity]:
+    """The key that sorts completed individuals, the best first: those that violate bounds less, then by the loss.
+
+    Of several objectives the first one counts, then the next; so no other individual dominates the first of all.
+    """
     assert individual.loss is not None
-    return individual.violation, individual.loss, individual.identity
+    return individual.violation, individual.vector, individual.identity
 
 
 def standing(individual: Individual) -> tuple[bool, float, int, float]:

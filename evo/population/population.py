@@ -81,7 +81,7 @@ class Population:
 
     @property
     def ranking(self) -> Ranked:
-        """All completed individuals, wherever they breed, by their (first) losses; a view that follows events."""
+        """All completed individuals, wherever they breed, by their losses; a view that follows the population."""
         return self.standings.ranking  # type: ignore[no-any-return]
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sortedcontainers import SortedKeyList
 
-from evo.population.dominance import Front, Ordered
+from evo.population.dominance import Front, Ordered, loss_matrix
+from evo.population.goal import Goal
 from evo.population.individual import Known, by_loss
 from evo.population.views import Ranked
 
@@ -22,11 +23,18 @@ class Standings:
         self.ranking: SortedKeyList = SortedKeyList(key=by_loss)
         # None while all have a single loss.
         self._front: Front | None = None
+        # The last answer of `has_reached`, with the question and the version of the front.
+        self._answered: tuple[Goal | None, int, bool] = (None, 0, False)
 
     @property
     def best(self) -> Known | None:
         """The first of the ranking."""
         return self.ranking[0] if self.ranking else None
+
+    @property
+    def has_several(self) -> bool:
+        """Whether individuals have several losses, as far as any has completed."""
+        return self._front is not None
 
     @property
     def front(self) -> Sequence[Known]:
@@ -41,6 +49,21 @@ class Standings:
     def in_order(self, part: Ranked) -> Ranked:
         """A sorted part of the population, in the order that counts for several objectives if there are some."""
         return part if self._front is None else Ordered(part)
+
+    def has_reached(self, goal: Goal) -> bool:
+        """Whether the target of a search is reached, by individuals that keep all bounds.
+
+        It costs O(1) while the front is the same.
+        """
+        if self._front is None:
+            best = self.best
+            return best is not None and best.violation == 0.0 and goal.is_reached_by(loss_matrix([best]))
+        asked, version, answer = self._answered
+        if asked is not goal or version != self._front.version:
+            members = self._front.members
+            answer = bool(members) and members[0].violation == 0.0 and goal.is_reached_by(self._front.losses)
+            self._answered = (goal, self._front.version, answer)
+        return answer
 
     def update(self, before: Known, after: Known, is_set_aside: bool) -> None:
         """Take into account that an individual has completed, or has changed.

@@ -44,7 +44,7 @@ def budget_text(prepared: Prepared) -> str:
     parts = [f"{budget.generations} generations"] if budget.generations is not None else []
     parts += [f"{budget.evaluations} evaluations"] if budget.evaluations is not None else []
     parts += [f"{seconds_text(budget.deadline - time.time())}"] if budget.deadline is not None else []
-    parts += [f"a loss of {budget.target:g}"] if budget.target is not None else []
+    parts += [f"the target {budget.goal}"] if budget.goal is not None else []
     return "at most " + " or ".join(parts)
 
 

@@ -221,7 +221,10 @@ def gather_evaluations(
 def rank_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """The completed ones, by violations of bounds and then by (first) losses, without those that are set aside."""
     completed = [each for each in evaluations if each.status == "completed" and not each.is_set_aside]
-    return sorted(completed, key=lambda evaluation: (evaluation.violation, evaluation.loss, evaluation.individual))
+    return sorted(
+        completed,
+        key=lambda evaluation: (evaluation.violation, evaluation.losses or (evaluation.loss,), evaluation.individual),
+    )
 
 
 def count_statuses(evaluations: Iterable[Evaluation]) -> Mapping[str, int]:

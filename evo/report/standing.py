@@ -77,7 +77,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         running: How many individuals are in evaluation.
         waiting: How many are to be evaluated again, because their evaluation was cut short.
         total: How many evaluations there will be, if the budget says so; None when it does not.
-        target: The loss at which the search ends. None means none.
+        target: What ends the search, as `evo.population.events.Joined` has it. None means nothing.
         seconds: The time since this session began.
         seconds_left: The time until the budget is spent, estimated from the pace of this session; None when unknown.
         seconds_to_deadline: The time until the walltime, or the batch job, is over; None when there is no such end.
@@ -98,7 +98,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     waiting: int
     total: int | None
-    target: float | None
+    target: float | dict[str, float] | None
     seconds: float
     seconds_left: float | None
     seconds_to_deadline: float | None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Died, Finished, Started
 from evo.population.identity import Identity
+from evo.population.keeping import Keeping
 from evo.population.population import Population
 
 SUFFIX = ".ckpt"
@@ -59,6 +60,8 @@ def find_weights(folder: Path) -> list[Path]:
 class Weights:
     """Deletes the checkpoints of individuals as soon as enough better ones are known, and states of ended trainings.
 
+    With one loss the best keep theirs; with several objectives those that `evo.population.keeping.Keeping` says.
+
     Checkpoints are the files and directories *.ckpt anywhere below an individual's folder, including sharded ones and
     those of a module's own callbacks. Links are deleted rather than followed, and nothing else is touched.
 
@@ -82,6 +85,8 @@ class Weights:
         self._folder = folder
         self._rank = rank
         self._keep = keep
+        # Who keeps them with several objectives; None while there is one loss, or nobody has completed.
+        self._keeping = self._begin_keeping() if population.standings.has_several else None
         self._kept: set[Identity] = self._best() if is_first else set()
         # The individuals of this rank that have left states which were needed.
         self._with_state: set[Identity] = set(self._needed) if is_first else set()
@@ -100,6 +105,10 @@ class Weights:
             self._delete_states()
 
     def _finish(self, event: Finished) -> None:
+        if event.status == "completed" and self._population.standings.has_several:
+            self._keeping = self._keeping or self._begin_keeping()
+            if (known := self._population.find(event.individual)) is not None and known.status == "completed":
+                self._keeping.add(known)
         # A plain loss has no folder, and must not pay for looking into it.
         if event.rank == self._rank and os.path.isdir(folder := self._folder(event.individual)):
             self._kept.add(event.individual)
@@ -140,14 +149,41 @@ class Weights:
         Returns:
             The size in bytes of all individuals' files afterwards.
         """
-        best = {self._folder(identity).name for identity in self._best()}
         needed = {self._folder(identity).name for identity in self._needed}
         running = {self._folder(identity).name for identity in self._running()}
         folders = sweep_states(self._population, self._folder, individuals)
+        best = {self._folder(identity).name for identity in self._last(folders)}
         for folder in folders:
             if folder.name not in best | running:
                 _remove_checkpoints(folder, but_state=folder.name in needed)
         return sum(map(_size, folders))
+
+    def to_test(self, sees_all: bool) -> list[Identity]:
+        """The individuals of the front that keep their weights in the end, in its order, with several objectives.
+
+        If none has any, since the objective saves none, they are those that would keep them.
+
+        Args:
+            sees_all: Whether the files of all individuals can be seen here, rather than only those of this rank.
+        """
+        if self._keeping is None:
+            return []
+        front = [one.identity for one in self._population.front]
+        known = front if sees_all else [identity for identity in front if identity in self._keeping.members]
+        with_weights = [identity for identity in known if sees_all and _has_checkpoints(self._folder(identity))]
+        return [one.identity for one in self._keeping.last(with_weights or known)]
+
+    def _begin_keeping(self) -> Keeping:
+        return Keeping(self._population, self._keep, lambda identity: _has_checkpoints(self._folder(identity)))
+
+    def _last(self, folders: Iterable[Path]) -> Iterable[Identity]:
+        """The individuals that keep their checkpoints in the end."""
+        if self._keeping is None:
+            return self._best()
+        names = {folder.name for folder in folders if _has_checkpoints(folder)}
+        ranking = self._population.ranking
+        having = [one.identity for one in ranking if self._folder(one.identity).name in names]
+        return [one.identity for one in self._keeping.last(having)]
 
     @property
     def _needed(self) -> Set[Identity]:
@@ -164,6 +200,8 @@ class Weights:
         return {one.identity for one in self._population.running}
 
     def _best(self) -> set[Identity]:
+        if self._keeping is not None:
+            return self._keeping.members
         # An individual that was not trained here has no files, and takes no other one's place.
         imported = self._population.imported
         trained = (one.identity for one in self._population.ranking if one.identity not in imported)
@@ -217,6 +255,15 @@ def _remove_checkpoints(folder: Path, *, but_state: bool = False) -> bool:
             with suppress(OSError):  # The folder holds other files.
                 path.rmdir()
     return found
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    """Whether there are checkpoints, other than the states of trainings, anywhere below a folder."""
+    return any(
+        path.name.endswith(SUFFIX) or (path.is_dir() and not path.is_symlink() and _has_checkpoints(path))
+        for path in _contents(folder)
+        if path.name not in _STATES
+    )
 
 
 def _contents(folder: Path) -> list[Path]:

@@ -200,15 +200,24 @@ def _from_text(name: str, text: Any) -> Any:
         return text
     if name == "start_from" and not text.strip():
         return text  # In YAML it is null, as if nothing was asked for: it is refused where points are read.
-    members = members_of(option_types()[name])
-    if float in members and str not in members:
-        with contextlib.suppress(ValueError):
-            return float(text)  # This reads .5 and 5. too, which are no numbers in JSON.
+    if (number := _number(name, text)) is not None:
+        return number
     return _convert(name, _yaml(text) if _is_structured(option_types()[name]) else text, text)
+
+
+def _number(name: str, value: Any) -> float | None:
+    """The number in a text, of an option that takes numbers but no texts; None if it is none."""
+    members = members_of(option_types()[name])
+    if isinstance(value, str) and float in members and str not in members:
+        with contextlib.suppress(ValueError):
+            return float(value)  # This reads .5 and 5. too, which are no numbers in JSON.
+    return None
 
 
 def _convert(name: str, value: Any, shown: Any) -> Any:
     hint = option_types()[name]
+    if (number := _number(name, value)) is not None:
+        return number
     try:
         # A value with structure is taken as it is, because only the place where it is used knows what it means.
         return msgspec.convert(value, hint, strict=_is_structured(hint))

@@ -13,6 +13,7 @@ from evo.algorithms.catalogue import GENETIC_OPTIONS
 from evo.checks import check_count, check_probability
 from evo.engine.budget import Budget
 from evo.errors import UserError
+from evo.population.goal import Goal, make_goal
 from evo.population.objectives import Objectives, make_objectives
 from evo.space.values import is_number, plain
 from evo.study.durations import parse_duration
@@ -46,7 +47,13 @@ class Config:
             also stops in time before the job ends.
         grace: Time that trainings have to save their state when the search stops, written like walltime. In a batch
             job, the search stops this time and 15 seconds before the job ends.
-        target: Stop once a loss is at most this number.
+        target: Stop once a loss is at most this number. If the objective has a name, the value that is good enough.
+            With several objectives a mapping of names to values, as in {val_acc: 0.9, parameters: 1e5}, that one
+            individual is to reach together; or {hypervolume: 3.5}, which the front is to have within the
+            reference_point. An individual that violates a bound never reaches a target.
+        reference_point: With several objectives, the point up to which a hypervolume counts: a mapping of all their
+            names to values that are worse than all of interest, as in {val_acc: 0, parameters: 1e6}. Also used for the
+            hypervolume that is shown.
         baseline: Parameters of your own choice, or a YAML file with them, to which evo test compares the best
             individual.
         seed: Seed of all random numbers, a whole number from 0. Default: that of the run directory, or 0.
@@ -90,7 +97,10 @@ class Config:
             that is killed loses at most this much, apart from a validation that is running.
         collective_timeout: Longest time that a rank of a worker waits for the others inside a training, written like
             walltime. After it the individual fails, with an error that names the missing rank.
-        keep_checkpoints: How many of the best individuals of the study keep their weights, their .ckpt files.
+        keep_checkpoints: How many of the best individuals of the study keep their weights, their .ckpt files. With
+            several objectives these are individuals of the front; if it has more, those that add least to its
+            hypervolume lose theirs, and if it has fewer, the next best keep theirs as well. Until the search is over,
+            up to twice as many do, because the front changes.
         max_failed_share: Give up when more than this share of at least 20 evaluations has failed, from 0 to 1.
         allow_duplicates: Evaluate the same point more than once, for noisy losses.
         gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
@@ -111,7 +121,8 @@ class Config:
             gets, as a share of a parameter's range. Default: 0.05.
         pruning: Which evaluations end early, by the losses that they report: none, halving, median, curve, or a mapping
             with the name and parameters of one of these, or with class_path and init_args of another class. In Python
-            also a pruner itself.
+            also a pruner itself. With several objectives the first one is judged, and only those end early that another
+            individual equals or surpasses in every objective at the same step.
         callbacks: What is told of every event on the first rank: the import path of a subclass of evo.Callback, a
             mapping with its class_path and init_args, or a list of these. In Python also such objects.
         on_improvement: A command for the shell, run when an individual is better than all before, with EVO_LOSS,
@@ -124,13 +135,14 @@ class Config:
 
     limits: str | dict[str, Any] | None = None
     constraints: str | list | None = None  # type: ignore[type-arg]
-    objectives: dict | list[str] | None = None  # type: ignore[type-arg]
+    objectives: str | dict | list[str] | None = None  # type: ignore[type-arg]
     constraint_metrics: dict | None = None  # type: ignore[type-arg]
     generations: int | None = None
     evaluations: int | None = None
     walltime: str | float | None = None
     grace: str | float = "45s"
-    target: float | None = None
+    target: float | dict | None = None  # type: ignore[type-arg]
+    reference_point: dict | None = None  # type: ignore[type-arg]
     baseline: str | dict[str, Any] | None = None
     seed: int | None = None
     run_dir: str | None = None
@@ -184,6 +196,7 @@ class Config:
                 object.__setattr__(self, field.name, value)
             if field.name in CHECKS and not (value is None and field.default is None):
                 CHECKS[field.name](field.name, value)
+        make_goal(self.target, self.reference_point, self.goals)
         if self.evaluate == "inline" and self.time_limit is not None:
             raise UserError(
                 f"time_limit is {self.time_limit}, but evaluate is inline: only a child process can be stopped"
@@ -208,6 +221,11 @@ class Config:
         """The objectives and the bounds of metrics."""
         return make_objectives(self.objectives, self.constraint_metrics)
 
+    @property
+    def goal(self) -> Goal | None:
+        """The target, at which the search stops."""
+        return make_goal(self.target, self.reference_point, self.goals)
+
     def budget(self, now: float, allocation_end: float | None = None) -> Budget:
         """When the search ends.
 
@@ -230,16 +248,11 @@ class Config:
         return Budget(
             generations=generations,
             evaluations=self.evaluations,
-            target=self.target,
+            goal=self.goal,
             deadline=deadline,
             why_deadline=why_deadline,
             max_failed_share=self.max_failed_share,
         )
-
-
-def _check_number(name: str, value: Any) -> None:
-    if not is_number(value) or not math.isfinite(value):
-        raise UserError(f"{name} is {value!r}: give a number")
 
 
 def _check_positive(name: str, value: Any) -> None:
@@ -288,7 +301,6 @@ CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "constraint_metrics": lambda name, value: make_objectives(None, value),
     "gpu_memory": _check_share,
     "sigma": _check_positive,
-    "target": _check_number,
     "run_dir": _check_directory,
     "evaluate": partial(_check_one_of, ("auto", "inline", "process")),
     "migration": partial(_check_one_of, ("copy", "move")),

@@ -64,6 +64,7 @@ def make_worker(
         start=start,
         session=session,
         objectives=plan.objectives,
+        reference_point=config.reference_point or {},
         recorded={} if number else _recorded_settings(config, plan, study, start),
     )
     return Worker(settings, plan.propagators[island], population, rungs)
@@ -76,7 +77,7 @@ def _remember(
     former = [Space(limits) for limits in study.former]
     forms = Forms(study_space(study), former, plan.space) if former else None
     population = Population(plan.space, island, plan.archipelago.islands, forms)
-    rungs = Rungs(plan.pruner) if plan.pruner else None
+    rungs = Rungs(plan.pruner, are_several=plan.objectives.are_several) if plan.pruner else None
     session = 1
     for event in directory.events():
         _recall(event, population, directory)

@@ -21,13 +21,14 @@ class Settings(TypedDict, total=False):
     """The fields of `evo.Config`, which explains them, without limits and propagator."""
 
     constraints: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | None
-    objectives: Mapping[str, Literal["min", "max"]] | Sequence[str] | None
+    objectives: str | Mapping[str, Literal["min", "max"]] | Sequence[str] | None
     constraint_metrics: Mapping[str, str | Sequence[str]] | None
     generations: int | None
     evaluations: int | None
     walltime: str | float | None
     grace: str | float
-    target: float | None
+    target: float | Mapping[str, float] | None
+    reference_point: Mapping[str, float] | None
     baseline: str | os.PathLike[str] | Mapping[str, Any] | None
     seed: int | None
     run_dir: str | os.PathLike[str] | None

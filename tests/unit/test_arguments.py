@@ -67,7 +67,8 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
     objective, config = parse(
         *shlex.split(
             "sphere --limits l.yaml --constraints 'x < y' "
-            "--generations 3 --evaluations 4 --walltime 1h --target=-1e-3 --seed 5 --run-dir r "
+            "--objectives '{a: min, b: min}' --constraint-metrics '{c: \"<= 1\"}' --reference-point '{a: 1, b: 2}' "
+            "--generations 3 --evaluations 4 --walltime 1h --target '{a: -1e-3}' --seed 5 --run-dir r "
             "--grace 20s --checkpoint-interval 2m --keep-checkpoints 5 --pruning median "
             "--evaluate process --time-limit 90 --max-failed-share 0.5 --allow-duplicates --gpus-per-node 0 "
             "--gpu-memory 0.5 --baseline b.yaml --change-limits --trust --strict --start-from '[{x: 0.5}]' "
@@ -86,7 +87,10 @@ def test_every_setting_is_an_option_of_the_command_line() -> None:
         generations=3,
         evaluations=4,
         walltime="1h",
-        target=-1e-3,
+        objectives={"a": "min", "b": "min"},
+        constraint_metrics={"c": "<= 1"},
+        reference_point={"a": 1, "b": 2},
+        target={"a": -1e-3},
         seed=5,
         run_dir="r",
         evaluate="process",

@@ -10,6 +10,8 @@ from records import finished, replayed, started
 
 from evo.engine.budget import Budget
 from evo.population.events import AnyEvent
+from evo.population.goal import make_goal
+from evo.population.objectives import ONE_LOSS
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
 from evo.space.space import Space
@@ -61,18 +63,18 @@ def test_evaluations_count_as_soon_as_they_start_however_they_end(kind: str) -> 
 
 @pytest.mark.parametrize(("loss", "reached"), [(0.5, False), (0.1000001, False), (0.1, True), (-3.0, True)])
 def test_a_search_stops_once_a_loss_is_as_low_as_the_target(loss: float, reached: bool) -> None:
-    budget = Budget(target=0.1)
+    budget = Budget(goal=make_goal(0.1, None, ONE_LOSS))
     assert bool(budget.why_stop_now(population_of(completed=3, loss=loss), now=0.0)) == reached
     assert budget.why_stop_now(population_of(), now=0.0) is None
 
 
 def test_the_target_is_named() -> None:
-    reason = Budget(target=0.125).why_stop_now(population_of(completed=1, loss=0.0), 0.0)
+    reason = Budget(goal=make_goal(0.125, None, ONE_LOSS)).why_stop_now(population_of(completed=1, loss=0.0), 0.0)
     assert reason == StopReason(StopKind.TARGET, "the target loss 0.125 is reached")
 
 
 def test_only_completed_evaluations_reach_a_target() -> None:
-    assert Budget(target=10.0).why_stop_now(population_of(pruned=5, failed=5), now=0.0) is None
+    assert Budget(goal=make_goal(10.0, None, ONE_LOSS)).why_stop_now(population_of(pruned=5, failed=5), now=0.0) is None
 
 
 @pytest.mark.parametrize(("now", "late"), [(99.9, False), (100.0, True), (101.0, True)])
@@ -95,7 +97,12 @@ def test_an_evaluation_is_launched_if_the_fastest_so_far_would_end_by_the_deadli
 
 
 def test_only_lack_of_time_leaves_more_to_do() -> None:
-    budget = Budget(deadline=100.0, why_deadline="the end of the batch job is near", target=1.0, generations=0)
+    budget = Budget(
+        deadline=100.0,
+        why_deadline="the end of the batch job is near",
+        goal=make_goal(1.0, None, ONE_LOSS),
+        generations=0,
+    )
     late = budget.why_stop_now(population_of(), 100.0)
     reached = budget.why_stop_now(population_of(completed=1, loss=0.0), 0.0)
     complete = budget.why_breed_no_more(population_of(), 0)

@@ -38,7 +38,9 @@ from evo.population.events import (
     Retired,
     Started,
 )
+from evo.population.goal import make_goal
 from evo.population.identity import Identity
+from evo.population.objectives import ONE_LOSS
 from evo.population.population import Population
 from evo.population.reason import StopKind
 from evo.report.course import Course
@@ -356,7 +358,7 @@ def test_all_that_is_printed_into_a_log_is_as_it_always_was(
     folder = Path("runs/name/individuals/1-1")
     folder.mkdir(parents=True)
     (folder / "events.out.tfevents.1").touch()
-    budget = Budget(generations=5, evaluations=99, target=1e-3, deadline=5.0)
+    budget = Budget(generations=5, evaluations=99, goal=make_goal(1e-3, None, ONE_LOSS), deadline=5.0)
     screen = Screen(silent=False)
     screen.begin("name", "runs/name", PLACES, budget, make_archipelago(8), None)
     screen.parameters(parse_limits(SHOWN))

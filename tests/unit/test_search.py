@@ -17,6 +17,8 @@ from evo.engine.loop import Effects, search
 from evo.engine.transport import Serial
 from evo.population.assignment import Assignment, Report
 from evo.population.events import AnyEvent, Finished, Heard, Joined, Reported, Started, decode
+from evo.population.goal import make_goal
+from evo.population.objectives import ONE_LOSS
 from evo.propagators import default_propagator
 from evo.space.space import Space
 from evo.testing.loopback import Loopback
@@ -117,7 +119,7 @@ def test_a_study_is_extended_by_a_larger_budget() -> None:
 
 
 def test_all_ranks_stop_when_one_has_reached_the_target() -> None:
-    budget = Budget(evaluations=300, target=1.5)
+    budget = Budget(evaluations=300, goal=make_goal(1.5, None, ONE_LOSS))
     cut_short = 0
     for session in sessions(0, 100, budget=budget, reports=0.0):
         result = simulate(session)

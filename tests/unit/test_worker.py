@@ -27,8 +27,10 @@ from evo.population.events import (
     Retired,
     Started,
 )
+from evo.population.goal import make_goal
 from evo.population.identity import Identity
 from evo.population.individual import Active, Individual
+from evo.population.objectives import ONE_LOSS
 from evo.population.outcome import Outcome
 from evo.population.reason import StopKind, StopReason
 from evo.propagators import InitUniform, Propagator, default_propagator
@@ -253,10 +255,10 @@ def test_a_point_that_was_tried_is_bred_again_and_then_drawn_at_random() -> None
     [
         (Budget(generations=0), NOW, "", "generations", "0 generations are complete", False),
         (Budget(evaluations=0), NOW, "", "evaluations", "0 evaluations are complete", False),
-        (Budget(target=1.0), NOW, "", "target", "the target loss 1 is reached", False),
+        (Budget(goal=make_goal(1.0, None, ONE_LOSS)), NOW, "", "target", "the target loss 1 is reached", False),
         (Budget(deadline=NOW), NOW, "", "deadline", "the walltime is over", True),
         (Budget(), NOW, "SIGTERM", "requested", "SIGTERM", True),
-        (Budget(generations=0, target=1.0), NOW, "SIGTERM", "requested", "SIGTERM", True),
+        (Budget(generations=0, goal=make_goal(1.0, None, ONE_LOSS)), NOW, "SIGTERM", "requested", "SIGTERM", True),
     ],
 )
 def test_a_worker_that_stops_says_why_and_is_done(
