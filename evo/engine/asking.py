@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import final
 
 from evo.engine.loop import Effects, Publisher, Stopwatch
-from evo.population.assignment import Assignment
+from evo.population.assignment import Assignment, Report
 from evo.population.identity import Identity
+from evo.population.objectives import Objectives
 from evo.population.outcome import Outcome
 from evo.population.reason import StopReason
 
@@ -77,7 +78,7 @@ class CallerTurns:
         self._ended.append((identity, outcome))
         self.is_full = False
 
-    def report(self, identity: Identity) -> Callable[[int, float], bool]:
+    def report(self, identity: Identity) -> Report:
         """The function that takes intermediate losses of an individual in flight."""
         return functools.partial(self._open.report, identity)
 
@@ -99,6 +100,11 @@ class CallerTurns:
         for identity in sorted(self.in_flight):
             self.end(identity, Outcome(status="interrupted"))
         self.wants = True
+
+    @property
+    def objectives(self) -> Objectives:
+        """The objectives of the study; only once the search has begun."""
+        return self._open.worker.settings.objectives
 
     @property
     def effects(self) -> Effects:

@@ -13,7 +13,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.hearing import Hearing
 from evo.engine.settings import TakeState
 from evo.engine.worker import Worker
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import NOTHING_FURTHER, Assignment, Further, Report
 from evo.population.events import AnyEvent, Done, Heard, Joined, Judged, Started, encode
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
@@ -237,10 +237,10 @@ class Publisher:
                 self.exchange.publish(line)
             self.effects.watch(event)
 
-    def report(self, identity: Identity, step: int, loss: float) -> bool:
+    def report(self, identity: Identity, step: int, loss: float, further: Further = NOTHING_FURTHER, /) -> bool:
         """Publish an intermediate loss; returns whether the evaluation must stop early."""
         self.catch_up()  # Comes first, so that the decision is based on all events that have arrived.
-        events = self.worker.report(identity, step, loss, self.effects.clock())
+        events = self.worker.report(identity, step, loss, self.effects.clock(), further)
         self.publish(events)
         self.exchange.post()
         return any(isinstance(event, Judged) and event.stop for event in events)

@@ -18,6 +18,7 @@ from evo.engine.settings import TakeState, WorkerSettings
 from evo.engine.stopping import StopRules
 from evo.islands.archipelago import make_archipelago
 from evo.islands.migration import Migrator
+from evo.population.assignment import NOTHING_FURTHER, Further
 from evo.population.events import AnyEvent, Died, Done, Finished, Joined, Judged, Pollinated, Reported, Started
 from evo.population.identity import Identity, individual_name
 from evo.population.individual import Known
@@ -197,7 +198,9 @@ class Worker:
                 events += self._emit(event)
         return events
 
-    def report(self, identity: Identity, step: int, loss: float, now: float) -> list[AnyEvent]:
+    def report(
+        self, identity: Identity, step: int, loss: float, now: float, further: Further = NOTHING_FURTHER
+    ) -> list[AnyEvent]:
         """Record an intermediate loss, and at a rung the decision whether the evaluation goes on.
 
         Args:
@@ -205,11 +208,10 @@ class Worker:
             step: The training step, from 0.
             loss: The intermediate loss, a finite number.
             now: Seconds since the epoch.
-
-        Returns:
-            The events to publish.
+            further: What else is known then.
         """
-        reported = Reported(time=now, individual=identity, step=step, loss=loss)
+        losses, violation = further.losses, further.violation
+        reported = Reported(time=now, individual=identity, step=step, loss=loss, losses=losses, violation=violation)
         self._take(reported)
         rung = self._rungs.reached(reported) if self._rungs else None
         if self._rungs is None or rung is None:

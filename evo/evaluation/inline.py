@@ -18,7 +18,7 @@ from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.team import Team
 from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import Interrupted, Trial, prepare, wants_trial
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import NOTHING_FURTHER, Assignment, Further, Report
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.space.values import Params
@@ -80,10 +80,10 @@ class InlineEvaluator:
         """Evaluate, to the end."""
         refused: list[UserError] = []
 
-        def report_whole(step: int, loss: float) -> bool:
+        def report_whole(step: int, loss: float, further: Further = NOTHING_FURTHER, /) -> bool:
             self._may_give_up = False
             try:
-                return report(step, loss)
+                return report(step, loss, further)
             except UserError as error:
                 refused.append(error)
                 raise
@@ -114,7 +114,7 @@ class InlineEvaluator:
             RuntimeError: The test failed.
         """
         alone = msgspec.structs.replace(self._settings, rank=0, size=1)
-        trial = self._trial(assignment, alone, Team(Serial(), 1), lambda step, loss: False)
+        trial = self._trial(assignment, alone, Team(Serial(), 1), lambda *report: False)
         return run_test(self._objective, assignment.params, trial)
 
     def _trial(self, assignment: Assignment, settings: EvaluationSettings, team: Team, report: Report) -> RunningTrial:

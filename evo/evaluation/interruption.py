@@ -10,6 +10,7 @@ from types import FrameType
 
 from evo.evaluation.messages import Answer, Progress, decode_order, encode
 from evo.objective.objective import Interrupted
+from evo.population.assignment import NOTHING_FURTHER, Further
 
 
 class Interruption:
@@ -64,9 +65,9 @@ class Reporter:
         self._connection = connection
         self._interruption = interruption
 
-    def __call__(self, step: int, loss: float) -> bool:
+    def __call__(self, step: int, loss: float, further: Further = NOTHING_FURTHER, /) -> bool:
         with self._interruption.held_back():  # The next evaluation would read the rest of half a message.
-            self._connection.send_bytes(encode(Progress(step, loss)))
+            self._connection.send_bytes(encode(Progress(step, loss, further)))
             answer = decode_order(self._connection.recv_bytes())
         assert isinstance(answer, Answer)
         return answer.stop

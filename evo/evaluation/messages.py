@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from evo.evaluation.settings import EvaluationSettings
-from evo.population.assignment import Assignment
+from evo.population.assignment import NOTHING_FURTHER, Assignment, Further
 from evo.population.outcome import Outcome
 from evo.space.values import Params
 
@@ -70,10 +70,11 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """An intermediate loss."""
+    """An intermediate loss, with what else is known then."""
 
     step: int
     loss: float
+    further: Further = NOTHING_FURTHER
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

@@ -121,7 +121,7 @@ class ProcessEvaluator:
         news = self._next_news()
         if isinstance(news, Progress):
             assert self._report is not None
-            self._running.send(Answer(self._report(news.step, news.loss)))
+            self._running.send(Answer(self._report(news.step, news.loss, news.further)))
         if isinstance(news, Ended):
             return news.outcome
         if isinstance(news, Outcome):

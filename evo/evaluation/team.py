@@ -275,7 +275,7 @@ def assist(team: Team, evaluator: Evaluator) -> tuple[str, list[AnyEvent]]:
         for _, message in team.receive():
             if isinstance(message, _Assigned):
                 at_work, outcome = True, None
-                evaluator.start(message.assignment, lambda step, loss: False)
+                evaluator.start(message.assignment, lambda *report: False)
             elif isinstance(message, _Interrupt) and at_work:
                 evaluator.interrupt(message.failed)
             elif isinstance(message, _Over):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from evo.evaluation.settings import EvaluationSettings
-from evo.objective.losses import reported_loss
+from evo.objective.losses import reported_losses
 from evo.objective.steps import ReportedSteps, state_step
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, Further, Report
 from evo.population.identity import Identity
 from evo.population.scalars import json_text
 from evo.population.segments import SavedState
@@ -69,6 +70,7 @@ class RunningTrial:
         self._agree = agree
         self._was_told = False
         self._report = report
+        self._began = time.perf_counter()
         self._should_stop = False
         segment = assignment.segment
         self.begin = segment.begin if segment else 0
@@ -161,9 +163,12 @@ class RunningTrial:
             UserError: The step is no whole number from 0, or is given by position.
         """
         number = self._steps.take(loss, *others, step=step)
-        value = reported_loss(loss, self.objectives)
-        if math.isfinite(value):
-            self._should_stop = self._report(number, value) or self._should_stop
+        # The time so far is known as well as that of the whole evaluation will be.
+        recorded = {} if self.objectives.is_plain else {"seconds": time.perf_counter() - self._began, **self.metrics}
+        found = reported_losses(loss, self.objectives, recorded)
+        if math.isfinite(found.loss):
+            further = Further(losses=found.losses, violation=found.violation)
+            self._should_stop = self._report(number, found.loss, further) or self._should_stop
 
 
 def _times_of_change(folder: str) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -146,26 +147,65 @@ def _number(value: Any) -> float:
     return float(number)
 
 
-def reported_loss(value: Any, objectives: Objectives = ONE_LOSS) -> float:
-    """The number that an objective reports, of everything that counts as a loss when it is returned.
+def reported_losses(value: Any, objectives: Objectives = ONE_LOSS, recorded: Mapping[str, Any] = {}) -> Losses:
+    """What an objective reports while it runs, of everything that counts as a loss when it is returned.
+
+    A single number is the value of the first objective. Values that are not reported are taken from what was recorded;
+    those that are not known yet, or not finite, may be missing, except that of the first objective.
 
     Args:
-        value: What `trial.report` is given: a loss, or values of several objectives, of which the first counts.
+        value: What `trial.report` is given: a loss, or values of objectives.
         objectives: The objectives of the study.
+        recorded: What was recorded beside the loss so far, by name.
+
+    Returns:
+        The first loss, which may not be finite; with several objectives the losses of all, if they and all metrics that
+        have a bound are known, else none; and the violation of the bounds that are known.
 
     Raises:
-        TypeError: It is not one number.
+        TypeError: What is reported is no number.
+
+    Example:
+        >>> objectives = Objectives(modes={"accuracy": "max", "seconds": "min"})
+        >>> reported_losses({"accuracy": 0.5}, objectives).losses, reported_losses([0.5, 9], objectives).losses
+        ((), (-0.5, 9.0))
     """
     try:
+        if objectives.is_plain:
+            return Losses(_number(value))
+        named = {objectives.names[0]: value}
         if objectives.modes and (isinstance(value, Mapping) or _as_sequence(value) is not None):
-            first = _number(_by_name(value, objectives, {})[objectives.names[0]])
-            return objectives.losses({**dict.fromkeys(objectives.modes, 0.0), objectives.names[0]: first})[0]
-        return _number(value)
+            named = _by_name(value, objectives, {})
+        numbers = {name: _number(named[name]) for name in objectives.metrics if name in named}
+        first = numbers[objectives.names[0]] if objectives.modes else _number(value)
     except (TypeError, KeyError):
         raise TypeError(
-            f"trial.report is given {_shortened(repr(value))} ({type(value).__name__}): an intermediate loss is one "
-            "number: trial.report(0.5)"
+            f"trial.report is given {_shortened(repr(value))} ({type(value).__name__}): {_what_to_report(objectives)}"
         ) from None
+    known = {**_numbers(recorded, objectives), **numbers}
+    known = {name: number for name, number in known.items() if math.isfinite(number)}
+    violation = Objectives(bounds=tuple(one for one in objectives.bounds if one.metric in known)).violation(known)
+    if not objectives.modes:
+        return Losses(first, violation=violation)
+    loss = objectives.losses({**dict.fromkeys(objectives.modes, 0.0), objectives.names[0]: first})[0]
+    is_complete = objectives.are_several and all(name in known for name in objectives.metrics)
+    return Losses(loss, objectives.losses(known) if is_complete else (), violation)
+
+
+def _what_to_report(objectives: Objectives) -> str:
+    if not objectives.are_several:
+        return "an intermediate loss is one number: trial.report(0.5)"
+    example = ", ".join(f'"{name}": 0.5' for name in objectives.names)
+    return f"report values by name, at least that of {objectives.names[0]!r}: trial.report({{{example}}})"
+
+
+def _numbers(recorded: Mapping[str, Any], objectives: Objectives) -> dict[str, float]:
+    """What is recorded of objectives and bounded metrics so far, as far as these are numbers."""
+    found = {}
+    for name in objectives.metrics:
+        with suppress(TypeError, ValueError):
+            found[name] = _number(recorded[name]) if name in recorded else math.nan
+    return found
 
 
 def yielded(value: Any, objectives: Objectives) -> Any:

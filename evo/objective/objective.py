@@ -121,7 +121,8 @@ class Trial(Protocol):
 
         Args:
             loss: The loss so far; or, with several objectives, the values of all in one of the forms in which they are
-                returned.
+                returned. Those that are left out are taken from `metrics`. If some are not known yet, the evaluation is
+                not ended early.
             step: The training step, usually the epoch, from 0. Left out, it is one more than the step before it, and
                 `begin` for the first report.
 

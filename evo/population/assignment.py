@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -11,7 +10,34 @@ from evo.population.identity import Identity
 from evo.population.segments import Segment
 from evo.space.values import Params
 
-Report: TypeAlias = Callable[[int, float], bool]
+
+class Further(msgspec.Struct, frozen=True, kw_only=True):
+    """What an intermediate report tells beside the (first) loss.
+
+    Args:
+        losses: The losses of all objectives in their order, if there are several and each of them, and each metric that
+            has a bound, is known; empty otherwise.
+        violation: By how much it violates the bounds of metrics that are known, at least 0.
+    """
+
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
+
+
+NOTHING_FURTHER = Further()
+"""What a report tells where there is one loss."""
+
+
+class TakesReports(Protocol):
+    """Takes an intermediate loss with its step, and what else is known then; returns whether to stop early."""
+
+    def __call__(self, step: int, loss: float, further: Further = NOTHING_FURTHER, /) -> bool: ...
+
+
+Report: TypeAlias = TakesReports
+"""The way back from an evaluation while it runs."""
+
+
 """The way back from an evaluation: takes a step and a finite intermediate loss, and returns whether to stop early."""
 
 

@@ -126,16 +126,19 @@ class Reported(Event, frozen=True, kw_only=True):
     Args:
         individual: Its identity.
         step: The training step, usually the epoch, from 0.
-        loss: The intermediate loss, a finite number.
+        loss: The intermediate loss, a finite number. Of several objectives, that of the first.
+        losses: The losses of all objectives, see `evo.population.assignment.Further`.
+        violation: By how much it violated the bounds of metrics that were known.
     """
 
     individual: Identity
     step: int
     loss: float
+    losses: tuple[float, ...] = ()
+    violation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.loss):
-            raise _not_finite(self.loss)
+        _check_losses(self.loss, self.losses, self.violation)
 
 
 class Judged(Event, frozen=True, kw_only=True):
@@ -146,7 +149,8 @@ class Judged(Event, frozen=True, kw_only=True):
         rung: The number of complete steps at this rung.
         stop: Whether its evaluation ends.
         value: The value of the individual that was compared.
-        threshold: The highest value with which it would have gone on; None when there was nothing to compare with.
+        threshold: The highest value with which it would have gone on; None when there was nothing to compare with. With
+            several objectives one that had a higher value may go on as well, see `evo.pruning.rungs`.
         among: The number of other individuals that it was compared with.
     """
 
@@ -198,11 +202,7 @@ class Finished(Event, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.loss is not None:
-            for loss in (self.loss, *self.losses, self.violation):
-                if not math.isfinite(loss):
-                    raise _not_finite(loss)
-            if self.losses and self.losses[0] != self.loss:
-                raise UserError(f"the loss is {self.loss}, but the first of several is {self.losses[0]}")
+            _check_losses(self.loss, self.losses, self.violation)
         elif self.status == "completed":
             raise UserError("a completed evaluation has no loss")
 
@@ -283,8 +283,12 @@ class Done(Event, frozen=True, kw_only=True):
     kind: StopKind | None = None
 
 
-def _not_finite(loss: float) -> UserError:
-    return UserError(f"the loss is {loss}: a record holds finite numbers only")
+def _check_losses(first: float, losses: tuple[float, ...], violation: float) -> None:
+    for loss in (first, *losses, violation):
+        if not math.isfinite(loss):
+            raise UserError(f"the loss is {loss}: a record holds finite numbers only")
+    if losses and losses[0] != first:
+        raise UserError(f"the loss is {first}, but the first of several is {losses[0]}")
 
 
 AnyEvent: TypeAlias = (

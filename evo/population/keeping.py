@@ -78,10 +78,10 @@ class Keeping:
         members = sorted(among, key=by_standing)
         best = [one for one in members if one.identity in on_front]
         others = [one for one in members if one.identity not in on_front]
-        return thinned(best, most) + order_by_dominance(others)[: max(0, most - len(best))]
+        return thin_front(best, most) + order_by_dominance(others)[: max(0, most - len(best))]
 
 
-def thinned(front: list[Known], most: int) -> list[Known]:
+def thin_front(front: list[Known], most: int) -> list[Known]:
     """A front without those that add least to its hypervolume, which go one by one; the best of each objective stay.
 
     Args:

@@ -61,6 +61,7 @@ class SingleEvaluator:
                 grace=parse_duration("grace", usual.grace),
                 trust=trust,
                 weights=same_start_weights(run.study.weights),
+                objectives=run.study.objectives,
             ),
         )
 
@@ -123,7 +124,7 @@ class SingleEvaluator:
         (folder / _TRACEBACK).unlink(missing_ok=True)
         with StopSignals() as signals:
             signals.listen_to_hurry(self._evaluator.hurry)
-            self._evaluator.start(assignment, lambda step, loss: False)
+            self._evaluator.start(assignment, lambda *report: False)
             while (outcome := self._evaluator.poll()) is None:
                 if signals.reason:
                     self._evaluator.interrupt()

@@ -1,9 +1,12 @@
-"""`evo test`: an individual on the test set, from its saved weights, beside the baseline if there is one."""
+"""`evo test`: an individual on the test set, from its saved weights, beside the baseline if there is one.
+
+With several objectives: all individuals of the front that have kept their weights.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +22,13 @@ from evo.posthoc.past import (
     not_writable,
     recorded_in,
     tested_folder,
+    trained_folder,
 )
 from evo.posthoc.single import SingleEvaluator
 from evo.report.reading import Run, load
 from evo.report.records import Evaluation
 from evo.space.values import Params
+from evo.storage.checkpoints import find_weights
 from evo.storage.rundir import RunDirectory
 from evo.study.files import read_parameters
 from evo.texts import printable
@@ -43,14 +48,16 @@ def test(
 ) -> dict[str, Any]:
     """Test an individual from its saved weights, print what was found and write it to RUN/test.
 
-    If the individual is not the best, it is written to RUN/test/R-G. After `evo.minimize` on several ranks, only one of
+    If the individual is not the best, it is written to RUN/test/R-G. With several objectives, that is so for each
+    individual, and RUN/test/test.json holds all of the front that were tested. After `evo.minimize` on several ranks, only one of
     them should call this: it runs in one process, and uses the cores and the first GPU of that.
 
     Args:
         run: The run directory.
         objective: The objective of the search, as `evo.minimize` got it, or its name, `path/to/file.py:name`. None
             means the one that study.json names.
-        individual: Rank and generation, for example "3-1". None means the best.
+        individual: Rank and generation, for example "3-1". None means the best; or, with several objectives, all of the
+            front that have kept their weights.
         baseline: Parameters to compare with, or a YAML file with them, which are trained once, in RUN/baseline. None
             means those of an earlier call, or else those that the study names, if any.
         trust: Whether to load another user's checkpoints in full, and the code that their run directory names; either
@@ -58,7 +65,8 @@ def test(
         results: The folder for everything that is written, laid out as RUN is: DIR/test, DIR/baseline. None means RUN.
 
     Returns:
-        What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …
+        What RUN/test/test.json holds: individual, params, loss, metrics as "test", the same of the "baseline", …; or
+        such records of the "front", each with its "objectives", and the "baseline".
 
     Raises:
         UserError: Something that was asked for does not exist or does not fit.
@@ -78,22 +86,30 @@ def _test(
     trust: bool,
     results: RunDirectory,
 ) -> dict[str, Any]:
-    tested = past.find(individual)
-    check_parameters(tested.params, f"individual {tested.name}", recorded_in(past), trust)
-    weights = tested_folder(past, tested, results)
+    several = past.study.objectives.are_several and individual is None
+    members = _front_with_weights(past, results) if several else [past.find(individual)]
+    for tested in members:
+        check_parameters(tested.params, f"individual {tested.name}", recorded_in(past), trust)
+    folders = [tested_folder(past, tested, results) for tested in members]
     given = None if baseline is None else read_parameters(baseline)
     known, known_in = _known_baseline(past, results)
     params = _baseline_parameters(past, known, known_in, given, trust)
     with SingleEvaluator(past, find_objective(past, objective, trust), trust) as evaluator:
-        place = "test" if tested == past.best else f"test/{tested.name}"
-        folder = _empty_results(results.path / place)
-        examined = evaluator.test(f"individual {tested.name}", tested.individual, tested.params, weights, folder)
+        found = []
+        for tested, weights in zip(members, folders, strict=True):
+            folder = _empty_results(results.path / _place(past, tested))
+            name = f"individual {tested.name}"
+            found.append(evaluator.test(name, tested.individual, tested.params, weights, folder))
         if known is None and params is not None:
             print(f"training the baseline in {results}/baseline", flush=True)
             known, known_in = train_baseline(results, params, evaluator), results
         compared = None if known is None else Compared(known, test_baseline(known_in, known, evaluator, results))
-    _print(past, tested, _where(weights, past, results, tested), examined.metrics, compared)
-    return _write(tested, results, place, examined, compared)
+    wheres = [_where(weights, past, results, tested) for tested, weights in zip(members, folders, strict=True)]
+    _print(past, members, wheres, [examined.metrics for examined in found], compared)
+    pairs = list(zip(members, found, strict=True))
+    if several:
+        return _write_front(past, results, pairs, compared)
+    return _write(past, results, *pairs[0], compared)
 
 
 class Compared(NamedTuple):
@@ -106,6 +122,56 @@ class Compared(NamedTuple):
 
     baseline: Baseline
     metrics: dict[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """The baseline as it is written beside what was tested."""
+        return {"params": self.baseline.params, "loss": self.baseline.loss, "test": self.metrics}
+
+
+def _front_with_weights(past: Run, results: RunDirectory) -> list[Evaluation]:
+    """The individuals of the front that have weights, by their losses; all if the objective saves none.
+
+    Raises:
+        UserError: Nothing has completed, or others have kept their weights, but none of the front.
+    """
+    past.find()  # There must be one that has completed.
+    on_front = _front(past.ranking)
+    having = [one for one in on_front if not one.origin and (one.weights or _is_trained_again(past, results, one))]
+    if not having and not any(one.weights for one in past.ranking):
+        having = [one for one in on_front if not one.origin]
+    if having:
+        return having
+    name = on_front[0].name
+    raise UserError(
+        f"none of the front of {past.name} has weights, which are {', '.join(one.name for one in on_front[:5])}"
+        f"{' and others' if len(on_front) > 5 else ''}; evo train {past.name} --individual {name} trains one again, and "
+        "then it can be tested"
+    )
+
+
+def _front(ranking: Sequence[Evaluation]) -> list[Evaluation]:
+    """Those of completed individuals with several objectives that no other one dominates, by their losses."""
+    if not ranking or ranking[0].violation > 0.0:
+        return list(ranking[:1])
+    front: list[Evaluation] = []
+    for one in ranking:
+        # In the order of their losses nothing that comes later dominates what came before.
+        beaten = any(
+            all(theirs <= own for theirs, own in zip(other.losses, one.losses, strict=True)) for other in front
+        )
+        if one.violation == 0.0 and not beaten:
+            front.append(one)
+    return front
+
+
+def _is_trained_again(past: Run, results: RunDirectory, individual: Evaluation) -> bool:
+    return any(find_weights(trained_folder(each, individual)) for each in (results, past.directory))
+
+
+def _place(past: Run, individual: Evaluation) -> str:
+    """Where the results of an individual go, below the directory for results."""
+    is_single = individual == past.best and not past.study.objectives.are_several
+    return "test" if is_single else f"test/{individual.name}"
 
 
 def _known_baseline(past: Run, results: RunDirectory) -> tuple[Baseline | None, RunDirectory]:
@@ -145,27 +211,50 @@ def _where(weights: Path, past: Run, results: RunDirectory, individual: Evaluati
 
 
 def _write(
-    individual: Evaluation, results: RunDirectory, place: str, examined: Examined, compared: Compared | None
+    past: Run, results: RunDirectory, individual: Evaluation, examined: Examined, compared: Compared | None
+) -> dict[str, Any]:
+    found = _write_one(past, results, individual, examined, compared)
+    _print_written(results, [_place(past, individual)] + ["baseline"] * (compared is not None))
+    return found
+
+
+def _write_front(
+    past: Run, results: RunDirectory, tested: Sequence[tuple[Evaluation, Examined]], compared: Compared | None
+) -> dict[str, Any]:
+    front = [_write_one(past, results, individual, examined, compared) for individual, examined in tested]
+    own = [{name: value for name, value in one.items() if name != "baseline"} for one in front]
+    found = {"front": own, "baseline": compared and compared.record()}
+    results.write("test/test.json", found)
+    _print_written(results, ["test"] + ["baseline"] * (compared is not None))
+    return found
+
+
+def _write_one(
+    past: Run, results: RunDirectory, individual: Evaluation, examined: Examined, compared: Compared | None
 ) -> dict[str, Any]:
     remark = str(examined.remarks.get("confusion", ""))
-    folder = results.path / place
+    place = _place(past, individual)
+    objectives = past.study.objectives
     found = {
         "individual": individual.individual,
         "params": individual.params,
         "loss": individual.loss,
+        **({"objectives": objectives.values(individual.losses)} if individual.losses else {}),
         "test": examined.metrics,
-        "confusion": PICTURE if (folder / PICTURE).exists() else None,
+        "confusion": PICTURE if (results.path / place / PICTURE).exists() else None,
         "remark": remark,
-        "baseline": compared
-        and {"params": compared.baseline.params, "loss": compared.baseline.loss, "test": compared.metrics},
+        "baseline": compared and compared.record(),
     }
     results.write(f"{place}/test.json", found)
     if remark:
         print(printable(remark))
-    for each in [place] if compared is None else [place, "baseline"]:
+    return found
+
+
+def _print_written(results: RunDirectory, places: Sequence[str]) -> None:
+    for each in places:
         files = [name for name in _OWN if (results.path / each / name).exists()]
         print(f"written to {results}/{each}: {', '.join(files)}")
-    return found
 
 
 def _empty_results(folder: Path) -> Path:
@@ -179,12 +268,23 @@ def _empty_results(folder: Path) -> Path:
     return folder
 
 
-def _print(past: Run, individual: Evaluation, where: str, metrics: dict[str, Any], compared: Compared | None) -> None:
-    is_best = individual == past.best
-    print(f"individual {individual.name} of {past.directory} on the test set, from its saved weights{where}")
-    figures = {"loss": individual.loss, **metrics}
-    column = f"{'best, ' if is_best else ''}{individual.name}"
-    if compared is None:
-        print(figures_text({column: figures}))
-    else:
-        print(figures_text({"baseline": {"loss": compared.baseline.loss, **compared.metrics}, column: figures}))
+def _print(
+    past: Run,
+    members: Sequence[Evaluation],
+    wheres: Sequence[str],
+    metrics: Sequence[Mapping[str, Any]],
+    compared: Compared | None,
+) -> None:
+    objectives = past.study.objectives
+    columns: dict[str, dict[str, Any]] = {}
+    if compared is not None:
+        known = compared.baseline.metrics if objectives.modes else {"loss": compared.baseline.loss}
+        columns["baseline"] = {name: known.get(name) for name in objectives.names} | compared.metrics
+    for one, where, found in zip(members, wheres, metrics, strict=True):
+        print(f"individual {one.name} of {past.directory} on the test set, from its saved weights{where}")
+        is_best = one == past.best and not objectives.are_several
+        values = (
+            objectives.values(one.losses or (one.loss or 0.0,)) if one.status == "completed" else {"loss": one.loss}
+        )
+        columns[f"{'best, ' if is_best else ''}{one.name}"] = {**values, **found}
+    print(figures_text(columns))

@@ -1,4 +1,10 @@
-"""The figures of individuals at each rung, as far as a worker knows them."""
+"""The figures of individuals at each rung, as far as a worker knows them.
+
+With several objectives a pruner judges by the first one. That it would stop an individual counts only if the individual
+cannot be on the front by another objective, as far as that is known at equal steps: some other individual that kept all
+bounds was at least as good in every objective at the same rung. So one that does not report all of its losses, or not
+all metrics that have a bound, goes on to its end; unless what it has reported violates a bound.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,7 @@ import bisect
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from evo.population.events import AnyEvent, Finished, Judged, Reported
 from evo.population.identity import Identity
@@ -23,9 +30,13 @@ class Rungs:
 
     Args:
         pruner: The pruner that decides.
+        are_several: Whether there are several objectives.
     """
 
-    def __init__(self, pruner: Pruner) -> None:
+    def __init__(self, pruner: Pruner, *, are_several: bool = False) -> None:
+        self._are_several = are_several
+        # What individuals have reported at each rung, where there are several objectives.
+        self._reports: defaultdict[int, dict[Identity, Reported]] = defaultdict(dict)
         # The pruner that each individual would have without brackets decides which figures are kept.
         self._pruner = checked(pruner)
         brackets = self._pruner.brackets
@@ -56,6 +67,8 @@ class Rungs:
             rung = self._pruner.rung(steps)
             if rung is not None:
                 self._figures[rung].setdefault(event.individual, self._pruner.value(curve))
+                if self._are_several:
+                    self._reports[rung].setdefault(event.individual, event)
         # A stopped individual may be judged again, because its worker may have died before it recorded the end.
         elif isinstance(event, Judged) and not event.stop:
             self._judged.add((event.individual, event.rung))
@@ -72,14 +85,36 @@ class Rungs:
         return None if (event.individual, rung) in self._judged else rung
 
     def judge(self, individual: Identity, rung: int, best: float | None) -> Verdict:
-        """Decide whether an individual that has reached a rung goes on; see `Pruner.judge`."""
+        """Decide whether an individual that has reached a rung goes on; see `Pruner.judge`.
+
+        With several objectives one that may still be on the front goes on, whatever the pruner says.
+        """
         pruner = self._of(individual)
         others = [
             figure
             for identity, figure in self._figures[rung].items()
             if identity != individual and self._of(identity) is pruner
         ]
-        return pruner.judge(self._curves[individual], others, best)
+        verdict = pruner.judge(self._curves[individual], others, best)
+        if verdict.stop and self._are_several and self._may_be_on_front(individual, rung):
+            return replace(verdict, stop=False)
+        return verdict
+
+    def _may_be_on_front(self, individual: Identity, rung: int) -> bool:
+        """Whether an individual that has reached a rung may still come to be on the front by some objective."""
+        reports = self._reports[rung]
+        own = reports[individual]
+        if own.violation > 0.0:
+            return False
+        if not own.losses:
+            return True
+        return not any(
+            other.losses
+            and other.violation == 0.0
+            and identity != individual
+            and all(theirs <= ours for theirs, ours in zip(other.losses, own.losses, strict=True))
+            for identity, other in reports.items()
+        )
 
     def _of(self, individual: Identity) -> Pruner:
         """The pruner of the bracket that an individual is in, which follows from its identity."""

@@ -124,7 +124,7 @@ def try_point(evaluator: Evaluator, params: Params, folder: Path, patience: Pati
     seed = training_seed(0, individual)
     began = looked = time.time()
     assignment = Assignment(individual=individual, params=params, seed=seed, folder=readable(str(folder)))
-    evaluator.start(assignment, lambda step, loss: False)
+    evaluator.start(assignment, lambda *report: False)
     late = ""
     while (outcome := evaluator.poll()) is None:
         now = time.time()

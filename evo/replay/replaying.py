@@ -195,7 +195,7 @@ def _make_replayed(study: StudyRecord, beginning: _Beginning, worker: int) -> Re
     # Each worker had a population, a propagator and a pruner of its own, which change and may learn.
     population = Population(space, island, archipelago.islands, forms)
     pruner = make_pruner(settings.pruning)
-    rungs = Rungs(pruner) if pruner else None
+    rungs = Rungs(pruner, are_several=study.objectives.are_several) if pruner else None
     for event in beginning.before:
         population.apply(event)
         if rungs:

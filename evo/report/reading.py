@@ -42,6 +42,7 @@ class Run:
         times: Seconds by activity, of all workers and sessions together.
         is_complete: Whether the search is: its budget is spent, and the best individual tested.
         test: What the search found when it tested the best individual; empty when it did not.
+        tests: The same of all tested individuals of the front by their names, if there are several objectives.
 
     Raises:
         UserError: There is no study, or study.json or a journal is damaged; the message names the place.
@@ -56,7 +57,9 @@ class Run:
         self._forms, self._reader = self._watch.forms, self._watch.reader
         course = self._watch.read()
         self.is_complete: bool = self._watch.tested is not None
-        self.test: Mapping[str, Any] = self._watch.tested or {}
+        tested = self._watch.tested
+        self.test: Mapping[str, Any] = tested.test if tested else {}
+        self.tests: Mapping[str, Mapping[str, Any]] = tested.tests if tested else {}
         self.counts: Mapping[str, int] = course.counts
         self.known: int = course.known
         self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)

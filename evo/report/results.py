@@ -30,7 +30,10 @@ class Conclusion:
         first_rank: The first rank that is alive, usually 0, which prints.
         lost_ranks: The ranks that died, or ended because another rank of their worker had died.
         seconds: The time that the search took, in this session.
-        test: Metrics of the best individual on held-out data, if the objective has a test.
+        test: Metrics of the best individual on held-out data, if the objective has a test. With several objectives, of
+            the first tested individual of the front, which is the best by the first objective.
+        tests: With several objectives, the metrics of all individuals of the front that have kept their weights, by
+            their names such as "3-1", in the order of the front.
         test_error: Why the test failed.
         digest: The fingerprint of the population that all ranks hold, when debugging.
         messages: The number of messages that all ranks sent together, in this session.
@@ -46,6 +49,7 @@ class Conclusion:
     lost_ranks: Sequence[int] = ()
     seconds: float = 0.0
     test: dict[str, Any] = field(default_factory=dict)
+    tests: dict[str, dict[str, Any]] = field(default_factory=dict)
     test_error: str = ""
     digest: str = ""
     messages: int = 0

@@ -213,11 +213,17 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append("no evaluation completed, so there is no best candidate")
     elif best.origin:
         notes.append(f"the best candidate, {best.name}, is known from {best.origin}: it was not evaluated here")
+    elif result.tests:
+        for name, metrics in result.tests.items():
+            figures = ", ".join(f"{metric} {number_text(value)}" for metric, value in metrics.items())
+            notes.append(f"{name} of the front on the test set, from its saved weights: {figures}")
     elif result.test:
         figures = ", ".join(f"{name} {number_text(value)}" for name, value in result.test.items())
         notes.append(f"the best candidate, {best.name}, on the test set, from its saved weights: {figures}")
     if result.test_error:
-        notes.append(f"the best candidate could not be tested: {result.test_error}")
+        notes.append(
+            f"{'the front' if result.tests else 'the best candidate'} could not be tested: {result.test_error}"
+        )
     if shares := shares_text(result.times):
         notes.append(f"where the time went: {shares}")
     if result.digest:

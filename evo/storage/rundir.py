@@ -25,6 +25,7 @@ from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
 from evo.space.values import Params
+from evo.storage.completion import Tested
 from evo.storage.files import write_whole
 from evo.storage.journal import Journal, Memory, list_journals, open_locked, read_journal
 from evo.storage.retry import persist
@@ -84,12 +85,6 @@ def study_forms(study: StudyRecord) -> Forms | None:
 def study_space(study: StudyRecord) -> Space:
     """The space of a study without constraints that are functions, which cannot be made from a record."""
     return Space(study.limits, [text for text in study.constraints if not is_function(text)])
-
-
-class _Tested(msgspec.Struct):
-    """The part of summary.json that the journals do not hold."""
-
-    test: dict[str, Any]
 
 
 class RunDirectory:
@@ -211,10 +206,10 @@ class RunDirectory:
                         f"run directory {self}: another run has just written {file}; run the same command again"
                     )
 
-    def tested(self) -> dict[str, Any] | None:
-        """The test of the best individual in the completion record; None when there is no sound one."""
+    def tested(self) -> Tested | None:
+        """The tests in the completion record; None when there is no sound one."""
         try:
-            return msgspec.json.decode(self._summary.read_bytes(), type=_Tested).test
+            return msgspec.json.decode(self._summary.read_bytes(), type=Tested)
         except (OSError, *_UNREADABLE):
             return None
 
@@ -294,7 +289,7 @@ class Scratch:
     def begin(self, study: StudyRecord) -> None:
         """Do nothing, because nothing is kept."""
 
-    def tested(self) -> dict[str, Any] | None:
+    def tested(self) -> Tested | None:
         """None, because it is never complete."""
         return None
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, final, get_args
 
 from evo.algorithms.bred import Breeding
 from evo.errors import CutOff, Shared, UserError
-from evo.objective.losses import reported_loss
-from evo.population.assignment import Assignment
+from evo.objective.losses import reported_losses
+from evo.population.assignment import Assignment, Further
 from evo.population.identity import Identity, individual_name
 from evo.report.records import Evaluation
 from evo.report.results import Result, interrupted_by
@@ -135,7 +135,7 @@ class Study:
                 raise UserError(f"individual {individual_name(identity)} is told with a loss and an error: give one")
             if status is not None and status not in get_args(Told):
                 raise UserError(f"status is {status!r}: it must be one of {', '.join(get_args(Told))}")
-            outcome = outcome_told(trial, loss, status, error, metrics or {})
+            outcome = outcome_told(trial, loss, status, error, metrics or {}, self._search.turns.objectives)
             del self._trials[identity]
             self._told[identity] = outcome.status
             self._search.turns.end(identity, outcome)
@@ -160,9 +160,11 @@ class Study:
         """
         with self._search.busy():
             identity, trial = self._in_flight(individual)
-            number, value = trial.steps.take(loss, step=step), reported_loss(loss)
-            if math.isfinite(value):
-                trial.stops = self._search.turns.report(identity)(number, value) or trial.stops
+            number = trial.steps.take(loss, step=step)
+            found = reported_losses(loss, self._search.turns.objectives)
+            if math.isfinite(found.loss):
+                further = Further(losses=found.losses, violation=found.violation)
+                trial.stops = self._search.turns.report(identity)(number, found.loss, further) or trial.stops
             return trial.stops
 
     def poll(self) -> None:

@@ -14,6 +14,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.worker import Worker
 from evo.evaluation import Evaluator
 from evo.population.assignment import Assignment
+from evo.population.identity import individual_name
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import training_seed
 from evo.report.contributions import contributions
@@ -60,20 +61,23 @@ class StudyEnding:
     began: float = field(default_factory=time.monotonic)
 
     def final_report(self) -> str:
-        """What this rank reports; the one that has the files of the best individual tests it first."""
+        """What this rank reports; the one that has the files of the best individual tests it first.
+
+        With several objectives each individual of the front that has kept its weights is tested.
+        """
         # Everything is recorded by now. After the loss of a rank this is called again, and there may be more.
         self.findings.forget()
         worker = self.worker
         reason = self._reason
         gave_up = reason.kind is StopKind.TOO_MANY_FAILED
-        test, problem = ({}, "") if reason.is_before_the_end or gave_up else self._test_best()
+        tests, problem = ({}, "") if reason.is_before_the_end or gave_up else self._test()
         report = Conclusion(
             stop_reason=reason.text,
             stop_kind=reason.kind,
             digest=worker.population.digest() if self.debug else "",
             messages=self.exchange.traffic.messages,
             bytes=self.exchange.traffic.bytes,
-            test=test,
+            tests=tests,
             test_error=problem,
             by_keyboard=self.by_keyboard(),
         )
@@ -97,7 +101,7 @@ class StudyEnding:
             by_keyboard=any(each.by_keyboard for each in said),
             first_rank=self._ranks_of([self.worker.settings.worker])[0],
             seconds=time.monotonic() - self.began,
-            test=next((each.test for each in said if each.test), {}),
+            **self._tests(said),
             test_error=next((each.test_error for each in said if each.test_error), ""),
             digest=same_digest(each.digest for each in said),
             lost_ranks=tuple(self._ranks_of(sorted(self.exchange.dead))),
@@ -126,23 +130,41 @@ class StudyEnding:
             return own
         return worker.settings.budget.why_stop_now(worker.population, now=-math.inf) or own
 
-    def _test_best(self) -> tuple[dict[str, Any], str]:
-        """The metrics of the best individual, if its files are here, and why it could not be tested."""
+    def _test(self) -> tuple[dict[str, dict[str, Any]], str]:
+        """The metrics of those that are tested, as far as their files are here, and why one could not be tested."""
         has_all_files = isinstance(self.directory, RunDirectory)
         if has_all_files and not self.exchange.is_first:
             return {}, ""
+        tests, problem = {}, ""
+        for one in self._to_test(has_all_files):
+            if not has_all_files and one.rank in self.exchange.dead:
+                problem = problem or f"its files were with {one.evaluator}, which died"
+            if not (has_all_files or one.rank == self.worker.settings.worker):
+                continue
+            try:
+                seed = training_seed(self.study.seed, one.individual)
+                found = self.evaluator.test(Assignment(individual=one.individual, params=one.params, seed=seed))
+            except RuntimeError as error:
+                problem = problem or str(error)
+            else:
+                tests.update({one.name: found} if found else {})
+        return tests, problem
+
+    def _to_test(self, has_all_files: bool) -> list[Evaluation]:
+        if self.study.objectives.are_several:
+            wanted = self.weights.to_test(has_all_files)
+            by_identity = {one.individual: one for one in self.findings.individuals} if wanted else {}
+            return [by_identity[identity] for identity in wanted]
         best = self.findings.best
-        if best is not None and best.origin:
-            return {}, ""  # It was not trained here, so there is nothing of it to test.
-        if best is not None and not has_all_files and best.rank in self.exchange.dead:
-            return {}, f"its files were with {best.evaluator}, which died"
-        if best is None or not (has_all_files or best.rank == self.worker.settings.worker):
-            return {}, ""
-        try:
-            seed = training_seed(self.study.seed, best.individual)
-            return self.evaluator.test(Assignment(individual=best.individual, params=best.params, seed=seed)), ""
-        except RuntimeError as error:
-            return {}, str(error)
+        # One that was not trained here has nothing that could be tested.
+        return [] if best is None or best.origin else [best]
+
+    def _tests(self, said: Sequence[Conclusion]) -> dict[str, Any]:
+        """The tests of all ranks, as fields of a conclusion."""
+        tests = {name: metrics for each in said for name, metrics in each.tests.items()}
+        front = [individual_name(one.identity) for one in self.worker.population.front]
+        ordered = {name: tests[name] for name in front if name in tests} or tests
+        return {"test": next(iter(ordered.values()), {}), "tests": ordered if self.study.objectives.are_several else {}}
 
     def _summary(self, conclusion: Conclusion) -> dict[str, Any]:
         best = self.findings.best
@@ -166,6 +188,7 @@ class StudyEnding:
             "best": best and self._best_record(best),
             "contributions": contributions(self.findings.individuals),
             "test": conclusion.test,
+            **({"tests": conclusion.tests} if conclusion.tests else {}),
         }
 
     def _best_record(self, best: Evaluation) -> dict[str, Any]:

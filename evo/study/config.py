@@ -121,7 +121,8 @@ class Config:
             gets, as a share of a parameter's range. Default: 0.05.
         pruning: Which evaluations end early, by the losses that they report: none, halving, median, curve, or a mapping
             with the name and parameters of one of these, or with class_path and init_args of another class. In Python
-            also a pruner itself.
+            also a pruner itself. With several objectives the first one is judged, and only those end early that another
+            individual equals or surpasses in every objective at the same step.
         callbacks: What is told of every event on the first rank: the import path of a subclass of evo.Callback, a
             mapping with its class_path and init_args, or a list of these. In Python also such objects.
         on_improvement: A command for the shell, run when an individual is better than all before, with EVO_LOSS,
@@ -134,7 +135,7 @@ class Config:
 
     limits: str | dict[str, Any] | None = None
     constraints: str | list | None = None  # type: ignore[type-arg]
-    objectives: dict | list[str] | None = None  # type: ignore[type-arg]
+    objectives: str | dict | list[str] | None = None  # type: ignore[type-arg]
     constraint_metrics: dict | None = None  # type: ignore[type-arg]
     generations: int | None = None
     evaluations: int | None = None

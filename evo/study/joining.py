@@ -77,7 +77,7 @@ def _remember(
     former = [Space(limits) for limits in study.former]
     forms = Forms(study_space(study), former, plan.space) if former else None
     population = Population(plan.space, island, plan.archipelago.islands, forms)
-    rungs = Rungs(plan.pruner) if plan.pruner else None
+    rungs = Rungs(plan.pruner, are_several=plan.objectives.are_several) if plan.pruner else None
     session = 1
     for event in directory.events():
         _recall(event, population, directory)

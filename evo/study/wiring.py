@@ -148,7 +148,8 @@ class Session:
             stop_kind=reason.kind,
             nothing_completed=worker.population.best is None,
             digest=same_digest(digest for _, digest in answers),
-            test=tested,
+            test=tested.test,
+            tests=tested.tests,
         )
 
     def _search(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from evo.objective.losses import reported_loss
+from evo.objective.losses import reported_losses
 from evo.objective.objective import Trial
 from evo.objective.steps import ReportedSteps, state_step
 from evo.population.identity import Identity
@@ -27,7 +27,8 @@ class FakeTrial:
         stop_after: The number of reports after which `should_stop` is true.
         interrupted_after: The number of times that `interrupted` is false before it is true. None means that it is
             always false.
-        reports: The intermediate losses so far, each with its step.
+        reports: The intermediate losses so far, each with its step; of several objectives, those of the first.
+        vectors: The losses of all objectives of each report, if there are several and all were known; else empty.
         state: What the objective has said of its state, see `note_state`; None while it has said nothing.
 
     Example:
@@ -55,6 +56,7 @@ class FakeTrial:
     metrics: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     reports: list[tuple[int, float]] = field(default_factory=list)
+    vectors: list[tuple[float, ...]] = field(default_factory=list)
     rank: int = 0
     size: int = 1
     communicator: Any = None
@@ -106,9 +108,10 @@ class FakeTrial:
             UserError: The step is no whole number from 0, or is given by position.
         """
         number = self._steps.take(loss, *others, step=step)
-        value = reported_loss(loss, self.objectives)
-        if math.isfinite(value):
-            self.reports.append((number, value))
+        found = reported_losses(loss, self.objectives, self.metrics)
+        if math.isfinite(found.loss):
+            self.reports.append((number, found.loss))
+            self.vectors.append(found.losses)
 
 
 _IS_A_TRIAL: Callable[..., Trial] = FakeTrial  # Lets the type checker find attributes of Trial that are missing here.

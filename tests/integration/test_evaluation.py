@@ -40,7 +40,7 @@ class Told(list[tuple[int, float]]):
 
     stop_at = -1
 
-    def __call__(self, step: int, loss: float) -> bool:
+    def __call__(self, step: int, loss: float, further: object = None) -> bool:
         self.append((step, loss))
         return step == self.stop_at
 

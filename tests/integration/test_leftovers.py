@@ -72,7 +72,7 @@ def test_what_a_function_around_the_objective_has_just_written_stays(folder: Pat
     leave(folder, "params.json", "logs/1", "plots/1")
     for name in ("params.json", "plots"):
         os.utime(folder / name, ns=(1, 1))
-    trial = RunningTrial(assigned(folder=str(folder)), USUAL, lambda step, loss: False)
+    trial = RunningTrial(assigned(folder=str(folder)), USUAL, lambda *report: False)
     leave(trial.folder, "params.json", "plots/2", "notes.txt")
     remove_leftovers(trial)
     assert names(folder) == {"params.json", "plots", "plots/1", "plots/2", "notes.txt"}

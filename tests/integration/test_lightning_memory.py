@@ -276,7 +276,7 @@ def test_a_share_of_memory_reaches_the_training(tmp_path: Path, monkeypatch: pyt
 
     evaluator = InlineEvaluator(limited, lambda identity: tmp_path, {}, EvaluationSettings(gpu_memory=0.25))
     evaluator.open(["x"])
-    evaluator.start(assigned((0, 0), {"x": 1}), lambda step, loss: False)
+    evaluator.start(assigned((0, 0), {"x": 1}), lambda *report: False)
     evaluator.close()
     assert shares == [0.25]
 

@@ -17,6 +17,7 @@ from evo.algorithms import (
     TPE,
     AdditiveSearch,
     Algorithm,
+    FrontSearch,
     Learner,
     ModelledSearch,
     NelderMead,
@@ -47,6 +48,7 @@ from evo.testing.algorithms import (
 ALGORITHMS: Mapping[str, Algorithm] = {
     "additive": AdditiveSearch(),
     "cmaes": CMAES(),
+    "front": FrontSearch(),
     "modelled": ModelledSearch(),
     "nelder_mead": NelderMead(),
     "portfolio": Portfolio(),

@@ -53,7 +53,7 @@ def of_losses(params: Any) -> Any:
 
 
 def outcome_of(objective: Any, folder: Path, **more: Any) -> Outcome:
-    trial = RunningTrial(assigned((0, 0), folder=str(folder)), USUAL, lambda step, loss: False, **more)
+    trial = RunningTrial(assigned((0, 0), folder=str(folder)), USUAL, lambda *report: False, **more)
     trial.metrics["weights"] = 7
     return evaluate(prepare(objective), {"x": -1.0}, trial)
 
@@ -87,7 +87,7 @@ def test_it_comes_out_of_a_child_process(tmp_path: Path) -> None:
     evaluator = ProcessEvaluator(positive_only, lambda identity: tmp_path, {"PATH": ""})
     evaluator.open(["x"])
     try:
-        evaluator.start(assigned((0, 0), {"x": -0.1}), lambda step, loss: False)
+        evaluator.start(assigned((0, 0), {"x": -0.1}), lambda *report: False)
         while (outcome := evaluator.poll()) is None:
             pass
     finally:

@@ -35,7 +35,7 @@ class Reports(list[tuple[int, float]]):
         super().__init__()
         self.stop_after = stop_after
 
-    def __call__(self, step: int, loss: float) -> bool:
+    def __call__(self, step: int, loss: float, further: object = None) -> bool:
         self.append((step, loss))
         return len(self) >= self.stop_after
 
@@ -171,7 +171,7 @@ def test_a_trial_makes_its_folder_when_it_is_asked_for_it(trial: RunningTrial, t
 
 def test_a_loss_that_is_told_to_stop_is_told_so_for_good(tmp_path: Path) -> None:
     answers = iter([False, True, False])
-    trial = RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), lambda step, loss: next(answers))
+    trial = RunningTrial(assigned(folder=str(tmp_path)), EvaluationSettings(), lambda *report: next(answers))
     seen = [trial.should_stop]
     for step in range(3):
         trial.report(1.0, step=step)

@@ -27,7 +27,7 @@ def failures(*objectives: Callable[[dict[str, Any]], Any], each: int = 1) -> lis
     evaluations = []
     for x, objective in enumerate(objective for objective in objectives for _ in range(each)):
         identity: Identity = (0, x)
-        trial = RunningTrial(assigned(identity, folder="/nowhere"), USUAL, lambda step, loss: False)
+        trial = RunningTrial(assigned(identity, folder="/nowhere"), USUAL, lambda *report: False)
         outcome = evaluate(prepare(objective), {"x": x}, trial)
         assert outcome.status == "failed"
         evaluations.append(failed(x, outcome.error, outcome.traceback))

@@ -371,7 +371,7 @@ def trial_of(files: Files, segment: Segment | None, rank: int = 0, stop: bool = 
     files.folder(A).mkdir(parents=True, exist_ok=True)
     settings = EvaluationSettings(rank=rank, size=2)
     assignment = Assignment(individual=A, params={}, seed=1, folder=str(files.folder(A)), segment=segment)
-    return RunningTrial(assignment, settings, lambda step, loss: stop)
+    return RunningTrial(assignment, settings, lambda *report: stop)
 
 
 def test_the_trial_says_what_state_was_left(files: Files) -> None:
@@ -399,7 +399,7 @@ def test_the_trial_says_what_state_was_left(files: Files) -> None:
 def test_steps_that_are_left_out_count_on_from_the_donors(files: Files) -> None:
     told: list[int] = []
 
-    def report(step: int, loss: float) -> bool:
+    def report(step: int, loss: float, further: object = None) -> bool:
         told.append(step)
         return False
 

@@ -560,7 +560,7 @@ def test_an_objective_knows_its_place_and_gets_a_communicator_of_its_own(make: M
     first = TeamEvaluator(evaluators[0], teams[0], folder_of)
     with ThreadPoolExecutor(1) as executor:
         other = executor.submit(assist, teams[1], evaluators[1])
-        first.start(assigned((0, 7), {"x": 0.5}), lambda step, loss: False)
+        first.start(assigned((0, 7), {"x": 0.5}), lambda *report: False)
         outcome = wait_until(first.poll)
         teams[0].dismiss("the end", [])
         assert other.result(10) == ("the end", [])
@@ -590,7 +590,7 @@ def test_all_ranks_go_on_from_the_state_that_the_first_one_has_taken_over(tmp_pa
     segment = Segment(until=4, donor=Donor(individual=(0, 1), step=2, digest="d"))
     with ThreadPoolExecutor(1) as executor:
         other = executor.submit(assist, teams[1], evaluators[1])
-        first.start(assigned((0, 7), segment=segment), lambda step, loss: False)
+        first.start(assigned((0, 7), segment=segment), lambda *report: False)
         outcome = wait_until(first.poll)
         teams[0].dismiss("the end", [])
         other.result(10)
