@@ -78,7 +78,7 @@ def test_a_setting_that_is_no_objective_or_bound_is_refused(settings: dict[str, 
             {"constraint_metrics": {"y": "<= 1"}},
             "constraint_metrics names 'y', which is a parameter: write a condition",
         ),
-        ({"propagator": "tpe"}, "propagator tpe minimises one loss, but objectives has 2: acc, size; leave propagator"),
+        ({"propagator": "shade"}, "propagator shade minimises one loss, but objectives has 2: acc, size; leave"),
         ({"propagator": {"name": "pbt"}}, "propagator pbt minimises one loss, but objectives has 2"),
         ({"islands": [{"workers": 1, "propagator": "cmaes"}]}, "propagator cmaes minimises one loss, but objectives"),
     ],
@@ -166,12 +166,10 @@ def test_a_loop_of_ones_own_tells_several_values_and_sees_the_front() -> None:
 
 def test_what_is_told_wrongly_is_a_failed_individual_with_its_reason() -> None:
     with evo.Study(LIMITS, evaluations=4, seed=1, objectives=TWO) as study:
-        reasons = {}
         for told in ({"acc": 1.0}, [1.0], [1.0, float("nan")], "good"):
             one = study.ask()
             assert one is not None
             assert study.tell(one, told) == "failed"
-            reasons[one.identity] = told
         assert study.ask() is None
         assert study.front == []
     assert study.result is not None
