@@ -202,11 +202,13 @@ class FrontLearner(Learner):
     def models(self, is_wide: bool) -> ObjectiveModels:
         """The models of what is known now."""
         if is_wide not in self._models or self._models[is_wide][0] != self._told:
-            made = ObjectiveModels(self.encoding, self._sample(), is_wide)
+            made = ObjectiveModels(self.encoding, self.sample, is_wide)
             self._models[is_wide] = self._told, made
         return self._models[is_wide][1]
 
-    def _sample(self) -> Sample:
+    @property
+    def sample(self) -> Sample:
+        """What models learn from."""
         members = [self.population[place] for place in self.population.order()]
         selected = {one.identity for one in members}
         others = [one for one in self._recent if one.identity not in selected]
