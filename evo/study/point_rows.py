@@ -72,7 +72,7 @@ class PointSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Searched:
+class PointForm:
     """What the points of a search consist of, and what a result does.
 
     Args:
@@ -84,63 +84,63 @@ class Searched:
     objectives: Objectives = ONE_LOSS
 
 
-def read_points(given: str | os.PathLike[str] | Sequence[Any], searched: Searched) -> PointSource:
+def read_points(given: str | os.PathLike[str] | Sequence[Any], form: PointForm) -> PointSource:
     """The rows in what `start_from` names.
 
     Args:
         given: A list of mappings; or the name of a run directory, of a store of Optuna, or of a CSV, YAML or JSON
             file. A YAML or JSON file may hold a single point.
-        searched: What their parameters and values may be named.
+        form: What their parameters and values may be named.
 
     Raises:
         UserError: It cannot be read, or is something else.
     """
     if not isinstance(given, str | os.PathLike):
-        return _from_list(given, "start_from", "start_from point", searched)
+        return _from_list(given, "start_from", "start_from point", form)
     name = os.fspath(given)
     if not name.strip():
         raise UserError("start_from is empty: name a run directory, a store of Optuna, or a CSV, YAML or JSON file")
     path = as_path(name)
     if path.is_dir():
-        return _from_run(name, searched.objectives)
+        return _from_run(name, form.objectives)
     if is_store(name):
-        return _from_optuna(name, searched.objectives)
+        return _from_optuna(name, form.objectives)
     if path.suffix.lower() in _TABLES:
-        return _from_table(path, name, searched)
+        return _from_table(path, name, form)
     loaded = load_yaml("start_from", name, of_values=True)
-    return _from_list([loaded] if isinstance(loaded, Mapping) else loaded, name, f"{name} point", searched)
+    return _from_list([loaded] if isinstance(loaded, Mapping) else loaded, name, f"{name} point", form)
 
 
-def _from_list(given: Any, where: str, origin: str, searched: Searched) -> PointSource:
+def _from_list(given: Any, where: str, origin: str, form: PointForm) -> PointSource:
     if not isinstance(given, list | tuple):
         raise UserError(f"{where} is {given!r}: it must be a list of mappings of parameters to their values")
     source = PointSource(name=where)
     for number, point in enumerate(given, start=1):
         here = f"{where}, point {number}"
         if isinstance(point, Mapping):
-            _add(source, here, f"{origin} {number}", point, searched)
+            _add(source, here, f"{origin} {number}", point, form)
         else:
             problem = f"it is {point!r}, which is no mapping of parameters to their values"
             source.rows.append(PointRow(where=here, origin=here, problem=problem))
     return source
 
 
-def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any], searched: Searched) -> None:
+def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any], form: PointForm) -> None:
     """Add a row from a mapping, in which results may stand among the parameters, or beside them as in an export."""
     status = None
     metrics = record.get("metrics") if isinstance(record.get("metrics"), Mapping) else {}
-    beside = _beside(record, searched)
-    if isinstance(record.get("params"), Mapping) and "params" not in searched.names:
+    beside = _beside(record, form)
+    if isinstance(record.get("params"), Mapping) and "params" not in form.names:
         params, status = record["params"], record.get("status")
     else:
         params = {name: value for name, value in record.items() if name not in beside}
         metrics = metrics if "metrics" in beside else {}
     problem = "" if status in (None, *_STATUSES) else f"status is {status!r}: it must be one of {', '.join(_STATUSES)}"
-    problem = problem or wrong_values(beside.get("values"), searched.objectives)
+    problem = problem or wrong_values(beside.get("values"), form.objectives)
     if problem:
         source.rows.append(PointRow(where=where, origin=origin, problem=problem))
     elif status in (None, "completed"):
-        values = named_values(searched.objectives, beside, metrics, beside.get("values"))
+        values = named_values(form.objectives, beside, metrics, beside.get("values"))
         loss = beside.get("loss")
         row = PointRow(where=where, origin=origin, params=params, loss=loss, values=values, metrics=metrics)
         source.rows.append(row)
@@ -148,14 +148,14 @@ def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any]
         source.left_out[str(status)] += 1
 
 
-def _beside(record: Mapping[str, Any], searched: Searched) -> dict[str, Any]:
+def _beside(record: Mapping[str, Any], form: PointForm) -> dict[str, Any]:
     """What stands in a record that is no parameter: values by the names of objectives, or a loss if it has no name."""
-    told = {*searched.objectives.metrics, *(("values", "metrics") if searched.objectives.metrics else ())}
-    told |= set() if searched.objectives.modes else {"loss"}
-    return {name: value for name, value in record.items() if name in told and name not in searched.names}
+    told = {*form.objectives.metrics, *(("values", "metrics") if form.objectives.metrics else ())}
+    told |= set() if form.objectives.modes else {"loss"}
+    return {name: value for name, value in record.items() if name in told and name not in form.names}
 
 
-def _from_table(path: Path, name: str, searched: Searched) -> PointSource:
+def _from_table(path: Path, name: str, form: PointForm) -> PointSource:
     source = PointSource(name=f"start_from {name}")
     try:
         text = path.read_bytes().decode("utf-8-sig")  # A text in quotes keeps its ends of lines.
@@ -165,8 +165,8 @@ def _from_table(path: Path, name: str, searched: Searched) -> PointSource:
         raise UserError(f"start_from {name} is no text in UTF-8: {error.reason} at byte {error.start}") from None
     header, *lines = list(_read_lines(text, name)) or [(1, [])]
     columns = [column.strip() for column in header[1]]
-    is_export = any(column.startswith(PARAMS) and column not in searched.names for column in columns)
-    _check_columns(columns, is_export, name, searched)
+    is_export = any(column.startswith(PARAMS) and column not in form.names for column in columns)
+    _check_columns(columns, is_export, name, form)
     for number, cells in lines:
         here = f"{name}, row {number}"
         if len(cells) != len(columns):
@@ -180,7 +180,7 @@ def _from_table(path: Path, name: str, searched: Searched) -> PointSource:
             record = {**given, "params": params, "metrics": _metrics(given)}
         elif metrics := _metrics(given):
             record = {**{each: cell for each, cell in given.items() if not _is_metric(each)}, "metrics": metrics}
-        _add(source, here, f"{name} row {number}", record, searched)
+        _add(source, here, f"{name} row {number}", record, form)
     if not source.rows:
         left_out = ", ".join(f"{count} {status}" for status, count in sorted(source.left_out.items()))
         raise UserError(f"{source.name} has no point below its first row{left_out and f' that completed: {left_out}'}")
@@ -199,7 +199,7 @@ def _read_lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"start_from {name} is no table of values: {error}") from None
 
 
-def _check_columns(columns: Sequence[str], is_export: bool, name: str, searched: Searched) -> None:
+def _check_columns(columns: Sequence[str], is_export: bool, name: str, form: PointForm) -> None:
     """Refuse a table whose first row names what is no parameter, or names it twice."""
     if not columns:
         raise UserError(f"start_from {name} is empty: its first row must name parameters")
@@ -208,7 +208,7 @@ def _check_columns(columns: Sequence[str], is_export: bool, name: str, searched:
         raise UserError(f"{name}, row 1: {twice[0]!r} stands there twice")
     if is_export:
         return
-    names, objectives = searched.names, searched.objectives
+    names, objectives = form.names, form.objectives
     results = [*objectives.metrics, *(() if objectives.modes else ("loss",))]
     known = [*names, *results, *(METRICS + metric for metric in objectives.metrics)]
     unknown = [column for column in columns if column not in known]

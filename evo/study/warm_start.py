@@ -25,7 +25,7 @@ from evo.space.written import read_value
 from evo.storage.rundir import StudyRecord
 from evo.study.config import Config
 from evo.study.point_results import lacking, result_of
-from evo.study.point_rows import PointRow, PointSource, Searched, listed, read_points
+from evo.study.point_rows import PointForm, PointRow, PointSource, listed, read_points
 from evo.study.starting_weights import start_points
 
 
@@ -62,7 +62,7 @@ def agree_on_start(config: Config, space: Space, study: StudyRecord, transport: 
         return WarmStart()
 
     def find() -> str:
-        source = read_points(given, Searched(names=space.names, objectives=study.objectives))
+        source = read_points(given, PointForm(names=space.names, objectives=study.objectives))
         found = fit_points(source, space, study)
         return msgspec.json.encode(msgspec.structs.replace(found, time=time.time())).decode()
 
