@@ -14,17 +14,19 @@ from evo.algorithms.base import Algorithm, Learner, Setup, View
 from evo.algorithms.distribution import Array
 from evo.algorithms.front_operators import by_differences, by_pairs
 from evo.algorithms.improvement import volumes_added
-from evo.algorithms.objective_models import Encoding, ObjectiveModels, random_radii, random_weights
+from evo.algorithms.objective_models import Encoding, ObjectiveModels, Sample, random_radii, random_weights
 from evo.algorithms.selected import SelectedPopulation
 from evo.algorithms.tpe import TPE
 from evo.checks import check_count, check_probability
 from evo.population.individual import Individual, Known
-from evo.space.space import Genome
 
 # An operator begins as if it had this many evaluations with a reward of one half.
 _PRIOR = 10.0
 # Probabilities follow rewards to this power.
 _POWER = 2.0
+# The least share of near models, and of wide ones: of the first individuals, and in the end. They improve most while
+# little is known, and slowly near to the front.
+_LEADS, _EARLY, _LEADS_LATE = 0.4, 250, 0.1
 _TINY = 1e-9
 # The population has so many at least, and grows by one for so many individuals, up to the size.
 _LEAST, _GROWTH = 20, 8
@@ -32,6 +34,8 @@ _LEAST, _GROWTH = 20, 8
 _RECENT = 400
 # Descents, and offspring of operators, among which models choose.
 _DESCENTS, _OFFSPRING = 20, 60
+# How often pairs are of the front rather than of the whole population.
+_LEADING = 0.7
 # So many candidates of one operator are tried before another one is asked.
 _CANDIDATES = 16
 
@@ -128,8 +132,10 @@ class FrontLearner(Learner):
         most = max(self._credit.values())
         powers = {name: max(credit / max(most, _TINY), _TINY) ** _POWER for name, credit in self._credit.items()}
         floor = min(self.constants.floor, 1 / len(powers))
-        free, total = 1 - floor * len(powers), sum(powers.values())
-        return {name: floor + free * power / total for name, power in powers.items()}
+        leading = max(_LEADS_LATE, _LEADS * min(1.0, _EARLY / max(self._told, 1)))
+        leasts = {name: max(floor, leading if name in ("near", "wide") else 0.0) for name in powers}
+        free, total = 1 - sum(leasts.values()), sum(powers.values())
+        return {name: leasts[name] + free * power / total for name, power in powers.items()}
 
     # What is proposed.
 
@@ -150,14 +156,14 @@ class FrontLearner(Learner):
 
     def _of_differences(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         population, leading = self.population.genomes, np.array([one.genome for one in self.population.front])
-        while True:
-            yield Individual(genome=by_differences(population, leading, self.space, rng), parents=())
+        for genome in by_differences(population, leading, self.space, _CANDIDATES, rng):
+            yield Individual(genome=genome, parents=())
 
     def _of_pairs(self, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         leading = np.array([one.genome for one in self.population.front])
-        while True:
-            among = leading if rng.random() < 0.7 else self.population.genomes
-            yield Individual(genome=by_pairs(among, self.space, rng), parents=())
+        among = leading if rng.random() < _LEADING else self.population.genomes
+        for genome in by_pairs(among, self.space, _CANDIDATES, rng):
+            yield Individual(genome=genome, parents=())
 
     def _of_models(self, is_wide: bool, view: View, rng: np.random.Generator) -> Iterator[Individual]:
         """Candidates by how much they promise to add to the front, beside what runs."""
@@ -181,8 +187,8 @@ class FrontLearner(Learner):
         """Genomes of descents of the models from the population, and of both other operators."""
         population, front = self.population.genomes, self.population.front
         leading = np.array([one.genome for one in front])
-        made = [by_differences(population, leading, self.space, rng) for _ in range(_OFFSPRING // 2)]
-        made += [by_pairs(leading, self.space, rng) for _ in range(_OFFSPRING // 2)]
+        bred = by_differences(population, leading, self.space, _OFFSPRING // 2, rng)
+        crossed = by_pairs(leading, self.space, _OFFSPRING // 2, rng)
         weights = random_weights(_DESCENTS, self.setup.objectives.count, rng)
         losses = models.scaled(np.array([one.losses for one in front]))
         terms = weights[:, None, :] * losses[None]
@@ -190,28 +196,26 @@ class FrontLearner(Learner):
         likes = [leading[place] for place in scalarised.argmin(axis=1)]
         radii = random_radii(_DESCENTS, self.encoding.numbers, rng)
         points = models.descend(self.encoding.points(np.array(likes)), weights, radii)[:, : self.encoding.numbers]
-        for point, like in zip(points, likes, strict=True):
-            made.append(self.encoding.coordinates.genome(point, like))
-        return np.array(made)
+        low = [self.encoding.coordinates.genome(point, like) for point, like in zip(points, likes, strict=True)]
+        return np.concatenate([bred, crossed, low])
 
     def models(self, is_wide: bool) -> ObjectiveModels:
         """The models of what is known now."""
         if is_wide not in self._models or self._models[is_wide][0] != self._told:
-            order = self.population.order()
-            members = [self.population[place] for place in order]
-            selected = {one.identity for one in members}
-            others = [one for one in self._recent if one.identity not in selected]
-            genomes: list[Genome] = [one.genome for one in (*members, *others)]
-            losses = np.array([*(one.losses for one in members), *(one.vector for one in others)], dtype=float)
-            violations = np.array([one.violation for one in (*members, *others)])
-            made = ObjectiveModels(
-                self.encoding,
-                np.array(genomes),
-                losses,
-                violations,
-                list(range(len(members))),
-                len(self.population.front),
-                is_wide,
-            )
+            made = ObjectiveModels(self.encoding, self.sample, is_wide)
             self._models[is_wide] = self._told, made
         return self._models[is_wide][1]
+
+    @property
+    def sample(self) -> Sample:
+        """What models learn from."""
+        members = [self.population[place] for place in self.population.order()]
+        selected = {one.identity for one in members}
+        others = [one for one in self._recent if one.identity not in selected]
+        return Sample(
+            genomes=np.array([one.genome for one in (*members, *others)]),
+            losses=np.array([*(one.losses for one in members), *(one.vector for one in others)], dtype=float),
+            violations=np.array([one.violation for one in (*members, *others)]),
+            population=len(members),
+            front=len(self.population.front),
+        )

@@ -12,8 +12,8 @@ _SAMPLES = 1500
 def volumes_added(front: Array, candidates: Array, reference: Array, rng: np.random.Generator) -> Array:
     """The hypervolume that each candidate alone adds to that of a front.
 
-    Exact with two objectives; otherwise the share of random points, between the lowest losses and the reference, that
-    a candidate dominates and the front does not.
+    Exact with one and with two objectives; otherwise the share of random points, between the lowest losses and the
+    reference, that a candidate dominates and the front does not.
 
     Args:
         front: Losses of shape (points, objectives).
@@ -29,6 +29,8 @@ def volumes_added(front: Array, candidates: Array, reference: Array, rng: np.ran
         >>> volumes_added(front, np.array([[0.5, 0.5], [1.0, 1.0]]), reference, np.random.default_rng(0)).tolist()
         [0.25, 0.0]
     """
+    if front.shape[1] == 1:
+        return np.asarray(np.maximum(0.0, np.minimum(front.min(), reference[0]) - candidates[:, 0]))
     if front.shape[1] == 2:
         return _in_plane(front, candidates, reference)
     lowest = np.minimum(front.min(axis=0), candidates.min(axis=0))

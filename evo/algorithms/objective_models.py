@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from evo.algorithms.coordinates import Coordinates
 from evo.algorithms.distribution import Array
-from evo.algorithms.process import Process
+from evo.algorithms.process import Processes
 from evo.algorithms.quadratic import full_size
 from evo.space.space import Space
 
@@ -52,38 +53,45 @@ class Encoding:
         return np.concatenate(parts, axis=1)
 
 
-class ObjectiveModels:
-    """A Gaussian process for each objective, and for the violation of bounds, in the metric of a population.
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What models learn from: a population, the best first, and others behind it.
 
-    Predictions are in extents of the front above its lowest losses.
+    Args:
+        genomes: Shape (individuals, genes).
+        losses: Shape (individuals, objectives).
+        violations: By how much each violates bounds, of shape (individuals,).
+        population: How many of the individuals are the population.
+        front: How many of these are its front.
+    """
+
+    genomes: Array
+    losses: Array
+    violations: Array
+    population: int
+    front: int
+
+
+class ObjectiveModels:
+    """A Gaussian process for each objective, and for the violation of bounds.
+
+    Predictions are in units above the lowest losses of the front. Near models have the metric and the units of the
+    population and its front, and learn from what is near to it; wide ones have those of all individuals. So the wide
+    ones find what is far along the front, and the near ones are exact.
 
     Args:
         encoding: What the coordinates are.
-        genomes: The genomes of known individuals, of shape (individuals, genes).
-        losses: Their losses, of shape (individuals, objectives).
-        violations: Their violations, of shape (individuals,).
-        order: The individuals of the population, the best first.
-        front: How many of these are on its front.
+        sample: What they learn from.
+        is_wide: Whether they are wide.
     """
 
-    def __init__(
-        self,
-        encoding: Encoding,
-        genomes: Array,
-        losses: Array,
-        violations: Array,
-        order: list[int],
-        front: int,
-        is_wide: bool = False,
-    ) -> None:
+    def __init__(self, encoding: Encoding, sample: Sample, is_wide: bool) -> None:
         self.encoding = encoding
-        points = encoding.points(genomes)
-        among = points[order]
-        if is_wide:
-            among = points
+        points, losses, violations = encoding.points(sample.genomes), sample.losses, sample.violations
+        among = points if is_wide else points[: sample.population]
         self.centre, deviations = among.mean(axis=0), among.std(axis=0)
         self.scale = np.maximum(deviations, _NARROWEST)
-        best = losses[order[:front]]
+        best = losses[: sample.front]
         self.low = best.min(axis=0)
         extent = best.max(axis=0) - self.low
         typical = np.median(losses, axis=0) - self.low
@@ -91,16 +99,16 @@ class ObjectiveModels:
         self.extent = np.where(usual > 0, usual, np.where(typical > 0, typical, 1.0))
         metric = (points - self.centre) / self.scale
         count = min(int(_LEAST + _PER_COEFFICIENT * full_size(points.shape[1])), _MOST)
-        chosen = _nearest(metric, order, count)
+        chosen = _nearest(metric, sample.population, count)
         weights = np.ones(len(losses))
-        weights[order] = np.linspace(_WEIGHT_OF_BEST, 1.0, len(order))
+        weights[: sample.population] = np.linspace(_WEIGHT_OF_BEST, 1.0, sample.population)
         axes = np.eye(points.shape[1])
         values = self.scaled(losses[chosen])
         if violations.any():
             typical_violation = np.median(violations[violations > 0])
             values = np.column_stack([values, np.minimum(violations[chosen] / typical_violation, _LINEAR_UP_TO)])
         self.is_bounded = bool(violations.any())
-        self.processes = [Process(metric[chosen], column, weights[chosen], axes) for column in values.T]
+        self.processes = Processes(metric[chosen], values, weights[chosen], axes)
 
     def scaled(self, losses: Array) -> Array:
         """Losses in the units of predictions, of shape (individuals, objectives)."""
@@ -111,7 +119,7 @@ class ObjectiveModels:
     def predict(self, points: Array) -> tuple[Array, Array]:
         """The predicted losses at points, of shape (points, objectives), and violations, of shape (points,)."""
         metric = (points - self.centre) / self.scale
-        found = np.column_stack([process(metric) for process in self.processes])
+        found = self.processes(metric)
         if self.is_bounded:
             return found[:, :-1], np.maximum(found[:, -1], 0.0)
         return found, np.zeros(len(points))
@@ -143,9 +151,7 @@ class ObjectiveModels:
 
     def _scalarised(self, metric: Array, weights: Array) -> tuple[Array, Array]:
         """The scalarised predictions at points of the metric, and their slopes along the ordered genes."""
-        found = [process.values_and_slopes(metric) for process in self.processes]
-        values = np.stack([value for value, _ in found], axis=1)
-        slopes = np.stack([slope for _, slope in found], axis=1)
+        values, slopes = self.processes.values_and_slopes(metric)
         objectives = weights.shape[1]
         terms = weights * values[:, :objectives]
         # The maximum is smoothed, so that a descent does not zigzag along its edge.
@@ -161,12 +167,12 @@ class ObjectiveModels:
         return total, slope
 
 
-def _nearest(metric: Array, order: list[int], count: int) -> list[int]:
+def _nearest(metric: Array, population: int, count: int) -> list[int]:
     """The population, and of the others those that are nearest to it in its metric, up to a number."""
     if len(metric) <= count:
         return list(range(len(metric)))
     distances = (metric**2).sum(axis=1)
-    distances[order] = -1.0
+    distances[:population] = -1.0
     return np.sort(np.argsort(distances, kind="stable")[:count]).tolist()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -190,7 +189,7 @@ class Standards:
         self._widen(individual.loss)
         extent = self._highest - self._lowest or abs(self._highest) or 1.0
         worse = self._highest + extent * (1.0 + individual.violation / (1.0 + individual.violation))
-        return worse if math.isfinite(worse) else sys.float_info.max
+        return worse if math.isfinite(worse) else float(np.finfo(float).max)
 
     def _expected(self, individual: Known) -> float | None:
         figures = self._figures.get(individual.rung)

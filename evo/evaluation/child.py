@@ -121,9 +121,14 @@ def _make_ready(content: bytes, given: ChildSetup) -> tuple[Callable[..., Any], 
 def check_start(objective: Callable[..., Any], given: ChildSetup) -> None:
     """Let one of evo's own objectives see whether trainings can begin from the weights that they are to begin from.
 
+    It also sees whether what it is to measure can be measured here.
+
     Raises:
         UserError: They cannot.
     """
+    measures = optional_method(objective, "check_objectives")
+    if measures is not None and is_made_by_evo(measures):
+        measures(given.settings.objectives)
     check = optional_method(objective, "check_weights")
     if given.settings.weights and given.examples and check is not None and is_made_by_evo(check):
         check(as_path(given.settings.weights), given.examples, given.settings.trust)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import gc
-import math
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -17,26 +17,28 @@ from lightning.pytorch.loggers import Logger
 from evo.errors import UserError
 from evo.lightning.activities import check_profiler
 from evo.lightning.blueprint import Blueprint, Shares, check_kinds
-from evo.lightning.callbacks import KeepSigterm, Stopping
+from evo.lightning.callbacks import Stopping
 from evo.lightning.checking import check_start_of, check_training
-from evo.lightning.checkpoints import is_trusted, short_refusals
+from evo.lightning.checkpoints import short_refusals
 from evo.lightning.data import DataKeeper
 from evo.lightning.environment import quiet
+from evo.lightning.examining import check_there, examine_weights
 from evo.lightning.group import Group, process_group
 from evo.lightning.hparams import RowLogger, row_logger
 from evo.lightning.leftovers import remove_leftovers
 from evo.lightning.loggers import as_sections, has_loggers
+from evo.lightning.measuring import check_measurable
 from evo.lightning.memory import limited_memory
 from evo.lightning.parts import Section
-from evo.lightning.predictions import Predictions
 from evo.lightning.reports import Mode, TrialReport, check_validations
 from evo.lightning.runs import Make, logged_runs
 from evo.lightning.stacked import MemoryKind, keep_stacked
-from evo.lightning.trainers import Seat, SilentLogger, make_trainer
 from evo.lightning.training import AttendedTraining
 from evo.objective.lightningcli import settle_trainer
 from evo.objective.objective import Trial
-from evo.storage.checkpoints import BEST, STATE
+from evo.objective.ready import USUAL_MONITOR, judged_by
+from evo.population.objectives import Objectives
+from evo.storage.checkpoints import STATE
 
 
 @final
@@ -64,8 +66,10 @@ class LightningObjective:
         max_epochs: The most epochs that a training may take, at least 1; -1 for no limit (then trainer needs max_time
             or max_steps). It may also be given in trainer, or be searched as `trainer.max_epochs`.
         monitor: Name of the metric that serves as the loss. The module logs it in its validations, or some of them; or
-            else in training, or in `on_train_epoch_end`.
-        mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value.
+            else in training, or in `on_train_epoch_end`. With objectives, it chooses the epoch whose values
+            count, and val_loss stands for the first objective that the module logs itself.
+        mode: "min" when smaller is better; "max" when larger is, and then the loss is the negative value. An objective
+            has its own mode.
         early_stopping: Arguments of Lightning's EarlyStopping. By default it watches the monitored metric with a
             patience of 3 of its values, and an absent value is no error unless `strict` is set. True means these
             defaults, unless the module or trainer has an EarlyStopping, or it is a part of a training. False or None
@@ -104,7 +108,7 @@ class LightningObjective:
     data: Callable[..., L.LightningDataModule] | Section | None = None
     _: KW_ONLY
     max_epochs: int | None = None
-    monitor: str = "val_loss"
+    monitor: str = USUAL_MONITOR
     mode: Mode = "min"
     early_stopping: Mapping[str, Any] | bool | None = True
     trainer: Mapping[str, Any] | None = None
@@ -135,8 +139,11 @@ class LightningObjective:
         limit_batches = settings.get("limit_val_batches")
         check_validations(epochs, settings.get("check_val_every_n_epoch"), limit_batches)
 
-    def __call__(self, params: Mapping[str, Any], trial: Trial) -> float:
-        """Train and return the loss: the best monitored value, negative for mode "max".
+    def __call__(self, params: Mapping[str, Any], trial: Trial) -> float | dict[str, float]:
+        """Train and return the loss: the best monitored value, negative for mode "max"; or the values of objectives.
+
+        Objectives, and metrics that have bounds, are found by their names among what the module logged in the best
+        validation, and what evo measures, see `evo.lightning.measuring`.
 
         A training that was interrupted goes on where it saved its state, with its epochs, optimizers, schedulers, best
         value and random number generators. One that was killed goes on where it last saved its state, see
@@ -155,6 +162,17 @@ class LightningObjective:
             Interrupted: The trial was interrupted, and the training has saved its state.
             Exception: Whatever the training raises, unchanged.
         """
+        return self._judged_by(trial.objectives)._train(params, trial)
+
+    def _judged_by(self, objectives: Objectives) -> LightningObjective:
+        """This training, with the metric by which the objectives have it judged, and the same data."""
+        monitor, mode = judged_by(self.monitor, self.mode, objectives)
+        judged = copy.copy(self)
+        object.__setattr__(judged, "monitor", monitor)
+        object.__setattr__(judged, "mode", mode)
+        return judged
+
+    def _train(self, params: Mapping[str, Any], trial: Trial) -> float | dict[str, float]:
         state = trial.folder / STATE
         shares = self._share_out(params)
         if trial.rank == 0 and not zipfile.is_zipfile(state):  # It may be absent, or cut off by a power failure.
@@ -175,11 +193,11 @@ class LightningObjective:
                 self._kept.drop()  # It may be half set up.
                 raise
             self._kept.release()
-            best = report.result()
+            best, values = report.result(), report.values()
             for log in (logger, runs) if logs else ():
                 log.log_loss(best.loss, trainer.global_step, pruned=trial.should_stop)
-        trial.metrics.update(best.metrics, epochs=report.epochs, best_epoch=best.epoch)
-        return best.loss
+        trial.metrics.update({**values, **best.metrics}, epochs=report.epochs, best_epoch=best.epoch)
+        return {name: values[name] for name in trial.objectives.modes} or best.loss
 
     def _fit(
         self, shares: Shares, trial: Trial, report: TrialReport, group: Group, logger: RowLogger | list[Logger]
@@ -203,31 +221,12 @@ class LightningObjective:
         Raises:
             FileNotFoundError: The folder has no best.ckpt.
         """
-        checkpoint = trial.folder / BEST
-        if not checkpoint.is_file():
-            raise FileNotFoundError(
-                f"Individual {trial.individual} has no weights: {checkpoint} does not exist. With several "
-                "nodes, give a run directory that all of them see; or train this one again."
-            )
+        check_there(trial)
         shares = self._share_out(params)
         with quiet(0), short_refusals():
-            module, data = self._build(shares, trial)
-            predictions = [Predictions()] if trial.results else []
-            callbacks: list[L.Callback] = [KeepSigterm(), *predictions]
-            logger = SilentLogger(trial.folder)
-            seat = Seat(trial.folder, trust=trial.trust)
-            trainer, profiler = make_trainer(self._blueprint, shares, seat, callbacks, logger)
-            with profiler.ended():
-                # The user's own file may hold more than weights.
-                weights_only = not is_trusted(checkpoint, trial.trust)
-                results = trainer.test(
-                    module, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=weights_only
-                )
+            results = examine_weights(self._blueprint, shares, trial, *self._build(shares, trial))
             self._kept.release()
-        if trial.results:
-            trial.metrics["confusion"] = predictions[0].write(trial.results)
-        metrics = {name: float(value) for result in results for name, value in result.items()}
-        return {name: value for name, value in metrics.items() if math.isfinite(value)}
+        return results
 
     def check(self, names: Collection[str], examples: Sequence[Mapping[str, Any]] = ()) -> list[str]:
         """Make sure that the constructors can be called with these parameters, before anything is trained.
@@ -258,6 +257,10 @@ class LightningObjective:
             UserError: It cannot be loaded, or none of the weights fits.
         """
         check_start_of(self._blueprint, weights, examples, trust)
+
+    def check_objectives(self, objectives: Objectives) -> None:
+        """Make sure that what is to be measured can be measured here; raises a UserError where it cannot."""
+        check_measurable(objectives)
 
     @property
     def _blueprint(self) -> Blueprint:

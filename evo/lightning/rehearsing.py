@@ -29,7 +29,9 @@ _SET_ASIDE = (
 )
 
 
-def rehearse_training(objective: LightningObjective, params: Mapping[str, Any], trial: Trial) -> float:
+def rehearse_training(
+    objective: LightningObjective, params: Mapping[str, Any], trial: Trial
+) -> float | dict[str, float]:
     """Train a few batches and validate on some, exactly as the objective would, but for loggers other than evo's.
 
     Those would open runs in their stores, so a logger that keeps nothing takes their place.
@@ -40,7 +42,7 @@ def rehearse_training(objective: LightningObjective, params: Mapping[str, Any], 
         trial: The trial, whose folder also gets the notes of what was done when.
 
     Returns:
-        The loss.
+        The loss, or the values of all objectives.
 
     Raises:
         Exception: Whatever the objective raises.

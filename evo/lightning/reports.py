@@ -13,7 +13,9 @@ from typing_extensions import override
 
 from evo.errors import UserError
 from evo.lightning.group import ALONE, Group
+from evo.lightning.measuring import Measuring, combined
 from evo.objective.objective import Trial
+from evo.objective.ready import COUNTED, READY_METRICS
 
 Mode = Literal["min", "max"]
 
@@ -42,6 +44,9 @@ class TrialReport(L.Callback):
     A validation or epoch without the metric is not reported. A sanity check, the validation before any training, is
     ignored. Of equal values the earliest is the best, as for ModelCheckpoint.
 
+    With objectives or bounds, the other metrics that they name are taken from the same validation, or epoch, and what
+    evo measures itself is added. All values that are known are reported.
+
     Args:
         trial: The trial that gets the reports.
         monitor: The name of the metric.
@@ -50,13 +55,15 @@ class TrialReport(L.Callback):
 
     Attributes:
         epochs: How many epochs were trained, including one that was cut short.
+        measuring: Measures what objectives and bounds name, another callback.
         best: The best value; None before the first one.
         is_unsaved: Whether the weights that the best value belongs to are still to be saved.
         is_kept: Whether the state of this report belongs into the checkpoint that is being made.
 
     Raises:
-        UserError: Only some of the processes that train together have the monitored metric.
-        FloatingPointError: The monitored metric was NaN or infinite.
+        UserError: Only some of the processes that train together have the monitored metric; or one that an objective or
+            a bound names is not logged beside it.
+        FloatingPointError: The monitored metric, or one that an objective or a bound names, was NaN or infinite.
     """
 
     def __init__(self, trial: Trial, monitor: str, mode: Mode, group: Group = ALONE) -> None:
@@ -65,6 +72,7 @@ class TrialReport(L.Callback):
         self.best: Best | None = None
         self.is_unsaved = self.is_kept = False
         self.monitor, self.mode = monitor, mode
+        self.measuring = Measuring(trial.objectives.metrics)
         self._group = group
         self._trial = trial
         self._sign = 1.0 if mode == "min" else -1.0
@@ -85,7 +93,8 @@ class TrialReport(L.Callback):
             return {}
         best = None if self.best is None else asdict(self.best)
         logged = {"training": sorted(self._in_training), "validation": sorted(self._in_validation)}
-        return {"epochs": self.epochs, "best": best, "logged": logged, "step": self._step}
+        measured = {"measured": state} if (state := self.measuring.state()) else {}
+        return {"epochs": self.epochs, "best": best, "logged": logged, "step": self._step, **measured}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -96,6 +105,7 @@ class TrialReport(L.Callback):
             logged = {"training": [], "validation": logged}
         self._in_training, self._in_validation = set(logged["training"]), set(logged["validation"])
         self.best = None if state_dict["best"] is None else Best(**state_dict["best"])
+        self.measuring.load(state_dict.get("measured", {}))
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -133,6 +143,19 @@ class TrialReport(L.Callback):
         self._in_training.update(metrics.keys() - self._in_validation)
         if self.monitor in metrics and self.monitor not in self._in_validation:
             self._take(trainer, metrics, self.epochs - 1)
+        if self._step and not self._trial.objectives.is_plain:
+            self._check_known([self.monitor], self._in_validation | self._in_training, "in its first epoch")
+
+    def values(self) -> dict[str, float]:
+        """What objectives and bounds name, by these names: at the best value, and of the whole training.
+
+        All processes that train together ask for it equally often.
+
+        Raises:
+            NotLoggedError: The module did not log it.
+        """
+        best = self.result()
+        return self._named({**best.metrics, **self._counts(self.epochs, best)})
 
     def result(self) -> Best:
         """The best value of the finished training.
@@ -181,14 +204,47 @@ class TrialReport(L.Callback):
                 f"{self.monitor} is {value} in epoch {trainer.current_epoch + 1}: the training diverged. A smaller "
                 "learning rate or gradient_clip_val helps where this happens often."
             )
+        self._check_named(metrics, trainer.current_epoch)
         loss = self._sign * value
         if self.best is None or loss < self.best.loss:
             finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
             self.best = Best(trainer.current_epoch + 1, loss, finite)
             self.is_unsaved = True
-        self._trial.report(loss, step=step)
+        values = self._named({**metrics, **self._counts(trainer.current_epoch + 1, self.best)})
+        self._trial.report(values if self._trial.objectives.modes else loss, step=step)
         if self._group.highest(self._trial.should_stop):
             trainer.should_stop = True
+
+    def _counts(self, epochs: int, best: Best) -> dict[str, float]:
+        return dict(zip(COUNTED, (epochs, best.epoch), strict=True))
+
+    def _named(self, logged: Mapping[str, float]) -> dict[str, float]:
+        """Those of all values that objectives and bounds name; what the module has logged wins."""
+        names = self._trial.objectives.metrics
+        if not names:
+            return {}
+        known = {**combined(self._group.gather(self.measuring.values())), **logged}
+        return {name: known[name] for name in names if name in known}
+
+    def _check_named(self, metrics: Mapping[str, float], epoch: int) -> None:
+        names = self._trial.objectives.metrics
+        self._check_known(names, metrics, "where the monitored metric was, which counts together with it")
+        for name in names:
+            if not math.isfinite(metrics.get(name, 0.0)):
+                raise FloatingPointError(f"{name} is {metrics[name]} in epoch {epoch + 1}: it must be finite.")
+
+    def _check_known(self, names: Collection[str], logged: Collection[str], where: str) -> None:
+        """Make sure that all is known that objectives and bounds name, rather than train to the end without it."""
+        for name in names:
+            if name in logged or name in COUNTED or name in self.measuring.known:
+                continue
+            modes = self._trial.objectives.modes
+            role = "is an objective" if name in modes else "is monitored" if name == self.monitor else "has a bound"
+            ready = ", ".join((*READY_METRICS, *COUNTED))
+            raise UserError(
+                f"{name!r} {role}, but the module did not log it {where}. It logged there: {_listed(logged)}. Log it, "
+                f"or name one of them, or what evo measures itself: {ready}."
+            )
 
 
 def combine(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:

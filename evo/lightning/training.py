@@ -67,7 +67,8 @@ class AttendedTraining:
         state = SaveState(trial, report, weights, end, self.group)
         params = {name: params for name, (_, params) in shares.items()}
         inheriting = Inheriting(trial, params, report, [state, weights])
-        callbacks = [KeepSigterm(), state, inheriting, report, *stopping, weights, end]
+        # What is measured of a validation is known when that is reported.
+        callbacks = [KeepSigterm(), state, inheriting, report.measuring, report, *stopping, weights, end]
         self.blueprint.check_length([f"trainer.{name}" for name in params["trainer"]])
         seat = Seat(trial.folder, trial.rank, trial.size, trial.trust)
         trainer, profiler = make_trainer(self.blueprint, shares, seat, callbacks, logger)

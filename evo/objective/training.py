@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 from evo.errors import UserError
+from evo.objective.ready import USUAL_MONITOR, judged_by
+from evo.population.objectives import Objectives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class Training:
         trainer_class: The import path of a Trainer, in place of Lightning's own.
         model_class: The import path of the LightningModule, when model has nothing but its arguments.
         datamodule_class: The import path of the LightningDataModule, when data has nothing but its arguments.
-        monitor: Name of the metric that serves as the loss, as the module logs it in its validation.
+        monitor: Name of the metric that serves as the loss, as the module logs it in its validation. With objectives,
+            it chooses the best epoch, whose values count; by default it is then the first that the module logs itself.
         mode: Whether this metric is to be small (min) or large (max).
         early_stopping: Arguments of Lightning's EarlyStopping, such as {patience: 5}; false turns it off. By default
             the patience is 3.
@@ -47,7 +50,7 @@ class Training:
     trainer_class: str | None = None
     model_class: str | None = None
     datamodule_class: str | None = None
-    monitor: str = "val_loss"
+    monitor: str = USUAL_MONITOR
     mode: Literal["min", "max"] = "min"
     early_stopping: bool | dict | None = True  # type: ignore[type-arg]
     compile: bool = False
@@ -80,6 +83,11 @@ class Training:
             if path is not None:
                 given[section] = with_class(given.get(section), path)
         return make(**given)  # type: ignore[no-any-return]
+
+    def judged_by(self, objectives: Objectives) -> Training:
+        """This training, with the metric by which the objectives of its study have it judged."""
+        monitor, mode = judged_by(self.monitor, self.mode, objectives)
+        return replace(self, monitor=monitor, mode=mode)
 
     def _given(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in SECTIONS}

@@ -112,6 +112,24 @@ class Objectives(msgspec.Struct, frozen=True, kw_only=True):
         """The names of all values that an evaluation must give, each once: the named objectives, and those bounded."""
         return tuple(dict.fromkeys([*self.modes, *(bound.metric for bound in self.bounds)]))
 
+    def check_names(self, parameters: Sequence[str]) -> None:
+        """Refuse names that parameters have: in a table of results nobody could tell which of the two is meant.
+
+        Args:
+            parameters: The names of the parameters that are searched.
+
+        Raises:
+            UserError: A parameter has the name of an objective, or of a metric with a bound.
+        """
+        for name in self.metrics:
+            if name in parameters:
+                setting, others = (
+                    ("objectives", "record the value by another name, in trial.metrics for example")
+                    if name in self.modes
+                    else ("constraint_metrics", "write a condition of parameters as constraints")
+                )
+                raise UserError(f"{setting} names {name!r}, which is a parameter: {others}")
+
     def losses(self, values: Mapping[str, float]) -> tuple[float, ...]:
         """The losses of all named objectives, which are minimised, in their order.
 
@@ -146,12 +164,12 @@ ONE_LOSS = Objectives()
 
 
 def make_objectives(
-    objectives: Mapping[str, Any] | Sequence[str] | None, constraint_metrics: Mapping[str, Any] | None = None
+    objectives: Mapping[str, Any] | Sequence[str] | str | None, constraint_metrics: Mapping[str, Any] | None = None
 ) -> Objectives:
     """What the settings of these names say.
 
     Args:
-        objectives: The mode of each objective by its name; or a list of names, all of which are minimised.
+        objectives: The mode of each objective by its name; or a list of names, or one name, which are minimised.
         constraint_metrics: A comparison for each metric that has a bound, or a list of comparisons.
 
     Raises:
@@ -168,6 +186,10 @@ def make_objectives(
 def _modes(given: Any) -> dict[str, ObjectiveMode]:
     if given is None:
         return {}
+    if isinstance(given, str):
+        if "," in given:
+            raise UserError(f"objectives is {given!r}: write several names as a list, [a, b]")
+        given = [given]
     if isinstance(given, Mapping):
         entries = dict(given)
     elif isinstance(given, list | tuple):
@@ -207,4 +229,17 @@ def _bounds(given: Any) -> tuple[Bound, ...]:
             if match is None or not math.isfinite(float(match[2])):
                 raise UserError(f"constraint_metrics.{metric} is {one!r}: {_RULE}")
             found.append(Bound(metric=metric, limit=float(match[2]), is_least=match[1] == ">="))
+    if not found:
+        raise UserError("constraint_metrics is empty: give a bound of at least one metric, or leave it out")
+    _check_possible(found)
     return tuple(found)
+
+
+def _check_possible(bounds: Sequence[Bound]) -> None:
+    """Refuse bounds that no value of a metric keeps together."""
+    for low in (bound for bound in bounds if bound.is_least):
+        for high in bounds:
+            if high.metric == low.metric and not high.is_least and high.limit < low.limit:
+                raise UserError(
+                    f"constraint_metrics.{low.metric} has {low} and {high}, which no value keeps: change one of them"
+                )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Joined
+from evo.report.fronts import front_of
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -88,6 +89,11 @@ class Run:
     def ranking(self) -> list[Evaluation]:
         """The completed individuals within the limits, the lowest loss first."""
         return self._findings.ranking
+
+    @functools.cached_property
+    def front(self) -> list[Evaluation]:
+        """The individuals that none is better than in everything, by the first objective; with one loss, the best."""
+        return front_of(self.ranking)
 
     @functools.cached_property
     def standing(self) -> RunStanding:

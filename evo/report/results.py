@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evo.errors import Shared
 from evo.population.events import AnyEvent
 from evo.population.reason import StopKind
+from evo.report.fronts import front_of
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, count_statuses
 from evo.report.rows import data_frame
@@ -116,8 +117,16 @@ class Result(Conclusion):
 
     @property
     def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss; None when none completed."""
+        """The completed individual with the lowest loss, of several the first; None when none completed.
+
+        Those that violate bounds come after all others.
+        """
         return self.findings.best
+
+    @property
+    def front(self) -> list[Evaluation]:
+        """The individuals that none is better than in everything, by the first objective; with one loss, the best."""
+        return front_of(self.findings.ranking)
 
     def lineage(self, individual: Evaluation | None = None) -> list[LineageSegment]:
         """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.

@@ -135,7 +135,7 @@ class Config:
 
     limits: str | dict[str, Any] | None = None
     constraints: str | list | None = None  # type: ignore[type-arg]
-    objectives: dict | list[str] | None = None  # type: ignore[type-arg]
+    objectives: str | dict | list[str] | None = None  # type: ignore[type-arg]
     constraint_metrics: dict | None = None  # type: ignore[type-arg]
     generations: int | None = None
     evaluations: int | None = None

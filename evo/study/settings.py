@@ -21,7 +21,7 @@ class Settings(TypedDict, total=False):
     """The fields of `evo.Config`, which explains them, without limits and propagator."""
 
     constraints: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | None
-    objectives: Mapping[str, Literal["min", "max"]] | Sequence[str] | None
+    objectives: str | Mapping[str, Literal["min", "max"]] | Sequence[str] | None
     constraint_metrics: Mapping[str, str | Sequence[str]] | None
     generations: int | None
     evaluations: int | None

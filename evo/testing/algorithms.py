@@ -17,11 +17,13 @@ import numpy as np
 
 from evo.algorithms.base import Algorithm, Learner, View
 from evo.population.individual import Individual, Known
+from evo.population.objectives import ONE_LOSS
 from evo.propagators.offspring import usable, why_no_name
 from evo.space.limits import Choice, Float, Int
 from evo.space.space import Genome, Space
 from evo.testing import propagators
 from evo.testing.searches import (
+    TWO_LOSSES,
     Told,
     VirtualSearch,
     changed,
@@ -29,6 +31,7 @@ from evo.testing.searches import (
     copied,
     distance_to_a_point,
     failed,
+    mixed_fronts,
     mixed_outcomes,
 )
 
@@ -73,24 +76,24 @@ def check_algorithm(algorithm: Algorithm, space: Space | None = None) -> None:
             check(algorithm, each)
 
 
-def proposes_what_can_be_tried_and_journalled(algorithm: Algorithm, space: Space) -> None:
+def proposes_what_can_be_tried_and_journalled(algorithm: Algorithm, space: Space, several: bool = False) -> None:
     """Each candidate can be completed within the limits, and a journal can hold its strategy and name."""
     name = why_no_name(algorithm.bred_by) or ("" if algorithm.bred_by else "bred_by is empty: it must be a name")
     _assume(not name, name, algorithm, space)
     for workers in _WORKERS:
-        search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=workers, budget=2 * _SHORT)
+        search = _search(algorithm, space, several, workers, budget=2 * _SHORT)
         for _ in range(_SHORT):
             _check_candidates(islice(search.candidates(), 3), algorithm, space)
             search.run(1)
 
 
-def proposes_the_same_when_told_the_same(algorithm: Algorithm, space: Space) -> None:
+def proposes_the_same_when_told_the_same(algorithm: Algorithm, space: Space, several: bool = False) -> None:
     """One that is told everything again, as a journal gives it back, proposes the same as the one that has searched.
 
     So it has no other source of randomness, and what it has learnt depends on nothing but what it was told.
     """
     for workers in _WORKERS:
-        search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=workers, budget=2 * _SHORT)
+        search = _search(algorithm, space, several, workers, budget=2 * _SHORT)
         for _ in range(3):
             search.run(_SHORT // 3)
             again = search.started_anew()
@@ -101,9 +104,9 @@ def proposes_the_same_when_told_the_same(algorithm: Algorithm, space: Space) -> 
             _assume(_as_text(before) == _as_text(after), otherwise, algorithm, space)
 
 
-def learns_nothing_from_what_it_only_proposes(algorithm: Algorithm, space: Space) -> None:
+def learns_nothing_from_what_it_only_proposes(algorithm: Algorithm, space: Space, several: bool = False) -> None:
     """However often it is asked between two individuals, it proposes the same afterwards."""
-    search = VirtualSearch(algorithm, space, mixed_outcomes(space))
+    search = _search(algorithm, space, several)
     asked, other = search.started_anew(), search.started_anew()
     search.run(_SHORT)
     for known, loss in search.told:
@@ -132,19 +135,21 @@ def never_writes_what_it_learns_from(algorithm: Algorithm, space: Space) -> None
     _assume(after == before, "it writes genomes or strategies of individuals", algorithm, space)
 
 
-def copes_with_whatever_it_is_told(algorithm: Algorithm, space: Space) -> None:
+def copes_with_whatever_it_is_told(algorithm: Algorithm, space: Space, several: bool = False) -> None:
     """Nothing at all, failures, ties, huge losses, one point again and again, strategies of others, and any order."""
-    search = VirtualSearch(algorithm, space, mixed_outcomes(space))
+    search = _search(algorithm, space, several)
     search.run(_SHORT)
     told = search.told
     knowns = [known for known, _ in told]
     strategies = [known.strategy for known in reversed(knowns)]
+    numbered = list(enumerate(told))
     others = [changed(known, strategy=other) for known, other in zip(knowns, strategies, strict=True)]
     cases: dict[str, list[Told]] = {
         "nothing": [],
         "failures only": [failed(known) for known in knowns],
-        "equal losses": [completed(known, 7.0) for known in knowns],
-        "huge losses": [completed(known, (-1.0) ** place * 1e308) for place, known in enumerate(knowns)],
+        "equal losses": [_with_losses(known, 7.0) for known in knowns],
+        "huge losses": [_with_losses(known, (-1.0) ** place * 1e308) for place, known in enumerate(knowns)],
+        "violations only": [(changed(known, violation=1.0 + place % 3), loss) for place, (known, loss) in numbered],
         "one point again and again": [(changed(known, genome=knowns[0].genome), loss) for known, loss in told],
         "no strategies": [(changed(known, strategy={}), loss) for known, loss in told],
         "strategies that belong to others": [(other, loss) for other, (_, loss) in zip(others, told, strict=True)],
@@ -160,14 +165,20 @@ def copes_with_whatever_it_is_told(algorithm: Algorithm, space: Space) -> None:
             raise AssertionError(f"told {name}, {algorithm!r} does not cope in {space.describe()}") from error
 
 
-def proposes_the_same_when_losses_are_scaled_and_shifted(algorithm: Algorithm, space: Space) -> None:
+def proposes_the_same_when_losses_are_scaled_and_shifted(
+    algorithm: Algorithm, space: Space, several: bool = False
+) -> None:
     """What counts is which losses are lower, and by what share of their range: not their unit, nor where zero is."""
-    search = VirtualSearch(algorithm, space, mixed_outcomes(space), workers=8)
+    search = _search(algorithm, space, several, workers=8)
     search.run(_SHORT)
     for factor, shift in ((1024.0, -512.0), (1 / 1024, 4.0)):  # Exact, so that they add no rounding errors.
         plain, scaled = search.started_anew(), search.started_anew()
         rescaled = {
-            known.identity: changed(known, loss=None if known.loss is None else factor * known.loss + shift)
+            known.identity: changed(
+                known,
+                loss=None if known.loss is None else factor * known.loss + shift,
+                losses=tuple(factor * loss + shift for loss in known.losses),
+            )
             for known, _ in search.told
         }
         for known, loss in search.told:
@@ -197,6 +208,20 @@ def searches_better_than_at_random(algorithm: Algorithm, space: Space) -> None:
     _assume(better >= _BETTER, otherwise, algorithm, space)
 
 
+def keeps_the_contract_with_two_objectives(algorithm: Algorithm, space: Space) -> None:
+    """One that takes several objectives keeps it with two losses and violations, too."""
+    if not algorithm.takes_several:
+        return
+    for check in (
+        proposes_what_can_be_tried_and_journalled,
+        proposes_the_same_when_told_the_same,
+        learns_nothing_from_what_it_only_proposes,
+        copes_with_whatever_it_is_told,
+        proposes_the_same_when_losses_are_scaled_and_shifted,
+    ):
+        check(algorithm, space, several=True)
+
+
 CONTRACT: Sequence[AlgorithmCheck] = (
     proposes_what_can_be_tried_and_journalled,
     proposes_the_same_when_told_the_same,
@@ -204,9 +229,23 @@ CONTRACT: Sequence[AlgorithmCheck] = (
     never_writes_what_it_learns_from,
     copes_with_whatever_it_is_told,
     proposes_the_same_when_losses_are_scaled_and_shifted,
+    keeps_the_contract_with_two_objectives,
     searches_better_than_at_random,
 )
 """All checks; each takes an algorithm and a space, and raises an AssertionError."""
+
+
+def _search(
+    algorithm: Algorithm, space: Space, several: bool, workers: int = 1, budget: float = np.inf
+) -> VirtualSearch:
+    outcome, objectives = (mixed_fronts(space), TWO_LOSSES) if several else (mixed_outcomes(space), ONE_LOSS)
+    return VirtualSearch(algorithm, space, outcome, workers=workers, budget=budget, objectives=objectives)
+
+
+def _with_losses(known: Known, loss: float) -> Told:
+    """One that has completed with this loss, which is that of each objective."""
+    ended, counted = completed(known, loss)
+    return changed(ended, losses=(loss,) * len(known.losses)), counted
 
 
 def _measured(loss: Callable[[Genome], float], known: Known) -> Told:

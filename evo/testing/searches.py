@@ -199,3 +199,21 @@ def mixed_outcomes(space: Space) -> Callable[[Known], Told]:
         return completed(known, value)
 
     return outcome
+
+
+TWO_LOSSES = Objectives(modes={"first": "min", "second": "min"})
+"""The objectives of `mixed_fronts`."""
+
+
+def mixed_fronts(space: Space) -> Callable[[Known], Told]:
+    """Outcomes of every kind with two losses, the distances to two points, and violations of a bound."""
+    first, second = mixed_outcomes(space), distance_to_a_point(space, seed=1)
+
+    def outcome(known: Known) -> Told:
+        ended, loss = first(known)
+        if ended.status != "completed" or ended.loss is None:
+            return ended, loss
+        losses = (ended.loss, round(second(known.genome) * 2**10) / 2**10)
+        return changed(ended, losses=losses, violation=max(0.0, 0.125 - losses[1])), loss
+
+    return outcome

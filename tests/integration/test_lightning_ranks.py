@@ -17,6 +17,7 @@ from test_lightning_metrics import Logs, Two
 
 from evo.frames import one_line
 from evo.lightning import LightningObjective
+from evo.population.objectives import make_objectives
 from evo.testing.trials import FakeTrial
 
 PATIENCE = 4.0  # Seconds that a process waits for the other one where that does not come.
@@ -56,6 +57,22 @@ class OnlyOnTheFirst(Logs):
             self.log("val_loss", torch.tensor(7.0), rank_zero_only=True)
 
 
+class Measured(OnTwo):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.layer(numbers.view(-1, 1))
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        return super().training_step(batch, index) + self(batch[0]).mean()
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self(batch[0])
+        super().validation_step(batch, index)
+
+
 class NeverComes(OnTwo):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         marks = Path(self.trainer.default_root_dir)
@@ -84,7 +101,17 @@ class Fails(OnTwo):
             raise ValueError("bad rows")
 
 
-MODELS = (OtherNames, OneNameMore, NoneOnTheFirst, OnlyOnTheFirst, NeverComes, NeverGoesBack, WaitsElsewhere, Fails)
+MODELS = (
+    OtherNames,
+    OneNameMore,
+    NoneOnTheFirst,
+    OnlyOnTheFirst,
+    Measured,
+    NeverComes,
+    NeverGoesBack,
+    WaitsElsewhere,
+    Fails,
+)
 
 
 def train_all(folder: Path, rank: int) -> None:
@@ -92,6 +119,8 @@ def train_all(folder: Path, rank: int) -> None:
     for model in MODELS:
         patience = PATIENCE if model in (NeverComes, NeverGoesBack, WaitsElsewhere) else 120.0
         trial = FakeTrial(folder / model.__name__, rank=rank, size=2, collective_timeout=patience)
+        if model is Measured:
+            trial.objectives = make_objectives(["val_loss", "parameters", "flops", "latency", "seconds", "peak_memory"])
         trial.folder.mkdir(parents=True, exist_ok=True)
         # Beside the folder: what an attempt finds in it, it takes for leftovers.
         ready = [folder / f"{model.__name__}-{each}.ready" for each in (0, 1)]
@@ -131,6 +160,13 @@ def test_metrics_that_all_have_are_averaged_and_others_are_recorded_too(outcomes
         assert (loss, metrics["aaa"], metrics["zzz"]) == (1.5, 100.0, 100.0)
         loss, metrics = outcomes[OneNameMore][rank][0]
         assert (loss, metrics["more"], metrics["best_epoch"]) == (1.5, 7.0, 1)
+
+
+def test_processes_that_train_together_have_the_same_values_of_all_objectives(outcomes: Any) -> None:
+    (values, _), (others, _) = (outcome for outcome, _ in outcomes[Measured])
+    assert values == others
+    assert (values["val_loss"], values["parameters"], values["flops"]) == (1.5, 3, 2)
+    assert 0 < values["latency"] < values["seconds"]
 
 
 @pytest.mark.parametrize(("model", "rank"), [(NoneOnTheFirst, 1), (OnlyOnTheFirst, 0)])

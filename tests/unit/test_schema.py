@@ -48,6 +48,10 @@ ACCEPTED = [
     SEARCHED + "constraints: x < y\n",
     SEARCHED + "constraints: [x < y, 'x + y <= 9']\nbaseline: {x: 0.5, y: 2}\n",
     SEARCHED + "start_from: [{x: 0.5, loss: 2.0}, {y: 3}]\n",
+    "objective: sphere\nobjectives: {val_acc: max, parameters: min}\nconstraint_metrics: {memory: <= 2e9}\n",
+    "objective: sphere\nobjectives: [val_loss, latency]\ntarget: {val_loss: 0.1}\n"
+    "reference_point: {val_loss: 1, latency: 2}\nconstraint_metrics: {acc: ['>= .9', '<= 1.']}\n",
+    "objective: sphere\nobjectives: val_loss\nmonitor: val_loss\nmode: min\n",
     SEARCHED + "start_from: runs/before\nbaseline: baseline.yaml\n",
     *(f"objective: sphere\npropagator: {name}\n" for name in ("tpe", "portfolio", "genetic", "random", "nelder_mead")),
     "objective: sphere\npropagator: 'optuna:TPESampler'\n",
@@ -98,6 +102,24 @@ REFUSED = [
     "objective: sphere\nquiet: 2\n",
     "objective: sphere\nseed: -1\n",
     "objective: sphere\ntarget: low\n",
+    *(
+        f"objective: sphere\nobjectives: {text}\n"
+        for text in ("[]", "{}", "[a, a]", "{a: best}", "{a: true}", "{a: [min]}", "['']", "[{a: min}]", "5", "' '")
+    ),
+    *(
+        f"objective: sphere\nconstraint_metrics: {text}\n"
+        for text in (
+            "{}",
+            "[]",
+            "a <= 1",
+            "{a: 5}",
+            "{a: '< 5'}",
+            "{a: '<= 2GB'}",
+            "{a: []}",
+            "{a: ['<=']}",
+            "{'': <= 1}",
+        )
+    ),
     "objective: sphere\nwalltime: soon\n",
     "objective: sphere\ngrace: 0\n",
     "objective: sphere\ngpu_memory: 1.5\n",

@@ -30,6 +30,12 @@ from evo.texts import argument_texts
 _NULL: Schema = {"type": "null"}
 _STRING: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 1}
+_NAME: Schema = {"type": "string", "pattern": r"\S"}
+_BOUND: Schema = {
+    "type": "string",
+    "pattern": r"^\s*(<=|>=)\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$",
+    "patternErrorMessage": "give a comparison with a number, such as '<= 2e9' or '>= 0.9'",
+}
 _DURATION: Schema = {
     "type": ["number", "string"],
     "exclusiveMinimum": 0,
@@ -108,7 +114,8 @@ def _special() -> Mapping[str, list[Schema]]:
     start = {"weights": {"type": "string", "title": "a file of weights"}, "points": any_of([*points, _NULL])}
     return {
         **{name: [_DURATION] for name, check in CHECKS.items() if check is parse_duration},
-        **{name: [{"type": "string", "pattern": r"\S"}] for name in ("on_improvement", "on_end")},
+        **{name: [_NAME] for name in ("on_improvement", "on_end")},
+        **_objectives(),
         "limits": [{"type": "string", "title": "a YAML file"}, _ref("limits")],
         "constraints": [_STRING, {"type": "array", "items": _STRING}],
         "baseline": [{"type": "string", "title": "a YAML file"}, _ref("point")],
@@ -125,6 +132,22 @@ def _special() -> Mapping[str, list[Schema]]:
         "early_stopping": [{"type": "boolean"}, _ref("early_stopping")],
         "link_arguments": [{"type": "object", "additionalProperties": link}],
         **dict.fromkeys(("model", "data", "optimizer", "lr_scheduler"), section),
+    }
+
+
+def _objectives() -> dict[str, list[Schema]]:
+    """What says what is minimised or maximised, by name."""
+
+    def by_name(value: Schema) -> Schema:
+        return {"type": "object", "minProperties": 1, "propertyNames": _NAME, "additionalProperties": value}
+
+    names = {"type": "array", "minItems": 1, "uniqueItems": True, "items": _NAME}
+    number: Schema = {"type": "number"}
+    return {
+        "objectives": [by_name({"enum": ["min", "max"]}), names, {**_NAME, "title": "one name"}],
+        "constraint_metrics": [by_name(any_of([_BOUND, {"type": "array", "minItems": 1, "items": _BOUND}]))],
+        "target": [schema_of_type(float, {}, quoted=True), by_name(number)],
+        "reference_point": [by_name(number)],
     }
 
 
