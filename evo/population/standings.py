@@ -8,6 +8,7 @@ from sortedcontainers import SortedKeyList
 
 from evo.population.dominance import Front, Ordered, loss_matrix
 from evo.population.goal import Goal
+from evo.population.identity import Identity
 from evo.population.individual import Known, by_loss
 from evo.population.views import Ranked
 
@@ -41,6 +42,12 @@ class Standings:
     def front(self) -> Sequence[Known]:
         """The individuals that no other one dominates, by their losses; with one loss, the best one."""
         return self.ranking[:1] if self._front is None else list(self._front)
+
+    def is_on_front(self, identity: Identity) -> bool:
+        """Whether an individual is on the front; it costs O(1)."""
+        return self.best is not None and (
+            self.best.identity == identity if self._front is None else identity in self._front
+        )
 
     @property
     def version(self) -> int:
