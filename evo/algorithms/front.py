@@ -97,6 +97,8 @@ class FrontLearner(Learner):
         self.initial = constants.initial or min(8 + genes // 2, 20)
         self._recent: list[Known] = []
         self._told = 0
+        # The losses of the first individuals, most of which were drawn at random.
+        self._first: list[tuple[float, ...]] = []
         self._tpe = TPE().start(setup)
         self._operators: Mapping[str, Callable[[View, np.random.Generator], Iterator[Individual]]] = {
             "near": partial(self._of_models, False),
@@ -121,6 +123,8 @@ class FrontLearner(Learner):
             enters = self.population.add(individual)
             self._recent.append(individual)
             del self._recent[:-_RECENT]
+            if len(self._first) < self.initial:
+                self._first.append(individual.vector)
         operator = individual.bred_by.removeprefix("front/")
         if operator in self._credit:
             self._rewarded[operator] += 1
@@ -175,7 +179,7 @@ class FrontLearner(Learner):
         if view.running:
             expected, violated = models.predict(self.encoding.points(np.array([one.genome for one in view.running])))
             known = np.concatenate([known, expected[violated < 0.5]])
-        reference = np.full(losses.shape[1], 1.1)
+        reference = models.reference(rng.random() if is_wide else 0.0)
         if front[0].violation > 0.0:
             gains = -violations
         else:
@@ -218,4 +222,5 @@ class FrontLearner(Learner):
             violations=np.array([one.violation for one in (*members, *others)]),
             population=len(members),
             front=len(self.population.front),
+            first=np.array(self._first, dtype=float),
         )

@@ -18,7 +18,7 @@ _LEAST, _PER_COEFFICIENT, _MOST = 30, 1.5, 180
 # The precision of the best point, when that of the worst is 1.
 _WEIGHT_OF_BEST = 20.0
 # A coordinate counts as if the population had at least this standard deviation along it.
-_NARROWEST = 1e-3
+_NARROWEST, _WIDE = 1e-3, 0.2
 # Losses beyond so many extents of the front are compressed, so that what is far worse does not decide about the fit.
 _LINEAR_UP_TO = 2.0
 # Categories are coordinates of this distance from one another.
@@ -63,6 +63,8 @@ class Sample:
         violations: By how much each violates bounds, of shape (individuals,).
         population: How many of the individuals are the population.
         front: How many of these are its front.
+        first: The losses of the first individuals, most of which were drawn at random, of shape (individuals,
+            objectives).
     """
 
     genomes: Array
@@ -70,6 +72,7 @@ class Sample:
     violations: Array
     population: int
     front: int
+    first: Array
 
 
 class ObjectiveModels:
@@ -90,13 +93,14 @@ class ObjectiveModels:
         points, losses, violations = encoding.points(sample.genomes), sample.losses, sample.violations
         among = points if is_wide else points[: sample.population]
         self.centre, deviations = among.mean(axis=0), among.std(axis=0)
-        self.scale = np.maximum(deviations, _NARROWEST)
+        self.scale = np.maximum(deviations, _WIDE if is_wide else _NARROWEST)
         best = losses[: sample.front]
         self.low = best.min(axis=0)
         extent = best.max(axis=0) - self.low
-        typical = np.median(losses, axis=0) - self.low
+        typical = np.median(sample.first, axis=0) - self.low
         usual = np.maximum(extent, typical) if is_wide else extent
         self.extent = np.where(usual > 0, usual, np.where(typical > 0, typical, 1.0))
+        self._behind, self._far = 1.1 * self.scaled(best).max(axis=0), self.scaled(sample.first.max(axis=0))
         metric = (points - self.centre) / self.scale
         count = min(int(_LEAST + _PER_COEFFICIENT * full_size(points.shape[1])), _MOST)
         chosen = _nearest(metric, sample.population, count)
@@ -115,6 +119,15 @@ class ObjectiveModels:
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.nan_to_num((losses - self.low) / self.extent, posinf=1e12, neginf=-1e12)
         return np.where(values > _LINEAR_UP_TO, _LINEAR_UP_TO + np.log1p(np.maximum(values - _LINEAR_UP_TO, 0)), values)
+
+    def reference(self, farther: float) -> Array:
+        """Up to where volume counts, in the units of predictions.
+
+        Args:
+            farther: From 0, a little behind the front, to 1, at the highest losses before anything was learnt. The farther,
+                the more the ends of the front count.
+        """
+        return self._behind + farther * np.maximum(self._far - self._behind, 0.0)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """The predicted losses at points, of shape (points, objectives), and violations, of shape (points,)."""
