@@ -36,6 +36,9 @@ _RECENT = 400
 _DESCENTS, _OFFSPRING = 20, 60
 # How often pairs are of the front rather than of the whole population.
 _LEADING = 0.7
+# What promises to violate bounds by v units counts exp(-v 10^u) times as much, u uniform between these: models are not
+# exact where bounds are met, so that now and then they should keep away from them.
+_CAUTION = (0.0, 2.0)
 # So many candidates of one operator are tried before another one is asked.
 _CANDIDATES = 16
 
@@ -183,7 +186,7 @@ class FrontLearner(Learner):
         if front[0].violation > 0.0:
             gains = -violations
         else:
-            gains = volumes_added(known, losses, reference, rng) * np.exp(-4 * violations)
+            gains = volumes_added(known, losses, reference, rng) * np.exp(-(10 ** rng.uniform(*_CAUTION)) * violations)
         for place in np.argsort(-gains, kind="stable"):
             yield Individual(genome=genomes[place], parents=())
 
