@@ -21,8 +21,8 @@ _WEIGHT_OF_BEST = 20.0
 _NARROWEST, _WIDE = 1e-3, 0.2
 # Losses beyond so many extents of the front are compressed, so that what is far worse does not decide about the fit.
 _LINEAR_UP_TO = 2.0
-# The share of violations that are smaller than the unit of their model.
-_SMALL = 0.2
+# The shares of violations that are smaller than the units of their models.
+_TYPICAL, _SMALL = 0.7, 0.2
 # Categories are coordinates of this distance from one another.
 _CATEGORY = 0.5
 # The steps of a descent, and the weight of the sum of all losses in a Chebyshev scalarisation.
@@ -114,7 +114,7 @@ class ObjectiveModels:
         axes = np.eye(points.shape[1])
         values = self.scaled(losses[chosen])
         if violations.any():
-            values = np.column_stack([values, _compressed(violations[chosen] / _small_violation(violations[chosen]))])
+            values = np.column_stack([values, _compressed(violations[chosen] / _usual_violation(violations[chosen], is_wide))])
         self.is_bounded = bool(violations.any())
         self.processes = Processes(metric[chosen], values, weights[chosen], axes)
 
@@ -189,9 +189,10 @@ def _compressed(values: Array) -> Array:
     return np.where(excess > 0, np.sign(values) * (_LINEAR_UP_TO + np.log1p(excess)), values)
 
 
-def _small_violation(violations: Array) -> float:
-    """A violation that is small among others: the unit of predictions, so that they are exact where bounds are met."""
-    return float(np.quantile(violations[violations > 0], _SMALL)) if (violations > 0).any() else 1.0
+def _usual_violation(violations: Array, is_wide: bool) -> float:
+    """The unit of predicted violations: a typical one; for near models a small one, since they should be exact."""
+    share = _TYPICAL if is_wide else _SMALL
+    return float(np.quantile(violations[violations > 0], share)) if (violations > 0).any() else 1.0
 
 
 def _nearest(metric: Array, population: int, count: int) -> list[int]:
