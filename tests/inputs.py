@@ -133,7 +133,10 @@ settings = st.fixed_dictionaries(
     optional={
         "generations": st.integers(1, 3),
         "walltime": _durations,
-        "target": _numbers,
+        "target": _numbers | st.sampled_from([{"a": 0.5}, {"hypervolume": 1}]),
+        "objectives": st.sampled_from(["a", ["a", "b"], {"a": "min"}, {"a": "max", "other": "min"}]),
+        "constraint_metrics": st.sampled_from([{"m": "<= 1"}, {"m": [">= 0", "<= 2e9"], "a": ">= -1"}]),
+        "reference_point": st.sampled_from([{"a": 1, "b": 2.5}, {"a": 1}]),
         "seed": st.integers(0, 99),
         "islands": st.sampled_from([1, [{"workers": 1, "propagator": "random"}], [{"workers": 1}]]),
         "migration": st.sampled_from(["copy", "move"]),
