@@ -83,14 +83,17 @@ def main() -> int:
         replace(objective, **few),
         LIMITS,
         objectives=OBJECTIVES,
-        islands=2 if evo_ranks() > 1 else 1,
+        islands=1 if asked.smoke_test else 2,
         evaluations=8 if asked.smoke_test else 100,
+        keep_checkpoints=20,  # More than the front has, so that each network on it keeps its weights.
         run_dir=asked.run_dir or (None if asked.smoke_test else "runs/objectives"),
         quiet=False,
     )
     if result.is_first:
-        for one in result.front:
-            print(f"{one.metrics['parameters']:6} parameters, accuracy {one.metrics['val_acc']:.3f}: {one.params}")
+        individuals = {one.name: one for one in result.individuals}
+        print("\nThe front, on the test images\n\nparameters  accuracy  network")
+        for name, found in result.tests.items():
+            print(f"{individuals[name].metrics['parameters']:10}  {found['test_acc']:8.3f}  {individuals[name].params}")
     return 85 if result.interrupted else 0  # As for evo itself, 85 means: run the same command again.
 
 
