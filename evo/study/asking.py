@@ -13,12 +13,12 @@ from evo.errors import CutOff, Shared, UserError
 from evo.objective.losses import reported_losses
 from evo.population.assignment import Assignment, Further
 from evo.population.identity import Identity, individual_name
-from evo.report.records import Evaluation
+from evo.report.records import Evaluation, Findings
 from evo.report.results import Result, interrupted_by
 from evo.space.values import fresh
 from evo.study.config import Config
 from evo.study.stepping import SteppedStudy
-from evo.study.told import Asked, Told, TrialInFlight, front_of, outcome_told, settings_without_evaluation
+from evo.study.told import Asked, Told, TrialInFlight, outcome_told, settings_without_evaluation
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -187,8 +187,7 @@ class Study:
         With several objectives it is the one with the lowest first loss; see `front`.
         """
         with self._search.busy():
-            ranking = self._ranking()
-            return ranking[0] if ranking else None
+            return self._findings().best
 
     @property
     def front(self) -> list[Evaluation]:
@@ -198,15 +197,15 @@ class Study:
         It reads all events.
         """
         with self._search.busy():
-            return front_of(self._ranking())
+            return self._findings().front
 
-    def _ranking(self) -> list[Evaluation]:
+    def _findings(self) -> Findings:
         if self._search.result is not None:
-            return self._search.result.findings.ranking
+            return self._search.result.findings
         self._search.turns.why_now()  # This takes into account what has arrived.
         findings = self._search.ending.findings
         findings.forget()
-        return findings.ranking
+        return findings
 
     @property
     def result(self) -> Result | None:
