@@ -49,6 +49,8 @@ def test_points_with_all_values_are_known_however_they_are_written(tmp_path: Pat
     many = [
         [{**point, **flat}],
         [{**point, "values": flat}],
+        [{"params": point, "objectives": {"acc": 0.9, "size": 7}, "metrics": {"memory": 3}}],
+        write(tmp_path / "o.csv", "x,y,objectives.acc,objectives.size,memory\n.5,.25,.9,7,3\n"),
         [{"params": point, "metrics": flat}],
         [{"params": point, "values": {"acc": 0.9, "size": 7}, "metrics": {"memory": 3}}],
         write(tmp_path / "p.yaml", json.dumps({**point, **flat})),
