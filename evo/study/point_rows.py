@@ -128,7 +128,8 @@ def _from_list(given: Any, where: str, origin: str, form: PointForm) -> PointSou
 def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any], form: PointForm) -> None:
     """Add a row from a mapping, in which results may stand among the parameters, or beside them as in an export."""
     status = None
-    metrics = record.get("metrics") if isinstance(record.get("metrics"), Mapping) else {}
+    found = record.get("metrics")
+    metrics: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     beside = _beside(record, form)
     if isinstance(record.get("params"), Mapping) and "params" not in form.names:
         params, status = record["params"], record.get("status")
