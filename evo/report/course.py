@@ -8,6 +8,7 @@ from typing import Any
 
 from evo.population.events import AnyEvent, Died, Done, Finished, Joined, Migrated, Pollinated, Reported, Started
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.fates import NEVER, Fates, Sums
 from evo.report.standing import (
     BestSoFar,
@@ -29,9 +30,11 @@ class Course:
 
     Args:
         set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
+        objectives: The objectives of the study.
     """
 
-    def __init__(self, set_aside: Container[Identity] = ()) -> None:
+    def __init__(self, set_aside: Container[Identity] = (), objectives: Objectives = ONE_LOSS) -> None:
+        self._objectives = objectives
         self._fates = fates = Fates(set_aside)
         self._moves: set[tuple[Identity, int]] = set()
         self._copies: set[tuple[Identity, int]] = set()
@@ -92,8 +95,14 @@ class Course:
 
     @property
     def best(self) -> Identity | None:
-        """The completed individual with the lowest loss; None when none has completed."""
-        return None if self._fates.best is None else self._fates.best[1]
+        """The completed individual with the lowest loss; None when none has completed. See `evo.Run.best`."""
+        return None if self._fates.best is None else self._fates.best[2]
+
+    @property
+    def leaders(self) -> tuple[Identity, ...]:
+        """The individuals of the front in no order that means anything; with one objective, the best one."""
+        members = tuple(sorted(one.identity for one in self._fates.front.members))
+        return members or (() if self._fates.best is None else (self._fates.best[2],))
 
     def heed(self, set_aside: Container[Identity]) -> None:
         """Find the best one anew, since other individuals than before are set aside.
@@ -208,12 +217,18 @@ class Course:
     def _best_so_far(self, now: float) -> BestSoFar | None:
         if self._fates.best is None:
             return None
-        loss, identity = self._fates.best
+        violation, loss, identity = self._fates.best
+        front = self._fates.front
+        losses = front.losses.min(axis=0).tolist() if len(front) else [loss]
+        has_names = bool(self._objectives.modes) and len(losses) == self._objectives.count
         return BestSoFar(
             individual=individual_name(identity),
             loss=loss,
-            seconds_ago=max(0.0, now - self._fates[identity].ended),
+            seconds_ago=max(0.0, now - self._fates.best_ended),
             evaluations_ago=self._fates.since_best,
+            violation=violation,
+            values=self._objectives.values(losses) if has_names else {},
+            members=len(front),
         )
 
     def _busy_share(

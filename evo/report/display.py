@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from evo.report.fronts import violation_text
 from evo.report.standing import Standing, WorkerStanding
 from evo.report.tables import number_text
 from evo.report.watching import RunStanding
@@ -45,7 +46,7 @@ def standing_line(standing: Standing, has_improved: bool = False) -> str:
         standing: Where it stands.
         has_improved: Whether the best one is new since the last line.
     """
-    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, best {_best_text(standing)}"]
+    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, {_best_text(standing)}"]
     best = standing.best
     if has_improved:
         parts[0] += " *"
@@ -74,7 +75,8 @@ def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
     from rich.text import Text
 
     lines: list[RenderableType] = [_bar(standing, goes_on)]
-    best = Text("best ").append(_best_text(standing), style="bold green" if standing.best else "")
+    what, shown = _best_parts(standing)
+    best = Text(what).append(shown, style="bold green" if standing.best and not standing.best.violation else "")
     if standing.best is not None:
         many = standing.best.evaluations_ago
         ago, when = duration_text(standing.best.seconds_ago), "before the end" if standing.has_ended else "ago"
@@ -132,8 +134,20 @@ def _besides_text(standing: Standing) -> str:
 
 
 def _best_text(standing: Standing) -> str:
+    return "".join(_best_parts(standing))
+
+
+def _best_parts(standing: Standing) -> tuple[str, str]:
+    """The best, or the front: what it is, and what is known of it."""
     best = standing.best
-    return "none yet" if best is None else f"{number_text(best.loss)} by {best.individual}"
+    if best is None:
+        return "best ", "none yet"
+    if best.violation:
+        return "none keeps the bounds yet, ", f"{best.individual} violates them least, {violation_text(best.violation)}"
+    values = [f"{name} {number_text(value)}" for name, value in best.values.items()]
+    if best.members:
+        return f"front of {best.members}, ", f"best {', best '.join(values)}"
+    return "best ", f"{', '.join(values) or number_text(best.loss)} by {best.individual}"
 
 
 def _activity_texts(standing: Standing) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
+from evo.population.dominance import Front
 from evo.population.events import Finished, Joined, Reported, Started
 from evo.population.identity import Identity
 from evo.population.individual import precedence
@@ -66,6 +67,20 @@ class Sums(msgspec.Struct):
     interrupted: float = 0.0
 
 
+class Contender(msgspec.Struct, frozen=True):
+    """A completed individual with several losses, which may be on the front.
+
+    Args:
+        identity: The individual.
+        vector: The losses of all objectives.
+        violation: By how much it violates the bounds of metrics.
+    """
+
+    identity: Identity
+    vector: tuple[float, ...]
+    violation: float
+
+
 class Fates:
     """All individuals, from their events in any order, some events perhaps more than once.
 
@@ -76,7 +91,9 @@ class Fates:
         counts: How many evaluations have ended in each way, of those whose start is known.
         known: By the worker in whose name they are recorded, how many results are known from elsewhere.
         open: Those that were started and have not ended.
-        best: The lowest loss of those that completed, and who has it; None when none has.
+        best: The lowest violation of bounds, with it the lowest loss of those that completed, and who has it; None when
+            none has.
+        front: Those that no other one dominates; empty with one objective.
         expected: Those whose results are known from elsewhere, but are not there, or not yet.
         most_steps: The most steps that one that completed has reported.
         islands: The islands on which they were born.
@@ -89,7 +106,8 @@ class Fates:
         self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
         self.expected: set[Identity] = set()
-        self.best: tuple[float, Identity] | None = None
+        self.best: tuple[float, float, Identity] | None = None
+        self.front: Front[Contender] = Front()
         self.most_steps = 0
         self.islands: set[int] = set()
         self._generations: dict[int, int] = {}
@@ -105,7 +123,11 @@ class Fates:
     def heed(self, set_aside: Container[Identity]) -> None:
         """Find the best one anew, since other individuals than before are set aside."""
         self._set_aside = set_aside
+        self._find_best()
+
+    def _find_best(self) -> None:
         self.best = self._since_best = None
+        self.front.rebuild(())
         for identity, fate in self._all.items():
             self._consider(identity, fate)
 
@@ -133,13 +155,19 @@ class Fates:
 
     @property
     def since_best(self) -> int:
-        """How many evaluations have ended since that of the best individual, of which there must be one."""
-        assert self.best is not None
+        """How many evaluations have ended since the best individual, or the front, came about; there must be one."""
         if self._since_best is None:
-            ended = self._all[self.best[1]].ended
+            ended = self.best_ended
             fates = self._all.values()
             self._since_best = sum(fate.ended > ended and _counts(fate) for fate in fates)
         return self._since_best
+
+    @property
+    def best_ended(self) -> float:
+        """When the evaluation of the best individual has ended, or the last one of the front; there must be one."""
+        assert self.best is not None
+        members = [one.identity for one in self.front.members] or [self.best[2]]
+        return max(self._all[identity].ended for identity in members)
 
     def start(self, event: Started) -> None:
         """Take note of a start."""
@@ -180,12 +208,15 @@ class Fates:
             if _counts(fate):
                 self.counts[fate.status] -= 1
                 self._since_best = None
+        was_there = identity in self.front
         fate.status, fate.rung, fate.ended, fate.seconds = status, event.rung, event.time, event.seconds
         fate.loss = math.inf if event.loss is None else event.loss
         fate.losses, fate.violation = event.losses, event.violation
         fate.has_ended = status != "interrupted"
         if fate.has_ended and fate.begun != NEVER:
             self._count(identity, fate)
+        if was_there:  # With other losses than before, which others may have been dominated by.
+            self._find_best()
 
     def report(self, event: Reported) -> None:
         """Take note of an intermediate loss."""
@@ -219,14 +250,19 @@ class Fates:
         if self._sums is not None:
             self._add_up(fate, self._sums)
         if self._since_best is not None and self.best is not None:
-            self._since_best += fate.ended > self._all[self.best[1]].ended
+            self._since_best += fate.ended > self.best_ended
 
     def _consider(self, identity: Identity, fate: Fate) -> None:
         """Take an individual for the best one, if it is."""
         if fate.status != "completed" or fate.begun == NEVER:
             return
-        if (self.best is None or (fate.loss, identity) < self.best) and identity not in self._set_aside:
-            self.best, self._since_best = (fate.loss, identity), None
+        if identity in self._set_aside:
+            return
+        key = fate.violation, fate.loss, identity
+        if self.best is None or key < self.best:
+            self.best, self._since_best = key, None
+        if fate.losses and self.front.add(Contender(identity, fate.losses, fate.violation)):
+            self._since_best = None
 
     def _add_up(self, fate: Fate, sums: Sums) -> None:
         joined = self._session.get(fate.worker)

@@ -12,20 +12,26 @@ WorkerState: TypeAlias = Literal["evaluating", "idle", "done", "lost"]
 """What a worker does: it evaluates; it breeds, waits or begins; it has come to its end; it has died."""
 
 
-class BestSoFar(msgspec.Struct, frozen=True, kw_only=True):
-    """The best individual so far, and how long it has been the best.
+class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The best individual so far, and how long it has been the best; of several objectives, also their front.
 
     Args:
         individual: Its name, rank-generation.
         loss: Its loss.
-        seconds_ago: The time since its evaluation ended, in seconds.
+        seconds_ago: The time since its evaluation ended, in seconds; with several objectives, since the front changed.
         evaluations_ago: How many evaluations have ended since.
+        violation: By how much it violates the bounds of metrics; above 0 only if all individuals do.
+        values: The best value of each named objective on the front, in the user's signs.
+        members: How many individuals are on the front; 0 with one objective.
     """
 
     individual: str
     loss: float
     seconds_ago: float
     evaluations_ago: int
+    violation: float = 0.0
+    values: Mapping[str, float] = {}
+    members: int = 0
 
 
 class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):

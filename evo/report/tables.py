@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evo.population.objectives import ONE_LOSS, Objectives
+from evo.report.fronts import bounds_text, find_front, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
@@ -21,16 +23,19 @@ _MOST_METRICS = 6
 _MOST_REASONS = 5
 
 
-def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: int = 5) -> RenderableType:
+def summary_text(
+    evaluations: Sequence[Evaluation], names: Sequence[str], best: int = 5, objectives: Objectives = ONE_LOSS
+) -> RenderableType:
     """What a search found, for a person.
 
     Args:
         evaluations: All evaluations of a study.
         names: The names of the parameters, in their order.
         best: The number of candidates to show.
+        objectives: The objectives of the study.
 
     Returns:
-        A table of the best candidates, and the reasons of failures.
+        A table of the best candidates, or of individuals of the front, and the reasons of failures.
     """
     from rich.console import Group
     from rich.text import Text
@@ -38,7 +43,7 @@ def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: 
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
     if ranking:
-        parts.append(_table_of_best(ranking[:best], names))
+        parts.append(_table_of_best(*_shown_as_best(ranking, best, objectives), names, objectives))
     parts += map(Text, failure_lines(evaluations, "infeasible"))
     parts += map(Text, failure_lines(evaluations))
     return Group(*parts)
@@ -83,14 +88,31 @@ def statuses_text(counts: Mapping[str, int], aside: int = 0, known: int = 0) -> 
     return f"{sum(counts.values())} evaluations ({', '.join(kept) or 'none finished'}){outside}{besides}"
 
 
-def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = ()) -> str:
+def _shown_as_best(ranking: Sequence[Evaluation], most: int, objectives: Objectives) -> tuple[str, list[Evaluation]]:
+    """Which are shown in the table at the end, and its title."""
+    front = find_front(ranking, objectives)
+    if not keeps_bounds(front):
+        return "The candidates that violate the bounds least: none keeps them", list(ranking[:most])
+    if not objectives.are_several:
+        return "The best candidates", list(ranking[:most])
+    shown = spread_front(front, most)
+    many = f"{len(shown)} of {len(front)}, those that contribute most" if len(shown) < len(front) else str(len(front))
+    return f"The front ({many})", shown
+
+
+def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = (), objectives: Objectives = ONE_LOSS) -> str:
     """One individual, a line for each thing that is known of it.
 
     Args:
         best: The individual.
         lineage: The segments of its training, if that was divided: then the parameters are shown as a schedule.
+        objectives: The objectives of the study.
     """
-    figures: dict[str, Any] = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
+    values = values_of(best, objectives) or {"loss": best.loss}
+    others = {name: value for name, value in best.metrics.items() if name not in values or not objectives.modes}
+    figures: dict[str, Any] = {**values, **others, "seconds": best.seconds}
+    if violated := bounds_text(best, best.metrics, objectives):
+        figures["violates"] = violated
     params, schedule = best.params, ""
     if best.begin is not None:
         figures["steps"] = steps_text(best.begin, best.until or 0) + (f", from {best.donor}" if best.donor else "")
@@ -115,11 +137,18 @@ def runs_text(runs: Sequence[Run]) -> str:
     Args:
         runs: The runs, at least one.
     """
-    rows = [("run", "best loss", "individual", "evaluations")]
+    names = {run.objectives.names for run in runs}
+    what = f"best {next(iter(names))[0]}" if len(names) == 1 else "best loss"
+    rows = [("run", what, "individual", "evaluations")]
     for run in runs:
-        loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
+        values = run.values() if len(names) == 1 else run.best and {"loss": run.best.loss}
+        loss, individual = (
+            (str(next(iter(values.values()))), run.best.name) if run.best and values else ("none yet", "")
+        )
         infeasible = run.counts["infeasible"]
         notes = [f"{infeasible} infeasible"] if infeasible else []
+        notes += [f"{len(run.front)} on the front"] if run.objectives.are_several else []
+        notes += ["none keeps the bounds"] if run.best and run.best.violation else []
         notes += [f"beside {run.known} known"] if run.known else []
         if not run.is_complete:
             notes.append("not complete")
@@ -201,13 +230,13 @@ def plain_console(width: int = 120) -> Console:
     return Console(width=width, force_terminal=False, no_color=True, highlight=False, soft_wrap=False)
 
 
-def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table:
+def _table_of_best(title: str, ranking: Sequence[Evaluation], names: Sequence[str], objectives: Objectives) -> Table:
     """One column for each candidate, since there may be many parameters; fits 80 characters."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="The best candidates", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     table.add_column("individual", no_wrap=True)
     for evaluation in ranking:
         table.add_column(evaluation.name, justify="right", overflow="fold")
@@ -216,8 +245,12 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
         # As text: a string would be read as markup.
         table.add_row(Text(printable(name)), *(Text(number_text(value)) for value in values), end_section=last)
 
-    add("loss", (evaluation.loss for evaluation in ranking))
-    for metric in telling_metrics(ranking):
+    values = [values_of(evaluation, objectives) for evaluation in ranking]
+    for name in objectives.names:
+        add(name, (each.get(name) for each in values))
+    if any(evaluation.violation for evaluation in ranking):
+        add("violates", (bounds_text(one, one.metrics, objectives) for one in ranking))
+    for metric in telling_metrics(ranking, objectives):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     if any(one.segment for one in ranking):
         add("steps", (steps_text(one.segment.begin, one.segment.until) if one.segment else "" for one in ranking))
@@ -229,14 +262,15 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
     return table
 
 
-def telling_metrics(ranking: Sequence[Evaluation]) -> list[str]:
-    """Numbers that the objective recorded, but for those that only repeat the loss.
+def telling_metrics(ranking: Sequence[Evaluation], objectives: Objectives = ONE_LOSS) -> list[str]:
+    """Numbers that the objective recorded, but for those that only repeat the loss, or are objectives themselves.
 
     Args:
         ranking: The evaluations that are shown, with their losses.
+        objectives: The objectives of the study.
     """
     found = {n: None for one in ranking for n, value in one.metrics.items() if isinstance(value, int | float)}
-    repeats = {name for name in found if all(_repeats_loss(one, name) for one in ranking)}
+    repeats = {name for name in found if name in objectives.modes or all(_repeats_loss(one, name) for one in ranking)}
     return [name for name in found if name not in repeats][:_MOST_METRICS]
 
 

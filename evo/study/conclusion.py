@@ -186,6 +186,7 @@ class StudyEnding:
             "bytes": conclusion.bytes,
             "individuals_bytes": conclusion.individuals_bytes,
             "best": best and self._best_record(best),
+            **({"front": [one.name for one in self.findings.front]} if self.study.objectives.are_several else {}),
             "contributions": contributions(self.findings.individuals),
             "test": conclusion.test,
             **({"tests": conclusion.tests} if conclusion.tests else {}),
@@ -193,6 +194,10 @@ class StudyEnding:
 
     def _best_record(self, best: Evaluation) -> dict[str, Any]:
         known = {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")}
+        if self.study.objectives.modes:
+            known["objectives"] = self.study.objectives.values(best.vector)
+        if self.study.objectives.bounds:
+            known["violation"] = best.violation
         lineage = find_lineage(best, self.findings.individuals)
         return {**known, **({"lineage": lineage} if lineage else {})}
 
