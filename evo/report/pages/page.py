@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from evo import __version__
 from evo.frames import one_line
+from evo.report.comparing import common_yardstick
 from evo.report.display import duration_text
-from evo.report.hypervolumes import make_yardstick
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.pages.front_pictures import hypervolume_over_evaluations
 from evo.report.pages.markup import escaped, figure_box, page_part, paragraph, renewal, section, table
@@ -103,10 +103,9 @@ def _comparison(runs: Mapping[str, Run], scale: Scale) -> Picture:
     """The hypervolumes of all runs if they have the same objectives, several of them; otherwise their lowest losses."""
     evaluations = {label: run.individuals for label, run in runs.items()}
     objectives = next(iter(runs.values())).objectives
-    if objectives.are_several and all(run.objectives.are_same(objectives) for run in runs.values()):
-        yardstick = make_yardstick(run.front for run in runs.values())
-        if yardstick is not None:
-            return hypervolume_over_evaluations(evaluations, yardstick, objectives)
+    yardstick = common_yardstick(list(runs.values()))
+    if yardstick is not None:
+        return hypervolume_over_evaluations(evaluations, yardstick, objectives)
     return compared(evaluations, scale)
 
 

@@ -73,7 +73,7 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
             "Objectives": "" if run.objectives.is_plain else str(run.objectives),
             "Evaluations": count_text(run.individuals),
             "Front last changed" if run.objectives.are_several else "Best found": _when_text(run, clock),
-            _params_title(run): _params_text(shown) if (shown := _shown_best(run)) else "",
+            _params_title(run): _params_text(one) if (one := _shown_best(run)) else "",
             "Test of the best": ", ".join(f"{name} {number_text(value)}" for name, value in run.test.items()),
             "Began": time_text(run.study.created),
             "Last record": time_text(story.last),
