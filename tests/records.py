@@ -17,6 +17,7 @@ from evo.population.assignment import Assignment
 from evo.population.events import AnyEvent, Finished, Migrated, Pollinated, Retired, Started, Status
 from evo.population.identity import Identity
 from evo.population.individual import Known
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.pruning import Rungs
@@ -101,6 +102,7 @@ def make_worker(
     start: Sequence[Params] = (),
     session: int = 0,
     recorded: Mapping[str, Any] | None = None,
+    objectives: Objectives = ONE_LOSS,
 ) -> Worker:
     """A worker that knows nothing yet but the population that it is given."""
     settings = WorkerSettings(
@@ -117,6 +119,7 @@ def make_worker(
         start=start,
         session=session,
         recorded=recorded or {},
+        objectives=objectives,
     )
     if population is None:
         islands = archipelago or make_archipelago(ranks)

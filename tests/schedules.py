@@ -20,12 +20,16 @@ from evo.islands.migration import Migration
 from evo.islands.topology import TOPOLOGIES, make_topology
 from evo.population.events import Died, Finished, Started
 from evo.population.identity import Identity
+from evo.population.individual import Known, by_standing
+from evo.population.population import Population
 from evo.propagators import SelectMax, SelectMin, SelectUniform, default_propagator
 from evo.randomness import training_seed
 from evo.space.space import Space
 
 SCHEDULES = int(os.environ.get("EVO_SCHEDULES", "1"))  # Multiplies the number of sessions.
 _SELECTIONS = (SelectMin, SelectMax, SelectUniform)
+# Sessions with such settings of their own have one loss.
+_OF_ONE_LOSS = {"propagator", "known", "space", "pruner"}
 PHASES: tuple[Phase, ...] = ("step", "step", "line", "line", "done", "ready", "concluding", "closed", "left")
 ENDING: tuple[Phase, ...] = ("done", "ready", "concluding", "closed", "left")
 
@@ -42,6 +46,7 @@ def sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
             max_delay=int(rng.choice([0, 2, 20, 100])),
             duplicates=float(rng.choice([0.0, 0.3])),
             polls=(int(rng.integers(longest)), longest),
+            several=seed % 4 == 1 and not fixed.keys() & _OF_ONE_LOSS,
         )
         yield replace(session, **fixed)
 
@@ -71,6 +76,7 @@ def island_sessions(block: int, count: int, **fixed: Any) -> Iterator[Session]:
             duplicates=float(rng.choice([0.0, 0.3])),
             polls=(int(rng.integers(longest)), longest),
             propagator=[RANDOM, default_propagator(4)][int(rng.integers(2))],
+            several=seed % 4 == 1 and not fixed.keys() & _OF_ONE_LOSS,
         )
         if mode is not None and session.migration is not None:
             session = replace(session, migration=replace(session.migration, mode=mode))
@@ -134,6 +140,23 @@ def spent(session: Session, result: Result) -> str:
     return str(session.budget.why_breed_no_more(result.survivors[0].population, 0))
 
 
+def check_front(population: Population, known: Population, session: Session) -> None:
+    """Two populations have the same front, which no other individual beats, in the order that breeds."""
+    front = [one.identity for one in population.front]
+    assert front == [one.identity for one in known.front], session
+    for other in known.ranking:
+        assert any(_is_as_good(one, other) for one in population.front), session
+    assert population.best is None or population.best.identity == front[0], session
+    if session.several and len(known.active) and not known.standings.ranking[0].violation:
+        assert [one.identity for one in population.active] == [one.identity for one in known.active], session
+
+
+def _is_as_good(one: Known, other: Known) -> bool:
+    if one.violation or other.violation:
+        return one.violation <= other.violation
+    return all(ours <= theirs for ours, theirs in zip(one.vector, other.vector, strict=True))
+
+
 def check_outcomes(result: Result, session: Session) -> None:
     """No individual is evaluated twice to the end, and all outcomes are those of the individual's own parameters."""
     assert Counter(result.evaluated).most_common(1)[0][1] == 1, session
@@ -144,8 +167,13 @@ def check_outcomes(result: Result, session: Session) -> None:
         if event.error.startswith("RankDied"):
             assert len(result.died) >= 2, session
         elif event.status != "interrupted":
-            expected = how_it_ends(params[event.individual])
-            assert (event.status, event.loss) == (expected.status, expected.loss), session
+            expected = how_it_ends(params[event.individual], several=session.several)
+            assert (event.status, event.loss, event.losses, event.violation) == (
+                expected.status,
+                expected.loss,
+                expected.losses,
+                expected.violation,
+            ), session
     assert all(seed == training_seed(0, identity) for identity, seed in result.seeds.items())
 
 
@@ -161,13 +189,15 @@ def check_replicas(result: Result, session: Session) -> None:
         for worker in survivors:
             assert worker.population.digest() == known.digest(), session
             if worker.population.island == island:
+                check_front(worker.population, known, session)
                 assert members(worker.population) == members(known), session
     assert len({result.told[worker.settings.worker] for worker in survivors}) == 1, session
 
 
 def members(population: Any) -> list[tuple[Identity, float]]:
-    """The completed individuals of an island that breed, the best first."""
-    return [(one.identity, one.loss) for one in population.active if one.status == "completed"]
+    """The completed individuals of an island that breed, by their violations and then by their (first) losses."""
+    breeding = sorted(population._active, key=by_standing)  # The order by dominance would take long at every step.
+    return [(one.identity, one.loss) for one in breeding if one.status == "completed"]
 
 
 def check_deaths(result: Result, session: Session) -> None:

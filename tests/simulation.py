@@ -22,9 +22,10 @@ from evo.engine.starting import KnownPoint, known_events
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.population.assignment import Assignment, Report
-from evo.population.events import AnyEvent, Done, Finished, Joined, Started, decode, encode
+from evo.population.assignment import Assignment, Further, Report
+from evo.population.events import AnyEvent, Done, Finished, Joined, Started, Status, decode, encode
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, make_objectives
 from evo.population.outcome import Outcome
 from evo.population.segments import SavedState
 from evo.propagators import InitUniform
@@ -37,6 +38,8 @@ from evo.testing.loopback import Loopback
 
 SPACE = Space({"x": (-1.0, 1.0), "layers": (1, 9)})
 RANDOM = InitUniform()
+SEVERAL = make_objectives(["loss", "other"], {"size": "<= 2"})
+"""The objectives and the bound of sessions with several objectives."""
 # Steps of all ranks after which a search is taken never to end.
 _FOR_EVER = 40_000
 
@@ -129,7 +132,10 @@ class Forgetful(Journal):
 class Evaluator:
     """Takes a random number of polls, and ends in a way that depends on the parameters alone."""
 
-    def __init__(self, polls: tuple[int, int], rng: np.random.Generator, reports: float = 0.1) -> None:
+    def __init__(
+        self, polls: tuple[int, int], rng: np.random.Generator, reports: float = 0.1, *, several: bool = False
+    ) -> None:
+        self._several = several
         self.seeds: dict[Identity, int] = {}
         self._polls = polls
         self._reports = reports
@@ -139,7 +145,7 @@ class Evaluator:
         self.seeds[assignment.individual] = assignment.seed
         self._left = int(self._rng.integers(self._polls[0], self._polls[1] + 1))
         self._report = report
-        self._outcome = how_it_ends(assignment.params)
+        self._outcome = how_it_ends(assignment.params, several=self._several)
         if (segment := assignment.segment) is not None and self._outcome.status == "completed":
             state = SavedState(step=segment.until, digest=individual_name(assignment.individual))
             self._outcome = replace(self._outcome, state=state)
@@ -148,7 +154,8 @@ class Evaluator:
         if self._left > 0:
             self._left -= 1
             if self._rng.random() < self._reports:
-                self._report(self._left, 0.5)
+                losses = (0.5, float(self._rng.random())) if self._several and self._rng.random() < 0.8 else ()
+                self._report(self._left, 0.5, Further(losses=losses))
             return None
         return self._outcome
 
@@ -156,13 +163,18 @@ class Evaluator:
         self._left, self._outcome = 0, Outcome(status="interrupted")
 
 
-def how_it_ends(params: dict[str, Any]) -> Outcome:
-    """One in eight fails, and one in eight is pruned."""
+def how_it_ends(params: dict[str, Any], *, several: bool = False) -> Outcome:
+    """One in eight fails, and one in eight is pruned; of several objectives, some are pruned without all losses."""
     loss = float(sum(value for value in params.values()))
     kind = zlib.crc32(repr(loss).encode()) % 8
     if kind == 0:
         return Outcome(status="failed", error="ValueError: no")
-    return Outcome(status="pruned" if kind == 1 else "completed", loss=loss)
+    status: Status = "pruned" if kind == 1 else "completed"
+    if not several:
+        return Outcome(status=status, loss=loss)
+    other = zlib.crc32(repr(-loss).encode())
+    losses = () if kind == 1 and other % 2 else (loss, other % 1000 / 100.0)
+    return Outcome(status=status, loss=loss, losses=losses, violation=0.5 if kind == 2 else 0.0)
 
 
 class Ending:
@@ -215,6 +227,7 @@ class Session:
         start: The points to be tried first.
         known: The points whose results are known from elsewhere.
         allow_duplicates: Whether a point may be tried twice.
+        several: Whether there are two objectives, and a bound.
     """
 
     seed: int
@@ -237,6 +250,7 @@ class Session:
     start: Sequence[Params] = ()
     known: Sequence[KnownPoint] = ()
     allow_duplicates: bool = False
+    several: bool = False
 
     @property
     def archipelago(self) -> Archipelago:
@@ -363,6 +377,7 @@ def simulate(
                 start=session.start,
                 session=number,
                 recorded={} if rank else recorded(session),
+                objectives=SEVERAL if session.several else ONE_LOSS,
             )
         )
         for event in imported:
@@ -375,7 +390,7 @@ def simulate(
 
     def life(worker: Worker, stop: float, death: float) -> Iterator[None]:
         rank = worker.settings.worker
-        evaluator = Evaluator(session.polls, rng, session.reports)
+        evaluator = Evaluator(session.polls, rng, session.reports, several=session.several)
         exchange = Exchange(network.endpoints[rank], session.fan_out)
         effects = Effects(
             evaluator=evaluator,
@@ -417,7 +432,7 @@ def simulate(
 
 
 def _rungs(session: Session, known: Sequence[AnyEvent]) -> Rungs | None:
-    rungs = Rungs(session.pruner) if session.pruner else None
+    rungs = Rungs(session.pruner, are_several=session.several) if session.pruner else None
     for event in known if rungs else ():
         assert rungs is not None
         rungs.apply(event)

@@ -23,7 +23,8 @@ class Knowledge:
     def __init__(self, islands: int, events: Iterable[AnyEvent] = ()) -> None:
         self.islands = islands
         self.births: dict[Identity, int] = {}
-        self.losses: dict[Identity, float] = {}
+        # The violations and the (first) losses.
+        self.losses: dict[Identity, tuple[float, float]] = {}
         self.moves: dict[Identity, dict[int, int]] = defaultdict(dict)
         self.copies: dict[Identity, set[int]] = defaultdict(set)
         self.retired: dict[Identity, set[int]] = defaultdict(set)
@@ -36,7 +37,7 @@ class Knowledge:
             self.births[event.individual] = event.island
         elif isinstance(event, Finished) and event.status == "completed":
             assert event.loss is not None
-            self.losses[event.individual] = event.loss
+            self.losses[event.individual] = event.violation, event.loss
         elif isinstance(event, Migrated):
             moves = self.moves[event.individual]
             known = moves.get(event.move, event.island)
@@ -69,8 +70,8 @@ class Knowledge:
 
     def active(self, island: int) -> list[tuple[Identity, float]]:
         """The individuals that breed on an island, the best first."""
-        active = [(self.losses[each], each) for each in self.completed if island in self.places(each)]
-        return [(identity, loss) for loss, identity in sorted(active)]
+        active = [(*self.losses[each], each) for each in self.completed if island in self.places(each)]
+        return [(identity, loss) for _, loss, identity in sorted(active)]
 
     def sent(self, island: int) -> int:
         """The number of individuals of which copies were sent to an island."""

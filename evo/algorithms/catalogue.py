@@ -77,7 +77,7 @@ READY: Mapping[str, Callable[..., Breeding]] = {
 }
 """The ready algorithms and propagators by name."""
 
-TAKE_SEVERAL = ("front", "tpe", "genetic", "random", "optuna:TPESampler", "optuna:NSGAIISampler")
+TAKE_SEVERAL = ("front", "tpe", "genetic", "random", "optuna:TPESampler and most others of Optuna")
 """The names of those that search a front where there are several objectives."""
 
 _OPTUNA = "optuna:"

@@ -12,8 +12,8 @@ _SAMPLES = 1500
 def volumes_added(front: Array, candidates: Array, reference: Array, rng: np.random.Generator) -> Array:
     """The hypervolume that each candidate alone adds to that of a front.
 
-    Exact with one and with two objectives; otherwise the share of random points, between the lowest losses and the reference, that
-    a candidate dominates and the front does not.
+    Exact with one and with two objectives; otherwise the share of random points, between the lowest losses and the
+    reference, that a candidate dominates and the front does not.
 
     Args:
         front: Losses of shape (points, objectives).

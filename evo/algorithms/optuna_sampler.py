@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -24,6 +24,8 @@ from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.population.individual import Individual, Known
 
+_ONE_LOSS_ONLY = ("CmaEsSampler",)  # Refuses several objectives, as Optuna's documentation says.
+_CONSTRAINTS = "constraints"  # The attribute of a trial in which Optuna's samplers look for violations.
 _INSTALL = 'pip install "evo-mpi[optuna]"'
 
 
@@ -63,19 +65,27 @@ class OptunaSampler(Algorithm):
     def bred_by(self) -> str:
         return f"optuna:{self.name}"
 
+    @property
+    def takes_several(self) -> bool:
+        return self.name not in _ONE_LOSS_ONLY
+
     def start(self, setup: Setup) -> Learner:
         return _State(self, setup)
 
-    def sampler(self, seed: int) -> Any:
+    def sampler(self, seed: int, is_bounded: bool = False) -> Any:
         """A new sampler, which is like any other that was made with this seed.
 
         Args:
             seed: The seed, below 2**32; ignored by samplers that take none.
+            is_bounded: Whether trials may violate bounds, as their attributes then say.
         """
         made = getattr(_optuna().samplers, self.name)
         options = dict(self.options)
-        if "seed" in inspect.signature(made).parameters:
+        parameters = inspect.signature(made).parameters
+        if "seed" in parameters:
             options["seed"] = seed
+        if is_bounded and "constraints_func" in parameters:
+            options.setdefault("constraints_func", _violation)
         with _silence():
             return made(**options)
 
@@ -84,14 +94,22 @@ class _State(Learner):
     def __init__(self, algorithm: OptunaSampler, setup: Setup) -> None:
         self.algorithm = algorithm
         self.suggestions = Suggestions(setup.space)
+        # Of one loss, a violation is part of what it counts with.
+        self.is_bounded = bool(setup.objectives.bounds) and setup.objectives.are_several
         with _silence():
-            self.study = _optuna().create_study(sampler=_optuna().samplers.RandomSampler(seed=0))
+            self.study = _optuna().create_study(
+                sampler=_optuna().samplers.RandomSampler(seed=0),
+                directions=["minimize"] * setup.objectives.count,
+            )
+        self.objectives = setup.objectives.count
 
     def learn(self, individual: Known, loss: float | None) -> None:
-        optuna = _optuna()
-        state = optuna.trial.TrialState.FAIL if loss is None else optuna.trial.TrialState.COMPLETE
+        states = _optuna().trial.TrialState
+        values = [loss] if self.objectives == 1 and loss is not None else list(individual.losses)
+        if loss is None or len(values) < self.objectives:
+            values, loss = [], None  # A pruned one has not all losses.
         with _silence():
-            self.study.add_trial(self._trial(individual, state, loss))
+            self.study.add_trial(self._trial(individual, states.COMPLETE if values else states.FAIL, values))
             said = _said(individual)
             _count_on(self.study, said)
             if said.get("trial") and loss is not None:
@@ -111,11 +129,13 @@ class _State(Learner):
                 said = _to_say(trial, study)
             yield Individual(genome=genome, strategy={"optuna": said} if said else {}, parents=())
 
-    def _trial(self, individual: Known, state: Any, loss: float | None = None) -> Any:
+    def _trial(self, individual: Known, state: Any, values: Sequence[float] = ()) -> Any:
         params, distributions = self.suggestions.told(individual.genome)
-        attributes = _said(individual).get("trial", {})
+        attributes = dict(_said(individual).get("trial", {}))
+        if self.is_bounded and values:
+            attributes[_CONSTRAINTS] = [individual.violation]
         return _optuna().trial.create_trial(
-            state=state, value=loss, params=params, distributions=distributions, system_attrs=dict(attributes)
+            state=state, values=values or None, params=params, distributions=distributions, system_attrs=attributes
         )
 
     def _branch(self, seed: int) -> Any:
@@ -123,7 +143,9 @@ class _State(Learner):
         trials = self.study.get_trials(deepcopy=False)
         storage = copy.deepcopy(self.study._storage, {id(trial): trial for trial in trials})
         name = self.study.study_name
-        return _optuna().load_study(study_name=name, storage=storage, sampler=self.algorithm.sampler(seed))
+        return _optuna().load_study(
+            study_name=name, storage=storage, sampler=self.algorithm.sampler(seed, self.is_bounded)
+        )
 
     def _recompute(self) -> None:
         """Keep the texts in which a sampler keeps a state of its own, such as CMA-ES, with the latest trial.
@@ -158,6 +180,11 @@ def _count_on(study: Any, said: Mapping[str, Any]) -> None:
     for name, value in said.get("study", {}).items():
         if value > here.get(name, -1):
             study._storage.set_study_system_attr(study._study_id, name, value)
+
+
+def _violation(trial: Any) -> list[float]:
+    """The violation of a trial, which is at most 0 if it keeps all bounds."""
+    return list(trial.system_attrs.get(_CONSTRAINTS, [0.0]))
 
 
 def _attributes(trial: Any) -> dict[str, Any]:

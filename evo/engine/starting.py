@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from evo.errors import UserError
+from evo.population.dominance import order_by_dominance
 from evo.population.events import Finished, Started
+from evo.population.individual import Known
 from evo.population.population import Population
 from evo.randomness import start_generator
 from evo.space.filling import fill
@@ -29,12 +32,16 @@ class KnownPoint(msgspec.Struct, frozen=True):
         loss: Its loss, a finite number.
         origin: Where the result is known from, for people.
         metrics: What else is known of it, as JSON scalars.
+        losses: Its losses, if there are several objectives; empty otherwise.
+        violation: By how much it violates the bounds of metrics, at least 0.
     """
 
     params: Params
     loss: float
     origin: str
     metrics: dict[str, Any] = {}
+    losses: tuple[float, ...] = ()
+    violation: float = 0.0
 
 
 def make_start_points(space: Space, given: Sequence[Mapping[str, Any]], seed: int) -> list[Params]:
@@ -100,7 +107,7 @@ def known_events(known: Sequence[KnownPoint], population: Population, time: floa
     new = [point for point in known if not population.has_tried(point.params)]
     first = population.next_generation(_RECORDER)
     events: list[Started | Finished] = []
-    for number, point in enumerate(sorted(new, key=lambda one: one.loss)):
+    for number, point in enumerate(_best_first(new)):
         identity = (_RECORDER, first + number)
         started = Started(
             time=time,
@@ -110,9 +117,33 @@ def known_events(known: Sequence[KnownPoint], population: Population, time: floa
             bred_by="known",
             origin=point.origin,
         )
-        loss, metrics = point.loss, point.metrics
-        events += [
-            started,
-            Finished(time=time, individual=identity, status="completed", loss=loss, metrics=metrics, rank=_RECORDER),
-        ]
+        finished = Finished(
+            time=time,
+            individual=identity,
+            status="completed",
+            loss=point.loss,
+            losses=point.losses,
+            violation=point.violation,
+            metrics=point.metrics,
+            rank=_RECORDER,
+        )
+        events += [started, finished]
     return events
+
+
+def _best_first(known: Sequence[KnownPoint]) -> list[KnownPoint]:
+    """Known points by their violations, then by how good they are: by dominance if there are several objectives."""
+    if not any(point.losses for point in known):
+        return sorted(known, key=lambda one: (one.violation, one.loss))
+    places = [
+        Known(
+            genome=np.zeros(0),
+            identity=(_RECORDER, place),
+            status="completed",
+            loss=point.loss,
+            losses=point.losses,
+            violation=point.violation,
+        )
+        for place, point in enumerate(known)
+    ]
+    return [known[one.identity[1]] for one in order_by_dominance(places)]

@@ -70,6 +70,8 @@ def read_losses(
 
 def _by_name(returned: Any, objectives: Objectives, recorded: Mapping[str, Any]) -> dict[str, Any]:
     """What was returned, by the names of the objectives."""
+    if hasattr(returned, "_asdict") and set(objectives.modes) & set(returned._asdict()):
+        return dict(returned._asdict())  # A named tuple may have an order of its own.
     if isinstance(returned, Mapping):
         return dict(returned)
     if not objectives.modes:
@@ -139,9 +141,15 @@ def _number(value: Any) -> float:
         raise TypeError(f"{rule}; does the objective forget to return it?")
     if isinstance(number, Mapping):
         which = "its 'loss'" if "loss" in number else "one of its values"
-        raise TypeError(f"{rule}; return {which}, and put what else is to be recorded into trial.metrics")
+        raise TypeError(
+            f"{rule}; return {which}, and put what else is to be recorded into trial.metrics, or name several of them "
+            "in the setting objectives"
+        )
     if isinstance(number, tuple | list):
-        raise TypeError(f"{rule}; return one, for example a weighted sum, and put the others into trial.metrics")
+        raise TypeError(
+            f"{rule}; return one, for example a weighted sum, and put the others into trial.metrics, or name them in "
+            "the setting objectives"
+        )
     if isinstance(number, str | bytes | bool) or not hasattr(number, "__float__"):
         raise TypeError(rule)
     return float(number)

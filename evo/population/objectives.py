@@ -19,6 +19,10 @@ _BOUND = re.compile(r"\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s
 _RULE = "give a comparison with a number, such as '<= 2e9' or '>= 0.9'"
 
 
+NO_VIOLATION = 0.0
+"""The violation of what keeps all bounds: the very object that records leave out as their default."""
+
+
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """A bound that a metric must keep.
 
@@ -107,6 +111,24 @@ class Objectives(msgspec.Struct, frozen=True, kw_only=True):
     def metrics(self) -> tuple[str, ...]:
         """The names of all values that an evaluation must give, each once: the named objectives, and those bounded."""
         return tuple(dict.fromkeys([*self.modes, *(bound.metric for bound in self.bounds)]))
+
+    def check_names(self, parameters: Sequence[str]) -> None:
+        """Refuse names that parameters have: in a table of results nobody could tell which of the two is meant.
+
+        Args:
+            parameters: The names of the parameters that are searched.
+
+        Raises:
+            UserError: A parameter has the name of an objective, or of a metric with a bound.
+        """
+        for name in self.metrics:
+            if name in parameters:
+                setting, others = (
+                    ("objectives", "record the value by another name, in trial.metrics for example")
+                    if name in self.modes
+                    else ("constraint_metrics", "write a condition of parameters as constraints")
+                )
+                raise UserError(f"{setting} names {name!r}, which is a parameter: {others}")
 
     def losses(self, values: Mapping[str, float]) -> tuple[float, ...]:
         """The losses of all named objectives, which are minimised, in their order.

@@ -25,7 +25,11 @@ def test(arguments: Sequence[str], program: str) -> int:
     Returns:
         The exit status: 0 tested, 1 the test or the baseline's training failed, 2 mistaken input, 85 run it again.
     """
-    parser = CommandParser(prog=program, description="Test an individual from its saved weights.")
+    parser = CommandParser(
+        prog=program,
+        description="Test an individual from its saved weights; with several objectives, all of the front that have "
+        "kept theirs.",
+    )
     _add_arguments(parser)
     parser.add_argument(
         "--baseline", metavar="FILE.yaml", help="Parameters to compare with, which are trained once, in RUN/baseline."

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evo.errors import UserError
 from evo.evaluation.child import refuse_in_child
 from evo.evaluation.messages import Examined
 from evo.posthoc.baseline import Baseline, baseline_file, check_baseline, find_baseline, test_baseline, train_baseline
@@ -34,6 +35,7 @@ from evo.study.files import read_parameters
 from evo.texts import printable
 
 PICTURE = "confusion.png"
+_MOST_NAMED = 5  # Individuals that a message names.
 _OWN = ("confusion.png", "confusion.csv", "test.json")
 
 
@@ -49,8 +51,8 @@ def test(
     """Test an individual from its saved weights, print what was found and write it to RUN/test.
 
     If the individual is not the best, it is written to RUN/test/R-G. With several objectives, that is so for each
-    individual, and RUN/test/test.json holds all of the front that were tested. After `evo.minimize` on several ranks, only one of
-    them should call this: it runs in one process, and uses the cores and the first GPU of that.
+    individual, and RUN/test/test.json holds all of the front that were tested. After `evo.minimize` on several ranks,
+    only one of them should call this: it runs in one process, and uses the cores and the first GPU of that.
 
     Args:
         run: The run directory.
@@ -135,33 +137,18 @@ def _front_with_weights(past: Run, results: RunDirectory) -> list[Evaluation]:
         UserError: Nothing has completed, or others have kept their weights, but none of the front.
     """
     past.find()  # There must be one that has completed.
-    on_front = _front(past.ranking)
+    on_front = past.front
     having = [one for one in on_front if not one.origin and (one.weights or _is_trained_again(past, results, one))]
     if not having and not any(one.weights for one in past.ranking):
         having = [one for one in on_front if not one.origin]
     if having:
         return having
-    name = on_front[0].name
+    name, many = on_front[0].name, len(on_front) > _MOST_NAMED
+    names = ", ".join(one.name for one in on_front[:_MOST_NAMED])
     raise UserError(
-        f"none of the front of {past.name} has weights, which are {', '.join(one.name for one in on_front[:5])}"
-        f"{' and others' if len(on_front) > 5 else ''}; evo train {past.name} --individual {name} trains one again, and "
-        "then it can be tested"
+        f"none of the front of {past.name} has weights, which are {names}{' and others' if many else ''}; "
+        f"evo train {past.name} --individual {name} trains one again, and then it can be tested"
     )
-
-
-def _front(ranking: Sequence[Evaluation]) -> list[Evaluation]:
-    """Those of completed individuals with several objectives that no other one dominates, by their losses."""
-    if not ranking or ranking[0].violation > 0.0:
-        return list(ranking[:1])
-    front: list[Evaluation] = []
-    for one in ranking:
-        # In the order of their losses nothing that comes later dominates what came before.
-        beaten = any(
-            all(theirs <= own for theirs, own in zip(other.losses, one.losses, strict=True)) for other in front
-        )
-        if one.violation == 0.0 and not beaten:
-            front.append(one)
-    return front
 
 
 def _is_trained_again(past: Run, results: RunDirectory, individual: Evaluation) -> bool:
@@ -254,7 +241,8 @@ def _write_one(
 def _print_written(results: RunDirectory, places: Sequence[str]) -> None:
     for each in places:
         files = [name for name in _OWN if (results.path / each / name).exists()]
-        print(f"written to {results}/{each}: {', '.join(files)}")
+        if files:
+            print(f"written to {results}/{each}: {', '.join(files)}")
 
 
 def _empty_results(folder: Path) -> Path:
@@ -283,8 +271,7 @@ def _print(
     for one, where, found in zip(members, wheres, metrics, strict=True):
         print(f"individual {one.name} of {past.directory} on the test set, from its saved weights{where}")
         is_best = one == past.best and not objectives.are_several
-        values = (
-            objectives.values(one.losses or (one.loss or 0.0,)) if one.status == "completed" else {"loss": one.loss}
-        )
+        losses = one.losses or (() if one.loss is None or objectives.are_several else (one.loss,))
+        values = objectives.values(losses) if losses else {"loss": one.loss}
         columns[f"{'best, ' if is_best else ''}{one.name}"] = {**values, **found}
     print(figures_text(columns))

@@ -198,6 +198,20 @@ def lost_text(event: Started) -> str:
     return f"the state of {names} is gone: {name} {instead} instead"
 
 
+def _test_notes(result: Result, best: str) -> list[str]:
+    """What was found on the test set, by the best candidate or by those of the front."""
+    tested = {f"{name} of the front": found for name, found in result.tests.items()}
+    tested = tested or ({f"the best candidate, {best}": result.test} if result.test else {})
+    notes = []
+    for which, metrics in tested.items():
+        figures = ", ".join(f"{name} {number_text(value)}" for name, value in metrics.items())
+        notes.append(f"{which}, on the test set, from its saved weights: {figures}")
+    if result.test_error:
+        which = "a candidate of the front" if result.tests else "the best candidate"
+        notes.append(f"{which} could not be tested: {result.test_error}")
+    return notes
+
+
 def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     """The last lines: how it ended, the test of the best candidate, and where everything is."""
     from rich.filesize import decimal
@@ -214,16 +228,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append("no evaluation completed, so there is no best candidate")
     elif best.origin and not result.objectives.are_several:
         notes.append(f"the best candidate, {best.name}, is known from {best.origin}: it was not evaluated here")
-    elif result.tests:
-        for name, metrics in result.tests.items():
-            figures = ", ".join(f"{metric} {number_text(value)}" for metric, value in metrics.items())
-            notes.append(f"{name} of the front on the test set, from its saved weights: {figures}")
-    elif result.test:
-        figures = ", ".join(f"{name} {number_text(value)}" for name, value in result.test.items())
-        notes.append(f"the best candidate, {best.name}, on the test set, from its saved weights: {figures}")
-    if result.test_error:
-        what = "the front" if result.tests else "the best candidate"
-        notes.append(f"{what} could not be tested: {result.test_error}")
+    else:
+        notes += _test_notes(result, best.name)
     if shares := shares_text(result.times):
         notes.append(f"where the time went: {shares}")
     if result.digest:

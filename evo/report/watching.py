@@ -13,7 +13,7 @@ import msgspec
 from evo.report.course import Course
 from evo.report.reader import CourseReader
 from evo.report.standing import Standing
-from evo.storage.completion import Tested
+from evo.storage.completion import RecordedTests
 from evo.storage.locks import are_held, are_shown
 from evo.storage.rundir import RunDirectory, StudyRecord, study_forms
 
@@ -73,7 +73,7 @@ class RunWatch:
         self.study: StudyRecord = self.directory.begun_study()
         self.forms = study_forms(self.study)
         self.reader = CourseReader(self.directory, self.forms, self.study.objectives)
-        self.tested: Tested | None = None
+        self.tested: RecordedTests | None = None
         self._is_locked = False
 
     @property

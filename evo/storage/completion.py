@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Tested(msgspec.Struct, frozen=True):
+class RecordedTests(msgspec.Struct, frozen=True):
     """The part of summary.json that the journals do not hold.
 
     Args:

@@ -25,7 +25,7 @@ from evo.space.constraints import is_function
 from evo.space.growth import Forms
 from evo.space.space import Space
 from evo.space.values import Params
-from evo.storage.completion import Tested
+from evo.storage.completion import RecordedTests
 from evo.storage.files import write_whole
 from evo.storage.journal import Journal, Memory, list_journals, open_locked, read_journal
 from evo.storage.retry import persist
@@ -206,10 +206,10 @@ class RunDirectory:
                         f"run directory {self}: another run has just written {file}; run the same command again"
                     )
 
-    def tested(self) -> Tested | None:
+    def tested(self) -> RecordedTests | None:
         """The tests in the completion record; None when there is no sound one."""
         try:
-            return msgspec.json.decode(self._summary.read_bytes(), type=Tested)
+            return msgspec.json.decode(self._summary.read_bytes(), type=RecordedTests)
         except (OSError, *_UNREADABLE):
             return None
 
@@ -289,7 +289,7 @@ class Scratch:
     def begin(self, study: StudyRecord) -> None:
         """Do nothing, because nothing is kept."""
 
-    def tested(self) -> Tested | None:
+    def tested(self) -> RecordedTests | None:
         """None, because it is never complete."""
         return None
 

@@ -173,6 +173,9 @@ def _put(options: dict[str, Any], path: str, text: str) -> None:
     if name in _NAMED:
         chosen = options.get(name) or _default_name(name, place)
         options[name] = {"name": chosen} if isinstance(chosen, str) else chosen
+    if name == "objectives" and isinstance(options.get(name), str | list):
+        named = options[name]
+        options[name] = dict.fromkeys([named] if isinstance(named, str) else named, "min")
     if name == "start_from" and isinstance(options.get(name), str | list):
         options[name] = {"points": options[name]}
     tree, step = options, name

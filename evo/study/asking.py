@@ -13,7 +13,7 @@ from evo.errors import CutOff, Shared, UserError
 from evo.objective.losses import reported_losses
 from evo.population.assignment import Assignment, Further
 from evo.population.identity import Identity, individual_name
-from evo.report.records import Evaluation
+from evo.report.records import Evaluation, Findings
 from evo.report.results import Result, interrupted_by
 from evo.space.values import fresh
 from evo.study.config import Config
@@ -111,7 +111,8 @@ class Study:
 
         Args:
             individual: The individual that `ask` returned, or its identity.
-            loss: Its loss, one finite number, or an array or tensor of one. Anything else is a failed individual.
+            loss: Its loss, a finite number, or an array or tensor of one. With `objectives` their values, by name or in
+                order; those in `metrics` may be left out. Anything else is a failed individual.
             status: What became of it, where that is not "completed": "pruned" (the default after `report` has said so),
                 "failed", "infeasible" (a point that you refuse; it counts as no failure), or "interrupted" (it is
                 evaluated again).
@@ -126,10 +127,10 @@ class Study:
         """
         with self._search.busy():
             identity, trial = self._in_flight(individual)
-            if loss is None and status is None and not error:
+            are_in_metrics = bool(self._search.turns.objectives.modes and metrics)
+            if loss is None and status is None and not error and not are_in_metrics:
                 raise UserError(
-                    f"individual {individual_name(identity)} is told without a loss: give one, or a status such as "
-                    "'failed', or the error"
+                    f"individual {individual_name(identity)} is told without a loss: give one, a status, or the error"
                 )
             if loss is not None and error and status in (None, "completed", "pruned"):
                 raise UserError(f"individual {individual_name(identity)} is told with a loss and an error: give one")
@@ -148,7 +149,7 @@ class Study:
 
         Args:
             individual: An individual in flight.
-            loss: The loss so far.
+            loss: The loss so far. With `objectives` the values by name or in their order; the first counts.
             step: The training step, a whole number from 0. None means the one after the last.
 
         Returns:
@@ -181,14 +182,30 @@ class Study:
 
     @property
     def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss, of all ranks; None if there is none. It reads all events."""
+        """The completed individual with the lowest loss, of all ranks; None if there is none. It reads all events.
+
+        With several objectives it is the one with the lowest first loss; see `front`.
+        """
         with self._search.busy():
-            if self._search.result is not None:
-                return self._search.result.best
-            self._search.turns.why_now()  # This takes into account what has arrived.
-            findings = self._search.ending.findings
-            findings.forget()
-            return findings.best
+            return self._findings().best
+
+    @property
+    def front(self) -> list[Evaluation]:
+        """The completed individuals, of all ranks, that no other one dominates; with one loss the best one alone.
+
+        Those that violate a bound are not among them, unless all do: then it is the one that does so least.
+        It reads all events.
+        """
+        with self._search.busy():
+            return self._findings().front
+
+    def _findings(self) -> Findings:
+        if self._search.result is not None:
+            return self._search.result.findings
+        self._search.turns.why_now()  # This takes into account what has arrived.
+        findings = self._search.ending.findings
+        findings.forget()
+        return findings
 
     @property
     def result(self) -> Result | None:

@@ -23,6 +23,7 @@ from evo.objective.definition import (
     with_rules,
 )
 from evo.objective.references import Named
+from evo.population.objectives import Objectives
 from evo.report.screen import Screen
 from evo.space.growth import Change, check_growth, find_changes
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
@@ -241,8 +242,8 @@ def find_study(
     if asked.baseline is not None and found.baseline != asked.baseline:
         instead = "leave it out here, and name it with evo test --baseline"
         raise UserError(f"{where}: its baseline is {found.baseline}, not {asked.baseline}; {instead}")
-    if not asked.objectives.are_same(found.objectives):
-        raise UserError(f"{where}: it has {found.objectives}, not {asked.objectives}; {ADVICE}")
+    if unlike := objectives_differ(found.objectives, asked.objectives):
+        raise UserError(f"{where}: {unlike}; {ADVICE}")
     check_start_weights(where, found.weights, asked.weights)
     if seed is not None and found.seed != seed:
         raise UserError(f"{where}: its seed is {found.seed}, not {seed}; {ADVICE}")
@@ -251,6 +252,35 @@ def find_study(
         found = msgspec.structs.replace(found, limits=asked.limits, former=[*found.former, found.limits])
     found = msgspec.structs.replace(found, weights=asked.weights)  # The file may have been moved.
     return msgspec.structs.replace(found, constraints=asked.constraints) if difference else found
+
+
+def objectives_differ(before: Objectives, now: Objectives) -> str:
+    """How the objectives or bounds of a study differ apart from their order; empty when they do not.
+
+    Neither can change while a study goes on: its journals hold losses and violations, which would mean something else.
+
+    Args:
+        before: Those that are recorded.
+        now: Those that are asked for.
+
+    Example:
+        >>> objectives_differ(Objectives(modes={"a": "max", "b": "min"}), Objectives(modes={"a": "min"}))
+        'its objectives are {a: max, b: min}, not {a: min}'
+    """
+    if before.modes != now.modes:
+        return f"its objectives are {_modes_text(before)}, not {_modes_text(now)}"
+    if set(before.bounds) != set(now.bounds):
+        bounds = [", ".join(map(str, one.bounds)) or "none" for one in (before, now)]
+        return (
+            f"its constraint_metrics are {bounds[0]}, not {bounds[1]}, and cannot change, not even with "
+            "--change-limits: what violates them is recorded"
+        )
+    return ""
+
+
+def _modes_text(objectives: Objectives) -> str:
+    entries = ", ".join(f"{name}: {mode}" for name, mode in objectives.modes.items())
+    return f"{{{entries}}}" if entries else "one loss without a name"
 
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:

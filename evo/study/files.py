@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,13 +65,15 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     """
     from jsonargparse import get_loader
 
+    text = ""
     try:
         text = as_path(file).read_text(encoding="utf-8")
         loaded = get_loader("yaml")(text)
     except OSError as error:
         raise UserError(f"{what} {file} cannot be read: {error.strerror}") from None
     except Exception as error:
-        raise UserError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}") from None
+        quotes = "; a comparison needs quotes, '>= 0.9'" if re.search(r"[:,\[-] *>=", text) else ""
+        raise UserError(f"{what} {file} is not valid YAML: {' '.join(str(error).split())}{quotes}") from None
     if of_values:
         check_values(text, what=f"{what} {file}")
     return loaded

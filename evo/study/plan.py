@@ -148,6 +148,7 @@ def _make_space(config: Config, limits: Mapping[str, Any] | None, objective: Cal
     if given is None:
         raise UserError(f"objective {describe(objective)} has no limits: say with --limits what is searched")
     space = Space(load_limits(given), config.constraints)
+    config.goals.check_names(space.names)
     if space.feasibility is not None:
         space.feasibility.check()
     return space

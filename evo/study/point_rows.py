@@ -15,11 +15,12 @@ from typing import Any, get_args
 from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.population.events import Status
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.optuna_store import choose_study, explained, is_store, open_storage, parse_store
 from evo.report.reading import load
 from evo.report.rows import METRICS, PARAMS
-from evo.space.written import read_number
 from evo.study.files import load_yaml
+from evo.study.point_results import named_values, objectives_of_optuna, wrong_values
 from evo.texts import as_path
 
 _TABLES = (".csv", ".tsv")
@@ -36,6 +37,7 @@ class PointRow:
         origin: The same, in short, for the record.
         params: Its parameters, which may be texts, and some of which may be missing.
         loss: Its loss, if it is known, as it stands there; None if it is to be evaluated.
+        values: What is known by the names of objectives and of metrics with bounds, as it stands there.
         metrics: What is known beside the loss.
         problem: What is wrong with a row that could not be read; empty when it could.
     """
@@ -44,6 +46,7 @@ class PointRow:
     origin: str
     params: Mapping[str, Any] = field(default_factory=dict)
     loss: Any = None
+    values: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
 
@@ -68,67 +71,91 @@ class PointSource:
     objective: str = ""
 
 
-def read_points(given: str | os.PathLike[str] | Sequence[Any], names: Collection[str]) -> PointSource:
+@dataclass(frozen=True, kw_only=True)
+class PointForm:
+    """What the points of a search consist of, and what a result does.
+
+    Args:
+        names: The names of the parameters.
+        objectives: The objectives and bounds, whose values make a result.
+    """
+
+    names: Collection[str]
+    objectives: Objectives = ONE_LOSS
+
+
+def read_points(given: str | os.PathLike[str] | Sequence[Any], form: PointForm) -> PointSource:
     """The rows in what `start_from` names.
 
     Args:
         given: A list of mappings; or the name of a run directory, of a store of Optuna, or of a CSV, YAML or JSON
             file. A YAML or JSON file may hold a single point.
-        names: The names of the parameters.
+        form: What their parameters and values may be named.
 
     Raises:
         UserError: It cannot be read, or is something else.
     """
     if not isinstance(given, str | os.PathLike):
-        return _from_list(given, "start_from", "start_from point", names)
+        return _from_list(given, "start_from", "start_from point", form)
     name = os.fspath(given)
     if not name.strip():
         raise UserError("start_from is empty: name a run directory, a store of Optuna, or a CSV, YAML or JSON file")
     path = as_path(name)
     if path.is_dir():
-        return _from_run(name)
+        return _from_run(name, form.objectives)
     if is_store(name):
-        return _from_optuna(name)
+        return _from_optuna(name, form.objectives)
     if path.suffix.lower() in _TABLES:
-        return _from_table(path, name, names)
+        return _from_table(path, name, form)
     loaded = load_yaml("start_from", name, of_values=True)
-    return _from_list([loaded] if isinstance(loaded, Mapping) else loaded, name, f"{name} point", names)
+    return _from_list([loaded] if isinstance(loaded, Mapping) else loaded, name, f"{name} point", form)
 
 
-def _from_list(given: Any, where: str, origin: str, names: Collection[str]) -> PointSource:
+def _from_list(given: Any, where: str, origin: str, form: PointForm) -> PointSource:
     if not isinstance(given, list | tuple):
         raise UserError(f"{where} is {given!r}: it must be a list of mappings of parameters to their values")
     source = PointSource(name=where)
     for number, point in enumerate(given, start=1):
         here = f"{where}, point {number}"
         if isinstance(point, Mapping):
-            _add(source, here, f"{origin} {number}", point, names)
+            _add(source, here, f"{origin} {number}", point, form)
         else:
             problem = f"it is {point!r}, which is no mapping of parameters to their values"
             source.rows.append(PointRow(where=here, origin=here, problem=problem))
     return source
 
 
-def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any], names: Collection[str]) -> None:
-    """Add a row from a mapping, in which a loss may stand among the parameters, or beside them as in an export."""
+def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any], form: PointForm) -> None:
+    """Add a row from a mapping, in which results may stand among the parameters, or beside them as in an export."""
     status = None
-    if isinstance(record.get("params"), Mapping) and "params" not in names:
-        params, loss, status = record["params"], record.get("loss"), record.get("status")
-        metrics = record.get("metrics") or {}
+    metrics = record.get("metrics") if isinstance(record.get("metrics"), Mapping) else {}
+    beside = _beside(record, form)
+    if isinstance(record.get("params"), Mapping) and "params" not in form.names:
+        params, status = record["params"], record.get("status")
     else:
-        known = {} if "loss" in names else {"loss": record.get("loss")}
-        loss, metrics = known.get("loss"), {}
-        params = {name: value for name, value in record.items() if name not in known}
-    if status is not None and status not in _STATUSES:
-        problem = f"status is {status!r}: it must be one of {', '.join(_STATUSES)}"
+        params = {name: value for name, value in record.items() if name not in beside}
+        metrics = metrics if "metrics" in beside else {}
+    problem = "" if status in (None, *_STATUSES) else f"status is {status!r}: it must be one of {', '.join(_STATUSES)}"
+    problem = problem or wrong_values(beside.get("values"), form.objectives)
+    if problem:
         source.rows.append(PointRow(where=where, origin=origin, problem=problem))
     elif status in (None, "completed"):
-        source.rows.append(PointRow(where=where, origin=origin, params=params, loss=loss, metrics=metrics))
+        values = named_values(form.objectives, beside, metrics, beside.get("values"))
+        loss = beside.get("loss")
+        row = PointRow(where=where, origin=origin, params=params, loss=loss, values=values, metrics=metrics)
+        source.rows.append(row)
     else:
         source.left_out[str(status)] += 1
 
 
-def _from_table(path: Path, name: str, names: Collection[str]) -> PointSource:
+def _beside(record: Mapping[str, Any], form: PointForm) -> dict[str, Any]:
+    """What stands in a record that is no parameter: values by the names of objectives, or a loss if it has no name."""
+    told = {*form.objectives.metrics, *(("values", "metrics") if form.objectives.metrics else ())}
+    told |= set() if form.objectives.modes else {"loss"}
+    return {name: value for name, value in record.items() if name in told and name not in form.names}
+
+
+def _from_table(path: Path, name: str, form: PointForm) -> PointSource:
     source = PointSource(name=f"start_from {name}")
     try:
         text = path.read_bytes().decode("utf-8-sig")  # A text in quotes keeps its ends of lines.
@@ -138,8 +165,8 @@ def _from_table(path: Path, name: str, names: Collection[str]) -> PointSource:
         raise UserError(f"start_from {name} is no text in UTF-8: {error.reason} at byte {error.start}") from None
     header, *lines = list(_read_lines(text, name)) or [(1, [])]
     columns = [column.strip() for column in header[1]]
-    is_export = any(column.startswith(PARAMS) and column not in names for column in columns)
-    _check_columns(columns, is_export, name, names)
+    is_export = any(column.startswith(PARAMS) and column not in form.names for column in columns)
+    _check_columns(columns, is_export, name, form)
     for number, cells in lines:
         here = f"{name}, row {number}"
         if len(cells) != len(columns):
@@ -151,7 +178,9 @@ def _from_table(path: Path, name: str, names: Collection[str]) -> PointSource:
         if is_export:
             params = {each.removeprefix(PARAMS): cell for each, cell in given.items() if each.startswith(PARAMS)}
             record = {**given, "params": params, "metrics": _metrics(given)}
-        _add(source, here, f"{name} row {number}", record, names)
+        elif metrics := _metrics(given):
+            record = {**{each: cell for each, cell in given.items() if not _is_metric(each)}, "metrics": metrics}
+        _add(source, here, f"{name} row {number}", record, form)
     if not source.rows:
         left_out = ", ".join(f"{count} {status}" for status, count in sorted(source.left_out.items()))
         raise UserError(f"{source.name} has no point below its first row{left_out and f' that completed: {left_out}'}")
@@ -170,21 +199,31 @@ def _read_lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"start_from {name} is no table of values: {error}") from None
 
 
-def _check_columns(columns: Sequence[str], is_export: bool, name: str, names: Collection[str]) -> None:
+def _check_columns(columns: Sequence[str], is_export: bool, name: str, form: PointForm) -> None:
     """Refuse a table whose first row names what is no parameter, or names it twice."""
     if not columns:
         raise UserError(f"start_from {name} is empty: its first row must name parameters")
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         raise UserError(f"{name}, row 1: {twice[0]!r} stands there twice")
-    unknown = [] if is_export else [column for column in columns if column not in names and column != "loss"]
+    if is_export:
+        return
+    names, objectives = form.names, form.objectives
+    results = [*objectives.metrics, *(() if objectives.modes else ("loss",))]
+    known = [*names, *results, *(METRICS + metric for metric in objectives.metrics)]
+    unknown = [column for column in columns if column not in known]
     if unknown:
-        shown = f"{unknown[0]!r} is no parameter{did_you_mean(unknown[0], names)}"
-        raise UserError(f"{name}, row 1: {shown}; a column is named after a parameter, or loss: {', '.join(names)}")
+        shown = f"{unknown[0]!r} is no parameter{did_you_mean(unknown[0], [*names, *results])}"
+        rule = f"a column is named after a parameter, or {' or '.join(results)}"
+        raise UserError(f"{name}, row 1: {shown}; {rule}: {', '.join(names)}")
 
 
 def _metrics(cells: Mapping[str, str]) -> dict[str, Any]:
-    return {name.removeprefix(METRICS): _scalar(cell) for name, cell in cells.items() if name.startswith(METRICS)}
+    return {name.removeprefix(METRICS): _scalar(cell) for name, cell in cells.items() if _is_metric(name)}
+
+
+def _is_metric(column: str) -> bool:
+    return column.startswith(METRICS)
 
 
 def _scalar(cell: str) -> Any:
@@ -194,20 +233,35 @@ def _scalar(cell: str) -> Any:
         return cell
 
 
-def _from_run(name: str) -> PointSource:
+def _from_run(name: str, objectives: Objectives) -> PointSource:
     run = load(name)
+    theirs = run.study.objectives
+    if theirs.modes and not objectives.modes:
+        raise UserError(
+            f"start_from {name} has {theirs}, and this study has one loss without a name: name objectives, or write "
+            "its points to a CSV file, with a column loss"
+        )
     source = PointSource(name=f"start_from {name}", is_own=False, objective=run.study.objective)
     for one in run.individuals:
-        if one.status == "completed":
-            row = {"params": one.params, "loss": one.loss, "metrics": one.metrics}
-            origin = one.origin or f"{name} {one.name}"
-            source.rows.append(PointRow(where=f"{name}, individual {one.name}", origin=origin, **row))  # type: ignore[arg-type]
+        if one.status == "completed" and one.loss is not None:
+            losses = one.losses or (one.loss,)
+            is_whole = len(losses) == theirs.count  # Somebody may have edited study.json.
+            source.rows.append(
+                PointRow(
+                    where=f"{name}, individual {one.name}",
+                    origin=one.origin or f"{name} {one.name}",
+                    params=one.params,
+                    loss=one.loss,
+                    values=named_values(objectives, one.metrics, theirs.values(losses) if is_whole else None),
+                    metrics=one.metrics,
+                )
+            )
         else:
             source.left_out[one.status] += 1
     return source
 
 
-def _from_optuna(given: str) -> PointSource:
+def _from_optuna(given: str, objectives: Objectives) -> PointSource:
     store = parse_store(given)
     name = given if store.file else f"{store}#{store.study}".rstrip("#")  # A password is not for the record.
     if store.file is not None and not store.file.is_file():
@@ -215,11 +269,7 @@ def _from_optuna(given: str) -> PointSource:
     with explained(store):
         storage = open_storage(store, only_reads=True)
         study = choose_study(storage, store)
-        if [direction.name for direction in study.directions] != ["MINIMIZE"]:
-            raise UserError(
-                f"start_from {name}: study {study.study_name!r} does not minimise one value, as evo does: write its "
-                "points to a CSV file, with a column loss"
-            )
+        order = objectives_of_optuna(f"start_from {name}: study {study.study_name!r}", study, objectives)
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
     source = PointSource(name=f"start_from {name}", is_own=False, objective=study.user_attrs.get("objective", ""))
     for trial in trials:
@@ -228,32 +278,18 @@ def _from_optuna(given: str) -> PointSource:
             continue
         attributes = trial.user_attrs
         known = f"individual {attributes['name']}" if "name" in attributes else f"trial {trial.number}"
+        metrics = {key.removeprefix(METRICS): each for key, each in attributes.items() if key.startswith(METRICS)}
         source.rows.append(
             PointRow(
                 where=f"{name}, {known}",
                 origin=str(attributes.get("origin") or f"{name} {attributes.get('name', trial.number)}"),
                 params=trial.params,
-                loss=trial.value,
-                metrics={
-                    key.removeprefix(METRICS): each for key, each in attributes.items() if key.startswith(METRICS)
-                },
+                loss=trial.values[0],
+                values=named_values(objectives, attributes, metrics, dict(zip(order, trial.values, strict=True))),
+                metrics=metrics,
             )
         )
     return source
-
-
-def row_loss(row: PointRow) -> float | None:
-    """The loss of a row; None when it is to be evaluated.
-
-    Raises:
-        UserError: It is no finite number.
-    """
-    if row.loss is None:
-        return None
-    try:
-        return read_number(row.loss)
-    except UserError as error:
-        raise UserError(f"loss {error}") from None
 
 
 def listed(problems: Iterable[str], most: int = 10) -> str:

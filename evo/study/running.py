@@ -12,6 +12,8 @@ import msgspec
 
 from evo.engine.transport import Transport, together
 from evo.objective.training import Training
+from evo.population.goal import make_goal
+from evo.population.objectives import Objectives
 from evo.report.results import Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
@@ -22,7 +24,7 @@ from evo.study.beginning import agree_on_study, ask_for_study
 from evo.study.config import Config
 from evo.study.inheritance import goes_on
 from evo.study.job import Job
-from evo.study.plan import make_plan
+from evo.study.plan import Plan, make_plan
 from evo.study.warm_start import agree_on_start
 from evo.study.wiring import Session
 from evo.texts import as_path
@@ -63,7 +65,8 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
     asked = together(transport, lambda: ask_for_study(config, plan, job.objective, directory, transport))
     study, changes = agree_on_study(asked, config, directory, transport)
     start = agree_on_start(config, plan.space, study, transport)
-    plan = replace(plan, start=start.points, known=start.known, known_at=start.time)
+    plan = replace(in_recorded_order(plan, study.objectives, config), start=start.points, known=start.known)
+    plan = replace(plan, known_at=start.time)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
         screen.parameters(plan.space.parameters, goes_on(plan.propagators))
@@ -81,6 +84,20 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
     )
     with closing(directory):
         return (yield from session.steps(changes))
+
+
+def in_recorded_order(plan: Plan, objectives: Objectives, config: Config) -> Plan:
+    """A plan with the objectives in the order in which a study records losses, whatever order this session gives.
+
+    Args:
+        plan: What the settings amount to.
+        objectives: The objectives of the study, the same apart from their order.
+        config: The settings.
+    """
+    if plan.objectives.are_same(objectives):
+        return plan
+    goal = make_goal(config.target, config.reference_point, objectives)
+    return replace(plan, objectives=objectives, budget=replace(plan.budget, goal=goal))
 
 
 def _open_directory(config: Config) -> RunDirectory | Scratch:

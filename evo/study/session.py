@@ -284,6 +284,7 @@ def _goes_on(job: Job, run_dir: str, instead_of: str) -> bool:
             limits=space.describe(),
             constraints=list(space.constraints),
             seed=config.seed or 0,
+            objectives=config.goals,
         )
         return find_study(earlier, asked, config.seed, config.change_limits) is not None
     except UserError:

@@ -130,7 +130,8 @@ def outcome_told(
     try:
         recorded = json_scalars(metrics)
         has_loss = became in ("completed", "pruned")
-        found = read_losses(loss, objectives, recorded, is_cut_short=became == "pruned") if has_loss else None
+        known = {"seconds": seconds, **recorded}
+        found = read_losses(loss, objectives, known, is_cut_short=became == "pruned") if has_loss else None
     except Exception as wrong:
         return Outcome(status="failed", seconds=seconds, error=one_line(wrong))
     if became == "interrupted":

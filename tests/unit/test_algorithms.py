@@ -37,6 +37,7 @@ from evo.testing.algorithms import (
     AlgorithmCheck,
     check_algorithm,
     copes_with_whatever_it_is_told,
+    keeps_the_contract_with_two_objectives,
     learns_nothing_from_what_it_only_proposes,
     never_writes_what_it_learns_from,
     proposes_the_same_when_losses_are_scaled_and_shifted,
@@ -59,6 +60,13 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 }
 
 
+def _is_chosen(name: str, space: str, check: AlgorithmCheck, is_even: bool) -> bool:
+    """Whether a triple says what others do not: those of a front are slow, and one loss is the least of its cases."""
+    if check is keeps_the_contract_with_two_objectives:
+        return (name, space) in (("front", "conditional"), ("front", "one switch"), ("tpe", "floats"))
+    return is_even and (name != "front" or space in ("mixed", "one switch"))
+
+
 # Half of all triples, chosen so that each algorithm meets each space and each check, and each check each space.
 # EVO_WHOLE=1 tries all of them, for whoever changes an algorithm.
 TRIPLES = [
@@ -66,7 +74,7 @@ TRIPLES = [
     for row, name in enumerate(ALGORITHMS)
     for column, space in enumerate(SPACES)
     for layer, check in enumerate(each for each in CONTRACT if each is not searches_better_than_at_random)
-    if (row + column + layer) % 2 == 0 or os.environ.get("EVO_WHOLE")
+    if os.environ.get("EVO_WHOLE") or _is_chosen(name, space, check, (row + column + layer) % 2 == 0)
 ]
 
 
@@ -78,6 +86,7 @@ def test_an_algorithm_keeps_the_contract(name: str, space: str, check: Algorithm
 # CMA-ES searches numbers, and changes a category now and then only.
 SEARCHED = [(name, space) for name in ALGORITHMS for space in ("floats", "mixed", "conditional", "constrained")]
 SEARCHED.remove(("cmaes", "mixed"))
+SEARCHED = [(name, space) for name, space in SEARCHED if name != "front" or space == "constrained"]
 # A proposal of the portfolio is one of each of its members, which are tried in all spaces: here, how it chooses.
 SEARCHED = [(name, space) for name, space in SEARCHED if name != "portfolio" or space in ("mixed", "constrained")]
 

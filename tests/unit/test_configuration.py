@@ -19,7 +19,7 @@ from evo.report.configuration import lightning_configuration
 from evo.report.records import Evaluation
 from evo.report.yaml_text import yaml_text
 from evo.study.files import read_parameters
-from evo.study.point_rows import read_points
+from evo.study.point_rows import PointForm, read_points
 
 FORMER = Path(__file__).parents[1] / "former"
 
@@ -42,7 +42,7 @@ def test_every_reader_of_the_yaml_takes_values_for_what_they_are(tmp_path: Path)
     file = tmp_path / "best.yaml"
     text = yaml_text(NASTY, ("a comment\nwith \x1b in it",))
     file.write_text(text)
-    for read in (read_parameters(file), *(row.params for row in read_points(file, NASTY).rows)):
+    for read in (read_parameters(file), *(row.params for row in read_points(file, PointForm(names=NASTY)).rows)):
         assert json.dumps(read) == json.dumps(NASTY)
     assert "\x1b" not in text
     assert "\u202e" not in text

@@ -25,7 +25,7 @@ from evo.population.events import (
     Started,
     encode,
 )
-from evo.storage.completion import Tested
+from evo.storage.completion import RecordedTests
 from evo.storage.journal import Journal, Memory, read_journal
 from evo.storage.retry import StorageError
 from evo.storage.rundir import RunDirectory, Scratch, StudyRecord
@@ -292,7 +292,7 @@ def test_the_completion_record_goes_when_a_study_goes_on(directory: RunDirectory
     directory.begin(STUDY)
     assert directory.tested() is None
     directory.write("summary.json", {"test": {"accuracy": 0.5}})
-    assert directory.tested() == Tested({"accuracy": 0.5})
+    assert directory.tested() == RecordedTests({"accuracy": 0.5})
     directory.begin(STUDY)
     assert directory.tested() is None
     assert directory.study() == STUDY

@@ -108,7 +108,17 @@ REFUSED = [
     ),
     *(
         f"objective: sphere\nconstraint_metrics: {text}\n"
-        for text in ("{}", "[]", "a <= 1", "{a: 5}", "{a: '< 5'}", "{a: '<= 2GB'}", "{a: []}", "{a: ['<=']}", "{'': <= 1}")
+        for text in (
+            "{}",
+            "[]",
+            "a <= 1",
+            "{a: 5}",
+            "{a: '< 5'}",
+            "{a: '<= 2GB'}",
+            "{a: []}",
+            "{a: ['<=']}",
+            "{'': <= 1}",
+        )
     ),
     "objective: sphere\nwalltime: soon\n",
     "objective: sphere\ngrace: 0\n",

@@ -13,7 +13,7 @@ from records import finished, started
 
 import evo.storage.retry
 from evo.population.events import encode
-from evo.storage.completion import Tested
+from evo.storage.completion import RecordedTests
 from evo.storage.journal import Journal, read_journal
 from evo.storage.retry import StorageError, persist
 from evo.storage.rundir import RunDirectory, StudyRecord
@@ -197,7 +197,7 @@ def test_a_file_is_written_as_soon_as_that_is_possible(
     directory.create(STUDY)
     monkeypatch.setattr(os, "fsync", fails(clock, 10.0, errno.ENOSPC, os.fsync))
     directory.write("summary.json", {"test": {}})
-    assert directory.tested() == Tested({})
+    assert directory.tested() == RecordedTests({})
     assert 1010 <= clock.now <= 1012
 
 
