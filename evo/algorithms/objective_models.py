@@ -114,7 +114,9 @@ class ObjectiveModels:
         axes = np.eye(points.shape[1])
         values = self.scaled(losses[chosen])
         if violations.any():
-            values = np.column_stack([values, _compressed(violations[chosen] / _usual_violation(violations[chosen], is_wide))])
+            values = np.column_stack(
+                [values, _compressed(violations[chosen] / _usual_violation(violations[chosen], is_wide))]
+            )
         self.is_bounded = bool(violations.any())
         self.processes = Processes(metric[chosen], values, weights[chosen], axes)
 
