@@ -11,8 +11,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
+from evo.population.dominance import loss_matrix, reference_point
 from evo.population.events import AnyEvent, Joined
 from evo.report.front_access import HasFront
+from evo.report.fronts import keeps_bounds
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -115,17 +117,19 @@ class Run(HasFront):
         """An individual.
 
         Args:
-            name: Rank and generation, for example "3-1". None means the best.
+            name: Rank and generation, for example "3-1". None means the best; with several objectives, the knee of the
+                front, which is the one that commands take where none is named.
 
         Raises:
             UserError: There is no such individual.
         """
         if name is None:
-            if self.best is None:
+            one = self.knee if self.objectives.are_several else self.best
+            if one is None:
                 raise UserError(
                     f"no individual in {self.name} has completed yet; evo status {self.name} shows where it stands"
                 )
-            return self.best
+            return one
         if not re.fullmatch(r"\d+-\d+", name):
             raise UserError(f"individual is {name!r}: it must be rank-generation, as in the tables, for example 3-1")
         found = next((one for one in self.individuals if one.name == name), None)
@@ -137,7 +141,7 @@ class Run(HasFront):
         """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.
 
         Args:
-            name: Rank and generation of the individual, for example "3-1". None means the best.
+            name: Rank and generation of the individual, for example "3-1". None means as in `find`.
 
         Returns:
             The segments in their order, the individual's own as the last; none when it is a whole training.
@@ -190,5 +194,48 @@ def load(run: str | os.PathLike[str]) -> Run:
 
 
 def rank_runs(runs: Iterable[Run]) -> list[Run]:
-    """The runs in the order of their lowest losses; those in which nothing has completed come last."""
-    return sorted(runs, key=lambda run: (run.best is None, run.best and (run.best.violation, run.best.loss), run.name))
+    """The runs in the order of their lowest losses; those in which nothing has completed come last.
+
+    With several objectives, in the order of their hypervolumes up to a common reference point, the largest first.
+
+    Raises:
+        UserError: Some have several objectives, and others have not the same ones.
+    """
+    given = list(runs)
+    volumes = dict(zip(given, hypervolumes(given), strict=True))
+
+    def key(run: Run) -> tuple[Any, ...]:
+        return run.best is None, -volumes[run], run.best and (run.best.violation, run.best.loss), run.name
+
+    return sorted(given, key=key)
+
+
+def hypervolumes(runs: Sequence[Run]) -> list[float]:
+    """The hypervolume of each front up to a common reference point; 0 with one objective. See `common_reference`."""
+    reference = common_reference(runs)
+    return [run.hypervolume(reference) if reference else 0.0 for run in runs]
+
+
+def common_reference(runs: Sequence[Run]) -> dict[str, float]:
+    """A point that is worse than the fronts of all runs, by a tenth of their extent in each objective.
+
+    Args:
+        runs: The runs.
+
+    Returns:
+        The values of the point by the names of objectives; empty with one objective, or while nothing keeps the bounds.
+
+    Raises:
+        UserError: Some have several objectives, and others have not the same ones.
+    """
+    if not any(run.objectives.are_several for run in runs):
+        return {}
+    first = runs[0]
+    for run in runs:
+        if list(run.objectives.modes.items()) != list(first.objectives.modes.items()):
+            raise UserError(
+                f"{first.name} has {first.objectives}, and {run.name} has {run.objectives}, so neither front can be "
+                "called better: name runs with the same objectives"
+            )
+    members = [one for run in runs if keeps_bounds(run.front) for one in run.front]
+    return first.objectives.values(reference_point(loss_matrix(members)).tolist()) if members else {}
