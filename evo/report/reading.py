@@ -11,10 +11,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.dominance import loss_matrix, reference_point
+from evo.population.dominance import loss_matrix
 from evo.population.events import AnyEvent, Joined
 from evo.report.front_access import HasFront
 from evo.report.fronts import keeps_bounds
+from evo.report.hypervolumes import make_yardstick
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -202,40 +203,17 @@ def rank_runs(runs: Iterable[Run]) -> list[Run]:
         UserError: Some have several objectives, and others have not the same ones.
     """
     given = list(runs)
-    volumes = dict(zip(given, hypervolumes(given), strict=True))
+    several = any(run.objectives.are_several for run in given)
+    for run in given if several else ():
+        if list(run.objectives.modes.items()) != list(given[0].objectives.modes.items()):
+            raise UserError(
+                f"{given[0].name} has {given[0].objectives}, and {run.name} has {run.objectives}, so neither front can "
+                "be called better: name runs with the same objectives"
+            )
+    yardstick = make_yardstick(run.front for run in given) if several else None
 
     def key(run: Run) -> tuple[Any, ...]:
-        return run.best is None, -volumes[run], run.best and (run.best.violation, run.best.loss), run.name
+        volume = yardstick.share(loss_matrix(run.front)) if yardstick and keeps_bounds(run.front) else 0.0
+        return run.best is None, -volume, run.best and (run.best.violation, run.best.loss), run.name
 
     return sorted(given, key=key)
-
-
-def hypervolumes(runs: Sequence[Run]) -> list[float]:
-    """The hypervolume of each front up to a common reference point; 0 with one objective. See `common_reference`."""
-    reference = common_reference(runs)
-    return [run.hypervolume(reference) if reference else 0.0 for run in runs]
-
-
-def common_reference(runs: Sequence[Run]) -> dict[str, float]:
-    """A point that is worse than the fronts of all runs, by a tenth of their extent in each objective.
-
-    Args:
-        runs: The runs.
-
-    Returns:
-        The values of the point by the names of objectives; empty with one objective, or while nothing keeps the bounds.
-
-    Raises:
-        UserError: Some have several objectives, and others have not the same ones.
-    """
-    if not any(run.objectives.are_several for run in runs):
-        return {}
-    first = runs[0]
-    for run in runs:
-        if list(run.objectives.modes.items()) != list(first.objectives.modes.items()):
-            raise UserError(
-                f"{first.name} has {first.objectives}, and {run.name} has {run.objectives}, so neither front can be "
-                "called better: name runs with the same objectives"
-            )
-    members = [one for run in runs if keeps_bounds(run.front) for one in run.front]
-    return first.objectives.values(reference_point(loss_matrix(members)).tolist()) if members else {}

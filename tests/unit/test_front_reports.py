@@ -21,7 +21,7 @@ from evo.report.compare import comparison_text, judge_all, make_sides
 from evo.report.contributions import contributions, contributions_text
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.optuna_study import optuna_study
-from evo.study.point_rows import Searched, read_points
+from evo.study.point_rows import PointForm, read_points
 
 SEVERAL = make_objectives({"accuracy": "max", "size": "min"}, {"memory": "<= 100"})
 # Accuracy, size and memory of individuals in their order.
@@ -150,7 +150,7 @@ def test_what_is_exported_has_all_values_and_starts_another_search(
         assert frame["objectives.accuracy"].tolist() == [each[0] for each in FOUND]
         assert frame["violation"].tolist() == [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
         return
-    rows = read_points(file, Searched(names=["x"], objectives=SEVERAL)).rows
+    rows = read_points(file, PointForm(names=["x"], objectives=SEVERAL)).rows
     assert [dict(values_as_numbers(row.values)) for row in rows] == [
         dict(zip(SEVERAL.metrics, each, strict=True)) for each in FOUND
     ]
