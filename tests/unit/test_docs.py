@@ -58,6 +58,7 @@ OTHER_OPTIONS = {
     "sbatch": {"--dependency", "--nodes", "--parsable", "--time"},
     "Slurm": {"--batch", "--gpus-per-task", "--me", "--mpi", "--signal"},
     "tensorboard": {"--logdir"},
+    "benchmarks.fronts": {"--cost", "--near"},
 }
 
 
