@@ -24,6 +24,8 @@ OTHER_OPTIONS = {
     "evo": {"--version"},
     "LightningCLI": {"--print"},
     "benchmarks": {
+        "--cost",
+        "--near",
         "--interval",
         "--seconds",
         "--before",
@@ -58,7 +60,6 @@ OTHER_OPTIONS = {
     "sbatch": {"--dependency", "--nodes", "--parsable", "--time"},
     "Slurm": {"--batch", "--gpus-per-task", "--me", "--mpi", "--signal"},
     "tensorboard": {"--logdir"},
-    "benchmarks.fronts": {"--cost", "--near"},
 }
 
 
