@@ -114,8 +114,7 @@ def _show_all(options: Namespace) -> int:
 def _show_one(options: Namespace) -> None:
     """Show one individual: the one that is asked for, or the best of all runs."""
     run = rank_runs(map(load, options.runs))[0]
-    is_knee = options.individual is None and (options.knee or run.objectives.are_several)
-    one = (run.knee if is_knee else None) or run.find(options.individual)
+    one = run.find(options.individual)  # The knee of a front.
     if options.json:
         as_json = _as_json(run, one)
         print(printable_json(msgspec.json.encode({"run": run.name, **as_json}).decode()))

@@ -208,7 +208,10 @@ class ShellCommands(Callback):
             "EVO_SECONDS": f"{result.seconds:.3f}",
         }
         finished = count_evaluated(result.individuals)
-        self._end.run({**self._variables(result.best, finished), **reason}, result.stop_reason)
+        self._end.run(
+            {**self._variables(result.knee if result.objectives.are_several else result.best, finished), **reason},
+            result.stop_reason,
+        )
         self._end.finish(patience)
 
     def close(self) -> None:
