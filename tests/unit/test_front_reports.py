@@ -21,7 +21,7 @@ from evo.report.compare import comparison_text, judge_all, make_sides
 from evo.report.contributions import contributions, contributions_text
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.optuna_study import optuna_study
-from evo.study.point_rows import Searched, read_points
+from evo.study.point_rows import PointForm, read_points
 
 SEVERAL = make_objectives({"accuracy": "max", "size": "min"}, {"memory": "<= 100"})
 # Accuracy, size and memory of individuals in their order.
@@ -86,7 +86,7 @@ def test_the_best_of_several_objectives_is_a_front_and_one_of_it_is_the_knee(
         ["0-4", "0.8", "6"],
         ["0-2", "0.9", "9"],
     ][::-1]
-    assert printed(capsys, "best", str(run), "--knee").startswith("individual   0-4, evaluated by")
+    assert printed(capsys, "best", str(run), "--knee").startswith("individual  0-4, evaluated by")
     listed = json.loads(printed(capsys, "best", str(run), "--json"))
     assert [one["name"] for one in listed["front"]] == FRONT[::-1]
     assert (listed["knee"], listed["front"][0]["objectives"]) == ("0-4", {"accuracy": 0.9, "size": 9.0})
@@ -102,7 +102,7 @@ def test_a_loss_with_bounds_is_the_best_of_those_that_keep_them(
     bounded = make_objectives({"cost": "min"}, {"memory": "<= 100"})
     none_keeps = run_of(tmp_path / "none", [(1.0, 120.0), (3.0, 112.0)], bounded)
     kept = run_of(tmp_path / "kept", [(1.0, 120.0), (3.0, 90.0)], bounded)
-    assert "violates     memory <= 100 by 12 %" in printed(capsys, "best", str(none_keeps))
+    assert "violates    memory <= 100 by 12 %" in printed(capsys, "best", str(none_keeps))
     assert evo.load(kept).find().name == "0-1"
     # A run that keeps the bounds is better than one with a lower loss that does not.
     lines = printed(capsys, "best", str(none_keeps), str(kept)).splitlines()
@@ -150,7 +150,7 @@ def test_what_is_exported_has_all_values_and_starts_another_search(
         assert frame["objectives.accuracy"].tolist() == [each[0] for each in FOUND]
         assert frame["violation"].tolist() == [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
         return
-    rows = read_points(file, Searched(names=["x"], objectives=SEVERAL)).rows
+    rows = read_points(file, PointForm(names=["x"], objectives=SEVERAL)).rows
     assert [dict(values_as_numbers(row.values)) for row in rows] == [
         dict(zip(SEVERAL.metrics, each, strict=True)) for each in FOUND
     ]
