@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -123,7 +123,7 @@ def _show_one(options: Namespace) -> None:
         print(best_text(one, run.lineage(one.name), run.objectives))
         return
     training = None if options.params else training_of(run.study)
-    values = run.values(one) or {"loss": one.loss}
+    values: Mapping[str, Any] = run.values(one) or {"loss": one.loss}
     loss = ", ".join(f"{name} {value}" for name, value in values.items()) if one.loss is not None else one.status
     comments = [f"individual {one.name} of {run.name}: {loss}"]
     found: dict[str, Any] = dict(one.params)
@@ -165,7 +165,7 @@ def front_text(run: Run) -> str:
     rows = [["individual", *objectives.names, *violates, *metrics, *params]]
     for one in front:
         values = values_of(one, objectives)
-        shown = [*(values.get(name) for name in objectives.names)]
+        shown: list[Any] = [values.get(name) for name in objectives.names]
         shown += [bounds_text(one, one.metrics, objectives)] if violates else []
         shown += [*(one.metrics.get(name) for name in metrics), *(one.params.get(name) for name in params)]
         rows.append([one.name, *map(number_text, shown)])

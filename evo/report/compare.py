@@ -16,17 +16,18 @@ from evo.errors import UserError
 from evo.report.best import printable_json
 from evo.report.columns import columns_text
 from evo.report.comparing import (
+    RunFacts,
     Side,
     SideVerdict,
     by_configuration,
+    common_yardstick,
     corrected,
     different_settings,
     judge_sides,
     make_side,
 )
 from evo.report.display import duration_text
-from evo.report.reading import Run, common_reference, load
-from evo.report.run_facts import RunFacts
+from evo.report.reading import Run, load
 from evo.report.tables import number_text
 from evo.texts import as_path, printable
 
@@ -97,8 +98,8 @@ def make_sides(groups: Sequence[Sequence[str]]) -> list[Side]:
         raise UserError(
             f"these are {len(runs)} different studies, and at most {_MOST_SIDES} are compared: evo list shows many runs"
         )
-    reference = common_reference([run for group in runs for run in group])
-    return [make_side(letter, group, reference) for letter, group in zip(string.ascii_uppercase, runs, strict=False)]
+    yardstick = common_yardstick([run for group in runs for run in group])
+    return [make_side(letter, group, yardstick) for letter, group in zip(string.ascii_uppercase, runs, strict=False)]
 
 
 def judge_all(sides: Sequence[Side]) -> list[SideVerdict]:
@@ -118,7 +119,7 @@ def judge_all(sides: Sequence[Side]) -> list[SideVerdict]:
 def verdicts_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     """All verdicts, a line for each; one line for many single runs, of which no pair says anything."""
     if len(sides) > 2 and all(len(side.runs) == 1 for side in sides):
-        best = min(sides, key=lambda side: side.scores())
+        best = min(sides, key=lambda side: side.losses())
         return f"{best.name} is the best; single runs say nothing about chance: give several seeds on each side"
     return "\n".join(verdict.text for verdict in verdicts)
 
@@ -126,7 +127,7 @@ def verdicts_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str
 def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     """Sides beside each other, with what differs between them and what can be said of them."""
     rows = [("", *(side.name for side in sides)), *_fact_rows(sides)]
-    parts = [columns_text(rows)]
+    parts = [columns_text(rows), *_hypervolume_notes(sides[0].runs[0])]
     differing = different_settings(sides)
     if differing:
         rows = [("what differs", *(side.name for side in sides))]
@@ -134,11 +135,8 @@ def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> s
         parts.append(columns_text(rows))
     else:
         parts.append("nothing that is recorded of their settings differs")
-    if any(name == "objective" or name.startswith("objective.") for name in differing):
+    if any(name.partition(".")[0] in ("objective", "objectives") for name in differing):
         parts.append("note: the objectives differ, so their losses may mean different things")
-    if sides[0].reference:
-        point = ", ".join(f"{name} {number_text(value)}" for name, value in sides[0].reference.items())
-        parts.append(f"note: the hypervolume is what a front dominates up to a point beyond all these fronts: {point}")
     unfinished = [run.run for side in sides for run in side.runs if not run.is_complete]
     if unfinished:
         shown = ", ".join(unfinished[:3]) + (f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else "")
@@ -147,18 +145,29 @@ def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> s
     return "\n\n".join(parts)
 
 
+def _hypervolume_notes(facts: RunFacts) -> list[str]:
+    """What the hypervolumes mean, if they count instead of losses."""
+    if not facts.reference:
+        return []
+    where = ", ".join(f"{name} {number_text(value)}" for name, value in facts.reference.items())
+    return [
+        "the missing hypervolume is the share of what the fronts of all these runs dominate together, up to the "
+        f"reference point {where}, that a run's own front does not: 0 is the best"
+    ]
+
+
 def _fact_rows(sides: Sequence[Side]) -> list[tuple[str, ...]]:
     def row(title: str, tell: Callable[[Side], str]) -> tuple[str, ...]:
         return (title, *map(tell, sides))
 
     several = any(len(side.runs) > 1 for side in sides)
     rows = [row("runs" if several else "run", _names_text)]
-    if sides[0].has_fronts:
-        rows.append(row("hypervolume", lambda side: _range_text([-score for score in side.scores()], number_text)))
-        rows.append(row("on the front", lambda side: _range_text([run.front for run in side.runs], lambda x: f"{x:g}")))
-    else:
-        rows.append(row("best loss", lambda side: _range_text(side.scores(), number_text)))
-    if not several and not sides[0].has_fronts:
+    have_fronts = sides[0].runs[0].reference is not msgspec.UNSET
+    what = "missing hypervolume" if have_fronts else "best loss"
+    rows.append(row(what, lambda side: _range_text(side.losses(), number_text)))
+    if have_fronts:
+        rows.append(row("on the front", lambda side: _range_text([run.front or 0 for run in side.runs], str)))
+    elif not several:
         rows.append(row("individual", lambda side: side.runs[0].individual))
     rows.append(row("evaluations", lambda side: _range_text([run.finished for run in side.runs], lambda x: f"{x:g}")))
     for status in ("pruned", "infeasible", "failed", "interrupted", "running"):
@@ -169,7 +178,7 @@ def _fact_rows(sides: Sequence[Side]) -> list[tuple[str, ...]]:
     if len(sides) == 2:
         other = {sides[0].name: sides[1], sides[1].name: sides[0]}
         what = "to the other's median" if several else "to the other's best"
-        rows.append(row(f"  {what}", lambda side: _reached_text(side, statistics.median(other[side.name].scores()))))
+        rows.append(row(f"  {what}", lambda side: _reached_text(side, statistics.median(other[side.name].losses()))))
     rows.append(row("evaluating", lambda side: _range_text([run.seconds for run in side.runs], duration_text)))
     rows.append(row("from start to end", lambda side: _range_text([run.span for run in side.runs], duration_text)))
     rows.append(row("busy", _busy_text))
@@ -194,9 +203,9 @@ def _counts_text(runs: Sequence[RunFacts], status: str) -> str:
     return str(sum(run.counts.get(status, 0) for run in runs))
 
 
-def _reached_text(side: Side, score: float) -> str:
-    """After how many evaluations the runs have reached a score: the median; those that have not reached it are last."""
-    needed = sorted(run.evaluations_to(score) for run in side.runs)
+def _reached_text(side: Side, loss: float) -> str:
+    """After how many evaluations the runs have reached a loss: the median of all, those that have not counting last."""
+    needed = sorted(run.evaluations_to(loss) for run in side.runs)
     reached = sum(map(math.isfinite, needed))
     median = statistics.median_low(needed)
     text = "never" if math.isinf(median) else f"{median:g}"
@@ -227,7 +236,6 @@ def _as_json(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     }
     tree = {
         "sides": [{"name": side.name, "runs": side.runs} for side in sides],
-        **({"reference": sides[0].reference} if sides[0].reference else {}),
         "differences": differing,
         "verdicts": [{**msgspec.structs.asdict(verdict), "text": verdict.text} for verdict in verdicts],
     }

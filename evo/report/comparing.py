@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import math
@@ -10,14 +11,65 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from evo.report.fronts import keeps_bounds
+from evo.report.hypervolumes import Yardstick, hypervolume_steps, make_yardstick
+from evo.report.improvements import ends_in_order, improvements
 from evo.report.reading import Run
-from evo.report.run_facts import RunFacts, gather_facts
 from evo.report.run_settings import chosen_settings, run_settings
+from evo.report.times import OUTSIDE
 
 ENOUGH = 4
 """The runs that each side needs before anything can be said about chance."""
 
 _LIKELY = 0.05  # A larger p may well be chance.
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run has found, and what it took.
+
+    Args:
+        run: Its path.
+        seed: Its seed.
+        is_complete: Whether the search is.
+        loss: The lowest loss; None when none has completed.
+        individual: Which individual has it.
+        finished: How many evaluations have finished.
+        known: How many results were known from elsewhere, before any evaluation.
+        counts: How many evaluations have each status.
+        seconds: What all evaluations took together.
+        span: From the first start to the last end, breaks between sessions included, in seconds.
+        busy: The share of the workers' time in which they evaluated, from 0 to 1; None when no session has ended.
+        steps: Each improvement: how many evaluations had finished with it, and its loss; known results count none.
+        hypervolume: With several objectives, the hypervolume of its front; then the loss, also in `steps`, is the share
+            of the hypervolume of all runs' joint front that is missing.
+        reference: The value of each objective at the point up to which the hypervolumes reach, the same for all runs.
+        front: How many individuals are on its front.
+    """
+
+    run: str
+    seed: int
+    is_complete: bool
+    loss: float | None
+    individual: str
+    finished: int
+    known: int = 0
+    counts: Mapping[str, int]
+    seconds: float
+    span: float
+    busy: float | None
+    steps: Sequence[tuple[int, float]]
+    hypervolume: float | msgspec.UnsetType = msgspec.UNSET
+    reference: Mapping[str, float] | msgspec.UnsetType = msgspec.UNSET
+    front: int | msgspec.UnsetType = msgspec.UNSET
+
+    def best_after(self, evaluations: int) -> float:
+        """The lowest loss among the first evaluations that finished; infinite when none of them has completed."""
+        place = bisect.bisect_right([count for count, _ in self.steps], evaluations)
+        return self.steps[place - 1][1] if place else math.inf
+
+    def evaluations_to(self, loss: float) -> float:
+        """How many evaluations had finished when a loss was reached; infinite when it was not."""
+        return next((float(count) for count, found in self.steps if found <= loss), math.inf)
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,27 +79,20 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         name: A letter.
         runs: The facts of each run.
         settings: The settings of its study, by name; those that its runs do not share have a text that says so.
-        reference: With several objectives, the point up to which hypervolumes count, by the names of objectives.
     """
 
     name: str
     runs: Sequence[RunFacts]
     settings: Mapping[str, str]
-    reference: Mapping[str, float] = {}
 
-    @property
-    def has_fronts(self) -> bool:
-        """Whether hypervolumes are compared, rather than losses."""
-        return self.runs[0].hypervolume is not None
-
-    def scores(self, evaluations: int | None = None) -> list[float]:
-        """What is compared of each run, the lower the better; see `RunFacts.score`.
+    def losses(self, evaluations: int | None = None) -> list[float]:
+        """The lowest loss of each run; infinite where nothing has completed.
 
         Args:
             evaluations: How many evaluations count, the first that finished. None means all.
         """
         if evaluations is None:
-            return [one.score for one in self.runs]
+            return [math.inf if one.loss is None else one.loss for one in self.runs]
         return [one.best_after(evaluations) for one in self.runs]
 
 
@@ -57,19 +102,17 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         sides: Their names.
         better: The name of the better one; empty when neither is.
-        wins: In how many of all pairs of runs, one from each side, that one has the lower loss, or the larger
-            hypervolume; equal ones count half.
+        wins: In how many of all pairs of runs, one from each side, that one has the lower loss; equal ones count half.
         pairs: The number of these pairs.
         wins_of_seeds: The same among pairs of runs with the same seed.
         seeds: The number of these pairs.
-        medians: The median of the lowest losses, or of the hypervolumes, by side.
+        medians: The median of the lowest losses, by side.
         runs: The number of runs, by side.
         p: The probability of a difference at least as large by chance, two-sided, by the U test of Mann and Whitney;
             None with fewer than `ENOUGH` runs on a side.
         least_p: The smallest p that so many runs can have.
         evaluations: How many evaluations of each run count. None means all.
         comparisons: For how many comparisons p is corrected, by Holm's method.
-        measure: What is compared: "loss" or "hypervolume".
     """
 
     sides: tuple[str, str]
@@ -84,7 +127,6 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
     least_p: float
     evaluations: int | None = None
     comparisons: int = 1
-    measure: str = "loss"
 
     @property
     def text(self) -> str:
@@ -95,8 +137,7 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
         if self.pairs == 1:
             said = f"{self.better} is better" if self.better else f"{one} and {other} are equally good"
             return f"{after}{said}; two runs say nothing about chance: compare runs with several seeds on each side"
-        what = "" if self.measure == "loss" else f" {self.measure}s"
-        medians = f"median{what or 's'} {self.medians[0]:.4g} and {self.medians[1]:.4g}"
+        medians = f"medians {self.medians[0]:.4g} and {self.medians[1]:.4g}"
         said = (
             f"{self.better} is better in {self.wins:g} of {self.pairs} pairs of runs"
             if self.better
@@ -115,20 +156,73 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{after}{said} ({medians}); p = {self.p:.2g} ({test}, {sizes}): {judged}"
 
 
-def make_side(name: str, runs: Sequence[Run], reference: Mapping[str, float] | None = None) -> Side:
+def common_yardstick(runs: Sequence[Run]) -> Yardstick | None:
+    """What the hypervolumes of runs are measured with; None unless all have the same objectives, several of them.
+
+    Args:
+        runs: The runs, at least one.
+    """
+    modes = {tuple(run.objectives.modes.items()) for run in runs}
+    if not runs[0].objectives.are_several or len(modes) > 1:
+        return None
+    return make_yardstick(run.front for run in runs)
+
+
+def gather_facts(run: Run, yardstick: Yardstick | None = None) -> RunFacts:
+    """What one run has found, and what it took.
+
+    Args:
+        run: The run.
+        yardstick: What the hypervolumes of all runs are measured with. None means that their (first) losses count.
+    """
+    if yardstick is not None:
+        return _with_hypervolume(gather_facts(run), run, yardstick)
+    ended = ends_in_order(run.individuals)
+    own = [one for one in ended if not one.origin]
+    outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
+    total = sum(run.times.values())
+    began = min((one.started for one in own), default=0.0)
+    return RunFacts(
+        run=run.name,
+        seed=run.study.seed,
+        is_complete=run.is_complete,
+        loss=None if run.best is None else run.best.loss,
+        individual="" if run.best is None else run.best.name,
+        finished=len(own),
+        known=len(ended) - len(own),
+        counts=run.counts,
+        seconds=sum(one.seconds for one in own),
+        span=max((one.ended for one in own), default=0.0) - began,
+        busy=1 - outside / total if outside and total else None,
+        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None],
+    )
+
+
+def _with_hypervolume(facts: RunFacts, run: Run, yardstick: Yardstick) -> RunFacts:
+    steps = [(number, 1.0 - share) for number, _, share in hypervolume_steps(run.individuals, yardstick)]
+    return msgspec.structs.replace(
+        facts,
+        loss=steps[-1][1] if steps else None,
+        steps=steps,
+        hypervolume=yardstick.whole * (1.0 - steps[-1][1]) if steps else 0.0,
+        reference=run.objectives.values(yardstick.reference),
+        front=len(run.front) if keeps_bounds(run.front) else 0,
+    )
+
+
+def make_side(name: str, runs: Sequence[Run], yardstick: Yardstick | None = None) -> Side:
     """Runs that are compared with others together.
 
     Args:
         name: A letter.
         runs: The runs, at least one.
-        reference: See `gather_facts`.
+        yardstick: See `gather_facts`.
     """
     all_settings = [run_settings(run) for run in runs]
     names = dict.fromkeys(key for settings in all_settings for key in settings)
     shared = {key: list(dict.fromkeys(settings.get(key, "") for settings in all_settings)) for key in names}
     settings = {key: values[0] if len(values) == 1 else _several(values) for key, values in shared.items()}
-    facts = [gather_facts(run, reference) for run in runs]
-    return Side(name=name, runs=facts, settings=settings, reference=reference or {})
+    return Side(name=name, runs=[gather_facts(run, yardstick) for run in runs], settings=settings)
 
 
 def _several(values: Sequence[str]) -> str:
@@ -159,8 +253,8 @@ def judge_sides(one: Side, other: Side, evaluations: int | None = None) -> SideV
         other: The second one.
         evaluations: How many evaluations of each run count, the first that finished. None means all.
     """
-    first, second = one.scores(evaluations), other.scores(evaluations)
-    sizes, sign = (len(first), len(second)), -1.0 if one.has_fronts else 1.0
+    first, second = one.losses(evaluations), other.losses(evaluations)
+    sizes = (len(first), len(second))
     wins = sum(map(_win, *zip(*itertools.product(first, second), strict=True)))
     pairs = sizes[0] * sizes[1]
     is_first = wins > pairs / 2
@@ -174,12 +268,11 @@ def judge_sides(one: Side, other: Side, evaluations: int | None = None) -> SideV
         pairs=pairs,
         wins_of_seeds=same if is_first else len(common) - same,
         seeds=len(common),
-        medians=(sign * statistics.median(first) + 0.0, sign * statistics.median(second) + 0.0),
+        medians=(statistics.median(first), statistics.median(second)),
         runs=sizes,
         p=_mann_whitney(first, second) if min(sizes) >= ENOUGH else None,
         least_p=min(1.0, 2 / math.comb(sum(sizes), sizes[0])),
         evaluations=evaluations,
-        measure="hypervolume" if one.has_fronts else "loss",
     )
 
 

@@ -236,7 +236,7 @@ class ShellCommands(Callback):
         return {name: value.replace("\0", "") for name, value in known.items()}
 
     def _values_text(self, one: Evaluation) -> str:
-        values = values_of(one, self._objectives) or {"loss": one.loss}
+        values: Mapping[str, Any] = values_of(one, self._objectives) or {"loss": one.loss}
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
 

@@ -8,10 +8,12 @@ from functools import partial
 
 from evo.frames import one_line
 from evo.report.contributions import contributions
+from evo.report.hypervolumes import make_yardstick
 from evo.report.improvements import ends_in_order
 from evo.report.lineages import lineage_of
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
+from evo.report.pages.front_pictures import hypervolume_over_evaluations, pairs_of_objectives, parallel_objectives
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
 from evo.report.pages.markup import escaped, figure_box, grid, paragraph, section
 from evo.report.pages.optuna_pictures import ParameterPictures
@@ -39,6 +41,11 @@ _TITLES = {
     "origin": "Where the best comes from",
     "failures": "Failures",
     "configuration": "Configuration and versions",
+}
+_TITLES_OF_FRONT = {
+    "progress": "The front",
+    "best": "The individuals of the front",
+    "origin": "Where the best of the first objective comes from",
 }
 
 
@@ -85,7 +92,7 @@ class RunReport:
     def html(self) -> str:
         """All sections."""
         parts = [
-            text if not name else section(f"{self.prefix}-{name}", _TITLES[name], [text])
+            text if not name else section(f"{self.prefix}-{name}", self._title(name), [text])
             for name, text in self.sections.items()
         ]
         return f'<div class="run" id="{self.prefix}"><h1>{escaped(self.label, 200)}</h1>{"".join(parts)}</div>'
@@ -93,8 +100,11 @@ class RunReport:
     def contents(self) -> str:
         """Links to its sections."""
         named = [name for name, text in self.sections.items() if name and text]
-        links = "".join(f'<li><a href="#{self.prefix}-{name}">{_TITLES[name]}</a></li>' for name in named)
+        links = "".join(f'<li><a href="#{self.prefix}-{name}">{self._title(name)}</a></li>' for name in named)
         return f"<strong>{escaped(self.label, 200)}</strong><ul>{links}</ul>"
+
+    def _title(self, name: str) -> str:
+        return (_TITLES_OF_FRONT if self.run.objectives.are_several else _TITLES).get(name, _TITLES[name])
 
     def _add(self, *pictures: Picture | Drawing | None) -> str:
         """Places for pictures on the page; those that are None are left out."""
@@ -111,11 +121,24 @@ class RunReport:
         if not ends_in_order(everything):
             return paragraph("No evaluation has ended yet.")
         shown, scale = self._shown, self._scale
+        if self.run.objectives.are_several:
+            return self._front()
         notes = [sampled_text(len(shown), len(everything))]
         if scale.beyond:
             notes.append(f"{scale.beyond} losses are above {scale.high:.4g}: in the pictures they stand at the top.")
         pictures = (over_evaluations(everything, shown, scale), over_time(everything, shown, scale, self._clock))
         return "".join(paragraph(note) for note in notes if note) + self._add(*pictures)
+
+    def _front(self) -> str:
+        """The front, and how it came about, instead of the best loss."""
+        run, everything = self.run, self.run.individuals
+        yardstick = make_yardstick([run.front])
+        if yardstick is None:
+            return paragraph("No individual keeps the bounds yet, so there is no front.")
+        pictures = pairs_of_objectives(self._shown, run.front, run.objectives)
+        whole = parallel_objectives(run.front, run.objectives)
+        growth = hypervolume_over_evaluations({"hypervolume": everything}, yardstick, run.objectives)
+        return sampled_paragraph(len(self._shown), len(everything)) + self._add(*pictures, whole, growth)
 
     def _parameters(self) -> str:
         try:
@@ -133,7 +156,17 @@ class RunReport:
                 boxes = grid([self._add(drawing) for drawing in drawings])
                 parts.append(f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>{boxes}')
         parts += [paragraph(f"Optuna could not draw {problem}") for problem in found.problems]
-        return sampled_paragraph(len(self._shown), len(self.run.individuals)) + "".join(parts)
+        first = self.run.objectives.names[0]
+        note = f"The loss in these pictures is that of the first objective, {first}." if self._has_names else ""
+        return (
+            sampled_paragraph(len(self._shown), len(self.run.individuals))
+            + (paragraph(note) if note else "")
+            + "".join(parts)
+        )
+
+    @property
+    def _has_names(self) -> bool:
+        return bool(self.run.objectives.modes)
 
     def _workers(self) -> str:
         if not self._busy:
@@ -164,15 +197,15 @@ class RunReport:
     def _origin(self) -> str:
         run, story = self.run, self._story
         found = contributions(run.individuals)
-        text = ""
-        if run.best is not None:
+        text, are_several = "", run.objectives.are_several
+        if run.best is not None and run.best.violation == 0.0:
             family = lineage(run.individuals, run.best, story.parents)
             proposer = run.best.bred_by or "an unknown algorithm"
             text += self._add(family) or paragraph(
                 f"The best individual, {run.best.name}, has no parents: it comes "
                 f"from {proposer}, which proposes without them or from all that it has learnt."
             )
-        text += self._add(proposers(found)) + sections.table_of_proposers(found)
+        text += self._add(proposers(found, are_several)) + sections.table_of_proposers(found, are_several)
         islands = {*story.islands.values(), *(travel.island for travel in story.travels)}
         text += self._add(migrants(journeys(story.travels, story.islands), islands))
         return text + sections.table_of_islands(run, story.islands)

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from evo.population.dominance import loss_matrix
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
+from evo.report.fronts import bounds_text, spread_front, values_of
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows, steps_text
 from evo.report.pages.curve_pictures import RungRow
@@ -56,8 +58,7 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
     counts = run.counts
     known = sum(bool(one.origin) for one in run.individuals)
     figures = [
-        (number_text(run.best.loss) if run.best else "none yet", "best loss"),
-        (run.best.name if run.best else "", "best individual"),
+        *_best_figures(run),
         (str(count_evaluated(run.individuals)), "evaluations have ended"),
         (str(known or ""), "results were known before"),
         (str(counts["running"] + counts["interrupted"]), "in flight"),
@@ -69,9 +70,10 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         {
             "State": state_text(run.standing),
             "Objective": run.study.objective,
+            "Objectives": "" if run.objectives.is_plain else str(run.objectives),
             "Evaluations": count_text(run.individuals),
-            "Best found": _when_text(run, clock),
-            "Best parameters": _params_text(run.best) if run.best else "",
+            "Front last changed" if run.objectives.are_several else "Best found": _when_text(run, clock),
+            _params_title(run): _params_text(one) if (one := _shown_best(run)) else "",
             "Test of the best": ", ".join(f"{name} {number_text(value)}" for name, value in run.test.items()),
             "Began": time_text(run.study.created),
             "Last record": time_text(story.last),
@@ -81,6 +83,28 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         }
     )
     return f'<div class="best">{shown}</div>{listed}'
+
+
+def _shown_best(run: Run) -> Evaluation | None:
+    return run.knee if run.objectives.are_several else run.best
+
+
+def _params_title(run: Run) -> str:
+    return "Parameters of the knee" if run.objectives.are_several else "Best parameters"
+
+
+def _best_figures(run: Run) -> list[tuple[str, str]]:
+    """The best, or what is best on the front, with what it is."""
+    first = run.objectives.names[0]
+    if run.best is None:
+        return [("none yet", f"best {first}")]
+    if run.best.violation:
+        return [("none yet", "keeps the bounds"), (run.best.name, "violates them least")]
+    if not run.objectives.are_several:
+        return [(number_text(run.values()[first]), f"best {first}"), (run.best.name, "best individual")]
+    best = run.objectives.values(loss_matrix(run.front).min(axis=0).tolist())
+    shown = [(number_text(value), f"best {name}") for name, value in best.items()]
+    return [(str(len(run.front)), "on the front"), *shown, (run.knee.name if run.knee else "", "is the knee")]
 
 
 def _when_text(run: Run, clock: RunningTime) -> str:
@@ -131,16 +155,19 @@ def workers_text(parts: Sequence[Attendance]) -> str:
 
 def table_of_best(run: Run) -> str:
     """The best individuals, a row for each."""
-    ranking = run.ranking[:BEST_SHOWN]
+    objectives = run.objectives
+    ranking = spread_front(run.front, BEST_SHOWN) if objectives.are_several else run.ranking[:BEST_SHOWN]
     if not ranking:
         return paragraph("Nothing has completed yet.")
-    metrics = telling_metrics(ranking)[:_MOST_METRICS]
+    metrics = telling_metrics(ranking, objectives)[:_MOST_METRICS]
+    violates = any(one.violation for one in ranking)
     is_divided = any(one.segment for one in ranking)
     names = [name for name in run.study.limits if any(name in one.params for one in ranking)]
     rows = [
         [
             one.name,
-            one.loss,
+            *(values_of(one, objectives).get(name) for name in objectives.names),
+            *([bounds_text(one, one.metrics, objectives)] if violates else []),
             *(one.params.get(name) for name in names),
             *(one.metrics.get(name) for name in metrics),
             *([steps_text(one.begin or 0, one.until or 0), one.donor] if is_divided else []),
@@ -152,7 +179,22 @@ def table_of_best(run: Run) -> str:
         for one in ranking
     ]
     steps = ["steps", "goes on from"] if is_divided else []
-    head = ["individual", "loss", *names, *metrics, *steps, "took", "proposed by", "island", "evaluated by"]
+    head = [
+        "individual",
+        *objectives.names,
+        *(["violates"] if violates else []),
+        *names,
+        *metrics,
+        *steps,
+        "took",
+        "proposed by",
+        "island",
+        "evaluated by",
+    ]
+    if objectives.are_several:
+        return paragraph(f"{len(ranking)} of the {len(run.front)} on the front, by {objectives.names[0]}.") + table(
+            head, rows
+        )
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
     return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
 
@@ -190,10 +232,14 @@ def failures(run: Run) -> str:
     return "".join(parts) or paragraph("None failed, and none was infeasible.")
 
 
-def table_of_proposers(found: Mapping[str, Contribution]) -> str:
+def table_of_proposers(found: Mapping[str, Contribution], has_front: bool = False) -> str:
     """What each algorithm proposed, as numbers."""
     rows = [[name, one.evaluations, one.improvements, one.best] for name, one in found.items()]
-    return table(["proposed by", "individuals", "improved the best", "its best loss"], rows) if rows else ""
+    return (
+        table(["proposed by", "individuals", f"improved the {'front' if has_front else 'best'}", "its best loss"], rows)
+        if rows
+        else ""
+    )
 
 
 def table_of_rungs(rows: Sequence[RungRow]) -> str:
