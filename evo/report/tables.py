@@ -96,7 +96,7 @@ def _shown_as_best(ranking: Sequence[Evaluation], most: int, objectives: Objecti
     if not objectives.are_several:
         return "The best candidates", list(ranking[:most])
     shown = spread_front(front, most)
-    many = f"{len(shown)} of {len(front)}, those that contribute most" if len(shown) < len(front) else str(len(front))
+    many = f"{len(shown)} of {len(front)}" if len(shown) < len(front) else str(len(front))
     return f"The front ({many})", shown
 
 
