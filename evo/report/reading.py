@@ -11,10 +11,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.dominance import loss_matrix, reference_point
 from evo.population.events import AnyEvent, Joined
 from evo.report.front_access import HasFront
-from evo.report.fronts import keeps_bounds
+from evo.report.hypervolumes import Yardstick, make_yardstick
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -210,32 +209,34 @@ def rank_runs(runs: Iterable[Run]) -> list[Run]:
     return sorted(given, key=key)
 
 
+def common_yardstick(runs: Sequence[Run]) -> Yardstick | None:
+    """What the hypervolumes of runs are measured with; None unless all have the same objectives, several of them.
+
+    Args:
+        runs: The runs, at least one.
+    """
+    modes = {tuple(run.objectives.modes.items()) for run in runs}
+    if not runs[0].objectives.are_several or len(modes) > 1:
+        return None
+    return make_yardstick(run.front for run in runs)
+
+
 def hypervolumes(runs: Sequence[Run]) -> list[float]:
-    """The hypervolume of each front up to a common reference point; 0 with one objective. See `common_reference`."""
-    reference = common_reference(runs)
-    return [run.hypervolume(reference) if reference else 0.0 for run in runs]
-
-
-def common_reference(runs: Sequence[Run]) -> dict[str, float]:
-    """A point that is worse than the fronts of all runs, by a tenth of their extent in each objective.
+    """The hypervolume of the front of each run, up to one reference point; 0 with one objective.
 
     Args:
         runs: The runs.
 
-    Returns:
-        The values of the point by the names of objectives; empty with one objective, or while nothing keeps the bounds.
-
     Raises:
         UserError: Some have several objectives, and others have not the same ones.
     """
-    if not any(run.objectives.are_several for run in runs):
-        return {}
-    first = runs[0]
-    for run in runs:
-        if list(run.objectives.modes.items()) != list(first.objectives.modes.items()):
+    for run in runs if any(run.objectives.are_several for run in runs) else ():
+        if list(run.objectives.modes.items()) != list(runs[0].objectives.modes.items()):
             raise UserError(
-                f"{first.name} has {first.objectives}, and {run.name} has {run.objectives}, so neither front can be "
-                "called better: name runs with the same objectives"
+                f"{runs[0].name} has {runs[0].objectives}, and {run.name} has {run.objectives}, so that none can be "
+                "called the best: name runs with the same objectives"
             )
-    members = [one for run in runs if keeps_bounds(run.front) for one in run.front]
-    return first.objectives.values(reference_point(loss_matrix(members)).tolist()) if members else {}
+    yardstick = common_yardstick(runs) if runs else None
+    if yardstick is None:
+        return [0.0] * len(runs)
+    return [run.hypervolume(run.objectives.values(yardstick.reference)) for run in runs]
