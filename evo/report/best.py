@@ -125,7 +125,8 @@ def _show_one(options: Namespace) -> None:
     training = None if options.params else training_of(run.study)
     values: Mapping[str, Any] = run.values(one) or {"loss": one.loss}
     loss = ", ".join(f"{name} {value}" for name, value in values.items()) if one.loss is not None else one.status
-    comments = [f"individual {one.name} of {run.name}: {loss}"]
+    violated = bounds_text(one, one.metrics, run.objectives)
+    comments = [f"individual {one.name} of {run.name}: {loss}{violated and f', violates {violated}'}"]
     found: dict[str, Any] = dict(one.params)
     if training is not None:
         if one.segment is not None and training.early_stopping is True:
@@ -169,7 +170,7 @@ def front_text(run: Run) -> str:
         shown += [bounds_text(one, one.metrics, objectives)] if violates else []
         shown += [*(one.metrics.get(name) for name in metrics), *(one.params.get(name) for name in params)]
         rows.append([one.name, *map(number_text, shown)])
-    modes = ", ".join(f"{name}: {mode}" for name, mode in objectives.modes.items())
+    modes = printable(", ".join(f"{name}: {mode}" for name, mode in objectives.modes.items()))
     title = f"the front has {len(run.front)} individual{'s' * (len(run.front) != 1)} ({modes})"
     if len(front) < len(run.front):
         title += f"; these {len(front)} are spread along it, and --json has all"

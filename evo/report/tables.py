@@ -110,7 +110,8 @@ def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = (), objectiv
     """
     values: Mapping[str, Any] = values_of(best, objectives) or {"loss": best.loss}
     others = {name: value for name, value in best.metrics.items() if name not in values or not objectives.modes}
-    figures: dict[str, Any] = {**values, **others, "seconds": best.seconds}
+    figures: dict[str, Any] = {**values, **others}
+    figures.setdefault("seconds", best.seconds)  # As an objective, it has the value that counts.
     if violated := bounds_text(best, best.metrics, objectives):
         figures["violates"] = violated
     params, schedule = best.params, ""
@@ -151,7 +152,7 @@ def runs_text(runs: Sequence[Run]) -> str:
             loss, individual = number_text(volume), run.knee.name
         infeasible = run.counts["infeasible"]
         notes = [f"{infeasible} infeasible"] if infeasible else []
-        notes += [f"{len(run.front)} on the front"] if run.objectives.are_several else []
+        notes += [f"{len(run.front)} on the front"] if are_several and keeps_bounds(run.front) else []
         notes += ["none keeps the bounds"] if run.best and run.best.violation else []
         notes += [f"beside {run.known} known"] if run.known else []
         if not run.is_complete:
