@@ -31,7 +31,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         run: Its path.
         seed: Its seed.
         is_complete: Whether the search is.
-        loss: The lowest loss; None when none has completed.
+        loss: The lowest loss; None when none has completed, or none keeps the bounds.
         individual: Which individual has it.
         finished: How many evaluations have finished.
         known: How many results were known from elsewhere, before any evaluation.
@@ -170,19 +170,20 @@ def gather_facts(run: Run, yardstick: Yardstick | None = None) -> RunFacts:
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
     total = sum(run.times.values())
     began = min((one.started for one in own), default=0.0)
+    best = None if run.best is None or run.best.violation else run.best
     return RunFacts(
         run=run.name,
         seed=run.study.seed,
         is_complete=run.is_complete,
-        loss=None if run.best is None else run.best.loss,
-        individual="" if run.best is None else run.best.name,
+        loss=None if best is None else best.loss,
+        individual="" if best is None else best.name,
         finished=len(own),
         known=len(ended) - len(own),
         counts=run.counts,
         seconds=sum(one.seconds for one in own),
         span=max((one.ended for one in own), default=0.0) - began,
         busy=1 - outside / total if outside and total else None,
-        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None],
+        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None and not one.violation],
     )
 
 

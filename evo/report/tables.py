@@ -111,7 +111,8 @@ def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = (), objectiv
     values: Mapping[str, Any] = values_of(best, objectives) or {"loss": best.loss}
     others = {name: value for name, value in best.metrics.items() if name not in values or not objectives.modes}
     figures: dict[str, Any] = {**values, **others}
-    figures.setdefault("seconds", best.seconds)  # As an objective, it has the value that counts.
+    if "seconds" not in values:  # As an objective, it has the value that counts.
+        figures["seconds"] = best.seconds
     if violated := bounds_text(best, best.metrics, objectives):
         figures["violates"] = violated
     params, schedule = best.params, ""

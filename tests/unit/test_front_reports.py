@@ -107,6 +107,10 @@ def test_a_loss_with_bounds_is_the_best_of_those_that_keep_them(
     # A run that keeps the bounds is better than one with a lower loss that does not.
     lines = printed(capsys, "best", str(none_keeps), str(kept)).splitlines()
     assert [line.split()[0] for line in lines[1:3]] == [str(kept), str(none_keeps)]
+    assert "best loss              none" in printed(capsys, "compare", str(none_keeps), str(kept))
+    listed = printed(capsys, "list", str(tmp_path), "--by", "loss").splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [str(kept), str(none_keeps)]
+    assert listed[2].endswith("2, none keeps the bounds")
     assert [one.name for _, one in improvements(ends_in_order(evo.load(kept).individuals))] == ["0-0", "0-1"]
 
 
