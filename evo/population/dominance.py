@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias, overload
+from typing import Generic, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +137,26 @@ class Ordered(Sequence[Known]):
         return iter(self._members)
 
 
-class Front:
+class Completed(Protocol):
+    """What a front needs to know of a completed individual; see `evo.population.individual.Known`."""
+
+    @property
+    def identity(self) -> Identity:
+        """The worker and the generation of its birth."""
+
+    @property
+    def vector(self) -> tuple[float, ...]:
+        """The losses of all objectives, in their order."""
+
+    @property
+    def violation(self) -> float:
+        """By how much it violates the bounds of metrics."""
+
+
+Member = TypeVar("Member", bound=Completed)
+
+
+class Front(Generic[Member]):
     """The completed individuals that no other one dominates, whatever the order in which they become known.
 
     Of individuals with the same losses, and of those that violate bounds equally, only the one with the lowest identity
@@ -145,21 +164,21 @@ class Front:
     """
 
     def __init__(self) -> None:
-        self._members: dict[Identity, Known] = {}
+        self._members: dict[Identity, Member] = {}
         self._losses: Losses = np.empty((0, 0))
         self.version = 0
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def __iter__(self) -> Iterator[Known]:
+    def __iter__(self) -> Iterator[Member]:
         """The individuals of the front, by their losses in the order of the objectives."""
-        return iter(sorted(self._members.values(), key=by_standing))
+        return iter(sorted(self._members.values(), key=lambda one: (one.violation, one.vector, one.identity)))
 
     def __contains__(self, identity: object) -> bool:
         return identity in self._members
 
-    def add(self, individual: Known) -> bool:
+    def add(self, individual: Member) -> bool:
         """Take a completed individual into account; returns whether it is on the front now.
 
         Adding costs O(n) for n individuals on the front.
@@ -190,7 +209,7 @@ class Front:
         self._keep([*members, individual], np.vstack([self._losses[stays], losses]))
         return True
 
-    def rebuild(self, completed: Iterable[Known]) -> None:
+    def rebuild(self, completed: Iterable[Member]) -> None:
         """Begin again with these individuals, after one has changed or was set aside."""
         self._clear()
         self.version += 1
@@ -203,18 +222,18 @@ class Front:
         return self._losses
 
     @property
-    def members(self) -> list[Known]:
+    def members(self) -> list[Member]:
         """The individuals of the front, in the order of `losses`."""
         return list(self._members.values())
 
-    def _add_violating(self, individual: Known) -> bool:
+    def _add_violating(self, individual: Member) -> bool:
         """The least violation counts alone, because losses of what may not be used say little."""
         (first,) = self._members.values() or (individual,)
         if individual.identity <= first.identity:
             self._keep([individual], np.array([individual.vector], dtype=float))
         return individual.identity <= first.identity
 
-    def _keep(self, members: list[Known], losses: Losses) -> None:
+    def _keep(self, members: list[Member], losses: Losses) -> None:
         self._members = {one.identity: one for one in members}
         self._losses = losses
         self.version += 1

@@ -22,7 +22,7 @@ class Standings:
     def __init__(self) -> None:
         self.ranking: SortedKeyList = SortedKeyList(key=by_loss)
         # None while all have a single loss.
-        self._front: Front | None = None
+        self._front: Front[Known] | None = None
         # The last answer of `has_reached`, with the question and the version of the front.
         self._answered: tuple[Goal | None, int, bool] = (None, 0, False)
 

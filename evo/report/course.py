@@ -8,6 +8,7 @@ from typing import Any
 
 from evo.population.events import AnyEvent, Died, Done, Finished, Joined, Migrated, Pollinated, Reported, Started
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.fates import NEVER, Fates, Sums
 from evo.report.standing import (
     BestSoFar,
@@ -29,9 +30,11 @@ class Course:
 
     Args:
         set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
+        objectives: What is minimised or maximised, so that values are told with their names and signs.
     """
 
-    def __init__(self, set_aside: Container[Identity] = ()) -> None:
+    def __init__(self, set_aside: Container[Identity] = (), objectives: Objectives = ONE_LOSS) -> None:
+        self._objectives = objectives
         self._fates = fates = Fates(set_aside)
         self._moves: set[tuple[Identity, int]] = set()
         self._copies: set[tuple[Identity, int]] = set()
@@ -92,8 +95,16 @@ class Course:
 
     @property
     def best(self) -> Identity | None:
-        """The completed individual with the lowest loss; None when none has completed."""
-        return None if self._fates.best is None else self._fates.best[1]
+        """The completed individual with the lowest loss; None when none has completed.
+
+        Those that violate bounds come after all others; of several objectives the first counts, then the next.
+        """
+        return None if self._fates.best is None else self._fates.best.identity
+
+    @property
+    def leading(self) -> Sequence[Identity]:
+        """The best individual, or all of the front where there are several objectives; empty when none has completed."""
+        return [one.identity for one in self._fates.leading]
 
     def heed(self, set_aside: Container[Identity]) -> None:
         """Find the best one anew, since other individuals than before are set aside.
@@ -206,14 +217,22 @@ class Course:
         return WorkerStanding(**place, state="idle")
 
     def _best_so_far(self, now: float) -> BestSoFar | None:
-        if self._fates.best is None:
+        fates, objectives = self._fates, self._objectives
+        if fates.best is None:
             return None
-        loss, identity = self._fates.best
+        latest, front = fates.latest, [one.vector for one in fates.leading] if objectives.are_several else []
+        values: Mapping[str, float] = {}
+        if objectives.modes:
+            values = objectives.values([min(losses) for losses in zip(*(front or [fates.best.vector]), strict=True)])
         return BestSoFar(
-            individual=individual_name(identity),
-            loss=loss,
-            seconds_ago=max(0.0, now - self._fates[identity].ended),
-            evaluations_ago=self._fates.since_best,
+            individual=individual_name(fates.best.identity),
+            loss=fates[fates.best.identity].loss,
+            seconds_ago=max(0.0, now - fates[latest].ended),
+            evaluations_ago=fates.since_best,
+            values=values,
+            violation=fates.best.violation,
+            front=len(front),
+            latest=individual_name(latest) if front else "",
         )
 
     def _busy_share(

@@ -43,9 +43,9 @@ def standing_line(standing: Standing, has_improved: bool = False) -> str:
 
     Args:
         standing: Where it stands.
-        has_improved: Whether the best one is new since the last line.
+        has_improved: Whether the best one, or one of the front, is new since the last line.
     """
-    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, best {_best_text(standing)}"]
+    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, {' '.join(_best_texts(standing))}"]
     best = standing.best
     if has_improved:
         parts[0] += " *"
@@ -74,7 +74,8 @@ def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
     from rich.text import Text
 
     lines: list[RenderableType] = [_bar(standing, goes_on)]
-    best = Text("best ").append(_best_text(standing), style="bold green" if standing.best else "")
+    what, found = _best_texts(standing)
+    best = Text(f"{what} ").append(found, style="bold green" if standing.best else "")
     if standing.best is not None:
         many = standing.best.evaluations_ago
         ago, when = duration_text(standing.best.seconds_ago), "before the end" if standing.has_ended else "ago"
@@ -131,9 +132,17 @@ def _besides_text(standing: Standing) -> str:
     return (f" ({', '.join(texts)})" if texts else "") + besides
 
 
-def _best_text(standing: Standing) -> str:
+def _best_texts(standing: Standing) -> tuple[str, str]:
+    """What the best individual, or the front, is called, and what is told of it; short, for a line."""
     best = standing.best
-    return "none yet" if best is None else f"{number_text(best.loss)} by {best.individual}"
+    if best is None:
+        return "best", "none yet"
+    values = ", ".join(f"{printable(name)} {number_text(value)}" for name, value in best.values.items())
+    if best.violation > 0:
+        return "none keeps the bounds yet,", f"nearest {best.individual}, beyond them by {best.violation:.2g}"
+    if best.front:
+        return f"front of {best.front},", f"best {values}"
+    return "best", f"{values or number_text(best.loss)} by {best.individual}"
 
 
 def _activity_texts(standing: Standing) -> list[str]:

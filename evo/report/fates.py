@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
+from evo.population.dominance import Front
 from evo.population.events import Finished, Joined, Reported, Started
 from evo.population.identity import Identity
 from evo.population.individual import precedence
@@ -56,6 +57,25 @@ class Fate(msgspec.Struct, gc=False):
     segment: Segment | None = None
 
 
+class Leader(msgspec.Struct, frozen=True, gc=False):
+    """What decides whether a completed individual is the best, or on the front.
+
+    Args:
+        violation: By how much it violates the bounds of metrics.
+        vector: Its loss, or the losses of all objectives in their order.
+        identity: Who it is.
+    """
+
+    violation: float
+    vector: tuple[float, ...]
+    identity: Identity
+
+    @property
+    def key(self) -> tuple[float, tuple[float, ...], Identity]:
+        """A key that sorts them, the best first; see `evo.population.individual.by_loss`."""
+        return self.violation, self.vector, self.identity
+
+
 class Sums(msgspec.Struct):
     """What the individuals that have ended in a session amount to: how many, their seconds, and those of others that
     were interrupted.
@@ -76,7 +96,7 @@ class Fates:
         counts: How many evaluations have ended in each way, of those whose start is known.
         known: By the worker in whose name they are recorded, how many results are known from elsewhere.
         open: Those that were started and have not ended.
-        best: The lowest loss of those that completed, and who has it; None when none has.
+        best: The first of those that completed by violations of bounds and losses; None when none has.
         expected: Those whose results are known from elsewhere, but are not there, or not yet.
         most_steps: The most steps that one that completed has reported.
         islands: The islands on which they were born.
@@ -89,7 +109,8 @@ class Fates:
         self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
         self.expected: set[Identity] = set()
-        self.best: tuple[float, Identity] | None = None
+        self.best: Leader | None = None
+        self._front: Front[Leader] | None = None  # None while all have a single loss.
         self.most_steps = 0
         self.islands: set[int] = set()
         self._generations: dict[int, int] = {}
@@ -98,6 +119,7 @@ class Fates:
         self._session: Mapping[int, Joined] = {}
         self._sums: Sums | None = None
         self._since_best: int | None = None
+        self._latest: Identity | None = None  # Of those on the front, the one that ended last; found when it is None.
 
     def __getitem__(self, identity: Identity) -> Fate:
         return self._all[identity]
@@ -105,7 +127,7 @@ class Fates:
     def heed(self, set_aside: Container[Identity]) -> None:
         """Find the best one anew, since other individuals than before are set aside."""
         self._set_aside = set_aside
-        self.best = self._since_best = None
+        self.best = self._front = self._since_best = self._latest = None
         for identity, fate in self._all.items():
             self._consider(identity, fate)
 
@@ -132,11 +154,27 @@ class Fates:
         return max((max(fate.begun, fate.reported, fate.ended) for fate in self._all.values()), default=NEVER)
 
     @property
-    def since_best(self) -> int:
-        """How many evaluations have ended since that of the best individual, of which there must be one."""
+    def leading(self) -> list[Leader]:
+        """The best one, or with several objectives all of the front, by their losses; empty while none completed."""
+        if self._front is not None:
+            return sorted(self._front.members, key=lambda one: one.key)
+        return [] if self.best is None else [self.best]
+
+    @property
+    def latest(self) -> Identity:
+        """The best individual, of which there must be one; of several on the front, the one that ended last."""
         assert self.best is not None
+        if self._latest is None:
+            self._latest = max(self.leading, key=lambda one: (self._all[one.identity].ended, one.identity)).identity
+        return self._latest
+
+    @property
+    def since_best(self) -> int:
+        """How many evaluations have ended since that of the best individual, of which there must be one, or since the
+        front has changed.
+        """
         if self._since_best is None:
-            ended = self._all[self.best[1]].ended
+            ended = self._all[self.latest].ended
             fates = self._all.values()
             self._since_best = sum(fate.ended > ended and _counts(fate) for fate in fates)
         return self._since_best
@@ -180,10 +218,13 @@ class Fates:
             if _counts(fate):
                 self.counts[fate.status] -= 1
                 self._since_best = None
+        was_ranked = fate.status == "completed" and bool(fate.losses)
         fate.status, fate.rung, fate.ended, fate.seconds = status, event.rung, event.time, event.seconds
         fate.loss = math.inf if event.loss is None else event.loss
         fate.losses, fate.violation = event.losses, event.violation
         fate.has_ended = status != "interrupted"
+        if was_ranked:  # Another end of the same individual counts now.
+            self.heed(self._set_aside)
         if fate.has_ended and fate.begun != NEVER:
             self._count(identity, fate)
 
@@ -219,14 +260,23 @@ class Fates:
         if self._sums is not None:
             self._add_up(fate, self._sums)
         if self._since_best is not None and self.best is not None:
-            self._since_best += fate.ended > self._all[self.best[1]].ended
+            self._since_best += fate.ended > self._all[self.latest].ended
 
     def _consider(self, identity: Identity, fate: Fate) -> None:
         """Take an individual for the best one, if it is."""
-        if fate.status != "completed" or fate.begun == NEVER:
+        if fate.status != "completed" or fate.begun == NEVER or identity in self._set_aside:
             return
-        if (self.best is None or (fate.loss, identity) < self.best) and identity not in self._set_aside:
-            self.best, self._since_best = (fate.loss, identity), None
+        one = Leader(fate.violation, fate.losses or (fate.loss,), identity)
+        is_better = self.best is None or one.key < self.best.key
+        if is_better:
+            self.best = one
+        if fate.losses:
+            self._front = Front() if self._front is None else self._front
+            version = self._front.version
+            self._front.add(one)
+            is_better = self._front.version != version
+        if is_better:
+            self._since_best = self._latest = None
 
     def _add_up(self, fate: Fate, sums: Sums) -> None:
         joined = self._session.get(fate.worker)

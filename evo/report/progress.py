@@ -55,7 +55,7 @@ class Lines:
         self._write = write
         self._clock = clock
         self._began = self._said = clock()
-        self._best = course.best
+        self._leading = course.leading
         self._has_finished = self._has_news = False
 
     def __call__(self, event: AnyEvent) -> None:
@@ -76,9 +76,9 @@ class Lines:
             self._say(self._clock())
 
     def _say(self, now: float) -> None:
-        best = self._course.best
-        self._write(standing_line(self._course.standing(now), has_improved=best != self._best))
-        self._said, self._best, self._has_finished, self._has_news = now, best, False, False
+        leading = self._course.leading
+        self._write(standing_line(self._course.standing(now), has_improved=leading != self._leading))
+        self._said, self._leading, self._has_finished, self._has_news = now, leading, False, False
 
 
 def interval_at(elapsed: float) -> float:

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from evo.population.events import AnyEvent, Started
 from evo.population.identity import Identity
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.course import Course
 from evo.space.growth import Fitted, Forms
 from evo.storage.lines import JournalReplaced, Tail, find_events, read_blocks, without_collection
@@ -19,22 +20,24 @@ class CourseReader:
     Args:
         directory: The run directory.
         forms: The limits that the study has had, if they have changed, or if there are constraints, which may have.
+        objectives: What is minimised or maximised.
     """
 
-    def __init__(self, directory: RunDirectory, forms: Forms | None) -> None:
+    def __init__(self, directory: RunDirectory, forms: Forms | None, objectives: Objectives = ONE_LOSS) -> None:
         self._directory = directory
+        self._objectives = objectives
         self._forms = forms
-        # Fitting each start takes long, so constraints alone are only looked at for the best individual. When it does
-        # not fulfil them, they have changed, and each start is looked at.
+        # Fitting each start takes long, so constraints alone are only looked at for the best individual, or the front.
+        # When one does not fulfil them, they have changed, and each start is looked at.
         self._looks_at_all = forms is not None and forms.have_changed
-        self._fulfils: Identity | None = None
+        self._fulfils: set[Identity] = set()
         self._begin()
 
     def _begin(self) -> None:
         self._tails: list[Tail] = []
         self._fits: dict[Identity, Fitted] = {}
         self._aside: set[Identity] = set()
-        self.course = Course(self._aside)
+        self.course = Course(self._aside, self._objectives)
 
     def read(self) -> Course:
         """The course of the study until now.
@@ -48,10 +51,10 @@ class CourseReader:
             except JournalReplaced:  # By evo repair, say.
                 self._begin()
                 self._read()
-            best = self.course.best
-            if self._forms is not None and best not in (None, self._fulfils) and not self._looks_at_all:
-                if self._is_within(best, self._forms):
-                    self._fulfils = best
+            if self._forms is not None and not self._looks_at_all:
+                leading = set(self.course.leading)
+                if all(self._is_within(one, self._forms) for one in leading - self._fulfils):
+                    self._fulfils = leading
                 else:
                     self._looks_at_all = True
                     self._begin()

@@ -12,20 +12,29 @@ WorkerState: TypeAlias = Literal["evaluating", "idle", "done", "lost"]
 """What a worker does: it evaluates; it breeds, waits or begins; it has come to its end; it has died."""
 
 
-class BestSoFar(msgspec.Struct, frozen=True, kw_only=True):
-    """The best individual so far, and how long it has been the best.
+class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The best individual so far, and how long it has been the best; with several objectives, the front.
 
     Args:
-        individual: Its name, rank-generation.
-        loss: Its loss.
-        seconds_ago: The time since its evaluation ended, in seconds.
+        individual: Its name, rank-generation; of a front, the first by the first objective.
+        loss: Its loss, or that of the first objective.
+        seconds_ago: The time since its evaluation ended, in seconds; of a front, since the one that came last did.
         evaluations_ago: How many evaluations have ended since.
+        values: Its values by the names of objectives, with the user's signs; empty while the loss has no name. Of a
+            front, the best value of each objective, which different individuals may have.
+        violation: By how much it violates the bounds of metrics, so that none keeps them yet; 0 when it keeps them.
+        front: How many individuals are on the front, with several objectives.
+        latest: The name of the individual of the front that came last.
     """
 
     individual: str
     loss: float
     seconds_ago: float
     evaluations_ago: int
+    values: Mapping[str, float] = {}
+    violation: float = 0.0
+    front: int = 0
+    latest: str = ""
 
 
 class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):

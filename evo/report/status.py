@@ -122,11 +122,16 @@ class _LinesOfRuns:
             is_due = now - said >= interval_at(now - self._began) and (one.written != before.written or said < 0)
             if is_due or has_changed:
                 self._said[one.run] = now, one
-                best, best_before = one.standing.best, before.standing.best
                 name = f"{one.run}: " if self._has_several else ""
-                line = standing_line(one.standing, has_improved=best != best_before and said >= 0)
+                line = standing_line(one.standing, has_improved=_latest(one) != _latest(before) and said >= 0)
                 what = "" if one.state == "running" else f"; {state_text(one)}"
                 print(printable(f"{name}{line}{what}"), flush=True)
+
+
+def _latest(found: RunStanding) -> str:
+    """The name of the best individual, or of the one on the front that came last; empty while there is none."""
+    best = found.standing.best
+    return "" if best is None else best.latest or best.individual
 
 
 class _View:

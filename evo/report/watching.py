@@ -72,7 +72,7 @@ class RunWatch:
         self.directory = RunDirectory(Path(path))
         self.study: StudyRecord = self.directory.begun_study()
         self.forms = study_forms(self.study)
-        self.reader = CourseReader(self.directory, self.forms)
+        self.reader = CourseReader(self.directory, self.forms, self.study.objectives)
         self.tested: RecordedTests | None = None
         self._is_locked = False
 

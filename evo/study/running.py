@@ -15,6 +15,7 @@ from evo.objective.training import Training
 from evo.population.goal import make_goal
 from evo.population.objectives import Objectives
 from evo.report.results import Result
+from evo.report.course import Course
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import bind_ranks
@@ -79,6 +80,7 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
         transport=transport,
         signals=signals,
         screen=screen,
+        course=Course(objectives=plan.objectives),
         place=places[transport.rank],
         turn=job.turn,
     )
