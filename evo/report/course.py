@@ -230,7 +230,7 @@ class Course:
             seconds_ago=max(0.0, now - fates[latest].ended),
             evaluations_ago=fates.since_best,
             values=values,
-            violation=fates.best.violation,
+            violation=fates.best.violation or None,
             front=len(front),
             latest=individual_name(latest) if front else "",
         )

@@ -138,7 +138,7 @@ def _best_texts(standing: Standing) -> tuple[str, str]:
     if best is None:
         return "best", "none yet"
     values = ", ".join(f"{printable(name)} {number_text(value)}" for name, value in best.values.items())
-    if best.violation > 0:
+    if best.violation:
         return "none keeps the bounds yet,", f"nearest {best.individual}, beyond them by {best.violation:.2g}"
     if best.front:
         return f"front of {best.front},", f"best {values}"

@@ -16,9 +16,11 @@ from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished, Started
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.population import Population
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
+from evo.report.front_summary import objectives_line
 from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, TakingOver
 from evo.report.results import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
@@ -70,6 +72,11 @@ class Screen:
         self._print(f"evo: study {name} in {directory}; {_budget_text(budget, workers, len(places))}")
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
+
+    def objectives(self, objectives: Objectives) -> None:
+        """Say what is minimised or maximised, and within which bounds, if it is not one loss only."""
+        if line := objectives_line(objectives):
+            self._print(f"  {line}")
 
     def parameters(self, parameters: Mapping[str, Parameter], goes_on: bool = False) -> None:
         """Say what each parameter may be, since limits may be read in more ways than one.
@@ -145,7 +152,9 @@ class Screen:
         with suppress(OSError):
             print(f"evo: warning: {printable(text)}", file=sys.stderr, flush=True)
 
-    def end(self, result: Result, names: Sequence[str], workers: int, ranks: int) -> None:
+    def end(
+        self, result: Result, names: Sequence[str], workers: int, ranks: int, objectives: Objectives = ONE_LOSS
+    ) -> None:
         """Show what was found.
 
         Args:
@@ -153,12 +162,13 @@ class Screen:
             names: The names of the parameters, in their order.
             workers: The number of workers that took part.
             ranks: The number of ranks of all workers together.
+            objectives: The objectives of the study.
         """
         if self._silent:
             return
         self._print("")
         with self._despite_the_output():
-            self._console.print(summary_text(result.individuals, names))
+            self._console.print(summary_text(result.individuals, names, objectives=objectives))
         for note in _closing_notes(result, workers, ranks):
             self._print(note)
 
@@ -225,7 +235,7 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"{lost} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
-    elif best.origin:
+    elif best.origin and not best.losses:
         notes.append(f"the best candidate, {best.name}, is known from {best.origin}: it was not evaluated here")
     else:
         notes += _test_notes(result, best.name)
@@ -240,7 +250,9 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         size = f" ({decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
         notes.append(f"everything is in {readable(str(run_dir))}: study.json, journal/, individuals/{size}{record}")
         folder = run_dir / "individuals" / (best.name if best else "")
-        if best is not None and folder.is_dir():
+        if best is not None and best.losses and any((run_dir / "individuals").glob("*-*")):
+            notes.append(f"each individual's files are in {readable(str(folder.parent))}, in a folder of its name")
+        elif best is not None and folder.is_dir():
             notes.append(f"the best candidate's files are in {readable(str(folder))}")
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
             notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")

@@ -22,7 +22,7 @@ class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         evaluations_ago: How many evaluations have ended since.
         values: Its values by the names of objectives, with the user's signs; empty while the loss has no name. Of a
             front, the best value of each objective, which different individuals may have.
-        violation: By how much it violates the bounds of metrics, so that none keeps them yet; 0 when it keeps them.
+        violation: By how much it violates the bounds of metrics, so that none keeps them yet; None when it keeps them.
         front: How many individuals are on the front, with several objectives.
         latest: The name of the individual of the front that came last.
     """
@@ -32,7 +32,7 @@ class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_ago: float
     evaluations_ago: int
     values: Mapping[str, float] = {}
-    violation: float = 0.0
+    violation: float | None = None
     front: int = 0
     latest: str = ""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evo.population.objectives import ONE_LOSS, Objectives
+from evo.report.front_summary import bounds_note, front_note, knows_none_within, objective_rows, spread_of
+from evo.report.fronts import front_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
@@ -18,27 +21,37 @@ if TYPE_CHECKING:  # The others load rich when they print, which only the first 
     from rich.table import Table
 
 _MOST_METRICS = 6
+_MOST_OF_FRONT = 6
 _MOST_REASONS = 5
 
 
-def summary_text(evaluations: Sequence[Evaluation], names: Sequence[str], best: int = 5) -> RenderableType:
+def summary_text(
+    evaluations: Sequence[Evaluation], names: Sequence[str], best: int = 5, objectives: Objectives = ONE_LOSS
+) -> RenderableType:
     """What a search found, for a person.
 
     Args:
         evaluations: All evaluations of a study.
         names: The names of the parameters, in their order.
-        best: The number of candidates to show.
+        best: The number of candidates to show, with one objective.
+        objectives: The objectives of the study. With several, the front is shown.
 
     Returns:
-        A table of the best candidates, and the reasons of failures.
+        A table of the best candidates, or of the front, and the reasons of failures.
     """
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
-    if ranking:
-        parts.append(_table_of_best(ranking[:best], names))
+    if ranking and objectives.are_several and not knows_none_within(ranking):
+        front = front_of(ranking)
+        shown = spread_of(front, _MOST_OF_FRONT)
+        parts += [_table_of(shown, names, "The front", objectives), Text(front_note(front, len(shown)))]
+    elif ranking:
+        parts.append(_table_of(ranking[:best], names, "The best candidates", objectives))
+    if note := bounds_note(ranking, objectives):
+        parts.append(Text(note))
     parts += map(Text, failure_lines(evaluations, "infeasible"))
     parts += map(Text, failure_lines(evaluations))
     return Group(*parts)
@@ -201,13 +214,13 @@ def plain_console(width: int = 120) -> Console:
     return Console(width=width, force_terminal=False, no_color=True, highlight=False, soft_wrap=False)
 
 
-def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table:
+def _table_of(ranking: Sequence[Evaluation], names: Sequence[str], title: str, objectives: Objectives) -> Table:
     """One column for each candidate, since there may be many parameters; fits 80 characters."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="The best candidates", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     table.add_column("individual", no_wrap=True)
     for evaluation in ranking:
         table.add_column(evaluation.name, justify="right", overflow="fold")
@@ -216,8 +229,9 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
         # As text: a string would be read as markup.
         table.add_row(Text(printable(name)), *(Text(number_text(value)) for value in values), end_section=last)
 
-    add("loss", (evaluation.loss for evaluation in ranking))
-    for metric in telling_metrics(ranking):
+    for name, values in objective_rows(ranking, objectives):
+        add(name, values)
+    for metric in telling_metrics(ranking, objectives):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     if any(one.segment for one in ranking):
         add("steps", (steps_text(one.segment.begin, one.segment.until) if one.segment else "" for one in ranking))
@@ -229,14 +243,16 @@ def _table_of_best(ranking: Sequence[Evaluation], names: Sequence[str]) -> Table
     return table
 
 
-def telling_metrics(ranking: Sequence[Evaluation]) -> list[str]:
-    """Numbers that the objective recorded, but for those that only repeat the loss.
+def telling_metrics(ranking: Sequence[Evaluation], objectives: Objectives = ONE_LOSS) -> list[str]:
+    """Numbers that the objective recorded, but for those that only repeat the loss, or are objectives.
 
     Args:
         ranking: The evaluations that are shown, with their losses.
+        objectives: The objectives of their study.
     """
     found = {n: None for one in ranking for n, value in one.metrics.items() if isinstance(value, int | float)}
-    repeats = {name for name in found if all(_repeats_loss(one, name) for one in ranking)}
+    repeats = {name for name in found if name in objectives.modes or all(_repeats_loss(one, name) for one in ranking)}
+    repeats -= {bound.metric for bound in objectives.bounds if bound.metric not in objectives.modes}
     return [name for name in found if name not in repeats][:_MOST_METRICS]
 
 

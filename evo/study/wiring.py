@@ -125,7 +125,8 @@ class Session:
         run_dir = as_path(str(self.directory)) if is_kept else None
         result = Result(**vars(conclusion), rank=self.transport.rank, run_dir=run_dir, findings=findings)
         if result.is_first:
-            self.screen.end(result, self.plan.space.names, self.plan.archipelago.workers, self.transport.size)
+            workers, objectives = self.plan.archipelago.workers, self.study.objectives
+            self.screen.end(result, self.plan.space.names, workers, self.transport.size, objectives)
         if earlier is None:
             listeners.end(result)
         return result
