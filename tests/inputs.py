@@ -133,7 +133,10 @@ settings = st.fixed_dictionaries(
     optional={
         "generations": st.integers(1, 3),
         "walltime": _durations,
-        "target": _numbers,
+        "target": _numbers | st.sampled_from([{"a": 0.5}, {"hypervolume": 1}]),
+        "objectives": st.sampled_from(["a", ["a", "b"], {"a": "min"}, {"a": "max", "other": "min"}]),
+        "constraint_metrics": st.sampled_from([{"m": "<= 1"}, {"m": [">= 0", "<= 2e9"], "a": ">= -1"}]),
+        "reference_point": st.sampled_from([{"a": 1, "b": 2.5}, {"a": 1}]),
         "seed": st.integers(0, 99),
         "islands": st.sampled_from([1, [{"workers": 1, "propagator": "random"}], [{"workers": 1}]]),
         "migration": st.sampled_from(["copy", "move"]),
@@ -230,11 +233,20 @@ _words = """--limits --generations --walltime --target --seed --islands --island
 --population --time-limit --checkpoint-interval --collective-timeout --keep-checkpoints --max-failed-share
 --allow-duplicates --gpus-per-node --propagator --crossover --mutation --random-init
 --sigma --quiet --debug --config --objective --help --nothing --seed.a
+--objectives --constraint-metrics --reference-point --objectives.a --constraint-metrics.m --target.a
 --limits.a --propagator.help --limits+ --islands+ --eval -h -x"""
 _options = st.sampled_from(_words.split())
 _words = """1 2 0 -1 0.5 1e400 nan inf 1h null true [] {} [[0,1],[1,0]] [1,1] [1,2 {a:[0,1]} limits.yaml study.yaml copy
 ring SelectMin random none.Class math.Sin . /dev/null é"""
-_lines_of_yaml = ["{x: [0.0, 1.0]}", "{class_path: os.system}", "{class_path: Compose, init_args: {propagators: 3}}"]
+_lines_of_yaml = [
+    "{x: [0.0, 1.0]}",
+    "<= 1",
+    ">=",
+    "{a: max, b: min}",
+    "[a, x]",
+    "{class_path: os.system}",
+    "{class_path: Compose, init_args: {propagators: 3}}",
+]
 _values = (
     st.sampled_from([*_words.split(), *_lines_of_yaml, "", "\0", "\ud800", "9" * 40, "9" * 5000, "[" * 500])
     | st.text(max_size=6)
@@ -324,6 +336,9 @@ study_records = st.fixed_dictionaries(
         "topology": st.just([]),
         "versions": st.just({}),
         "created": st.just(0.0),
-    }
+    },
+    optional={
+        "objectives": st.just({"modes": {"a": "max"}, "bounds": [{"metric": "m", "limit": 1.0}]}),
+    },
 )
 study_jsons = torn(study_records.map(_as_line)) | mutated(study_records, most=3).map(_as_line)

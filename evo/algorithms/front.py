@@ -36,6 +36,9 @@ _RECENT = 400
 _DESCENTS, _OFFSPRING = 20, 60
 # How often pairs are of the front rather than of the whole population.
 _LEADING = 0.7
+# What promises to violate bounds by v units counts exp(-v 10^u) times as much, u uniform between these: models are not
+# exact where bounds are met, so that now and then they should keep away from them.
+_CAUTION = (0.0, 2.0)
 # So many candidates of one operator are tried before another one is asked.
 _CANDIDATES = 16
 
@@ -97,6 +100,8 @@ class FrontLearner(Learner):
         self.initial = constants.initial or min(8 + genes // 2, 20)
         self._recent: list[Known] = []
         self._told = 0
+        # The losses of the first individuals, most of which were drawn at random.
+        self._first: list[tuple[float, ...]] = []
         self._tpe = TPE().start(setup)
         self._operators: Mapping[str, Callable[[View, np.random.Generator], Iterator[Individual]]] = {
             "near": partial(self._of_models, False),
@@ -121,6 +126,8 @@ class FrontLearner(Learner):
             enters = self.population.add(individual)
             self._recent.append(individual)
             del self._recent[:-_RECENT]
+            if len(self._first) < self.initial:
+                self._first.append(individual.vector)
         operator = individual.bred_by.removeprefix("front/")
         if operator in self._credit:
             self._rewarded[operator] += 1
@@ -175,11 +182,11 @@ class FrontLearner(Learner):
         if view.running:
             expected, violated = models.predict(self.encoding.points(np.array([one.genome for one in view.running])))
             known = np.concatenate([known, expected[violated < 0.5]])
-        reference = np.full(losses.shape[1], 1.1)
+        reference = models.reference(rng.random() if is_wide else 0.0)
         if front[0].violation > 0.0:
             gains = -violations
         else:
-            gains = volumes_added(known, losses, reference, rng) * np.exp(-4 * violations)
+            gains = volumes_added(known, losses, reference, rng) * np.exp(-(10 ** rng.uniform(*_CAUTION)) * violations)
         for place in np.argsort(-gains, kind="stable"):
             yield Individual(genome=genomes[place], parents=())
 
@@ -218,4 +225,5 @@ class FrontLearner(Learner):
             violations=np.array([one.violation for one in (*members, *others)]),
             population=len(members),
             front=len(self.population.front),
+            first=np.array(self._first, dtype=float),
         )

@@ -18,9 +18,11 @@ _LEAST, _PER_COEFFICIENT, _MOST = 30, 1.5, 180
 # The precision of the best point, when that of the worst is 1.
 _WEIGHT_OF_BEST = 20.0
 # A coordinate counts as if the population had at least this standard deviation along it.
-_NARROWEST = 1e-3
+_NARROWEST, _WIDE = 1e-3, 0.2
 # Losses beyond so many extents of the front are compressed, so that what is far worse does not decide about the fit.
 _LINEAR_UP_TO = 2.0
+# The shares of violations that are smaller than the units of their models.
+_TYPICAL, _SMALL = 0.7, 0.2
 # Categories are coordinates of this distance from one another.
 _CATEGORY = 0.5
 # The steps of a descent, and the weight of the sum of all losses in a Chebyshev scalarisation.
@@ -63,6 +65,8 @@ class Sample:
         violations: By how much each violates bounds, of shape (individuals,).
         population: How many of the individuals are the population.
         front: How many of these are its front.
+        first: The losses of the first individuals, most of which were drawn at random, of shape (individuals,
+            objectives).
     """
 
     genomes: Array
@@ -70,6 +74,7 @@ class Sample:
     violations: Array
     population: int
     front: int
+    first: Array
 
 
 class ObjectiveModels:
@@ -90,13 +95,17 @@ class ObjectiveModels:
         points, losses, violations = encoding.points(sample.genomes), sample.losses, sample.violations
         among = points if is_wide else points[: sample.population]
         self.centre, deviations = among.mean(axis=0), among.std(axis=0)
-        self.scale = np.maximum(deviations, _NARROWEST)
+        self.scale = np.maximum(deviations, _WIDE if is_wide else _NARROWEST)
         best = losses[: sample.front]
         self.low = best.min(axis=0)
         extent = best.max(axis=0) - self.low
-        typical = np.median(losses, axis=0) - self.low
-        usual = np.maximum(extent, typical) if is_wide else extent
+        typical = np.median(sample.first, axis=0) - self.low
+        # A front of one point, such as that of one loss, has no extent.
+        alike = violations[: sample.population] == violations[0]
+        among_them = np.median(losses[: sample.population][alike], axis=0) - self.low
+        usual = np.maximum(extent, typical) if is_wide else np.where(extent > 0, extent, among_them)
         self.extent = np.where(usual > 0, usual, np.where(typical > 0, typical, 1.0))
+        self._behind, self._far = 1.1 * self.scaled(best).max(axis=0), self.scaled(sample.first.max(axis=0))
         metric = (points - self.centre) / self.scale
         count = min(int(_LEAST + _PER_COEFFICIENT * full_size(points.shape[1])), _MOST)
         chosen = _nearest(metric, sample.population, count)
@@ -105,8 +114,7 @@ class ObjectiveModels:
         axes = np.eye(points.shape[1])
         values = self.scaled(losses[chosen])
         if violations.any():
-            typical_violation = np.median(violations[violations > 0])
-            values = np.column_stack([values, np.minimum(violations[chosen] / typical_violation, _LINEAR_UP_TO)])
+            values = np.column_stack([values, _compressed(violations[chosen] / _usual_violation(violations[chosen], is_wide))])
         self.is_bounded = bool(violations.any())
         self.processes = Processes(metric[chosen], values, weights[chosen], axes)
 
@@ -114,7 +122,16 @@ class ObjectiveModels:
         """Losses in the units of predictions, of shape (individuals, objectives)."""
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.nan_to_num((losses - self.low) / self.extent, posinf=1e12, neginf=-1e12)
-        return np.where(values > _LINEAR_UP_TO, _LINEAR_UP_TO + np.log1p(np.maximum(values - _LINEAR_UP_TO, 0)), values)
+        return _compressed(values)
+
+    def reference(self, farther: float) -> Array:
+        """Up to where volume counts, in the units of predictions.
+
+        Args:
+            farther: From 0, a little behind the front, to 1, at the highest losses before anything was learnt. The
+                farther, the more the ends of the front count.
+        """
+        return self._behind + farther * np.maximum(self._far - self._behind, 0.0)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """The predicted losses at points, of shape (points, objectives), and violations, of shape (points,)."""
@@ -165,6 +182,17 @@ class ObjectiveModels:
             slope = slope + np.where(violated[:, None], slopes[:, -1], 0.0)
         slope[:, self.encoding.numbers :] = 0.0
         return total, slope
+
+
+def _compressed(values: Array) -> Array:
+    excess = np.maximum(np.abs(values) - _LINEAR_UP_TO, 0.0)
+    return np.where(excess > 0, np.sign(values) * (_LINEAR_UP_TO + np.log1p(excess)), values)
+
+
+def _usual_violation(violations: Array, is_wide: bool) -> float:
+    """The unit of predicted violations: a typical one; for near models a small one, since they should be exact."""
+    share = _TYPICAL if is_wide else _SMALL
+    return float(np.quantile(violations[violations > 0], share)) if (violations > 0).any() else 1.0
 
 
 def _nearest(metric: Array, population: int, count: int) -> list[int]:

@@ -22,6 +22,7 @@ from evo.population.assignment import NOTHING_FURTHER, Further
 from evo.population.events import AnyEvent, Died, Done, Finished, Joined, Judged, Pollinated, Reported, Started
 from evo.population.identity import Identity, individual_name
 from evo.population.individual import Known
+from evo.population.objectives import NO_VIOLATION
 from evo.population.outcome import Outcome
 from evo.population.population import Population
 from evo.population.reason import StopKind, StopReason
@@ -177,7 +178,7 @@ class Worker:
                 status=outcome.status,
                 loss=outcome.loss,
                 losses=outcome.losses,
-                violation=outcome.violation,
+                violation=outcome.violation or NO_VIOLATION,
                 seconds=outcome.seconds,
                 metrics=outcome.metrics,
                 times=outcome.times,
@@ -210,7 +211,7 @@ class Worker:
             now: Seconds since the epoch.
             further: What else is known then.
         """
-        losses, violation = further.losses, further.violation
+        losses, violation = further.losses, further.violation or NO_VIOLATION
         reported = Reported(time=now, individual=identity, step=step, loss=loss, losses=losses, violation=violation)
         self._take(reported)
         rung = self._rungs.reached(reported) if self._rungs else None

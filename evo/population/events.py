@@ -16,6 +16,7 @@ import msgspec
 
 from evo.errors import UserError
 from evo.population.identity import Identity
+from evo.population.objectives import NO_VIOLATION
 from evo.population.reason import StopKind
 from evo.population.segments import SavedState, Segment
 from evo.space.values import Params
@@ -127,15 +128,14 @@ class Reported(Event, frozen=True, kw_only=True):
         individual: Its identity.
         step: The training step, usually the epoch, from 0.
         loss: The intermediate loss, a finite number. Of several objectives, that of the first.
-        losses: The losses of all objectives, see `evo.population.assignment.Further`.
-        violation: By how much it violated the bounds of metrics that were known.
+        losses, violation: See `evo.population.assignment.Further`.
     """
 
     individual: Identity
     step: int
     loss: float
     losses: tuple[float, ...] = ()
-    violation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    violation: Annotated[float, msgspec.Meta(ge=0)] = NO_VIOLATION
 
     def __post_init__(self) -> None:
         _check_losses(self.loss, self.losses, self.violation)
@@ -188,7 +188,7 @@ class Finished(Event, frozen=True, kw_only=True):
     status: Status
     loss: float | None = None
     losses: tuple[float, ...] = ()
-    violation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    violation: Annotated[float, msgspec.Meta(ge=0)] = NO_VIOLATION
     seconds: float = 0.0
     rank: int
     host: str = ""
@@ -208,11 +208,11 @@ class Finished(Event, frozen=True, kw_only=True):
 
 
 class Retired(Event, frozen=True, kw_only=True):
-    """An individual made room for a copy from another island: it no longer breeds on this island.
+    """An individual made room for a copy from another island.
 
     Args:
         individual: Its identity.
-        island: The island on which it stays inactive, whatever events arrive later.
+        island: The island on which it no longer breeds, whatever events arrive later.
     """
 
     individual: Identity

@@ -33,8 +33,7 @@ class Keeping:
         self._population = population
         self._most = most
         self._dropped: set[Identity] = set()
-        front = {one.identity for one in population.front}
-        others = (one for one in population.ranking if one.identity not in front)
+        others = (one for one in population.ranking if not population.standings.is_on_front(one.identity))
         # Of those that are dominated few have kept weights, so few are looked at.
         candidates = itertools.chain(population.front, itertools.islice(others, 2 * most))
         found = [one for one in candidates if has_weights(one.identity)]
@@ -74,10 +73,10 @@ class Keeping:
         ]
 
     def _best(self, among: Iterable[Known], most: int) -> list[Known]:
-        on_front = {one.identity for one in self._population.front}
+        is_on_front = self._population.standings.is_on_front
         members = sorted(among, key=by_standing)
-        best = [one for one in members if one.identity in on_front]
-        others = [one for one in members if one.identity not in on_front]
+        best = [one for one in members if is_on_front(one.identity)]
+        others = [one for one in members if not is_on_front(one.identity)]
         return thin_front(best, most) + order_by_dominance(others)[: max(0, most - len(best))]
 
 

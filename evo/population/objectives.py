@@ -19,6 +19,10 @@ _BOUND = re.compile(r"\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s
 _RULE = "give a comparison with a number, such as '<= 2e9' or '>= 0.9'"
 
 
+NO_VIOLATION = 0.0
+"""The violation of what keeps all bounds: the very object that records leave out as their default."""
+
+
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """A bound that a metric must keep.
 

@@ -77,7 +77,7 @@ class Population:
         The pruned ones follow the completed ones, higher rungs first; see `evo.population.individual.standing`, and for
         several objectives `evo.population.dominance.order_by_dominance`.
         """
-        return self.standings.in_order(self._active)
+        return self.standings.in_order(self._active, self._views.changes)
 
     @property
     def ranking(self) -> Ranked:

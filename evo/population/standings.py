@@ -8,6 +8,7 @@ from sortedcontainers import SortedKeyList
 
 from evo.population.dominance import Front, Ordered, loss_matrix
 from evo.population.goal import Goal
+from evo.population.identity import Identity
 from evo.population.individual import Known, by_loss
 from evo.population.views import Ranked
 
@@ -23,6 +24,7 @@ class Standings:
         self.ranking: SortedKeyList = SortedKeyList(key=by_loss)
         # None while all have a single loss.
         self._front: Front[Known] | None = None
+        self._in_order: tuple[int | None, Ranked] = (None, ())
         # The last answer of `has_reached`, with the question and the version of the front.
         self._answered: tuple[Goal | None, int, bool] = (None, 0, False)
 
@@ -41,14 +43,30 @@ class Standings:
         """The individuals that no other one dominates, by their losses; with one loss, the best one."""
         return self.ranking[:1] if self._front is None else list(self._front)
 
+    def is_on_front(self, identity: Identity) -> bool:
+        """Whether an individual is on the front; it costs O(1)."""
+        return self.best is not None and (
+            self.best.identity == identity if self._front is None else identity in self._front
+        )
+
     @property
     def version(self) -> int:
         """A number that grows with every change of the front."""
         return 0 if self._front is None else self._front.version
 
-    def in_order(self, part: Ranked) -> Ranked:
-        """A sorted part of the population, in the order that counts for several objectives if there are some."""
-        return part if self._front is None else Ordered(part)
+    def in_order(self, part: Ranked, changes: int | None = None) -> Ranked:
+        """A sorted part of the population, in the order that counts for several objectives if there are some.
+
+        Args:
+            part: The part.
+            changes: A number that grows whenever this part changes, so that its order is found once. None means that
+                there is none; it is the same part in all calls with a number.
+        """
+        if self._front is None:
+            return part
+        if changes is None or changes != self._in_order[0]:
+            self._in_order = changes, Ordered(part)
+        return self._in_order[1]
 
     def has_reached(self, goal: Goal) -> bool:
         """Whether the target of a search is reached, by individuals that keep all bounds.

@@ -34,6 +34,8 @@ class Views:
         self._individuals = individuals
         self._is_here = is_here
         self._parts: list[_Part] = []
+        # Grows whenever a part may have changed.
+        self.changes = 0
 
     def make(self, belongs: Callable[[Known], bool], statuses: Collection[str]) -> Ranked:
         """The individuals of this island that belong and have one of these statuses, the best first.
@@ -49,12 +51,14 @@ class Views:
 
     def refresh(self) -> None:
         """Fill all parts again, after the answers of their `belongs` have changed."""
+        self.changes += 1
         for part in self._parts:
             part.members.clear()
             self._fill(part)
 
     def update(self, before: Known, after: Known) -> None:
         """Take into account that an individual has changed, or where it belongs."""
+        self.changes += 1
         for part in self._parts:
             if before.status in part.statuses:
                 part.members.discard(before)

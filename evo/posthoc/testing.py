@@ -26,6 +26,7 @@ from evo.posthoc.past import (
     trained_folder,
 )
 from evo.posthoc.single import SingleEvaluator
+from evo.report.fronts import front_of
 from evo.report.reading import Run, load
 from evo.report.records import Evaluation
 from evo.space.values import Params
@@ -137,7 +138,7 @@ def _front_with_weights(past: Run, results: RunDirectory) -> list[Evaluation]:
         UserError: Nothing has completed, or others have kept their weights, but none of the front.
     """
     past.find()  # There must be one that has completed.
-    on_front = _front(past.ranking)
+    on_front = front_of(past.ranking)
     having = [one for one in on_front if not one.origin and (one.weights or _is_trained_again(past, results, one))]
     if not having and not any(one.weights for one in past.ranking):
         having = [one for one in on_front if not one.origin]
@@ -149,21 +150,6 @@ def _front_with_weights(past: Run, results: RunDirectory) -> list[Evaluation]:
         f"none of the front of {past.name} has weights, which are {names}{' and others' if many else ''}; "
         f"evo train {past.name} --individual {name} trains one again, and then it can be tested"
     )
-
-
-def _front(ranking: Sequence[Evaluation]) -> list[Evaluation]:
-    """Those of completed individuals with several objectives that no other one dominates, by their losses."""
-    if not ranking or ranking[0].violation > 0.0:
-        return list(ranking[:1])
-    front: list[Evaluation] = []
-    for one in ranking:
-        # In the order of their losses nothing that comes later dominates what came before.
-        beaten = any(
-            all(theirs <= own for theirs, own in zip(other.losses, one.losses, strict=True)) for other in front
-        )
-        if one.violation == 0.0 and not beaten:
-            front.append(one)
-    return front
 
 
 def _is_trained_again(past: Run, results: RunDirectory, individual: Evaluation) -> bool:

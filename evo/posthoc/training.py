@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from evo.errors import UserError
+from evo.population.objectives import Objectives
+from evo.population.outcome import Outcome
 from evo.posthoc.chain import SegmentChain, TrainedSegment
 from evo.posthoc.figures import figures_text
 from evo.posthoc.past import check_parameters, find_objective, find_results, make_folder, recorded_in, trained_folder
@@ -100,22 +102,24 @@ def _train_whole(past: Run, directory: RunDirectory, asked: TrainingRequest, aga
     with SingleEvaluator(past, minimised, asked.trust) as evaluator:
         print(f"training {name} of {past.directory} again{_with_seed(asked)}", flush=True)
         outcome = evaluator.train(name, recorded.individual, recorded.params, again.folder, asked.seed)
+    values = [_values(past.study.objectives, each) for each in (recorded, outcome)]
     columns = {
-        "recorded": {"loss": recorded.loss, **recorded.metrics, "seconds": recorded.seconds},
-        "again": {"loss": outcome.loss, **outcome.metrics, "seconds": outcome.seconds},
+        "recorded": {**values[0], **recorded.metrics, "seconds": recorded.seconds, **values[0]},
+        "again": {**values[1], **outcome.metrics, "seconds": outcome.seconds, **values[1]},
     }
     print(figures_text(columns))
     found = {
         "individual": recorded.individual,
         "params": recorded.params,
         "loss": outcome.loss,
+        **({"objectives": values[1]} if outcome.losses else {}),
         "metrics": outcome.metrics,
         "seconds": outcome.seconds,
         "recorded": {"status": recorded.status, "loss": recorded.loss, "metrics": recorded.metrics},
         **({} if asked.seed is None else {"seed": asked.seed}),
     }
     place = _write(directory, again.folder, found)
-    print(f"{_comparison(recorded, outcome.loss, asked.seed is not None)}; its files are in {place}")
+    print(f"{_comparison(recorded, values, asked.seed is not None)}; its files are in {place}")
 
 
 def _train_lineage(past: Run, directory: RunDirectory, asked: TrainingRequest, again: _Again) -> None:
@@ -139,7 +143,8 @@ def _train_lineage(past: Run, directory: RunDirectory, asked: TrainingRequest, a
         "recorded": {"status": recorded.status, "loss": recorded.loss, "metrics": recorded.metrics},
     }
     _write(directory, again.folder, found)
-    compared = _comparison(recorded, trained[-1].loss, asked.seed is not None)
+    values = [{"loss": each.loss} for each in (recorded, trained[-1])]
+    compared = _comparison(recorded, values, asked.seed is not None)
     print(f"{compared}; its files are in {_shown(chain, directory)}")
 
 
@@ -213,11 +218,22 @@ def _with_seed(asked: TrainingRequest) -> str:
     return "" if asked.seed is None else f", with seed {asked.seed}"
 
 
-def _comparison(recorded: Evaluation, loss: float | None, has_other_seed: bool) -> str:
+def _values(objectives: Objectives, found: Evaluation | Outcome) -> dict[str, Any]:
+    """The loss, or the values of all objectives by name, as far as they are known."""
+    if found.loss is None or (objectives.are_several and not found.losses):
+        return {} if objectives.modes else {"loss": found.loss}
+    return dict(objectives.values(found.losses or (found.loss,)))
+
+
+def _comparison(recorded: Evaluation, values: Sequence[Mapping[str, Any]], has_other_seed: bool) -> str:
+    """What is to be said of a training that was repeated, whose values are the second ones, and were the first ones."""
     if recorded.status != "completed":
         return f"the one recorded is {recorded.status}{f' ({printable(recorded.error)})' if recorded.error else ''}"
-    if recorded.loss == loss:
-        return "the same loss as recorded"
+    before, now = values
+    differ = [name for name in before if before[name] != now.get(name)]
+    if not differ:
+        return f"the same {'loss' if list(before) == ['loss'] else 'values'} as recorded"
+    what = f"another {' and another '.join(differ)} than recorded"
     if has_other_seed:
-        return "another loss than recorded, as another seed may give"
-    return "another loss than recorded, as another device, number of threads or version may give"
+        return f"{what}, as another seed may give"
+    return f"{what}, as another device, number of threads or version may give"

@@ -8,6 +8,7 @@ from typing import Any
 
 from evo.evaluation.stages import CALLING, ENDED
 from evo.objective.training import Training, trainer_settings
+from evo.population.objectives import Objectives
 from evo.rehearsal.estimate import TrainingPace, measure_pace, search_seconds, seconds_text, size_text
 from evo.rehearsal.preparing import Prepared
 from evo.rehearsal.trying import Tried
@@ -35,6 +36,8 @@ def search_lines(prepared: Prepared) -> list[str]:
     )
     lines += [f"    {line}" for line in limits_lines(plan.space.parameters, goes_on(plan.propagators))]
     lines += [f"    constraint: {text}" for text in plan.constraints]
+    lines += [f"    objective: {name}, {mode}" for name, mode in plan.objectives.modes.items()]
+    lines += [f"    bound: {bound}" for bound in plan.objectives.bounds]
     return [printable(line) for line in lines] + [printable(f"  note: {note}") for note in prepared.notes]
 
 
@@ -61,7 +64,7 @@ def tried_lines(prepared: Prepared, tried: Sequence[Tried], loaded: float, examp
     calls = [one for one in sound if one.stages[-1].doing == CALLING or not _is_training(one)]
     lines = [f"  {'loads in':<10} {seconds_text(loaded)}, in a process of its own; checked at {_points(examples)}"]
     if calls:
-        lines += _call_lines(calls, tried)
+        lines += _call_lines(calls, tried, prepared.plan.objectives)
     elif sound:
         paces = [measure_pace(one.stages, _wanted(prepared, one.params)) for one in sound]
         lines += _training_lines(paces, tried, sound)
@@ -78,26 +81,42 @@ def _points(count: int) -> str:
     return f"{count} point{'s' if count != 1 else ''}"
 
 
-def _call_lines(calls: Sequence[Tried], tried: Sequence[Tried]) -> list[str]:
+def _call_lines(calls: Sequence[Tried], tried: Sequence[Tried], objectives: Objectives) -> list[str]:
     lines = []
     for one in calls:
         shown = point_text(one.params)
+        what = "the values" if objectives.modes else "the loss"
         if one.is_unfinished:
             lines.append(
-                f"  {'calls':<10} the loss at {shown}: stopped after {seconds_text(one.outcome.seconds)}, since a loss "
+                f"  {'calls':<10} {what} at {shown}: stopped after {seconds_text(one.outcome.seconds)}, since a loss "
                 "may take hours; what it returns has not been checked"
             )
         else:
             lines.append(
-                f"  {'calls':<10} the loss at {shown}: {_result(one)} after {seconds_text(one.outcome.seconds)}"
+                f"  {'calls':<10} {what} at {shown}: {_result(one, objectives)} after "
+                f"{seconds_text(one.outcome.seconds)}"
             )
     peak = max((stage.memory for one in tried for stage in one.stages), default=0)
     return [*lines, f"  {'memory':<10} {size_text(peak)}"]
 
 
-def _result(one: Tried) -> str:
-    refused = f"infeasible, {one.outcome.error}" if one.outcome.status == "infeasible" else ""
-    return refused or f"{number_text(one.outcome.loss)}"
+def _result(one: Tried, objectives: Objectives) -> str:
+    outcome = one.outcome
+    if outcome.status == "infeasible" or outcome.loss is None:
+        return f"infeasible, {outcome.error}"
+    if not objectives.modes:
+        text = number_text(outcome.loss)
+    else:
+        # One that is cut short lacks what is known at its end only.
+        known = objectives.values(outcome.losses) if outcome.losses else outcome.metrics
+        values = known if objectives.are_several else objectives.values((outcome.loss,))
+        text = ", ".join(f"{name} {number_text(values[name])}" for name in objectives.names if name in values)
+    return text + (f", which violates {_violated(outcome.metrics, objectives)}" if outcome.violation else "")
+
+
+def _violated(metrics: Mapping[str, Any], objectives: Objectives) -> str:
+    bounds = [each for each in objectives.bounds if each.metric in metrics and each.violation(metrics[each.metric])]
+    return ", ".join(map(str, bounds)) or "a bound"
 
 
 def _training_lines(paces: Sequence[TrainingPace], tried: Sequence[Tried], sound: Sequence[Tried]) -> list[str]:

@@ -147,6 +147,7 @@ def rehearsal_process(
         grace=1.0,
         trust=config.trust,
         weights=weights.path if weights else "",
+        objectives=config.goals,
     )
     evaluator = ProcessEvaluator(
         objective, lambda identity: folder, environment, settings, lambda: time.monotonic() > deadline

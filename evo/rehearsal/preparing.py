@@ -52,6 +52,7 @@ class Prepared:
         objective = self.job.objective
         if not isinstance(objective, Training):
             return describe(objective)
+        objective = objective.judged_by(self.plan.objectives)
         data = _class_of(objective.data) or objective.datamodule_class
         trained = f"{_class_of(objective.model) or objective.model_class or 'a module'}"
         return f"{trained}{f' on {data}' if data else ''}, by {objective.monitor} ({objective.mode})"

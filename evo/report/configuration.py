@@ -24,7 +24,7 @@ Accepts = Callable[[str], Accepted | None]
 
 
 def training_of(study: StudyRecord) -> Training | None:
-    """The training that a study describes by sections; None where it has another objective.
+    """The training that a study describes by sections, as its objectives judge it; None if it has another objective.
 
     Raises:
         UserError: study.json is damaged.
@@ -33,7 +33,7 @@ def training_of(study: StudyRecord) -> Training | None:
     if not recorded.startswith("{"):
         return None
     try:
-        return Training(**json.loads(recorded))
+        return Training(**json.loads(recorded)).judged_by(study.objectives)
     except (ValueError, TypeError) as error:
         raise UserError(f"study {study.name}: its objective {recorded!r} is damaged: {error}") from error
 

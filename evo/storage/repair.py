@@ -12,8 +12,10 @@ from pathlib import Path
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
-from evo.population.events import AnyEvent, Skipped, Started, decode, encode
+from evo.population.checking import why_not_of
+from evo.population.events import AnyEvent, Finished, Skipped, Started, decode, encode
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import Objectives
 from evo.space.growth import Forms
 from evo.storage.files import write_whole
 from evo.storage.journal import open_locked
@@ -28,21 +30,21 @@ _SHOWN = 60  # The number of characters of a damaged line that are shown.
 
 @dataclass(frozen=True)
 class DamagedLine:
-    """A line that is not one record, or whose record does not fit the limits.
+    """A line that is not one record, or whose record does not fit the study.
 
     Args:
         number: The number of the line in the file, from 1.
         content: The bytes of the line.
         problem: The reason why it counts as damaged.
         salvaged: The whole records in the line.
-        is_record: Whether it is a record that does not fit the limits.
+        record: The record that does not fit the study; None if it is none.
     """
 
     number: int
     content: bytes
     problem: str
     salvaged: Sequence[AnyEvent]
-    is_record: bool = False
+    record: AnyEvent | None = None
 
     def __str__(self) -> str:
         """The damage in one line for people."""
@@ -85,12 +87,12 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         raise UserError(
             f"{directory} is no run directory: it has no journals and no study.json; evo list FOLDER finds some"
         )
-    forms, problem = _forms(directory)
+    forms, objectives, problem = _searched(directory)
     with ExitStack() as stack:
         for file in journals:
             stack.enter_context(open_locked(file))
-        findings = [examine_journal(file, forms) for file in journals]
-        _check_limits(directory, findings)
+        findings = [examine_journal(file, forms, objectives) for file in journals]
+        _check_study(directory, findings)
         for finding in findings:
             if finding.damaged:
                 counts = f"{len(finding.damaged)} damaged line(s), {len(finding.sound)} sound record(s)"
@@ -106,13 +108,15 @@ def repair(directory: RunDirectory, dry_run: bool) -> Iterator[str]:
         raise UserError(problem)
 
 
-def examine_journal(file: Path, forms: Forms | None) -> ExaminedJournal:
+def examine_journal(file: Path, forms: Forms | None, objectives: Objectives | None = None) -> ExaminedJournal:
     """Separate the sound lines of a journal from the damaged ones; an unfinished last line counts as neither.
 
     Args:
         file: The journal.
         forms: The limits that the study has had; a start that is within none of them is damage too. None means that
             they are not known.
+        objectives: The objectives of the study; an end with other losses is damage too. None means that they are not
+            known.
 
     Raises:
         UserError: The journal cannot be read.
@@ -124,59 +128,64 @@ def examine_journal(file: Path, forms: Forms | None) -> ExaminedJournal:
     sound: list[AnyEvent] = []
     damaged: list[DamagedLine] = []
     for line in read_lines(content):
-        problem = line.problem if line.event is None else _why_not_within(line.event, forms)
+        problem = line.problem if line.event is None else _why_not_of_study(line.event, forms, objectives)
         if line.event is not None and not problem:
             sound.append(line.event)
             continue
-        salvaged = _salvage(line.content, forms)
-        damaged.append(DamagedLine(line.number, line.content, problem, salvaged, line.event is not None))
+        salvaged = _salvage(line.content, forms, objectives)
+        damaged.append(DamagedLine(line.number, line.content, problem, salvaged, line.event))
         sound += salvaged
     return ExaminedJournal(file, sound, damaged)
 
 
-def _why_not_within(event: AnyEvent, forms: Forms | None) -> str:
-    """The reason why a start fits no limits that the study has had; empty when it fits, and for other events."""
+def _why_not_of_study(event: AnyEvent, forms: Forms | None, objectives: Objectives | None) -> str:
+    """The reason why a start fits no limits that the study has had, or an end not its objectives; empty otherwise."""
     if forms is not None and isinstance(event, Started):
         try:
             forms.fit(event.params)
         except UserError as error:
             return str(error)
-    return ""
+    return "" if objectives is None else why_not_of(event, objectives)
 
 
-def _salvage(line: bytes, forms: Forms | None) -> list[AnyEvent]:
+def _salvage(line: bytes, forms: Forms | None, objectives: Objectives | None) -> list[AnyEvent]:
     """The whole records in a damaged line."""
     salvaged = []
     for part in re.split(_BEGINNING, line):
         with suppress(UserError):
             event = decode(part.strip(b"\0"))
-            if not _why_not_within(event, forms):
+            if not _why_not_of_study(event, forms, objectives):
                 salvaged.append(event)
     return salvaged
 
 
-def _check_limits(directory: RunDirectory, findings: Sequence[ExaminedJournal]) -> None:
-    fitting = sum(isinstance(event, Started) for finding in findings for event in finding.sound)
-    others = sum(line.is_record for finding in findings for line in finding.damaged)
-    if others > fitting:
-        raise UserError(
-            f"{others} of {others + fitting} starts in the journals of {directory} do not fit the limits in "
-            "study.json, which seems to be that of another study: put the right one in its place"
-        )
+def _check_study(directory: RunDirectory, findings: Sequence[ExaminedJournal]) -> None:
+    for kind, many, what in ((Started, "starts", "limits"), (Finished, "ends", "objectives")):
+        fitting = sum(isinstance(event, kind) for finding in findings for event in finding.sound)
+        others = sum(isinstance(line.record, kind) for finding in findings for line in finding.damaged)
+        if others > fitting:
+            raise UserError(
+                f"{others} of {others + fitting} {many} in the journals of {directory} do not fit the {what} in "
+                "study.json, which seems to be that of another study: put the right one in its place"
+            )
 
 
-def _forms(directory: RunDirectory) -> tuple[Forms | None, str]:
-    """The limits of the study; if they are not known, None, and a message about study.json with the next step."""
+def _searched(directory: RunDirectory) -> tuple[Forms | None, Objectives | None, str]:
+    """The limits and the objectives of the study; if not known, what is wrong with study.json, and the next step."""
     try:
         study = directory.study(has_advice=False)
         if study is not None:
-            return study_forms(study) or Forms(study_space(study)), ""
+            return study_forms(study) or Forms(study_space(study)), study.objectives, ""
         problem = f"run directory {directory} has no study.json"
     except UserError as error:
         problem = f"study.json cannot be used: {error}"
-    return None, (
-        f"{problem}; no journal says what is searched, so it cannot be made from them: begin a run with the same "
-        "objective, limits and seed in another directory, stop it, and copy its study.json here"
+    return (
+        None,
+        None,
+        (
+            f"{problem}; no journal says what is searched, so it cannot be made from them: begin a run with the same "
+            "objective, limits and seed in another directory, stop it, and copy its study.json here"
+        ),
     )
 
 

@@ -13,12 +13,13 @@ from evo.errors import CutOff, Shared, UserError
 from evo.objective.losses import reported_losses
 from evo.population.assignment import Assignment, Further
 from evo.population.identity import Identity, individual_name
+from evo.report.fronts import front_of
 from evo.report.records import Evaluation
 from evo.report.results import Result, interrupted_by
 from evo.space.values import fresh
 from evo.study.config import Config
 from evo.study.stepping import SteppedStudy
-from evo.study.told import Asked, Told, TrialInFlight, front_of, outcome_told, settings_without_evaluation
+from evo.study.told import Asked, Told, TrialInFlight, outcome_told, settings_without_evaluation
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack

@@ -214,7 +214,7 @@ class Config:
             return self.propagator
         if self.genetic_options:
             return "genetic"
-        return "front" if self.goals.are_several else "portfolio"
+        return "front" if self.goals.are_several or self.goals.bounds else "portfolio"
 
     @property
     def goals(self) -> Objectives:

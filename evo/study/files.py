@@ -65,6 +65,7 @@ def load_yaml(what: str, file: str, *, of_values: bool = False) -> Any:
     """
     from jsonargparse import get_loader
 
+    text = ""
     try:
         text = as_path(file).read_text(encoding="utf-8")
         loaded = get_loader("yaml")(text)

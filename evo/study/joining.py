@@ -11,7 +11,9 @@ from evo.engine.settings import WorkerSettings
 from evo.engine.starting import make_start_points
 from evo.engine.worker import Worker
 from evo.errors import UserError
+from evo.population.checking import why_not_of
 from evo.population.events import AnyEvent, Joined, encode
+from evo.population.objectives import Objectives
 from evo.population.population import Population
 from evo.pruning import Rungs
 from evo.replay.settings import RecordedSettings, in_words
@@ -80,7 +82,7 @@ def _remember(
     rungs = Rungs(plan.pruner, are_several=plan.objectives.are_several) if plan.pruner else None
     session = 1
     for event in directory.events():
-        _recall(event, population, directory)
+        _recall(event, population, directory, plan.objectives)
         if isinstance(event, Joined):
             session = max(session, event.session + 1)
         if rungs:
@@ -119,8 +121,10 @@ def _recorded_migration(config: Config, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch) -> None:
+def _recall(event: AnyEvent, population: Population, directory: RunDirectory | Scratch, objectives: Objectives) -> None:
     try:
+        if why := why_not_of(event, objectives):
+            raise UserError(why)
         population.apply(event)
     except UserError as error:
         raise UserError(

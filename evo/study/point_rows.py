@@ -244,13 +244,15 @@ def _from_run(name: str, objectives: Objectives) -> PointSource:
     source = PointSource(name=f"start_from {name}", is_own=False, objective=run.study.objective)
     for one in run.individuals:
         if one.status == "completed" and one.loss is not None:
+            losses = one.losses or (one.loss,)
+            is_whole = len(losses) == theirs.count  # Somebody may have edited study.json.
             source.rows.append(
                 PointRow(
                     where=f"{name}, individual {one.name}",
                     origin=one.origin or f"{name} {one.name}",
                     params=one.params,
                     loss=one.loss,
-                    values=named_values(objectives, one.metrics, theirs.values(one.losses or (one.loss,))),
+                    values=named_values(objectives, one.metrics, theirs.values(losses) if is_whole else None),
                     metrics=one.metrics,
                 )
             )

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
-
-import numpy as np
 
 from evo.errors import UserError
 from evo.frames import one_line
 from evo.objective.losses import read_losses
 from evo.objective.steps import ReportedSteps
-from evo.population.dominance import ranks
 from evo.population.identity import Identity, individual_name
 from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.outcome import Outcome
 from evo.population.scalars import json_scalars, json_text
-from evo.report.records import Evaluation
 from evo.space.values import Params
 from evo.study.config import Config
 from evo.study.settings import make_config
@@ -108,19 +104,6 @@ def settings_without_evaluation(config: Config | None, limits: Any, settings: Ma
         if value not in usual:
             raise UserError(f"{name} is {value!r}, which says how evo evaluates: leave it out, since your loop does")
     return made
-
-
-def front_of(ranking: Sequence[Evaluation]) -> list[Evaluation]:
-    """The individuals that no other one dominates, by their first loss.
-
-    Args:
-        ranking: The completed individuals, those that violate bounds less first.
-    """
-    if not ranking or ranking[0].violation > 0.0 or not ranking[0].losses:
-        return list(ranking[:1])
-    sound = [one for one in ranking if one.violation == 0.0]
-    first = ranks(np.array([one.losses for one in sound])) == 0
-    return [one for one, is_on_front in zip(sound, first, strict=True) if is_on_front]
 
 
 def outcome_told(

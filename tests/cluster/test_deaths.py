@@ -14,7 +14,10 @@ import pytest
 from helpers import Ended, Launcher, call, is_alive, wait_until
 from ranks import find_ranks, parent_of, start_ranks
 
+import evo
 from evo.population.events import Died
+from evo.population.population import Population
+from evo.space.space import Space
 
 pytestmark = pytest.mark.mpi
 
@@ -24,7 +27,12 @@ import random, time
 def loss(params):
     time.sleep(random.uniform(0.01, 0.02))
     return params["x"] ** 2
+def several(params, trial):
+    (trial.folder / "best.ckpt").write_text(str(params["x"]))
+    near = loss(params)
+    return {"near": near, "far": (params["x"] - 1) ** 2}
 """
+SEVERAL = ["--objectives", "{near: min, far: min}", "--keep-checkpoints", "4"]
 SEARCH = ["-m", "evo.run", "slow.py:loss", "--limits", "{x: [-1.0, 1.0]}", "--run-dir", "here", "--debug"]
 BUDGET = 160
 
@@ -35,11 +43,16 @@ def here(launcher: Launcher) -> Path:
     return launcher.folder / "here"
 
 
+def as_asked(search: list[str]) -> list[str]:
+    """A command, with the loss that fits its objectives."""
+    return ["slow.py:several" if word == "slow.py:loss" and "--objectives" in search else word for word in search]
+
+
 def search_and_kill(
     launcher: Launcher, command: str, here: Path, kills: Sequence[tuple[int, int]], *arguments: str
 ) -> Ended:
     """Search on four ranks, and kill each of some ranks once so many evaluations have finished."""
-    search = [*SEARCH, "--evaluations", str(BUDGET), *arguments]
+    search = as_asked([*SEARCH, "--evaluations", str(BUDGET), *arguments])
     process = start_ranks(launcher, command, 4, *search, options=["--with-ft", "ulfm"])
     wait_until(lambda: len(find_ranks(launcher)) == 4)
     processes = find_ranks(launcher)
@@ -90,23 +103,37 @@ def check_survived(ended: Ended, here: Path, lost: Sequence[int]) -> None:
     assert (replayed.status, replayed.err) == (0, ""), replayed.out
 
 
+def check_front(here: Path) -> None:
+    """Check that as many individuals of the front have kept their weights as are to, and no others."""
+    run = evo.load(here)
+    population = Population(Space(LIMITS))
+    for event in run.events():
+        population.apply(event)
+    kept = {one.individual for one in run.individuals if one.weights}
+    assert kept <= {one.identity for one in population.front}
+    assert len(kept) == min(4, len(population.front))
+
+
 def moment(seed: int) -> tuple[int, int]:
     """Some rank, each third time the first one, and after how many evaluations it dies."""
     rng = random.Random(seed)
     return (0 if seed % 3 == 0 else rng.randrange(1, 4)), rng.randrange(1, BUDGET - 80)
 
 
-# The first rank and another one, each with copies in a tree and with moves, flat; the other one is the last once.
-# In which moment they die, and in which order the others hear of it, is gone through in test_survival.
+# The first rank and another one, each with copies in a tree and with moves, flat; the other one is the last once, with
+# several objectives. In which moment they die, and in which order the others hear of it, is gone through in
+# test_survival.
 @pytest.mark.parametrize("seed", [3, 6, 7, 10])
 def test_a_search_goes_on_without_a_rank_that_dies(
     mpirun_that_goes_on: str, launcher: Launcher, here: Path, seed: int
 ) -> None:
     rank, enough = moment(seed)
     mode, exchange = ["move", "copy"][seed % 2], ["flat", "tree"][seed % 4 == 3]
-    options = ["--islands", "2", "--migration", mode, "--exchange", exchange]
+    options = ["--islands", "2", "--migration", mode, "--exchange", exchange, *(SEVERAL if seed == 10 else [])]
     ended = search_and_kill(launcher, mpirun_that_goes_on, here, [(rank, enough)], *options)
     check_survived(ended, here, [rank])
+    if seed == 10:
+        check_front(here)
 
 
 def test_the_child_process_of_a_rank_ends_with_it_and_the_others_go_on(
@@ -132,19 +159,24 @@ def test_the_last_of_four_ranks_completes_a_search_when_the_others_die_one_after
     check_survived(ended, here, [0, 2, 3])
 
 
+@pytest.mark.parametrize("objectives", [[], SEVERAL], ids=["one loss", "several"])
 def test_a_search_that_goes_on_where_another_was_killed_survives_a_death_as_well(
-    mpirun_that_goes_on: str, launcher: Launcher, here: Path
+    mpirun_that_goes_on: str, launcher: Launcher, here: Path, objectives: list[str]
 ) -> None:
-    start_ranks(launcher, mpirun_that_goes_on, 6, *SEARCH, "--evaluations", str(BUDGET), "--islands", "3")
+    options = ["--islands", "3", *objectives]
+    start_ranks(launcher, mpirun_that_goes_on, 6, *as_asked([*SEARCH, "--evaluations", str(BUDGET), *options]))
     wait_until_finished(here, 60)
     launcher.kill()
     wait_until(lambda: not launcher.survivors())
     known = journals.finished(here)
     in_flight = set(journals.started(here)) - set(known)
     assert in_flight
-    ended = search_and_kill(launcher, mpirun_that_goes_on, here, [(3, len(known) + 20)], "--islands", "2")
+    options = ["--islands", "2", *objectives]
+    ended = search_and_kill(launcher, mpirun_that_goes_on, here, [(3, len(known) + 20)], *options)
     check_survived(ended, here, [3])
     assert journals.finished(here).items() >= known.items()
+    if objectives:
+        check_front(here)
 
 
 # The first live rank tests the best individual, and waits until it may end this.

@@ -234,6 +234,8 @@ ON_TWO_RANKS = [
     (["losses.py:loss", "--limits", "{x: [0, nan]}"], "limit 'x'"),
     (["losses.py:loss", "--limits", "[" * 500], "limits"),
     (["losses.py:loss", "--limits", "{x: [0, 1]}", "--seed", "9" * 5000], "seed"),
+    (["losses.py:loss", "--limits", "{x: [0.0, 1.0]}", "--objectives.x", "min"], "objectives names 'x'"),
+    (["losses.py:loss", "--limits", "{x: [0.0, 1.0]}", "--constraint-metrics", "{a: < 1}"], "constraint_metrics.a"),
     (["study.yaml"], "study"),
     (["losses.py:loss", "--limits", "{x: [0.0, 1.0], y: [0, 9]}", "--run-dir", "run"], "journal"),
 ]

@@ -180,3 +180,25 @@ def test_what_is_told_wrongly_is_a_failed_individual_with_its_reason() -> None:
         "is nan" in said[2],
         "'good'" in said[3],
     ] == [True] * 4
+
+
+TRIED = """
+LIMITS = {"u": [0.0, 1.0]}
+def loss(params): return {"acc": params["u"], "size": 3 * params["u"]}
+def lacks(params): return {"acc": params["u"]}
+"""
+
+
+def test_a_check_and_a_training_show_all_values_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tried.py").write_text(TRIED)
+    search = ["--limits", "{u: [0.0, 1.0]}", "--objectives", "{acc: max, size: min}"]
+    search += ["--constraint-metrics.size", "<= 1.5", "--evaluations", "2", "--run-dir", "run", "--quiet"]
+    checked = call("check", "tried.py:loss", *search)
+    assert "objective: acc, max" in checked.out
+    assert "the values at u=1: acc 1, size 3, which violates size <= 1.5 after" in checked.out
+    assert "objective 'size' has no value" in call("check", "tried.py:lacks", *search).err
+    assert call("run", "tried.py:loss", *search).status == 0
+    trained = call("train", "run", "--individual", "0-1").out
+    assert "the same values as recorded" in trained
+    assert [line.split()[0] for line in trained.splitlines()[1:5]] == ["recorded", "acc", "size", "seconds"]
