@@ -105,6 +105,28 @@ def objectives_line(objectives: Objectives) -> str:
     return printable("; ".join(parts))
 
 
+def loss_text(objectives: Objectives) -> str:
+    """What pictures that show one loss call it: that of the first objective, which is minimised.
+
+    Example:
+        >>> from evo.population.objectives import ONE_LOSS, make_objectives
+        >>> loss_text(ONE_LOSS), loss_text(make_objectives({"acc": "max"})), loss_text(make_objectives("size"))
+        ('loss', '-acc', 'size')
+    """
+    name = objectives.names[0]
+    return f"-{name}" if objectives.modes.get(name) == "max" else name
+
+
+def loss_note(objectives: Objectives) -> str:
+    """What "the loss" is in pictures and tables that show one only, as a sentence; empty for one without a name."""
+    if not objectives.modes:
+        return ""
+    name = objectives.names[0]
+    first = f"the first objective, {name}" if objectives.are_several else f"the objective, {name}"
+    sign = ", with its sign changed since it is maximised" if objectives.modes[name] == "max" else ""
+    return printable(f"The loss here is {first}{sign}.")
+
+
 def objective_rows(shown: Sequence[Evaluation], objectives: Objectives) -> list[tuple[str, list[Any]]]:
     """The rows of a table that tell how good individuals are: each objective by its name, and violations if any.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def save_png(picture: Picture, file: Path) -> None:
         axes = figure.subplots()
         axes.set_title(png_text(picture.title), loc="left", pad=18 if any(text for _, text in picture.marks) else None)
         categories = {name: place for place, name in enumerate(picture.y.categories)}
+        across = {name: place for place, name in enumerate(picture.x.categories)}
         for series in picture.series:
+            if series.kind == "lines":
+                series = replace(series, x=[across.get(value, value) for value in series.x])
             _DRAW[series.kind](axes, series, categories)
         _set_axis(axes, "x", picture.x)
         _set_axis(axes, "y", picture.y)

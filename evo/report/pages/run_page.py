@@ -8,10 +8,12 @@ from functools import partial
 
 from evo.frames import one_line
 from evo.report.contributions import contributions
+from evo.report.front_summary import loss_note, loss_text
 from evo.report.improvements import ends_in_order
 from evo.report.lineages import lineage_of
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
+from evo.report.pages.front_pictures import FrontPictures
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
 from evo.report.pages.markup import escaped, figure_box, grid, paragraph, section
 from evo.report.pages.optuna_pictures import ParameterPictures
@@ -40,6 +42,7 @@ _TITLES = {
     "failures": "Failures",
     "configuration": "Configuration and versions",
 }
+_TITLES_OF_FRONT = {**_TITLES, "progress": "How the front came about", "best": "The individuals of the front"}
 
 
 class RunReport:
@@ -60,6 +63,7 @@ class RunReport:
         self.label = label
         self.prefix = prefix
         self.drawings: list[Drawing] = []
+        self._objectives = run.study.objectives
         self._shown = sample_evaluations(run.individuals, MOST_POINTS)
         self._curves_of = sample_evaluations(run.individuals, _MOST_CURVES)
         self._story = Story(run.events(), {one.individual for one in self._curves_of})
@@ -82,10 +86,14 @@ class RunReport:
             "configuration": sections.configuration(run),
         }
 
+    @property
+    def _titles(self) -> Mapping[str, str]:
+        return _TITLES_OF_FRONT if self._objectives.are_several else _TITLES
+
     def html(self) -> str:
         """All sections."""
         parts = [
-            text if not name else section(f"{self.prefix}-{name}", _TITLES[name], [text])
+            text if not name else section(f"{self.prefix}-{name}", self._titles[name], [text])
             for name, text in self.sections.items()
         ]
         return f'<div class="run" id="{self.prefix}"><h1>{escaped(self.label, 200)}</h1>{"".join(parts)}</div>'
@@ -93,7 +101,7 @@ class RunReport:
     def contents(self) -> str:
         """Links to its sections."""
         named = [name for name, text in self.sections.items() if name and text]
-        links = "".join(f'<li><a href="#{self.prefix}-{name}">{_TITLES[name]}</a></li>' for name in named)
+        links = "".join(f'<li><a href="#{self.prefix}-{name}">{self._titles[name]}</a></li>' for name in named)
         return f"<strong>{escaped(self.label, 200)}</strong><ul>{links}</ul>"
 
     def _add(self, *pictures: Picture | Drawing | None) -> str:
@@ -110,12 +118,32 @@ class RunReport:
         everything = self.run.individuals
         if not ends_in_order(everything):
             return paragraph("No evaluation has ended yet.")
-        shown, scale = self._shown, self._scale
+        shown, scale, label = self._shown, self._scale, loss_text(self._objectives)
+        if self._objectives.are_several:
+            return sampled_paragraph(len(shown), len(everything)) + self._front()
         notes = [sampled_text(len(shown), len(everything))]
         if scale.beyond:
             notes.append(f"{scale.beyond} losses are above {scale.high:.4g}: in the pictures they stand at the top.")
-        pictures = (over_evaluations(everything, shown, scale), over_time(everything, shown, scale, self._clock))
+        pictures = (
+            over_evaluations(everything, shown, scale, label),
+            over_time(everything, shown, scale, self._clock, label),
+        )
         return "".join(paragraph(note) for note in notes if note) + self._add(*pictures)
+
+    def _front(self) -> str:
+        """The front by pairs of objectives, beside each other where there are many, and its hypervolume."""
+        found = FrontPictures(self.run.individuals, self._shown, self.run.front, self._objectives)
+        pairs = [drawing_of(picture) for picture in found.pairs()]
+        if len(pairs) > 1:
+            boxes = grid([self._add(replace(drawing, is_small=True)) for drawing in pairs])
+        else:
+            boxes = self._add(*pairs)
+        return boxes + self._add(found.parallel(), found.over_evaluations())
+
+    def _one_loss(self) -> str:
+        """What the loss is in the pictures that follow, where there are several objectives or it has a name."""
+        note = loss_note(self._objectives)
+        return paragraph(note) if note else ""
 
     def _parameters(self) -> str:
         try:
@@ -133,7 +161,7 @@ class RunReport:
                 boxes = grid([self._add(drawing) for drawing in drawings])
                 parts.append(f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>{boxes}')
         parts += [paragraph(f"Optuna could not draw {problem}") for problem in found.problems]
-        return sampled_paragraph(len(self._shown), len(self.run.individuals)) + "".join(parts)
+        return self._one_loss() + sampled_paragraph(len(self._shown), len(self.run.individuals)) + "".join(parts)
 
     def _workers(self) -> str:
         if not self._busy:
@@ -147,7 +175,7 @@ class RunReport:
         if picture is None:
             return ""
         note = sampled_paragraph(len(self._curves_of), len(self.run.individuals))
-        return note + self._add(picture) + sections.table_of_rungs(rung_rows(story.judged))
+        return self._one_loss() + note + self._add(picture) + sections.table_of_rungs(rung_rows(story.judged))
 
     def _schedules(self) -> str:
         if not any(one.segment for one in self._shown):
@@ -164,7 +192,7 @@ class RunReport:
     def _origin(self) -> str:
         run, story = self.run, self._story
         found = contributions(run.individuals)
-        text = ""
+        text = self._one_loss()
         if run.best is not None:
             family = lineage(run.individuals, run.best, story.parents)
             proposer = run.best.bred_by or "an unknown algorithm"

@@ -10,6 +10,8 @@ import msgspec
 
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
+from evo.report.front_summary import bounds_note, front_note, objective_rows, objectives_line, spread_of
+from evo.report.fronts import knee_of
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows, steps_text
 from evo.report.pages.curve_pictures import RungRow
@@ -55,9 +57,9 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
     """
     counts = run.counts
     known = sum(bool(one.origin) for one in run.individuals)
+    objectives = run.study.objectives
     figures = [
-        (number_text(run.best.loss) if run.best else "none yet", "best loss"),
-        (run.best.name if run.best else "", "best individual"),
+        *_best_figures(run),
         (str(count_evaluated(run.individuals)), "evaluations have ended"),
         (str(known or ""), "results were known before"),
         (str(counts["running"] + counts["interrupted"]), "in flight"),
@@ -69,10 +71,12 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         {
             "State": state_text(run.standing),
             "Objective": run.study.objective,
+            "Searched": objectives_line(objectives),
+            "Bounds kept": bounds_note(run.ranking, objectives) if objectives.bounds else "",
             "Evaluations": count_text(run.individuals),
             "Best found": _when_text(run, clock),
-            "Best parameters": _params_text(run.best) if run.best else "",
-            "Test of the best": ", ".join(f"{name} {number_text(value)}" for name, value in run.test.items()),
+            **_params_facts(run),
+            **_test_facts(run),
             "Began": time_text(run.study.created),
             "Last record": time_text(story.last),
             "Workers": workers_text(parts),
@@ -81,6 +85,36 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         }
     )
     return f'<div class="best">{shown}</div>{listed}'
+
+
+def _best_figures(run: Run) -> list[tuple[str, str]]:
+    """The best loss, or the best value by the name of its objective; with several how many are on the front, too."""
+    objectives, standing = run.study.objectives, run.standing.standing.best
+    if standing is None or not run.best:
+        return [("none yet", "on the front" if objectives.are_several else f"best {objectives.names[0]}")]
+    best = (run.best.name, "best individual")
+    if standing.violation:
+        return [("none yet", "keeps the bounds"), (run.best.name, "is the nearest")]
+    if not objectives.modes:
+        return [(number_text(run.best.loss), "best loss"), best]
+    values = [(number_text(value), f"best {escaped(name)}") for name, value in standing.values.items()]
+    return [(str(standing.front), "on the front"), *values] if objectives.are_several else [*values, best]
+
+
+def _params_facts(run: Run) -> dict[str, str]:
+    if not run.study.objectives.are_several:
+        return {"Best parameters": _params_text(run.best) if run.best else ""}
+    knee = knee_of(run.front)
+    return {"The knee": f"{knee.name}, with\n{_params_text(knee)}" if knee and not knee.violation else ""}
+
+
+def _test_facts(run: Run) -> dict[str, str]:
+    tests = run.tests if run.study.objectives.are_several else {"": run.test}
+    lines = [
+        (f"{which}: " if which else "") + ", ".join(f"{name} {number_text(value)}" for name, value in found.items())
+        for which, found in tests.items()
+    ]
+    return {"Test of the front" if run.study.objectives.are_several else "Test of the best": "\n".join(lines)}
 
 
 def _when_text(run: Run, clock: RunningTime) -> str:
@@ -130,17 +164,20 @@ def workers_text(parts: Sequence[Attendance]) -> str:
 
 
 def table_of_best(run: Run) -> str:
-    """The best individuals, a row for each."""
-    ranking = run.ranking[:BEST_SHOWN]
+    """The best individuals, or those of the front, a row for each."""
+    objectives = run.study.objectives
+    is_front = objectives.are_several and bool(run.ranking) and run.ranking[0].violation == 0.0
+    ranking = spread_of(run.front, BEST_SHOWN) if is_front else run.ranking[:BEST_SHOWN]
     if not ranking:
         return paragraph("Nothing has completed yet.")
-    metrics = telling_metrics(ranking)[:_MOST_METRICS]
+    metrics = telling_metrics(ranking, objectives)[:_MOST_METRICS]
+    goodness = objective_rows(ranking, objectives)
     is_divided = any(one.segment for one in ranking)
     names = [name for name in run.study.limits if any(name in one.params for one in ranking)]
     rows = [
         [
             one.name,
-            one.loss,
+            *(values[place] for _, values in goodness),
             *(one.params.get(name) for name in names),
             *(one.metrics.get(name) for name in metrics),
             *([steps_text(one.begin or 0, one.until or 0), one.donor] if is_divided else []),
@@ -149,12 +186,15 @@ def table_of_best(run: Run) -> str:
             one.island,
             f"{one.evaluator}, {one.host} {one.device}",
         ]
-        for one in ranking
+        for place, one in enumerate(ranking)
     ]
     steps = ["steps", "goes on from"] if is_divided else []
-    head = ["individual", "loss", *names, *metrics, *steps, "took", "proposed by", "island", "evaluated by"]
+    head = ["individual", *(name for name, _ in goodness), *names, *metrics, *steps, "took", "proposed by", "island", "evaluated by"]
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
-    return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
+    if is_front:
+        return paragraph(f"{front_note(run.front, len(ranking))}.") + table(head, rows)
+    order = "those that keep the bounds first, then by the lowest loss" if objectives.bounds else "the lowest loss first"
+    return paragraph(f"The best {len(ranking)}{more}, {order}.") + table(head, rows)
 
 
 def table_of_schedule(lineage: Sequence[LineageSegment]) -> str:
