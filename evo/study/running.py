@@ -14,8 +14,8 @@ from evo.engine.transport import Transport, together
 from evo.objective.training import Training
 from evo.population.goal import make_goal
 from evo.population.objectives import Objectives
-from evo.report.results import Result
 from evo.report.course import Course
+from evo.report.results import Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
 from evo.runtime.device import bind_ranks

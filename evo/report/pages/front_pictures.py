@@ -89,7 +89,9 @@ class FrontPictures:
         if self._keeps_bounds:
             series += self._front_series(places, has_staircase=len(names) == 2)
         which = f"{names[first]} and {names[second]}"
-        good = " and ".join(f"{'high' if self._mode(place) == 'max' else 'low'} {names[place]}" for place in (first, second))
+        good = " and ".join(
+            f"{'high' if self._mode(place) == 'max' else 'low'} {names[place]}" for place in (first, second)
+        )
         others = " A point of the front may look dominated here, because it is better by another objective."
         return Picture(
             name="front" if not has_others else f"front-{first + 1}-{second + 1}",

@@ -189,11 +189,23 @@ def table_of_best(run: Run) -> str:
         for place, one in enumerate(ranking)
     ]
     steps = ["steps", "goes on from"] if is_divided else []
-    head = ["individual", *(name for name, _ in goodness), *names, *metrics, *steps, "took", "proposed by", "island", "evaluated by"]
+    head = [
+        "individual",
+        *(name for name, _ in goodness),
+        *names,
+        *metrics,
+        *steps,
+        "took",
+        "proposed by",
+        "island",
+        "evaluated by",
+    ]
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
     if is_front:
         return paragraph(f"{front_note(run.front, len(ranking))}.") + table(head, rows)
-    order = "those that keep the bounds first, then by the lowest loss" if objectives.bounds else "the lowest loss first"
+    order = (
+        "those that keep the bounds first, then by the lowest loss" if objectives.bounds else "the lowest loss first"
+    )
     return paragraph(f"The best {len(ranking)}{more}, {order}.") + table(head, rows)
 
 
