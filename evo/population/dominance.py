@@ -20,6 +20,26 @@ Losses: TypeAlias = npt.NDArray[np.float64]
 """Losses of shape (individuals, objectives), which are minimised."""
 
 
+class HasLosses(Protocol):
+    """An individual with losses, as a population or a report knows it."""
+
+    @property
+    def identity(self) -> Identity:
+        """The worker and the generation of its birth."""
+
+    @property
+    def vector(self) -> tuple[float, ...]:
+        """The losses of all objectives in their order; empty while there are none."""
+
+    @property
+    def violation(self) -> float:
+        """By how much it violates the bounds of metrics, at least 0."""
+
+
+Member = TypeVar("Member", bound=HasLosses)
+"""One kind of individuals."""
+
+
 def ranks(losses: Losses) -> npt.NDArray[np.int_]:
     """The rank of each point by non-dominated sorting, from 0: those that no other one dominates.
 
@@ -80,7 +100,7 @@ def hypervolume(losses: Losses, reference: Sequence[float] | npt.NDArray[np.floa
     return float(moocore.hypervolume(losses, ref=np.asarray(reference, dtype=float))) if len(losses) else 0.0
 
 
-def loss_matrix(individuals: Iterable[Known]) -> Losses:
+def loss_matrix(individuals: Iterable[HasLosses]) -> Losses:
     """The losses of individuals that have some, of shape (individuals, objectives)."""
     return np.array([individual.vector for individual in individuals], dtype=float)
 
@@ -137,25 +157,6 @@ class Ordered(Sequence[Known]):
         return iter(self._members)
 
 
-class Completed(Protocol):
-    """What a front needs to know of a completed individual; see `evo.population.individual.Known`."""
-
-    @property
-    def identity(self) -> Identity:
-        """The worker and the generation of its birth."""
-
-    @property
-    def vector(self) -> tuple[float, ...]:
-        """The losses of all objectives, in their order."""
-
-    @property
-    def violation(self) -> float:
-        """By how much it violates the bounds of metrics."""
-
-
-Member = TypeVar("Member", bound=Completed)
-
-
 class Front(Generic[Member]):
     """The completed individuals that no other one dominates, whatever the order in which they become known.
 
@@ -173,7 +174,7 @@ class Front(Generic[Member]):
 
     def __iter__(self) -> Iterator[Member]:
         """The individuals of the front, by their losses in the order of the objectives."""
-        return iter(sorted(self._members.values(), key=lambda one: (one.violation, one.vector, one.identity)))
+        return iter(sorted(self._members.values(), key=lambda one: (one.vector, one.identity)))
 
     def __contains__(self, identity: object) -> bool:
         return identity in self._members

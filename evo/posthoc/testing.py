@@ -26,7 +26,6 @@ from evo.posthoc.past import (
     trained_folder,
 )
 from evo.posthoc.single import SingleEvaluator
-from evo.report.fronts import front_of
 from evo.report.reading import Run, load
 from evo.report.records import Evaluation
 from evo.space.values import Params
@@ -138,7 +137,7 @@ def _front_with_weights(past: Run, results: RunDirectory) -> list[Evaluation]:
         UserError: Nothing has completed, or others have kept their weights, but none of the front.
     """
     past.find()  # There must be one that has completed.
-    on_front = front_of(past.ranking)
+    on_front = past.front
     having = [one for one in on_front if not one.origin and (one.weights or _is_trained_again(past, results, one))]
     if not having and not any(one.weights for one in past.ranking):
         having = [one for one in on_front if not one.origin]

@@ -14,13 +14,17 @@ import msgspec
 from evo.commands import CommandParser, status_of
 from evo.errors import MISTAKEN, UserError
 from evo.randomness import training_seed
+from evo.report.columns import columns_text
 from evo.report.configuration import lightning_configuration, training_of
+from evo.report.fronts import bounds_text, keeps_bounds, values_of
 from evo.report.lineages import LineageSegment
-from evo.report.reading import load, rank_runs
+from evo.report.reading import Run, load, rank_runs
 from evo.report.records import Evaluation
-from evo.report.tables import best_text, runs_text, statuses_text
+from evo.report.tables import best_text, number_text, runs_text, statuses_text, telling_metrics
 from evo.report.yaml_text import yaml_text
 from evo.texts import printable, readable, show_error
+
+_MOST_METRICS, _MOST_PARAMETERS = 4, 8  # In the table of a front.
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str], program: str) -> int:
     options = parser.parse_args(arguments)
     if options.individual and len(options.runs) > 1:
         parser.error(f"--individual {options.individual} is of one run, but there are {len(options.runs)}")
-    if options.individual or options.yaml or options.params:
+    if options.individual or options.knee or options.yaml or options.params:
         return status_of(lambda: _show_one(options), options.debug)
     return status_of(lambda: _show_all(options), options.debug)
 
@@ -47,13 +51,20 @@ def _make_parser(program: str) -> CommandParser:
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="A run directory, complete or not. Several are compared."
     )
-    parser.add_argument("--individual", metavar="R-G", help="Show another individual of a single RUN, for example 3-1.")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--individual", metavar="R-G", help="Show another individual of a single RUN, for example 3-1.")
+    one.add_argument(
+        "--knee",
+        action="store_true",
+        help="With several objectives, show the individual of the front that is nearest to the ideal point.",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="Print a JSON object for each run, for scripts.")
     shown.add_argument(
         "--yaml",
         action="store_true",
-        help="Print YAML: the parameters, or of a study by sections a configuration for LightningCLI. If they have "
+        help="Print YAML: the parameters, or of a study by sections a configuration for LightningCLI. With several "
+        "objectives, those of the knee of the front. If they have "
         "changed while the network trained, comments hold the schedule, which evo train --schedule reads.",
     )
     shown.add_argument("--params", action="store_true", help="Print the parameters as YAML, whatever the study is.")
@@ -80,12 +91,21 @@ def _show_all(options: Namespace) -> int:
         return MISTAKEN
     if options.json:
         for run in runs:
-            best = {} if run.best is None else _as_json(run.best, run.lineage())
+            best = {} if run.best is None else _as_json(run, run.best)
+            if run.objectives.are_several:
+                best["front"] = [_as_json(run, one) for one in run.front]
+                best["knee"] = run.knee and run.knee.name
             print(printable_json(msgspec.json.encode({"run": run.name, **best}).decode()))
     else:
+        several = [run for run in runs if run.objectives.are_several]
         if len(runs) > 1:
-            print(f"{runs_text(runs)}\n\nThe best of them, of {printable(runs[0].name)}:")
-        print(best_text(runs[0].best, runs[0].lineage()))
+            print(f"{runs_text(runs)}\n")
+        if len(runs) > 1 and not several:
+            print(f"The best of them, of {printable(runs[0].name)}:")
+        for run in several if len(several) == len(runs) else ():
+            print((f"{printable(run.name)}: " if len(runs) > 1 else "") + front_text(run))
+        if not several:
+            print(best_text(runs[0].best, runs[0].lineage(), runs[0].objectives))
         if len(runs) == 1 and (runs[0].counts["infeasible"] or runs[0].known):
             print(statuses_text(runs[0].counts, known=runs[0].known))
     return 0 if len(found) == len(options.runs) else MISTAKEN
@@ -94,16 +114,18 @@ def _show_all(options: Namespace) -> int:
 def _show_one(options: Namespace) -> None:
     """Show one individual: the one that is asked for, or the best of all runs."""
     run = rank_runs(map(load, options.runs))[0]
-    one = run.find(options.individual)
+    is_knee = options.individual is None and (options.knee or run.objectives.are_several)
+    one = (run.knee if is_knee else None) or run.find(options.individual)
     if options.json:
-        as_json = _as_json(one, run.lineage(one.name))
+        as_json = _as_json(run, one)
         print(printable_json(msgspec.json.encode({"run": run.name, **as_json}).decode()))
         return
     if not (options.yaml or options.params):
-        print(best_text(one, run.lineage(one.name)))
+        print(best_text(one, run.lineage(one.name), run.objectives))
         return
     training = None if options.params else training_of(run.study)
-    loss = f"loss {one.loss}" if one.loss is not None else one.status
+    values = run.values(one) or {"loss": one.loss}
+    loss = ", ".join(f"{name} {value}" for name, value in values.items()) if one.loss is not None else one.status
     comments = [f"individual {one.name} of {run.name}: {loss}"]
     found: dict[str, Any] = dict(one.params)
     if training is not None:
@@ -126,9 +148,41 @@ def _schedule_comments(lineage: Sequence[LineageSegment], seed: int, run: str) -
     ]
 
 
-def _as_json(best: Evaluation, lineage: Sequence[LineageSegment]) -> dict[str, Any]:
+def front_text(run: Run) -> str:
+    """The front of a study, a row for each of its individuals, ordered by the first objective.
+
+    Args:
+        run: A study with several objectives, in which some individual has completed.
+    """
+    objectives, front, knee = run.objectives, run.front, run.knee
+    metrics = telling_metrics(front, objectives)[:_MOST_METRICS]
+    params = [name for name in run.study.limits if any(name in one.params for one in front)][:_MOST_PARAMETERS]
+    violates = ["violates"] if not keeps_bounds(front) else []
+    rows = [["individual", *objectives.names, *violates, *metrics, *params]]
+    for one in front:
+        values = values_of(one, objectives)
+        shown = [*(values.get(name) for name in objectives.names)]
+        shown += [bounds_text(one, one.metrics, objectives)] if violates else []
+        shown += [*(one.metrics.get(name) for name in metrics), *(one.params.get(name) for name in params)]
+        rows.append([one.name, *map(number_text, shown)])
+    modes = ", ".join(f"{name}: {mode}" for name, mode in objectives.modes.items())
+    title = f"the front has {len(front)} individual{'s' * (len(front) != 1)} ({modes})"
+    if violates:
+        return f"no individual keeps the bounds yet; this one violates them least ({modes})\n\n{columns_text(rows)}"
+    name = "" if knee is None else knee.name
+    whole = f"the knee is {name}: evo best {printable(run.name)} --knee shows all that is known of it"
+    return f"{title}\n\n{columns_text(rows, right=range(1, len(rows[0])))}\n\n{whole}"
+
+
+def _as_json(run: Run, best: Evaluation) -> dict[str, Any]:
+    lineage = run.lineage(best.name)
     known = msgspec.structs.asdict(best)
-    shown = {name: value for name, value in known.items() if name not in ("home", "segment", "state")}
+    hidden = {"home", "segment", "state"}
+    if not run.objectives.are_several:
+        hidden |= {"losses", "violation"} if not run.objectives.bounds else {"losses"}
+    shown = {name: value for name, value in known.items() if name not in hidden}
+    if run.objectives.modes:
+        shown["objectives"] = run.values(best)
     found = {"name": best.name, **shown, "folder": readable(str(best.folder))}
     if best.segment is None:
         return found

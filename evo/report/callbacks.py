@@ -71,6 +71,9 @@ class Callback:
     def on_improved(self, evaluation: Evaluation) -> None:
         """An individual has completed and is the best of the study so far; `on_finished` comes before.
 
+        With several objectives, it is on the front: no individual so far dominates it. While every individual violates
+        a bound, it is the one that does so least.
+
         Args:
             evaluation: The individual.
         """
@@ -194,9 +197,8 @@ class Announcer:
             self._steps.pop(event.individual, None)
             self._finished.add(event.individual)
             yield "on_finished", evaluation
-            best = self._population.best
-            if best is not None and best.identity == event.individual and self._is_better(best):
-                self._best = best
+            if self._improves(event.individual):
+                self._best = self._population.best
                 yield "on_improved", evaluation
 
     def _evaluation(self, individual: Identity) -> Evaluation:
@@ -205,11 +207,18 @@ class Announcer:
         (evaluation,) = gather_evaluations(events, home=self._home)
         return evaluation
 
+    def _improves(self, individual: Identity) -> bool:
+        """Whether an individual that has just ended is the best now, or on the front."""
+        best = self._population.best
+        if best is not None and best.losses:
+            return any(one.identity == individual for one in self._population.front)
+        return best is not None and best.identity == individual and self._is_better(best)
+
     def _is_better(self, best: Known) -> bool:
-        """Whether the best of now has a lower loss than the best of before; as good is no improvement."""
+        """Whether the best of now is better than the best of before; as good is no improvement."""
         if self._best is None or best.loss is None or self._best.loss is None:
             return best is not self._best
-        return best.loss < self._best.loss
+        return (best.violation, best.loss) < (self._best.violation, self._best.loss)
 
     def _knows(self, individual: Identity) -> bool:
         return individual in self._running or individual in self._finished

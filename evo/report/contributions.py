@@ -15,8 +15,10 @@ class Contribution(msgspec.Struct, kw_only=True):
 
     Args:
         evaluations: The number of its individuals that have finished.
-        improvements: How many of them completed with a lower loss than all that had ended before.
-        best: The lowest loss of those that completed; None when none did.
+        improvements: How many of them completed with a lower loss than all that had ended before; with several
+            objectives, how many entered the front.
+        best: The lowest loss of those that completed and violate no bound; None when none did. Of several objectives,
+            that of the first.
     """
 
     evaluations: int = 0
@@ -39,7 +41,7 @@ def contributions(evaluations: Iterable[Evaluation]) -> Mapping[str, Contributio
         contribution = found.setdefault(one.bred_by or "unknown", Contribution())
         contribution.evaluations += 1
         contribution.improvements += one.individual in better
-        if one.status != "completed" or one.loss is None or one.is_set_aside:
+        if one.status != "completed" or one.loss is None or one.is_set_aside or one.violation:
             continue
         if contribution.best is None or one.loss < contribution.best:
             contribution.best = one.loss
@@ -55,6 +57,7 @@ def contributions_text(evaluations: Iterable[Evaluation]) -> str:
         >>> contributions_text(made)
         'evaluations that improved the best: tpe 2 of 2, random 1 of 1'
     """
+    evaluations = list(evaluations)
     found = contributions(evaluations)
     if len(found) < 2:
         return ""
@@ -62,4 +65,5 @@ def contributions_text(evaluations: Iterable[Evaluation]) -> str:
     (first, most), *others = ranked
     said = [f"{first} {most.improvements} of {most.evaluations}"]
     said += [f"{name} {one.improvements} of {one.evaluations}" for name, one in others]
-    return f"evaluations that improved the best: {', '.join(said)}"
+    what = "front" if any(one.losses for one in evaluations) else "best"
+    return f"evaluations that improved the {what}: {', '.join(said)}"

@@ -30,7 +30,7 @@ class Course:
 
     Args:
         set_aside: The individuals that lie outside of the study's limits, so that they cannot be the best.
-        objectives: What is minimised or maximised, so that values are told with their names and signs.
+        objectives: The objectives of the study.
     """
 
     def __init__(self, set_aside: Container[Identity] = (), objectives: Objectives = ONE_LOSS) -> None:
@@ -95,16 +95,14 @@ class Course:
 
     @property
     def best(self) -> Identity | None:
-        """The completed individual with the lowest loss; None when none has completed.
-
-        Those that violate bounds come after all others; of several objectives the first counts, then the next.
-        """
-        return None if self._fates.best is None else self._fates.best.identity
+        """The completed individual with the lowest loss; None when none has completed. See `evo.Run.best`."""
+        return None if self._fates.best is None else self._fates.best[2]
 
     @property
-    def leading(self) -> Sequence[Identity]:
-        """The best individual, or all of the front where there are several objectives; empty when none has completed."""
-        return [one.identity for one in self._fates.leading]
+    def leaders(self) -> tuple[Identity, ...]:
+        """The individuals of the front in no order that means anything; with one objective, the best one."""
+        members = tuple(sorted(one.identity for one in self._fates.front.members))
+        return members or (() if self._fates.best is None else (self._fates.best[2],))
 
     def heed(self, set_aside: Container[Identity]) -> None:
         """Find the best one anew, since other individuals than before are set aside.
@@ -217,22 +215,20 @@ class Course:
         return WorkerStanding(**place, state="idle")
 
     def _best_so_far(self, now: float) -> BestSoFar | None:
-        fates, objectives = self._fates, self._objectives
-        if fates.best is None:
+        if self._fates.best is None:
             return None
-        latest, front = fates.latest, [one.vector for one in fates.leading] if objectives.are_several else []
-        values: Mapping[str, float] = {}
-        if objectives.modes:
-            values = objectives.values([min(losses) for losses in zip(*(front or [fates.best.vector]), strict=True)])
+        violation, loss, identity = self._fates.best
+        front = self._fates.front
+        losses = front.losses.min(axis=0).tolist() if len(front) else [loss]
+        has_names = bool(self._objectives.modes) and len(losses) == self._objectives.count
         return BestSoFar(
-            individual=individual_name(fates.best.identity),
-            loss=fates[fates.best.identity].loss,
-            seconds_ago=max(0.0, now - fates[latest].ended),
-            evaluations_ago=fates.since_best,
-            values=values,
-            violation=fates.best.violation or None,
-            front=len(front),
-            latest=individual_name(latest) if front else "",
+            individual=individual_name(identity),
+            loss=loss,
+            seconds_ago=max(0.0, now - self._fates.best_ended),
+            evaluations_ago=self._fates.since_best,
+            violation=violation,
+            values=self._objectives.values(losses) if has_names else {},
+            members=len(front),
         )
 
     def _busy_share(

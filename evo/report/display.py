@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from evo.report.fronts import violation_text
 from evo.report.standing import Standing, WorkerStanding
 from evo.report.tables import number_text
 from evo.report.watching import RunStanding
@@ -43,9 +44,9 @@ def standing_line(standing: Standing, has_improved: bool = False) -> str:
 
     Args:
         standing: Where it stands.
-        has_improved: Whether the best one, or one of the front, is new since the last line.
+        has_improved: Whether the best one is new since the last line.
     """
-    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, {' '.join(_best_texts(standing))}"]
+    parts = [f"{_progress_text(standing)} evaluations{_besides_text(standing)}, {_best_text(standing)}"]
     best = standing.best
     if has_improved:
         parts[0] += " *"
@@ -74,8 +75,8 @@ def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
     from rich.text import Text
 
     lines: list[RenderableType] = [_bar(standing, goes_on)]
-    what, found = _best_texts(standing)
-    best = Text(f"{what} ").append(found, style="bold green" if standing.best else "")
+    what, shown = _best_parts(standing)
+    best = Text(what).append(shown, style="bold green" if standing.best and not standing.best.violation else "")
     if standing.best is not None:
         many = standing.best.evaluations_ago
         ago, when = duration_text(standing.best.seconds_ago), "before the end" if standing.has_ended else "ago"
@@ -132,17 +133,21 @@ def _besides_text(standing: Standing) -> str:
     return (f" ({', '.join(texts)})" if texts else "") + besides
 
 
-def _best_texts(standing: Standing) -> tuple[str, str]:
-    """What the best individual, or the front, is called, and what is told of it; short, for a line."""
+def _best_text(standing: Standing) -> str:
+    return "".join(_best_parts(standing))
+
+
+def _best_parts(standing: Standing) -> tuple[str, str]:
+    """The best, or the front: what it is, and what is known of it."""
     best = standing.best
     if best is None:
-        return "best", "none yet"
-    values = ", ".join(f"{printable(name)} {number_text(value)}" for name, value in best.values.items())
+        return "best ", "none yet"
     if best.violation:
-        return "none keeps the bounds yet,", f"nearest {best.individual}, beyond them by {best.violation:.2g}"
-    if best.front:
-        return f"front of {best.front},", f"best {values}"
-    return "best", f"{values or number_text(best.loss)} by {best.individual}"
+        return "none keeps the bounds yet, ", f"{best.individual} violates them least, {violation_text(best.violation)}"
+    values = [f"{name} {number_text(value)}" for name, value in best.values.items()]
+    if best.members:
+        return f"front of {best.members}, ", f"best {', best '.join(values)}"
+    return "best ", f"{', '.join(values) or number_text(best.loss)} by {best.individual}"
 
 
 def _activity_texts(standing: Standing) -> list[str]:

@@ -77,16 +77,20 @@ def _export(options: argparse.Namespace) -> None:
         return
     run = load(options.run)
     if options.parquet is not None:
-        _write_bytes(options.parquet, lambda stream: write_parquet(run.individuals, run.events(), stream))
+        _write_bytes(
+            options.parquet, lambda stream: write_parquet(run.individuals, run.events(), stream, run.objectives)
+        )
     elif options.csv is not None:
-        _write(options.csv, lambda stream: write_csv(run.individuals, run.events(), stream))
+        _write(options.csv, lambda stream: write_csv(run.individuals, run.events(), stream, run.objectives))
     else:
         _write(options.json, lambda stream: _write_json(run, stream))
 
 
 def _write_json(run: Run, stream: IO[str]) -> None:
     # JSON in ASCII steers no terminal, and every locale has its characters.
-    json.dump(json_rows(run.individuals, run.events()), stream, indent=1, ensure_ascii=stream is sys.stdout)
+    json.dump(
+        json_rows(run.individuals, run.events(), run.objectives), stream, indent=1, ensure_ascii=stream is sys.stdout
+    )
     stream.write("\n")
 
 
@@ -169,7 +173,11 @@ def _sizes(directory: RunDirectory) -> tuple[tuple[str, int], ...]:
 
 def _tell(changes: Changes, run: Run, where: str) -> None:
     """Say what was written last, and what the best is, to be compared with what others show."""
-    best = "nothing has completed" if run.best is None else f"best loss {run.best.loss} by {run.best.name}"
+    values = run.values() or {"loss": None}
+    first, value = next(iter(values.items()))
+    best = "nothing has completed" if run.best is None else f"best {first} {value} by {run.best.name}"
+    if run.objectives.are_several:
+        best += f", {len(run.front)} on the front"
     print(
         printable(
             f"study {changes.study} in {where}: {changes.new} trials added, {changes.updated} updated, "

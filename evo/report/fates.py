@@ -57,25 +57,6 @@ class Fate(msgspec.Struct, gc=False):
     segment: Segment | None = None
 
 
-class Leader(msgspec.Struct, frozen=True, gc=False):
-    """What decides whether a completed individual is the best, or on the front.
-
-    Args:
-        violation: By how much it violates the bounds of metrics.
-        vector: Its loss, or the losses of all objectives in their order.
-        identity: Who it is.
-    """
-
-    violation: float
-    vector: tuple[float, ...]
-    identity: Identity
-
-    @property
-    def key(self) -> tuple[float, tuple[float, ...], Identity]:
-        """A key that sorts them, the best first; see `evo.population.individual.by_loss`."""
-        return self.violation, self.vector, self.identity
-
-
 class Sums(msgspec.Struct):
     """What the individuals that have ended in a session amount to: how many, their seconds, and those of others that
     were interrupted.
@@ -84,6 +65,20 @@ class Sums(msgspec.Struct):
     finished: int = 0
     spent: float = 0.0
     interrupted: float = 0.0
+
+
+class Contender(msgspec.Struct, frozen=True):
+    """A completed individual with several losses, which may be on the front.
+
+    Args:
+        identity: The individual.
+        vector: The losses of all objectives.
+        violation: By how much it violates the bounds of metrics.
+    """
+
+    identity: Identity
+    vector: tuple[float, ...]
+    violation: float
 
 
 class Fates:
@@ -96,7 +91,9 @@ class Fates:
         counts: How many evaluations have ended in each way, of those whose start is known.
         known: By the worker in whose name they are recorded, how many results are known from elsewhere.
         open: Those that were started and have not ended.
-        best: The first of those that completed by violations of bounds and losses; None when none has.
+        best: The lowest violation of bounds, with it the lowest loss of those that completed, and who has it; None when
+            none has.
+        front: Those that no other one dominates; empty with one objective.
         expected: Those whose results are known from elsewhere, but are not there, or not yet.
         most_steps: The most steps that one that completed has reported.
         islands: The islands on which they were born.
@@ -109,8 +106,8 @@ class Fates:
         self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
         self.expected: set[Identity] = set()
-        self.best: Leader | None = None
-        self._front: Front[Leader] | None = None  # None while all have a single loss.
+        self.best: tuple[float, float, Identity] | None = None
+        self.front: Front[Contender] = Front()
         self.most_steps = 0
         self.islands: set[int] = set()
         self._generations: dict[int, int] = {}
@@ -119,7 +116,6 @@ class Fates:
         self._session: Mapping[int, Joined] = {}
         self._sums: Sums | None = None
         self._since_best: int | None = None
-        self._latest: Identity | None = None  # Of those on the front, the one that ended last; found when it is None.
 
     def __getitem__(self, identity: Identity) -> Fate:
         return self._all[identity]
@@ -127,7 +123,11 @@ class Fates:
     def heed(self, set_aside: Container[Identity]) -> None:
         """Find the best one anew, since other individuals than before are set aside."""
         self._set_aside = set_aside
-        self.best = self._front = self._since_best = self._latest = None
+        self._find_best()
+
+    def _find_best(self) -> None:
+        self.best = self._since_best = None
+        self.front.rebuild(())
         for identity, fate in self._all.items():
             self._consider(identity, fate)
 
@@ -154,30 +154,20 @@ class Fates:
         return max((max(fate.begun, fate.reported, fate.ended) for fate in self._all.values()), default=NEVER)
 
     @property
-    def leading(self) -> list[Leader]:
-        """The best one, or with several objectives all of the front, by their losses; empty while none completed."""
-        if self._front is not None:
-            return sorted(self._front.members, key=lambda one: one.key)
-        return [] if self.best is None else [self.best]
-
-    @property
-    def latest(self) -> Identity:
-        """The best individual, of which there must be one; of several on the front, the one that ended last."""
-        assert self.best is not None
-        if self._latest is None:
-            self._latest = max(self.leading, key=lambda one: (self._all[one.identity].ended, one.identity)).identity
-        return self._latest
-
-    @property
     def since_best(self) -> int:
-        """How many evaluations have ended since that of the best individual, of which there must be one, or since the
-        front has changed.
-        """
+        """How many evaluations have ended since the best individual, or the front, came about; there must be one."""
         if self._since_best is None:
-            ended = self._all[self.latest].ended
+            ended = self.best_ended
             fates = self._all.values()
             self._since_best = sum(fate.ended > ended and _counts(fate) for fate in fates)
         return self._since_best
+
+    @property
+    def best_ended(self) -> float:
+        """When the evaluation of the best individual has ended, or the last one of the front; there must be one."""
+        assert self.best is not None
+        members = [one.identity for one in self.front.members] or [self.best[2]]
+        return max(self._all[identity].ended for identity in members)
 
     def start(self, event: Started) -> None:
         """Take note of a start."""
@@ -218,15 +208,15 @@ class Fates:
             if _counts(fate):
                 self.counts[fate.status] -= 1
                 self._since_best = None
-        was_ranked = fate.status == "completed" and bool(fate.losses)
+        was_there = identity in self.front
         fate.status, fate.rung, fate.ended, fate.seconds = status, event.rung, event.time, event.seconds
         fate.loss = math.inf if event.loss is None else event.loss
         fate.losses, fate.violation = event.losses, event.violation
         fate.has_ended = status != "interrupted"
-        if was_ranked:  # Another end of the same individual counts now.
-            self.heed(self._set_aside)
         if fate.has_ended and fate.begun != NEVER:
             self._count(identity, fate)
+        if was_there:  # With other losses than before, which others may have been dominated by.
+            self._find_best()
 
     def report(self, event: Reported) -> None:
         """Take note of an intermediate loss."""
@@ -260,23 +250,19 @@ class Fates:
         if self._sums is not None:
             self._add_up(fate, self._sums)
         if self._since_best is not None and self.best is not None:
-            self._since_best += fate.ended > self._all[self.latest].ended
+            self._since_best += fate.ended > self.best_ended
 
     def _consider(self, identity: Identity, fate: Fate) -> None:
         """Take an individual for the best one, if it is."""
-        if fate.status != "completed" or fate.begun == NEVER or identity in self._set_aside:
+        if fate.status != "completed" or fate.begun == NEVER:
             return
-        one = Leader(fate.violation, fate.losses or (fate.loss,), identity)
-        is_better = self.best is None or one.key < self.best.key
-        if is_better:
-            self.best = one
-        if fate.losses:
-            self._front = Front() if self._front is None else self._front
-            version = self._front.version
-            self._front.add(one)
-            is_better = self._front.version != version
-        if is_better:
-            self._since_best = self._latest = None
+        if identity in self._set_aside:
+            return
+        key = fate.violation, fate.loss, identity
+        if self.best is None or key < self.best:
+            self.best, self._since_best = key, None
+        if fate.losses and self.front.add(Contender(identity, fate.losses, fate.violation)):
+            self._since_best = None
 
     def _add_up(self, fate: Fate, sums: Sums) -> None:
         joined = self._session.get(fate.worker)

@@ -1,4 +1,4 @@
-"""The front of a study with several objectives, as its records tell it: who is on it, its knee and its hypervolume."""
+"""The front of a study as people see it: its members, its knee, its hypervolume, in the user's own names and signs."""
 
 from __future__ import annotations
 
@@ -7,75 +7,161 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evo.population.dominance import Losses, hypervolume, reference_point
+from evo.errors import UserError
+from evo.population.dominance import (
+    HasLosses,
+    Member,
+    hypervolume,
+    hypervolume_contributions,
+    loss_matrix,
+    reference_point,
+)
+from evo.population.keeping import thin_front
 from evo.population.objectives import Objectives
-from evo.report.records import Evaluation
+
+_MOST_THINNED = 100
 
 
-def front_of(ranking: Sequence[Evaluation]) -> list[Evaluation]:
-    """The individuals that no other one dominates, by their losses in the order of the objectives.
+def find_front(ranking: Sequence[Member], objectives: Objectives) -> list[Member]:
+    """The individuals that no other one dominates, ordered by the first objective; with one loss, the best one.
 
-    With one loss it is the best one; while every individual violates a bound, the one that does so least. Of several
-    with the same losses it is the first one.
+    Of individuals with the same losses only the one with the lowest identity is among them. While every individual
+    violates a bound, it is the one that does so least.
 
     Args:
-        ranking: The completed individuals, the best first; see `evo.report.records.rank_evaluations`.
+        ranking: The completed individuals, sorted by their violations, their losses and their identities.
+        objectives: The objectives of the study.
     """
-    if not ranking or not ranking[0].losses or ranking[0].violation > 0.0:
+    sound = [one for one in ranking if one.violation == 0.0 and len(one.vector) == objectives.count]
+    if not objectives.are_several or not sound:
         return list(ranking[:1])
-    import moocore
+    import moocore  # It is slow to import, and a search for one loss needs none of it.
 
-    sound = sorted((one for one in ranking if one.violation == 0.0), key=lambda one: one.individual)
-    kept = moocore.is_nondominated(_matrix(sound), keep_weakly=False)
-    return sorted((one for one, stays in zip(sound, kept, strict=True) if stays), key=lambda one: one.losses)
-
-
-def knee_of(front: Sequence[Evaluation]) -> Evaluation | None:
-    """The individual that is nearest to the best values of all objectives together; None without any.
-
-    Each loss is scaled to the extent of the front: the point of least distance to the ideal one is a usual choice where
-    nobody says what matters more (P.-L. Yu, doi:10.1287/mnsc.19.8.936).
-
-    Args:
-        front: The individuals of a front.
-    """
-    if len(front) < 2:
-        return front[0] if front else None
-    losses = _matrix(front)
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    distances = np.linalg.norm((losses - low) / np.where(high > low, high - low, 1.0), axis=1)
-    return front[int(distances.argmin())]
+    first: dict[tuple[float, ...], Member] = {}
+    for one in sorted(sound, key=lambda one: (one.vector, one.identity)):
+        first.setdefault(one.vector, one)
+    stays = moocore.is_nondominated(loss_matrix(first.values()))
+    return [one for one, kept in zip(first.values(), stays, strict=True) if kept]
 
 
-def volume_of(front: Sequence[Evaluation], reference: Sequence[float] | None = None) -> float:
-    """The hypervolume that a front dominates, in the units of its losses multiplied; 0 while bounds are violated.
+def keeps_bounds(front: Sequence[HasLosses]) -> bool:
+    """Whether there is a front whose individuals violate no bound."""
+    return bool(front) and front[0].violation == 0.0
+
+
+def find_knee(front: Sequence[Member]) -> Member | None:
+    """The individual of a front that is nearest to the ideal point, which has the lowest loss of each objective.
+
+    The losses are scaled to the extent of the front, so that the unit of an objective does not matter, and the distance
+    is Euclid's: the compromise solution of P. L. Yu, doi:10.1287/mnsc.19.8.936.
 
     Args:
         front: The individuals of a front.
-        reference: The losses up to which volume counts. None means a tenth of its extent beyond the front's worst.
+
+    Returns:
+        The individual; the first of several that are equally near, and None if the front is empty.
     """
-    if not front or not front[0].losses or front[0].violation > 0.0:
+    if not front:
+        return None
+    losses = loss_matrix(front)
+    extent = np.ptp(losses, axis=0)
+    scaled = (losses - losses.min(axis=0)) / np.where(extent > 0, extent, 1.0)
+    return front[int(np.square(scaled).sum(axis=1).argmin())]
+
+
+def front_hypervolume(
+    front: Sequence[HasLosses], objectives: Objectives, reference: Mapping[str, float] | None = None
+) -> float:
+    """The volume that a front dominates, up to a reference point; 0 while it is empty, or violates bounds.
+
+    Args:
+        front: The individuals of the front.
+        objectives: The objectives of the study.
+        reference: The value of each objective at the reference point, in the user's names and signs. None means a point
+            that is worse than the front by a tenth of its extent in each objective, which differs from front to front:
+            to compare two, give one point.
+
+    Raises:
+        UserError: The reference point lacks an objective, or has something else.
+    """
+    if reference is not None:
+        _check_reference(reference, objectives)
+    if not keeps_bounds(front):
         return 0.0
-    losses = _matrix(front)
-    return hypervolume(losses, reference_point(losses) if reference is None else reference)
+    losses = loss_matrix(front)
+    if reference is None:
+        return hypervolume(losses, reference_point(losses))
+    worst = objectives.losses(reference) if objectives.modes else (reference["loss"],)
+    return hypervolume(losses, worst)
 
 
-def values_of(one: Evaluation, objectives: Objectives) -> Mapping[str, float]:
-    """The values of an individual by the names of the objectives, with the user's own signs; empty while it has none.
+def _check_reference(reference: Mapping[str, float], objectives: Objectives) -> None:
+    names = ", ".join(objectives.names)
+    if not isinstance(reference, Mapping) or set(reference) != set(objectives.names):
+        raise UserError(f"reference is {reference!r}: give the value of each objective by its name: {names}")
+    for name, value in reference.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise UserError(f"reference.{name} is {value!r}: it must be a finite number")
 
-    Of a pruned individual with several objectives only the first is known.
+
+def spread_front(front: Sequence[Member], most: int) -> list[Member]:
+    """As many individuals of a front as can be shown: those that add least to its hypervolume are left out.
+
+    The best of each objective stay, as long as there is room for them. The order stays.
+
+    Args:
+        front: The individuals of the front.
+        most: How many are shown at most.
+    """
+    members = list(front)
+    if len(members) > _MOST_THINNED:  # One by one would take long.
+        contributed = hypervolume_contributions(loss_matrix(members))
+        kept = sorted(np.argsort(-contributed, kind="stable")[:_MOST_THINNED])
+        members = [members[place] for place in kept]
+    return thin_front(members, most)
+
+
+def values_of(one: HasLosses, objectives: Objectives) -> dict[str, float]:
+    """The values of the objectives in the user's names and signs; empty while the individual has not all of them.
+
+    Args:
+        one: An individual.
+        objectives: The objectives of the study.
+    """
+    return objectives.values(one.vector) if len(one.vector) == objectives.count else {}
+
+
+def violation_text(violation: float) -> str:
+    """By how much bounds are violated, in per cent of them.
+
+    Example:
+        >>> violation_text(0.125), violation_text(1e-9)
+        ('by 12.5 %', 'by less than 0.1 %')
+    """
+    return f"by {100 * violation:.3g} %" if violation >= 0.001 else "by less than 0.1 %"
+
+
+def bounds_text(one: HasLosses, metrics: Mapping[str, object], objectives: Objectives) -> str:
+    """Which bounds an individual violates, and by how much; empty when it keeps all.
 
     Args:
         one: The individual.
-        objectives: The objectives of its study.
+        metrics: Its metrics.
+        objectives: The objectives of the study.
+
+    Example:
+        >>> from evo.population.objectives import make_objectives
+        >>> from evo.report.records import Evaluation
+        >>> made = Evaluation(individual=(0, 1), params={}, violation=0.25)
+        >>> bounds_text(made, {"memory": 2.5e9}, make_objectives(None, {"memory": "<= 2e9"}))
+        'memory <= 2e+09 by 25 %'
     """
-    if one.losses and len(one.losses) == objectives.count:
-        return objectives.values(one.losses)
-    if one.loss is None:
-        return {}
-    values = objectives.values([one.loss, *[math.nan] * (objectives.count - 1)])
-    return {name: value for name, value in values.items() if not math.isnan(value)}
-
-
-def _matrix(front: Sequence[Evaluation]) -> Losses:
-    return np.array([one.losses for one in front], dtype=float)
+    if not one.violation:
+        return ""
+    found = []
+    for bound in objectives.bounds:
+        value = metrics.get(bound.metric)
+        if isinstance(value, int | float) and (violation := bound.violation(value)):
+            found.append(f"{bound} {violation_text(violation)}")
+    return ", ".join(found) or f"bounds {violation_text(one.violation)}"

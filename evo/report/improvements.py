@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from evo.population.dominance import Front
 from evo.report.records import Evaluation
 
 
@@ -45,14 +46,31 @@ def count_evaluated(evaluations: Iterable[Evaluation]) -> int:
 def improvements(ended: Iterable[Evaluation]) -> list[tuple[int, Evaluation]]:
     """Those that were better than all before, each with its number; see `numbered`.
 
+    Less violation of bounds is better than a lower loss. With several objectives, those that no individual before
+    dominated, and that were not equal to one.
+
     Args:
         ended: The individuals in the order in which they have ended.
     """
     found: list[tuple[int, Evaluation]] = []
-    lowest: float | None = None
+    lowest: tuple[float, float] | None = None
+    front: Front[Evaluation] = Front()
     for number, one in numbered(ended):
         is_sound = one.status == "completed" and not one.is_set_aside and one.loss is not None
-        if is_sound and (lowest is None or one.loss < lowest):  # type: ignore[operator]
-            lowest = one.loss
+        if not is_sound or one.loss is None:
+            continue
+        if one.losses:
+            if not _is_equal(one, front) and front.add(one):
+                found.append((number, one))
+        elif lowest is None or (one.violation, one.loss) < lowest:
+            lowest = one.violation, one.loss
             found.append((number, one))
     return found
+
+
+def _is_equal(one: Evaluation, front: Front[Evaluation]) -> bool:
+    """Whether the front has one as good, which is only replaced because of its name."""
+    members = front.members
+    if not members or members[0].violation != one.violation:
+        return False
+    return one.violation > 0.0 or bool((front.losses == one.vector).all(axis=1).any())

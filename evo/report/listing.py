@@ -36,7 +36,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
         seed: The seed of the study.
         counts: How many evaluations have each status; those that do not occur are left out.
         known: How many results are known from elsewhere besides.
-        loss: The lowest loss; None when none has completed.
+        loss: The lowest loss; None when none has completed. Of several objectives, that of the first.
+        value: The same in the user's sign, if the objective has a name.
+        front: How many individuals are on the front; 0 with one objective.
         individual: Which individual has it; empty when none has completed.
         created: When the study was begun, seconds since the epoch; 0 when that is unknown.
         written: When something was last recorded, seconds since the epoch; 0 when that is unknown.
@@ -50,6 +52,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int] = {}
     known: int = 0
     loss: float | None = None
+    value: float | None = None
+    front: int = 0
     individual: str = ""
     created: float = 0.0
     written: float = 0.0
@@ -59,6 +63,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 class _Best(msgspec.Struct):
     individual: tuple[int, int]
     loss: float
+    objectives: dict[str, float] = {}
 
 
 class _Summary(msgspec.Struct):
@@ -71,6 +76,7 @@ class _Summary(msgspec.Struct):
     test: dict[str, Any]
     infeasible: int = 0
     known: int = 0
+    front: list[str] = []
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -104,11 +110,17 @@ def main(arguments: Sequence[str], program: str) -> int:
         listed = in_order(list_runs(options.folder), options.by)
         if options.json:
             for one in listed:
-                print(printable_json(msgspec.json.encode(one).decode()))
+                print(printable_json(msgspec.json.encode(_as_json(one)).decode()))
         else:
             print(list_text(listed))
 
     return status_of(show, options.debug)
+
+
+def _as_json(one: Listed) -> dict[str, Any]:
+    """What is known of a run, without what only named objectives have."""
+    known = msgspec.structs.asdict(one)
+    return {name: value for name, value in known.items() if name not in ("value", "front") or value}
 
 
 def list_runs(folders: Sequence[str], now: float | None = None) -> list[Listed]:
@@ -212,6 +224,8 @@ def _complete(known: Listed, summary: _Summary) -> Listed:
         known=summary.known,
         loss=None if best is None else best.loss,
         individual="" if best is None else "{}-{}".format(*best.individual),
+        value=next(iter(best.objectives.values()), None) if best else None,
+        front=len(summary.front),
     )
 
 
@@ -226,6 +240,8 @@ def _incomplete(known: Listed, directory: RunDirectory, now: float) -> Listed:
         known=watch.course.known,
         loss=None if best is None else best.loss,
         individual="" if best is None else best.individual,
+        value=next(iter(best.values.values()), None) if best else None,
+        front=best.members if best else 0,
     )
 
 
@@ -251,10 +267,12 @@ def list_text(listed: Sequence[Listed]) -> str:
         others = [f"{count} {status}" for status, count in one.counts.items() if status != "completed"]
         evaluations = str(sum(one.counts.values())) + (f" ({', '.join(others)})" if others else "")
         evaluations += f", beside {one.known} known" if one.known else ""
+        evaluations += f", {one.front} on the front" if one.front else ""
+        value = one.loss if one.value is None else one.value
         rows.append(
             (
                 *(one.run, one.objective, one.state),
-                *("" if one.loss is None else number_text(one.loss), one.individual),
+                *("" if value is None else number_text(value), one.individual),
                 *(_when(one.created), _when(one.written), one.problem or evaluations),
             )
         )

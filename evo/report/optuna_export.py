@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evo.errors import UserError
 from evo.report.optuna_store import StoreName, explained, journal_backend, open_storage
-from evo.report.optuna_study import import_optuna, make_trials, study_name
+from evo.report.optuna_study import import_optuna, make_trials, study_directions, study_name
 from evo.report.optuna_writing import JournalBuffer, write_to_database
 from evo.report.reading import Run
 
@@ -130,7 +130,15 @@ class _Kept(NamedTuple):
     def of(cls, trial: FrozenTrial, number: int) -> _Kept:
         curve = sorted((int(step), loss) for step, loss in trial.intermediate_values.items())
         distributions = {name: repr(each) for name, each in sorted(trial.distributions.items())}
-        what = [trial.state.name, trial.value, curve, trial.user_attrs, trial.system_attrs, trial.params, distributions]
+        what = [
+            trial.state.name,
+            trial.values,
+            curve,
+            trial.user_attrs,
+            trial.system_attrs,
+            trial.params,
+            distributions,
+        ]
         return cls(number, trial.state.is_finished(), json.dumps(what, sort_keys=True))
 
 
@@ -153,7 +161,8 @@ def _find_or_make(storage: BaseStorage, name: StoreName, study: str, run: Run) -
                 f"the Optuna store {name} has a study {study!r} already, which {whose}: "
                 f"choose another name for this one, as in {name}#another"
             )
-    number = storage.create_new_study([StudyDirection.MINIMIZE], study)
+    directions = [StudyDirection[direction.upper()] for direction in study_directions(run.objectives)]
+    number = storage.create_new_study(directions, study)
     attributes: Mapping[str, Any] = {
         _MARK: mark,
         "run": run.name,

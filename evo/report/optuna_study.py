@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Reported, Started
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.optuna_distributions import Exported, export_parameters
 from evo.report.reading import Run
 from evo.report.records import Evaluation
@@ -39,12 +40,13 @@ def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.S
     parameter that is inactive is absent. User attributes tell the rest: name, status, island, bred_by, origin, parents,
     rank, host, device, seconds, error, "metrics.NAME" for each metric, and of a segment of a training donor, begin and
     until. An individual outside of limits that have
-    changed counts as one that violates a constraint, so that the best trial is the one that `evo best` shows.
+    changed counts as one that violates a constraint, so that the best trial is the one that `evo best` shows. Named
+    objectives have their directions and signs, and violations of bounds are constraints.
 
     Args:
         run: The study, as `evo.load` returns it.
-        part: Some of its individuals, for a picture of these alone; then there are no curves and no parents. None means
-            all.
+        part: Some of its individuals, for a picture of these alone; then there are no curves and no parents, and the
+            value is the (first) loss. None means all.
 
     Raises:
         UserError: Optuna is not installed.
@@ -54,9 +56,15 @@ def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.S
         >>> optuna.visualization.plot_slice(optuna_study(evo.load("runs/network")))  # doctest: +SKIP
     """
     package = import_optuna()
-    study: optuna.Study = package.create_study(study_name=study_name(run), direction="minimize")
+    directions = study_directions(run.objectives if part is None else ONE_LOSS)
+    study: optuna.Study = package.create_study(study_name=study_name(run), directions=directions)
     study.add_trials(make_trials(run, part))
     return study
+
+
+def study_directions(objectives: Objectives) -> list[str]:
+    """The direction of each objective, as Optuna names them."""
+    return ["maximize" if objectives.modes.get(name) == "max" else "minimize" for name in objectives.names]
 
 
 def study_name(run: Run) -> str:
@@ -89,7 +97,8 @@ def make_trials(run: Run, part: Sequence[Evaluation] | None = None) -> list[optu
     spaces = [*(Space(limits) for limits in run.study.former), study_space(run.study)]
     exported = export_parameters(spaces, (one.params for one in individuals))
     told = _Told(events)
-    return [_make_trial(one, exported, told) for one in individuals]
+    objectives = run.objectives if part is None else ONE_LOSS
+    return [_make_trial(one, exported, told, objectives) for one in individuals]
 
 
 class _Told:
@@ -115,24 +124,36 @@ class _Told:
         return {step: loss for step, (_, loss) in sorted(self.curves.get(identity, {}).items())}
 
 
-def _make_trial(one: Evaluation, exported: dict[str, Exported], told: _Told) -> optuna.trial.FrozenTrial:
+def _make_trial(
+    one: Evaluation, exported: dict[str, Exported], told: _Told, objectives: Objectives
+) -> optuna.trial.FrozenTrial:
     from optuna.trial import TrialState, create_trial
 
     state = TrialState[_STATES[one.status]]
+    vector = one.vector if objectives.are_several else one.vector[:1]
+    is_whole = one.status in ("completed", "pruned") and len(vector) == objectives.count
+    sign = -1.0 if objectives.modes.get(objectives.names[0]) == "max" else 1.0
     trial = create_trial(
         state=state,
-        value=one.loss if one.status in ("completed", "pruned") else None,
+        values=list(objectives.values(vector).values()) if is_whole else None,
         params={name: exported[name].value_of(value) for name, value in one.params.items()},
         distributions={name: exported[name].distribution for name in one.params},
         user_attrs=_attributes(one, told.parents.get(one.individual, ())),
-        system_attrs={_CONSTRAINTS: [1.0]} if one.is_set_aside else {},
-        intermediate_values=told.curve(one.individual),
+        system_attrs=_constraints(one, objectives),
+        intermediate_values={step: sign * loss for step, loss in told.curve(one.individual).items()},
     )
     trial.datetime_start = datetime.fromtimestamp(one.started)
     trial.datetime_complete = None
     if state.is_finished():
         trial.datetime_complete = datetime.fromtimestamp(one.ended)
     return trial
+
+
+def _constraints(one: Evaluation, objectives: Objectives) -> dict[str, Any]:
+    """What tells Optuna that a trial violates constraints: a number above 0."""
+    if one.is_set_aside:
+        return {_CONSTRAINTS: [max(1.0, one.violation)]}
+    return {_CONSTRAINTS: [one.violation]} if objectives.bounds and one.status == "completed" else {}
 
 
 def _attributes(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:

@@ -130,9 +130,9 @@ def _contents(models: Any, trials: Sequence[tuple[int, FrozenTrial]]) -> Iterato
     texts = {id(each): distribution_to_json(each) for _, trial in trials for each in trial.distributions.values()}
     rows: dict[Any, _Rows] = {part: [] for part in _parts(models)}
     for number, trial in trials:
-        if trial.value is not None:
-            value, kind = store_value(trial.value)
-            rows[values].append({"trial_id": number, "objective": 0, "value": value, "value_type": kind})
+        for place, each in enumerate(trial.values or ()):
+            value, kind = store_value(each)
+            rows[values].append({"trial_id": number, "objective": place, "value": value, "value_type": kind})
         for step, loss in trial.intermediate_values.items():
             value, kind = store_step(loss)
             stored = {"intermediate_value": value, "intermediate_value_type": kind}

@@ -55,7 +55,7 @@ class Lines:
         self._write = write
         self._clock = clock
         self._began = self._said = clock()
-        self._leading = course.leading
+        self._leaders = course.leaders
         self._has_finished = self._has_news = False
 
     def __call__(self, event: AnyEvent) -> None:
@@ -76,9 +76,9 @@ class Lines:
             self._say(self._clock())
 
     def _say(self, now: float) -> None:
-        leading = self._course.leading
-        self._write(standing_line(self._course.standing(now), has_improved=leading != self._leading))
-        self._said, self._leading, self._has_finished, self._has_news = now, leading, False, False
+        leaders = self._course.leaders
+        self._write(standing_line(self._course.standing(now), has_improved=leaders != self._leaders))
+        self._said, self._leaders, self._has_finished, self._has_news = now, leaders, False, False
 
 
 def interval_at(elapsed: float) -> float:

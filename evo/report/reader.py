@@ -20,17 +20,17 @@ class CourseReader:
     Args:
         directory: The run directory.
         forms: The limits that the study has had, if they have changed, or if there are constraints, which may have.
-        objectives: What is minimised or maximised.
+        objectives: The objectives of the study.
     """
 
     def __init__(self, directory: RunDirectory, forms: Forms | None, objectives: Objectives = ONE_LOSS) -> None:
-        self._directory = directory
         self._objectives = objectives
+        self._directory = directory
         self._forms = forms
         # Fitting each start takes long, so constraints alone are only looked at for the best individual, or the front.
-        # When one does not fulfil them, they have changed, and each start is looked at.
+        # When it does not fulfil them, they have changed, and each start is looked at.
         self._looks_at_all = forms is not None and forms.have_changed
-        self._fulfils: set[Identity] = set()
+        self._fulfil: tuple[Identity, ...] = ()
         self._begin()
 
     def _begin(self) -> None:
@@ -51,10 +51,10 @@ class CourseReader:
             except JournalReplaced:  # By evo repair, say.
                 self._begin()
                 self._read()
-            if self._forms is not None and not self._looks_at_all:
-                leading = set(self.course.leading)
-                if all(self._is_within(one, self._forms) for one in leading - self._fulfils):
-                    self._fulfils = leading
+            leaders = self.course.leaders
+            if self._forms is not None and leaders and leaders != self._fulfil and not self._looks_at_all:
+                if all(self._is_within(one, self._forms) for one in leaders):
+                    self._fulfil = leaders
                 else:
                     self._looks_at_all = True
                     self._begin()

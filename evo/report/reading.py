@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Joined
-from evo.report.fronts import front_of
+from evo.report.front_access import HasFront
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Run:
+class Run(HasFront):
     """A study as its run directory had it when it was loaded; see `load`.
 
     Args:
@@ -63,7 +63,7 @@ class Run:
         self.tests: Mapping[str, Mapping[str, Any]] = tested.tests if tested else {}
         self.counts: Mapping[str, int] = course.counts
         self.known: int = course.known
-        self._findings = Findings(self._reader.events, self._forms, self.directory.individuals)
+        self._findings = Findings(self._reader.events, self._forms, self.directory.individuals, self.study.objectives)
 
     @property
     def joined(self) -> Sequence[Joined]:
@@ -87,13 +87,11 @@ class Run:
 
     @property
     def ranking(self) -> list[Evaluation]:
-        """The completed individuals within the limits, the lowest loss first."""
+        """The completed individuals within the limits, the lowest loss first, but for those that violate bounds."""
         return self._findings.ranking
 
-    @functools.cached_property
-    def front(self) -> list[Evaluation]:
-        """The individuals that none is better than in everything, by the first objective; with one loss, the best."""
-        return front_of(self.ranking)
+    def _found(self) -> Findings:
+        return self._findings
 
     @functools.cached_property
     def standing(self) -> RunStanding:
@@ -102,7 +100,11 @@ class Run:
 
     @functools.cached_property
     def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss; None when none has completed yet."""
+        """The completed individual with the lowest loss; None when none has completed yet.
+
+        If there are bounds, it is the best of those that keep them or, where none does, the one that violates them
+        least. Of several objectives the first counts: see `front` and `knee`.
+        """
         identity = self._reader.course.best
         if identity is None:
             return None
@@ -152,7 +154,7 @@ class Run:
         Raises:
             UserError: pandas is not installed.
         """
-        return data_frame(self.individuals, self.events())
+        return data_frame(self.individuals, self.events(), self.objectives)
 
     def events(self) -> Iterator[AnyEvent]:
         """All that is in the journals now but `Heard`, record by record, rank after rank; see `evo.population.events`.
@@ -189,4 +191,4 @@ def load(run: str | os.PathLike[str]) -> Run:
 
 def rank_runs(runs: Iterable[Run]) -> list[Run]:
     """The runs in the order of their lowest losses; those in which nothing has completed come last."""
-    return sorted(runs, key=lambda run: (run.best is None, run.best and run.best.loss, run.name))
+    return sorted(runs, key=lambda run: (run.best is None, run.best and (run.best.violation, run.best.loss), run.name))

@@ -14,7 +14,9 @@ import msgspec
 from evo.population.events import AnyEvent, Finished, Joined, Started
 from evo.population.identity import Identity, individual_name
 from evo.population.individual import precedence
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.segments import SavedState, Segment
+from evo.report.fronts import find_front
 from evo.report.times import Times
 from evo.space.growth import Fitted, Forms
 from evo.space.values import Params
@@ -76,6 +78,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     state: SavedState | None = None
 
     @property
+    def identity(self) -> Identity:
+        """The same as `individual`, by the name that a population has for it."""
+        return self.individual
+
+    @property
+    def vector(self) -> tuple[float, ...]:
+        """The losses of all objectives in their order, which are minimised; empty while there are none."""
+        return self.losses or (() if self.loss is None else (self.loss,))
+
+    @property
     def name(self) -> str:
         """Its identity as its folder is named: rank-generation."""
         return individual_name(self.individual)
@@ -121,6 +133,7 @@ class Findings:
         events: Reads the events, which may come in any order, and some more than once.
         forms: The limits that the study has had, if they have changed.
         home: The folder of all individuals' folders. None means that no files are kept.
+        objectives: The objectives of the study.
     """
 
     def __init__(
@@ -128,8 +141,10 @@ class Findings:
         events: Callable[[], Iterable[AnyEvent]],
         forms: Forms | None = None,
         home: Path | None = None,
+        objectives: Objectives = ONE_LOSS,
     ) -> None:
         self.events = events
+        self.objectives = objectives
         self._forms = forms
         self._home = home
 
@@ -145,17 +160,22 @@ class Findings:
 
     @functools.cached_property
     def ranking(self) -> list[Evaluation]:
-        """The completed individuals within the limits, the lowest loss first."""
+        """The completed individuals within the limits, by how much they violate bounds and then by their losses."""
         return rank_evaluations(self.individuals)
 
     @property
     def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss; None when none completed."""
+        """The first of the ranking; None when none completed."""
         return self.ranking[0] if self.ranking else None
+
+    @functools.cached_property
+    def front(self) -> list[Evaluation]:
+        """The individuals that no other one dominates; see `evo.report.fronts.find_front`."""
+        return find_front(self.ranking, self.objectives)
 
     def forget(self) -> None:
         """Read the events anew when something is asked for the next time, since there may be more of them."""
-        for name in ("_read", "ranking"):
+        for name in ("_read", "ranking", "front"):
             self.__dict__.pop(name, None)
 
     @functools.cached_property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evo.errors import Shared
 from evo.population.events import AnyEvent
 from evo.population.reason import StopKind
-from evo.report.fronts import front_of
+from evo.report.front_access import HasFront
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, count_statuses
 from evo.report.rows import data_frame
@@ -69,7 +69,7 @@ class Conclusion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(Conclusion):
+class Result(HasFront, Conclusion):
     """What a search found, and how it ended; the same on every rank.
 
     Args:
@@ -99,7 +99,7 @@ class Result(Conclusion):
         Raises:
             UserError: pandas is not installed.
         """
-        return data_frame(self.individuals, self.events())
+        return data_frame(self.individuals, self.events(), self.objectives)
 
     def events(self) -> Iterable[AnyEvent]:
         """All that was recorded, record by record; read anew. See `evo.population.events`."""
@@ -117,16 +117,15 @@ class Result(Conclusion):
 
     @property
     def best(self) -> Evaluation | None:
-        """The completed individual with the lowest loss, of several the first; None when none completed.
+        """The completed individual with the lowest loss; None when none completed.
 
-        Those that violate bounds come after all others.
+        If there are bounds, it is the best of those that keep them or, where none does, the one that violates them
+        least. Of several objectives the first counts: see `front` and `knee`.
         """
         return self.findings.best
 
-    @property
-    def front(self) -> list[Evaluation]:
-        """The individuals that none is better than in everything, by the first objective; with one loss, the best."""
-        return front_of(self.findings.ranking)
+    def _found(self) -> Findings:
+        return self.findings
 
     def lineage(self, individual: Evaluation | None = None) -> list[LineageSegment]:
         """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.

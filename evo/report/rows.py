@@ -11,14 +11,16 @@ from typing import IO, TYPE_CHECKING, Any
 from evo.errors import UserError
 from evo.population.events import AnyEvent, Started
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import ONE_LOSS, Objectives
+from evo.report.fronts import values_of
 from evo.report.records import Evaluation
 from evo.space.written import text_of_value
 
 if TYPE_CHECKING:
     import pandas
 
-PARAMS, METRICS = "params.", "metrics."
-"""What the names of the columns with parameters and with metrics begin with."""
+PARAMS, METRICS, OBJECTIVES = "params.", "metrics.", "objectives."
+"""What the names of the columns with parameters, with metrics and with objectives begin with."""
 _BEFORE = (
     "name",
     "status",
@@ -36,19 +38,23 @@ _BEFORE = (
 )
 
 
-def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) -> list[dict[str, Any]]:
+def table_rows(
+    individuals: Sequence[Evaluation], events: Iterable[AnyEvent], objectives: Objectives = ONE_LOSS
+) -> list[dict[str, Any]]:
     """A row for each individual, in their order, all with the same columns; None where there is nothing to say.
 
     Args:
         individuals: The individuals.
         events: The events of the study, which tell their parents.
+        objectives: The objectives of the study.
 
     Returns:
         The rows, with the columns name, status, loss, started (the first time), ended, seconds (without breaks), rank,
         host, device, island, bred_by, origin (where a result is known from) and parents (names, separated by spaces);
         if some individuals are segments of trainings, donor (the name of the one from whose state it goes on), begin
         and until (steps); params.NAME for each parameter, empty where it is inactive; metrics.NAME for each metric;
-        set_aside, if some individuals are; and error.
+        set_aside, if some individuals are; and error. If the objectives have names, there are objectives.NAME for each
+        in the user's signs after loss, which is that of the first; and violation, if there are bounds.
     """
     parents = {event.individual: event.parents for event in events if isinstance(event, Started) and event.parents}
     params = dict.fromkeys(name for one in individuals for name in one.params)
@@ -57,7 +63,7 @@ def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
     some_are_aside = any(one.is_set_aside for one in individuals)
     rows = []
     for one in individuals:
-        row = {**_known(one, parents.get(one.individual, ()))}
+        row = _known(one, parents.get(one.individual, ()), objectives)
         if some_are_segments:
             row |= {"donor": one.donor, "begin": one.begin, "until": one.until}
         row |= {f"{PARAMS}{name}": one.params.get(name) for name in params}
@@ -68,7 +74,7 @@ def table_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
     return rows
 
 
-def _known(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
+def _known(one: Evaluation, parents: Sequence[Identity], objectives: Objectives) -> dict[str, Any]:
     values = (
         one.name,
         one.status,
@@ -84,14 +90,27 @@ def _known(one: Evaluation, parents: Sequence[Identity]) -> dict[str, Any]:
         one.origin or None,
         " ".join(map(individual_name, parents)) or None,
     )
-    return dict(zip(_BEFORE, values, strict=True))
+    known = dict(zip(_BEFORE, values, strict=True))
+    if objectives.is_plain:
+        return known
+    found = values_of(one, objectives) if one.status in ("completed", "pruned") else {}
+    begun = {name: known.pop(name) for name in ("name", "status", "loss")}
+    begun |= {f"{OBJECTIVES}{name}": found.get(name) for name in objectives.modes}
+    if objectives.bounds:
+        begun["violation"] = one.violation if one.status == "completed" else None
+    return begun | known
 
 
 def _moment(time: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(time, datetime.timezone.utc)
 
 
-def write_csv(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], stream: IO[str]) -> None:
+def write_csv(
+    individuals: Sequence[Evaluation],
+    events: Iterable[AnyEvent],
+    stream: IO[str],
+    objectives: Objectives = ONE_LOSS,
+) -> None:
     """Write comma-separated values, with a line of names first.
 
     Times are in ISO 8601. A parameter that is neither a text nor inactive is written as JSON, so that `start_from` and
@@ -101,8 +120,9 @@ def write_csv(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], str
         individuals: The individuals.
         events: The events of the study.
         stream: Where to write; opened with newline="".
+        objectives: The objectives of the study.
     """
-    rows = table_rows(individuals, events)
+    rows = table_rows(individuals, events, objectives)
     writer = csv.writer(stream, lineterminator="\n")
     active = [{f"{PARAMS}{name}" for name in one.params} for one in individuals]
     writer.writerow(rows[0] if rows else _BEFORE)
@@ -124,29 +144,37 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def json_rows(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) -> list[dict[str, Any]]:
+def json_rows(
+    individuals: Sequence[Evaluation], events: Iterable[AnyEvent], objectives: Objectives = ONE_LOSS
+) -> list[dict[str, Any]]:
     """Objects for JSON, one for each individual: as the rows of a table, with "params" and "metrics" as objects.
 
     Args:
         individuals: The individuals.
         events: The events of the study.
+        objectives: The objectives of the study.
     """
     objects = []
-    for one, row in zip(individuals, table_rows(individuals, events), strict=True):
-        kept = {name: value for name, value in row.items() if not name.startswith((PARAMS, METRICS))}
+    for one, row in zip(individuals, table_rows(individuals, events, objectives), strict=True):
+        kept = {name: value for name, value in row.items() if not name.startswith((PARAMS, METRICS, OBJECTIVES))}
         for name in ("started", "ended"):
             kept[name] = row[name] and row[name].isoformat()
         error = kept.pop("error")
+        if objectives.modes:
+            kept["objectives"] = {name: row[f"{OBJECTIVES}{name}"] for name in objectives.modes}
         objects.append({**kept, "params": one.params, "metrics": one.metrics, "error": error})
     return objects
 
 
-def data_frame(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) -> pandas.DataFrame:
+def data_frame(
+    individuals: Sequence[Evaluation], events: Iterable[AnyEvent], objectives: Objectives = ONE_LOSS
+) -> pandas.DataFrame:
     """The individuals as a DataFrame of pandas, with the columns of `table_rows`.
 
     Args:
         individuals: The individuals.
         events: The events of the study.
+        objectives: The objectives of the study.
 
     Raises:
         UserError: pandas is not installed.
@@ -155,9 +183,10 @@ def data_frame(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
         import pandas
     except ImportError as error:
         raise UserError('this needs pandas: pip install "evo-mpi[report]"') from error
-    rows = table_rows(individuals, events)
+    rows = table_rows(individuals, events, objectives)
     frame = pandas.DataFrame(rows, columns=list(rows[0]) if rows else [*_BEFORE, "error"])
-    for name in ("loss", "seconds"):
+    numbers = [name for name in frame.columns if name.startswith(OBJECTIVES) or name == "violation"]
+    for name in ("loss", *numbers, "seconds"):
         frame[name] = frame[name].astype("float64")  # An all-empty column would hold objects.
     for name in frame.columns:
         kinds = {type(row[name]) for row in rows}
@@ -166,18 +195,24 @@ def data_frame(individuals: Sequence[Evaluation], events: Iterable[AnyEvent]) ->
     return frame
 
 
-def write_parquet(individuals: Sequence[Evaluation], events: Iterable[AnyEvent], stream: IO[bytes]) -> None:
+def write_parquet(
+    individuals: Sequence[Evaluation],
+    events: Iterable[AnyEvent],
+    stream: IO[bytes],
+    objectives: Objectives = ONE_LOSS,
+) -> None:
     """Write Parquet; a column whose values are of several kinds holds them as text, as in CSV.
 
     Args:
         individuals: The individuals.
         events: The events of the study.
         stream: Where to write.
+        objectives: The objectives of the study.
 
     Raises:
         UserError: pandas or pyarrow is not installed.
     """
-    frame = data_frame(individuals, events)
+    frame = data_frame(individuals, events, objectives)
     try:
         import pyarrow  # noqa: F401 (pandas would name its own extras)
     except ImportError as error:

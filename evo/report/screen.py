@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evo.engine.budget import Budget
@@ -16,7 +17,7 @@ from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished, Started
 from evo.population.identity import Identity, individual_name
-from evo.population.objectives import ONE_LOSS, Objectives
+from evo.population.objectives import Objectives
 from evo.population.population import Population
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
@@ -152,9 +153,7 @@ class Screen:
         with suppress(OSError):
             print(f"evo: warning: {printable(text)}", file=sys.stderr, flush=True)
 
-    def end(
-        self, result: Result, names: Sequence[str], workers: int, ranks: int, objectives: Objectives = ONE_LOSS
-    ) -> None:
+    def end(self, result: Result, names: Sequence[str], workers: int, ranks: int) -> None:
         """Show what was found.
 
         Args:
@@ -162,13 +161,12 @@ class Screen:
             names: The names of the parameters, in their order.
             workers: The number of workers that took part.
             ranks: The number of ranks of all workers together.
-            objectives: The objectives of the study.
         """
         if self._silent:
             return
         self._print("")
         with self._despite_the_output():
-            self._console.print(summary_text(result.individuals, names, objectives=objectives))
+            self._console.print(summary_text(result.individuals, names, objectives=result.objectives))
         for note in _closing_notes(result, workers, ranks):
             self._print(note)
 
@@ -235,7 +233,7 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         notes.append(f"{lost} died, and the others took over")
     if best is None:
         notes.append("no evaluation completed, so there is no best candidate")
-    elif best.origin and not best.losses:
+    elif best.origin and not result.objectives.are_several:
         notes.append(f"the best candidate, {best.name}, is known from {best.origin}: it was not evaluated here")
     else:
         notes += _test_notes(result, best.name)
@@ -249,11 +247,7 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         size = f" ({decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
         notes.append(f"everything is in {readable(str(run_dir))}: study.json, journal/, individuals/{size}{record}")
-        folder = run_dir / "individuals" / (best.name if best else "")
-        if best is not None and best.losses and any((run_dir / "individuals").glob("*-*")):
-            notes.append(f"each individual's files are in {readable(str(folder.parent))}, in a folder of its name")
-        elif best is not None and folder.is_dir():
-            notes.append(f"the best candidate's files are in {readable(str(folder))}")
+        notes += _files_notes(result, run_dir)
         if any((run_dir / "individuals").glob("*/events.out.tfevents*")):
             notes.append(f"learning curves: tensorboard --logdir {readable(str(run_dir / 'individuals'))}")
     if result.interrupted:
@@ -261,6 +255,17 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
         how = f" ({system.name}: {system.again})" if system else ""
         notes.append("not complete" + (f": run the same command again to go on{how}" if run_dir else ""))
     return notes
+
+
+def _files_notes(result: Result, run_dir: Path) -> list[str]:
+    """Where the files of the best candidate, or of the knee of the front, are, if there are any."""
+    are_several = result.objectives.are_several
+    one = result.knee if are_several else result.best
+    folder = run_dir / "individuals" / (one.name if one else "")
+    if one is None or not folder.is_dir():
+        return []
+    whose = f"the files of {one.name}, the knee of the front," if are_several else "the best candidate's files"
+    return [f"{whose} are in {readable(str(folder))}"]
 
 
 def _budget_text(budget: Budget, workers: int, ranks: int) -> str:

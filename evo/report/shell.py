@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import IO, Any, final
 
 from evo.frames import one_line
+from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.callbacks import Callback
+from evo.report.fronts import values_of
 from evo.report.improvements import count_evaluated
 from evo.report.records import Evaluation
 from evo.report.results import Result
-from evo.space.values import Params
 from evo.texts import readable
 
 LOG = "commands.log"
@@ -173,6 +174,7 @@ class ShellCommands(Callback):
         shell: How they are run.
         evaluations: Returns how many evaluations have finished.
         run_dir: The run directory; empty when no files are kept.
+        objectives: The objectives of the study.
     """
 
     def __init__(
@@ -182,7 +184,9 @@ class ShellCommands(Callback):
         shell: Shell,
         evaluations: Callable[[], int],
         run_dir: str,
+        objectives: Objectives = ONE_LOSS,
     ) -> None:
+        self._objectives = objectives
         self._improvement = Hook("on_improvement", on_improvement, shell)
         self._end = Hook("on_end", on_end, shell)
         self._timeout = shell.timeout
@@ -192,7 +196,7 @@ class ShellCommands(Callback):
     def on_improved(self, evaluation: Evaluation) -> None:
         """Run the command for improvements."""
         variables = self._variables(evaluation, self._evaluations())
-        self._improvement.run(variables, f"{evaluation.name} has loss {evaluation.loss}")
+        self._improvement.run(variables, f"{evaluation.name} has {self._values_text(evaluation)}")
 
     def on_end(self, result: Result) -> None:
         """Run the command for the end, after that for the last improvement, and wait for both, for a limited time."""
@@ -222,10 +226,18 @@ class ShellCommands(Callback):
                 "EVO_METRICS": _json(best.metrics),
                 "EVO_FOLDER": str(best.folder) if self._run_dir else "",
             }
+            if self._objectives.modes:
+                known["EVO_OBJECTIVES"] = _json(values_of(best, self._objectives))
+            if self._objectives.bounds:
+                known["EVO_VIOLATION"] = repr(best.violation)
         return {name: value.replace("\0", "") for name, value in known.items()}
 
+    def _values_text(self, one: Evaluation) -> str:
+        values = values_of(one, self._objectives) or {"loss": one.loss}
+        return ", ".join(f"{name} {value}" for name, value in values.items())
 
-def _json(values: Params) -> str:
+
+def _json(values: Mapping[str, Any]) -> str:
     """Values as JSON in plain ASCII; empty where they are too long for a variable."""
     text = json.dumps(values)
     return text if len(text) <= _LONGEST_VALUE else ""

@@ -13,28 +13,25 @@ WorkerState: TypeAlias = Literal["evaluating", "idle", "done", "lost"]
 
 
 class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The best individual so far, and how long it has been the best; with several objectives, the front.
+    """The best individual so far, and how long it has been the best; of several objectives, also their front.
 
     Args:
-        individual: Its name, rank-generation; of a front, the first by the first objective.
-        loss: Its loss, or that of the first objective.
-        seconds_ago: The time since its evaluation ended, in seconds; of a front, since the one that came last did.
+        individual: Its name, rank-generation.
+        loss: Its loss.
+        seconds_ago: The time since its evaluation ended, in seconds; with several objectives, since the front changed.
         evaluations_ago: How many evaluations have ended since.
-        values: Its values by the names of objectives, with the user's signs; empty while the loss has no name. Of a
-            front, the best value of each objective, which different individuals may have.
-        violation: By how much it violates the bounds of metrics, so that none keeps them yet; None when it keeps them.
-        front: How many individuals are on the front, with several objectives.
-        latest: The name of the individual of the front that came last.
+        violation: By how much it violates the bounds of metrics; above 0 only if all individuals do.
+        values: The best value of each named objective on the front, in the user's signs.
+        members: How many individuals are on the front; 0 with one objective.
     """
 
     individual: str
     loss: float
     seconds_ago: float
     evaluations_ago: int
+    violation: float = 0.0
     values: Mapping[str, float] = {}
-    violation: float | None = None
-    front: int = 0
-    latest: str = ""
+    members: int = 0
 
 
 class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):

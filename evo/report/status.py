@@ -123,15 +123,17 @@ class _LinesOfRuns:
             if is_due or has_changed:
                 self._said[one.run] = now, one
                 name = f"{one.run}: " if self._has_several else ""
-                line = standing_line(one.standing, has_improved=_latest(one) != _latest(before) and said >= 0)
+                line = standing_line(one.standing, has_improved=_is_better(one, before) and said >= 0)
                 what = "" if one.state == "running" else f"; {state_text(one)}"
                 print(printable(f"{name}{line}{what}"), flush=True)
 
 
-def _latest(found: RunStanding) -> str:
-    """The name of the best individual, or of the one on the front that came last; empty while there is none."""
-    best = found.standing.best
-    return "" if best is None else best.latest or best.individual
+def _is_better(now: RunStanding, before: RunStanding) -> bool:
+    """Whether the best individual, or the front, has changed; times and counts since then change all the time."""
+    best, earlier = now.standing.best, before.standing.best
+    if best is None or earlier is None:
+        return best is not earlier
+    return (best.individual, best.values, best.members) != (earlier.individual, earlier.values, earlier.members)
 
 
 class _View:

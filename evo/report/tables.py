@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evo.population.objectives import ONE_LOSS, Objectives
-from evo.report.front_summary import bounds_note, front_note, knows_none_within, objective_rows, spread_of
-from evo.report.fronts import front_of
+from evo.report.front_summary import bounds_note, front_note
+from evo.report.fronts import bounds_text, find_front, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run
 from evo.report.reasons import failure_reasons
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # The others load rich when they print, which only the first 
     from rich.table import Table
 
 _MOST_METRICS = 6
-_MOST_OF_FRONT = 6
 _MOST_REASONS = 5
 
 
@@ -33,25 +32,23 @@ def summary_text(
     Args:
         evaluations: All evaluations of a study.
         names: The names of the parameters, in their order.
-        best: The number of candidates to show, with one objective.
-        objectives: The objectives of the study. With several, the front is shown.
+        best: The number of candidates to show.
+        objectives: The objectives of the study.
 
     Returns:
-        A table of the best candidates, or of the front, and the reasons of failures.
+        A table of the best candidates, or of individuals of the front, and the reasons of failures.
     """
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
-    if ranking and objectives.are_several and not knows_none_within(ranking):
-        front = front_of(ranking)
-        shown = spread_of(front, _MOST_OF_FRONT)
-        parts += [_table_of(shown, names, "The front", objectives), Text(front_note(front, len(shown)))]
-    elif ranking:
-        parts.append(_table_of(ranking[:best], names, "The best candidates", objectives))
-    if note := bounds_note(ranking, objectives):
-        parts.append(Text(note))
+    if ranking:
+        title, shown = _shown_as_best(ranking, best, objectives)
+        parts.append(_table_of_best(title, shown, names, objectives))
+        front = find_front(ranking, objectives) if objectives.are_several else []
+        notes = [front_note(front, len(shown)) if keeps_bounds(front) else "", bounds_note(ranking, objectives)]
+        parts += [Text(note) for note in notes if note]
     parts += map(Text, failure_lines(evaluations, "infeasible"))
     parts += map(Text, failure_lines(evaluations))
     return Group(*parts)
@@ -96,14 +93,31 @@ def statuses_text(counts: Mapping[str, int], aside: int = 0, known: int = 0) -> 
     return f"{sum(counts.values())} evaluations ({', '.join(kept) or 'none finished'}){outside}{besides}"
 
 
-def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = ()) -> str:
+def _shown_as_best(ranking: Sequence[Evaluation], most: int, objectives: Objectives) -> tuple[str, list[Evaluation]]:
+    """Which are shown in the table at the end, and its title."""
+    front = find_front(ranking, objectives)
+    if not keeps_bounds(front):
+        return "The candidates that violate the bounds least: none keeps them", list(ranking[:most])
+    if not objectives.are_several:
+        return "The best candidates", list(ranking[:most])
+    shown = spread_front(front, most)
+    many = f"{len(shown)} of {len(front)}, those that contribute most" if len(shown) < len(front) else str(len(front))
+    return f"The front ({many})", shown
+
+
+def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = (), objectives: Objectives = ONE_LOSS) -> str:
     """One individual, a line for each thing that is known of it.
 
     Args:
         best: The individual.
         lineage: The segments of its training, if that was divided: then the parameters are shown as a schedule.
+        objectives: The objectives of the study.
     """
-    figures: dict[str, Any] = {"loss": best.loss, **best.metrics, "seconds": best.seconds}
+    values = values_of(best, objectives) or {"loss": best.loss}
+    others = {name: value for name, value in best.metrics.items() if name not in values or not objectives.modes}
+    figures: dict[str, Any] = {**values, **others, "seconds": best.seconds}
+    if violated := bounds_text(best, best.metrics, objectives):
+        figures["violates"] = violated
     params, schedule = best.params, ""
     if best.begin is not None:
         figures["steps"] = steps_text(best.begin, best.until or 0) + (f", from {best.donor}" if best.donor else "")
@@ -128,11 +142,18 @@ def runs_text(runs: Sequence[Run]) -> str:
     Args:
         runs: The runs, at least one.
     """
-    rows = [("run", "best loss", "individual", "evaluations")]
+    names = {run.objectives.names for run in runs}
+    what = f"best {next(iter(names))[0]}" if len(names) == 1 else "best loss"
+    rows = [("run", what, "individual", "evaluations")]
     for run in runs:
-        loss, individual = (str(run.best.loss), run.best.name) if run.best else ("none yet", "")
+        values = run.values() if len(names) == 1 else run.best and {"loss": run.best.loss}
+        loss, individual = (
+            (str(next(iter(values.values()))), run.best.name) if run.best and values else ("none yet", "")
+        )
         infeasible = run.counts["infeasible"]
         notes = [f"{infeasible} infeasible"] if infeasible else []
+        notes += [f"{len(run.front)} on the front"] if run.objectives.are_several else []
+        notes += ["none keeps the bounds"] if run.best and run.best.violation else []
         notes += [f"beside {run.known} known"] if run.known else []
         if not run.is_complete:
             notes.append("not complete")
@@ -214,7 +235,7 @@ def plain_console(width: int = 120) -> Console:
     return Console(width=width, force_terminal=False, no_color=True, highlight=False, soft_wrap=False)
 
 
-def _table_of(ranking: Sequence[Evaluation], names: Sequence[str], title: str, objectives: Objectives) -> Table:
+def _table_of_best(title: str, ranking: Sequence[Evaluation], names: Sequence[str], objectives: Objectives) -> Table:
     """One column for each candidate, since there may be many parameters; fits 80 characters."""
     from rich import box
     from rich.table import Table
@@ -229,8 +250,11 @@ def _table_of(ranking: Sequence[Evaluation], names: Sequence[str], title: str, o
         # As text: a string would be read as markup.
         table.add_row(Text(printable(name)), *(Text(number_text(value)) for value in values), end_section=last)
 
-    for name, values in objective_rows(ranking, objectives):
-        add(name, values)
+    values = [values_of(evaluation, objectives) for evaluation in ranking]
+    for name in objectives.names:
+        add(name, (each.get(name) for each in values))
+    if any(evaluation.violation for evaluation in ranking):
+        add("violates", (bounds_text(one, one.metrics, objectives) for one in ranking))
     for metric in telling_metrics(ranking, objectives):
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     if any(one.segment for one in ranking):
@@ -244,15 +268,14 @@ def _table_of(ranking: Sequence[Evaluation], names: Sequence[str], title: str, o
 
 
 def telling_metrics(ranking: Sequence[Evaluation], objectives: Objectives = ONE_LOSS) -> list[str]:
-    """Numbers that the objective recorded, but for those that only repeat the loss, or are objectives.
+    """Numbers that the objective recorded, but for those that only repeat the loss, or are objectives themselves.
 
     Args:
         ranking: The evaluations that are shown, with their losses.
-        objectives: The objectives of their study.
+        objectives: The objectives of the study.
     """
     found = {n: None for one in ranking for n, value in one.metrics.items() if isinstance(value, int | float)}
     repeats = {name for name in found if name in objectives.modes or all(_repeats_loss(one, name) for one in ranking)}
-    repeats -= {bound.metric for bound in objectives.bounds if bound.metric not in objectives.modes}
     return [name for name in found if name not in repeats][:_MOST_METRICS]
 
 

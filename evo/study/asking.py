@@ -13,8 +13,7 @@ from evo.errors import CutOff, Shared, UserError
 from evo.objective.losses import reported_losses
 from evo.population.assignment import Assignment, Further
 from evo.population.identity import Identity, individual_name
-from evo.report.fronts import front_of
-from evo.report.records import Evaluation
+from evo.report.records import Evaluation, Findings
 from evo.report.results import Result, interrupted_by
 from evo.space.values import fresh
 from evo.study.config import Config
@@ -188,8 +187,7 @@ class Study:
         With several objectives it is the one with the lowest first loss; see `front`.
         """
         with self._search.busy():
-            ranking = self._ranking()
-            return ranking[0] if ranking else None
+            return self._findings().best
 
     @property
     def front(self) -> list[Evaluation]:
@@ -199,15 +197,15 @@ class Study:
         It reads all events.
         """
         with self._search.busy():
-            return front_of(self._ranking())
+            return self._findings().front
 
-    def _ranking(self) -> list[Evaluation]:
+    def _findings(self) -> Findings:
         if self._search.result is not None:
-            return self._search.result.findings.ranking
+            return self._search.result.findings
         self._search.turns.why_now()  # This takes into account what has arrived.
         findings = self._search.ending.findings
         findings.forget()
-        return findings.ranking
+        return findings
 
     @property
     def result(self) -> Result | None:

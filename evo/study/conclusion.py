@@ -18,8 +18,6 @@ from evo.population.identity import individual_name
 from evo.population.reason import StopKind, StopReason
 from evo.randomness import training_seed
 from evo.report.contributions import contributions
-from evo.report.front_summary import front_records
-from evo.report.fronts import front_of, values_of
 from evo.report.lineages import find_lineage
 from evo.report.records import Evaluation, Findings, count_statuses
 from evo.report.results import Conclusion
@@ -188,22 +186,18 @@ class StudyEnding:
             "bytes": conclusion.bytes,
             "individuals_bytes": conclusion.individuals_bytes,
             "best": best and self._best_record(best),
-            **self._front_record(),
+            **({"front": [one.name for one in self.findings.front]} if self.study.objectives.are_several else {}),
             "contributions": contributions(self.findings.individuals),
             "test": conclusion.test,
             **({"tests": conclusion.tests} if conclusion.tests else {}),
         }
 
-    def _front_record(self) -> dict[str, Any]:
-        """With several objectives the front, by the first of them."""
-        objectives = self.study.objectives
-        return {"front": front_records(front_of(self.findings.ranking), objectives)} if objectives.are_several else {}
-
     def _best_record(self, best: Evaluation) -> dict[str, Any]:
         known = {name: getattr(best, name) for name in ("individual", "loss", "params", "metrics")}
-        objectives = self.study.objectives
-        known |= {"values": values_of(best, objectives)} if objectives.modes else {}
-        known |= {"violation": best.violation} if objectives.bounds else {}
+        if self.study.objectives.modes:
+            known["objectives"] = self.study.objectives.values(best.vector)
+        if self.study.objectives.bounds:
+            known["violation"] = best.violation
         lineage = find_lineage(best, self.findings.individuals)
         return {**known, **({"lineage": lineage} if lineage else {})}
 

@@ -107,7 +107,7 @@ class Listeners:
             )
             run_dir = "" if log is None else str(self._directory.path)
             self._commands = ShellCommands(
-                config.on_improvement, config.on_end, shell, lambda: self._population.finished, run_dir
+                config.on_improvement, config.on_end, shell, lambda: self._population.finished, run_dir, config.goals
             )
             made.append(self._commands)
         return made

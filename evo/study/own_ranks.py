@@ -174,11 +174,11 @@ def _result(status: int, folder: Path, job: Job) -> Result:
     told = msgspec.json.decode((folder / RESULT).read_bytes(), type=ToldResult)
     if told.run_dir is None:
         events = [decode(line) for line in (folder / EVENTS).read_bytes().splitlines()]
-        findings = Findings(lambda: events)
+        findings = Findings(lambda: events, objectives=job.config.goals)
     else:
         directory = RunDirectory(Path(told.run_dir))
         study = directory.study()
         assert study is not None, "a search that has ended well has a record of its study"
-        findings = Findings(directory.events, study_forms(study), directory.individuals)
+        findings = Findings(directory.events, study_forms(study), directory.individuals, study.objectives)
     run_dir = None if told.run_dir is None else Path(told.run_dir)
     return Result(**vars(told.conclusion), rank=0, run_dir=run_dir, findings=findings)

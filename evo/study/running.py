@@ -14,7 +14,6 @@ from evo.engine.transport import Transport, together
 from evo.objective.training import Training
 from evo.population.goal import make_goal
 from evo.population.objectives import Objectives
-from evo.report.course import Course
 from evo.report.results import Result
 from evo.report.screen import Screen
 from evo.runtime.batch import allocation_end
@@ -81,7 +80,6 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
         transport=transport,
         signals=signals,
         screen=screen,
-        course=Course(objectives=plan.objectives),
         place=places[transport.rank],
         turn=job.turn,
     )

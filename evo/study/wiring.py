@@ -8,7 +8,8 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -78,7 +79,6 @@ class Session:
         screen: Prints for the user, on the first rank.
         place: The machine and the device on which this rank trains.
         turn: What a worker does in its turn.
-        course: What has happened in the study, on the first rank if it prints; empty on others.
     """
 
     config: Config
@@ -90,7 +90,11 @@ class Session:
     screen: Screen
     place: Placement
     turn: Turn | None = None
-    course: Course = field(default_factory=Course)
+
+    @cached_property
+    def course(self) -> Course:
+        """What has happened in the study, on the first rank if it prints; empty on others."""
+        return Course(objectives=self.study.objectives)
 
     def steps(self, changes: list[Change]) -> Generator[None, None, Result]:
         """Go on where earlier sessions have ended, and search until the end, if there is anything left to do.
@@ -113,7 +117,7 @@ class Session:
         self.signals.listen(worker.stopping.request)
         is_kept = isinstance(self.directory, RunDirectory)
         home = self.directory.individuals if isinstance(self.directory, RunDirectory) else None
-        findings = Findings(self.directory.events, study_forms(self.study), home)
+        findings = Findings(self.directory.events, study_forms(self.study), home, self.study.objectives)
         listeners = Listeners(self.config, self.directory, worker.population, self.screen)
         earlier = conclusion = None if changes or known else self._concluded_earlier(worker)
         if conclusion is None:
@@ -125,8 +129,7 @@ class Session:
         run_dir = as_path(str(self.directory)) if is_kept else None
         result = Result(**vars(conclusion), rank=self.transport.rank, run_dir=run_dir, findings=findings)
         if result.is_first:
-            workers, objectives = self.plan.archipelago.workers, self.study.objectives
-            self.screen.end(result, self.plan.space.names, workers, self.transport.size, objectives)
+            self.screen.end(result, self.plan.space.names, self.plan.archipelago.workers, self.transport.size)
         if earlier is None:
             listeners.end(result)
         return result

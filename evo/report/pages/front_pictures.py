@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,19 +13,19 @@ import numpy as np
 from evo.population.dominance import Front, hypervolume, reference_point
 from evo.population.identity import Identity
 from evo.population.objectives import Objectives
-from evo.report.fates import Leader
-from evo.report.fronts import knee_of, values_of
-from evo.report.improvements import count_evaluated, ends_in_order, numbered
+from evo.report.fronts import find_knee, keeps_bounds, spread_front, values_of
+from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, STATUS_COLOURS, Axis, Picture, Series
 from evo.report.pages.scales import Scale, scale_of
 from evo.report.records import Evaluation
 from evo.report.tables import number_text
 
 _MOST_PAIRS = 6
-_MOST_LINES = 200
+_MOST_LINES = 50
 _MOST_VOLUMES = {2: 300, 3: 300, 4: 60}  # By the number of objectives, since each takes longer the more there are.
 _MOST_VOLUMES_OF_MANY = 20
 _MOST_PROPOSERS = 8
+_DECADES = 1000.0
 _PALE = "#a9b8c6"
 _OTHERS = "others"
 
@@ -62,12 +63,13 @@ class FrontPictures:
     ) -> None:
         self._ended = ends_in_order(evaluations)
         self._front = list(front)
-        self._keeps_bounds = bool(front) and front[0].violation == 0.0
+        self._keeps_bounds = keeps_bounds(front)
         self._objectives = objectives
         drawn = {one.individual: one for one in (*shown, *front) if _is_complete(one, objectives)}
         self._drawn = list(drawn.values())
-        self._knee = knee_of(front) if self._keeps_bounds and len(front) > 2 else None
-        self._colours = proposer_colours(front if self._keeps_bounds else self._drawn)
+        self._knee = find_knee(front) if self._keeps_bounds and len(front) > 2 else None
+        self._changes = front_changes(self._ended, self._front) if self._keeps_bounds else []
+        self._colours = proposer_colours([one.one for one in self._changes])
 
     def pairs(self) -> list[Picture]:
         """The individuals by pairs of objectives, at most six pairs; none while nothing has completed."""
@@ -122,7 +124,9 @@ class FrontPictures:
         names = self._objectives.names
         if len(names) < 3 or not self._keeps_bounds:
             return None
-        front = _few(self._front, _MOST_LINES)
+        front = spread_front(self._front, _MOST_LINES)
+        is_thinned = len(front) < len(self._front)
+        few = f" {len(front)} of {len(self._front)} are drawn, spread over the front." if is_thinned else ""
         losses = np.array([one.losses for one in self._front], dtype=float)
         low, high = losses.min(axis=0), losses.max(axis=0)
         extent = np.where(high > low, high - low, 1.0)
@@ -151,7 +155,7 @@ class FrontPictures:
             title="The front over all objectives",
             hint="Each line is an individual of the front; at the bottom of each axis is the best value that the front "
             "has, at the top the worst, whether small or large values are good. Where lines cross between two axes, "
-            "one objective is paid for with the other.",
+            "one objective is paid for with the other." + few,
             x=Axis(title="from the best value on the front to the worst one", categories=axes),
             y=Axis(title="0 is the best", ends=(-0.05, 1.05)),
             series=[one for one in series if one.x],
@@ -160,14 +164,13 @@ class FrontPictures:
     def over_evaluations(self) -> Picture:
         """The hypervolume of the front over evaluations, with what brought it on."""
         evaluated = count_evaluated(self._ended)
-        changes = front_changes(self._ended, self._front) if self._keeps_bounds else []
+        changes, colours = self._changes, self._colours
         series: list[Series] = []
         if changes:
             x, y = [float(each.number) for each in changes], [each.volume for each in changes]
             texts = [f"{each.one.name}: {number_text(each.volume)}" for each in changes]
             x, y, texts = [*x, max(float(evaluated), x[-1])], [*y, y[-1]], [*texts, texts[-1]]
             series.append(Series(kind="steps", x=x, y=y, colour=BEST_COLOUR, texts=texts, name="so far", width=2.5))
-        colours = proposer_colours([each.one for each in changes])
         for name, colour in colours.items():
             own = [each for each in changes if _proposer(each.one, colours) == name]
             series.append(
@@ -222,15 +225,19 @@ class FrontPictures:
         return [(best[name], worst[name]) for name in self._objectives.names]
 
     def _scale(self, place: int) -> Scale:
-        """The part of an objective's values that is shown: of losses, so that bad values do not hide good ones."""
-        losses = [one.losses[place] for one in self._drawn]
-        front = [one.losses[place] for one in self._front]
-        scale = scale_of(losses)
-        # All of the front is shown, whatever else is left out.
-        high = max([scale.high, *front])
-        if self._mode(place) == "min":
-            return Scale(scale.low, high, scale.log, scale.beyond)
-        return Scale(-high, -scale.low, False, scale.beyond)
+        """The part of an objective's values that is shown: bad values do not hide good ones, and all of the front is
+        shown. A front is read by distances, so that the scale is logarithmic only where it spans decades.
+        """
+        kept = self._front if self._keeps_bounds else self._drawn
+        found = scale_of(one.losses[place] for one in self._drawn)
+        good = [one.losses[place] for one in kept]
+        low, high = min(found.low, *good), max(found.high, *good)
+        if self._mode(place) == "max":
+            return Scale(-high, -low, False, found.beyond)
+        is_log = low > 0 and max(good) > _DECADES * min(good)
+        if found.log and not is_log:  # Chosen for a log scale, where much higher losses take no room.
+            high = min(high, max(good) + 2 * (max(good) - min(good)))
+        return Scale(low, high, is_log, found.beyond)
 
     def _place(self, one: Evaluation, pair: tuple[int, int], scales: Sequence[Scale]) -> tuple[float, float]:
         values = list(values_of(one, self._objectives).values())
@@ -251,22 +258,25 @@ def front_changes(ended: Sequence[Evaluation], front: Sequence[Evaluation]) -> l
     losses = np.array([one.losses for one in front], dtype=float)
     reference = reference_point(losses)
     whole = hypervolume(losses, reference)
-    sound = [
-        (number, one, Leader(one.violation, one.losses, one.individual))
-        for number, one in numbered(ended)
-        if one.status == "completed" and not one.is_set_aside and one.losses and one.violation == 0.0
-    ]
-    growing: Front[Leader] = Front()
-    arrived = [(number, one, leader) for number, one, leader in sound if growing.add(leader)]
+    arrived = [(number, one) for number, one in improvements(ended) if one.violation == 0.0]
     most = _MOST_VOLUMES.get(losses.shape[1], _MOST_VOLUMES_OF_MANY)
-    measured = {one.individual for _, one, _ in _few(arrived, most)}
-    growing = Front()
+    measured = {one.individual for _, one in _few(arrived, most)}
+    growing: Front[Evaluation] = Front()
     changes = []
-    for number, one, leader in arrived:
-        growing.add(leader)
+    for number, one in arrived:
+        growing.add(one)
         if one.individual in measured:
             changes.append(FrontChange(number, one, hypervolume(growing.losses, reference) / whole))
     return changes
+
+
+def without_legend(picture: Picture) -> Picture:
+    """The same picture without names in a legend, for a place below another one that has them."""
+    return replace(
+        picture,
+        title=picture.title.removeprefix("The front: "),
+        series=[replace(series, name="") for series in picture.series],
+    )
 
 
 def proposer_colours(evaluations: Sequence[Evaluation]) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from evo.report.improvements import ends_in_order
 from evo.report.lineages import lineage_of
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
-from evo.report.pages.front_pictures import FrontPictures
+from evo.report.pages.front_pictures import FrontPictures, without_legend
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
 from evo.report.pages.markup import escaped, figure_box, grid, paragraph, section
 from evo.report.pages.optuna_pictures import ParameterPictures
@@ -42,7 +42,12 @@ _TITLES = {
     "failures": "Failures",
     "configuration": "Configuration and versions",
 }
-_TITLES_OF_FRONT = {**_TITLES, "progress": "How the front came about", "best": "The individuals of the front"}
+_TITLES_OF_FRONT = {
+    **_TITLES,
+    "progress": "How the front came about",
+    "best": "The individuals of the front",
+    "origin": "Where the front comes from",
+}
 
 
 class RunReport:
@@ -133,12 +138,18 @@ class RunReport:
     def _front(self) -> str:
         """The front by pairs of objectives, beside each other where there are many, and its hypervolume."""
         found = FrontPictures(self.run.individuals, self._shown, self.run.front, self._objectives)
-        pairs = [drawing_of(picture) for picture in found.pairs()]
-        if len(pairs) > 1:
-            boxes = grid([self._add(replace(drawing, is_small=True)) for drawing in pairs])
-        else:
-            boxes = self._add(*pairs)
-        return boxes + self._add(found.parallel(), found.over_evaluations())
+        pairs = found.pairs()
+        if len(pairs) <= 1:
+            return self._add(*pairs, found.over_evaluations())
+        # Their legends are that of the picture above, and would take more room than they do; a PNG stands alone.
+        small = [
+            replace(drawing_of(without_legend(one)), save=partial(save_png, one), hint="", is_small=True, height=340)
+            for one in pairs
+        ]
+        title, hint = _SMALL["front"]
+        boxes = grid([self._add(drawing) for drawing in small])
+        heading = f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>'
+        return self._add(found.parallel(), found.over_evaluations()) + heading + boxes
 
     def _one_loss(self) -> str:
         """What the loss is in the pictures that follow, where there are several objectives or it has a name."""
@@ -207,6 +218,12 @@ class RunReport:
 
 
 _SMALL = {
+    "front": (
+        "The front by pairs of objectives",
+        "Each point is an individual: those of the front in the colours of the algorithms above, dominated ones pale, "
+        "those beyond the bounds crossed; the star is the knee. A point of the front may look dominated in one pair, "
+        "because it is better by another objective.",
+    ),
     "slice": (
         "The loss over each parameter",
         "Each point is an individual that has completed, dark ones are late. Points that crowd at one end mean that "

@@ -10,8 +10,8 @@ import msgspec
 
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
-from evo.report.front_summary import bounds_note, front_note, objective_rows, objectives_line, spread_of
-from evo.report.fronts import knee_of
+from evo.report.front_summary import bounds_note, front_note, objectives_line
+from evo.report.fronts import bounds_text, find_knee, keeps_bounds, spread_front, values_of
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows, steps_text
 from evo.report.pages.curve_pictures import RungRow
@@ -74,7 +74,7 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
             "Searched": objectives_line(objectives),
             "Bounds kept": bounds_note(run.ranking, objectives) if objectives.bounds else "",
             "Evaluations": count_text(run.individuals),
-            "Best found": _when_text(run, clock),
+            "Front last grew" if objectives.are_several else "Best found": _when_text(run, clock),
             **_params_facts(run),
             **_test_facts(run),
             "Began": time_text(run.study.created),
@@ -98,13 +98,13 @@ def _best_figures(run: Run) -> list[tuple[str, str]]:
     if not objectives.modes:
         return [(number_text(run.best.loss), "best loss"), best]
     values = [(number_text(value), f"best {escaped(name)}") for name, value in standing.values.items()]
-    return [(str(standing.front), "on the front"), *values] if objectives.are_several else [*values, best]
+    return [(str(standing.members), "on the front"), *values] if objectives.are_several else [*values, best]
 
 
 def _params_facts(run: Run) -> dict[str, str]:
     if not run.study.objectives.are_several:
         return {"Best parameters": _params_text(run.best) if run.best else ""}
-    knee = knee_of(run.front)
+    knee = find_knee(run.front)
     return {"The knee": f"{knee.name}, with\n{_params_text(knee)}" if knee and not knee.violation else ""}
 
 
@@ -166,18 +166,19 @@ def workers_text(parts: Sequence[Attendance]) -> str:
 def table_of_best(run: Run) -> str:
     """The best individuals, or those of the front, a row for each."""
     objectives = run.study.objectives
-    is_front = objectives.are_several and bool(run.ranking) and run.ranking[0].violation == 0.0
-    ranking = spread_of(run.front, BEST_SHOWN) if is_front else run.ranking[:BEST_SHOWN]
+    is_front = objectives.are_several and keeps_bounds(run.front)
+    ranking = spread_front(run.front, BEST_SHOWN) if is_front else run.ranking[:BEST_SHOWN]
     if not ranking:
         return paragraph("Nothing has completed yet.")
     metrics = telling_metrics(ranking, objectives)[:_MOST_METRICS]
-    goodness = objective_rows(ranking, objectives)
+    is_beyond = any(one.violation for one in ranking)
     is_divided = any(one.segment for one in ranking)
     names = [name for name in run.study.limits if any(name in one.params for one in ranking)]
     rows = [
         [
             one.name,
-            *(values[place] for _, values in goodness),
+            *(values_of(one, objectives).get(name) for name in objectives.names),
+            *([bounds_text(one, one.metrics, objectives)] if is_beyond else []),
             *(one.params.get(name) for name in names),
             *(one.metrics.get(name) for name in metrics),
             *([steps_text(one.begin or 0, one.until or 0), one.donor] if is_divided else []),
@@ -186,12 +187,13 @@ def table_of_best(run: Run) -> str:
             one.island,
             f"{one.evaluator}, {one.host} {one.device}",
         ]
-        for place, one in enumerate(ranking)
+        for one in ranking
     ]
     steps = ["steps", "goes on from"] if is_divided else []
     head = [
         "individual",
-        *(name for name, _ in goodness),
+        *objectives.names,
+        *(["violates"] if is_beyond else []),
         *names,
         *metrics,
         *steps,
