@@ -115,8 +115,8 @@ class FrontPictures:
             members = [one for one in self._front if _proposer(one, self._colours) == name]
             found.append(self._points(members, places, f"front, by {name}", colour, ("circle", 9.0)))
         if self._knee is not None:
-            found.append(self._points([self._knee], places, "knee", "#111111", ("star", 16.0)))
-            found.append(self._points([self._knee], places, "", "#f2c230", ("star", 10.0)))
+            found.append(self._points([self._knee], places, "", "#111111", ("star", 16.0)))
+            found.append(self._points([self._knee], places, "knee", "#f2c230", ("star", 10.0)))
         return found
 
     def parallel(self) -> Picture | None:
@@ -148,8 +148,8 @@ class FrontPictures:
         if self._knee is not None:
             heights = ((np.array(self._knee.losses) - low) / extent).tolist()
             text = [self._text(self._knee)] * len(axes)
-            series.append(Series(kind="lines", x=axes, y=heights, name="knee", colour="#111111", texts=text, width=4.0))
-            series.append(Series(kind="lines", x=axes, y=heights, colour="#f2c230", texts=text, width=2.0))
+            series.append(Series(kind="lines", x=axes, y=heights, colour="#111111", texts=text, width=4.0))
+            series.append(Series(kind="lines", x=axes, y=heights, name="knee", colour="#f2c230", texts=text, width=2.0))
         return Picture(
             name="front-parallel",
             title="The front over all objectives",

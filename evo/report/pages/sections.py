@@ -202,13 +202,15 @@ def table_of_best(run: Run) -> str:
         "island",
         "evaluated by",
     ]
-    more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
+    return paragraph(_which_are_shown(run, ranking, is_front)) + table(head, rows)
+
+
+def _which_are_shown(run: Run, shown: Sequence[Evaluation], is_front: bool) -> str:
     if is_front:
-        return paragraph(f"{front_note(run.front, len(ranking))}.") + table(head, rows)
-    order = (
-        "those that keep the bounds first, then by the lowest loss" if objectives.bounds else "the lowest loss first"
-    )
-    return paragraph(f"The best {len(ranking)}{more}, {order}.") + table(head, rows)
+        return f"{front_note(run.front, len(shown))}."
+    order = "those that keep the bounds first" if run.study.objectives.bounds else "the lowest loss first"
+    more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(shown) else ""
+    return f"The best {len(shown)}{more}, {order}."
 
 
 def table_of_schedule(lineage: Sequence[LineageSegment]) -> str:
