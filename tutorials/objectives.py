@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from typing import Literal
 
 import lightning as L
 import torch
@@ -20,7 +21,7 @@ import evo
 from evo.problems.digits import Digits  # 1,797 images of 8x8 pixels that come with scikit-learn.
 
 EPOCHS = 20
-OBJECTIVES = {"val_acc": "max", "parameters": "min"}
+OBJECTIVES: dict[str, Literal["min", "max"]] = {"val_acc": "max", "parameters": "min"}
 LIMITS: dict[str, evo.Int | evo.Float | evo.Choice] = {
     "layers": evo.Int(1, 3),
     "channels": evo.Int(1, 32, log=True),
@@ -78,9 +79,9 @@ def main() -> int:
     parser.add_argument("--run-dir", help="directory of the study; default: runs/objectives, none for a smoke test")
     parser.add_argument("--smoke-test", action="store_true", help="on few images, for seconds")
     asked = parser.parse_args()
-    few = {"max_epochs": 2, "trainer": {"limit_train_batches": 4}} if asked.smoke_test else {}
+    few = replace(objective, max_epochs=2, trainer={"limit_train_batches": 4})
     result = evo.minimize(
-        replace(objective, **few),
+        few if asked.smoke_test else objective,
         LIMITS,
         objectives=OBJECTIVES,
         islands=1 if asked.smoke_test else 2,

@@ -18,8 +18,8 @@ Suites, with the reference point up to which volume counts, and the near one of 
   textbook    ZDT1, ZDT2, ZDT3, 30 parameters: (11, 11) [(1.1, 1.1)]; DTLZ2, 3 objectives, 12 parameters: (2, 2, 2)
               [(1.1, 1.1, 1.1)]
   bounds      BNH, TNK, SRN, two bounds each: a tenth of the extent of the front beyond its nadir point
-  bbob-biobj  COCO's pairs of functions, odd ones, instance 1, d 5 and 10 (pip install coco-experiment): the nadir
-              point; the best known hypervolumes are those of COCO
+  bbob-biobj  COCO's pairs of functions, odd ones, instance 1, d 5 and 10 (pip install coco-experiment), searched from
+              -5 to 5, where their optima are: the nadir point; the best known hypervolumes are those of COCO
 
 Tools: evo (its default); evo:PROPAGATOR with a name or JSON mapping as in a study file; random; and the peers that are
 installed. With all options:

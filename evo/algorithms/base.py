@@ -91,8 +91,9 @@ class Learner(ABC):
             individual: The individual, which has completed, was pruned, was infeasible or has failed. Its genome is
                 read, never written; genes of inactive parameters are NaN.
             loss: The loss that it counts with: its own if it has completed. A pruned one counts as much worse than a
-                completed one as it was at the same rung; see `evo.engine.learning.Standards`. None if it has failed or
-                was infeasible. Of several objectives this is the first; the individual has all as its `losses`.
+                completed one as it was at the same rung, and one that violates bounds as worse than all before it; see
+                `evo.engine.learning.Standards`. None if it has failed or was infeasible. Of several objectives this is
+                the first; the individual has all as its `losses`.
         """
 
     @abstractmethod

@@ -219,10 +219,12 @@ class FrontLearner(Learner):
         members = [self.population[place] for place in self.population.order()]
         selected = {one.identity for one in members}
         others = [one for one in self._recent if one.identity not in selected]
+        genomes = [*(one.genome for one in members), *(one.genome for one in others)]
+        violations = [*(one.violation for one in members), *(one.violation for one in others)]
         return Sample(
-            genomes=np.array([one.genome for one in (*members, *others)]),
+            genomes=np.array(genomes),
             losses=np.array([*(one.losses for one in members), *(one.vector for one in others)], dtype=float),
-            violations=np.array([one.violation for one in (*members, *others)]),
+            violations=np.array(violations),
             population=len(members),
             front=len(self.population.front),
             first=np.array(self._first, dtype=float),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evo.algorithms.distribution import Array
 
@@ -39,12 +40,12 @@ def volumes_added(front: Array, candidates: Array, reference: Array, rng: np.ran
     return np.asarray(_dominated(candidates, free).sum(axis=1) / _SAMPLES)
 
 
-def _dominated(points: Array, drawn: Array) -> Array:
+def _dominated(points: Array, drawn: Array) -> NDArray[np.bool_]:
     """Whether each point dominates each of those drawn, of shape (points, drawn)."""
     found = points[:, None, 0] <= drawn[None, :, 0]
     for column in range(1, points.shape[1]):
         found &= points[:, None, column] <= drawn[None, :, column]
-    return found
+    return np.asarray(found)
 
 
 def _in_plane(front: Array, candidates: Array, reference: Array) -> Array:

@@ -114,7 +114,9 @@ class ObjectiveModels:
         axes = np.eye(points.shape[1])
         values = self.scaled(losses[chosen])
         if violations.any():
-            values = np.column_stack([values, _compressed(violations[chosen] / _usual_violation(violations[chosen], is_wide))])
+            values = np.column_stack(
+                [values, _compressed(violations[chosen] / _usual_violation(violations[chosen], is_wide))]
+            )
         self.is_bounded = bool(violations.any())
         self.processes = Processes(metric[chosen], values, weights[chosen], axes)
 
@@ -131,7 +133,7 @@ class ObjectiveModels:
             farther: From 0, a little behind the front, to 1, at the highest losses before anything was learnt. The
                 farther, the more the ends of the front count.
         """
-        return self._behind + farther * np.maximum(self._far - self._behind, 0.0)
+        return np.asarray(self._behind + farther * np.maximum(self._far - self._behind, 0.0))
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """The predicted losses at points, of shape (points, objectives), and violations, of shape (points,)."""
@@ -164,7 +166,7 @@ class ObjectiveModels:
             better = lower < values
             metric, slopes = np.where(better[:, None], moved, metric), np.where(better[:, None], others, slopes)
             values, rates = np.where(better, lower, values), rates * np.where(better, 1.5, 0.4)
-        return metric * self.scale + self.centre
+        return np.asarray(metric * self.scale + self.centre)
 
     def _scalarised(self, metric: Array, weights: Array) -> tuple[Array, Array]:
         """The scalarised predictions at points of the metric, and their slopes along the ordered genes."""
@@ -201,7 +203,7 @@ def _nearest(metric: Array, population: int, count: int) -> list[int]:
         return list(range(len(metric)))
     distances = (metric**2).sum(axis=1)
     distances[:population] = -1.0
-    return np.sort(np.argsort(distances, kind="stable")[:count]).tolist()
+    return [int(place) for place in np.sort(np.argsort(distances, kind="stable")[:count])]
 
 
 def random_weights(count: int, objectives: int, rng: np.random.Generator) -> Array:

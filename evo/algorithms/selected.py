@@ -7,9 +7,11 @@ contributes the least hypervolume goes. Those that violate bounds go first, the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evo.algorithms.distribution import Array
 from evo.population.dominance import hypervolume_contributions, ranks
@@ -62,7 +64,7 @@ class SelectedPopulation:
     def __len__(self) -> int:
         return len(self._members)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Selected]:
         return iter(self._members)
 
     def __getitem__(self, place: int) -> Selected:
@@ -136,7 +138,7 @@ class SelectedPopulation:
         # Of equal ones, the newest goes.
         return int(last[len(last) - 1 - int(np.argmin(contributed[::-1]))])
 
-    def _contributions(self, places: np.ndarray) -> Array:  # type: ignore[type-arg]
+    def _contributions(self, places: NDArray[np.intp]) -> Array:
         losses = np.array([self._members[place].losses for place in places])
         if self._members[places[0]].violation > 0.0 or losses.shape[1] == 1:
             return np.zeros(len(places))

@@ -123,7 +123,7 @@ class Measuring(L.Callback):
             )
         with _same_generators(), trainer.precision_plugin.val_step_context():
             if "flops" in self._names:
-                self._fixed["flops"] = calls.flops() / _batch_size(batch)
+                self._fixed["flops"] = _flops(calls, batch)
             if "latency" in self._names:
                 self._fixed["latency"] = calls.seconds()
 
@@ -175,9 +175,15 @@ def combined(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {**first, "energy": sum(meters.values())} if meters else first
 
 
-def _batch_size(batch: Any) -> int:
+def _flops(calls: OutermostCalls, batch: Any) -> float:
+    flops = calls.flops()
+    if not flops:
+        raise UserError(
+            "flops cannot be measured: torch counts none in the layers that validation_step calls, which are neither "
+            "convolutions nor matrix products nor attention"
+        )
     try:
-        return extract_batch_size(batch)
+        return flops / extract_batch_size(batch)
     except (MisconfigurationException, RecursionError) as error:
         raise UserError(
             "flops cannot be told for one example, because the batch of the validation has no tensor whose first "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, final
 
 import lightning as L
+import torch
 import torchmetrics
 from torch import nn
 from torch.nn.modules.loss import _Loss
@@ -15,6 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evo.lightning.accelerators import gpu_module
 
+# Losses and metrics; and modules of TorchScript, which are seen only as part of what calls them.
+_NO_NETWORK = (torchmetrics.Metric, torchmetrics.MetricCollection, _Loss, torch.jit.ScriptModule)
 WARM_UPS, TIMED = 2, 5  # Fixed numbers, because processes that train together must compute equally often.
 
 
@@ -43,7 +48,7 @@ class OutermostCalls:
         self._within: list[bool] = []  # For each call under way whether it counts.
         self._handles: list[Any] = []
         for each in module.modules():
-            if not isinstance(each, torchmetrics.Metric | torchmetrics.MetricCollection | _Loss):
+            if not isinstance(each, _NO_NETWORK):
                 self._handles.append(each.register_forward_pre_hook(self._enter, with_kwargs=True))
                 self._handles.append(each.register_forward_hook(self._leave, always_call=True))
 
@@ -71,7 +76,7 @@ class OutermostCalls:
 
         A multiplication and the addition that goes with it are two.
         """
-        with FlopCounterMode(display=False) as counter:
+        with _in_plain_operations(), FlopCounterMode(display=False) as counter:
             self._repeat()
         return int(counter.get_total_flops())
 
@@ -92,3 +97,19 @@ class OutermostCalls:
     def _repeat(self) -> None:
         for module, arguments, options in self._calls:
             module(*arguments, **options)
+
+
+@contextmanager
+def _in_plain_operations() -> Iterator[None]:
+    """Let recurrent layers and attention be made of matrix products; in one piece, torch counts nothing of them."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel  # Since torch 2.3, which only this needs.
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with warnings.catch_warnings(), ExitStack() as settings:
+        warnings.simplefilter("ignore")  # These settings warn of devices that are not there.
+        settings.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        torch.backends.mha.set_fastpath_enabled(False)
+        settings.enter_context(sdpa_kernel(SDPBackend.MATH))
+        settings.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        settings.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from evo.population.dominance import hypervolume_contributions, loss_matrix, order_by_dominance
+from evo.population.dominance import Member, hypervolume_contributions, loss_matrix, order_by_dominance
 from evo.population.identity import Identity
 from evo.population.individual import Known, by_standing
 from evo.population.population import Population
@@ -80,7 +80,7 @@ class Keeping:
         return thin_front(best, most) + order_by_dominance(others)[: max(0, most - len(best))]
 
 
-def thin_front(front: list[Known], most: int) -> list[Known]:
+def thin_front(front: list[Member], most: int) -> list[Member]:
     """A front without those that add least to its hypervolume, which go one by one; the best of each objective stay.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -114,8 +114,7 @@ def _show_all(options: Namespace) -> int:
 def _show_one(options: Namespace) -> None:
     """Show one individual: the one that is asked for, or the best of all runs."""
     run = rank_runs(map(load, options.runs))[0]
-    is_knee = options.individual is None and (options.knee or run.objectives.are_several)
-    one = (run.knee if is_knee else None) or run.find(options.individual)
+    one = run.find(options.individual)  # The knee of a front.
     if options.json:
         as_json = _as_json(run, one)
         print(printable_json(msgspec.json.encode({"run": run.name, **as_json}).decode()))
@@ -124,7 +123,7 @@ def _show_one(options: Namespace) -> None:
         print(best_text(one, run.lineage(one.name), run.objectives))
         return
     training = None if options.params else training_of(run.study)
-    values = run.values(one) or {"loss": one.loss}
+    values: Mapping[str, Any] = run.values(one) or {"loss": one.loss}
     loss = ", ".join(f"{name} {value}" for name, value in values.items()) if one.loss is not None else one.status
     comments = [f"individual {one.name} of {run.name}: {loss}"]
     found: dict[str, Any] = dict(one.params)
@@ -161,7 +160,7 @@ def front_text(run: Run) -> str:
     rows = [["individual", *objectives.names, *violates, *metrics, *params]]
     for one in front:
         values = values_of(one, objectives)
-        shown = [*(values.get(name) for name in objectives.names)]
+        shown: list[Any] = [values.get(name) for name in objectives.names]
         shown += [bounds_text(one, one.metrics, objectives)] if violates else []
         shown += [*(one.metrics.get(name) for name in metrics), *(one.params.get(name) for name in params)]
         rows.append([one.name, *map(number_text, shown)])

@@ -211,7 +211,7 @@ class Announcer:
         """Whether an individual that has just ended is the best now, or on the front."""
         best = self._population.best
         if best is not None and best.losses:
-            return any(one.identity == individual for one in self._population.front)
+            return self._population.standings.is_on_front(individual)
         return best is not None and best.identity == individual and self._is_better(best)
 
     def _is_better(self, best: Known) -> bool:

@@ -20,6 +20,7 @@ from evo.report.comparing import (
     Side,
     SideVerdict,
     by_configuration,
+    common_yardstick,
     corrected,
     different_settings,
     judge_sides,
@@ -97,7 +98,8 @@ def make_sides(groups: Sequence[Sequence[str]]) -> list[Side]:
         raise UserError(
             f"these are {len(runs)} different studies, and at most {_MOST_SIDES} are compared: evo list shows many runs"
         )
-    return [make_side(letter, group) for letter, group in zip(string.ascii_uppercase, runs, strict=False)]
+    yardstick = common_yardstick([run for group in runs for run in group])
+    return [make_side(letter, group, yardstick) for letter, group in zip(string.ascii_uppercase, runs, strict=False)]
 
 
 def judge_all(sides: Sequence[Side]) -> list[SideVerdict]:
@@ -125,7 +127,7 @@ def verdicts_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str
 def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> str:
     """Sides beside each other, with what differs between them and what can be said of them."""
     rows = [("", *(side.name for side in sides)), *_fact_rows(sides)]
-    parts = [columns_text(rows)]
+    parts = [columns_text(rows), *_hypervolume_notes(sides[0].runs[0])]
     differing = different_settings(sides)
     if differing:
         rows = [("what differs", *(side.name for side in sides))]
@@ -133,7 +135,7 @@ def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> s
         parts.append(columns_text(rows))
     else:
         parts.append("nothing that is recorded of their settings differs")
-    if any(name == "objective" or name.startswith("objective.") for name in differing):
+    if any(name.partition(".")[0] in ("objective", "objectives") for name in differing):
         parts.append("note: the objectives differ, so their losses may mean different things")
     unfinished = [run.run for side in sides for run in side.runs if not run.is_complete]
     if unfinished:
@@ -143,14 +145,29 @@ def comparison_text(sides: Sequence[Side], verdicts: Sequence[SideVerdict]) -> s
     return "\n\n".join(parts)
 
 
+def _hypervolume_notes(facts: RunFacts) -> list[str]:
+    """What the hypervolumes mean, if they count instead of losses."""
+    if not facts.reference:
+        return []
+    where = ", ".join(f"{name} {number_text(value)}" for name, value in facts.reference.items())
+    return [
+        "the missing hypervolume is the share of what the fronts of all these runs dominate together, up to the "
+        f"reference point {where}, that a run's own front does not: 0 is the best"
+    ]
+
+
 def _fact_rows(sides: Sequence[Side]) -> list[tuple[str, ...]]:
     def row(title: str, tell: Callable[[Side], str]) -> tuple[str, ...]:
         return (title, *map(tell, sides))
 
     several = any(len(side.runs) > 1 for side in sides)
     rows = [row("runs" if several else "run", _names_text)]
-    rows.append(row("best loss", lambda side: _range_text(side.losses(), number_text)))
-    if not several:
+    have_fronts = sides[0].runs[0].reference is not msgspec.UNSET
+    what = "missing hypervolume" if have_fronts else "best loss"
+    rows.append(row(what, lambda side: _range_text(side.losses(), number_text)))
+    if have_fronts:
+        rows.append(row("on the front", lambda side: _range_text([run.front or 0 for run in side.runs], str)))
+    elif not several:
         rows.append(row("individual", lambda side: side.runs[0].individual))
     rows.append(row("evaluations", lambda side: _range_text([run.finished for run in side.runs], lambda x: f"{x:g}")))
     for status in ("pruned", "infeasible", "failed", "interrupted", "running"):

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from evo.report.fronts import keeps_bounds
+from evo.report.hypervolumes import Yardstick, hypervolume_steps, make_yardstick
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.reading import Run
 from evo.report.run_settings import chosen_settings, run_settings
@@ -38,6 +40,10 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         span: From the first start to the last end, breaks between sessions included, in seconds.
         busy: The share of the workers' time in which they evaluated, from 0 to 1; None when no session has ended.
         steps: Each improvement: how many evaluations had finished with it, and its loss; known results count none.
+        hypervolume: With several objectives, the hypervolume of its front; then the loss, also in `steps`, is the share
+            of the hypervolume of all runs' joint front that is missing.
+        reference: The value of each objective at the point up to which the hypervolumes reach, the same for all runs.
+        front: How many individuals are on its front.
     """
 
     run: str
@@ -52,6 +58,9 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     span: float
     busy: float | None
     steps: Sequence[tuple[int, float]]
+    hypervolume: float | msgspec.UnsetType = msgspec.UNSET
+    reference: Mapping[str, float] | msgspec.UnsetType = msgspec.UNSET
+    front: int | msgspec.UnsetType = msgspec.UNSET
 
     def best_after(self, evaluations: int) -> float:
         """The lowest loss among the first evaluations that finished; infinite when none of them has completed."""
@@ -147,8 +156,27 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{after}{said} ({medians}); p = {self.p:.2g} ({test}, {sizes}): {judged}"
 
 
-def gather_facts(run: Run) -> RunFacts:
-    """What one run has found, and what it took."""
+def common_yardstick(runs: Sequence[Run]) -> Yardstick | None:
+    """What the hypervolumes of runs are measured with; None unless all have the same objectives, several of them.
+
+    Args:
+        runs: The runs, at least one.
+    """
+    modes = {tuple(run.objectives.modes.items()) for run in runs}
+    if not runs[0].objectives.are_several or len(modes) > 1:
+        return None
+    return make_yardstick(run.front for run in runs)
+
+
+def gather_facts(run: Run, yardstick: Yardstick | None = None) -> RunFacts:
+    """What one run has found, and what it took.
+
+    Args:
+        run: The run.
+        yardstick: What the hypervolumes of all runs are measured with. None means that their (first) losses count.
+    """
+    if yardstick is not None:
+        return _with_hypervolume(gather_facts(run), run, yardstick)
     ended = ends_in_order(run.individuals)
     own = [one for one in ended if not one.origin]
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
@@ -170,18 +198,31 @@ def gather_facts(run: Run) -> RunFacts:
     )
 
 
-def make_side(name: str, runs: Sequence[Run]) -> Side:
+def _with_hypervolume(facts: RunFacts, run: Run, yardstick: Yardstick) -> RunFacts:
+    steps = [(number, 1.0 - share) for number, _, share in hypervolume_steps(run.individuals, yardstick)]
+    return msgspec.structs.replace(
+        facts,
+        loss=steps[-1][1] if steps else None,
+        steps=steps,
+        hypervolume=yardstick.whole * (1.0 - steps[-1][1]) if steps else 0.0,
+        reference=run.objectives.values(yardstick.reference),
+        front=len(run.front) if keeps_bounds(run.front) else 0,
+    )
+
+
+def make_side(name: str, runs: Sequence[Run], yardstick: Yardstick | None = None) -> Side:
     """Runs that are compared with others together.
 
     Args:
         name: A letter.
         runs: The runs, at least one.
+        yardstick: See `gather_facts`.
     """
     all_settings = [run_settings(run) for run in runs]
     names = dict.fromkeys(key for settings in all_settings for key in settings)
     shared = {key: list(dict.fromkeys(settings.get(key, "") for settings in all_settings)) for key in names}
     settings = {key: values[0] if len(values) == 1 else _several(values) for key, values in shared.items()}
-    return Side(name=name, runs=[gather_facts(run) for run in runs], settings=settings)
+    return Side(name=name, runs=[gather_facts(run, yardstick) for run in runs], settings=settings)
 
 
 def _several(values: Sequence[str]) -> str:

@@ -226,7 +226,7 @@ class Course:
             loss=loss,
             seconds_ago=max(0.0, now - self._fates.best_ended),
             evaluations_ago=self._fates.since_best,
-            violation=violation,
+            violation=violation or None,
             values=self._objectives.values(losses) if has_names else {},
             members=len(front),
         )

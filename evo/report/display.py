@@ -75,8 +75,8 @@ def standing_view(standing: Standing, goes_on: bool = True) -> RenderableType:
     from rich.text import Text
 
     lines: list[RenderableType] = [_bar(standing, goes_on)]
-    what, shown = _best_parts(standing)
-    best = Text(what).append(shown, style="bold green" if standing.best and not standing.best.violation else "")
+    what, told = _best_parts(standing)
+    best = Text(what).append(told, style="bold green" if standing.best and not standing.best.violation else "")
     if standing.best is not None:
         many = standing.best.evaluations_ago
         ago, when = duration_text(standing.best.seconds_ago), "before the end" if standing.has_ended else "ago"

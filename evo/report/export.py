@@ -8,9 +8,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import IO
+from typing import IO, Any
 
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
@@ -173,7 +173,7 @@ def _sizes(directory: RunDirectory) -> tuple[tuple[str, int], ...]:
 
 def _tell(changes: Changes, run: Run, where: str) -> None:
     """Say what was written last, and what the best is, to be compared with what others show."""
-    values = run.values() or {"loss": None}
+    values: Mapping[str, Any] = run.values() or {"loss": None}
     first, value = next(iter(values.items()))
     best = "nothing has completed" if run.best is None else f"best {first} {value} by {run.best.name}"
     if run.objectives.are_several:

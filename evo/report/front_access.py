@@ -43,7 +43,8 @@ class HasFront:
         Returns:
             The values by name, "loss" where the objective has none; empty while there are none.
         """
-        one = (self._found().ranking[:1] or [None])[0] if individual is None else individual
+        ranking = self._found().ranking
+        one = individual or (ranking[0] if ranking else None)
         return {} if one is None else values_of(one, self.objectives)
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:

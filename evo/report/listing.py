@@ -262,7 +262,8 @@ def in_order(listed: Sequence[Listed], by: str) -> list[Listed]:
 
 def list_text(listed: Sequence[Listed]) -> str:
     """The runs as a table, a row for each, and the problems of those that cannot be read."""
-    rows = [("run", "objective", "state", "best loss", "individual", "began", "last written", "evaluations")]
+    best = "best loss" if all(one.value is None for one in listed) else "best"
+    rows = [("run", "objective", "state", best, "individual", "began", "last written", "evaluations")]
     for one in listed:
         others = [f"{count} {status}" for status, count in one.counts.items() if status != "completed"]
         evaluations = str(sum(one.counts.values())) + (f" ({', '.join(others)})" if others else "")

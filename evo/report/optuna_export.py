@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evo.errors import UserError
 from evo.report.optuna_store import StoreName, explained, journal_backend, open_storage
-from evo.report.optuna_study import import_optuna, make_trials, study_directions, study_name
+from evo.report.optuna_study import import_optuna, make_trials, name_values, study_directions, study_name
 from evo.report.optuna_writing import JournalBuffer, write_to_database
 from evo.report.reading import Run
 
@@ -163,6 +163,7 @@ def _find_or_make(storage: BaseStorage, name: StoreName, study: str, run: Run) -
             )
     directions = [StudyDirection[direction.upper()] for direction in study_directions(run.objectives)]
     number = storage.create_new_study(directions, study)
+    name_values(storage, number, run.objectives)
     attributes: Mapping[str, Any] = {
         _MARK: mark,
         "run": run.name,

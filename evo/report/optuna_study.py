@@ -30,6 +30,7 @@ _STATES = {
 }
 # The key by which Optuna and its dashboard know that a trial violates constraints, so that it is not the best one.
 _CONSTRAINTS = "constraints"
+_METRIC_NAMES = "study:metric_names"
 
 
 def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.Study:
@@ -41,7 +42,7 @@ def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.S
     rank, host, device, seconds, error, "metrics.NAME" for each metric, and of a segment of a training donor, begin and
     until. An individual outside of limits that have
     changed counts as one that violates a constraint, so that the best trial is the one that `evo best` shows. Named
-    objectives have their directions and signs, and violations of bounds are constraints.
+    objectives have their directions, names and signs, and violations of bounds are constraints.
 
     Args:
         run: The study, as `evo.load` returns it.
@@ -56,8 +57,9 @@ def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.S
         >>> optuna.visualization.plot_slice(optuna_study(evo.load("runs/network")))  # doctest: +SKIP
     """
     package = import_optuna()
-    directions = study_directions(run.objectives if part is None else ONE_LOSS)
-    study: optuna.Study = package.create_study(study_name=study_name(run), directions=directions)
+    objectives = run.objectives if part is None else ONE_LOSS
+    study: optuna.Study = package.create_study(study_name=study_name(run), directions=study_directions(objectives))
+    name_values(study._storage, study._study_id, objectives)
     study.add_trials(make_trials(run, part))
     return study
 
@@ -65,6 +67,18 @@ def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.S
 def study_directions(objectives: Objectives) -> list[str]:
     """The direction of each objective, as Optuna names them."""
     return ["maximize" if objectives.modes.get(name) == "max" else "minimize" for name in objectives.names]
+
+
+def name_values(storage: Any, study_id: int, objectives: Objectives) -> None:
+    """Tell a study of Optuna the names of its values, as `set_metric_names` does, which warns that it is experimental.
+
+    Args:
+        storage: The store.
+        study_id: The number of the study there.
+        objectives: The objectives; a loss without a name gives none.
+    """
+    if objectives.modes:
+        storage.set_study_system_attr(study_id, _METRIC_NAMES, list(objectives.names))
 
 
 def study_name(run: Run) -> str:

@@ -11,8 +11,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
+from evo.population.dominance import loss_matrix
 from evo.population.events import AnyEvent, Joined
 from evo.report.front_access import HasFront
+from evo.report.fronts import keeps_bounds
+from evo.report.hypervolumes import make_yardstick
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -115,17 +118,19 @@ class Run(HasFront):
         """An individual.
 
         Args:
-            name: Rank and generation, for example "3-1". None means the best.
+            name: Rank and generation, for example "3-1". None means the best; with several objectives, the knee of the
+                front, which is the one that commands take where none is named.
 
         Raises:
             UserError: There is no such individual.
         """
         if name is None:
-            if self.best is None:
+            one = self.knee if self.objectives.are_several else self.best
+            if one is None:
                 raise UserError(
                     f"no individual in {self.name} has completed yet; evo status {self.name} shows where it stands"
                 )
-            return self.best
+            return one
         if not re.fullmatch(r"\d+-\d+", name):
             raise UserError(f"individual is {name!r}: it must be rank-generation, as in the tables, for example 3-1")
         found = next((one for one in self.individuals if one.name == name), None)
@@ -137,7 +142,7 @@ class Run(HasFront):
         """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.
 
         Args:
-            name: Rank and generation of the individual, for example "3-1". None means the best.
+            name: Rank and generation of the individual, for example "3-1". None means as in `find`.
 
         Returns:
             The segments in their order, the individual's own as the last; none when it is a whole training.
@@ -190,5 +195,25 @@ def load(run: str | os.PathLike[str]) -> Run:
 
 
 def rank_runs(runs: Iterable[Run]) -> list[Run]:
-    """The runs in the order of their lowest losses; those in which nothing has completed come last."""
-    return sorted(runs, key=lambda run: (run.best is None, run.best and (run.best.violation, run.best.loss), run.name))
+    """The runs in the order of their lowest losses; those in which nothing has completed come last.
+
+    With several objectives, in the order of their hypervolumes up to a common reference point, the largest first.
+
+    Raises:
+        UserError: Some have several objectives, and others have not the same ones.
+    """
+    given = list(runs)
+    several = any(run.objectives.are_several for run in given)
+    for run in given if several else ():
+        if list(run.objectives.modes.items()) != list(given[0].objectives.modes.items()):
+            raise UserError(
+                f"{given[0].name} has {given[0].objectives}, and {run.name} has {run.objectives}, so neither front can "
+                "be called better: name runs with the same objectives"
+            )
+    yardstick = make_yardstick(run.front for run in given) if several else None
+
+    def key(run: Run) -> tuple[Any, ...]:
+        volume = yardstick.share(loss_matrix(run.front)) if yardstick and keeps_bounds(run.front) else 0.0
+        return run.best is None, -volume, run.best and (run.best.violation, run.best.loss), run.name
+
+    return sorted(given, key=key)

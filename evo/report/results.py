@@ -131,13 +131,14 @@ class Result(HasFront, Conclusion):
         """The segments of the training that has led to an individual; see `evo.report.lineages.LineageSegment`.
 
         Args:
-            individual: One of `individuals`. None means the best.
+            individual: One of `individuals`. None means the best; with several objectives, `knee`.
 
         Returns:
             The segments in their order, the individual's own as the last; none when it is a whole training, or when
             none completed.
         """
-        one = self.best if individual is None else individual
+        own = self.knee if self.objectives.are_several else self.best
+        one = own if individual is None else individual
         return [] if one is None else find_lineage(one, self.individuals)
 
 

@@ -53,6 +53,10 @@ def study_settings(study: StudyRecord) -> dict[str, str]:
         "seed": study.seed,
         "versions": study.versions,
     }
+    if study.objectives.modes:
+        tree["objectives"] = study.objectives.modes
+    if study.objectives.bounds:
+        tree["constraint_metrics"] = ", ".join(map(str, study.objectives.bounds))
     return {name: _text(value) for name, value in _leaves(tree)}
 
 

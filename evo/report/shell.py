@@ -208,7 +208,10 @@ class ShellCommands(Callback):
             "EVO_SECONDS": f"{result.seconds:.3f}",
         }
         finished = count_evaluated(result.individuals)
-        self._end.run({**self._variables(result.best, finished), **reason}, result.stop_reason)
+        self._end.run(
+            {**self._variables(result.knee if result.objectives.are_several else result.best, finished), **reason},
+            result.stop_reason,
+        )
         self._end.finish(patience)
 
     def close(self) -> None:
@@ -233,7 +236,7 @@ class ShellCommands(Callback):
         return {name: value.replace("\0", "") for name, value in known.items()}
 
     def _values_text(self, one: Evaluation) -> str:
-        values = values_of(one, self._objectives) or {"loss": one.loss}
+        values: Mapping[str, Any] = values_of(one, self._objectives) or {"loss": one.loss}
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
 

@@ -20,7 +20,7 @@ class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         loss: Its loss.
         seconds_ago: The time since its evaluation ended, in seconds; with several objectives, since the front changed.
         evaluations_ago: How many evaluations have ended since.
-        violation: By how much it violates the bounds of metrics; above 0 only if all individuals do.
+        violation: By how much it violates the bounds of metrics, if all individuals do; None if it keeps them.
         values: The best value of each named objective on the front, in the user's signs.
         members: How many individuals are on the front; 0 with one objective.
     """
@@ -29,7 +29,7 @@ class BestSoFar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     loss: float
     seconds_ago: float
     evaluations_ago: int
-    violation: float = 0.0
+    violation: float | None = None
     values: Mapping[str, float] = {}
     members: int = 0
 

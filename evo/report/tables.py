@@ -113,7 +113,7 @@ def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = (), objectiv
         lineage: The segments of its training, if that was divided: then the parameters are shown as a schedule.
         objectives: The objectives of the study.
     """
-    values = values_of(best, objectives) or {"loss": best.loss}
+    values: Mapping[str, Any] = values_of(best, objectives) or {"loss": best.loss}
     others = {name: value for name, value in best.metrics.items() if name not in values or not objectives.modes}
     figures: dict[str, Any] = {**values, **others, "seconds": best.seconds}
     if violated := bounds_text(best, best.metrics, objectives):

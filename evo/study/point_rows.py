@@ -18,7 +18,7 @@ from evo.population.events import Status
 from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.optuna_store import choose_study, explained, is_store, open_storage, parse_store
 from evo.report.reading import load
-from evo.report.rows import METRICS, PARAMS
+from evo.report.rows import METRICS, OBJECTIVES, PARAMS
 from evo.study.files import load_yaml
 from evo.study.point_results import named_values, objectives_of_optuna, wrong_values
 from evo.texts import as_path
@@ -128,7 +128,8 @@ def _from_list(given: Any, where: str, origin: str, form: PointForm) -> PointSou
 def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any], form: PointForm) -> None:
     """Add a row from a mapping, in which results may stand among the parameters, or beside them as in an export."""
     status = None
-    metrics = record.get("metrics") if isinstance(record.get("metrics"), Mapping) else {}
+    found = record.get("metrics")
+    metrics: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     beside = _beside(record, form)
     if isinstance(record.get("params"), Mapping) and "params" not in form.names:
         params, status = record["params"], record.get("status")
@@ -140,7 +141,7 @@ def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any]
     if problem:
         source.rows.append(PointRow(where=where, origin=origin, problem=problem))
     elif status in (None, "completed"):
-        values = named_values(form.objectives, beside, metrics, beside.get("values"))
+        values = named_values(form.objectives, beside, metrics, beside.get("objectives"), beside.get("values"))
         loss = beside.get("loss")
         row = PointRow(where=where, origin=origin, params=params, loss=loss, values=values, metrics=metrics)
         source.rows.append(row)
@@ -150,7 +151,7 @@ def _add(source: PointSource, where: str, origin: str, record: Mapping[str, Any]
 
 def _beside(record: Mapping[str, Any], form: PointForm) -> dict[str, Any]:
     """What stands in a record that is no parameter: values by the names of objectives, or a loss if it has no name."""
-    told = {*form.objectives.metrics, *(("values", "metrics") if form.objectives.metrics else ())}
+    told = {*form.objectives.metrics, *(("values", "objectives", "metrics") if form.objectives.metrics else ())}
     told |= set() if form.objectives.modes else {"loss"}
     return {name: value for name, value in record.items() if name in told and name not in form.names}
 
@@ -174,17 +175,25 @@ def _from_table(path: Path, name: str, form: PointForm) -> PointSource:
             source.rows.append(PointRow(where=here, origin=here, problem=problem))
             continue
         given = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
-        record: Mapping[str, Any] = given
-        if is_export:
-            params = {each.removeprefix(PARAMS): cell for each, cell in given.items() if each.startswith(PARAMS)}
-            record = {**given, "params": params, "metrics": _metrics(given)}
-        elif metrics := _metrics(given):
-            record = {**{each: cell for each, cell in given.items() if not _is_metric(each)}, "metrics": metrics}
-        _add(source, here, f"{name} row {number}", record, form)
+        _add(source, here, f"{name} row {number}", _record(given, is_export), form)
     if not source.rows:
         left_out = ", ".join(f"{count} {status}" for status, count in sorted(source.left_out.items()))
         raise UserError(f"{source.name} has no point below its first row{left_out and f' that completed: {left_out}'}")
     return source
+
+
+def _record(cells: Mapping[str, str], is_export: bool) -> Mapping[str, Any]:
+    """The cells of a row by their columns, those with a prefix as mappings, as in JSON."""
+    beside = {prefix.rstrip("."): _under(prefix, cells) for prefix in (OBJECTIVES, METRICS)}
+    if is_export:
+        return {**cells, "params": _under(PARAMS, cells), **beside}
+    flat = {name: cell for name, cell in cells.items() if not name.startswith((OBJECTIVES, METRICS))}
+    return {**flat, **{name: found for name, found in beside.items() if found}}
+
+
+def _under(prefix: str, cells: Mapping[str, str]) -> dict[str, Any]:
+    found = {name.removeprefix(prefix): cell for name, cell in cells.items() if name.startswith(prefix)}
+    return found if prefix == PARAMS else {name: _scalar(cell) for name, cell in found.items()}
 
 
 def _read_lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -210,20 +219,12 @@ def _check_columns(columns: Sequence[str], is_export: bool, name: str, form: Poi
         return
     names, objectives = form.names, form.objectives
     results = [*objectives.metrics, *(() if objectives.modes else ("loss",))]
-    known = [*names, *results, *(METRICS + metric for metric in objectives.metrics)]
+    known = [*names, *results, *(prefix + name for prefix in (OBJECTIVES, METRICS) for name in objectives.metrics)]
     unknown = [column for column in columns if column not in known]
     if unknown:
         shown = f"{unknown[0]!r} is no parameter{did_you_mean(unknown[0], [*names, *results])}"
         rule = f"a column is named after a parameter, or {' or '.join(results)}"
         raise UserError(f"{name}, row 1: {shown}; {rule}: {', '.join(names)}")
-
-
-def _metrics(cells: Mapping[str, str]) -> dict[str, Any]:
-    return {name.removeprefix(METRICS): _scalar(cell) for name, cell in cells.items() if _is_metric(name)}
-
-
-def _is_metric(column: str) -> bool:
-    return column.startswith(METRICS)
 
 
 def _scalar(cell: str) -> Any:

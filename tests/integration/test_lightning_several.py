@@ -89,7 +89,20 @@ class CallsNothing(Logs):
         self.log("score", self.value())
 
 
-class Nested(Two):
+class ByElements(CallsNothing):
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = torch.jit.script(nn.Linear(1, 1))  # Which takes no hooks.
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        return numbers * self.weight
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self(batch[0])
+        super().validation_step(batch, index)
+
+
+class FiveAtOnce(Two):
     """Batches of five examples."""
 
     def val_dataloader(self) -> Any:
@@ -135,7 +148,7 @@ def test_what_evo_measures_is_known_at_the_first_validation_so_that_also_pruned_
     model: Any, tmp_path: Path
 ) -> None:
     trial = trial_of(tmp_path, ["score", *READY, "epochs"], stop_after=1)
-    values = objective(model, data=Nested)({}, trial)
+    values = objective(model, data=FiveAtOnce)({}, trial)
     assert (values["parameters"], values["flops"], values["epochs"]) == (9, 2 * 3 * 2, 1)
     assert 0 < values["latency"] < values["seconds"] < 60
     assert 1e8 < values["peak_memory"] < 1e11
@@ -175,6 +188,7 @@ def test_a_metric_that_the_module_logs_by_the_name_of_a_ready_one_counts(tmp_pat
         (Several, ["score", "f1"], r"'f1' is an objective, but .* It logged there: accuracy, score, seen\. .*latency"),
         (Several, ["f1", "score"], "'f1' is an objective, but the module did not log it in its first epoch"),
         (AccuracyInTraining, ["score", "accuracy"], r"'accuracy' is an objective.* It logged there: score\."),
+        (ByElements, ["score", "flops"], "flops cannot be measured: torch counts none in the layers"),
         (CallsNothing, ["score", "flops", "latency"], "flops and latency cannot be measured: validation_step of"),
     ],
 )
@@ -235,6 +249,34 @@ def test_latency_is_the_median_of_calls_that_follow_the_first() -> None:
     clock = iter([number for seconds in times for number in (0.0, seconds)])
     assert calls.seconds(lambda: next(clock)) == 2.5
     assert calls.flops() == 8
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "flops"),
+    [
+        (nn.Conv2d(3, 4, 3, padding=1), [(2, 3, 8, 8)], 2 * 2 * 64 * 4 * 27),
+        (nn.Conv2d(4, 4, 3, padding=1, groups=4), [(2, 4, 8, 8)], 2 * 2 * 64 * 4 * 9),
+        (nn.LSTM(3, 2, batch_first=True), [(4, 5, 3)], 4 * 5 * 2 * 4 * 2 * (3 + 2)),
+        (nn.GRU(3, 2, batch_first=True), [(4, 5, 3)], 4 * 5 * 2 * 3 * 2 * (3 + 2)),
+        (nn.MultiheadAttention(8, 2, batch_first=True), [(4, 5, 8)] * 3, 4 * 5 * 2 * 4 * 8 * 8 + 2 * 2 * 4 * 5 * 5 * 8),
+        (
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+            [(4, 5, 8)],
+            4 * 5 * 2 * (4 * 8 * 8 + 2 * 8 * 16) + 2 * 2 * 4 * 5 * 5 * 8,
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_operations_are_those_that_can_be_worked_out_by_hand(
+    layer: nn.Module, inputs: list[tuple[int, ...]], flops: int
+) -> None:
+    layer.eval()  # In which attention and recurrent layers take ways of their own.
+    calls = OutermostCalls(layer)
+    with torch.inference_mode():
+        layer(*map(torch.ones, inputs))
+        calls.end()
+        assert calls.flops() == flops
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 # Meters.

@@ -187,3 +187,12 @@ def test_options_of_the_genetic_propagator_are_known_from_those_that_are_not_giv
 
 def test_the_examples_in_the_documentation_run() -> None:
     assert doctest.testmod(evo.study.config).failed == 0
+
+
+def test_the_default_follows_from_how_many_objectives_there_are_and_whether_metrics_have_bounds() -> None:
+    assert Config().breeding == "portfolio"
+    assert Config(objectives={"val_loss": "min"}).breeding == "portfolio"
+    assert Config(objectives={"val_loss": "min", "seconds": "min"}).breeding == "front"
+    assert Config(constraint_metrics={"seconds": "<= 9"}).breeding == "front"
+    assert Config(objectives=["a", "b"], propagator="tpe").breeding == "tpe"
+    assert Config(objectives=["a", "b"], sigma=0.1).breeding == "genetic"

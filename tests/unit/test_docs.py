@@ -43,7 +43,7 @@ OTHER_OPTIONS = {
     "tutorials": {"--profile", "--smoke-test", "--weights"},
     "evo check": {"--ranks", "--timeout"},
     "evo init": {"--data", "--force", "--out", "--timeout"},
-    "evo best": {"--json", "--yaml", "--params"},
+    "evo best": {"--json", "--knee", "--yaml", "--params"},
     "evo list": {"--by"},
     "evo export": {"--csv", "--json", "--parquet", "--optuna", "--follow"},
     "evo doctor": {"--timeout"},

@@ -165,6 +165,35 @@ def test_without_a_new_candidate_a_point_is_drawn() -> None:
     assert params == [("Notes", True), ("random", False), ("random", False)]
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-6, 3.0), (1e9, -7e9)])
+def test_one_that_violates_bounds_counts_as_worse_than_all_before_and_the_more_so_the_more_it_does(
+    scale: float, shift: float
+) -> None:
+    standards = Standards({})
+
+    def counted(number: int, own: float, violation: float = 0.0) -> float:
+        known = Known(
+            genome=np.zeros(1),
+            identity=(0, number),
+            status="completed",
+            loss=scale * own + shift,
+            violation=violation,
+        )
+        found = standards.loss(known)
+        assert found is not None
+        return (found - shift) / scale
+
+    assert [counted(number, own) for number, own in enumerate((3.0, 1.0, 5.0))] == pytest.approx([3.0, 1.0, 5.0])
+    found = [counted(3 + place, own, violation) for place, (own, violation) in enumerate([(0.0, 0.5), (2.0, 9.0)])]
+    assert found == pytest.approx([10 + 5 / 3, 10 + 4.5])  # The highest, 5, and the range, 5, and a share of it.
+    assert counted(5, -1.0) == pytest.approx(-1.0)
+
+
+def test_a_violation_is_told_apart_from_the_losses_of_several_objectives() -> None:
+    known = Known(genome=np.zeros(1), identity=(0, 0), status="completed", loss=2.0, losses=(2.0, 3.0), violation=1.0)
+    assert Standards({}).loss(known) == 2.0
+
+
 def test_a_pruned_individual_counts_as_much_worse_than_a_completed_one_as_it_was_at_the_same_rung() -> None:
     figures = {1: {(0, 0): 4.0, (0, 1): 6.0, (0, 2): 7.0, (0, 3): 3.0}, 3: {(0, 0): 2.0, (0, 1): 3.0}}
     standards = Standards(figures)

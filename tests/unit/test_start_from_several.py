@@ -49,6 +49,8 @@ def test_points_with_all_values_are_known_however_they_are_written(tmp_path: Pat
     many = [
         [{**point, **flat}],
         [{**point, "values": flat}],
+        [{"params": point, "objectives": {"acc": 0.9, "size": 7}, "metrics": {"memory": 3}}],
+        write(tmp_path / "o.csv", "x,y,objectives.acc,objectives.size,memory\n.5,.25,.9,7,3\n"),
         [{"params": point, "metrics": flat}],
         [{"params": point, "values": {"acc": 0.9, "size": 7}, "metrics": {"memory": 3}}],
         write(tmp_path / "p.yaml", json.dumps({**point, **flat})),
@@ -67,10 +69,15 @@ def test_points_with_all_values_are_known_however_they_are_written(tmp_path: Pat
 
 def test_another_run_starts_a_search_from_its_directory_and_its_export(tmp_path: Path) -> None:
     source = search(tmp_path / "source", evaluations=8)
-    for form in ("csv", "json"):
-        assert call("export", str(tmp_path / "source"), f"--{form}", str(tmp_path / f"x.{form}")).status == 0
+    for form in ("csv", "json", "optuna"):
+        assert (
+            call(
+                "export", str(tmp_path / "source"), f"--{form}", str(tmp_path / f"x.{form.replace('optuna', 'db')}")
+            ).status
+            == 0
+        )
     expected = sorted((one.losses, one.violation) for one in source.individuals)
-    for name in ("source", "x.csv", "x.json"):
+    for name in ("source", "x.csv", "x.json", "x.db"):
         assert known(search(tmp_path / f"from-{name}", str(tmp_path / name))) == expected
 
 

@@ -183,11 +183,12 @@ def migrants(found: Mapping[tuple[int, int], int], islands: Collection[int]) -> 
     )
 
 
-def proposers(found: Mapping[str, Contribution]) -> Picture | None:
+def proposers(found: Mapping[str, Contribution], has_front: bool = False) -> Picture | None:
     """How many individuals each algorithm proposed, and how often it improved the best; None when there are none.
 
     Args:
         found: See `evo.report.contributions.contributions`.
+        has_front: Whether there are several objectives, so that an improvement is one of the front.
     """
     if not found:
         return None
@@ -196,8 +197,9 @@ def proposers(found: Mapping[str, Contribution]) -> Picture | None:
     return Picture(
         name="proposers",
         title="Which algorithm found what",
-        hint="How many individuals each algorithm proposed, and beside it how many of these were better than all "
-        "before. Early improvements are cheap, so random points often have some; the later ones are what counts.",
+        hint="How many individuals each algorithm proposed, and beside it how many of these "
+        + ("entered the front. " if has_front else "were better than all before. ")
+        + "Early improvements are cheap, so random points often have some; the later ones are what counts.",
         x=Axis(title="individuals that have ended", ends=(0.0, 1.25 * most)),
         y=Axis(title="", categories=names[::-1]),
         series=[

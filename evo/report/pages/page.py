@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from evo import __version__
 from evo.frames import one_line
+from evo.report.comparing import common_yardstick
 from evo.report.display import duration_text
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
+from evo.report.pages.front_pictures import hypervolume_over_evaluations
 from evo.report.pages.markup import escaped, figure_box, page_part, paragraph, renewal, section, table
 from evo.report.pages.optuna_pictures import distributions_of
-from evo.report.pages.picture import Drawing
+from evo.report.pages.picture import Drawing, Picture
 from evo.report.pages.progress_pictures import compared
 from evo.report.pages.run_page import RunReport, drawing_of
-from evo.report.pages.scales import scale_of
+from evo.report.pages.scales import Scale, scale_of
 from evo.report.pages.sections import time_text
 from evo.report.reading import Run
 
@@ -41,7 +43,7 @@ class Report:
         if len(runs) > 1:
             by_label = dict(zip(labels, runs, strict=True))
             scale = scale_of(one.loss for run in runs for one in run.individuals if one.loss is not None)
-            self.comparison = [drawing_of(compared({label: run.individuals for label, run in by_label.items()}, scale))]
+            self.comparison = [drawing_of(_comparison(by_label, scale))]
             try:
                 found = distributions_of(by_label, scale)
                 self.comparison += [] if found is None else [found]
@@ -97,6 +99,16 @@ class Report:
         return section("comparison", "All runs side by side", [notes[0], numbers, *boxes, notes[1]])
 
 
+def _comparison(runs: Mapping[str, Run], scale: Scale) -> Picture:
+    """The hypervolumes of all runs if they have the same objectives, several of them; otherwise their lowest losses."""
+    evaluations = {label: run.individuals for label, run in runs.items()}
+    objectives = next(iter(runs.values())).objectives
+    yardstick = common_yardstick(list(runs.values()))
+    if yardstick is not None:
+        return hypervolume_over_evaluations(evaluations, yardstick, objectives)
+    return compared(evaluations, scale)
+
+
 _KNOWN = "known before"
 _HEAD = ["run", "best loss", "of", "found as number", _KNOWN, "ended", "completed", "pruned", "failed"]
 _HEAD += ["searching", "busy"]
@@ -108,7 +120,7 @@ def _row(report: RunReport) -> list[object]:
     found = improvements(ends_in_order(run.individuals))
     return [
         report.label,
-        run.best.loss if run.best else None,
+        run.best and next(iter(run.values().values()), run.best.loss),
         run.best.name if run.best else None,
         found[-1][0] if found else None,
         sum(bool(one.origin) for one in run.individuals),

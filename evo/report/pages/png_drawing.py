@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,9 @@ def save_png(picture: Picture, file: Path) -> None:
         figure = Figure(figsize=(9, max(2.5, picture.height / _INCH)), layout="constrained")
         axes = figure.subplots()
         axes.set_title(png_text(picture.title), loc="left", pad=18 if any(text for _, text in picture.marks) else None)
-        categories = {name: place for place, name in enumerate(picture.y.categories)}
-        across = {name: place for place, name in enumerate(picture.x.categories)}
+        axis_names = (picture.x.categories, picture.y.categories)
+        categories = {name: place for names in axis_names for place, name in enumerate(names)}
         for series in picture.series:
-            if series.kind == "lines":
-                series = replace(series, x=[across.get(value, value) for value in series.x])
             _DRAW[series.kind](axes, series, categories)
         _set_axis(axes, "x", picture.x)
         _set_axis(axes, "y", picture.y)
@@ -99,7 +96,7 @@ def _points(axes: Any, series: Series, categories: dict[str, int]) -> None:
 
 
 def _lines(axes: Any, series: Series, categories: dict[str, int]) -> None:
-    x, y = _numbers(series.x), _numbers(categories.get(value, value) for value in series.y)
+    x, y = (_numbers(categories.get(value, value) for value in values) for values in (series.x, series.y))
     axes.plot(x, y, color=series.colour, linewidth=series.width * 0.8, label=_label(series))
 
 

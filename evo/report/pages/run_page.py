@@ -9,11 +9,18 @@ from functools import partial
 from evo.frames import one_line
 from evo.report.contributions import contributions
 from evo.report.front_summary import loss_note, loss_text
-from evo.report.improvements import ends_in_order
+from evo.report.hypervolumes import make_yardstick
+from evo.report.improvements import ends_in_order, improvements
 from evo.report.lineages import lineage_of
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
-from evo.report.pages.front_pictures import FrontPictures, without_legend
+from evo.report.pages.front_pictures import (
+    colours_of_proposers,
+    hypervolume_over_evaluations,
+    pairs_of_objectives,
+    parallel_objectives,
+    without_legend,
+)
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
 from evo.report.pages.markup import escaped, figure_box, grid, paragraph, section
 from evo.report.pages.optuna_pictures import ParameterPictures
@@ -43,10 +50,9 @@ _TITLES = {
     "configuration": "Configuration and versions",
 }
 _TITLES_OF_FRONT = {
-    **_TITLES,
-    "progress": "How the front came about",
+    "progress": "The front",
     "best": "The individuals of the front",
-    "origin": "Where the front comes from",
+    "origin": "Where the best of the first objective comes from",
 }
 
 
@@ -68,7 +74,6 @@ class RunReport:
         self.label = label
         self.prefix = prefix
         self.drawings: list[Drawing] = []
-        self._objectives = run.study.objectives
         self._shown = sample_evaluations(run.individuals, MOST_POINTS)
         self._curves_of = sample_evaluations(run.individuals, _MOST_CURVES)
         self._story = Story(run.events(), {one.individual for one in self._curves_of})
@@ -91,14 +96,10 @@ class RunReport:
             "configuration": sections.configuration(run),
         }
 
-    @property
-    def _titles(self) -> Mapping[str, str]:
-        return _TITLES_OF_FRONT if self._objectives.are_several else _TITLES
-
     def html(self) -> str:
         """All sections."""
         parts = [
-            text if not name else section(f"{self.prefix}-{name}", self._titles[name], [text])
+            text if not name else section(f"{self.prefix}-{name}", self._title(name), [text])
             for name, text in self.sections.items()
         ]
         return f'<div class="run" id="{self.prefix}"><h1>{escaped(self.label, 200)}</h1>{"".join(parts)}</div>'
@@ -106,8 +107,11 @@ class RunReport:
     def contents(self) -> str:
         """Links to its sections."""
         named = [name for name, text in self.sections.items() if name and text]
-        links = "".join(f'<li><a href="#{self.prefix}-{name}">{self._titles[name]}</a></li>' for name in named)
+        links = "".join(f'<li><a href="#{self.prefix}-{name}">{self._title(name)}</a></li>' for name in named)
         return f"<strong>{escaped(self.label, 200)}</strong><ul>{links}</ul>"
+
+    def _title(self, name: str) -> str:
+        return (_TITLES_OF_FRONT if self.run.objectives.are_several else _TITLES).get(name, _TITLES[name])
 
     def _add(self, *pictures: Picture | Drawing | None) -> str:
         """Places for pictures on the page; those that are None are left out."""
@@ -123,12 +127,13 @@ class RunReport:
         everything = self.run.individuals
         if not ends_in_order(everything):
             return paragraph("No evaluation has ended yet.")
-        shown, scale, label = self._shown, self._scale, loss_text(self._objectives)
-        if self._objectives.are_several:
-            return sampled_paragraph(len(shown), len(everything)) + self._front()
+        shown, scale = self._shown, self._scale
+        if self.run.objectives.are_several:
+            return self._front()
         notes = [sampled_text(len(shown), len(everything))]
         if scale.beyond:
             notes.append(f"{scale.beyond} losses are above {scale.high:.4g}: in the pictures they stand at the top.")
+        label = loss_text(self.run.objectives)
         pictures = (
             over_evaluations(everything, shown, scale, label),
             over_time(everything, shown, scale, self._clock, label),
@@ -136,25 +141,33 @@ class RunReport:
         return "".join(paragraph(note) for note in notes if note) + self._add(*pictures)
 
     def _front(self) -> str:
-        """The front by pairs of objectives, beside each other where there are many, and its hypervolume."""
-        found = FrontPictures(self.run.individuals, self._shown, self.run.front, self._objectives)
-        pairs = found.pairs()
-        if len(pairs) <= 1:
-            return self._add(*pairs, found.over_evaluations())
+        """The front, and how it came about, instead of the best loss."""
+        run, everything = self.run, self.run.individuals
+        yardstick = make_yardstick([run.front])
+        entered = [one for _, one in improvements(ends_in_order(everything)) if one.violation == 0.0]
+        colours = colours_of_proposers(entered)
+        pairs = pairs_of_objectives(self._shown, run.front, run.objectives, colours)
+        note = sampled_paragraph(len(self._shown), len(everything))
+        if yardstick is None:
+            return paragraph("No individual keeps the bounds yet, so there is no front.") + note + self._add(*pairs)
+        growth = hypervolume_over_evaluations({"hypervolume": everything}, yardstick, run.objectives, colours)
+        if len(pairs) == 1:
+            return note + self._add(*pairs, growth)
         # Their legends are that of the picture above, and would take more room than they do; a PNG stands alone.
         small = [
-            replace(drawing_of(without_legend(one)), save=partial(save_png, one), hint="", is_small=True, height=340)
+            replace(drawing_of(without_legend(one)), save=partial(save_png, one), hint="", is_small=True, height=360)
             for one in pairs
         ]
         title, hint = _SMALL["front"]
-        boxes = grid([self._add(drawing) for drawing in small])
         heading = f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>'
-        return self._add(found.parallel(), found.over_evaluations()) + heading + boxes
-
-    def _one_loss(self) -> str:
-        """What the loss is in the pictures that follow, where there are several objectives or it has a name."""
-        note = loss_note(self._objectives)
-        return paragraph(note) if note else ""
+        boxes = grid([self._add(drawing) for drawing in small])
+        return (
+            note
+            + self._add(parallel_objectives(run.front, run.objectives, colours))
+            + heading
+            + boxes
+            + self._add(growth)
+        )
 
     def _parameters(self) -> str:
         try:
@@ -172,7 +185,12 @@ class RunReport:
                 boxes = grid([self._add(drawing) for drawing in drawings])
                 parts.append(f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>{boxes}')
         parts += [paragraph(f"Optuna could not draw {problem}") for problem in found.problems]
-        return self._one_loss() + sampled_paragraph(len(self._shown), len(self.run.individuals)) + "".join(parts)
+        note = loss_note(self.run.objectives)
+        return (
+            sampled_paragraph(len(self._shown), len(self.run.individuals))
+            + (paragraph(note) if note else "")
+            + "".join(parts)
+        )
 
     def _workers(self) -> str:
         if not self._busy:
@@ -186,7 +204,7 @@ class RunReport:
         if picture is None:
             return ""
         note = sampled_paragraph(len(self._curves_of), len(self.run.individuals))
-        return self._one_loss() + note + self._add(picture) + sections.table_of_rungs(rung_rows(story.judged))
+        return note + self._add(picture) + sections.table_of_rungs(rung_rows(story.judged))
 
     def _schedules(self) -> str:
         if not any(one.segment for one in self._shown):
@@ -203,15 +221,15 @@ class RunReport:
     def _origin(self) -> str:
         run, story = self.run, self._story
         found = contributions(run.individuals)
-        text = self._one_loss()
-        if run.best is not None:
+        text, are_several = "", run.objectives.are_several
+        if run.best is not None and run.best.violation == 0.0:
             family = lineage(run.individuals, run.best, story.parents)
             proposer = run.best.bred_by or "an unknown algorithm"
             text += self._add(family) or paragraph(
                 f"The best individual, {run.best.name}, has no parents: it comes "
                 f"from {proposer}, which proposes without them or from all that it has learnt."
             )
-        text += self._add(proposers(found)) + sections.table_of_proposers(found)
+        text += self._add(proposers(found, are_several)) + sections.table_of_proposers(found, are_several)
         islands = {*story.islands.values(), *(travel.island for travel in story.travels)}
         text += self._add(migrants(journeys(story.travels, story.islands), islands))
         return text + sections.table_of_islands(run, story.islands)
@@ -221,8 +239,9 @@ _SMALL = {
     "front": (
         "The front by pairs of objectives",
         "Each point is an individual: those of the front in the colours of the algorithms above, dominated ones pale, "
-        "those beyond the bounds crossed; the star is the knee. A point of the front may look dominated in one pair, "
-        "because it is better by another objective.",
+        "those that violate bounds crossed; the star is the knee, nearest to the best of all objectives. A point of "
+        "the front may look dominated in one pair, because it is better by another objective. Individuals that are "
+        "much worse lie outside of the pictures.",
     ),
     "slice": (
         "The loss over each parameter",

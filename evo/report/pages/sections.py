@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from evo.population.dominance import loss_matrix
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
 from evo.report.front_summary import bounds_note, front_note, objectives_line
-from evo.report.fronts import bounds_text, find_knee, keeps_bounds, spread_front, values_of
+from evo.report.fronts import bounds_text, spread_front, values_of
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows, steps_text
 from evo.report.pages.curve_pictures import RungRow
@@ -57,7 +58,6 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
     """
     counts = run.counts
     known = sum(bool(one.origin) for one in run.individuals)
-    objectives = run.study.objectives
     figures = [
         *_best_figures(run),
         (str(count_evaluated(run.individuals)), "evaluations have ended"),
@@ -71,12 +71,12 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         {
             "State": state_text(run.standing),
             "Objective": run.study.objective,
-            "Searched": objectives_line(objectives),
-            "Bounds kept": bounds_note(run.ranking, objectives) if objectives.bounds else "",
+            "Objectives": objectives_line(run.objectives),
+            "Bounds": bounds_note(run.ranking, run.objectives) if run.objectives.bounds else "",
             "Evaluations": count_text(run.individuals),
-            "Front last grew" if objectives.are_several else "Best found": _when_text(run, clock),
-            **_params_facts(run),
-            **_test_facts(run),
+            "Front last changed" if run.objectives.are_several else "Best found": _when_text(run, clock),
+            _params_title(run): _params_text(one) if (one := _shown_best(run)) else "",
+            "Test of the best": ", ".join(f"{name} {number_text(value)}" for name, value in run.test.items()),
             "Began": time_text(run.study.created),
             "Last record": time_text(story.last),
             "Workers": workers_text(parts),
@@ -87,34 +87,26 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
     return f'<div class="best">{shown}</div>{listed}'
 
 
+def _shown_best(run: Run) -> Evaluation | None:
+    return run.knee if run.objectives.are_several else run.best
+
+
+def _params_title(run: Run) -> str:
+    return "Parameters of the knee" if run.objectives.are_several else "Best parameters"
+
+
 def _best_figures(run: Run) -> list[tuple[str, str]]:
-    """The best loss, or the best value by the name of its objective; with several how many are on the front, too."""
-    objectives, standing = run.study.objectives, run.standing.standing.best
-    if standing is None or not run.best:
-        return [("none yet", "on the front" if objectives.are_several else f"best {objectives.names[0]}")]
-    best = (run.best.name, "best individual")
-    if standing.violation:
-        return [("none yet", "keeps the bounds"), (run.best.name, "is the nearest")]
-    if not objectives.modes:
-        return [(number_text(run.best.loss), "best loss"), best]
-    values = [(number_text(value), f"best {escaped(name)}") for name, value in standing.values.items()]
-    return [(str(standing.members), "on the front"), *values] if objectives.are_several else [*values, best]
-
-
-def _params_facts(run: Run) -> dict[str, str]:
-    if not run.study.objectives.are_several:
-        return {"Best parameters": _params_text(run.best) if run.best else ""}
-    knee = find_knee(run.front)
-    return {"The knee": f"{knee.name}, with\n{_params_text(knee)}" if knee and not knee.violation else ""}
-
-
-def _test_facts(run: Run) -> dict[str, str]:
-    tests = run.tests if run.study.objectives.are_several else {"": run.test}
-    lines = [
-        (f"{which}: " if which else "") + ", ".join(f"{name} {number_text(value)}" for name, value in found.items())
-        for which, found in tests.items()
-    ]
-    return {"Test of the front" if run.study.objectives.are_several else "Test of the best": "\n".join(lines)}
+    """The best, or what is best on the front, with what it is."""
+    first = run.objectives.names[0]
+    if run.best is None:
+        return [("none yet", f"best {first}")]
+    if run.best.violation:
+        return [("none yet", "keeps the bounds"), (run.best.name, "violates them least")]
+    if not run.objectives.are_several:
+        return [(number_text(run.values()[first]), f"best {first}"), (run.best.name, "best individual")]
+    best = run.objectives.values(loss_matrix(run.front).min(axis=0).tolist())
+    shown = [(number_text(value), f"best {name}") for name, value in best.items()]
+    return [(str(len(run.front)), "on the front"), *shown, (run.knee.name if run.knee else "", "is the knee")]
 
 
 def _when_text(run: Run, clock: RunningTime) -> str:
@@ -164,21 +156,20 @@ def workers_text(parts: Sequence[Attendance]) -> str:
 
 
 def table_of_best(run: Run) -> str:
-    """The best individuals, or those of the front, a row for each."""
-    objectives = run.study.objectives
-    is_front = objectives.are_several and keeps_bounds(run.front)
-    ranking = spread_front(run.front, BEST_SHOWN) if is_front else run.ranking[:BEST_SHOWN]
+    """The best individuals, a row for each."""
+    objectives = run.objectives
+    ranking = spread_front(run.front, BEST_SHOWN) if objectives.are_several else run.ranking[:BEST_SHOWN]
     if not ranking:
         return paragraph("Nothing has completed yet.")
     metrics = telling_metrics(ranking, objectives)[:_MOST_METRICS]
-    is_beyond = any(one.violation for one in ranking)
+    violates = any(one.violation for one in ranking)
     is_divided = any(one.segment for one in ranking)
     names = [name for name in run.study.limits if any(name in one.params for one in ranking)]
     rows = [
         [
             one.name,
             *(values_of(one, objectives).get(name) for name in objectives.names),
-            *([bounds_text(one, one.metrics, objectives)] if is_beyond else []),
+            *([bounds_text(one, one.metrics, objectives)] if violates else []),
             *(one.params.get(name) for name in names),
             *(one.metrics.get(name) for name in metrics),
             *([steps_text(one.begin or 0, one.until or 0), one.donor] if is_divided else []),
@@ -193,7 +184,7 @@ def table_of_best(run: Run) -> str:
     head = [
         "individual",
         *objectives.names,
-        *(["violates"] if is_beyond else []),
+        *(["violates"] if violates else []),
         *names,
         *metrics,
         *steps,
@@ -202,15 +193,11 @@ def table_of_best(run: Run) -> str:
         "island",
         "evaluated by",
     ]
-    return paragraph(_which_are_shown(run, ranking, is_front)) + table(head, rows)
-
-
-def _which_are_shown(run: Run, shown: Sequence[Evaluation], is_front: bool) -> str:
-    if is_front:
-        return f"{front_note(run.front, len(shown))}."
-    order = "those that keep the bounds first" if run.study.objectives.bounds else "the lowest loss first"
-    more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(shown) else ""
-    return f"The best {len(shown)}{more}, {order}."
+    if objectives.are_several:
+        note = front_note(run.front, len(ranking)) if not violates else "None keeps the bounds; this is the nearest"
+        return paragraph(f"{note}.") + table(head, rows)
+    more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
+    return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
 
 
 def table_of_schedule(lineage: Sequence[LineageSegment]) -> str:
@@ -246,10 +233,14 @@ def failures(run: Run) -> str:
     return "".join(parts) or paragraph("None failed, and none was infeasible.")
 
 
-def table_of_proposers(found: Mapping[str, Contribution]) -> str:
+def table_of_proposers(found: Mapping[str, Contribution], has_front: bool = False) -> str:
     """What each algorithm proposed, as numbers."""
     rows = [[name, one.evaluations, one.improvements, one.best] for name, one in found.items()]
-    return table(["proposed by", "individuals", "improved the best", "its best loss"], rows) if rows else ""
+    return (
+        table(["proposed by", "individuals", f"improved the {'front' if has_front else 'best'}", "its best loss"], rows)
+        if rows
+        else ""
+    )
 
 
 def table_of_rungs(rows: Sequence[RungRow]) -> str:
