@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from evo.report.fronts import keeps_bounds
-from evo.report.hypervolumes import Yardstick, hypervolume_steps, make_yardstick
+from evo.report.hypervolumes import Yardstick, hypervolume_steps
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.reading import Run
 from evo.report.run_settings import chosen_settings, run_settings
@@ -154,18 +154,6 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
         test = "Mann-Whitney U, two-sided"
         test += f", corrected for {self.comparisons} comparisons by Holm" if self.comparisons > 1 else ""
         return f"{after}{said} ({medians}); p = {self.p:.2g} ({test}, {sizes}): {judged}"
-
-
-def common_yardstick(runs: Sequence[Run]) -> Yardstick | None:
-    """What the hypervolumes of runs are measured with; None unless all have the same objectives, several of them.
-
-    Args:
-        runs: The runs, at least one.
-    """
-    modes = {tuple(run.objectives.modes.items()) for run in runs}
-    if not runs[0].objectives.are_several or len(modes) > 1:
-        return None
-    return make_yardstick(run.front for run in runs)
 
 
 def gather_facts(run: Run, yardstick: Yardstick | None = None) -> RunFacts:

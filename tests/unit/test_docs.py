@@ -24,6 +24,8 @@ OTHER_OPTIONS = {
     "evo": {"--version"},
     "LightningCLI": {"--print"},
     "benchmarks": {
+        "--cost",
+        "--near",
         "--interval",
         "--seconds",
         "--before",

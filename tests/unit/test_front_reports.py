@@ -17,10 +17,10 @@ import evo
 from evo.cli import main
 from evo.population.events import AnyEvent, Finished, Joined, Started
 from evo.population.objectives import Objectives, make_objectives
-from evo.report.compare import comparison_text, judge_all, make_sides
 from evo.report.contributions import contributions, contributions_text
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.optuna_study import optuna_study
+from evo.report.reading import hypervolumes, load
 from evo.study.point_rows import PointForm, read_points
 
 SEVERAL = make_objectives({"accuracy": "max", "size": "min"}, {"memory": "<= 100"})
@@ -116,18 +116,20 @@ def test_fronts_are_compared_by_hypervolumes_up_to_one_point(
     plain = make_objectives({"a": "max", "b": "min"})
     small = run_of(tmp_path / "small", [(1.0, 2.0), (2.0, 3.0)], plain)
     large = run_of(tmp_path / "large", [(1.0, 1.0), (3.0, 3.0), (11.0, 11.0)], plain)
-    sides = make_sides([[str(small), str(large)]])
-    found = [side.runs[0] for side in sides]
-    # A tenth of the extents beyond the worst of the joint front.
-    assert found[0].reference == found[1].reference == {"a": 0.0, "b": 12.0}
-    assert [facts.hypervolume for facts in found] == pytest.approx([1 * 10 + 1 * 9, 1 * 11 + 2 * 9 + 8 * 1])
-    assert [loss for _, loss in found[1].steps] == pytest.approx([1 - 11 / 37, 1 - 29 / 37, 0.0])
-    (verdict,) = [one for one in judge_all(sides) if one.evaluations is None]
-    assert verdict.better == "B"
-    text = comparison_text(sides, judge_all(sides))
-    assert "up to the reference point a 0, b 12" in text
-    rows = {" ".join(line.split()[:-2]): line.split()[-2:] for line in text.splitlines()[:8]}
-    assert (rows["missing hypervolume"], rows["on the front"]) == (["0.4865", "0"], ["2", "3"])
+    # Up to a = 0 and b = 12, a tenth of the extents beyond the worst of the joint front, which is that of the larger.
+    assert hypervolumes([load(small), load(large)]) == [1 * 10 + 1 * 9, 1 * 11 + 2 * 9 + 8 * 1]
+    lines = printed(capsys, "best", str(small), str(large)).splitlines()
+    assert [line.split()[:3] for line in lines[:3]] == [
+        ["run", "hypervolume", "knee"],
+        [str(large), "37", "0-1"],
+        [str(small), "19", "0-1"],
+    ]
+    compared = printed(capsys, "compare", str(small), str(large))
+    assert f"missing hypervolume    {18 / 37:.4g}" in compared
+    assert "B is better; two runs say nothing about chance" in compared
+    other = run_of(tmp_path / "other", [(1.0, 1.0)], make_objectives({"a": "min", "b": "min"}))
+    assert main(["best", str(small), str(other)]) == 2
+    assert "name runs with the same objectives" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "optuna"])

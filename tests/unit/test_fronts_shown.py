@@ -125,9 +125,8 @@ def test_the_summary_and_the_best_show_the_front_by_the_names_of_the_objectives(
     one = gather_evaluations(study(objectives=single))[0]
     text = "\n\n".join([whole, none_keeps, thinned, best_text(one, objectives=single)])
     check_golden("summary-front.txt", text)
-    assert contributions_text(evaluations) == (
-        "evaluations that entered the front: random 3 of 3, 1 still on it; tpe 3 of 3, 2 still on it"
-    )
+    told = "evaluations that entered the front: random 3 of 3, 1 still on it; tpe 3 of 3, 2 still on it"
+    assert contributions_text(evaluations) == told
 
 
 def test_the_hypervolume_is_that_up_to_a_point_in_the_users_signs(
