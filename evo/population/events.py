@@ -128,7 +128,8 @@ class Reported(Event, frozen=True, kw_only=True):
         individual: Its identity.
         step: The training step, usually the epoch, from 0.
         loss: The intermediate loss, a finite number. Of several objectives, that of the first.
-        losses, violation: See `evo.population.assignment.Further`.
+        losses: The losses of all objectives, if there are several and all are known by now; empty otherwise.
+        violation: By how much it violates the bounds of those of its metrics that are known by now.
     """
 
     individual: Identity
