@@ -17,9 +17,11 @@ from evo.islands.migration import Migration
 from evo.islands.topology import topology_text
 from evo.population.events import AnyEvent, Finished, Started
 from evo.population.identity import Identity, individual_name
+from evo.population.objectives import Objectives
 from evo.population.population import Population
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
+from evo.report.front_summary import objectives_line
 from evo.report.progress import Lines, LiveView, ProgressDisplay, Silent, TakingOver
 from evo.report.results import Result
 from evo.report.tables import count_text, number_text, plain_console, shares_text, summary_text
@@ -71,6 +73,11 @@ class Screen:
         self._print(f"evo: study {name} in {directory}; {_budget_text(budget, workers, len(places))}")
         for line in [*_map_lines(places), *_worker_lines(len(places), archipelago, migration)]:
             self._print(line)
+
+    def objectives(self, objectives: Objectives) -> None:
+        """Say what is minimised or maximised, and within which bounds, if it is not one loss only."""
+        if line := objectives_line(objectives):
+            self._print(f"  {line}")
 
     def parameters(self, parameters: Mapping[str, Parameter], goes_on: bool = False) -> None:
         """Say what each parameter may be, since limits may be read in more ways than one.

@@ -122,11 +122,18 @@ class _LinesOfRuns:
             is_due = now - said >= interval_at(now - self._began) and (one.written != before.written or said < 0)
             if is_due or has_changed:
                 self._said[one.run] = now, one
-                best, best_before = one.standing.best, before.standing.best
                 name = f"{one.run}: " if self._has_several else ""
-                line = standing_line(one.standing, has_improved=best != best_before and said >= 0)
+                line = standing_line(one.standing, has_improved=_is_better(one, before) and said >= 0)
                 what = "" if one.state == "running" else f"; {state_text(one)}"
                 print(printable(f"{name}{line}{what}"), flush=True)
+
+
+def _is_better(now: RunStanding, before: RunStanding) -> bool:
+    """Whether the best individual, or the front, has changed; times and counts since then change all the time."""
+    best, earlier = now.standing.best, before.standing.best
+    if best is None or earlier is None:
+        return best is not earlier
+    return (best.individual, best.values, best.members) != (earlier.individual, earlier.values, earlier.members)
 
 
 class _View:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evo.population.objectives import ONE_LOSS, Objectives
+from evo.report.front_summary import bounds_note, front_note
 from evo.report.fronts import bounds_text, find_front, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run, hypervolumes
@@ -43,7 +44,11 @@ def summary_text(
     parts: list[RenderableType] = []
     ranking = rank_evaluations(evaluations)
     if ranking:
-        parts.append(_table_of_best(*_shown_as_best(ranking, best, objectives), names, objectives))
+        title, shown = _shown_as_best(ranking, best, objectives)
+        parts.append(_table_of_best(title, shown, names, objectives))
+        front = find_front(ranking, objectives) if objectives.are_several else []
+        notes = [front_note(front, len(shown)) if keeps_bounds(front) else "", bounds_note(ranking, objectives)]
+        parts += [Text(note) for note in notes if note]
     parts += map(Text, failure_lines(evaluations, "infeasible"))
     parts += map(Text, failure_lines(evaluations))
     return Group(*parts)

@@ -69,6 +69,7 @@ def study_steps(job: Job, transport: Transport, signals: StopSignals) -> Generat
     plan = replace(plan, known_at=start.time)
     if transport.rank == 0:
         screen.begin(study.name, str(directory), places, plan.budget, plan.archipelago, plan.migration)
+        screen.objectives(plan.objectives)
         screen.parameters(plan.space.parameters, goes_on(plan.propagators))
         screen.notes([*start.notes, *job.notes, *(job.objective.notes if isinstance(job.objective, Training) else ())])
     session = Session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +15,17 @@ from evo.errors import UserError
 from evo.population.events import AnyEvent, Finished, Joined, Started
 from evo.population.objectives import Objectives, make_objectives
 from evo.report.best import front_text
+from evo.report.best import main as best_main
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
 from evo.report.display import standing_line
 from evo.report.fronts import find_knee, violation_text
 from evo.report.hypervolumes import hypervolume_steps, make_yardstick
+from evo.report.optuna_study import optuna_study
 from evo.report.progress import Lines
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import table_rows
+from evo.report.shell import Shell, ShellCommands
 from evo.report.tables import best_text, plain_console, summary_text
 
 OBJECTIVES = make_objectives({"val_acc": "max", "size": "min"}, {"memory": "<= 2e9"})
@@ -125,7 +129,9 @@ def test_the_summary_and_the_best_show_the_front_by_the_names_of_the_objectives(
     assert contributions_text(evaluations) == told
 
 
-def test_the_hypervolume_is_that_up_to_a_point_in_the_users_signs(tmp_path: Path) -> None:
+def test_the_hypervolume_is_that_up_to_a_point_in_the_users_signs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
 
     def loss(params: dict[str, float]) -> dict[str, float]:
@@ -147,6 +153,17 @@ def test_the_hypervolume_is_that_up_to_a_point_in_the_users_signs(tmp_path: Path
     assert "the front has 3 individuals (up: max, down: min)" in front_text(loaded)
     frame = loaded.to_pandas()
     assert sorted(frame["objectives.up"]) == [0.0, 0.5, 1.0]
+    trials = optuna_study(loaded)
+    assert [direction.name for direction in trials.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert sorted(trial.values for trial in trials.best_trials) == [[x, x] for x in (0.0, 0.5, 1.0)]
+    for asked in (["--knee", "--params"], ["--yaml"]):
+        assert best_main([str(run), *asked], "evo best") == 0
+        assert "x: 0.5" in capsys.readouterr().out
+    assert best_main([str(run), "--json"], "evo best") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["objectives"]["up"] for one in told["front"]] == [1.0, 0.5, 0.0]
+    assert told["knee"] == loaded.knee.name
+    assert "front of 3, best up 1, best down 0" in standing_line(loaded.standing.standing)
 
 
 def test_rows_have_a_column_for_each_objective_and_the_violation() -> None:
@@ -168,3 +185,30 @@ def test_hypervolumes_grow_to_the_whole_of_the_front() -> None:
 
 def test_violations_are_told_in_per_cent() -> None:
     assert [violation_text(each) for each in (0.12, 3.0, 1e-12)] == ["by 12 %", "by 300 %", "by less than 0.1 %"]
+
+
+def test_an_improvement_is_one_of_the_front_and_a_command_gets_its_objectives() -> None:
+    heard, shell = list[str](), list[dict[str, str]]()
+
+    class Entered(evo.Callback):
+        def on_improved(self, evaluation: Evaluation) -> None:
+            heard.append(evaluation.name)
+            commands = ShellCommands(
+                None, None, Shell(environment={}, log=None, timeout=1.0, warn=print), int, "", goals
+            )
+            shell.append(commands._variables(evaluation, 1))
+
+    goals = make_objectives({"up": "max", "down": "min"}, {"up": "<= 0.7"})
+    points = iter([(0.9, 0.0), (0.5, 1.0), (0.4, 2.0), (0.1, 0.1)])
+    evo.minimize(
+        lambda params: dict(zip(("up", "down"), next(points), strict=True)),
+        {"x": (0.0, 1.0)},
+        evaluations=4,
+        objectives={"up": "max", "down": "min"},
+        constraint_metrics={"up": "<= 0.7"},
+        callbacks=[Entered()],
+        quiet=True,
+    )
+    assert heard == ["0-0", "0-1", "0-3"]
+    assert json.loads(shell[-1]["EVO_OBJECTIVES"]) == {"up": 0.1, "down": 0.1}
+    assert [each["EVO_VIOLATION"] for each in shell][1:] == ["0.0", "0.0"]

@@ -23,13 +23,16 @@ def loss_scale(evaluations: Sequence[Evaluation]) -> Scale:
     return scale_of(one.loss for one in evaluations if one.loss is not None)
 
 
-def over_evaluations(evaluations: Sequence[Evaluation], shown: Sequence[Evaluation], scale: Scale) -> Picture:
+def over_evaluations(
+    evaluations: Sequence[Evaluation], shown: Sequence[Evaluation], scale: Scale, label: str = "loss"
+) -> Picture:
     """Every individual's loss by the number of those that have ended before, coloured by what proposed it.
 
     Args:
         evaluations: All evaluations of a study.
         shown: Those that are drawn as points.
         scale: The part of the losses that is shown.
+        label: What the loss is called.
     """
     ended = ends_in_order(evaluations)
     numbers, evaluated = {one.individual: number for number, one in numbered(ended)}, count_evaluated(ended)
@@ -51,13 +54,17 @@ def over_evaluations(evaluations: Sequence[Evaluation], shown: Sequence[Evaluati
         hint="The line is the best loss so far: flat for long means that more evaluations may bring little. "
         "Colours say which algorithm proposed each point: the lowest points show which of them still finds something.",
         x=Axis(title="evaluations that have ended", ends=(0.0, evaluated + 1.0)),
-        y=Axis(title="loss", log=scale.log, ends=scale.ends),
+        y=Axis(title=label, log=scale.log, ends=scale.ends),
         series=[*series, *line],
     )
 
 
 def over_time(
-    evaluations: Sequence[Evaluation], shown: Sequence[Evaluation], scale: Scale, clock: RunningTime
+    evaluations: Sequence[Evaluation],
+    shown: Sequence[Evaluation],
+    scale: Scale,
+    clock: RunningTime,
+    label: str = "loss",
 ) -> Picture:
     """Every individual's loss by the time for which the search had run, coloured by what became of it.
 
@@ -66,6 +73,7 @@ def over_time(
         shown: Those that are drawn as points.
         scale: The part of the losses that is shown.
         clock: The time of the search without its pauses.
+        label: What the loss is called.
     """
     unit, size = time_unit(clock.total)
 
@@ -81,7 +89,7 @@ def over_time(
         hint="The same line over the time for which the search has run; pauses between sessions are left out, and a "
         "dotted line marks each. Colours say what became of each individual. Those without a loss stand at the top.",
         x=Axis(title=f"{unit} of searching", ends=(0.0, max(clock.total / size, 1e-9) * 1.02)),
-        y=Axis(title="loss", log=scale.log, ends=scale.ends),
+        y=Axis(title=label, log=scale.log, ends=scale.ends),
         series=[*_points(drawn, scale, place, lambda one: one.status, STATUS_COLOURS), *line],
         marks=[(pause / size, "") for pause in clock.pauses],
     )

@@ -8,12 +8,19 @@ from functools import partial
 
 from evo.frames import one_line
 from evo.report.contributions import contributions
+from evo.report.front_summary import loss_note, loss_text
 from evo.report.hypervolumes import make_yardstick
-from evo.report.improvements import ends_in_order
+from evo.report.improvements import ends_in_order, improvements
 from evo.report.lineages import lineage_of
 from evo.report.pages import sections
 from evo.report.pages.curve_pictures import learning_curves, rung_rows
-from evo.report.pages.front_pictures import hypervolume_over_evaluations, pairs_of_objectives, parallel_objectives
+from evo.report.pages.front_pictures import (
+    colours_of_proposers,
+    hypervolume_over_evaluations,
+    pairs_of_objectives,
+    parallel_objectives,
+    without_legend,
+)
 from evo.report.pages.lineage_pictures import journeys, lineage, migrants, proposers
 from evo.report.pages.markup import escaped, figure_box, grid, paragraph, section
 from evo.report.pages.optuna_pictures import ParameterPictures
@@ -126,19 +133,41 @@ class RunReport:
         notes = [sampled_text(len(shown), len(everything))]
         if scale.beyond:
             notes.append(f"{scale.beyond} losses are above {scale.high:.4g}: in the pictures they stand at the top.")
-        pictures = (over_evaluations(everything, shown, scale), over_time(everything, shown, scale, self._clock))
+        label = loss_text(self.run.objectives)
+        pictures = (
+            over_evaluations(everything, shown, scale, label),
+            over_time(everything, shown, scale, self._clock, label),
+        )
         return "".join(paragraph(note) for note in notes if note) + self._add(*pictures)
 
     def _front(self) -> str:
         """The front, and how it came about, instead of the best loss."""
         run, everything = self.run, self.run.individuals
         yardstick = make_yardstick([run.front])
+        entered = [one for _, one in improvements(ends_in_order(everything)) if one.violation == 0.0]
+        colours = colours_of_proposers(entered)
+        pairs = pairs_of_objectives(self._shown, run.front, run.objectives, colours)
+        note = sampled_paragraph(len(self._shown), len(everything))
         if yardstick is None:
-            return paragraph("No individual keeps the bounds yet, so there is no front.")
-        pictures = pairs_of_objectives(self._shown, run.front, run.objectives)
-        whole = parallel_objectives(run.front, run.objectives)
-        growth = hypervolume_over_evaluations({"hypervolume": everything}, yardstick, run.objectives)
-        return sampled_paragraph(len(self._shown), len(everything)) + self._add(*pictures, whole, growth)
+            return paragraph("No individual keeps the bounds yet, so there is no front.") + note + self._add(*pairs)
+        growth = hypervolume_over_evaluations({"hypervolume": everything}, yardstick, run.objectives, colours)
+        if len(pairs) == 1:
+            return note + self._add(*pairs, growth)
+        # Their legends are that of the picture above, and would take more room than they do; a PNG stands alone.
+        small = [
+            replace(drawing_of(without_legend(one)), save=partial(save_png, one), hint="", is_small=True, height=360)
+            for one in pairs
+        ]
+        title, hint = _SMALL["front"]
+        heading = f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>'
+        boxes = grid([self._add(drawing) for drawing in small])
+        return (
+            note
+            + self._add(parallel_objectives(run.front, run.objectives, colours))
+            + heading
+            + boxes
+            + self._add(growth)
+        )
 
     def _parameters(self) -> str:
         try:
@@ -156,17 +185,12 @@ class RunReport:
                 boxes = grid([self._add(drawing) for drawing in drawings])
                 parts.append(f'<h3>{title}</h3><p class="hint">{escaped(hint)}</p>{boxes}')
         parts += [paragraph(f"Optuna could not draw {problem}") for problem in found.problems]
-        first = self.run.objectives.names[0]
-        note = f"The loss in these pictures is that of the first objective, {first}." if self._has_names else ""
+        note = loss_note(self.run.objectives)
         return (
             sampled_paragraph(len(self._shown), len(self.run.individuals))
             + (paragraph(note) if note else "")
             + "".join(parts)
         )
-
-    @property
-    def _has_names(self) -> bool:
-        return bool(self.run.objectives.modes)
 
     def _workers(self) -> str:
         if not self._busy:
@@ -212,6 +236,13 @@ class RunReport:
 
 
 _SMALL = {
+    "front": (
+        "The front by pairs of objectives",
+        "Each point is an individual: those of the front in the colours of the algorithms above, dominated ones pale, "
+        "those that violate bounds crossed; the star is the knee, nearest to the best of all objectives. A point of "
+        "the front may look dominated in one pair, because it is better by another objective. Individuals that are "
+        "much worse lie outside of the pictures.",
+    ),
     "slice": (
         "The loss over each parameter",
         "Each point is an individual that has completed, dark ones are late. Points that crowd at one end mean that "

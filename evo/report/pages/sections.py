@@ -11,6 +11,7 @@ import msgspec
 from evo.population.dominance import loss_matrix
 from evo.report.contributions import Contribution
 from evo.report.display import duration_text, state_text
+from evo.report.front_summary import bounds_note, front_note, objectives_line
 from evo.report.fronts import bounds_text, spread_front, values_of
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.lineages import LineageSegment, changing_names, names_text, schedule_of, schedule_rows, steps_text
@@ -70,7 +71,8 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         {
             "State": state_text(run.standing),
             "Objective": run.study.objective,
-            "Objectives": "" if run.objectives.is_plain else str(run.objectives),
+            "Objectives": objectives_line(run.objectives),
+            "Bounds": bounds_note(run.ranking, run.objectives) if run.objectives.bounds else "",
             "Evaluations": count_text(run.individuals),
             "Front last changed" if run.objectives.are_several else "Best found": _when_text(run, clock),
             _params_title(run): _params_text(one) if (one := _shown_best(run)) else "",
@@ -192,9 +194,8 @@ def table_of_best(run: Run) -> str:
         "evaluated by",
     ]
     if objectives.are_several:
-        return paragraph(f"{len(ranking)} of the {len(run.front)} on the front, by {objectives.names[0]}.") + table(
-            head, rows
-        )
+        note = front_note(run.front, len(ranking)) if not violates else "None keeps the bounds; this is the nearest"
+        return paragraph(f"{note}.") + table(head, rows)
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
     return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
 
