@@ -19,8 +19,8 @@ from benchmarks.fronts.problem import FrontProblem, Value, vector
 ODD = tuple(range(1, 56, 2))
 """The functions that algorithms are developed on; the even ones are for judging."""
 
-# COCO searches from -100 to 100, where no tool has found anything below a nadir point after 200 evaluations; the optima
-# of both functions, and most of what lies between them, are here, which is where bbob is searched.
+# COCO searches from -100 to 100, where tools have found next to nothing below a nadir point after 200 evaluations; the
+# optima of both functions, and most of what lies between them, are here, which is where bbob is searched.
 _SIDE = (-5.0, 5.0)
 _KNOWN = Path(__file__).with_name("known_biobj.json")
 _PAIR = re.compile(r"bbob_f(\d+)_i(\d+)_d(\d+)__bbob_f(\d+)_i(\d+)_d(\d+)")

@@ -48,9 +48,10 @@ def evaluate(run: Callable[[Params, Trial], Any], params: Params, trial: Running
 
     try:
         returned = run(fresh(params), trial)
-        recorded = {"seconds": time.perf_counter() - began, **trial.metrics}
+        seconds = time.perf_counter() - began
+        recorded = {} if trial.objectives.is_plain else {"seconds": seconds, **trial.metrics}
         found = read_losses(returned, trial.objectives, recorded, is_cut_short=trial.should_stop)
-        metrics = json_scalars({**trial.metrics, **(found.values or {})})
+        metrics = json_scalars({**trial.metrics, **found.values} if found.values else trial.metrics)
         state = trial.saved_state()
     except KeyboardInterrupt:
         raise

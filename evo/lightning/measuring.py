@@ -49,8 +49,11 @@ class Measuring(L.Callback):
         names: The names of what is wanted; those that are no ready metrics are ignored.
         clock: Tells the time in seconds.
 
+    Attributes:
+        refusals: Why something could not be measured, by its name. The module may log it all the same.
+
     Raises:
-        UserError: Something cannot be measured.
+        UserError: Energy cannot be measured.
     """
 
     def __init__(self, names: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,6 +62,7 @@ class Measuring(L.Callback):
         self._clock = clock
         self._fixed: dict[str, float] = {}  # What is known once and for all.
         self._spent: dict[str, float] = {}
+        self.refusals: dict[str, str] = {}
         self._calls: OutermostCalls | None = None
         self._meters: Sequence[EnergyMeter] = energy_meters() if "energy" in self._names else ()
         self._readings: dict[str, float] = {}
@@ -96,8 +100,9 @@ class Measuring(L.Callback):
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx == dataloader_idx == 0 and any(
-            name in self._names and name not in self._fixed for name in _OF_A_BATCH
+        wanted = [name for name in _OF_A_BATCH if name in self._names]
+        if batch_idx == dataloader_idx == 0 and not all(
+            name in self._fixed or name in self.refusals for name in wanted
         ):
             self._calls = OutermostCalls(pl_module)
 
@@ -116,16 +121,20 @@ class Measuring(L.Callback):
             return
         calls, self._calls = self._calls, None
         calls.end()
-        if not calls:
-            raise UserError(
-                f"{' and '.join(name for name in _OF_A_BATCH if name in self._names)} cannot be measured: "
-                f"validation_step of {type(pl_module).__name__} calls neither self(...) nor a layer of it; call one"
-            )
         with _same_generators(), trainer.precision_plugin.val_step_context():
-            if "flops" in self._names:
-                self._fixed["flops"] = _flops(calls, batch)
-            if "latency" in self._names:
-                self._fixed["latency"] = calls.seconds()
+            for name in _OF_A_BATCH:
+                if name in self._names:
+                    self._measure(name, calls, batch)
+
+    def _measure(self, name: str, calls: OutermostCalls, batch: Any) -> None:
+        if not calls:
+            why = "validation_step calls neither self(...) nor a layer of the module; let it call one"
+            self.refusals[name] = f"{name} cannot be measured: {why}"
+            return
+        try:
+            self._fixed[name] = _flops(calls, batch) if name == "flops" else calls.seconds()
+        except UserError as error:
+            self.refusals[name] = str(error)
 
     @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

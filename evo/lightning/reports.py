@@ -238,6 +238,8 @@ class TrialReport(L.Callback):
         for name in names:
             if name in logged or name in COUNTED or name in self.measuring.known:
                 continue
+            if refusal := self.measuring.refusals.get(name):
+                raise UserError(refusal)
             modes = self._trial.objectives.modes
             role = "is an objective" if name in modes else "is monitored" if name == self.monitor else "has a bound"
             ready = ", ".join((*READY_METRICS, *COUNTED))

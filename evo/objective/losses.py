@@ -11,12 +11,13 @@ from typing import Any, final
 from evo.population.objectives import ONE_LOSS, Objectives
 from evo.population.scalars import json_scalars, plain_number
 
+_LOSS = "loss"  # What the loss is called in a mapping that is returned where it has no name.
 _LONGEST_VALUE = 100  # Characters of a wrong value that a message shows.
 
 
 @final
 @dataclass(frozen=True)
-class Losses:
+class FoundLosses:
     """What an evaluation has come to.
 
     Args:
@@ -34,10 +35,11 @@ class Losses:
 
 def read_losses(
     returned: Any, objectives: Objectives, recorded: Mapping[str, Any], *, is_cut_short: bool = False
-) -> Losses:
+) -> FoundLosses:
     """The losses of an evaluation.
 
-    Several values are returned by name, as a mapping, or in the order of the objectives, as a sequence. What is not
+    Several values are returned by name, as a mapping, or in the order of the objectives, as a sequence; the loss of an
+    objective without a name, beside values that have bounds, as "loss". What is not
     returned is taken from what was recorded beside the loss. A single number is the loss where the objective has no
     name; else it is the value of the first objective that is not recorded.
 
@@ -52,7 +54,7 @@ def read_losses(
         ValueError: A value is missing or not finite.
     """
     if objectives.is_plain:
-        return Losses(check_loss(returned))
+        return FoundLosses(check_loss(returned))
     named = _by_name(returned, objectives, recorded)
     known = {**recorded, **named}
     values = {name: _finite(name, known[name]) for name in objectives.metrics if name in known}
@@ -62,10 +64,11 @@ def read_losses(
     bounds = tuple(bound for bound in objectives.bounds if bound.metric in values)
     violation = Objectives(bounds=bounds).violation(values)
     if not objectives.modes:
-        return Losses(check_loss(returned), violation=violation)
+        loss = named.get(_LOSS, returned)
+        return FoundLosses(check_loss(loss), violation=violation, values=json_scalars(_without_loss(named)))
     first = objectives.losses({**dict.fromkeys(objectives.modes, 0.0), **values})[0]
     is_complete = objectives.are_several and all(name in values for name in objectives.modes)
-    return Losses(first, objectives.losses(values) if is_complete else (), violation, json_scalars(named))
+    return FoundLosses(first, objectives.losses(values) if is_complete else (), violation, json_scalars(named))
 
 
 def _by_name(returned: Any, objectives: Objectives, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,12 +83,16 @@ def _by_name(returned: Any, objectives: Objectives, recorded: Mapping[str, Any])
     if sequence is not None:
         if len(sequence) != objectives.count:
             raise TypeError(
-                f"{len(sequence)} values are returned, {_shortened(repr(returned))}, but there are {objectives.count} "
-                f"objectives: return one for each of {', '.join(objectives.names)}, in this order or by name"
+                f"{len(sequence)} values are returned, {_shortened(repr(returned))}, but objectives has "
+                f"{objectives.count}: return one for each of {', '.join(objectives.names)}, in this order or by name"
             )
         return dict(zip(objectives.names, sequence, strict=True))
     unknown = [name for name in objectives.names if name not in recorded]
     return {unknown[0]: returned} if unknown and returned is not None else {}
+
+
+def _without_loss(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if name != _LOSS}
 
 
 def _as_sequence(returned: Any) -> Sequence[Any] | None:
@@ -155,7 +162,7 @@ def _number(value: Any) -> float:
     return float(number)
 
 
-def reported_losses(value: Any, objectives: Objectives = ONE_LOSS, recorded: Mapping[str, Any] = {}) -> Losses:
+def reported_losses(value: Any, objectives: Objectives = ONE_LOSS, recorded: Mapping[str, Any] = {}) -> FoundLosses:
     """What an objective reports while it runs, of everything that counts as a loss when it is returned.
 
     A single number is the value of the first objective. Values that are not reported are taken from what was recorded;
@@ -180,7 +187,7 @@ def reported_losses(value: Any, objectives: Objectives = ONE_LOSS, recorded: Map
     """
     try:
         if objectives.is_plain:
-            return Losses(_number(value))
+            return FoundLosses(_number(value))
         named = {objectives.names[0]: value}
         if objectives.modes and (isinstance(value, Mapping) or _as_sequence(value) is not None):
             named = _by_name(value, objectives, {})
@@ -194,10 +201,10 @@ def reported_losses(value: Any, objectives: Objectives = ONE_LOSS, recorded: Map
     known = {name: number for name, number in known.items() if math.isfinite(number)}
     violation = Objectives(bounds=tuple(one for one in objectives.bounds if one.metric in known)).violation(known)
     if not objectives.modes:
-        return Losses(first, violation=violation)
+        return FoundLosses(first, violation=violation)
     loss = objectives.losses({**dict.fromkeys(objectives.modes, 0.0), objectives.names[0]: first})[0]
     is_complete = objectives.are_several and all(name in known for name in objectives.metrics)
-    return Losses(loss, objectives.losses(known) if is_complete else (), violation)
+    return FoundLosses(loss, objectives.losses(known) if is_complete else (), violation)
 
 
 def _what_to_report(objectives: Objectives) -> str:

@@ -30,7 +30,7 @@ def test(arguments: Sequence[str], program: str) -> int:
         description="Test an individual from its saved weights; with several objectives, all of the front that have "
         "kept theirs.",
     )
-    _add_arguments(parser)
+    _add_arguments(parser, "those of the front")
     parser.add_argument(
         "--baseline", metavar="FILE.yaml", help="Parameters to compare with, which are trained once, in RUN/baseline."
     )
@@ -63,7 +63,7 @@ def train(arguments: Sequence[str], program: str) -> int:
         description="Train an individual again, with its own seed. One that goes on from others is trained from the "
         "start, with the hyperparameters that each of them had.",
     )
-    _add_arguments(parser)
+    _add_arguments(parser, "the knee of the front, as evo best --knee shows it")
     parser.add_argument(
         "--schedule", metavar="FILE.yaml", help="Train a schedule instead, as evo best --yaml writes one."
     )
@@ -85,9 +85,13 @@ def train(arguments: Sequence[str], program: str) -> int:
     return _run(lambda: train_again(asked), options.debug)
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
+def _add_arguments(parser: ArgumentParser, of_front: str) -> None:
     parser.add_argument("run", metavar="RUN", help="A run directory, complete or not.")
-    parser.add_argument("--individual", metavar="R-G", help="Rank and generation, for example 3-1. Default: the best.")
+    parser.add_argument(
+        "--individual",
+        metavar="R-G",
+        help=f"Rank and generation, for example 3-1. Default: the best; with several objectives, {of_front}.",
+    )
     parser.add_argument(
         "--objective", metavar="PLACE:NAME", help="The objective of the search. Default: the one that study.json names."
     )

@@ -146,7 +146,7 @@ def _front_with_weights(past: Run, results: RunDirectory) -> list[Evaluation]:
     name, many = on_front[0].name, len(on_front) > _MOST_NAMED
     names = ", ".join(one.name for one in on_front[:_MOST_NAMED])
     raise UserError(
-        f"none of the front of {past.name} has weights, which are {names}{' and others' if many else ''}; "
+        f"of the front of {past.name}, {names}{' and others' if many else ''}, none has weights; "
         f"evo train {past.name} --individual {name} trains one again, and then it can be tested"
     )
 

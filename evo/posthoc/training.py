@@ -32,7 +32,7 @@ class TrainingRequest:
 
     Args:
         run: The run directory.
-        individual: Rank and generation of the individual. None means the best.
+        individual: Rank and generation of the individual. None means the best; with several objectives, the knee.
         schedule: A YAML file with a schedule, which is trained instead.
         seed: The seed of the training, from which those of its segments follow. None means that of the individual, and
             of each of its segments, or of the schedule.

@@ -16,7 +16,7 @@ from evo.errors import MISTAKEN, UserError
 from evo.randomness import training_seed
 from evo.report.columns import columns_text
 from evo.report.configuration import lightning_configuration, training_of
-from evo.report.fronts import bounds_text, keeps_bounds, values_of
+from evo.report.fronts import bounds_text, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment
 from evo.report.reading import Run, load, rank_runs
 from evo.report.records import Evaluation
@@ -24,7 +24,7 @@ from evo.report.tables import best_text, number_text, runs_text, statuses_text, 
 from evo.report.yaml_text import yaml_text
 from evo.texts import printable, readable, show_error
 
-_MOST_METRICS, _MOST_PARAMETERS = 4, 8  # In the table of a front.
+_MOST_SHOWN, _MOST_METRICS, _MOST_PARAMETERS = 12, 4, 8  # In the table of a front.
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -125,7 +125,8 @@ def _show_one(options: Namespace) -> None:
     training = None if options.params else training_of(run.study)
     values: Mapping[str, Any] = run.values(one) or {"loss": one.loss}
     loss = ", ".join(f"{name} {value}" for name, value in values.items()) if one.loss is not None else one.status
-    comments = [f"individual {one.name} of {run.name}: {loss}"]
+    violated = bounds_text(one, one.metrics, run.objectives)
+    comments = [f"individual {one.name} of {run.name}: {loss}{violated and f', violates {violated}'}"]
     found: dict[str, Any] = dict(one.params)
     if training is not None:
         if one.segment is not None and training.early_stopping is True:
@@ -150,10 +151,15 @@ def _schedule_comments(lineage: Sequence[LineageSegment], seed: int, run: str) -
 def front_text(run: Run) -> str:
     """The front of a study, a row for each of its individuals, ordered by the first objective.
 
+    Of a large one some are shown, which are spread along it; the knee is among them.
+
     Args:
         run: A study with several objectives, in which some individual has completed.
     """
-    objectives, front, knee = run.objectives, run.front, run.knee
+    objectives, knee = run.objectives, run.knee
+    front = spread_front(run.front, _MOST_SHOWN)
+    if knee not in front and knee is not None:
+        front = [one for one in run.front if one in front or one is knee]
     metrics = telling_metrics(front, objectives)[:_MOST_METRICS]
     params = [name for name in run.study.limits if any(name in one.params for one in front)][:_MOST_PARAMETERS]
     violates = ["violates"] if not keeps_bounds(front) else []
@@ -164,8 +170,10 @@ def front_text(run: Run) -> str:
         shown += [bounds_text(one, one.metrics, objectives)] if violates else []
         shown += [*(one.metrics.get(name) for name in metrics), *(one.params.get(name) for name in params)]
         rows.append([one.name, *map(number_text, shown)])
-    modes = ", ".join(f"{name}: {mode}" for name, mode in objectives.modes.items())
-    title = f"the front has {len(front)} individual{'s' * (len(front) != 1)} ({modes})"
+    modes = printable(", ".join(f"{name}: {mode}" for name, mode in objectives.modes.items()))
+    title = f"the front has {len(run.front)} individual{'s' * (len(run.front) != 1)} ({modes})"
+    if len(front) < len(run.front):
+        title += f"; these {len(front)} are spread along it, and --json has all"
     if violates:
         return f"no individual keeps the bounds yet; this one violates them least ({modes})\n\n{columns_text(rows)}"
     name = "" if knee is None else knee.name

@@ -20,14 +20,13 @@ from evo.report.comparing import (
     Side,
     SideVerdict,
     by_configuration,
-    common_yardstick,
     corrected,
     different_settings,
     judge_sides,
     make_side,
 )
 from evo.report.display import duration_text
-from evo.report.reading import Run, load
+from evo.report.reading import Run, common_yardstick, load
 from evo.report.tables import number_text
 from evo.texts import as_path, printable
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from evo.report.fronts import keeps_bounds
-from evo.report.hypervolumes import Yardstick, hypervolume_steps, make_yardstick
+from evo.report.hypervolumes import Yardstick, hypervolume_steps
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.reading import Run
 from evo.report.run_settings import chosen_settings, run_settings
@@ -31,7 +31,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         run: Its path.
         seed: Its seed.
         is_complete: Whether the search is.
-        loss: The lowest loss; None when none has completed.
+        loss: The lowest loss; None when none has completed, or none keeps the bounds.
         individual: Which individual has it.
         finished: How many evaluations have finished.
         known: How many results were known from elsewhere, before any evaluation.
@@ -156,18 +156,6 @@ class SideVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{after}{said} ({medians}); p = {self.p:.2g} ({test}, {sizes}): {judged}"
 
 
-def common_yardstick(runs: Sequence[Run]) -> Yardstick | None:
-    """What the hypervolumes of runs are measured with; None unless all have the same objectives, several of them.
-
-    Args:
-        runs: The runs, at least one.
-    """
-    modes = {tuple(run.objectives.modes.items()) for run in runs}
-    if not runs[0].objectives.are_several or len(modes) > 1:
-        return None
-    return make_yardstick(run.front for run in runs)
-
-
 def gather_facts(run: Run, yardstick: Yardstick | None = None) -> RunFacts:
     """What one run has found, and what it took.
 
@@ -182,19 +170,20 @@ def gather_facts(run: Run, yardstick: Yardstick | None = None) -> RunFacts:
     outside = sum(run.times.get(name, 0.0) for name in OUTSIDE)
     total = sum(run.times.values())
     began = min((one.started for one in own), default=0.0)
+    best = None if run.best is None or run.best.violation else run.best
     return RunFacts(
         run=run.name,
         seed=run.study.seed,
         is_complete=run.is_complete,
-        loss=None if run.best is None else run.best.loss,
-        individual="" if run.best is None else run.best.name,
+        loss=None if best is None else best.loss,
+        individual="" if best is None else best.name,
         finished=len(own),
         known=len(ended) - len(own),
         counts=run.counts,
         seconds=sum(one.seconds for one in own),
         span=max((one.ended for one in own), default=0.0) - began,
         busy=1 - outside / total if outside and total else None,
-        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None],
+        steps=[(number, one.loss) for number, one in improvements(ended) if one.loss is not None and not one.violation],
     )
 
 

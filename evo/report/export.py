@@ -15,6 +15,7 @@ from typing import IO, Any
 from evo.commands import CommandParser, status_of
 from evo.errors import UserError
 from evo.report.display import state_text
+from evo.report.fronts import keeps_bounds
 from evo.report.optuna_export import Changes, OptunaExport
 from evo.report.optuna_store import parse_store
 from evo.report.reading import Run, load
@@ -176,7 +177,7 @@ def _tell(changes: Changes, run: Run, where: str) -> None:
     values: Mapping[str, Any] = run.values() or {"loss": None}
     first, value = next(iter(values.items()))
     best = "nothing has completed" if run.best is None else f"best {first} {value} by {run.best.name}"
-    if run.objectives.are_several:
+    if run.objectives.are_several and keeps_bounds(run.front):
         best += f", {len(run.front)} on the front"
     print(
         printable(

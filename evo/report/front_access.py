@@ -31,7 +31,10 @@ class HasFront:
 
     @property
     def knee(self) -> Evaluation | None:
-        """The individual of the front that is nearest to the ideal point; see `evo.report.fronts.find_knee`."""
+        """The individual of the front that is nearest to the ideal point; see `evo.report.fronts.find_knee`.
+
+        Whatever needs one individual takes it, if there are several objectives, unless another one is named.
+        """
         return find_knee(self.front)
 
     def values(self, individual: Evaluation | None = None) -> dict[str, float]:

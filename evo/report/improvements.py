@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
-from evo.population.dominance import Front
+import numpy as np
+
+from evo.population.dominance import Losses
 from evo.report.records import Evaluation
 
 
@@ -54,13 +57,13 @@ def improvements(ended: Iterable[Evaluation]) -> list[tuple[int, Evaluation]]:
     """
     found: list[tuple[int, Evaluation]] = []
     lowest: tuple[float, float] | None = None
-    front: Front[Evaluation] = Front()
+    entered = _Entered()
     for number, one in numbered(ended):
         is_sound = one.status == "completed" and not one.is_set_aside and one.loss is not None
         if not is_sound or one.loss is None:
             continue
         if one.losses:
-            if not _is_equal(one, front) and front.add(one):
+            if entered.add(one):
                 found.append((number, one))
         elif lowest is None or (one.violation, one.loss) < lowest:
             lowest = one.violation, one.loss
@@ -68,9 +71,32 @@ def improvements(ended: Iterable[Evaluation]) -> list[tuple[int, Evaluation]]:
     return found
 
 
-def _is_equal(one: Evaluation, front: Front[Evaluation]) -> bool:
-    """Whether the front has one as good, which is only replaced because of its name."""
-    members = front.members
-    if not members or members[0].violation != one.violation:
-        return False
-    return one.violation > 0.0 or bool((front.losses == one.vector).all(axis=1).any())
+class _Entered:
+    """The individuals that have entered the front until now.
+
+    Those that later ones dominate stay, since these dominate whatever they did.
+    """
+
+    def __init__(self) -> None:
+        self._losses: Losses = np.empty((0, 0))
+        self._many = 0
+        self._violation = math.inf
+
+    def add(self, one: Evaluation) -> bool:
+        """Take an individual into account; returns whether it enters the front."""
+        if one.violation > 0.0 or one.violation < self._violation:
+            is_less = one.violation < self._violation
+            self._violation = min(one.violation, self._violation)
+            self._many = 0 if is_less else self._many
+            if one.violation > 0.0:
+                return is_less
+        losses = np.array(one.vector)
+        if self._many and (self._losses[: self._many] <= losses).all(axis=1).any():
+            return False
+        if self._many == len(self._losses):
+            more = np.empty((max(64, 2 * self._many), len(losses)))
+            more[: self._many] = self._losses[: self._many] if self._many else 0.0
+            self._losses = more
+        self._losses[self._many] = losses
+        self._many += 1
+        return True

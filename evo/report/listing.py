@@ -39,6 +39,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
         loss: The lowest loss; None when none has completed. Of several objectives, that of the first.
         value: The same in the user's sign, if the objective has a name.
         front: How many individuals are on the front; 0 with one objective.
+        violation: By how much the best one violates bounds of metrics; above 0 while none keeps them.
         individual: Which individual has it; empty when none has completed.
         created: When the study was begun, seconds since the epoch; 0 when that is unknown.
         written: When something was last recorded, seconds since the epoch; 0 when that is unknown.
@@ -54,6 +55,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     loss: float | None = None
     value: float | None = None
     front: int = 0
+    violation: float = 0.0
     individual: str = ""
     created: float = 0.0
     written: float = 0.0
@@ -64,6 +66,7 @@ class _Best(msgspec.Struct):
     individual: tuple[int, int]
     loss: float
     objectives: dict[str, float] = {}
+    violation: float = 0.0
 
 
 class _Summary(msgspec.Struct):
@@ -120,7 +123,8 @@ def main(arguments: Sequence[str], program: str) -> int:
 def _as_json(one: Listed) -> dict[str, Any]:
     """What is known of a run, without what only named objectives have."""
     known = msgspec.structs.asdict(one)
-    return {name: value for name, value in known.items() if name not in ("value", "front") or value}
+    usual = {"value": None, "front": 0, "violation": 0.0}
+    return {name: value for name, value in known.items() if name not in usual or value != usual[name]}
 
 
 def list_runs(folders: Sequence[str], now: float | None = None) -> list[Listed]:
@@ -226,6 +230,7 @@ def _complete(known: Listed, summary: _Summary) -> Listed:
         individual="" if best is None else "{}-{}".format(*best.individual),
         value=next(iter(best.objectives.values()), None) if best else None,
         front=len(summary.front),
+        violation=best.violation if best else 0.0,
     )
 
 
@@ -242,6 +247,7 @@ def _incomplete(known: Listed, directory: RunDirectory, now: float) -> Listed:
         individual="" if best is None else best.individual,
         value=next(iter(best.values.values()), None) if best else None,
         front=best.members if best else 0,
+        violation=best.violation or 0.0 if best else 0.0,
     )
 
 
@@ -254,7 +260,7 @@ def in_order(listed: Sequence[Listed], by: str) -> list[Listed]:
     """
     keys: Mapping[str, Callable[[Listed], Any]] = {
         "time": lambda one: -one.written,
-        "loss": lambda one: (one.loss is None, one.loss or 0.0),
+        "loss": lambda one: (one.loss is None, one.violation, one.loss or 0.0),
         "name": lambda one: one.run,
     }
     return sorted(listed, key=lambda one: (bool(one.problem), keys[by](one), one.run))
@@ -268,7 +274,8 @@ def list_text(listed: Sequence[Listed]) -> str:
         others = [f"{count} {status}" for status, count in one.counts.items() if status != "completed"]
         evaluations = str(sum(one.counts.values())) + (f" ({', '.join(others)})" if others else "")
         evaluations += f", beside {one.known} known" if one.known else ""
-        evaluations += f", {one.front} on the front" if one.front else ""
+        evaluations += ", none keeps the bounds" if one.violation else ""
+        evaluations += f", {one.front} on the front" if one.front and not one.violation else ""
         value = one.loss if one.value is None else one.value
         rows.append(
             (

@@ -11,11 +11,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from evo.errors import UserError
-from evo.population.dominance import loss_matrix
 from evo.population.events import AnyEvent, Joined
 from evo.report.front_access import HasFront
-from evo.report.fronts import keeps_bounds
-from evo.report.hypervolumes import make_yardstick
+from evo.report.hypervolumes import Yardstick, make_yardstick
 from evo.report.lineages import LineageSegment, find_lineage
 from evo.report.records import Evaluation, Findings, gather_evaluations
 from evo.report.rows import data_frame
@@ -203,17 +201,42 @@ def rank_runs(runs: Iterable[Run]) -> list[Run]:
         UserError: Some have several objectives, and others have not the same ones.
     """
     given = list(runs)
-    several = any(run.objectives.are_several for run in given)
-    for run in given if several else ():
-        if list(run.objectives.modes.items()) != list(given[0].objectives.modes.items()):
-            raise UserError(
-                f"{given[0].name} has {given[0].objectives}, and {run.name} has {run.objectives}, so neither front can "
-                "be called better: name runs with the same objectives"
-            )
-    yardstick = make_yardstick(run.front for run in given) if several else None
+    volumes = dict(zip(given, hypervolumes(given), strict=True))
 
     def key(run: Run) -> tuple[Any, ...]:
-        volume = yardstick.share(loss_matrix(run.front)) if yardstick and keeps_bounds(run.front) else 0.0
-        return run.best is None, -volume, run.best and (run.best.violation, run.best.loss), run.name
+        return run.best is None, -volumes[run], run.best and (run.best.violation, run.best.loss), run.name
 
     return sorted(given, key=key)
+
+
+def common_yardstick(runs: Sequence[Run]) -> Yardstick | None:
+    """What the hypervolumes of runs are measured with; None unless all have the same objectives, several of them.
+
+    Args:
+        runs: The runs, at least one.
+    """
+    modes = {tuple(run.objectives.modes.items()) for run in runs}
+    if not runs[0].objectives.are_several or len(modes) > 1:
+        return None
+    return make_yardstick(run.front for run in runs)
+
+
+def hypervolumes(runs: Sequence[Run]) -> list[float]:
+    """The hypervolume of the front of each run, up to one reference point; 0 with one objective.
+
+    Args:
+        runs: The runs.
+
+    Raises:
+        UserError: Some have several objectives, and others have not the same ones.
+    """
+    for run in runs if any(run.objectives.are_several for run in runs) else ():
+        if list(run.objectives.modes.items()) != list(runs[0].objectives.modes.items()):
+            raise UserError(
+                f"{runs[0].name} has {runs[0].objectives}, and {run.name} has {run.objectives}, so that none can be "
+                "called the best: name runs with the same objectives"
+            )
+    yardstick = common_yardstick(runs) if runs else None
+    if yardstick is None:
+        return [0.0] * len(runs)
+    return [run.hypervolume(run.objectives.values(yardstick.reference)) for run in runs]

@@ -9,7 +9,7 @@ from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.front_summary import bounds_note, front_note
 from evo.report.fronts import bounds_text, find_front, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
-from evo.report.reading import Run
+from evo.report.reading import Run, hypervolumes
 from evo.report.reasons import failure_reasons
 from evo.report.records import Evaluation, count_statuses, rank_evaluations
 from evo.report.results import Result
@@ -101,7 +101,7 @@ def _shown_as_best(ranking: Sequence[Evaluation], most: int, objectives: Objecti
     if not objectives.are_several:
         return "The best candidates", list(ranking[:most])
     shown = spread_front(front, most)
-    many = f"{len(shown)} of {len(front)}, those that contribute most" if len(shown) < len(front) else str(len(front))
+    many = f"{len(shown)} of {len(front)}" if len(shown) < len(front) else str(len(front))
     return f"The front ({many})", shown
 
 
@@ -115,7 +115,9 @@ def best_text(best: Evaluation, lineage: Sequence[LineageSegment] = (), objectiv
     """
     values: Mapping[str, Any] = values_of(best, objectives) or {"loss": best.loss}
     others = {name: value for name, value in best.metrics.items() if name not in values or not objectives.modes}
-    figures: dict[str, Any] = {**values, **others, "seconds": best.seconds}
+    figures: dict[str, Any] = {**values, **others}
+    if "seconds" not in values:  # As an objective, it has the value that counts.
+        figures["seconds"] = best.seconds
     if violated := bounds_text(best, best.metrics, objectives):
         figures["violates"] = violated
     params, schedule = best.params, ""
@@ -140,19 +142,23 @@ def runs_text(runs: Sequence[Run]) -> str:
     """Several runs, a line for each, in the order given.
 
     Args:
-        runs: The runs, at least one.
+        runs: The runs, at least one; if some have several objectives, all have the same ones.
     """
+    are_several = runs[0].objectives.are_several
+    volumes = hypervolumes(runs)
     names = {run.objectives.names for run in runs}
     what = f"best {next(iter(names))[0]}" if len(names) == 1 else "best loss"
-    rows = [("run", what, "individual", "evaluations")]
-    for run in runs:
+    rows = [("run", *(("hypervolume", "knee") if are_several else (what, "individual")), "evaluations")]
+    for run, volume in zip(runs, volumes, strict=True):
         values = run.values() if len(names) == 1 else run.best and {"loss": run.best.loss}
         loss, individual = (
             (str(next(iter(values.values()))), run.best.name) if run.best and values else ("none yet", "")
         )
+        if are_several and run.knee is not None:
+            loss, individual = number_text(volume), run.knee.name
         infeasible = run.counts["infeasible"]
         notes = [f"{infeasible} infeasible"] if infeasible else []
-        notes += [f"{len(run.front)} on the front"] if run.objectives.are_several else []
+        notes += [f"{len(run.front)} on the front"] if are_several and keeps_bounds(run.front) else []
         notes += ["none keeps the bounds"] if run.best and run.best.violation else []
         notes += [f"beside {run.known} known"] if run.known else []
         if not run.is_complete:

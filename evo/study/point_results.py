@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.checks import did_you_mean
 from evo.errors import UserError
-from evo.objective.losses import Losses, read_losses
+from evo.objective.losses import FoundLosses, read_losses
 from evo.population.objectives import Objectives
 from evo.space.written import read_number
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NAMES = "study:metric_names"  # Where a study of Optuna's keeps what `set_metric_names` was given.
 
 
-def result_of(loss: Any, values: Mapping[str, Any], objectives: Objectives) -> Losses | None:
+def result_of(loss: Any, values: Mapping[str, Any], objectives: Objectives) -> FoundLosses | None:
     """The losses and the violation of a point; None when it is to be evaluated.
 
     Args:

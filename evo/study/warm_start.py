@@ -14,7 +14,7 @@ from evo.engine.starting import KnownPoint, complete_point, known_events
 from evo.engine.transport import Transport, together
 from evo.engine.worker import Worker
 from evo.errors import UserError
-from evo.objective.losses import Losses
+from evo.objective.losses import FoundLosses
 from evo.population.events import AnyEvent
 from evo.population.objectives import Objectives
 from evo.population.scalars import json_scalars
@@ -133,7 +133,7 @@ def fit_points(source: PointSource, space: Space, study: StudyRecord) -> WarmSta
     return WarmStart(points=points, known=list(known.values()), notes=notes)
 
 
-def _known_point(params: Params, found: Losses, row: PointRow) -> KnownPoint:
+def _known_point(params: Params, found: FoundLosses, row: PointRow) -> KnownPoint:
     return KnownPoint(
         params=params,
         loss=found.loss,

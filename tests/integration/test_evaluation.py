@@ -506,7 +506,7 @@ def test_an_evaluation_in_this_process_is_given_up_when_a_stop_is_hurried(tmp_pa
         trial.report(1.0, step=0)
         return 2.0
 
-    def hurry_in_the_report(step: int, loss: float) -> bool:
+    def hurry_in_the_report(step: int, loss: float, further: object) -> bool:
         signal.raise_signal(signal.SIGUSR2)
         return False
 

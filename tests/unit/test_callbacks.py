@@ -16,6 +16,7 @@ from records import finished, started
 import evo
 from evo.population.events import AnyEvent, Joined, Reported
 from evo.population.identity import Identity
+from evo.population.objectives import ONE_LOSS, Objectives, make_objectives
 from evo.population.population import Population
 from evo.population.reason import StopKind
 from evo.report.callbacks import Announcer, Callback, make_callbacks
@@ -142,6 +143,16 @@ def test_a_callback_sees_an_individual_as_readers_of_the_journals_do() -> None:
     assert {one.evaluator for one in seen.evaluations if one.rank == 0} == {"worker 0"}
 
 
+def test_with_several_objectives_who_enters_the_front_has_improved() -> None:
+    diary = Diary()
+    search = Search(diary)
+    values = [((2.0, 2.0), 0.5), ((2.0, 2.0), 0.0), ((3.0, 3.0), 0.0), ((3.0, 1.0), 0.0), ((1.0, 1.0), 0.1)]
+    for number, (losses, violation) in enumerate(values):
+        more = {"losses": losses, "violation": violation}
+        search.show(started((0, number), {"x": number / 10}), finished((0, number), losses[0], **more))
+    assert [name for what, name, *_ in diary.entries if what == "improved"] == ["0-0", "0-1", "0-3"]
+
+
 def test_a_callback_is_told_once_of_everything_though_events_come_again_after_a_death() -> None:
     diary = Diary()
     search = Search(diary)
@@ -258,12 +269,19 @@ def test_a_setting_of_commands_that_cannot_be_is_refused(setting: dict[str, Any]
 class Shelled:
     """Commands that write into a folder."""
 
-    def __init__(self, folder: Path, improvement: str | None, end: str | None = None, timeout: float = 20.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        improvement: str | None,
+        end: str | None = None,
+        timeout: float = 20.0,
+        objectives: Objectives = ONE_LOSS,
+    ) -> None:
         self.warnings: list[str] = []
         self.log = folder / "commands.log"
         environment = {"PATH": os.environ["PATH"], "KEPT": "1"}
         shell = Shell(environment=environment, log=self.log, timeout=timeout, warn=self.warnings.append)
-        self.commands = ShellCommands(improvement, end, shell, lambda: 7, str(folder))
+        self.commands = ShellCommands(improvement, end, shell, lambda: 7, str(folder), objectives)
 
     def improve(self, number: int, **params: Any) -> None:
         self.commands.on_improved(
@@ -297,6 +315,18 @@ def test_a_command_gets_its_values_in_a_clean_environment_and_what_it_prints_is_
     assert text.index("0-2 has loss 0.5") < text.index("on_end: it is over")
     (warning,) = shelled.warnings
     assert warning == f"on_end: the command ended with status 3; {shelled.log} has what it printed"
+
+
+def test_commands_get_all_values_and_the_last_one_those_of_the_knee(folder: Path) -> None:
+    objectives = make_objectives({"accuracy": "max", "size": "min"}, {"memory": "<= 2"})
+    shelled = Shelled(folder, None, 'echo "$EVO_INDIVIDUAL $EVO_OBJECTIVES $EVO_VIOLATION $EVO_LOSS"', 20.0, objectives)
+    losses = [(-0.5, 0.0), (-0.875, 1.0), (-1.0, 5.0)]
+    events = [started((0, number), {"x": 0.5}) for number in range(3)]
+    ends = [finished((0, number), each[0], losses=each) for number, each in enumerate(losses)]
+    findings = Findings(lambda: [*events, *ends], objectives=objectives)
+    kind = StopKind.EVALUATIONS
+    shelled.commands.on_end(Result(stop_reason="over", stop_kind=kind, rank=0, run_dir=None, findings=findings))
+    assert '0-1 {"accuracy": 0.875, "size": 1.0} 0.0 -0.875' in shelled.log.read_text()
 
 
 def test_of_the_improvements_that_wait_for_a_command_only_the_newest_gets_one(folder: Path) -> None:

@@ -24,6 +24,8 @@ OTHER_OPTIONS = {
     "evo": {"--version"},
     "LightningCLI": {"--print"},
     "benchmarks": {
+        "--cost",
+        "--near",
         "--interval",
         "--seconds",
         "--before",
@@ -43,7 +45,7 @@ OTHER_OPTIONS = {
     "tutorials": {"--profile", "--smoke-test", "--weights"},
     "evo check": {"--ranks", "--timeout"},
     "evo init": {"--data", "--force", "--out", "--timeout"},
-    "evo best": {"--json", "--knee", "--yaml", "--params"},
+    "evo best": {"--json", "--yaml", "--params", "--knee"},
     "evo list": {"--by"},
     "evo export": {"--csv", "--json", "--parquet", "--optuna", "--follow"},
     "evo doctor": {"--timeout"},

@@ -85,7 +85,7 @@ def test_the_front_is_what_nobody_dominates_in_any_order_of_arrival(seed: int, v
     for one in sorted(not_dominated, key=lambda one: one.identity):
         firsts.setdefault((one.violation, one.losses if one.violation == 0.0 else ()), one)
     for order in range(3):
-        front = Front()
+        front: Front[Known] = Front()
         for place in np.random.default_rng(order).permutation(len(individuals)):
             front.add(individuals[place])
         assert set(front) == set(firsts.values())

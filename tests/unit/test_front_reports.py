@@ -17,10 +17,10 @@ import evo
 from evo.cli import main
 from evo.population.events import AnyEvent, Finished, Joined, Started
 from evo.population.objectives import Objectives, make_objectives
-from evo.report.compare import comparison_text, judge_all, make_sides
 from evo.report.contributions import contributions, contributions_text
 from evo.report.improvements import ends_in_order, improvements
 from evo.report.optuna_study import optuna_study
+from evo.report.reading import hypervolumes, load
 from evo.study.point_rows import PointForm, read_points
 
 SEVERAL = make_objectives({"accuracy": "max", "size": "min"}, {"memory": "<= 100"})
@@ -86,7 +86,7 @@ def test_the_best_of_several_objectives_is_a_front_and_one_of_it_is_the_knee(
         ["0-4", "0.8", "6"],
         ["0-2", "0.9", "9"],
     ][::-1]
-    assert printed(capsys, "best", str(run), "--knee").startswith("individual   0-4, evaluated by")
+    assert printed(capsys, "best", str(run), "--knee").startswith("individual  0-4, evaluated by")
     listed = json.loads(printed(capsys, "best", str(run), "--json"))
     assert [one["name"] for one in listed["front"]] == FRONT[::-1]
     assert (listed["knee"], listed["front"][0]["objectives"]) == ("0-4", {"accuracy": 0.9, "size": 9.0})
@@ -102,11 +102,15 @@ def test_a_loss_with_bounds_is_the_best_of_those_that_keep_them(
     bounded = make_objectives({"cost": "min"}, {"memory": "<= 100"})
     none_keeps = run_of(tmp_path / "none", [(1.0, 120.0), (3.0, 112.0)], bounded)
     kept = run_of(tmp_path / "kept", [(1.0, 120.0), (3.0, 90.0)], bounded)
-    assert "violates     memory <= 100 by 12 %" in printed(capsys, "best", str(none_keeps))
+    assert "violates    memory <= 100 by 12 %" in printed(capsys, "best", str(none_keeps))
     assert evo.load(kept).find().name == "0-1"
     # A run that keeps the bounds is better than one with a lower loss that does not.
     lines = printed(capsys, "best", str(none_keeps), str(kept)).splitlines()
     assert [line.split()[0] for line in lines[1:3]] == [str(kept), str(none_keeps)]
+    assert "best loss              none" in printed(capsys, "compare", str(none_keeps), str(kept))
+    listed = printed(capsys, "list", str(tmp_path), "--by", "loss").splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [str(kept), str(none_keeps)]
+    assert listed[2].endswith("2, none keeps the bounds")
     assert [one.name for _, one in improvements(ends_in_order(evo.load(kept).individuals))] == ["0-0", "0-1"]
 
 
@@ -116,24 +120,19 @@ def test_fronts_are_compared_by_hypervolumes_up_to_one_point(
     plain = make_objectives({"a": "max", "b": "min"})
     small = run_of(tmp_path / "small", [(1.0, 2.0), (2.0, 3.0)], plain)
     large = run_of(tmp_path / "large", [(1.0, 1.0), (3.0, 3.0), (11.0, 11.0)], plain)
-    sides = make_sides([[str(small), str(large)]])
-    assert sides[0].reference == {"a": 0.0, "b": 12.0}  # A tenth of the extents beyond the worst of both.
-    assert [side.runs[0].hypervolume for side in sides] == [1 * 10 + 1 * 9, 1 * 11 + 2 * 9 + 8 * 1]
-    assert [side.runs[0].steps for side in sides] == [[(1, 10.0), (2, 19.0)], [(1, 11.0), (2, 29.0), (3, 37.0)]]
-    (verdict,) = [one for one in judge_all(sides) if one.evaluations is None]
-    assert (verdict.better, verdict.medians, verdict.measure) == ("B", (19.0, 37.0), "hypervolume")
-    text = comparison_text(sides, judge_all(sides))
-    assert "up to a point beyond all these fronts: a 0, b 12" in text
-    rows = {" ".join(line.split()[:-2]): line.split()[-2:] for line in text.splitlines()[:8]}
-    assert (rows["hypervolume"], rows["on the front"], rows["to the other's best"]) == (
-        ["19", "37"],
-        ["2", "3"],
-        ["never", "2"],
-    )
-    # The larger front comes first.
-    assert printed(capsys, "best", str(small), str(large)).splitlines()[1].startswith(str(large))
+    # Up to a = 0 and b = 12, a tenth of the extents beyond the worst of the joint front, which is that of the larger.
+    assert hypervolumes([load(small), load(large)]) == [1 * 10 + 1 * 9, 1 * 11 + 2 * 9 + 8 * 1]
+    lines = printed(capsys, "best", str(small), str(large)).splitlines()
+    assert [line.split()[:3] for line in lines[:3]] == [
+        ["run", "hypervolume", "knee"],
+        [str(large), "37", "0-1"],
+        [str(small), "19", "0-1"],
+    ]
+    compared = printed(capsys, "compare", str(small), str(large))
+    assert f"missing hypervolume    {18 / 37:.4g}" in compared
+    assert "B is better; two runs say nothing about chance" in compared
     other = run_of(tmp_path / "other", [(1.0, 1.0)], make_objectives({"a": "min", "b": "min"}))
-    assert main(["compare", str(small), str(other)]) == 2
+    assert main(["best", str(small), str(other)]) == 2
     assert "name runs with the same objectives" in capsys.readouterr().err
 
 

@@ -61,7 +61,7 @@ def test_violations_are_shares_of_the_bounds_and_add_up() -> None:
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ((0.75,), r"1 values are returned, \(0.75,\), but there are 2 objectives: return one for each of acc, size"),
+        ((0.75,), r"1 values are returned, \(0.75,\), but objectives has 2: return one for each of acc, size"),
         ([1, 2, 3], r"3 values are returned"),
         ([], r"0 values are returned"),
         ({"acc": 1, "sise": 2}, r"objective 'size' has no value: return it by name.*there are acc, sise"),

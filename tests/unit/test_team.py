@@ -189,7 +189,7 @@ class Crew:
         self.start(identity, **params)
         return wait_until(self.first.poll)
 
-    def _report(self, step: int, loss: float) -> bool:
+    def _report(self, step: int, loss: float, further: object = None) -> bool:
         self.reports.append((step, loss))
         return False
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from evo import __version__
 from evo.frames import one_line
-from evo.report.comparing import common_yardstick
 from evo.report.display import duration_text
 from evo.report.improvements import count_evaluated, ends_in_order, improvements
 from evo.report.pages.front_pictures import hypervolume_over_evaluations
@@ -18,7 +17,7 @@ from evo.report.pages.progress_pictures import compared
 from evo.report.pages.run_page import RunReport, drawing_of
 from evo.report.pages.scales import Scale, scale_of
 from evo.report.pages.sections import time_text
-from evo.report.reading import Run
+from evo.report.reading import Run, common_yardstick
 
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src data: blob:; "

@@ -128,6 +128,7 @@ def _best_line(
     scale: Scale,
     label: tuple[str, str] = ("best so far", BEST_COLOUR),
 ) -> list[Series]:
+    found = [each for each in found if not each[1].violation]  # So that the line never rises.
     if not found:
         return []
     x = [place for place, _ in found]
