@@ -217,7 +217,7 @@ class Course:
     def _best_so_far(self, now: float) -> BestSoFar | None:
         if self._fates.best is None:
             return None
-        violation, loss, identity = self._fates.best
+        violation, (loss, *_), identity = self._fates.best
         front = self._fates.front
         losses = front.losses.min(axis=0).tolist() if len(front) else [loss]
         has_names = bool(self._objectives.modes) and len(losses) == self._objectives.count

@@ -106,7 +106,7 @@ class Fates:
         self.known: Counter[int] = Counter()
         self.open: set[Identity] = set()
         self.expected: set[Identity] = set()
-        self.best: tuple[float, float, Identity] | None = None
+        self.best: tuple[float, tuple[float, ...], Identity] | None = None
         self.front: Front[Contender] = Front()
         self.most_steps = 0
         self.islands: set[int] = set()
@@ -258,7 +258,7 @@ class Fates:
             return
         if identity in self._set_aside:
             return
-        key = fate.violation, fate.loss, identity
+        key = fate.violation, fate.losses or (fate.loss,), identity
         if self.best is None or key < self.best:
             self.best, self._since_best = key, None
         if fate.losses and self.front.add(Contender(identity, fate.losses, fate.violation)):
