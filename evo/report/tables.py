@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.front_summary import bounds_note, front_note
-from evo.report.fronts import bounds_text, find_front, keeps_bounds, spread_front, values_of
+from evo.report.fronts import bounds_text, find_front, find_knee, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run, hypervolumes
 from evo.report.reasons import failure_reasons
@@ -100,7 +100,10 @@ def _shown_as_best(ranking: Sequence[Evaluation], most: int, objectives: Objecti
         return "The candidates that violate the bounds least: none keeps them", list(ranking[:most])
     if not objectives.are_several:
         return "The best candidates", list(ranking[:most])
-    shown = spread_front(front, most)
+    shown, knee = spread_front(front, most), find_knee(front)
+    if knee not in shown and most > objectives.count:  # The best of each objective come before the knee.
+        names = {one.name for one in [*spread_front(front, most - 1), *filter(None, [knee])]}
+        shown = [one for one in front if one.name in names]
     many = f"{len(shown)} of {len(front)}" if len(shown) < len(front) else str(len(front))
     return f"The front ({many})", shown
 

@@ -127,7 +127,7 @@ def _text(one: Evaluation, objectives: Objectives) -> str:
 
 
 def _axis(name: str, others: Sequence[Evaluation], front: Sequence[Evaluation], objectives: Objectives) -> Axis:
-    """An axis that shows the front, and about as much that is worse."""
+    """An axis that shows the front, about as much that is worse, and what would be better but violates bounds."""
     values = [values_of(one, objectives)[name] for one in others]
     best = [values_of(one, objectives)[name] for one in front] or values
     title = f"{name} ({'higher' if objectives.modes[name] == 'max' else 'lower'} is better)"
@@ -137,7 +137,7 @@ def _axis(name: str, others: Sequence[Evaluation], front: Sequence[Evaluation], 
     if low > 0 and high > _LOG_RATIO * low:
         return Axis(title=title, log=True, ends=(low / 1.5, max([high, *values]) * 1.5))
     extent = (high - low) or max((abs(value - low) for value in values), default=0.0) or 1.0
-    low, high = (low - extent, high) if objectives.modes[name] == "max" else (low, high + extent)
+    low, high = low - extent, high + extent
     low, high = max(low, min([*values, *best])), min(high, max([*values, *best]))
     margin = 0.06 * ((high - low) or 1.0)
     return Axis(title=title, ends=(low - margin, high + margin))
@@ -156,8 +156,7 @@ def parallel_objectives(
     if objectives.count < 3 or not keeps_bounds(front):
         return None
     members = spread_front(front, _MOST_LINES)
-    losses = [one.vector for one in members]
-    ends = [(min(column), max(column)) for column in zip(*losses, strict=True)]
+    ends = [(min(column), max(column)) for column in zip(*(one.vector for one in front), strict=True)]
     heads = [
         f"{name} {_ends_text(name, low, high, objectives)}"
         for name, (low, high) in zip(objectives.names, ends, strict=True)

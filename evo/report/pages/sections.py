@@ -66,7 +66,7 @@ def headline(run: Run, story: Story, parts: Sequence[Attendance], use: Use, cloc
         ("" if use.share is None else f"{100 * use.share:.1f} %", "of the workers' time busy"),
         (duration_text(clock.total), "of searching"),
     ]
-    shown = "".join(f"<div><b>{escaped(text)}</b><span>{name}</span></div>" for text, name in figures if text)
+    shown = "".join(f"<div><b>{escaped(text)}</b><span>{escaped(name)}</span></div>" for text, name in figures if text)
     listed = facts(
         {
             "State": state_text(run.standing),
@@ -92,6 +92,8 @@ def _shown_best(run: Run) -> Evaluation | None:
 
 
 def _params_title(run: Run) -> str:
+    if run.best is not None and run.best.violation:
+        return "Parameters of the nearest"
     return "Parameters of the knee" if run.objectives.are_several else "Best parameters"
 
 
