@@ -150,8 +150,7 @@ class Judged(Event, frozen=True, kw_only=True):
         rung: The number of complete steps at this rung.
         stop: Whether its evaluation ends.
         value: The value of the individual that was compared.
-        threshold: The highest value with which it would have gone on; None when there was nothing to compare with. With
-            several objectives one that had a higher value may go on as well, see `evo.pruning.rungs`.
+        threshold: The highest value with which it would have gone on; None when there was nothing to compare with.
         among: The number of other individuals that it was compared with.
     """
 
