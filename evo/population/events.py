@@ -128,8 +128,7 @@ class Reported(Event, frozen=True, kw_only=True):
         individual: Its identity.
         step: The training step, usually the epoch, from 0.
         loss: The intermediate loss, a finite number. Of several objectives, that of the first.
-        losses: The losses of all objectives, if there are several and all are known by now; empty otherwise.
-        violation: By how much it violates the bounds of those of its metrics that are known by now.
+        losses, violation: As of `Finished`, as far as they are known by now; see `evo.population.assignment.Further`.
     """
 
     individual: Identity
