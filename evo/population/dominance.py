@@ -206,6 +206,11 @@ class Front(Generic[Member]):
         if (self._losses <= losses).all(axis=1).any():
             return False
         stays = np.atleast_1d(~(losses <= self._losses).all(axis=1))
+        if stays.all():  # The usual case on a large front, where a new list of its members would take milliseconds.
+            self._members[individual.identity] = individual
+            self._losses = np.vstack([self._losses, losses])
+            self.version += 1
+            return True
         members = [one for one, kept in zip(self._members.values(), stays, strict=True) if kept]
         self._keep([*members, individual], np.vstack([self._losses[stays], losses]))
         return True
