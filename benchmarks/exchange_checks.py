@@ -28,7 +28,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.settings import WorkerSettings
 from evo.engine.worker import Worker
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, TakesReport
 from evo.population.events import AnyEvent, Finished, Started, decode, encode
 from evo.population.outcome import Outcome
 from evo.population.population import Population
@@ -103,7 +103,7 @@ class SearchingRank:
 
     # The evaluator.
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         network = self.network
         network.now += COSTS.breed
         network.looks.append((network.now, self.worker.population.finished))

@@ -110,11 +110,15 @@ def draws_in_place() -> bool:
 
 
 def argument_texts(doc: str) -> dict[str, str]:
-    """The text of each argument in a docstring, in one line each.
+    """The text of each argument in a docstring, in one line each; some may share one, as in "losses, violation: …".
 
     Args:
         doc: The docstring, in Google's style.
     """
     from docstring_parser import parse
 
-    return {text.arg_name: " ".join((text.description or "").split()) for text in parse(doc).params}
+    return {
+        name.strip(): " ".join((text.description or "").split())
+        for text in parse(doc).params
+        for name in text.arg_name.split(",")
+    }

@@ -22,7 +22,7 @@ from evo.engine.starting import KnownPoint, known_events
 from evo.engine.worker import Worker
 from evo.islands.archipelago import Archipelago, make_archipelago
 from evo.islands.migration import Migration
-from evo.population.assignment import Assignment, Further, Report
+from evo.population.assignment import Assignment, Further, TakesReport
 from evo.population.events import AnyEvent, Done, Finished, Joined, Started, Status, decode, encode
 from evo.population.identity import Identity, individual_name
 from evo.population.objectives import ONE_LOSS, make_objectives
@@ -141,7 +141,7 @@ class Evaluator:
         self._reports = reports
         self._rng = rng
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         self.seeds[assignment.individual] = assignment.seed
         self._left = int(self._rng.integers(self._polls[0], self._polls[1] + 1))
         self._report = report

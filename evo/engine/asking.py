@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import final
 
 from evo.engine.loop import Effects, Publisher, Stopwatch
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, TakesReport
 from evo.population.identity import Identity
 from evo.population.objectives import Objectives
 from evo.population.outcome import Outcome
@@ -78,7 +78,7 @@ class CallerTurns:
         self._ended.append((identity, outcome))
         self.is_full = False
 
-    def report(self, identity: Identity) -> Report:
+    def report(self, identity: Identity) -> TakesReport:
         """The function that takes intermediate losses of an individual in flight."""
         return functools.partial(self._open.report, identity)
 

@@ -13,7 +13,7 @@ from evo.engine.exchange import Exchange
 from evo.engine.hearing import Hearing
 from evo.engine.settings import TakeState
 from evo.engine.worker import Worker
-from evo.population.assignment import NOTHING_FURTHER, Assignment, Further, Report
+from evo.population.assignment import NOTHING_FURTHER, Assignment, Further, TakesReport
 from evo.population.events import AnyEvent, Done, Heard, Joined, Judged, Started, encode
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
@@ -26,7 +26,7 @@ _NOT_AGAIN = (Done, Heard)
 class LoopEvaluator(Protocol):
     """The part of an evaluator that the loop uses; it evaluates one individual at a time."""
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         """Begin to evaluate.
 
         Args:

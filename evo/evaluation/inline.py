@@ -18,7 +18,7 @@ from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.team import Team
 from evo.evaluation.trial import RunningTrial
 from evo.objective.objective import Interrupted, Trial, prepare, wants_trial
-from evo.population.assignment import NOTHING_FURTHER, Assignment, Further, Report
+from evo.population.assignment import NOTHING_FURTHER, Assignment, Further, TakesReport
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
 from evo.space.values import Params
@@ -76,7 +76,7 @@ class InlineEvaluator:
         notes = check_objective(self._objective, names, examples)
         return Opened(notes=notes, may_save=wants_trial(self._objective))
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         """Evaluate, to the end."""
         refused: list[UserError] = []
 
@@ -117,7 +117,9 @@ class InlineEvaluator:
         trial = self._trial(assignment, alone, Team(Serial(), 1), lambda *report: False)
         return run_test(self._objective, assignment.params, trial)
 
-    def _trial(self, assignment: Assignment, settings: EvaluationSettings, team: Team, report: Report) -> RunningTrial:
+    def _trial(
+        self, assignment: Assignment, settings: EvaluationSettings, team: Team, report: TakesReport
+    ) -> RunningTrial:
         return RunningTrial(
             with_folder(assignment, self._folder),
             settings,

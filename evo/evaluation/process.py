@@ -30,7 +30,7 @@ from evo.evaluation.sending import Parcel, pack
 from evo.evaluation.settings import USUAL, EvaluationSettings
 from evo.evaluation.supervised import GRACE, Child
 from evo.objective.references import Named
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, TakesReport
 from evo.population.events import Status
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
@@ -75,7 +75,7 @@ class ProcessEvaluator:
         self._ready = self._may_save = False
         self._refused: Ready | None = None
         self._order: Evaluate | Examine | None = None
-        self._report: Report | None = None
+        self._report: TakesReport | None = None
         self._began = 0.0
         self._interrupted = False
         self._ask_again = self._must_have_saved = math.inf
@@ -112,7 +112,7 @@ class ProcessEvaluator:
         wrong.__cause__ = Elsewhere(self._refused.traceback)
         return wrong
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         """Hand an individual to the child, a new one when the last one died."""
         self._begin(Evaluate(with_folder(assignment, self._folder)), report)
 
@@ -200,7 +200,7 @@ class ProcessEvaluator:
         assert self._child is not None
         return self._child
 
-    def _begin(self, order: Evaluate | Examine, report: Report | None) -> None:
+    def _begin(self, order: Evaluate | Examine, report: TakesReport | None) -> None:
         self._order, self._report, self._interrupted = order, report, False
         self._ask_again = self._must_have_saved = math.inf
         if self._child is None or not self._child.is_alive:

@@ -13,7 +13,7 @@ import msgspec
 from evo.engine.transport import Serial, Transport
 from evo.errors import CutOff, Stuck
 from evo.evaluation.evaluator import Evaluator, with_inherited
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, TakesReport
 from evo.population.events import AnyEvent
 from evo.population.identity import Identity
 from evo.population.outcome import Outcome
@@ -206,7 +206,7 @@ class TeamEvaluator:
         self.test = evaluator.test
         self.close = evaluator.close
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         """Begin to evaluate, on all ranks."""
         self._outcomes.clear()
         self._interrupted = False

@@ -14,7 +14,7 @@ from typing import Any
 from evo.evaluation.settings import EvaluationSettings
 from evo.objective.losses import reported_losses
 from evo.objective.steps import ReportedSteps, state_step
-from evo.population.assignment import Assignment, Further, Report
+from evo.population.assignment import Assignment, Further, TakesReport
 from evo.population.identity import Identity
 from evo.population.scalars import json_text
 from evo.population.segments import SavedState
@@ -41,7 +41,7 @@ class RunningTrial:
         self,
         assignment: Assignment,
         settings: EvaluationSettings,
-        report: Report,
+        report: TakesReport,
         *,
         communicator: Callable[[], Any] | None = None,
         is_interrupted: Callable[[], bool] = lambda: False,
@@ -156,7 +156,7 @@ class RunningTrial:
         return json_text(why_not_writable(self._folder, error))
 
     def report(self, loss: Any, *others: Any, step: int | None = None) -> None:
-        """Report an intermediate loss; one that is not finite is ignored.
+        """TakesReport an intermediate loss; one that is not finite is ignored.
 
         Raises:
             TypeError: The loss is not one number.

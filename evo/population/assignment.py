@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
@@ -28,24 +28,20 @@ NOTHING_FURTHER = Further()
 """What a report tells where there is one loss."""
 
 
-class TakesReports(Protocol):
-    """Takes an intermediate loss with its step, and what else is known then; returns whether to stop early."""
+class TakesReport(Protocol):
+    """The way back from an evaluation: takes a step, a finite intermediate loss and what else is known then.
+
+    It returns whether to stop early.
+    """
 
     def __call__(self, step: int, loss: float, further: Further = NOTHING_FURTHER, /) -> bool: ...
-
-
-Report: TypeAlias = TakesReports
-"""The way back from an evaluation while it runs."""
-
-
-"""The way back from an evaluation: takes a step and a finite intermediate loss, and returns whether to stop early."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that one evaluation gets; made once, where an individual is to be evaluated, trained or tested.
 
     The same record goes to the other ranks of a worker and to the child process, as JSON. So it holds plain values
-    only; the way back, a `Report`, is passed separately.
+    only; the way back, a `TakesReport`, is passed separately.
 
     Args:
         individual: The identity of the individual.

@@ -128,7 +128,7 @@ class Reported(Event, frozen=True, kw_only=True):
         individual: Its identity.
         step: The training step, usually the epoch, from 0.
         loss: The intermediate loss, a finite number. Of several objectives, that of the first.
-        losses, violation: See `evo.population.assignment.Further`.
+        losses, violation: As of `Finished`, as far as they are known by now; see `evo.population.assignment.Further`.
     """
 
     individual: Identity
@@ -149,8 +149,7 @@ class Judged(Event, frozen=True, kw_only=True):
         rung: The number of complete steps at this rung.
         stop: Whether its evaluation ends.
         value: The value of the individual that was compared.
-        threshold: The highest value with which it would have gone on; None when there was nothing to compare with. With
-            several objectives one that had a higher value may go on as well, see `evo.pruning.rungs`.
+        threshold: The highest value with which it would have gone on; None when there was nothing to compare with.
         among: The number of other individuals that it was compared with.
     """
 

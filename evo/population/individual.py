@@ -125,9 +125,10 @@ def by_loss(individual: Known) -> tuple[float, tuple[float, ...], Identity]:
 def standing(individual: Individual) -> tuple[bool, float, int, float]:
     """A key that sorts individuals by how good they are, the best first.
 
-    The completed ones come first, by how much they violate bounds and then by their losses. The pruned ones follow,
-    those of higher rungs before others, and by their losses at equal rungs, because losses after different numbers of
-    steps cannot be compared. Of several objectives the first counts; see `evo.population.dominance` for all.
+    The completed ones come first, by how much they violate bounds and then by their losses. The pruned ones follow, by
+    their violations, those of higher rungs before others, and by their losses at equal rungs, because losses after
+    different numbers of steps cannot be compared. Of several objectives the first counts; see
+    `evo.population.dominance` for all.
     """
     loss = math.inf if individual.loss is None else individual.loss
     if not isinstance(individual, Known):

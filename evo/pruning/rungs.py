@@ -1,9 +1,9 @@
 """The figures of individuals at each rung, as far as a worker knows them.
 
 With several objectives a pruner judges by the first one. That it would stop an individual counts only if the individual
-cannot be on the front by another objective, as far as that is known at equal steps: some other individual that kept all
-bounds was at least as good in every objective at the same rung. So one that does not report all of its losses, or not
-all metrics that have a bound, goes on to its end; unless what it has reported violates a bound.
+cannot be on the front by another objective, as far as that is known at equal steps: some other individual was at least
+as good in every objective at the same rung, and violated bounds no more there, since many bounds are kept only at the
+end. So one that does not report all of its losses, or not all metrics that have a bound, goes on to its end.
 """
 
 from __future__ import annotations
@@ -104,13 +104,11 @@ class Rungs:
         """Whether an individual that has reached a rung may still come to be on the front by some objective."""
         reports = self._reports[rung]
         own = reports[individual]
-        if own.violation > 0.0:
-            return False
         if not own.losses:
             return True
         return not any(
             other.losses
-            and other.violation == 0.0
+            and other.violation <= own.violation
             and identity != individual
             and all(theirs <= ours for theirs, ours in zip(other.losses, own.losses, strict=True))
             for identity, other in reports.items()

@@ -146,6 +146,8 @@ class Announcer:
         self._warn = warn
         self._clock = clock
         self._best = population.best
+        # What has been on the front, as far as others may be as good: their violations, or their losses.
+        self._entered = {(one.violation, () if one.violation else one.vector) for one in population.front}
         # Every rank keeps what follows, because events come again after the death of the first one.
         self._joined: dict[int, Joined] = {}
         self._running: dict[Identity, list[AnyEvent]] = {}
@@ -211,8 +213,16 @@ class Announcer:
         """Whether an individual that has just ended is the best now, or on the front."""
         best = self._population.best
         if best is not None and best.losses:
-            return self._population.standings.is_on_front(individual)
+            as_good = (best.violation, () if best.violation else self._vector_of(individual))
+            is_new = as_good not in self._entered and self._population.standings.is_on_front(individual)
+            if is_new:
+                self._entered.add(as_good)
+            return is_new
         return best is not None and best.identity == individual and self._is_better(best)
+
+    def _vector_of(self, individual: Identity) -> tuple[float, ...]:
+        known = self._population.find(individual)
+        return () if known is None else known.vector
 
     def _is_better(self, best: Known) -> bool:
         """Whether the best of now is better than the best of before; as good is no improvement."""

@@ -26,7 +26,7 @@ from evo.report.comparing import (
     make_side,
 )
 from evo.report.display import duration_text
-from evo.report.reading import Run, common_yardstick, load
+from evo.report.reading import Run, check_objectives, common_yardstick, load
 from evo.report.tables import number_text
 from evo.texts import as_path, printable
 
@@ -97,7 +97,9 @@ def make_sides(groups: Sequence[Sequence[str]]) -> list[Side]:
         raise UserError(
             f"these are {len(runs)} different studies, and at most {_MOST_SIDES} are compared: evo list shows many runs"
         )
-    yardstick = common_yardstick([run for group in runs for run in group])
+    every = [run for group in runs for run in group]
+    check_objectives(every)
+    yardstick = common_yardstick(every)
     return [make_side(letter, group, yardstick) for letter, group in zip(string.ascii_uppercase, runs, strict=False)]
 
 

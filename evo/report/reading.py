@@ -230,13 +230,27 @@ def hypervolumes(runs: Sequence[Run]) -> list[float]:
     Raises:
         UserError: Some have several objectives, and others have not the same ones.
     """
-    for run in runs if any(run.objectives.are_several for run in runs) else ():
-        if list(run.objectives.modes.items()) != list(runs[0].objectives.modes.items()):
-            raise UserError(
-                f"{runs[0].name} has {runs[0].objectives}, and {run.name} has {run.objectives}, so that none can be "
-                "called the best: name runs with the same objectives"
-            )
+    check_objectives(runs)
     yardstick = common_yardstick(runs) if runs else None
     if yardstick is None:
         return [0.0] * len(runs)
     return [run.hypervolume(run.objectives.values(yardstick.reference)) for run in runs]
+
+
+def check_objectives(runs: Sequence[Run]) -> None:
+    """Refuse runs of which some have several objectives, and others have not the same ones.
+
+    Args:
+        runs: The runs.
+
+    Raises:
+        UserError: It names two such runs.
+    """
+    for run in runs if any(run.objectives.are_several for run in runs) else ():
+        if list(run.objectives.modes.items()) != list(runs[0].objectives.modes.items()):
+            raise UserError(
+                printable(
+                    f"{runs[0].name} has {runs[0].objectives}, and {run.name} has {run.objectives}, so that none can "
+                    "be called better: name runs with the same objectives"
+                )
+            )

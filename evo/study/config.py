@@ -125,8 +125,8 @@ class Config:
             individual equals or surpasses in every objective at the same step.
         callbacks: What is told of every event on the first rank: the import path of a subclass of evo.Callback, a
             mapping with its class_path and init_args, or a list of these. In Python also such objects.
-        on_improvement: A command for the shell, run when an individual is better than all before, with EVO_LOSS,
-            EVO_PARAMS and others in its environment.
+        on_improvement: A command for the shell, run when an individual is better than all before or, with several
+            objectives, enters the front; with EVO_LOSS, EVO_PARAMS and others in its environment.
         on_end: A command for the shell, run when the search has ended, with EVO_STOP_REASON and others.
         command_timeout: Longest time for each of these commands, written like walltime; a longer one is killed.
         quiet: Print nothing but errors.

@@ -148,9 +148,12 @@ def test_with_several_objectives_who_enters_the_front_has_improved() -> None:
     search = Search(diary)
     values = [((2.0, 2.0), 0.5), ((2.0, 2.0), 0.0), ((3.0, 3.0), 0.0), ((3.0, 1.0), 0.0), ((1.0, 1.0), 0.1)]
     for number, (losses, violation) in enumerate(values):
-        more = {"losses": losses, "violation": violation}
-        search.show(started((0, number), {"x": number / 10}), finished((0, number), losses[0], **more))
-    assert [name for what, name, *_ in diary.entries if what == "improved"] == ["0-0", "0-1", "0-3"]
+        who, more = (1, number), {"losses": losses, "violation": violation}
+        search.show(started(who, {"x": number / 10}), finished(who, losses[0], **more))
+    # One with a lower name that is as good takes the place of another one, which is no news.
+    search.show(started((0, 0), {"x": 0.9}), finished((0, 0), 3.0, losses=(3.0, 1.0)))
+    assert [name for what, name, *_ in diary.entries if what == "improved"] == ["1-0", "1-1", "1-3"]
+    assert [one.identity for one in search.population.front] == [(1, 1), (0, 0)]
 
 
 def test_a_callback_is_told_once_of_everything_though_events_come_again_after_a_death() -> None:

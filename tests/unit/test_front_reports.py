@@ -132,8 +132,9 @@ def test_fronts_are_compared_by_hypervolumes_up_to_one_point(
     assert f"missing hypervolume    {18 / 37:.4g}" in compared
     assert "B is better; two runs say nothing about chance" in compared
     other = run_of(tmp_path / "other", [(1.0, 1.0)], make_objectives({"a": "min", "b": "min"}))
-    assert main(["best", str(small), str(other)]) == 2
-    assert "name runs with the same objectives" in capsys.readouterr().err
+    for command in ("best", "compare"):
+        assert main([command, str(small), str(other)]) == 2
+        assert "name runs with the same objectives" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "optuna"])

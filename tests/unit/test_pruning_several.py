@@ -35,10 +35,22 @@ def report(number: int, losses: tuple[float, ...], loss: float | None = None, vi
         (report(9, (5.0, 4.9)), False),
         (report(9, (0.5, 9.0)), False),
         (report(9, (), loss=5.0), False),
-        (report(9, (), loss=5.0, violation=0.1), True),
-        (report(9, (5.0, 0.0), violation=0.1), True),
+        (report(9, (), loss=5.0, violation=0.1), False),
+        (report(9, (5.0, 0.0), violation=0.1), False),
+        (report(9, (5.0, 6.0), violation=0.1), True),
+        (report(9, (5.0, 0.0), violation=1.0), True),
     ],
-    ids=["dominated", "equal to one", "better by another", "not stopped", "incomplete", "violates", "violates, better"],
+    ids=[
+        "dominated",
+        "equal to one",
+        "better by another",
+        "not stopped",
+        "incomplete",
+        "violates, incomplete",
+        "violates, better",
+        "violates, dominated",
+        "violates as much",
+    ],
 )
 def test_only_those_that_another_one_equals_or_surpasses_in_everything_end_early(last: Reported, stops: bool) -> None:
     rungs = Rungs(MedianStopping(grace=1, enough=3), are_several=True)

@@ -15,7 +15,7 @@ from evo.engine.budget import Budget
 from evo.engine.exchange import Exchange
 from evo.engine.loop import Effects, search
 from evo.engine.transport import Serial
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, TakesReport
 from evo.population.events import AnyEvent, Finished, Heard, Joined, Reported, Started, decode
 from evo.population.goal import make_goal
 from evo.population.objectives import ONE_LOSS
@@ -190,7 +190,7 @@ def test_the_evaluations_of_a_session_are_counted_and_have_seeds_of_their_own() 
     assignments: list[Assignment] = []
 
     class Notes(Evaluator):
-        def start(self, assignment: Assignment, report: Report) -> None:
+        def start(self, assignment: Assignment, report: TakesReport) -> None:
             assignments.append(assignment)
             super().start(assignment, report)
 

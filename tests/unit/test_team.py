@@ -23,7 +23,7 @@ from evo.engine.transport import Passive, Serial, Traffic
 from evo.errors import CutOff, Stuck
 from evo.evaluation import EvaluationSettings, InlineEvaluator, Team, TeamEvaluator, assist
 from evo.objective.objective import Trial
-from evo.population.assignment import Assignment, Report
+from evo.population.assignment import Assignment, TakesReport
 from evo.population.events import AnyEvent, Done
 from evo.population.identity import Identity, individual_name
 from evo.population.outcome import Outcome
@@ -128,13 +128,13 @@ class Scripted:
     finished: list[Identity] = field(default_factory=list)
     polls: int = 0
     hurried: bool = False
-    report: Report | None = None
+    report: TakesReport | None = None
     _outcome: Outcome | None = None
 
     def open(self, names: Sequence[str]) -> None:
         pass
 
-    def start(self, assignment: Assignment, report: Report) -> None:
+    def start(self, assignment: Assignment, report: TakesReport) -> None:
         self.started.append(assignment)
         self.report = report
         self._outcome = self.ending(assignment.individual)
