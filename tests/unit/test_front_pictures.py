@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from evo.population.events import AnyEvent, Finished, Joined, Started
@@ -15,6 +16,7 @@ from evo.report.pages.front_pictures import (
     parallel_objectives,
     without_legend,
 )
+from evo.report.pages.progress_pictures import compared, loss_scale, over_evaluations
 from evo.report.records import Evaluation, gather_evaluations, rank_evaluations
 
 TWO = make_objectives({"accuracy": "max", "latency": "min"}, {"memory": "<= 7"})
@@ -89,3 +91,18 @@ def test_three_objectives_are_drawn_in_pairs_and_all_at_once() -> None:
     assert picture.x.categories[0] == "accuracy (0.6 to 0.99)"
     assert all(height is None or 0 <= height <= 1 for one in picture.series for height in one.y)
     assert parallel_objectives(front(), TWO, colours) is None
+
+
+def test_the_best_loss_of_a_study_with_several_objectives_never_rises() -> None:
+    found = gather_evaluations(events(FOUND[1:5]))
+    picture = compared({"a": found}, loss_scale(found))
+    (line,) = picture.series
+    assert list(line.y) == sorted(line.y, reverse=True)
+
+
+def test_individuals_that_violate_bounds_are_crossed_in_pictures_of_one_loss() -> None:
+    one = make_objectives({"accuracy": "max"}, {"memory": "<= 7"})
+    found = [msgspec.structs.replace(each, losses=()) for each in gather_evaluations(events(objectives=one))]
+    picture = over_evaluations(found, found, loss_scale(found), "-accuracy")
+    (crossed,) = (series for series in picture.series if series.symbol == "x")
+    assert (crossed.name, list(crossed.x), picture.y.title) == ("violates bounds", [1.0], "-accuracy")

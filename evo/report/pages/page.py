@@ -92,10 +92,12 @@ class Report:
         kept = [place for place, name in enumerate(_HEAD) if name != _KNOWN or any(row[place] for row in rows)]
         numbers = table([_HEAD[place] for place in kept], [[row[place] for place in kept] for row in rows])
         boxes = [figure_box(drawing, "all") for drawing in self.comparison]
-        objectives = {report.run.study.objective for report in self.runs}
+        objectives = {(report.run.study.objective, str(report.run.objectives)) for report in self.runs}
         differ = "These runs have different objectives, so their losses may not compare." if len(objectives) > 1 else ""
-        notes = [paragraph(note) if note else "" for note in (differ, self._problem)]
-        return section("comparison", "All runs side by side", [notes[0], numbers, *boxes, notes[1]])
+        has_several = any(report.run.objectives.are_several for report in self.runs)
+        first = "Of several objectives, the table and the losses have the first one." if has_several else ""
+        notes = [paragraph(note) if note else "" for note in (differ, first, self._problem)]
+        return section("comparison", "All runs side by side", [*notes[:2], numbers, *boxes, notes[2]])
 
 
 def _comparison(runs: Mapping[str, Run], scale: Scale) -> Picture:
@@ -117,11 +119,12 @@ def _row(report: RunReport) -> list[object]:
     run, counts = report.run, report.run.counts
     evaluated = count_evaluated(run.individuals)
     found = improvements(ends_in_order(run.individuals))
+    best = run.best if run.best is not None and run.best.violation == 0.0 else None  # Others may not be used.
     return [
         report.label,
-        run.best and next(iter(run.values().values()), run.best.loss),
-        run.best.name if run.best else None,
-        found[-1][0] if found else None,
+        best and next(iter(run.values().values()), best.loss),
+        best.name if best else None,
+        found[-1][0] if found and best else None,
         sum(bool(one.origin) for one in run.individuals),
         evaluated,
         *(counts[status] for status in ("completed", "pruned", "failed")),
@@ -132,7 +135,7 @@ def _row(report: RunReport) -> list[object]:
 
 def _by_best(report: RunReport) -> tuple[bool, float, str]:
     best = report.run.best
-    return best is None, 0.0 if best is None or best.loss is None else best.loss, report.label
+    return best is None or best.violation > 0.0, 0.0 if best is None or best.loss is None else best.loss, report.label
 
 
 def short_labels(names: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from evo.report.tables import number_text
 
 _MOST_PROPOSERS = 8
 _OTHERS = "others"
+_VIOLATING = "violates bounds"
 
 
 def loss_scale(evaluations: Sequence[Evaluation]) -> Scale:
@@ -43,9 +44,11 @@ def over_evaluations(
     frequent = sorted(counts, key=lambda name: (-counts[name], name))[:_MOST_PROPOSERS]
 
     def proposer(one: Evaluation) -> str:
+        if one.violation:  # It may have a lower loss than the best, and is no better for it.
+            return _VIOLATING
         return (one.bred_by or "unknown") if (one.bred_by or "unknown") in frequent else _OTHERS
 
-    colours = dict(zip([*frequent, _OTHERS], COLOURS, strict=False))
+    colours = {**dict(zip([*frequent, _OTHERS], COLOURS, strict=False)), _VIOLATING: STATUS_COLOURS["failed"]}
     series = _points(drawn, scale, lambda one: float(numbers[one.individual]), proposer, colours)
     line = _best_line([(float(n), one) for n, one in improvements(ended)], float(evaluated), scale)
     return Picture(
@@ -83,6 +86,11 @@ def over_time(
     best = improvements(ends_in_order(evaluations))
     line = _best_line([(place(one), one) for _, one in best], clock.total / size, scale)
     drawn = ends_in_order(shown)
+    colours = {**STATUS_COLOURS, _VIOLATING: STATUS_COLOURS["failed"]}
+
+    def what(one: Evaluation) -> str:
+        return _VIOLATING if one.violation else one.status
+
     return Picture(
         name="best-over-time",
         title="Best loss over time",
@@ -90,7 +98,7 @@ def over_time(
         "dotted line marks each. Colours say what became of each individual. Those without a loss stand at the top.",
         x=Axis(title=f"{unit} of searching", ends=(0.0, max(clock.total / size, 1e-9) * 1.02)),
         y=Axis(title=label, log=scale.log, ends=scale.ends),
-        series=[*_points(drawn, scale, place, lambda one: one.status, STATUS_COLOURS), *line],
+        series=[*_points(drawn, scale, place, what, colours), *line],
         marks=[(pause / size, "") for pause in clock.pauses],
     )
 
@@ -102,7 +110,7 @@ def compared(runs: Mapping[str, Sequence[Evaluation]], scale: Scale) -> Picture:
         runs: The evaluations of each study by its name.
         scale: The part of the losses that is shown.
     """
-    bests = {name: improvements(ends_in_order(evaluations)) for name, evaluations in runs.items()}
+    bests = {name: _lowest(improvements(ends_in_order(evaluations))) for name, evaluations in runs.items()}
     everything = [one for evaluations in runs.values() for one in evaluations if one.status == "completed"]
     series = []
     for place, (name, found) in enumerate(bests.items()):
@@ -120,6 +128,16 @@ def compared(runs: Mapping[str, Sequence[Evaluation]], scale: Scale) -> Picture:
         y=Axis(title="loss", log=scale.log, ends=scale.ends),
         series=series,
     )
+
+
+def _lowest(found: Sequence[tuple[int, Evaluation]]) -> list[tuple[int, Evaluation]]:
+    """The improvements by the loss, which of several objectives is the first: others have improved the front only."""
+    kept: list[tuple[int, Evaluation]] = []
+    for number, one in found:
+        last = kept[-1][1] if kept else None
+        if last is None or last.loss is None or one.violation < last.violation or (one.loss or 0.0) < last.loss:
+            kept.append((number, one))
+    return kept
 
 
 def _best_line(
@@ -169,7 +187,7 @@ def _points(
                 name=name,
                 colour=colours[name],
                 texts=[f"{one.name}: {number_text(one.loss) or one.status}" for one in members],
-                symbol="x" if without else "circle",
+                symbol="x" if without or name == _VIOLATING else "circle",
                 width=5.0,
             )
         )

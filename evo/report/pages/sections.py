@@ -199,7 +199,8 @@ def table_of_best(run: Run) -> str:
         note = front_note(run.front, len(ranking)) if not violates else "None keeps the bounds; this is the nearest"
         return paragraph(f"{note}.") + table(head, rows)
     more = f" of {len(run.ranking)} that have completed" if len(run.ranking) > len(ranking) else ""
-    return paragraph(f"The best {len(ranking)}{more}, the lowest loss first.") + table(head, rows)
+    order = "those that keep the bounds first" if objectives.bounds else "the lowest loss first"
+    return paragraph(f"The best {len(ranking)}{more}, {order}.") + table(head, rows)
 
 
 def table_of_schedule(lineage: Sequence[LineageSegment]) -> str:
