@@ -105,6 +105,26 @@ def loss_matrix(individuals: Iterable[HasLosses]) -> Losses:
     return np.array([individual.vector for individual in individuals], dtype=float)
 
 
+def find_knee(front: Sequence[Member]) -> Member | None:
+    """The individual of a front that is nearest to the ideal point, which has the lowest loss of each objective.
+
+    The losses are scaled to the extent of the front, so that the unit of an objective does not matter, and the distance
+    is Euclid's: the compromise solution of P. L. Yu, doi:10.1287/mnsc.19.8.936.
+
+    Args:
+        front: The individuals of a front.
+
+    Returns:
+        The individual; the first of several that are equally near, and None if the front is empty.
+    """
+    if not front:
+        return None
+    losses = loss_matrix(front)
+    extent = np.ptp(losses, axis=0)
+    scaled = (losses - losses.min(axis=0)) / np.where(extent > 0, extent, 1.0)
+    return front[int(np.square(scaled).sum(axis=1).argmin())]
+
+
 def order_by_dominance(individuals: Iterable[Known]) -> list[Known]:
     """Individuals with several objectives, the best first.
 

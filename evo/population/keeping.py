@@ -5,9 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 
-import numpy as np
-
-from evo.population.dominance import Member, hypervolume_contributions, loss_matrix, order_by_dominance
+from evo.population.dominance import (
+    Member,
+    find_knee,
+    hypervolume_contributions,
+    loss_matrix,
+    order_by_dominance,
+)
 from evo.population.identity import Identity
 from evo.population.individual import Known, by_standing
 from evo.population.population import Population
@@ -21,7 +25,8 @@ class Keeping:
     kept in the end, because workers that learn of two ends in another order would otherwise delete both.
 
     Members of the whole study's front come first. Those that add least to the hypervolume make room, one by one; the
-    best of each objective stay. While there are fewer on the front, the next ones by dominance keep theirs as well.
+    knee and the best of each objective stay. While there are fewer on the front, the next ones by dominance keep theirs
+    as well.
 
     Args:
         population: The population; each event must have been applied to it before `add` is told of it.
@@ -81,15 +86,18 @@ class Keeping:
 
 
 def thin_front(front: list[Member], most: int) -> list[Member]:
-    """A front without those that add least to its hypervolume, which go one by one; the best of each objective stay.
+    """A front without those that add least to its hypervolume, which go one by one.
+
+    The knee stays, since it is the one that is taken where none is named; then the best of each objective do.
 
     Args:
         front: Individuals of which none dominates another one.
-        most: The number of those that stay.
+        most: The number of those that stay, at least 1.
     """
-    members = list(front)
+    members, knee = list(front), find_knee(front)
     while len(members) > most:
         contributed = hypervolume_contributions(loss_matrix(members))
         # Of several that add equally, the last one goes.
-        del members[len(members) - 1 - int(np.argmin(contributed[::-1]))]
+        places = [place for place, one in enumerate(members) if one is not knee]
+        del members[min(places, key=lambda place: (contributed[place], -place))]
     return members

@@ -158,8 +158,6 @@ def front_text(run: Run) -> str:
     """
     objectives, knee = run.objectives, run.knee
     front = spread_front(run.front, _MOST_SHOWN)
-    if knee not in front and knee is not None:
-        front = [one for one in run.front if one in front or one is knee]
     metrics = telling_metrics(front, objectives)[:_MOST_METRICS]
     params = [name for name in run.study.limits if any(name in one.params for one in front)][:_MOST_PARAMETERS]
     violates = ["violates"] if not keeps_bounds(front) else []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from evo.population.dominance import find_knee
 from evo.population.objectives import Objectives
-from evo.report.fronts import find_knee, front_hypervolume, values_of
+from evo.report.fronts import front_hypervolume, values_of
 from evo.report.records import Evaluation, Findings
 
 
@@ -31,7 +32,7 @@ class HasFront:
 
     @property
     def knee(self) -> Evaluation | None:
-        """The individual of the front that is nearest to the ideal point; see `evo.report.fronts.find_knee`.
+        """The individual of the front that is nearest to the ideal point; see `evo.population.dominance.find_knee`.
 
         Whatever needs one individual takes it, if there are several objectives, unless another one is named.
         """

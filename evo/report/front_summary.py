@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evo.population.dominance import find_knee
 from evo.population.objectives import Objectives
-from evo.report.fronts import find_knee
 from evo.report.records import Evaluation
 from evo.texts import printable
 

@@ -11,6 +11,7 @@ from evo.errors import UserError
 from evo.population.dominance import (
     HasLosses,
     Member,
+    find_knee,
     hypervolume,
     hypervolume_contributions,
     loss_matrix,
@@ -47,26 +48,6 @@ def find_front(ranking: Sequence[Member], objectives: Objectives) -> list[Member
 def keeps_bounds(front: Sequence[HasLosses]) -> bool:
     """Whether there is a front whose individuals violate no bound."""
     return bool(front) and front[0].violation == 0.0
-
-
-def find_knee(front: Sequence[Member]) -> Member | None:
-    """The individual of a front that is nearest to the ideal point, which has the lowest loss of each objective.
-
-    The losses are scaled to the extent of the front, so that the unit of an objective does not matter, and the distance
-    is Euclid's: the compromise solution of P. L. Yu, doi:10.1287/mnsc.19.8.936.
-
-    Args:
-        front: The individuals of a front.
-
-    Returns:
-        The individual; the first of several that are equally near, and None if the front is empty.
-    """
-    if not front:
-        return None
-    losses = loss_matrix(front)
-    extent = np.ptp(losses, axis=0)
-    scaled = (losses - losses.min(axis=0)) / np.where(extent > 0, extent, 1.0)
-    return front[int(np.square(scaled).sum(axis=1).argmin())]
 
 
 def front_hypervolume(
@@ -108,7 +89,7 @@ def _check_reference(reference: Mapping[str, float], objectives: Objectives) -> 
 def spread_front(front: Sequence[Member], most: int) -> list[Member]:
     """As many individuals of a front as can be shown: those that add least to its hypervolume are left out.
 
-    The best of each objective stay, as long as there is room for them. The order stays.
+    The knee and the best of each objective stay, as long as there is room for them. The order stays.
 
     Args:
         front: The individuals of the front.
@@ -117,6 +98,7 @@ def spread_front(front: Sequence[Member], most: int) -> list[Member]:
     members = list(front)
     if len(members) > _MOST_THINNED:  # One by one would take long.
         contributed = hypervolume_contributions(loss_matrix(members))
+        contributed[members.index(find_knee(members))] = math.inf  # type: ignore[arg-type]
         kept = sorted(np.argsort(-contributed, kind="stable")[:_MOST_THINNED])
         members = [members[place] for place in kept]
     return thin_front(members, most)

@@ -30,7 +30,8 @@ _STATES = {
 }
 # The key by which Optuna and its dashboard know that a trial violates constraints, so that it is not the best one.
 _CONSTRAINTS = "constraints"
-_METRIC_NAMES = "study:metric_names"
+METRIC_NAMES = "study:metric_names"
+"""The attribute in which a study of Optuna keeps what `set_metric_names` was given."""
 
 
 def optuna_study(run: Run, part: Sequence[Evaluation] | None = None) -> optuna.Study:
@@ -78,7 +79,7 @@ def name_values(storage: Any, study_id: int, objectives: Objectives) -> None:
         objectives: The objectives; a loss without a name gives none.
     """
     if objectives.modes:
-        storage.set_study_system_attr(study_id, _METRIC_NAMES, list(objectives.names))
+        storage.set_study_system_attr(study_id, METRIC_NAMES, list(objectives.names))
 
 
 def study_name(run: Run) -> str:

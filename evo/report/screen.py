@@ -264,8 +264,10 @@ def _files_notes(result: Result, run_dir: Path) -> list[str]:
     folder = run_dir / "individuals" / (one.name if one else "")
     if one is None or not folder.is_dir():
         return []
-    whose = f"the files of {one.name}, the knee of the front," if are_several else "the best candidate's files"
-    return [f"{whose} are in {readable(str(folder))}"]
+    what = f"the files of {one.name}, the knee of the front," if are_several else "the best candidate's files"
+    if result.tests:  # These have kept their weights.
+        what, folder = f"the weights of {', '.join(result.tests)}", folder.parent
+    return [f"{what} are in {readable(str(folder))}"]
 
 
 def _budget_text(budget: Budget, workers: int, ranks: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evo.population.objectives import ONE_LOSS, Objectives
 from evo.report.front_summary import bounds_note, front_note
-from evo.report.fronts import bounds_text, find_front, find_knee, keeps_bounds, spread_front, values_of
+from evo.report.fronts import bounds_text, find_front, keeps_bounds, spread_front, values_of
 from evo.report.lineages import LineageSegment, names_text, schedule_of, schedule_text, steps_text
 from evo.report.reading import Run, hypervolumes
 from evo.report.reasons import failure_reasons
@@ -100,10 +100,7 @@ def _shown_as_best(ranking: Sequence[Evaluation], most: int, objectives: Objecti
         return "The candidates that violate the bounds least: none keeps them", list(ranking[:most])
     if not objectives.are_several:
         return "The best candidates", list(ranking[:most])
-    shown, knee = spread_front(front, most), find_knee(front)
-    if knee not in shown and most > objectives.count:  # The best of each objective come before the knee.
-        names = {one.name for one in [*spread_front(front, most - 1), *filter(None, [knee])]}
-        shown = [one for one in front if one.name in names]
+    shown = spread_front(front, most)
     many = f"{len(shown)} of {len(front)}" if len(shown) < len(front) else str(len(front))
     return f"The front ({many})", shown
 
@@ -268,7 +265,8 @@ def _table_of_best(title: str, ranking: Sequence[Evaluation], names: Sequence[st
         add(metric, (evaluation.metrics.get(metric) for evaluation in ranking))
     if any(one.segment for one in ranking):
         add("steps", (steps_text(one.segment.begin, one.segment.until) if one.segment else "" for one in ranking))
-    add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
+    if "seconds" not in objectives.metrics:  # As an objective or with a bound, it has the value that counts.
+        add("seconds", (f"{evaluation.seconds:.3g}" for evaluation in ranking))
     add("evaluated by", (evaluation.evaluator for evaluation in ranking))
     add("on", (f"{evaluation.host} {evaluation.device}" for evaluation in ranking), last=True)
     for name in names:

@@ -162,7 +162,7 @@ class Study:
         with self._search.busy():
             identity, trial = self._in_flight(individual)
             number = trial.steps.take(loss, step=step)
-            found = reported_losses(loss, self._search.turns.objectives)
+            found = reported_losses(loss, self._search.turns.objectives, {"seconds": trial.seconds})
             if math.isfinite(found.loss):
                 further = Further(losses=found.losses, violation=found.violation)
                 trial.stops = self._search.turns.report(identity)(number, found.loss, further) or trial.stops

@@ -9,12 +9,11 @@ from evo.checks import did_you_mean
 from evo.errors import UserError
 from evo.objective.losses import FoundLosses, read_losses
 from evo.population.objectives import Objectives
+from evo.report.optuna_study import METRIC_NAMES
 from evo.space.written import read_number
 
 if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy
-
-_NAMES = "study:metric_names"  # Where a study of Optuna's keeps what `set_metric_names` was given.
 
 
 def result_of(loss: Any, values: Mapping[str, Any], objectives: Objectives) -> FoundLosses | None:
@@ -105,7 +104,7 @@ def objectives_of_optuna(where: str, study: FrozenStudy, objectives: Objectives)
                 "CSV file, with a column loss"
             )
         return ("loss",)
-    named = study.system_attrs.get(_NAMES) or ()
+    named = study.system_attrs.get(METRIC_NAMES) or ()
     modes = dict(zip(named or objectives.names, directions, strict=False))
     if len(directions) != objectives.count or modes != objectives.modes:
         told = ", ".join(f"{name}: {mode}" for name, mode in modes.items()) if named else ", ".join(directions)

@@ -86,6 +86,11 @@ class TrialInFlight:
     stops: bool = False
     began: float = field(default_factory=time.perf_counter)
 
+    @property
+    def seconds(self) -> float:
+        """The time since it was asked for."""
+        return time.perf_counter() - self.began
+
 
 def settings_without_evaluation(config: Config | None, limits: Any, settings: Mapping[str, Any]) -> Config:
     """The settings of a study whose individuals evo does not evaluate.
@@ -124,7 +129,7 @@ def outcome_told(
         metrics: What is recorded beside the loss.
         objectives: The objectives of the study.
     """
-    seconds = time.perf_counter() - trial.began
+    seconds = trial.seconds
     reason = one_line(error) if isinstance(error, BaseException) else json_text(str(error))
     became = status or ("failed" if reason else "pruned" if trial.stops else "completed")
     try:

@@ -12,6 +12,7 @@ from helpers import check_golden
 
 import evo
 from evo.errors import UserError
+from evo.population.dominance import find_knee
 from evo.population.events import AnyEvent, Finished, Joined, Started
 from evo.population.objectives import Objectives, make_objectives
 from evo.report.best import front_text
@@ -19,7 +20,7 @@ from evo.report.best import main as best_main
 from evo.report.contributions import contributions_text
 from evo.report.course import Course
 from evo.report.display import standing_line
-from evo.report.fronts import find_knee, violation_text
+from evo.report.fronts import violation_text
 from evo.report.hypervolumes import hypervolume_steps, make_yardstick
 from evo.report.optuna_study import optuna_study
 from evo.report.progress import Lines

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from evo.population.dominance import find_knee
 from evo.population.objectives import Objectives
-from evo.report.fronts import find_knee, keeps_bounds, spread_front, values_of
+from evo.report.fronts import keeps_bounds, spread_front, values_of
 from evo.report.hypervolumes import Yardstick, hypervolume_steps
 from evo.report.improvements import count_evaluated
 from evo.report.pages.picture import BEST_COLOUR, COLOURS, Axis, Picture, Series
