@@ -240,9 +240,8 @@ def _closing_notes(result: Result, workers: int, ranks: int) -> list[str]:
     if shares := shares_text(result.times):
         notes.append(f"where the time went: {shares}")
     if result.digest:
-        live = workers - len(result.lost_ranks) * workers // ranks
-        who = "ranks" if workers == ranks else "workers"
-        notes.append(f"all {live} {who} hold the same population: {result.digest[:16]}")
+        who = f"{workers - len(result.lost_ranks) * workers // ranks} {'ranks' if workers == ranks else 'workers'}"
+        notes.append(f"all {who} hold the same population: {result.digest[:16]}")
     if run_dir is not None:
         record = ", summary.json" if (run_dir / "summary.json").exists() else ""
         size = f" ({decimal(result.individuals_bytes)})" if result.individuals_bytes else ""
