@@ -19,9 +19,6 @@ from evo.population.identity import Identity
 from evo.population.individual import Known
 from evo.space.space import Genome
 
-# From so many objectives on, contributions are estimated from samples, since exact ones take too long.
-_SAMPLED_FROM, _SAMPLES = 5, 2000
-
 
 @dataclass(frozen=True)
 class Selected:
@@ -142,34 +139,4 @@ class SelectedPopulation:
         losses = np.array([self._members[place].losses for place in places])
         if self._members[places[0]].violation > 0.0 or losses.shape[1] == 1:
             return np.zeros(len(places))
-        if losses.shape[1] < _SAMPLED_FROM:
-            return hypervolume_contributions(losses)
-        return sampled_contributions(losses)
-
-
-def sampled_contributions(losses: Array) -> Array:
-    """The hypervolume contributions of a front, estimated from points that fill the space evenly.
-
-    J. Bader and E. Zitzler, "HypE: an algorithm for fast hypervolume-based many-objective optimization",
-    doi:10.1162/EVCO_a_00009. The extremes contribute infinitely. The same front gives the same numbers.
-
-    Args:
-        losses: Shape (points, objectives).
-    """
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    scaled = (losses - low) / np.where(high > low, high - low, 1.0)
-    drawn = 1.1 * _spread_evenly(_SAMPLES, losses.shape[1])
-    dominating = (scaled[:, None, :] <= drawn[None]).all(axis=2)
-    alone = dominating & (dominating.sum(axis=0) == 1)
-    found = alone.mean(axis=1)
-    found[np.unique(losses.argmin(axis=0))] = np.inf
-    return np.asarray(found)
-
-
-def _spread_evenly(count: int, coordinates: int) -> Array:
-    """Points in the unit cube: the additive recurrence whose steps are powers of the generalised golden ratio."""
-    ratio = 2.0
-    for _ in range(50):
-        ratio = (1.0 + ratio) ** (1.0 / (coordinates + 1))
-    steps = ratio ** -np.arange(1.0, coordinates + 1)
-    return np.asarray((0.5 + np.arange(1, count + 1)[:, None] * steps) % 1.0)
+        return hypervolume_contributions(losses)

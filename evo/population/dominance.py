@@ -19,6 +19,11 @@ from evo.population.individual import Known, by_standing
 Losses: TypeAlias = npt.NDArray[np.float64]
 """Losses of shape (individuals, objectives), which are minimised."""
 
+# From so many objectives on, contributions are estimated from so many samples.
+_SAMPLED_FROM, _SAMPLES = 5, 2000
+# From so many objectives on, hypervolumes are approximated.
+_APPROXIMATED_FROM = 7
+
 
 class HasLosses(Protocol):
     """An individual with losses, as a population or a report knows it."""
@@ -66,6 +71,7 @@ def hypervolume_contributions(
 ) -> npt.NDArray[np.float64]:
     """By how much the hypervolume of a front would shrink without each point.
 
+    From five objectives on they are estimated, unless a reference point is given, since exact ones take too long.
     The losses are scaled to the extent of the front, so that no objective counts more because of its unit. The extremes
     contribute infinitely, so that they stay, unless a reference point is given.
 
@@ -77,6 +83,8 @@ def hypervolume_contributions(
 
     low, high = losses.min(axis=0), losses.max(axis=0)
     extent = np.where(high > low, high - low, 1.0)
+    if reference is None and losses.shape[1] >= _SAMPLED_FROM:
+        return sampled_contributions(losses)
     worst = reference_point(losses) if reference is None else reference
     found = np.asarray(moocore.hv_contributions((losses - low) / extent, ref=(worst - low) / extent), dtype=float)
     if reference is None:
@@ -84,8 +92,38 @@ def hypervolume_contributions(
     return found
 
 
+def sampled_contributions(losses: Losses) -> Losses:
+    """The hypervolume contributions of a front, estimated from points that fill the space evenly.
+
+    J. Bader and E. Zitzler, "HypE: an algorithm for fast hypervolume-based many-objective optimization",
+    doi:10.1162/EVCO_a_00009. The extremes contribute infinitely. The same front gives the same numbers.
+
+    Args:
+        losses: Shape (points, objectives).
+    """
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    scaled = (losses - low) / np.where(high > low, high - low, 1.0)
+    drawn = 1.1 * _spread_evenly(_SAMPLES, losses.shape[1])
+    dominating = (scaled[:, None, :] <= drawn[None]).all(axis=2)
+    alone = dominating & (dominating.sum(axis=0) == 1)
+    found = alone.mean(axis=1)
+    found[np.unique(losses.argmin(axis=0))] = np.inf
+    return np.asarray(found)
+
+
+def _spread_evenly(count: int, coordinates: int) -> Losses:
+    """Points in the unit cube: the additive recurrence whose steps are powers of the generalised golden ratio."""
+    ratio = 2.0
+    for _ in range(50):
+        ratio = (1.0 + ratio) ** (1.0 / (coordinates + 1))
+    steps = ratio ** -np.arange(1.0, coordinates + 1)
+    return np.asarray((0.5 + np.arange(1, count + 1)[:, None] * steps) % 1.0)
+
+
 def hypervolume(losses: Losses, reference: Sequence[float] | npt.NDArray[np.float64]) -> float:
     """The volume that points dominate, up to a reference point; those that do not dominate that count nothing.
+
+    From seven objectives on it is approximated, always in the same way, since the exact one takes minutes.
 
     Args:
         losses: Losses of shape (points, objectives).
@@ -97,7 +135,10 @@ def hypervolume(losses: Losses, reference: Sequence[float] | npt.NDArray[np.floa
     """
     import moocore
 
-    return float(moocore.hypervolume(losses, ref=np.asarray(reference, dtype=float))) if len(losses) else 0.0
+    if not len(losses):
+        return 0.0
+    find = moocore.hypervolume if losses.shape[1] < _APPROXIMATED_FROM else moocore.hv_approx
+    return float(find(losses, ref=np.asarray(reference, dtype=float)))
 
 
 def loss_matrix(individuals: Iterable[HasLosses]) -> Losses:
@@ -108,6 +149,7 @@ def loss_matrix(individuals: Iterable[HasLosses]) -> Losses:
 def find_knee(front: Sequence[Member]) -> Member | None:
     """The individual of a front that is nearest to the ideal point, which has the lowest loss of each objective.
 
+    From five objectives on they are estimated, unless a reference point is given, since exact ones take too long.
     The losses are scaled to the extent of the front, so that the unit of an objective does not matter, and the distance
     is Euclid's: the compromise solution of P. L. Yu, doi:10.1287/mnsc.19.8.936.
 

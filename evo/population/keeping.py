@@ -16,6 +16,9 @@ from evo.population.identity import Identity
 from evo.population.individual import Known, by_standing
 from evo.population.population import Population
 
+# A larger front is thinned to so many at once, since one by one would take long.
+_ONE_BY_ONE = 60
+
 
 class Keeping:
     """The individuals whose weights are kept while a search for several objectives runs.
@@ -95,6 +98,10 @@ def thin_front(front: list[Member], most: int) -> list[Member]:
         most: The number of those that stay, at least 1.
     """
     members, knee = list(front), find_knee(front)
+    if len(members) > (most_by_one := max(most, _ONE_BY_ONE)):
+        contributed = hypervolume_contributions(loss_matrix(members))
+        order = sorted(range(len(members)), key=lambda place: (members[place] is not knee, -contributed[place], place))
+        members = [members[place] for place in sorted(order[:most_by_one])]
     while len(members) > most:
         contributed = hypervolume_contributions(loss_matrix(members))
         # Of several that add equally, the last one goes.

@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from evo.errors import UserError
 from evo.population.dominance import (
     HasLosses,
     Member,
-    find_knee,
     hypervolume,
-    hypervolume_contributions,
     loss_matrix,
     reference_point,
 )
 from evo.population.keeping import thin_front
 from evo.population.objectives import Objectives
-
-_MOST_THINNED = 100
 
 
 def find_front(ranking: Sequence[Member], objectives: Objectives) -> list[Member]:
@@ -95,13 +89,7 @@ def spread_front(front: Sequence[Member], most: int) -> list[Member]:
         front: The individuals of the front.
         most: How many are shown at most.
     """
-    members = list(front)
-    if len(members) > _MOST_THINNED:  # One by one would take long.
-        contributed = hypervolume_contributions(loss_matrix(members))
-        contributed[members.index(find_knee(members))] = math.inf  # type: ignore[arg-type]
-        kept = sorted(np.argsort(-contributed, kind="stable")[:_MOST_THINNED])
-        members = [members[place] for place in kept]
-    return thin_front(members, most)
+    return thin_front(list(front), most)
 
 
 def values_of(one: HasLosses, objectives: Objectives) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evo.algorithms.improvement import volumes_added
-from evo.algorithms.selected import SelectedPopulation, sampled_contributions
+from evo.algorithms.selected import SelectedPopulation
 from evo.population.dominance import (
     Front,
     Losses,
@@ -16,6 +16,7 @@ from evo.population.dominance import (
     hypervolume_contributions,
     order_by_dominance,
     ranks,
+    sampled_contributions,
 )
 from evo.population.individual import Known
 
