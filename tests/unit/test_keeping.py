@@ -70,7 +70,7 @@ def test_the_front_is_thinned_by_what_each_adds_and_its_extremes_stay(tmp_path: 
     points = [(0.0, 10.0), (10.0, 0.0), (5.0, 4.0), (5.1, 3.9), (9.0, 3.8), (20.0, 20.0), (30.0, 1.0)]
     for number, losses in enumerate(points):
         ranks.tell(0, ranks.train((0, number), losses))
-    assert ranks.kept == {(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 6)} or len(ranks.kept) == 6
+    assert len(ranks.kept) == 6
     ranks.sweep()
     assert ranks.kept == {(0, 0), (0, 1), (0, 2)}
     assert ranks.weights[0].to_test(sees_all=True) == [(0, 0), (0, 2), (0, 1)]
@@ -123,5 +123,3 @@ def test_in_any_order_the_front_keeps_weights_also_after_a_kill(
     assert len(study.kept) == min(keep, len(before))
     assert front_before
     assert study.kept <= before
-    if len(study.front) <= keep:
-        assert study.front <= study.kept or ranks > 1 or kill or len(study.front - before) > 0
