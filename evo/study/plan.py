@@ -120,8 +120,8 @@ def make_plan(
     separate = _is_separate(config, objective)  # This also refuses an objective that does not exist.
     carried = carried_by(config.constraints)
     space = _make_space(config, limits, objective)
-    islands = _read_islands(config.islands)
-    archipelago = _make_archipelago(config, islands, ranks)
+    archipelago = _make_archipelago(config, islands := _read_islands(config.islands), ranks)
+    migration = _make_migration(config, archipelago)
     breeding = _how_to_breed(config, islands, propagator, archipelago)
     propagators = _make_propagators(breeding, space, config.goals)
     check_inheritance(propagators, space, pruner := _make_pruner(config), config.run_dir, ranks, objective)
@@ -129,7 +129,7 @@ def make_plan(
         space=space,
         constraints=describe_constraints(space.constraints, carried),
         archipelago=archipelago,
-        migration=_make_migration(config, archipelago),
+        migration=migration,
         propagators=propagators,
         pruner=pruner,
         budget=config.budget(time.time(), allocation_end),
