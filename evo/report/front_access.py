@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from evo.population.dominance import find_knee
@@ -10,11 +11,12 @@ from evo.report.fronts import front_hypervolume, values_of
 from evo.report.records import Evaluation, Findings
 
 
-class HasFront:
+class HasFront(ABC):
     """Has a front: those individuals that no other one dominates."""
 
+    @abstractmethod
     def _found(self) -> Findings:
-        raise NotImplementedError
+        """What its events tell."""
 
     @property
     def objectives(self) -> Objectives:
