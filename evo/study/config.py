@@ -99,8 +99,8 @@ class Config:
             walltime. After it the individual fails, with an error that names the missing rank.
         keep_checkpoints: How many of the best individuals of the study keep their weights, their .ckpt files. With
             several objectives these are individuals of the front; if it has more, those that add least to its
-            hypervolume lose theirs, and if it has fewer, the next best keep theirs as well. Until the search is over,
-            up to twice as many do, because the front changes.
+            hypervolume lose theirs, but not the knee, and if it has fewer, the next best keep theirs as well. Until
+            the search is over, up to twice as many do, because the front changes.
         max_failed_share: Give up when more than this share of at least 20 evaluations has failed, from 0 to 1.
         allow_duplicates: Evaluate the same point more than once, for noisy losses.
         gpus_per_node: How many GPUs of each node to use; 0 for none. Default: all that are visible.
